@@ -1,0 +1,242 @@
+"""The ASGI application: every request passes here, top to bottom.
+
+Give it an id → find its route → authenticate → handle → answer, or map the failure → log.
+"""
+
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from tintype.api import errors as error_responses
+from tintype.api.routes import Route
+from tintype.auth.base import Authenticator
+from tintype.domain.callers import Caller
+from tintype.errors import Invalid, NotFound, OverLimit, TintypeError, Unauthenticated
+
+_HOST: Final = re.compile(r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
+_GLOBAL_ID: Final = re.compile(r"req-[0-9a-fA-F-]{36}")
+_HEADER_BYTES: Final = 64 << 10
+_PATH_BYTES: Final = 8 << 10
+_CLOSED: Final = 499
+"""Logged where the client went away before the answer; never sent."""
+
+
+class Call(Request):
+    """A request on its way: with an id, its route's parameters, and the caller once that is known."""
+
+    request_id: str
+    params: dict[str, str]
+    caller: Caller
+    base_url_text: str
+    body_limit: int
+
+    async def bounded_body(self) -> bytes:
+        """Read the whole body; raises OverLimit where it is larger than metadata may be."""
+        too_large = OverLimit(f"The request body may have at most {self.body_limit} bytes.")
+        declared = self.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > self.body_limit:
+            raise too_large
+        parts, size = [], 0
+        async for part in self.stream():
+            parts.append(part)
+            size += len(part)
+            if size > self.body_limit:
+                raise too_large
+        return b"".join(parts)
+
+
+class App:
+    """The application. `lifespan` opens what the routes need and closes it again."""
+
+    def __init__(
+        self,
+        routes: Mapping[str, Route],
+        authenticator: Authenticator,
+        log: structlog.typing.FilteringBoundLogger,
+        lifespan: Callable[[], AbstractAsyncContextManager[None]],
+        *,
+        public_url: str | None,
+        body_limit: int,
+    ) -> None:
+        self._tree = _tree(routes)
+        self._authenticator = authenticator
+        self._log = log
+        self._lifespan = lifespan
+        self._public_url = public_url
+        self._body_limit = body_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event of ASGI."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        call = Call(scope, receive)
+        call.request_id = f"req-{uuid.uuid4()}"
+        call.body_limit = self._body_limit
+        status = _CLOSED
+        begun = False
+
+        async def answer(message: Message) -> None:
+            nonlocal begun, status
+            if message["type"] == "http.response.start":
+                begun, status = True, message["status"]
+                message["headers"].append((b"x-openstack-request-id", call.request_id.encode()))
+            await send(message)
+
+        try:
+            response = await self._respond(call)
+            await response(scope, receive, answer)
+        except ClientDisconnect:
+            pass
+        except TintypeError as error:  # out of a body that was being streamed
+            self._log.error("response was cut", request_id=call.request_id, reason=error.message)
+            if not begun:
+                raise
+        except Exception:
+            self._log.exception("request failed", request_id=call.request_id, path=scope["path"])
+            if begun:
+                raise
+            await self._fail(call, 500, "Something went wrong here; the log has the details.")(
+                scope, receive, answer
+            )
+        finally:
+            self._note(call, status, started)
+
+    async def _respond(self, call: Call) -> Response:
+        try:
+            return await self._handle(call)
+        except TintypeError as error:
+            status = error_responses.status_of(error)
+            headers = dict(error.headers)
+            if status == 401:
+                headers["WWW-Authenticate"] = f'Keystone uri="{self._base_url(call)}/identity"'
+            return self._fail(call, status, error.message, headers)
+
+    async def _handle(self, call: Call) -> Response:
+        if sum(len(name) + len(value) for name, value in call.scope["headers"]) > _HEADER_BYTES:
+            return self._fail(call, 431, f"The headers of a request may have at most {_HEADER_BYTES} bytes.")
+        call.base_url_text = self._base_url(call)
+        route, call.params = self._find(call)
+        if call.method == "OPTIONS":
+            return Response(status_code=200, headers={"Allow": route.allow})
+        endpoint = route.methods.get(call.method)
+        if endpoint is None:
+            message = f"The method {call.method} is not allowed for this resource. Allowed: {route.allow}."
+            return self._fail(call, 405, message, {"Allow": route.allow})
+        if not route.open:
+            call.caller = await self._authenticate(call)
+        return await endpoint(call)
+
+    async def _authenticate(self, call: Call) -> Caller:
+        token = call.headers.get("x-auth-token")
+        if not token:
+            raise Unauthenticated("The request you have made requires authentication.")
+        caller = await self._authenticator.authenticate(token)
+        if caller.project_id is None:
+            raise Unauthenticated("The token is not scoped to a project: images belong to projects.")
+        return caller
+
+    def _find(self, call: Call) -> tuple[Route, dict[str, str]]:
+        raw: bytes = call.scope.get("raw_path") or call.scope["path"].encode()
+        if len(raw) > _PATH_BYTES:
+            raise Invalid("The URL is too long.")
+        node: Any = self._tree
+        params: dict[str, str] = {}
+        for part in raw.split(b"?", 1)[0].strip(b"/").split(b"/"):
+            segment = _decode(part)
+            child = node.children.get(segment)
+            if child is None and node.wild is not None and segment:
+                name, child = node.wild
+                params[name] = segment
+            if child is None:
+                raise NotFound("The resource could not be found.")
+            node = child
+        if node.route is None:
+            raise NotFound("The resource could not be found.")
+        return node.route, params
+
+    def _base_url(self, call: Call) -> str:
+        """Give the URL of the service as this client knows it, without a slash at the end."""
+        if self._public_url is not None:
+            return self._public_url.rstrip("/")
+        host = call.headers.get("host", "")
+        if not _HOST.fullmatch(host):
+            server = call.scope.get("server") or ("localhost", None)
+            host = server[0] if server[1] is None else f"{server[0]}:{server[1]}"
+        return f"{call.scope['scheme']}://{host}"
+
+    def _fail(
+        self, call: Call, status: int, message: str, extra: Mapping[str, str] | None = None
+    ) -> Response:
+        return error_responses.response(status, message, call.request_id, call.headers, extra)
+
+    def _note(self, call: Call, status: int, started: float) -> None:
+        caller = getattr(call, "caller", None)
+        global_id = call.headers.get("x-openstack-request-id", "")
+        self._log.info(
+            "request",
+            method=call.method,
+            path=call.scope["path"],
+            status=status,
+            ms=round((time.perf_counter() - started) * 1000, 2),
+            request_id=call.request_id,
+            global_request_id=global_id if _GLOBAL_ID.fullmatch(global_id) else None,
+            project_id=caller.project_id if caller else None,
+            user_id=caller.user_id if caller else None,
+            client=call.scope["client"][0] if call.scope.get("client") else None,
+        )
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with self._lifespan():
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except TintypeError as error:
+            await send({"type": "lifespan.startup.failed", "message": error.message})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+class _Node:
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.wild: tuple[str, _Node] | None = None
+        self.route: Route | None = None
+
+
+def _tree(routes: Mapping[str, Route]) -> _Node:
+    root = _Node()
+    for path, route in routes.items():
+        node = root
+        for part in path.strip("/").split("/"):
+            if part.startswith("{"):
+                node.wild = node.wild or (part.strip("{}"), _Node())
+                node = node.wild[1]
+            else:
+                node = node.children.setdefault(part, _Node())
+        node.route = route
+    return root
+
+
+def _decode(part: bytes) -> str:
+    try:
+        text = (unquote_to_bytes(part) if b"%" in part else part).decode()
+    except UnicodeDecodeError:
+        raise Invalid("The URL is not valid UTF-8.") from None
+    if "\0" in text:
+        raise Invalid("The URL must not contain a NUL character.")
+    return text

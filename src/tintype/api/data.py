@@ -1,0 +1,65 @@
+"""Image data over HTTP."""
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response, StreamingResponse
+
+from tintype.api import wire
+from tintype.errors import Invalid, UnsupportedMedia
+from tintype.services.data import ImageData
+
+if TYPE_CHECKING:
+    from tintype.api.app import Call
+
+_BINARY = "application/octet-stream"
+
+
+class DataApi:
+    """Handlers of `/v2/images/{id}/file`."""
+
+    def __init__(self, data: ImageData) -> None:
+        self._data = data
+
+    async def upload(self, call: "Call") -> Response:
+        """Take an image's bytes."""
+        media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != _BINARY:
+            raise UnsupportedMedia(f"Image data is sent as {_BINARY}, not as '{media_type}'.")
+        await self._data.upload(
+            call.caller,
+            call.params["id"],
+            call.stream(),
+            size=_declared_size(call),
+            store_id=call.headers.get("x-image-meta-store"),
+        )
+        return wire.no_content()
+
+    async def download(self, call: "Call") -> Response:
+        """Send an image's bytes, or one range of them."""
+        download = await self._data.download(
+            call.caller,
+            call.params["id"],
+            range_header=call.headers.get("range"),
+            content_range=call.headers.get("content-range"),
+        )
+        if download is None:
+            return wire.no_content()
+        image = download.image
+        headers = {"Content-Length": str(download.stop - download.start), "Accept-Ranges": "bytes"}
+        if image.checksum:
+            headers["Content-MD5"] = image.checksum  # of the whole image, in hex, on ranges too: as Glance
+        if download.partial:
+            headers["Content-Range"] = f"bytes {download.start}-{download.stop - 1}/{image.size}"
+        status = 206 if download.partial else 200
+        return StreamingResponse(download.chunks, status, headers, _BINARY)
+
+
+def _declared_size(call: "Call") -> int | None:
+    """Give the size that a client declares, by its header or the length of the body."""
+    declared = call.headers.get("x-openstack-image-size")
+    if declared is not None:
+        if not declared.isascii() or not declared.isdigit() or len(declared) > 19:
+            raise Invalid("Invalid image size in the header x-openstack-image-size.")
+        return int(declared)
+    length = call.headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else None

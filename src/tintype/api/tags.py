@@ -1,0 +1,28 @@
+"""Tags over HTTP."""
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from tintype.api import wire
+from tintype.services.tags import Tags
+
+if TYPE_CHECKING:
+    from tintype.api.app import Call
+
+
+class TagsApi:
+    """Handlers of `/v2/images/{id}/tags/{tag}`."""
+
+    def __init__(self, tags: Tags) -> None:
+        self._tags = tags
+
+    async def add(self, call: "Call") -> Response:
+        """Put a tag on an image."""
+        await self._tags.add(call.caller, call.params["id"], call.params["tag"])
+        return wire.no_content()
+
+    async def remove(self, call: "Call") -> Response:
+        """Take a tag off an image."""
+        await self._tags.remove(call.caller, call.params["id"], call.params["tag"])
+        return wire.no_content()

@@ -1,0 +1,94 @@
+"""What goes over the wire: JSON in, JSON out, and the shapes of the image API."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from starlette.responses import Response
+
+from tintype.domain.images import Image
+from tintype.domain.members import Member
+from tintype.errors import Invalid
+
+_ATTRIBUTES: Final = (
+    *("name", "disk_format", "container_format", "visibility", "size", "virtual_size", "status", "checksum"),
+    *("protected", "min_ram", "min_disk", "owner", "os_hidden", "os_hash_algo", "os_hash_value", "id"),
+)
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Answer with JSON."""
+    return Response(_encode(content), status, headers, "application/json")
+
+
+def no_content() -> Response:
+    """Answer 204."""
+    return Response(status_code=204)
+
+
+def parse_json(body: bytes) -> Any:
+    """Read a request's JSON.
+
+    Raises Invalid for no body, for what is no JSON or no UTF-8, for a name that stands twice in
+    one object, and for nesting deeper than the parser follows.
+    """
+    if not body:
+        raise Invalid("Body expected in request.")
+    try:
+        return json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_no_constant)
+    except UnicodeDecodeError:
+        raise Invalid("The request body is not valid UTF-8.") from None
+    except RecursionError:
+        raise Invalid("The JSON in the request body is nested too deeply.") from None
+    except ValueError as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "a number is too long"
+        raise Invalid(f"Malformed JSON in request body: {reason}.") from None
+
+
+def image_view(image: Image) -> dict[str, Any]:
+    """Give an image as the API shows it: properties beside the base attributes."""
+    view: dict[str, Any] = dict(image.properties)
+    for name in _ATTRIBUTES:
+        view[name] = getattr(image, name)
+    path = f"/v2/images/{image.id}"
+    view["created_at"] = timestamp(image.created_at)
+    view["updated_at"] = timestamp(image.updated_at)
+    view["tags"] = image.tags
+    view["self"] = path
+    view["file"] = f"{path}/file"
+    view["schema"] = "/v2/schemas/image"
+    if image.stores:
+        view["stores"] = ",".join(image.stores)
+    return view
+
+
+def member_view(member: Member) -> dict[str, Any]:
+    """Give a member as the API shows it."""
+    return {
+        "member_id": member.member_id,
+        "image_id": member.image_id,
+        "status": member.status,
+        "created_at": timestamp(member.created_at),
+        "updated_at": timestamp(member.updated_at),
+        "schema": "/v2/schemas/member",
+    }
+
+
+def timestamp(microseconds: int) -> str:
+    """Give a time as the API shows it: whole seconds, UTC."""
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Invalid(f"The name '{twice[:100]}' stands twice in one JSON object.")
+    return result
+
+
+def _no_constant(name: str) -> Any:
+    raise Invalid(f"{name} is no JSON.")

@@ -1,0 +1,47 @@
+"""`tintype serve`: one command to a working image service."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tintype import server
+from tintype.settings import load
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        help="Folder of everything that the service keeps. [default: $TINTYPE_DATA_DIR, or ./data]",
+    ),
+]
+
+
+def serve(
+    data_dir: DataDir = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port; 0 takes a free one. [default: 9292]")] = None,
+    workers: Annotated[int | None, typer.Option(help="Server processes. [default: 1]")] = None,
+) -> None:
+    """Serve images. The first start on an empty folder makes all that is needed."""
+    settings = load(data_dir, os.environ, host=host, port=port, workers=workers)
+    listener = server.listen(settings.server.host, settings.server.port)
+    address, bound_port = listener.getsockname()[:2]
+    shown = f"[{address}]" if ":" in address else {"0.0.0.0": "127.0.0.1"}.get(address, address)  # noqa: S104
+    url = settings.server.public_url or f"http://{shown}:{bound_port}"
+    with server.only_server_of(settings.data_dir):
+        first = server.prepare(settings, url)
+        clouds = (settings.data_dir / server.CLOUDS).resolve()
+        print(f"Tintype serves images at {url} from {settings.data_dir.resolve()}")
+        if first is not None:
+            print(
+                f"First start: made project {first.project} and user {first.user} with password {first.password}"
+            )
+            print(f"             (shown once; also in {clouds})")
+        if clouds.exists():
+            print(
+                f"Try: OS_CLIENT_CONFIG_FILE={clouds} openstack --os-cloud {server.CLOUD} image list",
+                flush=True,
+            )
+        server.serve(settings, listener)

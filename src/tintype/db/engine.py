@@ -1,0 +1,139 @@
+"""One face for two kinds of database: `async with database.write() as tx: await tx.execute(…)`.
+
+SQLite runs inline in the event loop, because a statement takes 20–50 µs and a hop to a thread more.
+Writes start with BEGIN IMMEDIATE; a database that another process is writing to is waited for in
+the event loop, never in the driver.
+"""
+
+import asyncio
+import random
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from sqlalchemy import Executable, create_engine, event
+from sqlalchemy.engine import Connection, CursorResult
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import StaticPool
+
+from tintype.errors import StartError, Unavailable
+
+Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+
+_BUSY_SECONDS: Final = 10.0
+_STATEMENT_CACHE: Final = 1000
+
+
+class Transaction(Protocol):
+    """What a use case sees of the database."""
+
+    async def execute(self, statement: Executable, parameters: Parameters = None) -> CursorResult[Any]:
+        """Run one statement; its rows are in memory when this returns."""
+
+
+class Database(Protocol):
+    """Where transactions come from."""
+
+    def read(self) -> AbstractAsyncContextManager[Transaction]:
+        """Open a transaction that only reads."""
+
+    def write(self) -> AbstractAsyncContextManager[Transaction]:
+        """Open a transaction that commits at the end of the block, or leaves nothing on an exception."""
+
+    def close(self) -> None:
+        """Let go of every connection."""
+
+
+class SQLite:
+    """A SQLite file, one connection to read and one to write, both used by the event loop only."""
+
+    def __init__(self, path: Path) -> None:
+        self._reader = _connect(path)
+        self._writer = _connect(path)
+        self._writing = asyncio.Lock()
+        self._read_face = _Inline(self._reader)
+        self._write_face = _Inline(self._writer)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Transaction]:
+        """Give the reading connection: WAL readers never block. Each statement sees its own moment."""
+        yield self._read_face
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Transaction]:
+        """Raises Unavailable where other processes keep the database busy for ten seconds."""
+        async with self._writing:
+            await _begin(self._writer)
+            try:
+                yield self._write_face
+            except BaseException:
+                self._writer.exec_driver_sql("ROLLBACK")
+                raise
+            try:
+                self._writer.exec_driver_sql("COMMIT")
+            except OperationalError as error:
+                self._writer.exec_driver_sql("ROLLBACK")
+                raise _unavailable(error) from error
+
+    def close(self) -> None:
+        """Let go of both connections."""
+        for connection in (self._reader, self._writer):
+            connection.close()
+            connection.engine.dispose()
+
+
+class _Inline:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def execute(self, statement: Executable, parameters: Parameters = None) -> CursorResult[Any]:
+        try:
+            return self._connection.execute(statement, parameters)
+        except OperationalError as error:
+            raise _unavailable(error) from error
+
+
+def _connect(path: Path) -> Connection:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=StaticPool,
+        connect_args={"timeout": 0, "check_same_thread": False},
+        isolation_level="AUTOCOMMIT",  # transactions are begun and ended by SQLite.write, in plain SQL
+        query_cache_size=_STATEMENT_CACHE,
+    )
+    event.listen(engine, "connect", _prepare)
+    try:
+        return engine.connect()
+    except OperationalError as error:
+        raise StartError(f"Cannot open the database {path}: {error.orig}.") from error
+
+
+def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA busy_timeout = 2000")  # a second process may be switching to WAL just now
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")  # docs/explanation/decisions/0002
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA busy_timeout = 0")
+
+
+async def _begin(connection: Connection) -> None:
+    deadline = time.monotonic() + _BUSY_SECONDS
+    pause = 0.001
+    while True:
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except OperationalError as error:
+            busy = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise _unavailable(error) from error
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 (jitter, no secret)
+            pause = min(pause * 2, 0.05)
+        else:
+            return
+
+
+def _unavailable(error: OperationalError) -> Unavailable:
+    return Unavailable(f"The database does not answer: {error.orig}.", Retry_After="1")

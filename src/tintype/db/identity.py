@@ -1,0 +1,218 @@
+"""Users, projects and roles of the built-in identity, and its revoked tokens."""
+
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from tintype.db.engine import Transaction
+from tintype.db.tables import failed_logins, grants, projects, revoked_tokens, secrets, users
+from tintype.errors import Conflict
+
+
+class User(msgspec.Struct, frozen=True):
+    """A person or program that logs in."""
+
+    id: str
+    name: str
+    password_hash: str
+    enabled: bool
+    tokens_valid_from: int
+
+
+class Project(msgspec.Struct, frozen=True):
+    """What owns images."""
+
+    id: str
+    name: str
+    description: str
+    enabled: bool
+
+
+class FailedLogins(msgspec.Struct, frozen=True):
+    """How often a user failed from an address, and until when no attempt is heard."""
+
+    count: int
+    not_before: int
+
+
+_ROLES: Final = select(grants.c.role).where(
+    grants.c.user_id == bindparam("user_id"), grants.c.project_id == bindparam("project_id")
+)
+_REVOKED: Final = select(revoked_tokens.c.id).where(revoked_tokens.c.id == bindparam("token_id"))
+_STANDING: Final = (
+    select(
+        users, projects.c.id, projects.c.name, projects.c.enabled, grants.c.role, _REVOKED.scalar_subquery()
+    )
+    .select_from(users)
+    .outerjoin(projects, projects.c.id == bindparam("project_id"))
+    .outerjoin(grants, (grants.c.user_id == users.c.id) & (grants.c.project_id == projects.c.id))
+    .where(users.c.id == bindparam("user_id"))
+)
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """Everything that decides whether a token still holds, from one statement."""
+
+    user: User
+    project_id: str | None
+    project_name: str | None
+    project_enabled: bool
+    granted: frozenset[str]
+    revoked: bool
+
+
+async def standing(tx: Transaction, user_id: str, project_id: str | None, token_id: str) -> Standing | None:
+    """Give where a token's user stands in a project now; None where there is no such user."""
+    parameters = {"user_id": user_id, "project_id": project_id, "token_id": token_id}
+    rows = (await tx.execute(_STANDING, parameters)).all()
+    if not rows:
+        return None
+    first = rows[0]
+    return Standing(
+        User(*first[:5]),
+        project_id=first[5],
+        project_name=first[6],
+        project_enabled=bool(first[7]),
+        granted=frozenset(row[8] for row in rows if row[8] is not None),
+        revoked=first[9] is not None,
+    )
+
+
+async def find_user(tx: Transaction, *, user_id: str | None = None, name: str | None = None) -> User | None:
+    """Give a user by id or by name."""
+    condition = users.c.id == user_id if user_id is not None else users.c.name == name
+    row = (await tx.execute(select(users).where(condition))).first()
+    return None if row is None else User(*row)
+
+
+async def find_project(
+    tx: Transaction, *, project_id: str | None = None, name: str | None = None
+) -> Project | None:
+    """Give a project by id or by name."""
+    condition = projects.c.id == project_id if project_id is not None else projects.c.name == name
+    row = (await tx.execute(select(projects).where(condition))).first()
+    return None if row is None else Project(*row)
+
+
+async def all_users(tx: Transaction) -> list[User]:
+    """Give every user, by name."""
+    return [User(*row) for row in await tx.execute(select(users).order_by(users.c.name))]
+
+
+async def all_projects(tx: Transaction) -> list[Project]:
+    """Give every project, by name."""
+    return [Project(*row) for row in await tx.execute(select(projects).order_by(projects.c.name))]
+
+
+async def projects_of(tx: Transaction, user_id: str) -> list[Project]:
+    """Give the enabled projects in which a user has a role, by name."""
+    mine = select(grants.c.project_id).where(grants.c.user_id == user_id)
+    statement = select(projects).where(projects.c.id.in_(mine), projects.c.enabled).order_by(projects.c.name)
+    return [Project(*row) for row in await tx.execute(statement)]
+
+
+async def roles_of(tx: Transaction, user_id: str, project_id: str) -> frozenset[str]:
+    """Give the roles granted to a user in a project."""
+    return frozenset((await tx.execute(_ROLES, {"user_id": user_id, "project_id": project_id})).scalars())
+
+
+async def all_grants(tx: Transaction) -> list[tuple[str, str, str]]:
+    """Give (user name, project name, role) of every grant, in order."""
+    statement = (
+        select(users.c.name, projects.c.name, grants.c.role)
+        .join(users, users.c.id == grants.c.user_id)
+        .join(projects, projects.c.id == grants.c.project_id)
+        .order_by(users.c.name, projects.c.name, grants.c.role)
+    )
+    return [(row[0], row[1], row[2]) for row in await tx.execute(statement)]
+
+
+async def add_user(tx: Transaction, user: User) -> None:
+    """Store a user; raises Conflict where the name is taken."""
+    await _insert(tx, users, user, f"There is a user named {user.name} already.")
+
+
+async def add_project(tx: Transaction, project: Project) -> None:
+    """Store a project; raises Conflict where the name is taken."""
+    await _insert(tx, projects, project, f"There is a project named {project.name} already.")
+
+
+async def change_user(tx: Transaction, user_id: str, **values: Any) -> None:
+    """Set columns of a user."""
+    await tx.execute(update(users).where(users.c.id == user_id).values(**values))
+
+
+async def remove_user(tx: Transaction, user_id: str) -> None:
+    """Delete a user and its roles."""
+    await tx.execute(delete(users).where(users.c.id == user_id))
+
+
+async def remove_project(tx: Transaction, project_id: str) -> None:
+    """Delete a project and the roles in it."""
+    await tx.execute(delete(projects).where(projects.c.id == project_id))
+
+
+async def grant(tx: Transaction, user_id: str, project_id: str, role: str) -> bool:
+    """Give a user a role in a project; False where it has it."""
+    if role in await roles_of(tx, user_id, project_id):
+        return False
+    await tx.execute(insert(grants), {"user_id": user_id, "project_id": project_id, "role": role})
+    return True
+
+
+async def withdraw(tx: Transaction, user_id: str, project_id: str, role: str) -> bool:
+    """Take a role from a user; False where it has none."""
+    condition = (grants.c.user_id == user_id) & (grants.c.project_id == project_id) & (grants.c.role == role)
+    return (await tx.execute(delete(grants).where(condition))).rowcount == 1
+
+
+async def revoke(tx: Transaction, token_id: str, expires_at: int) -> None:
+    """Make a token void until it would have expired."""
+    if not (await tx.execute(_REVOKED, {"token_id": token_id})).first():
+        await tx.execute(insert(revoked_tokens), {"id": token_id, "expires_at": expires_at})
+
+
+async def failures(tx: Transaction, key: str) -> FailedLogins:
+    """Give what is known of failed attempts under a key."""
+    statement = select(failed_logins.c.count, failed_logins.c.not_before).where(failed_logins.c.key == key)
+    row = (await tx.execute(statement)).first()
+    return FailedLogins(0, 0) if row is None else FailedLogins(*row)
+
+
+async def set_failures(tx: Transaction, key: str, failed: FailedLogins) -> None:
+    """Note failed attempts; none at all deletes the note."""
+    await tx.execute(delete(failed_logins).where(failed_logins.c.key == key))
+    if failed.count:
+        await tx.execute(
+            insert(failed_logins), {"key": key, "count": failed.count, "not_before": failed.not_before}
+        )
+
+
+async def prune(tx: Transaction, now: int, forget_failures_before: int) -> None:
+    """Delete notes that no longer matter."""
+    await tx.execute(delete(revoked_tokens).where(revoked_tokens.c.expires_at < now))
+    await tx.execute(delete(failed_logins).where(failed_logins.c.not_before < forget_failures_before))
+
+
+async def secret(tx: Transaction, name: str) -> str | None:
+    """Give a secret that all processes share, or None."""
+    return (await tx.execute(select(secrets.c.value).where(secrets.c.name == name))).scalar_one_or_none()
+
+
+async def set_secret(tx: Transaction, name: str, value: str) -> None:
+    """Store a secret that all processes share."""
+    await tx.execute(insert(secrets), {"name": name, "value": value})
+
+
+async def is_empty(tx: Transaction) -> bool:
+    """Say whether there is no user at all: the service has never run on this database."""
+    return (await tx.execute(select(func.count()).select_from(users))).scalar_one() == 0
+
+
+async def _insert(tx: Transaction, table: Any, record: msgspec.Struct, taken: str) -> None:
+    try:
+        await tx.execute(insert(table), msgspec.structs.asdict(record))
+    except IntegrityError:
+        raise Conflict(taken) from None

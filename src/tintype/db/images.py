@@ -1,0 +1,171 @@
+"""Images in the database: rows in, `Image` out. Rules live in `domain/images.py`."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Row, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from tintype.db.engine import Transaction
+from tintype.db.tables import image_members, image_properties, image_tags, image_tombstones, images
+from tintype.domain.images import NAME_LIMIT, Image
+from tintype.errors import Conflict
+
+_COLUMNS: Final = tuple(images.c)
+_JSON: Final = ("properties", "tags", "stores")
+_decode_map: Final = msgspec.json.Decoder(dict[str, str]).decode
+_decode_list: Final = msgspec.json.Decoder(tuple[str, ...]).decode
+_encode: Final = msgspec.json.Encoder().encode
+
+_GET: Final = (
+    select(*_COLUMNS, image_members.c.member_id)
+    .outerjoin(
+        image_members,
+        and_(image_members.c.image_id == images.c.id, image_members.c.member_id == bindparam("project_id")),
+    )
+    .where(images.c.id == bindparam("image_id"))
+)
+_IS_TOMBSTONE: Final = select(image_tombstones.c.id).where(image_tombstones.c.id == bindparam("image_id"))
+_INSERT: Final = insert(images)
+_UPDATE: Final = (
+    update(images)
+    .where(images.c.id == bindparam("key"), images.c.version == bindparam("expected"))
+    .values(
+        {
+            column.name: bindparam(column.name)
+            for column in _COLUMNS
+            if column.name not in {"id", "created_at"}
+        }
+    )
+)
+_DELETE: Final = delete(images).where(
+    images.c.id == bindparam("key"), images.c.version == bindparam("expected")
+)
+_BURY: Final = insert(image_tombstones)
+_INSERT_PROPERTIES: Final = insert(image_properties)
+_DELETE_PROPERTIES: Final = delete(image_properties).where(
+    image_properties.c.image_id == bindparam("key"), image_properties.c.name == bindparam("gone")
+)
+_INSERT_TAGS: Final = insert(image_tags)
+_DELETE_TAGS: Final = delete(image_tags).where(
+    image_tags.c.image_id == bindparam("key"), image_tags.c.tag == bindparam("gone")
+)
+_USAGE: Final = select(
+    func.count(), func.coalesce(func.sum(images.c.size), 0), func.count().filter(images.c.status == "saving")
+).where(images.c.owner == bindparam("owner"))
+
+
+async def get(tx: Transaction, image_id: str, project_id: str | None) -> Image | None:
+    """Give the image with its `member_id` as the project sees it, or None."""
+    result = await tx.execute(_GET, {"image_id": image_id, "project_id": project_id})
+    row = result.first()
+    return None if row is None else from_row(row)
+
+
+async def add(tx: Transaction, image: Image) -> None:
+    """Store a new image; raises Conflict where its id is, or ever was, in use."""
+    duplicate = Conflict(f"Image ID {image.id} already exists!")
+    if (await tx.execute(_IS_TOMBSTONE, {"image_id": image.id})).first():
+        raise duplicate
+    try:
+        await tx.execute(_INSERT, _to_row(image))
+    except IntegrityError:
+        raise duplicate from None
+    await _add_properties(tx, image, image.properties.items())
+    await _add_tags(tx, image, image.tags)
+
+
+async def save(tx: Transaction, before: Image, after: Image) -> bool:
+    """Replace one version of an image by the next; False where `before` is no longer what is stored."""
+    row = _to_row(after) | {"key": before.id, "expected": before.version, "version": before.version + 1}
+    del row["id"], row["created_at"]
+    if (await tx.execute(_UPDATE, row)).rowcount == 0:
+        return False
+    old, new = before.properties.items(), after.properties.items()
+    if gone := old - new:
+        await tx.execute(_DELETE_PROPERTIES, [{"key": before.id, "gone": name} for name, _ in gone])
+    await _add_properties(tx, after, new - old)
+    if lost := set(before.tags) - set(after.tags):
+        await tx.execute(_DELETE_TAGS, [{"key": before.id, "gone": tag} for tag in lost])
+    await _add_tags(tx, after, set(after.tags) - set(before.tags))
+    return True
+
+
+async def remove(tx: Transaction, image: Image, now: int) -> bool:
+    """Delete an image for good, its id included; False where it is no longer what is stored."""
+    if (await tx.execute(_DELETE, {"key": image.id, "expected": image.version})).rowcount == 0:
+        return False
+    await tx.execute(_BURY, {"id": image.id, "deleted_at": now})
+    return True
+
+
+async def set_status(
+    tx: Transaction,
+    image_id: str,
+    change: tuple[str, str],
+    now: int,
+    *,
+    stores: Sequence[str] = (),
+    **values: Any,
+) -> bool:
+    """Move an image from one status to another, whatever else is changed meanwhile.
+
+    False where it is gone or in another status. `values` are further columns to set.
+    """
+    expected, status = change
+    statement = (
+        update(images)
+        .where(images.c.id == image_id, images.c.status == expected)
+        .values(
+            status=status,
+            stores=_encode(tuple(stores)).decode(),
+            updated_at=now,
+            version=images.c.version + 1,
+            **values,
+        )
+    )
+    return (await tx.execute(statement)).rowcount == 1
+
+
+async def usage(tx: Transaction, owner: str) -> tuple[int, int, int]:
+    """Give a project's number of images, their bytes, and how many are being uploaded."""
+    count, size, uploading = (await tx.execute(_USAGE, {"owner": owner})).one()
+    return int(count), int(size), int(uploading)
+
+
+def from_row(row: Row[Any]) -> Image:
+    """Read a row of the image columns followed by the member's project."""
+    fields = dict(row._mapping)  # noqa: SLF001 (SQLAlchemy's documented name)
+    fields["properties"] = _decode_map(fields["properties"])
+    fields["tags"] = _decode_list(fields["tags"])
+    fields["stores"] = _decode_list(fields["stores"])
+    return Image(**fields)
+
+
+def property_key(value: str) -> str:
+    """Give what stands for a property's value in the index: itself, or its digest where it is long."""
+    if len(value) <= NAME_LIMIT:
+        return value
+    return "sha256:" + hashlib.sha256(value.encode()).hexdigest()
+
+
+def _to_row(image: Image) -> dict[str, Any]:
+    row = msgspec.structs.asdict(image)
+    del row["member_id"]
+    for name in _JSON:
+        row[name] = _encode(row[name]).decode()
+    return row
+
+
+async def _add_properties(tx: Transaction, image: Image, items: Any) -> None:
+    rows = [{"image_id": image.id, "name": name, "value_key": property_key(value)} for name, value in items]
+    if rows:
+        await tx.execute(_INSERT_PROPERTIES, rows)
+
+
+async def _add_tags(tx: Transaction, image: Image, tags: Any) -> None:
+    rows = [{"image_id": image.id, "tag": tag} for tag in tags]
+    if rows:
+        await tx.execute(_INSERT_TAGS, rows)

@@ -1,0 +1,1 @@
+"""The database's schema through time: alembic's versions, and when to run them."""

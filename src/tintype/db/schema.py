@@ -1,0 +1,56 @@
+"""Bring a database to the schema of this code, or say why that cannot be."""
+
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from tintype.db.tables import metadata
+from tintype.errors import StartError
+
+HEAD: Final = "0001"
+"""The newest revision; a test holds it to the migrations, so that a usual start need not load alembic."""
+
+
+def upgrade(url: str) -> None:
+    """Apply the migrations that are missing, all or none of them.
+
+    Raises StartError where the database cannot be opened or written, or is newer than this code.
+    """
+    engine = create_engine(url, poolclass=NullPool)
+    try:
+        with engine.connect() as connection:
+            if _revision(connection) != HEAD:
+                _migrate(connection)
+                connection.commit()
+    except DBAPIError as error:
+        raise StartError(f"Cannot use the database {engine.url.render_as_string()}: {error.orig}.") from error
+    finally:
+        engine.dispose()
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    config.attributes["metadata"] = metadata
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise StartError(
+            f"The database has schema {_revision(connection)}, which this version of Tintype does not know: "
+            f"it was made by a newer one. Install that, or use another data folder."
+        ) from error

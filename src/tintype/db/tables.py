@@ -1,0 +1,149 @@
+"""The tables. Times are microseconds since the epoch (UTC), sizes are bytes."""
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+images: Final = Table(
+    "images",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("name", String(255)),
+    Column("owner", String(255)),
+    Column("status", String(30), nullable=False),
+    Column("visibility", String(20), nullable=False),
+    Column("protected", Boolean, nullable=False),
+    Column("os_hidden", Boolean, nullable=False),
+    Column("disk_format", String(20)),
+    Column("container_format", String(20)),
+    Column("min_disk", Integer, nullable=False),
+    Column("min_ram", Integer, nullable=False),
+    Column("size", BigInteger),
+    Column("virtual_size", BigInteger),
+    Column("checksum", String(32)),
+    Column("os_hash_algo", String(64)),
+    Column("os_hash_value", String(128)),
+    # Properties, tags and stores stand here once more, as JSON ready to show: a page is one statement.
+    Column("properties", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("stores", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index(None, "created_at", "id"),
+    Index(None, "owner", "created_at", "id"),
+    Index(None, "visibility", "created_at", "id"),
+    Index(None, "name"),
+    Index(None, "checksum"),
+    Index(None, "os_hash_value"),
+)
+
+image_properties: Final = Table(
+    "image_properties",
+    metadata,
+    Column("image_id", String(36), ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("value_key", String(255), nullable=False),  # the value, or its digest where it is longer
+    Index(None, "name", "value_key", "image_id"),
+)
+
+image_tags: Final = Table(
+    "image_tags",
+    metadata,
+    Column("image_id", String(36), ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    Column("tag", String(255), primary_key=True),
+    Index(None, "tag", "image_id"),
+)
+
+image_members: Final = Table(
+    "image_members",
+    metadata,
+    Column("image_id", String(36), ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    Column("member_id", String(255), primary_key=True),
+    Column("status", String(20), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index(None, "member_id", "status", "image_id"),
+)
+
+# Ids of deleted images are never given again: whoever noted one must not get other bytes by it.
+image_tombstones: Final = Table(
+    "image_tombstones",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("deleted_at", BigInteger, nullable=False),
+)
+
+blobs: Final = Table(
+    "blobs",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("store", String(64), nullable=False),
+    Column("image_id", String(36)),  # what it was written for; kept until the bytes are gone
+    Column("state", String(20), nullable=False),  # writing, ready or condemned
+    Column("size", BigInteger),
+    Column("lease_expires_at", BigInteger, nullable=False),  # of a blob in writing
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "image_id"),
+    Index(None, "state", "lease_expires_at"),
+)
+
+projects: Final = Table(
+    "projects",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("description", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+)
+
+users: Final = Table(
+    "users",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("password_hash", String(255), nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column(
+        "tokens_valid_from", BigInteger, nullable=False
+    ),  # older tokens are void: a new password ends them
+)
+
+grants: Final = Table(
+    "grants",
+    metadata,
+    Column("user_id", String(64), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("project_id", String(64), ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    Column("role", String(64), primary_key=True),
+)
+
+revoked_tokens: Final = Table(
+    "revoked_tokens",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+)
+
+failed_logins: Final = Table(
+    "failed_logins",
+    metadata,
+    Column("key", String(64), primary_key=True),  # a digest of user and address
+    Column("count", Integer, nullable=False),
+    Column("not_before", BigInteger, nullable=False),
+)
+
+secrets: Final = Table(
+    "secrets",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)

@@ -1,0 +1,19 @@
+"""Who is asking."""
+
+import msgspec
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """An authenticated user working in one project."""
+
+    user_id: str
+    user_name: str
+    project_id: str | None
+    """The project the token is scoped to; None for an unscoped token, which may not use images."""
+    roles: frozenset[str] = frozenset()
+    """Role names in lower case, implied ones included."""
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the caller sees and does everything (Glance's `context_is_admin`)."""
+        return "admin" in self.roles

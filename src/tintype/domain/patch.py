@@ -1,0 +1,141 @@
+"""The image API's two dialects of JSON patch.
+
+Both know add, replace and remove on one level of an image:
+
+* `application/openstack-images-v2.1-json-patch`: `{"op": "add", "path": "/name", "value": …}`;
+  add on something that is there overwrites it.
+* `application/openstack-images-v2.0-json-patch`: `{"add": "/name", "value": …}` (draft 4 of the
+  RFC); add on something that is there is a conflict.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from tintype.domain import images
+from tintype.domain.images import Image, Limits
+from tintype.errors import Conflict, Forbidden, Invalid, UnsupportedMedia
+
+MEDIA_TYPES: Final = (
+    "application/openstack-images-v2.0-json-patch",
+    "application/openstack-images-v2.1-json-patch",
+)
+_OPERATIONS: Final = ("add", "remove", "replace")
+_DEPTHS: Final = {("locations", "add"): 2, ("locations", "remove"): 2}
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One operation on one attribute or property."""
+
+    op: str
+    name: str
+    value: Any = None
+    strict_add: bool = False
+    """Draft 4: adding what is there already is a conflict."""
+
+
+def parse(media_type: str, body: Any, limits: Limits) -> list[Change]:
+    """Read a patch document.
+
+    Raises UnsupportedMedia for another media type, Invalid for a malformed operation or a value
+    that the attribute cannot take, Forbidden for an attribute that belongs to the service.
+    """
+    if media_type not in MEDIA_TYPES:
+        allowed = ", ".join(MEDIA_TYPES)
+        raise UnsupportedMedia(f"Image PATCH expects Content-Type one of: {allowed}", Accept_Patch=allowed)
+    if not isinstance(body, list):
+        raise Invalid("Request body must be a JSON array of operation objects.")
+    draft4 = media_type == MEDIA_TYPES[0]
+    return [_parse_change(raw, draft4=draft4, limits=limits) for raw in body]
+
+
+def apply(image: Image, changes: Sequence[Change], limits: Limits) -> Image:
+    """Give the image after all changes, in order; none of them is kept if one is refused.
+
+    Raises Conflict for a property that is (not) there, Forbidden for an attribute that cannot be
+    removed or changed now, OverLimit for too many properties or tags.
+    """
+    base: dict[str, Any] = {}
+    properties = dict(image.properties)
+    for change in changes:
+        if change.name in images.BASE_ATTRIBUTES:
+            _apply_to_base(image, change)
+            value = change.value
+            base[change.name] = images.checked_tags(value, limits) if change.name == "tags" else value
+        else:
+            _apply_to_properties(properties, change)
+    images.check_properties(properties, limits)
+    return msgspec.structs.replace(image, **base, properties=properties)
+
+
+def _apply_to_base(image: Image, change: Change) -> None:
+    if change.op == "remove":
+        raise Forbidden(f"Property {change.name} may not be removed.")
+    if change.strict_add and change.op == "add":
+        raise Conflict(f"Property {change.name} already present.")
+    images.check_format_change(image, change.name)
+
+
+def _apply_to_properties(properties: dict[str, str], change: Change) -> None:
+    there = change.name in properties
+    if change.op == "add" and there and change.strict_add:
+        raise Conflict(f"Property {change.name} already present.")
+    if change.op != "add" and not there:
+        raise Conflict(f"Property {change.name} does not exist.")
+    if change.op == "remove":
+        del properties[change.name]
+    else:
+        properties[change.name] = change.value
+
+
+def _parse_change(raw: Any, *, draft4: bool, limits: Limits) -> Change:
+    if not isinstance(raw, dict):
+        raise Invalid("Operations must be JSON objects.")
+    op, pointer = _draft4_operation(raw) if draft4 else _operation(raw)
+    path = _decode_pointer(pointer)
+    name = path[0]
+    if len(path) != _DEPTHS.get((name, op), 1):
+        raise Invalid(f"Invalid JSON pointer for this resource: '/{'/'.join(path)}'")
+    if op != "remove" and "value" not in raw:
+        raise Invalid(f'Operation "{op}" requires a member named "value".')
+    images.check_name_is_free_to_set(name)
+    if op == "remove":
+        return Change(op, name, strict_add=draft4)
+    images.check_value(name, raw["value"], limits)
+    return Change(op, name, raw["value"], strict_add=draft4)
+
+
+def _operation(raw: dict[str, Any]) -> tuple[str, Any]:
+    op = raw.get("op")
+    if not isinstance(op, str) or op not in _OPERATIONS:
+        raise Invalid(
+            f"Invalid operation: `{op}`. It must be one of the following: {', '.join(_OPERATIONS)}."
+        )
+    if "path" not in raw:
+        raise Invalid("Unable to find 'path' in JSON Schema change")
+    return op, raw["path"]
+
+
+def _draft4_operation(raw: dict[str, Any]) -> tuple[str, Any]:
+    found = [op for op in _OPERATIONS if op in raw]
+    if len(found) != 1:
+        raise Invalid(
+            'Operation objects must contain exactly one member named "add", "remove", or "replace".'
+        )
+    return found[0], raw[found[0]]
+
+
+def _decode_pointer(pointer: Any) -> list[str]:
+    """Split a JSON pointer (RFC 6901, the part of it that the API takes)."""
+    if not isinstance(pointer, str) or not pointer.startswith("/"):
+        raise Invalid(f'Pointer `{pointer}` does not start with "/".')
+    if re.search(r"/\s*?/", pointer[1:]):
+        raise Invalid(f'Pointer `{pointer}` contains adjacent "/".')
+    if len(pointer) > 1 and pointer.endswith("/"):
+        raise Invalid(f'Pointer `{pointer}` end with "/".')
+    if re.search("~[^01]", pointer) or pointer.endswith("~"):
+        raise Invalid(f'Pointer `{pointer}` contains "~" not part of a recognized escape sequence.')
+    parts = pointer.lstrip("/").split("/")
+    return [part.replace("~1", "/").replace("~0", "~").strip() for part in parts]

@@ -1,0 +1,74 @@
+"""What can go wrong, said once; `api/errors.py` maps each kind to HTTP once.
+
+TintypeError
+├── Invalid                  the request makes no sense
+│   └── BadRange             … in its Range header
+├── Unauthenticated          nobody, or somebody else than they say
+├── Forbidden                seen, and refused
+├── NotFound                 absent, or not the caller's business
+├── Conflict                 the thing is in another state than the request needs
+├── Gone                     it was deleted while the request worked on it
+├── OverLimit                larger or more than allowed
+├── UnsupportedMedia         the bytes or their type are not what they should be
+├── TooManyAttempts          slow down
+├── Unavailable              a part we stand on does not answer now
+└── StartError               the service cannot start; for a person at a terminal
+"""
+
+
+class TintypeError(Exception):
+    """The root. `message` is one or more sentences for the caller, never a secret."""
+
+    def __init__(self, message: str, **headers: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        """HTTP headers that belong to the failure, such as `Retry-After`."""
+
+
+class Invalid(TintypeError):
+    """The request is malformed or asks for something that cannot be."""
+
+
+class BadRange(Invalid):
+    """A Range header that the bytes cannot satisfy."""
+
+
+class Unauthenticated(TintypeError):
+    """No credentials, or credentials that are wrong, expired or revoked."""
+
+
+class Forbidden(TintypeError):
+    """The caller may see the thing but not do this to it."""
+
+
+class NotFound(TintypeError):
+    """There is no such thing, as far as this caller may know."""
+
+
+class Conflict(TintypeError):
+    """The thing's present state does not allow the request."""
+
+
+class Gone(TintypeError):
+    """The thing was deleted while the request was working on it."""
+
+
+class OverLimit(TintypeError):
+    """A size, a count or a quota would be exceeded."""
+
+
+class UnsupportedMedia(TintypeError):
+    """The media type, or the bytes themselves, are not acceptable."""
+
+
+class TooManyAttempts(TintypeError):
+    """The caller has to wait before it may try again."""
+
+
+class Unavailable(TintypeError):
+    """The database or a store does not answer now; trying again later is right."""
+
+
+class StartError(TintypeError):
+    """The service cannot start. The message is one line that says what to do."""

@@ -1,0 +1,81 @@
+"""What are these bytes, and are they safe? A thin face of oslo.utils' format inspector.
+
+The parser is the maintained, security-reviewed one of OpenStack; which findings refuse an image,
+and what is allowed through, is Glance's behaviour.
+"""
+
+import io
+from typing import Any, Final
+
+from oslo_utils.imageutils import format_inspector as oslo
+
+from tintype.errors import UnsupportedMedia
+
+_INSPECTABLE: Final = frozenset(oslo.ALL_FORMATS)
+_MAY_HOLD_A_BROKEN_MBR: Final = frozenset({"aki", "ari"})
+
+
+class Inspector:
+    """Looks at an image's bytes as they pass. Feed it everything, then ask for the verdict."""
+
+    def __init__(self, disk_format: str) -> None:
+        self._disk_format = disk_format
+        self._window = _Window()
+        self._wrapper = oslo.InspectWrapper(self._window)
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Look at the next bytes."""
+        self._window.data = data
+        self._wrapper.read(len(data))
+
+    def finish(self) -> int | None:
+        """Give the size of the disk inside, in bytes; None where the format does not tell.
+
+        Raises UnsupportedMedia where the bytes are not what they are declared to be, or fail a
+        safety check; the message names it.
+        """
+        self._wrapper.close()
+        try:
+            inspector = self._match()
+            found = str(inspector)
+            if found == self._disk_format:
+                virtual_size: int | None = inspector.virtual_size
+            elif found == "raw" and self._disk_format not in _INSPECTABLE:
+                virtual_size = None  # such as ami: nothing can look inside
+            elif self._disk_format == "raw":
+                virtual_size = inspector.actual_size  # any bytes may be used as a raw disk
+            else:
+                raise UnsupportedMedia(
+                    f"Image disk_format {self._disk_format} does not match stream data {found}."
+                )
+            inspector.safety_check()
+        except oslo.ImageFormatError as error:
+            raise UnsupportedMedia(f"{error}.") from error
+        except oslo.SafetyCheckFailed as error:
+            failures = dict(error.failures)
+            if self._disk_format in _MAY_HOLD_A_BROKEN_MBR:
+                failures.pop("mbr", None)
+            if failures:
+                reasons = "; ".join(f"{check}: {reason}" for check, reason in failures.items())
+                raise UnsupportedMedia(f"Image failed safety checks: {reasons}.") from error
+        return virtual_size or None
+
+    def _match(self) -> Any:
+        matches = {str(match): match for match in self._wrapper.formats or ()}
+        if matches.keys() == {"iso", "gpt"}:
+            return matches["iso"]  # a bootable ISO may carry a partition table in front
+        return self._wrapper.format
+
+
+class _Window(io.RawIOBase):
+    """The one chunk that the wrapper is about to read."""
+
+    data: bytes | memoryview = b""
+
+    def read(self, _size: int = -1) -> bytes:
+        return bytes(self.data)
+
+
+def inspector_for(disk_format: str, container_format: str) -> Inspector | None:
+    """Give an inspector where there is something to look at: bare disks, as in Glance."""
+    return Inspector(disk_format) if container_format == "bare" else None

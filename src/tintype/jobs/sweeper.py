@@ -1,0 +1,74 @@
+"""The sweeper: finishes what died half-way. Every server process runs one; claims are atomic.
+
+* A blob in writing whose lease is over: its image goes back to `queued`, the blob is condemned.
+* A condemned blob: its bytes are deleted, then its row. Both may be repeated.
+* Notes of revoked tokens and failed logins that no longer matter are deleted.
+"""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from tintype.db import blobs as blob_rows
+from tintype.db import images as image_rows
+from tintype.db.engine import Database
+from tintype.domain.images import QUEUED, SAVING
+from tintype.errors import TintypeError
+from tintype.services.data import ImageData
+from tintype.services.identity import Identity
+from tintype.services.images import now
+
+INTERVAL: Final = 5.0
+"""Seconds between two sweeps."""
+
+
+class Sweeper:
+    """Sweeps until it is cancelled."""
+
+    def __init__(
+        self,
+        database: Database,
+        data: ImageData,
+        identity: Identity,
+        log: structlog.typing.FilteringBoundLogger,
+    ) -> None:
+        self._database = database
+        self._data = data
+        self._identity = identity
+        self._log = log
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Sweep soon: something was condemned."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Sweep at once, then at every interval or call to `wake`."""
+        while True:
+            self._wake.clear()
+            try:
+                await self.sweep()
+            except TintypeError as error:
+                self._log.warning("sweep failed", reason=error.message)
+            try:
+                await asyncio.wait_for(self._wake.wait(), INTERVAL)
+            except TimeoutError:
+                continue
+
+    async def sweep(self) -> None:
+        """Do everything that is due."""
+        moment = now()
+        async with self._database.read() as tx:
+            expired = await blob_rows.expired(tx, moment)
+        for blob in expired:
+            async with self._database.write() as tx:
+                if not await blob_rows.expire(tx, blob.id, moment):
+                    continue
+                await image_rows.set_status(tx, blob.image_id, (SAVING, QUEUED), moment)
+            self._log.warning("upload was abandoned", image_id=blob.image_id, blob_id=blob.id)
+        async with self._database.read() as tx:
+            condemned = await blob_rows.condemned(tx)
+        for blob in condemned:
+            await self._data.discard(blob)
+        await self._identity.prune()

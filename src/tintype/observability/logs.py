@@ -1,0 +1,37 @@
+"""Structured logs on standard error: JSON lines, or colours where a person looks on.
+
+A log event is a dict passed through a list of functions; the logger is made here and passed in.
+"""
+
+import logging
+import sys
+from typing import Any, Literal
+
+import msgspec
+import structlog
+
+
+def make_logger(
+    level: str, style: Literal["auto", "json", "console"]
+) -> structlog.typing.FilteringBoundLogger:
+    """Make the logger of a process. `level` is a name such as info."""
+    human = style == "console" or (style == "auto" and sys.stderr.isatty())
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if human else structlog.processors.JSONRenderer(serializer=_to_json)
+    )
+    logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+        structlog.WriteLogger(sys.stderr),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        cache_logger_on_first_use=True,
+    )
+    return logger
+
+
+def _to_json(event: dict[str, Any], **_options: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=str).decode()

@@ -1,0 +1,62 @@
+"""Who may do what: every rule with its default, as in Glance.
+
+The names and defaults are those that operators know from Glance's policy; `docs/reference/policy.md`
+is generated from this table.
+"""
+
+from typing import Final
+
+import msgspec
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """A named rule, its default expression, and what it guards."""
+
+    name: str
+    default: str
+    description: str
+
+
+_ADMIN: Final = "rule:context_is_admin"
+_MEMBER: Final = "role:member and project_id:%(project_id)s"
+_READER: Final = "role:reader and project_id:%(project_id)s"
+_OPEN: Final = "project_id:%(member_id)s or 'community':%(visibility)s or 'public':%(visibility)s"
+_OWN_OR_OPEN: Final = f"(project_id:%(project_id)s or {_OPEN} or 'shared':%(visibility)s)"
+_PROJECT_MEMBER: Final = f"{_ADMIN} or ({_MEMBER})"
+_PROJECT_READER: Final = f"{_ADMIN} or ({_READER})"
+
+RULES: Final = (
+    Rule("context_is_admin", "role:admin", "Who sees and does everything."),
+    Rule("service_api", "role:service or role:admin", "Other services of the cloud."),
+    Rule("add_image", f"{_ADMIN} or ({_MEMBER} and project_id:%(owner)s)", "Create an image."),
+    Rule("get_image", f"{_ADMIN} or (role:reader and {_OWN_OR_OPEN})", "Show an image."),
+    Rule("get_images", _PROJECT_READER, "List images."),
+    Rule("modify_image", _PROJECT_MEMBER, "Change an image, its properties and tags."),
+    Rule("delete_image", _PROJECT_MEMBER, "Delete an image."),
+    Rule("publicize_image", _ADMIN, "Make an image public."),
+    Rule("communitize_image", _PROJECT_MEMBER, "Offer an image to the community."),
+    Rule("upload_image", _PROJECT_MEMBER, "Upload an image's data."),
+    Rule("download_image", f"{_ADMIN} or (role:member and {_OWN_OR_OPEN})", "Download an image's data."),
+    Rule("deactivate", _PROJECT_MEMBER, "Close access to an image's data."),
+    Rule("reactivate", _PROJECT_MEMBER, "Open access to an image's data again."),
+    Rule("add_member", _PROJECT_MEMBER, "Share an image with a project."),
+    Rule("delete_member", _PROJECT_MEMBER, "End the sharing of an image with a project."),
+    Rule(
+        "get_member",
+        f"{_ADMIN} or role:reader and (project_id:%(project_id)s or project_id:%(member_id)s)",
+        "Show with whom an image is shared.",
+    ),
+    Rule(
+        "get_members",
+        f"{_ADMIN} or role:reader and (project_id:%(project_id)s or project_id:%(member_id)s)",
+        "List with whom an image is shared.",
+    ),
+    Rule(
+        "modify_member",
+        f"{_ADMIN} or (role:member and project_id:%(member_id)s)",
+        "Accept or reject an image that is shared with one's project.",
+    ),
+    Rule("stores_info_detail", f"{_ADMIN} or rule:service_api", "See how the stores are set up."),
+)
+
+DEFAULTS: Final = {rule.name: rule.default for rule in RULES}

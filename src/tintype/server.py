@@ -1,0 +1,230 @@
+"""The composition root: settings in, a running service out. Every part is made here, once."""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import functools
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from tintype.api.app import App
+from tintype.api.data import DataApi
+from tintype.api.identity import IdentityApi
+from tintype.api.images import ImagesApi
+from tintype.api.info import InfoApi
+from tintype.api.members import MembersApi
+from tintype.api.routes import Route, table
+from tintype.api.tags import TagsApi
+from tintype.auth.builtin import BuiltinAuthenticator
+from tintype.blobs.base import BlobStore
+from tintype.blobs.filesystem import FilesystemStore
+from tintype.db import schema
+from tintype.db.engine import SQLite
+from tintype.errors import StartError
+from tintype.jobs.sweeper import Sweeper
+from tintype.observability.logs import make_logger
+from tintype.policy.engine import Policy
+from tintype.policy.rules import DEFAULTS
+from tintype.services.data import ImageData
+from tintype.services.identity import Identity
+from tintype.services.images import Images
+from tintype.services.info import Info
+from tintype.services.members import Members
+from tintype.services.tags import Tags
+from tintype.settings import Settings
+
+DATABASE: Final = "tintype.db"
+CLOUDS: Final = "clouds.yaml"
+CLOUD: Final = "tintype"
+_LOCK: Final = "lock"
+_STORE: Final = "local"
+_BACKLOG: Final = 2048
+
+
+class FirstStart(msgspec.Struct, frozen=True):
+    """What a person needs to know once."""
+
+    user: str
+    project: str
+    password: str
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """The service, put together: for the server, the tests and the generated reference."""
+
+    database: SQLite
+    identity: Identity
+    routes: dict[str, Route]
+    sweeper: Sweeper
+    app: App
+
+
+def build(settings: Settings) -> Parts:
+    """Put the service together on a data folder that `prepare` has seen."""
+    log = make_logger(settings.log.level, settings.log.style)
+    limits = settings.images.limits()
+    database = SQLite(settings.data_dir / DATABASE)
+    policy = Policy(DEFAULTS)
+    stores: dict[str, BlobStore] = {_STORE: FilesystemStore(_STORE, settings.data_dir / "images")}
+
+    identity = Identity(database, token_lifetime=settings.identity.token_lifetime)
+    images = Images(database, policy, limits)
+    data = ImageData(database, policy, limits, stores, algorithm=settings.images.hash_algorithm)
+    info = Info(database, policy, stores)
+    tokens = BuiltinAuthenticator(identity)
+    sweeper = Sweeper(database, data, identity, log)
+    routes = table(
+        ImagesApi(
+            images,
+            info,
+            limits,
+            page_size=settings.images.page_size,
+            max_page_size=settings.images.max_page_size,
+            deleted=sweeper.wake,
+        ),
+        DataApi(data),
+        TagsApi(Tags(database, policy, limits, images)),
+        MembersApi(Members(database, policy, limits)),
+        InfoApi(info, limits),
+        IdentityApi(identity, tokens, region=settings.identity.region),
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        sweeping = asyncio.create_task(sweeper.run())
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+            await asyncio.wait([sweeping])
+            database.close()
+
+    app = App(
+        routes,
+        tokens,
+        log,
+        lifespan,
+        public_url=settings.server.public_url,
+        body_limit=settings.server.metadata_body_limit,
+    )
+    return Parts(database, identity, routes, sweeper, app)
+
+
+def prepare(settings: Settings, public_url: str) -> FirstStart | None:
+    """Make the data folder ready: schema, first project and admin, `clouds.yaml`.
+
+    Gives what the first start made, None later. Raises StartError with one line that says what to
+    do where the folder cannot be used.
+    """
+    try:
+        (settings.data_dir / "images").mkdir(mode=0o700, parents=True, exist_ok=True)
+        schema.upgrade(f"sqlite:///{settings.data_dir / DATABASE}")
+        password = asyncio.run(_bootstrap(settings))
+        if password is None:
+            return None
+        first = FirstStart("admin", "admin", password)
+        _write_secret(settings.data_dir / CLOUDS, _clouds_yaml(first, public_url, settings.identity.region))
+    except OSError as error:
+        raise StartError(f"Cannot use the data folder {settings.data_dir}: {error.strerror}.") from error
+    return first
+
+
+def serve(settings: Settings, listener: socket.socket) -> None:
+    """Serve until a signal says stop, then let requests in flight end."""
+    config = uvicorn.Config(
+        functools.partial(_app, settings),
+        factory=True,
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        workers=settings.server.workers,
+        backlog=_BACKLOG,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=settings.server.drain_seconds,
+    )
+    server = uvicorn.Server(config)
+    if settings.server.workers > 1:
+        Multiprocess(config, sockets=[listener]).run()
+    else:
+        server.run(sockets=[listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the socket before anything else is done; raises StartError where that cannot be."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.set_inheritable(True)
+    except OSError as error:
+        hint = " Is Tintype running already? Another port: --port." if error.errno == errno.EADDRINUSE else ""
+        raise StartError(f"Cannot listen on {host} port {port}: {error.strerror}.{hint}") from error
+    return listener
+
+
+@contextlib.contextmanager
+def only_server_of(folder: Path) -> Iterator[None]:
+    """Hold the data folder, so that no second server works on it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartError(f"Cannot use the data folder {folder}: {error.strerror}.") from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartError(f"Another Tintype serves the data folder {folder} already.") from None
+        yield
+    finally:
+        os.close(lock)
+
+
+def _app(settings: Settings) -> App:
+    return build(settings).app
+
+
+async def _bootstrap(settings: Settings) -> str | None:
+    database = SQLite(settings.data_dir / DATABASE)
+    try:
+        identity = Identity(database, token_lifetime=settings.identity.token_lifetime)
+        return await identity.bootstrap(user_name="admin", project_name="admin")
+    finally:
+        database.close()
+
+
+def _write_secret(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+
+
+def _clouds_yaml(first: FirstStart, public_url: str, region: str) -> str:
+    return f"""\
+# For the official clients: OS_CLIENT_CONFIG_FILE=<this file> openstack --os-cloud {CLOUD} image list
+clouds:
+  {CLOUD}:
+    auth:
+      auth_url: {public_url}/identity
+      username: {first.user}
+      password: "{first.password}"
+      project_name: {first.project}
+      user_domain_id: default
+      project_domain_id: default
+    region_name: {region}
+    identity_api_version: 3
+"""

@@ -1,0 +1,192 @@
+"""Bytes in and out of images.
+
+An upload, in order: authorise → `queued → saving` with a blob `writing` under a lease (one short
+transaction) → stream → blob `ready`, `saving → active` (one short transaction). Whatever fails in
+between, the image goes back to `queued` and the blob is condemned; where the process dies, the
+sweeper does that when the lease is over. No transaction is open while bytes move.
+"""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+import msgspec
+
+from tintype.blobs.base import BlobStore, Writer
+from tintype.blobs.stream import Digests, Pass
+from tintype.db import blobs as blob_rows
+from tintype.db import images as image_rows
+from tintype.db.blobs import Blob
+from tintype.db.engine import Database
+from tintype.domain import images, ranges
+from tintype.domain.callers import Caller
+from tintype.domain.images import ACTIVE, DEACTIVATED, QUEUED, SAVING, Image, Limits
+from tintype.errors import Conflict, Forbidden, Gone, Invalid, NotFound, OverLimit
+from tintype.formats import inspector_for
+from tintype.policy.engine import Policy
+from tintype.services.gate import Gate
+from tintype.services.images import now
+
+LEASE: Final = 60_000_000
+"""Microseconds for which an upload holds its image without a sign of life."""
+_HEARTBEAT_SECONDS: Final = 15
+
+
+class Download(msgspec.Struct, frozen=True):
+    """Bytes ready to be sent: those of `image` from `start` to before `stop`."""
+
+    image: Image
+    start: int
+    stop: int
+    partial: bool
+    chunks: AsyncIterator[bytes]
+
+
+class ImageData:
+    """The use cases. `stores` holds at least the default store, which comes first."""
+
+    def __init__(
+        self,
+        database: Database,
+        policy: Policy,
+        limits: Limits,
+        stores: Mapping[str, BlobStore],
+        *,
+        algorithm: str,
+    ) -> None:
+        self._database = database
+        self._gate = Gate(database, policy)
+        self._limits = limits
+        self._stores = stores
+        self._algorithm = algorithm
+
+    async def upload(
+        self,
+        caller: Caller,
+        image_id: str,
+        source: AsyncIterator[bytes],
+        *,
+        size: int | None,
+        store_id: str | None,
+    ) -> None:
+        """Fill a queued image with the bytes of `source`; all of them, or none.
+
+        `size` is what the caller declares, `store_id` where it wants them. Raises Conflict where
+        the image is not queued, Gone where it is deleted meanwhile, UnsupportedMedia where the
+        bytes are not what the image says, OverLimit where there are too many.
+        """
+        store = self._store(store_id)
+        image = await self._gate.load(caller, image_id)
+        self._gate.require("upload_image", caller, image)
+        images.changed_status(image, SAVING)
+        if size is not None and size > self._limits.size:
+            raise OverLimit(
+                f"The incoming image is too large: at most {self._limits.size} bytes are allowed."
+            )
+        blob = Blob(str(uuid.uuid4()), store.id, image.id)
+        await self._begin(image, blob)
+        writer: Writer | None = None
+        try:
+            async with self._lease(blob):
+                writer = await store.create(blob.id)
+                inspector = inspector_for(image.disk_format or "", image.container_format or "")
+                stream = Pass(
+                    writer, inspector, algorithm=self._algorithm, expected=size, limit=self._limits.size
+                )
+                digests = await stream.run(source)
+                await writer.commit()
+                await self._finish(image, blob, digests)
+        except BaseException:
+            await asyncio.shield(self._undo(blob, writer))
+            raise
+
+    async def download(
+        self, caller: Caller, image_id: str, *, range_header: str | None, content_range: str | None
+    ) -> Download | None:
+        """Give an image's bytes, or those of a range; None where it has no data yet.
+
+        Raises Forbidden for a deactivated image, except to an admin.
+        """
+        image = await self._gate.load(caller, image_id)
+        if image.status == DEACTIVATED and not caller.is_admin:
+            raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
+        self._gate.require("download_image", caller, image)
+        async with self._database.read() as tx:
+            blobs = await blob_rows.ready_of(tx, image.id)
+        if not blobs or image.size is None:
+            return None
+        wanted = ranges.requested(range_header, content_range, image.size)
+        start, stop = wanted or (0, image.size)
+        blob = blobs[0]
+        store = self._stores.get(blob.store)
+        if store is None or await store.size(blob.id) is None:
+            raise NotFound(f"The data of image {image_id} is missing from store '{blob.store}'.")
+        return Download(image, start, stop, wanted is not None, store.read(blob.id, start, stop))
+
+    async def discard(self, blob: Blob) -> None:
+        """Delete a condemned blob's bytes, then its row. May be repeated."""
+        store = self._stores.get(blob.store)
+        if store is not None:
+            await store.delete(blob.id)
+            async with self._database.write() as tx:
+                await blob_rows.forget(tx, blob.id)
+
+    def _store(self, store_id: str | None) -> BlobStore:
+        if store_id is None:
+            return next(iter(self._stores.values()))
+        if store_id not in self._stores:
+            raise Invalid(f"Store '{store_id}' does not exist. There are: {', '.join(self._stores)}.")
+        return self._stores[store_id]
+
+    async def _begin(self, image: Image, blob: Blob) -> None:
+        moment = now()
+        async with self._database.write() as tx:
+            if not await image_rows.set_status(tx, image.id, (QUEUED, SAVING), moment):
+                raise Conflict(f"Image {image.id} is being filled by somebody else, or was deleted.")
+            await blob_rows.begin(tx, blob, now=moment, lease_until=moment + LEASE)
+
+    async def _finish(self, image: Image, blob: Blob, digests: Digests) -> None:
+        async with self._database.write() as tx:
+            finished = await blob_rows.finish(tx, blob.id, digests.size) and await image_rows.set_status(
+                tx, image.id, (SAVING, ACTIVE), now(), stores=(blob.store,), **msgspec.structs.asdict(digests)
+            )
+            if not finished:
+                raise Gone(f"Image {image.id} was deleted during the upload; the bytes are not kept.")
+
+    async def _undo(self, blob: Blob, writer: Writer | None) -> None:
+        async with self._database.write() as tx:
+            if await blob_rows.condemn(tx, blob.id):
+                await image_rows.set_status(tx, blob.image_id, (SAVING, QUEUED), now())
+        if writer is not None:
+            await writer.abort()
+        await self.discard(blob)
+
+    @contextlib.asynccontextmanager
+    async def _lease(self, blob: Blob) -> AsyncIterator[None]:
+        """Keep the lease alive; end the work inside with Gone when it is lost."""
+        work = asyncio.current_task()
+        lost = False
+
+        async def beat() -> None:
+            nonlocal lost
+            while True:
+                await asyncio.sleep(_HEARTBEAT_SECONDS)
+                async with self._database.write() as tx:
+                    if not await blob_rows.extend(tx, blob.id, now() + LEASE):
+                        lost = True
+                        if work is not None:
+                            work.cancel()
+                        return
+
+        heart = asyncio.create_task(beat())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if lost and work is not None:
+                work.uncancel()
+                raise Gone(f"Image {blob.image_id} was deleted during the upload.") from None
+            raise
+        finally:
+            heart.cancel()

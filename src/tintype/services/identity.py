@@ -1,0 +1,358 @@
+"""The built-in identity: users, projects and roles for laptops, CI and small sites.
+
+Tokens are signed and name a user, a project and a time; what the user may do is looked up when a
+token is used, so a role that is taken away is gone at once.
+"""
+
+import asyncio
+import hashlib
+import secrets
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+import argon2
+import jwt
+import msgspec
+
+from tintype.db import identity as rows
+from tintype.db.engine import Database, Transaction
+from tintype.db.identity import FailedLogins, Project, Standing, User
+from tintype.domain.callers import Caller
+from tintype.errors import Invalid, NotFound, TooManyAttempts, Unauthenticated
+
+ROLES: Final[Mapping[str, frozenset[str]]] = {
+    "admin": frozenset({"admin", "member", "reader"}),
+    "member": frozenset({"member", "reader"}),
+    "reader": frozenset({"reader"}),
+    "service": frozenset({"service"}),
+}
+"""Each role with those that it implies."""
+
+_SECOND: Final = 1_000_000
+_SIGNING_KEY: Final = "token signing key"
+_FREE_ATTEMPTS: Final = {"pair": 3, "address": 30}
+_LONGEST_DELAY: Final = 60 * _SECOND
+FORGET_FAILURES_AFTER: Final = 900 * _SECOND
+_HASHES_AT_ONCE: Final = 2
+_WRONG: Final = "The request you have made requires authentication: user name or password is wrong."
+
+
+class Token(msgspec.Struct, frozen=True):
+    """A token and what it stands for. Times are microseconds since the epoch."""
+
+    id: str
+    """The audit id, which may be shown and logged."""
+    value: str
+    """The signed token itself, a secret."""
+    caller: Caller
+    project: Project | None
+    methods: tuple[str, ...]
+    issued_at: int
+    expires_at: int
+
+
+class Identity:
+    """The use cases of tokens, users, projects and roles."""
+
+    def __init__(self, database: Database, *, token_lifetime: int) -> None:
+        """`token_lifetime` is in seconds."""
+        self._database = database
+        self._lifetime = token_lifetime * _SECOND
+        self._hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+        self._decoy = ""
+        self._hashing = asyncio.Semaphore(_HASHES_AT_ONCE)
+        self._key: str | None = None
+
+    async def login(
+        self,
+        *,
+        user_id: str | None,
+        user_name: str | None,
+        password: str,
+        project: Mapping[str, str] | None,
+        address: str,
+    ) -> Token:
+        """Give a token for a password; `project` names the scope by id or name.
+
+        Raises Unauthenticated in the same time whether user or password is wrong, and
+        TooManyAttempts while the user's, or the address's, delay after failures runs.
+        """
+        name = user_id or user_name or ""
+        keys = {"pair": _digest(f"{name}\0{address}"), "address": _digest(address)}
+        async with self._database.read() as tx:
+            await self._check_delay(tx, keys)
+            user = await rows.find_user(tx, user_id=user_id, name=user_name)
+        matches = await self._verify(user, password)
+        if user is None or not matches or not user.enabled:
+            async with self._database.write() as tx:
+                for kind, key in keys.items():
+                    failed = await rows.failures(tx, key)
+                    await rows.set_failures(tx, key, _one_more(failed, _FREE_ATTEMPTS[kind]))
+            raise Unauthenticated(_WRONG)
+        async with self._database.write() as tx:
+            await rows.set_failures(tx, keys["pair"], FailedLogins(0, 0))
+        return await self._issue(user.id, project, ("password",))
+
+    async def exchange(self, value: str, project: Mapping[str, str] | None) -> Token:
+        """Give a token for another scope in return for a valid one; it expires with that."""
+        old = await self.validate(value)
+        return await self._issue(
+            old.caller.user_id, project, tuple(sorted({*old.methods, "token"})), expires_at=old.expires_at
+        )
+
+    async def validate(self, value: str) -> Token:
+        """Give what a token stands for now; raises Unauthenticated where it does not hold (any more)."""
+        claims = await self._claims(value)
+        async with self._database.read() as tx:
+            standing = await rows.standing(tx, claims["sub"], claims.get("prj"), claims["jti"])
+        if standing is None or standing.revoked or not standing.user.enabled:
+            raise Unauthenticated("The token is not valid any more.")
+        if claims["iss_us"] < standing.user.tokens_valid_from:
+            raise Unauthenticated("The token was made void.")
+        caller, project = _caller(standing, claims.get("prj"))
+        return Token(
+            claims["jti"],
+            value,
+            caller,
+            project,
+            tuple(claims["amr"]),
+            issued_at=claims["iss_us"],
+            expires_at=claims["exp"] * _SECOND,
+        )
+
+    async def revoke(self, token: Token) -> None:
+        """Make a token void."""
+        async with self._database.write() as tx:
+            await rows.revoke(tx, token.id, token.expires_at)
+
+    async def user(self, ref: str) -> User:
+        """Give a user by id or name; raises NotFound."""
+        async with self._database.read() as tx:
+            return await _user(tx, ref)
+
+    async def project(self, ref: str) -> Project:
+        """Give a project by id or name; raises NotFound."""
+        async with self._database.read() as tx:
+            return await _project(tx, ref)
+
+    async def users(self) -> list[User]:
+        """Give every user."""
+        async with self._database.read() as tx:
+            return await rows.all_users(tx)
+
+    async def projects(self) -> list[Project]:
+        """Give every project."""
+        async with self._database.read() as tx:
+            return await rows.all_projects(tx)
+
+    async def projects_of(self, user_id: str) -> list[Project]:
+        """Give the projects that a user may work in."""
+        async with self._database.read() as tx:
+            return await rows.projects_of(tx, user_id)
+
+    async def grants(self) -> list[tuple[str, str, str]]:
+        """Give (user name, project name, role) of every grant."""
+        async with self._database.read() as tx:
+            return await rows.all_grants(tx)
+
+    async def create_user(self, name: str, password: str) -> User:
+        """Make a user without any role; raises Conflict where the name is taken."""
+        _check_name("user", name)
+        user = User(uuid.uuid4().hex, name, await self._hash(password), enabled=True, tokens_valid_from=0)
+        async with self._database.write() as tx:
+            await rows.add_user(tx, user)
+        return user
+
+    async def create_project(self, name: str, description: str = "") -> Project:
+        """Make a project; raises Conflict where the name is taken."""
+        _check_name("project", name)
+        project = Project(uuid.uuid4().hex, name, description, enabled=True)
+        async with self._database.write() as tx:
+            await rows.add_project(tx, project)
+        return project
+
+    async def change_user(
+        self, ref: str, *, password: str | None = None, enabled: bool | None = None
+    ) -> None:
+        """Set a password, or open or close an account. Both end the user's tokens."""
+        values: dict[str, Any] = {"tokens_valid_from": _now()}
+        if password is not None:
+            values["password_hash"] = await self._hash(password)
+        if enabled is not None:
+            values["enabled"] = enabled
+        async with self._database.write() as tx:
+            await rows.change_user(tx, (await _user(tx, ref)).id, **values)
+
+    async def delete_user(self, ref: str) -> None:
+        """Delete a user."""
+        async with self._database.write() as tx:
+            await rows.remove_user(tx, (await _user(tx, ref)).id)
+
+    async def delete_project(self, ref: str) -> None:
+        """Delete a project; its images stay, for an admin to see to."""
+        async with self._database.write() as tx:
+            await rows.remove_project(tx, (await _project(tx, ref)).id)
+
+    async def grant(self, user_ref: str, project_ref: str, role: str) -> None:
+        """Give a user a role in a project; well if it has it."""
+        if role not in ROLES:
+            raise Invalid(f"There is no role {role}. There are: {', '.join(ROLES)}.")
+        async with self._database.write() as tx:
+            await rows.grant(tx, (await _user(tx, user_ref)).id, (await _project(tx, project_ref)).id, role)
+
+    async def withdraw(self, user_ref: str, project_ref: str, role: str) -> None:
+        """Take a role from a user; raises NotFound where it has none."""
+        async with self._database.write() as tx:
+            user, project = await _user(tx, user_ref), await _project(tx, project_ref)
+            if not await rows.withdraw(tx, user.id, project.id, role):
+                raise NotFound(f"{user.name} has no role {role} in {project.name}.")
+
+    async def bootstrap(self, *, user_name: str, project_name: str) -> str | None:
+        """Make the first project and its admin; give the password, or None where users exist already.
+
+        One transaction: a start that dies half-way leaves nothing, and the next one begins anew.
+        """
+        password = secrets.token_urlsafe(18)
+        user = User(
+            uuid.uuid4().hex, user_name, await self._hash(password), enabled=True, tokens_valid_from=0
+        )
+        project = Project(uuid.uuid4().hex, project_name, "The first project", enabled=True)
+        async with self._database.write() as tx:
+            if not await rows.is_empty(tx):
+                return None
+            await rows.set_secret(tx, _SIGNING_KEY, secrets.token_urlsafe(48))
+            await rows.add_user(tx, user)
+            await rows.add_project(tx, project)
+            await rows.grant(tx, user.id, project.id, "admin")
+        return password
+
+    async def prune(self) -> None:
+        """Delete notes of tokens and failures that no longer matter."""
+        moment = _now()
+        async with self._database.write() as tx:
+            await rows.prune(tx, moment, moment - FORGET_FAILURES_AFTER)
+
+    async def _issue(
+        self,
+        user_id: str,
+        scope: Mapping[str, str] | None,
+        methods: tuple[str, ...],
+        expires_at: int | None = None,
+    ) -> Token:
+        issued = _now()
+        expires = expires_at or issued + self._lifetime
+        token_id = secrets.token_urlsafe(16)
+        async with self._database.read() as tx:
+            project = None
+            if scope is not None:
+                project = await rows.find_project(tx, project_id=scope.get("id"), name=scope.get("name"))
+            standing = await rows.standing(tx, user_id, project.id if project else None, token_id)
+        if standing is None or (scope is not None and project is None):
+            raise Unauthenticated("The project does not exist, or the user has no role in it.")
+        caller, scoped = _caller(standing, project.id if project else None)
+        claims = {
+            "sub": user_id,
+            "prj": scoped.id if scoped else None,
+            "jti": token_id,
+            "amr": list(methods),
+            "iss_us": issued,
+            "exp": expires // _SECOND,
+        }
+        value = jwt.encode(claims, await self._signing_key(), algorithm="HS256")
+        return Token(token_id, value, caller, scoped, methods, issued, claims["exp"] * _SECOND)
+
+    async def _claims(self, value: str) -> dict[str, Any]:
+        try:
+            return jwt.decode(
+                value,
+                await self._signing_key(),
+                algorithms=["HS256"],
+                options={"require": ["sub", "jti", "exp"]},
+            )
+        except jwt.InvalidTokenError:
+            raise Unauthenticated("The token is wrong or has expired.") from None
+
+    async def _signing_key(self) -> str:
+        if self._key is None:
+            async with self._database.read() as tx:
+                self._key = await rows.secret(tx, _SIGNING_KEY)
+        if self._key is None:
+            raise Unauthenticated("No token has ever been issued here.")
+        return self._key
+
+    async def _check_delay(self, tx: Transaction, keys: Mapping[str, str]) -> None:
+        for key in keys.values():
+            wait = (await rows.failures(tx, key)).not_before - _now()
+            if wait > 0:
+                seconds = -(-wait // _SECOND)
+                raise TooManyAttempts(
+                    f"Too many failed attempts. Try again in {seconds} s.", Retry_After=str(seconds)
+                )
+
+    async def _hash(self, password: str) -> str:
+        if not password or "\0" in password:
+            raise Invalid("A password must have at least one character, and no NUL.")
+        async with self._hashing:
+            return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def _verify(self, user: User | None, password: str) -> bool:
+        """Check a password; for no user a decoy is checked, so that it takes as long."""
+        if not self._decoy:
+            self._decoy = await self._hash(secrets.token_urlsafe())
+        stored = user.password_hash if user is not None else self._decoy
+        async with self._hashing:
+            try:
+                return await asyncio.to_thread(self._hasher.verify, stored, password)
+            except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+                return False
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _one_more(failed: FailedLogins, free: int) -> FailedLogins:
+    """Count a failure: some are free, then the delay doubles from one second to a minute."""
+    moment = _now()
+    count = failed.count + 1 if moment - failed.not_before < FORGET_FAILURES_AFTER else 1
+    delay = min(_LONGEST_DELAY, _SECOND << min(count - free, 10)) if count > free else 0
+    return FailedLogins(count, moment + delay)
+
+
+def _caller(standing: Standing, project_id: str | None) -> tuple[Caller, Project | None]:
+    """Give the caller and its project; Unauthenticated where the user has no role there."""
+    user = standing.user
+    if project_id is None:
+        return Caller(user.id, user.name, None), None
+    if standing.project_id is None or not standing.project_enabled or not standing.granted:
+        raise Unauthenticated("The project does not exist, or the user has no role in it.")
+    roles = frozenset[str]().union(*(ROLES.get(role, frozenset({role})) for role in standing.granted))
+    project = Project(standing.project_id, standing.project_name or "", "", enabled=True)
+    return Caller(user.id, user.name, project.id, roles), project
+
+
+def _check_name(noun: str, name: str) -> None:
+    if not 1 <= len(name) <= 255 or "\0" in name or name != name.strip():
+        raise Invalid(
+            f"The name of a {noun} has 1 to 255 characters, none of them NUL, no space at its ends."
+        )
+
+
+async def _user(tx: Transaction, ref: str) -> User:
+    user = await rows.find_user(tx, user_id=ref) or await rows.find_user(tx, name=ref)
+    if user is None:
+        raise NotFound(f"Could not find user: {ref}.")
+    return user
+
+
+async def _project(tx: Transaction, ref: str) -> Project:
+    project = await rows.find_project(tx, project_id=ref) or await rows.find_project(tx, name=ref)
+    if project is None:
+        raise NotFound(f"Could not find project: {ref}.")
+    return project

@@ -1,0 +1,143 @@
+"""What callers do with images: create, show, list, change, delete, close and open."""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from tintype.db import blobs as blob_rows
+from tintype.db import images as image_rows
+from tintype.db import listing
+from tintype.db.engine import Database
+from tintype.domain import images, patch
+from tintype.domain.callers import Caller
+from tintype.domain.images import Image, Limits
+from tintype.domain.patch import Change
+from tintype.domain.query import Query
+from tintype.errors import Conflict, Forbidden, Invalid
+from tintype.policy.engine import Policy
+from tintype.services.gate import Gate
+
+_ATTEMPTS: Final = 5
+"""How often a change is decided anew when somebody else has changed the image meanwhile."""
+
+
+def now() -> int:
+    """Give the time in microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+class Images:
+    """The use cases. Each raises NotFound for an image that the caller may not know of."""
+
+    def __init__(self, database: Database, policy: Policy, limits: Limits) -> None:
+        self._database = database
+        self._policy = policy
+        self._limits = limits
+        self._gate = Gate(database, policy)
+
+    async def create(self, caller: Caller, attributes: Mapping[str, Any]) -> Image:
+        """Store a new image record without data."""
+        image = images.new_image(
+            attributes, image_id=str(uuid.uuid4()), owner=caller.project_id, now=now(), limits=self._limits
+        )
+        target = image.target()
+        if image.owner != caller.project_id and not self._policy.allows("add_image", caller, target):
+            raise Forbidden(f"You are not permitted to create images owned by '{image.owner}'")
+        self._policy.require("add_image", caller, target)
+        self._require_visibility(caller, image.visibility, target)
+        async with self._database.write() as tx:
+            await image_rows.add(tx, image)
+        return image
+
+    async def show(self, caller: Caller, image_id: str) -> Image:
+        """Give one image."""
+        return await self._gate.load(caller, image_id)
+
+    async def list(self, caller: Caller, query: Query) -> Sequence[Image]:
+        """Give a page of the images that the caller may list.
+
+        Raises Invalid where the marker is no image that the caller may know of.
+        """
+        self._policy.require("get_images", caller, {"project_id": caller.project_id})
+        async with self._database.read() as tx:
+            marker = None
+            if query.marker is not None:
+                marker = await image_rows.get(tx, query.marker.lower(), caller.project_id)
+                if marker is None or not images.visible(marker, caller):
+                    raise Invalid(f"No image found with ID {query.marker}")
+            return await listing.page(tx, caller, query, marker)
+
+    async def update(self, caller: Caller, image_id: str, changes: Sequence[Change]) -> Image:
+        """Apply a patch, whole or not at all."""
+
+        def decide(image: Image) -> Image:
+            if not changes:
+                return image
+            self._gate.require("modify_image", caller, image)
+            for change in changes:
+                if change.name == "owner" and change.op != "remove" and not caller.is_admin:
+                    raise Forbidden("Owner can't be updated by non admin.")
+                if change.name == "visibility" and change.op != "remove":
+                    self._require_visibility(caller, change.value, image.target())
+            return patch.apply(image, changes, self._limits)
+
+        return await self.change(caller, image_id, decide)
+
+    async def deactivate(self, caller: Caller, image_id: str) -> None:
+        """Close access to an active image's data."""
+
+        def decide(image: Image) -> Image:
+            self._gate.require("deactivate", caller, image)
+            return images.deactivated(image)
+
+        await self.change(caller, image_id, decide)
+
+    async def reactivate(self, caller: Caller, image_id: str) -> None:
+        """Open access to a deactivated image's data again."""
+
+        def decide(image: Image) -> Image:
+            self._gate.require("reactivate", caller, image)
+            return images.reactivated(image)
+
+        await self.change(caller, image_id, decide)
+
+    async def delete(self, caller: Caller, image_id: str) -> None:
+        """Delete an image; its bytes are condemned in the same transaction and go soon after."""
+        for _ in range(_ATTEMPTS):
+            image = await self._gate.load(caller, image_id)
+            self._gate.require("delete_image", caller, image)
+            images.check_deletable(image)
+            async with self._database.write() as tx:
+                if await image_rows.remove(tx, image, now()):
+                    await blob_rows.condemn_all_of(tx, image.id)
+                    return
+        raise _contended(image_id)
+
+    async def change(self, caller: Caller, image_id: str, decide: Callable[[Image], Image]) -> Image:
+        """Load, decide, save; decide again on what is stored where somebody else was faster.
+
+        `decide` gives the image as it shall be, or the very image it was given for no change.
+        """
+        for _ in range(_ATTEMPTS):
+            before = await self._gate.load(caller, image_id)
+            after = decide(before)
+            if after is before:
+                return before
+            after = msgspec.structs.replace(after, updated_at=max(now(), before.updated_at))
+            async with self._database.write() as tx:
+                if await image_rows.save(tx, before, after):
+                    return after
+        raise _contended(image_id)
+
+    def _require_visibility(self, caller: Caller, visibility: str, target: Mapping[str, Any]) -> None:
+        if visibility == "public":
+            self._policy.require("publicize_image", caller, target)
+        elif visibility == "community":
+            self._policy.require("communitize_image", caller, target)
+
+
+def _contended(image_id: str) -> Conflict:
+    return Conflict(f"Image {image_id} was changed by others at the same time. Try again.")

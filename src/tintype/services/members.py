@@ -1,0 +1,95 @@
+"""Sharing an image: the owner adds and removes projects, a project accepts or rejects."""
+
+import msgspec
+
+from tintype.db import members as rows
+from tintype.db.engine import Database
+from tintype.domain import members
+from tintype.domain.callers import Caller
+from tintype.domain.images import Image, Limits
+from tintype.domain.members import Member
+from tintype.errors import Forbidden, NotFound, OverLimit
+from tintype.policy.engine import Policy
+from tintype.services.gate import Gate
+from tintype.services.images import now
+
+
+class Members:
+    """The use cases. Only images of visibility `shared` have members."""
+
+    def __init__(self, database: Database, policy: Policy, limits: Limits) -> None:
+        self._database = database
+        self._gate = Gate(database, policy)
+        self._limits = limits
+
+    async def list(self, caller: Caller, image_id: str) -> list[Member]:
+        """Give all members to the owner, and to a member itself only."""
+        image = await self._shared(caller, image_id)
+        self._gate.require("get_members", caller, image)
+        async with self._database.read() as tx:
+            if members.sees_all_members(image, caller):
+                return await rows.of_image(tx, image.id)
+            own = await rows.get(tx, image.id, caller.project_id or "")
+            return [] if own is None else [own]
+
+    async def show(self, caller: Caller, image_id: str, member_id: str) -> Member:
+        """Give one member; what the caller may not see is not there."""
+        try:
+            image = await self._shared(caller, image_id)
+            self._gate.require("get_member", caller, image)
+        except Forbidden as error:
+            raise NotFound(error.message) from None
+        return await self._find(caller, image, member_id)
+
+    async def add(self, caller: Caller, image_id: str, member_id: str) -> Member:
+        """Share an image; the member is `pending` until its project answers."""
+        image = await self._shared(caller, image_id)
+        self._gate.require("add_member", caller, image)
+        created = now()
+        member = Member(image.id, member_id, "pending", created, created)
+        async with self._database.write() as tx:
+            if await rows.count(tx, image.id) >= self._limits.members:
+                raise OverLimit(
+                    f"Image {image.id} is shared with {self._limits.members} projects; no more are allowed."
+                )
+            await rows.add(tx, member)
+        return member
+
+    async def answer(self, caller: Caller, image_id: str, member_id: str, status: str) -> Member:
+        """Accept or reject a share, as the project it was given to."""
+        image = await self._shared(caller, image_id)
+        member = await self._find(caller, image, member_id)
+        self._gate.require("modify_member", caller, image)
+        member = msgspec.structs.replace(member, status=status, updated_at=now())
+        async with self._database.write() as tx:
+            if not await rows.set_status(tx, member):
+                raise _no_member(image, member_id)
+        return member
+
+    async def remove(self, caller: Caller, image_id: str, member_id: str) -> None:
+        """End the sharing with one project."""
+        image = await self._shared(caller, image_id)
+        await self._find(caller, image, member_id)
+        self._gate.require("delete_member", caller, image)
+        async with self._database.write() as tx:
+            if not await rows.remove(tx, image.id, member_id):
+                raise _no_member(image, member_id)
+
+    async def _shared(self, caller: Caller, image_id: str) -> Image:
+        image = await self._gate.load(caller, image_id)
+        members.check_shareable(image)
+        return image
+
+    async def _find(self, caller: Caller, image: Image, member_id: str) -> Member:
+        """Give a member that the caller may see: of others than itself only the owner learns."""
+        member = None
+        if members.sees_all_members(image, caller) or member_id == caller.project_id:
+            async with self._database.read() as tx:
+                member = await rows.get(tx, image.id, member_id)
+        if member is None:
+            raise _no_member(image, member_id)
+        return member
+
+
+def _no_member(image: Image, member_id: str) -> NotFound:
+    return NotFound(f"{member_id} not found in the member list of the image {image.id}.")

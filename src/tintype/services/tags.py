@@ -1,0 +1,45 @@
+"""Single tags of an image."""
+
+import msgspec
+
+from tintype.db.engine import Database
+from tintype.domain import images as rules
+from tintype.domain.callers import Caller
+from tintype.domain.images import Image, Limits
+from tintype.errors import NotFound
+from tintype.policy.engine import Policy
+from tintype.services.gate import Gate
+from tintype.services.images import Images
+
+
+class Tags:
+    """The use cases."""
+
+    def __init__(self, database: Database, policy: Policy, limits: Limits, images: Images) -> None:
+        self._gate = Gate(database, policy)
+        self._limits = limits
+        self._images = images
+
+    async def add(self, caller: Caller, image_id: str, tag: str) -> None:
+        """Put a tag on an image; well if it is there."""
+        rules.check_tag(tag)
+
+        def decide(image: Image) -> Image:
+            self._gate.require("modify_image", caller, image)
+            if tag in image.tags:
+                return image
+            tags = rules.checked_tags((*image.tags, tag), self._limits)
+            return msgspec.structs.replace(image, tags=tags)
+
+        await self._images.change(caller, image_id, decide)
+
+    async def remove(self, caller: Caller, image_id: str, tag: str) -> None:
+        """Take a tag off an image; raises NotFound where it is not there."""
+
+        def decide(image: Image) -> Image:
+            self._gate.require("modify_image", caller, image)
+            if tag not in image.tags:
+                raise NotFound(f"Image {image_id} has no tag '{tag}'.")
+            return msgspec.structs.replace(image, tags=tuple(other for other in image.tags if other != tag))
+
+        await self._images.change(caller, image_id, decide)

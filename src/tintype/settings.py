@@ -1,0 +1,193 @@
+"""Every setting: its type, its default, what it means. `docs/reference/settings.md` is made from this.
+
+A setting comes from `tintype.toml` (`[server]` then `port = 9292`) or from the environment
+(`TINTYPE_SERVER_PORT=9292`), which wins. An unknown name stops the start.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from tintype.domain.images import Limits
+from tintype.errors import StartError
+
+PREFIX: Final = "TINTYPE_"
+FILE: Final = "tintype.toml"
+
+
+class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where and how the service listens."""
+
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 takes a free one.")] = 9292
+    workers: Annotated[int, Meta(ge=1, le=256, description="Server processes.")] = 1
+    public_url: Annotated[
+        str | None,
+        Meta(description="URL that clients reach the service by. Without it, the one each request came to."),
+    ] = None
+    drain_seconds: Annotated[
+        int, Meta(ge=0, description="How long requests in flight may take to end when the service stops.")
+    ] = 30
+    metadata_body_limit: Annotated[
+        int, Meta(ge=1024, description="Bytes that a request body may have, image data apart.")
+    ] = 1 << 20
+
+
+class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The built-in identity."""
+
+    token_lifetime: Annotated[int, Meta(ge=60, description="Seconds after which a token expires.")] = (
+        12 * 3600
+    )
+    region: Annotated[str, Meta(min_length=1, description="Region named in the service catalogue.")] = (
+        "RegionOne"
+    )
+
+
+class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits and formats of images. The defaults are Glance's."""
+
+    page_size: Annotated[int, Meta(ge=1, description="Images in a list where the caller names no limit.")] = (
+        25
+    )
+    max_page_size: Annotated[int, Meta(ge=1, description="Images in a list at most.")] = 1000
+    size_limit: Annotated[int, Meta(ge=1, description="Bytes that an image may have.")] = 1 << 40
+    property_limit: Annotated[int, Meta(ge=0, description="Custom properties of an image.")] = 128
+    tag_limit: Annotated[int, Meta(ge=0, description="Tags of an image.")] = 128
+    member_limit: Annotated[int, Meta(ge=0, description="Projects that an image is shared with.")] = 128
+    hash_algorithm: Annotated[
+        Literal["sha256", "sha512", "blake2b"], Meta(description="Digest shown as os_hash_value.")
+    ] = "sha512"
+    disk_formats: Annotated[tuple[str, ...], Meta(description="Disk formats that images may have.")] = (
+        *("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop", "gpt"),
+    )
+    container_formats: Annotated[
+        tuple[str, ...], Meta(description="Container formats that images may have.")
+    ] = (*("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"),)
+
+    def limits(self) -> Limits:
+        """Give what the rules of images need to know."""
+        return Limits(
+            disk_formats=self.disk_formats,
+            container_formats=self.container_formats,
+            properties=self.property_limit,
+            tags=self.tag_limit,
+            members=self.member_limit,
+            size=self.size_limit,
+        )
+
+
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Logs, on standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least important events to write.")
+    ] = "info"
+    style: Annotated[
+        Literal["auto", "json", "console"],
+        Meta(description="json for machines, console for people; auto asks whether there is a terminal."),
+    ] = "auto"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of them. `data_dir` is where the database, the images and `clouds.yaml` are."""
+
+    data_dir: Annotated[Path, Meta(description="Folder of everything that the service keeps.")] = Path("data")
+    server: Server = Server()
+    identity: IdentitySettings = IdentitySettings()
+    images: ImageSettings = ImageSettings()
+    log: LogSettings = LogSettings()
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One setting, for the reference."""
+
+    section: str
+    name: str
+    type: Any
+    default: Any
+    description: str
+
+    @property
+    def variable(self) -> str:
+        """Give the name of its environment variable."""
+        return PREFIX + "_".join(part.upper() for part in (self.section, self.name) if part)
+
+
+def every_setting() -> Iterator[Setting]:
+    """Give each setting, in the order of this file."""
+    yield from _settings_of("", Settings)
+    for field in msgspec.structs.fields(Settings):
+        if isinstance(field.default, msgspec.Struct):
+            yield from _settings_of(field.name, type(field.default))
+
+
+def load(data_dir: Path | None, environment: Mapping[str, str], **server: Any) -> Settings:
+    """Read the settings of a data folder.
+
+    `server` are values of the section of that name from the command line: they win over the
+    environment, which wins over the file. Raises StartError for an unknown name or a wrong value.
+    """
+    folder = data_dir or Path(environment.get(PREFIX + "DATA_DIR", str(Settings().data_dir)))
+    values = _from_file(folder / FILE)
+    for variable, text in environment.items():
+        if variable.startswith(PREFIX):
+            _set_from_environment(values, variable, text)
+    values["data_dir"] = str(folder)
+    values.setdefault("server", {}).update({key: value for key, value in server.items() if value is not None})
+    _check_names(values)
+    try:
+        return msgspec.convert(values, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
+    except msgspec.ValidationError as error:
+        raise StartError(f"A setting has a wrong value: {error}.") from None
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StartError(f"{path} is not valid TOML: {error}.") from None
+
+
+def _set_from_environment(values: dict[str, Any], variable: str, text: str) -> None:
+    known = {setting.variable: setting for setting in every_setting()}
+    setting = known.get(variable)
+    if setting is None:
+        raise StartError(f"Unknown setting {variable} in the environment{_nearest(variable, known)}.")
+    value: Any = text
+    if "tuple" in str(setting.type):
+        value = [part.strip() for part in text.split(",")]
+    section = values.setdefault(setting.section, {}) if setting.section else values
+    section[setting.name] = value
+
+
+def _check_names(values: Mapping[str, Any]) -> None:
+    known = {f"{setting.section}.{setting.name}".lstrip(".") for setting in every_setting()}
+    sections = {name.partition(".")[0] for name in known if "." in name}
+    given = []
+    for key, value in values.items():
+        if key in sections and not isinstance(value, dict):
+            raise StartError(f"'{key}' is a section of settings, written [{key}].")
+        given.extend(f"{key}.{name}" for name in value) if key in sections else given.append(key)
+    for name in given:
+        if name not in known:
+            raise StartError(f"Unknown setting '{name}'{_nearest(name, known | sections)}.")
+
+
+def _nearest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _settings_of(section: str, struct: type[msgspec.Struct]) -> Iterator[Setting]:
+    hints = get_type_hints(struct, include_extras=True)
+    for field in msgspec.structs.fields(struct):
+        for meta in getattr(hints[field.name], "__metadata__", ()):
+            yield Setting(section, field.name, hints[field.name].__origin__, field.default, meta.description)
