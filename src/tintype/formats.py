@@ -5,7 +5,8 @@ and what is allowed through, is Glance's behaviour.
 """
 
 import io
-from typing import Any, Final
+from collections.abc import Callable
+from typing import IO, Any, Final, cast
 
 from oslo_utils.imageutils import format_inspector as oslo
 
@@ -18,10 +19,12 @@ _MAY_HOLD_A_BROKEN_MBR: Final = frozenset({"aki", "ari"})
 class Inspector:
     """Looks at an image's bytes as they pass. Feed it everything, then ask for the verdict."""
 
-    def __init__(self, disk_format: str) -> None:
+    def __init__(self, disk_format: str, warn: Callable[[str], object] | None) -> None:
+        """Make an inspector that refuses, or with `warn` only tells of what it finds."""
         self._disk_format = disk_format
+        self._warn = warn
         self._window = _Window()
-        self._wrapper = oslo.InspectWrapper(self._window)
+        self._wrapper = oslo.InspectWrapper(cast("IO[bytes]", self._window))
 
     def feed(self, data: bytes | memoryview) -> None:
         """Look at the next bytes."""
@@ -35,6 +38,15 @@ class Inspector:
         safety check; the message names it.
         """
         self._wrapper.close()
+        try:
+            return self._verdict()
+        except UnsupportedMedia as error:
+            if self._warn is None:
+                raise
+            self._warn(error.message)
+            return None
+
+    def _verdict(self) -> int | None:
         try:
             inspector = self._match()
             found = str(inspector)
@@ -76,6 +88,8 @@ class _Window(io.RawIOBase):
         return bytes(self.data)
 
 
-def inspector_for(disk_format: str, container_format: str) -> Inspector | None:
+def inspector_for(
+    disk_format: str, container_format: str, warn: Callable[[str], object] | None
+) -> Inspector | None:
     """Give an inspector where there is something to look at: bare disks, as in Glance."""
-    return Inspector(disk_format) if container_format == "bare" else None
+    return Inspector(disk_format, warn) if container_format == "bare" else None

@@ -77,7 +77,14 @@ def build(settings: Settings) -> Parts:
 
     identity = Identity(database, token_lifetime=settings.identity.token_lifetime)
     images = Images(database, policy, limits)
-    data = ImageData(database, policy, limits, stores, algorithm=settings.images.hash_algorithm)
+    data = ImageData(
+        database,
+        policy,
+        limits,
+        stores,
+        algorithm=settings.images.hash_algorithm,
+        format_log=log if settings.images.format_checks == "warn" else None,
+    )
     info = Info(database, policy, stores)
     tokens = BuiltinAuthenticator(identity)
     sweeper = Sweeper(database, data, identity, log)

@@ -60,6 +60,10 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     property_limit: Annotated[int, Meta(ge=0, description="Custom properties of an image.")] = 128
     tag_limit: Annotated[int, Meta(ge=0, description="Tags of an image.")] = 128
     member_limit: Annotated[int, Meta(ge=0, description="Projects that an image is shared with.")] = 128
+    format_checks: Annotated[
+        Literal["refuse", "warn"],
+        Meta(description="What to do with bytes of another format than declared, or unsafe ones."),
+    ] = "refuse"
     hash_algorithm: Annotated[
         Literal["sha256", "sha512", "blake2b"], Meta(description="Digest shown as os_hash_value.")
     ] = "sha512"
@@ -171,7 +175,7 @@ def _set_from_environment(values: dict[str, Any], variable: str, text: str) -> N
 def _check_names(values: Mapping[str, Any]) -> None:
     known = {f"{setting.section}.{setting.name}".lstrip(".") for setting in every_setting()}
     sections = {name.partition(".")[0] for name in known if "." in name}
-    given = []
+    given: list[str] = []
     for key, value in values.items():
         if key in sections and not isinstance(value, dict):
             raise StartError(f"'{key}' is a section of settings, written [{key}].")

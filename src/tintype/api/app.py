@@ -155,7 +155,7 @@ class App:
             raise Invalid("The URL is too long.")
         node: Any = self._tree
         params: dict[str, str] = {}
-        for part in raw.split(b"?", 1)[0].strip(b"/").split(b"/"):
+        for part in raw.split(b"?", 1)[0].removeprefix(b"/").split(b"/"):
             segment = _decode(part)
             child = node.children.get(segment)
             if child is None and node.wild is not None and segment:
@@ -222,7 +222,7 @@ def _tree(routes: Mapping[str, Route]) -> _Node:
     root = _Node()
     for path, route in routes.items():
         node = root
-        for part in path.strip("/").split("/"):
+        for part in path.removeprefix("/").split("/"):
             if part.startswith("{"):
                 node.wild = node.wild or (part.strip("{}"), _Node())
                 node = node.wild[1]

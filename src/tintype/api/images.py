@@ -30,7 +30,7 @@ class ImagesApi:
         max_page_size: int,
         deleted: Callable[[], None],
     ) -> None:
-        """`deleted` is told of each deletion: there may be bytes to delete now."""
+        """Make the handlers; `deleted` is told of each deletion: there may be bytes to delete now."""
         self._images = images
         self._limits = limits
         self._page_size = page_size

@@ -12,8 +12,8 @@ from tintype.services.info import Info
 if TYPE_CHECKING:
     from tintype.api.app import Call
 
-MINOR_VERSIONS: Final = (15, 13, 12, 9, 7, 5, 4, 3, 2, 1, 0)
-"""What is served, newest first: 2.6 (import), 2.8, 2.10, 2.11 (several stores), 2.14, 2.16 (cache) are not."""
+MINOR_VERSIONS: Final = (15, 13, 12, 7, 5, 4, 3, 2, 1, 0)
+"""What is served, newest first. 2.6 (import), 2.8 to 2.11 (several stores) and 2.14 (cache) are not yet."""
 
 
 class InfoApi:

@@ -37,6 +37,7 @@ def table(
     return {
         "/":                                    Route({"GET": info.choices, "HEAD": info.choices}, open=True),
         "/versions":                            Route({"GET": info.versions}, open=True),
+        "/versions/":                           Route({"GET": info.versions}, open=True),
         "/healthcheck":                         Route({"GET": info.health, "HEAD": info.health}, open=True),
 
         "/v2/images":                           Route({"GET": images.index, "POST": images.create}),
@@ -57,6 +58,8 @@ def table(
 
         "/identity":                            Route({"GET": identity.choices}, open=True),
         "/identity/v3":                         Route({"GET": identity.version}, open=True),
+        "/identity/":                           Route({"GET": identity.choices}, open=True),
+        "/identity/v3/":                        Route({"GET": identity.version}, open=True),
         "/identity/v3/auth/tokens":             Route({"POST": identity.login, "GET": identity.show_token,
                                                        "HEAD": identity.show_token, "DELETE": identity.revoke}, open=True),
         "/identity/v3/auth/catalog":            Route({"GET": identity.catalog}, open=True),

@@ -33,11 +33,10 @@ def serve(
     with server.only_server_of(settings.data_dir):
         first = server.prepare(settings, url)
         clouds = (settings.data_dir / server.CLOUDS).resolve()
-        print(f"Tintype serves images at {url} from {settings.data_dir.resolve()}")
+        folder = settings.data_dir.resolve()
+        print(f"Tintype serves images at {url} from {folder}")
         if first is not None:
-            print(
-                f"First start: made project {first.project} and user {first.user} with password {first.password}"
-            )
+            print(f"First start: project {first.project}, user {first.user}, password {first.password}")
             print(f"             (shown once; also in {clouds})")
         if clouds.exists():
             print(

@@ -1,6 +1,6 @@
 """One face for two kinds of database: `async with database.write() as tx: await tx.execute(…)`.
 
-SQLite runs inline in the event loop, because a statement takes 20–50 µs and a hop to a thread more.
+SQLite runs inline in the event loop, because a statement takes 20 to 50 µs and a hop to a thread more.
 Writes start with BEGIN IMMEDIATE; a database that another process is writing to is waited for in
 the event loop, never in the driver.
 """
@@ -21,6 +21,7 @@ from sqlalchemy.pool import StaticPool
 
 from tintype.errors import StartError, Unavailable
 
+Rows = CursorResult[*tuple[Any, ...]]
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 _BUSY_SECONDS: Final = 10.0
@@ -30,7 +31,7 @@ _STATEMENT_CACHE: Final = 1000
 class Transaction(Protocol):
     """What a use case sees of the database."""
 
-    async def execute(self, statement: Executable, parameters: Parameters = None) -> CursorResult[Any]:
+    async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
         """Run one statement; its rows are in memory when this returns."""
 
 
@@ -64,7 +65,7 @@ class SQLite:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Transaction]:
-        """Raises Unavailable where other processes keep the database busy for ten seconds."""
+        """Commit at the end; raises Unavailable where others keep the database busy for ten seconds."""
         async with self._writing:
             await _begin(self._writer)
             try:
@@ -89,7 +90,7 @@ class _Inline:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def execute(self, statement: Executable, parameters: Parameters = None) -> CursorResult[Any]:
+    async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
         try:
             return self._connection.execute(statement, parameters)
         except OperationalError as error:

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tintype.db.engine import Transaction
@@ -208,7 +208,7 @@ async def set_secret(tx: Transaction, name: str, value: str) -> None:
 
 async def is_empty(tx: Transaction) -> bool:
     """Say whether there is no user at all: the service has never run on this database."""
-    return (await tx.execute(select(func.count()).select_from(users))).scalar_one() == 0
+    return (await tx.execute(select(users.c.id).limit(1))).first() is None
 
 
 async def _insert(tx: Transaction, table: Any, record: msgspec.Struct, taken: str) -> None:

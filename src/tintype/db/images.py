@@ -135,7 +135,7 @@ async def usage(tx: Transaction, owner: str) -> tuple[int, int, int]:
     return int(count), int(size), int(uploading)
 
 
-def from_row(row: Row[Any]) -> Image:
+def from_row(row: Row[*tuple[Any, ...]]) -> Image:
     """Read a row of the image columns followed by the member's project."""
     fields = dict(row._mapping)  # noqa: SLF001 (SQLAlchemy's documented name)
     fields["properties"] = _decode_map(fields["properties"])

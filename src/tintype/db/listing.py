@@ -4,7 +4,8 @@ Each branch is sorted and cut by itself, so what other projects own is never rea
 is an image; the page starts behind its values of the sort keys.
 """
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, exists, false, literal, null, or_, select, union_all
@@ -14,7 +15,7 @@ from tintype.db.engine import Transaction
 from tintype.db.tables import image_members, image_properties, image_tags, images
 from tintype.domain.callers import Caller
 from tintype.domain.images import Image
-from tintype.domain.query import Condition, Query
+from tintype.domain.query import Query
 
 _COLUMNS: Final = tuple(images.c)
 
@@ -68,7 +69,10 @@ def _plain(*conditions: ColumnElement[bool]) -> Select[Any]:
 
 
 def _filters(query: Query) -> list[ColumnElement[bool]]:
-    filters = [_compare(condition) for condition in query.conditions]
+    filters = [
+        _OPERATORS[condition.op](images.c[condition.attribute], condition.value)
+        for condition in query.conditions
+    ]
     filters.extend(
         exists().where(
             image_properties.c.image_id == images.c.id,
@@ -83,24 +87,19 @@ def _filters(query: Query) -> list[ColumnElement[bool]]:
     return filters
 
 
-def _compare(condition: Condition) -> ColumnElement[bool]:
-    column, value = images.c[condition.attribute], condition.value
-    match condition.op:
-        case "eq":
-            return column == value
-        case "in":
-            return column.in_(value)
-        case "lt":
-            return column < value
-        case "lte":
-            return column <= value
-        case "gte":
-            return column >= value
-        case "outside":
-            start, stop = value
-            return or_(column < start, column >= stop)
-        case _:
-            raise ValueError(condition.op)
+def _outside(column: Any, bounds: tuple[int, int]) -> ColumnElement[bool]:
+    start, stop = bounds
+    return or_(column < start, column >= stop)
+
+
+_OPERATORS: Final[Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
+    "eq": operator.eq,
+    "in": lambda column, values: column.in_(values),
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gte": operator.ge,
+    "outside": _outside,
+}
 
 
 def _ordering(order: Sequence[tuple[str, str]], columns: Any) -> list[Any]:

@@ -70,5 +70,5 @@ async def remove(tx: Transaction, image_id: str, member_id: str) -> bool:
     return (await tx.execute(_DELETE, {"image": image_id, "member": member_id})).rowcount == 1
 
 
-def _from_row(row: Row[Any]) -> Member:
+def _from_row(row: Row[*tuple[Any, ...]]) -> Member:
     return Member(*row)

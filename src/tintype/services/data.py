@@ -8,11 +8,13 @@ sweeper does that when the lease is over. No transaction is open while bytes mov
 
 import asyncio
 import contextlib
+import functools
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
 import msgspec
+import structlog
 
 from tintype.blobs.base import BlobStore, Writer
 from tintype.blobs.stream import Digests, Pass
@@ -55,12 +57,15 @@ class ImageData:
         stores: Mapping[str, BlobStore],
         *,
         algorithm: str,
+        format_log: structlog.typing.FilteringBoundLogger | None,
     ) -> None:
+        """Make the use cases; with `format_log` bytes of a wrong format are noted there, not refused."""
         self._database = database
         self._gate = Gate(database, policy)
         self._limits = limits
         self._stores = stores
         self._algorithm = algorithm
+        self._format_log = format_log
 
     async def upload(
         self,
@@ -91,7 +96,9 @@ class ImageData:
         try:
             async with self._lease(blob):
                 writer = await store.create(blob.id)
-                inspector = inspector_for(image.disk_format or "", image.container_format or "")
+                inspector = inspector_for(
+                    image.disk_format or "", image.container_format or "", self._format_warning(image)
+                )
                 stream = Pass(
                     writer, inspector, algorithm=self._algorithm, expected=size, limit=self._limits.size
                 )
@@ -132,6 +139,11 @@ class ImageData:
             await store.delete(blob.id)
             async with self._database.write() as tx:
                 await blob_rows.forget(tx, blob.id)
+
+    def _format_warning(self, image: Image) -> Callable[[str], object] | None:
+        if self._format_log is None:
+            return None
+        return functools.partial(self._format_log.warning, image_id=image.id)
 
     def _store(self, store_id: str | None) -> BlobStore:
         if store_id is None:

@@ -252,6 +252,7 @@ class Identity:
         if standing is None or (scope is not None and project is None):
             raise Unauthenticated("The project does not exist, or the user has no role in it.")
         caller, scoped = _caller(standing, project.id if project else None)
+        expires -= expires % _SECOND  # a signed token says whole seconds
         claims = {
             "sub": user_id,
             "prj": scoped.id if scoped else None,
@@ -261,7 +262,7 @@ class Identity:
             "exp": expires // _SECOND,
         }
         value = jwt.encode(claims, await self._signing_key(), algorithm="HS256")
-        return Token(token_id, value, caller, scoped, methods, issued, claims["exp"] * _SECOND)
+        return Token(token_id, value, caller, scoped, methods, issued, expires)
 
     async def _claims(self, value: str) -> dict[str, Any]:
         try:
@@ -339,9 +340,7 @@ def _caller(standing: Standing, project_id: str | None) -> tuple[Caller, Project
 
 def _check_name(noun: str, name: str) -> None:
     if not 1 <= len(name) <= 255 or "\0" in name or name != name.strip():
-        raise Invalid(
-            f"The name of a {noun} has 1 to 255 characters, none of them NUL, no space at its ends."
-        )
+        raise Invalid(f"The name of a {noun} has 1 to 255 characters, no NUL, no space at its ends.")
 
 
 async def _user(tx: Transaction, ref: str) -> User:

@@ -49,9 +49,7 @@ class Members:
         member = Member(image.id, member_id, "pending", created, created)
         async with self._database.write() as tx:
             if await rows.count(tx, image.id) >= self._limits.members:
-                raise OverLimit(
-                    f"Image {image.id} is shared with {self._limits.members} projects; no more are allowed."
-                )
+                raise OverLimit(f"An image may have {self._limits.members} members at most.")
             await rows.add(tx, member)
         return member
 

@@ -1,0 +1,48 @@
+# Everything a contributor runs. `make help` lists it; each target sets up what it needs on first use.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA_DIR ?= data
+ARGS ?=
+JOBS ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check conformance contract bench docs clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# One virtual environment, filled as far as a target needs it: server, then test, then check.
+$(VENV)/.%: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing tintype[$*] into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]' 2> >(grep -v '^WARNING: Location' >&2 || true)
+	@touch $@
+
+serve: $(VENV)/.server ## Start the service; DATA_DIR=data keeps its files, ARGS='--port 9292' its options
+	@exec $(BIN)/tintype serve --data-dir $(DATA_DIR) $(ARGS)
+
+test: $(VENV)/.test ## Run the tests; ARGS='tests/unit -k name' some of them, REQUIRE=all fails on a missing server
+	@REQUIRE=$(REQUIRE) $(BIN)/pytest -q -n $(JOBS) $(ARGS)
+
+check: $(VENV)/.check ## Lint, types, house rules
+	@$(BIN)/ruff format --check --quiet . || { echo "Run: $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/pytest -q tests/house
+
+conformance: $(VENV)/.server ## Run OpenStack's acceptance tests (tempest) of the image API
+	@PYTHON=$(PYTHON) tools/conformance.sh $(ARGS)
+
+contract: $(VENV)/.test ## Run the API tables against another image service: URL=… TOKEN=… or AUTH=headers
+	@CONTRACT_URL=$(URL) CONTRACT_TOKEN=$(TOKEN) CONTRACT_AUTH=$(AUTH) $(BIN)/pytest -q tests/contract $(ARGS)
+
+bench: $(VENV)/.test ## Measure Tintype and Glance side by side; results go to benchmarks/results
+	@$(BIN)/python benchmarks/bench.py $(ARGS)
+
+docs: $(VENV)/.server ## Generate docs/reference from the tables in the code
+	@$(BIN)/python tools/reference.py
+
+clean: ## Delete virtual environments and caches, not the data
+	rm -rf $(VENV) .conformance .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
