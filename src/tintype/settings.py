@@ -68,7 +68,7 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["sha256", "sha512", "blake2b"], Meta(description="Digest shown as os_hash_value.")
     ] = "sha512"
     disk_formats: Annotated[tuple[str, ...], Meta(description="Disk formats that images may have.")] = (
-        *("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop", "gpt"),
+        *("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"),
     )
     container_formats: Annotated[
         tuple[str, ...], Meta(description="Container formats that images may have.")
@@ -143,8 +143,8 @@ def load(data_dir: Path | None, environment: Mapping[str, str], **server: Any) -
         if variable.startswith(PREFIX):
             _set_from_environment(values, variable, text)
     values["data_dir"] = str(folder)
-    values.setdefault("server", {}).update({key: value for key, value in server.items() if value is not None})
     _check_names(values)
+    values.setdefault("server", {}).update({key: value for key, value in server.items() if value is not None})
     try:
         return msgspec.convert(values, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as error:

@@ -41,16 +41,12 @@ class Call(Request):
 
     async def bounded_body(self) -> bytes:
         """Read the whole body; raises OverLimit where it is larger than metadata may be."""
-        too_large = OverLimit(f"The request body may have at most {self.body_limit} bytes.")
-        declared = self.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > self.body_limit:
-            raise too_large
         parts, size = [], 0
         async for part in self.stream():
             parts.append(part)
             size += len(part)
             if size > self.body_limit:
-                raise too_large
+                raise OverLimit(f"The request body may have at most {self.body_limit} bytes.")
         return b"".join(parts)
 
 

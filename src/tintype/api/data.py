@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response, StreamingResponse
 
-from tintype.api import wire
 from tintype.errors import Invalid, UnsupportedMedia
 from tintype.services.data import ImageData
 
@@ -32,7 +31,7 @@ class DataApi:
             size=_declared_size(call),
             store_id=call.headers.get("x-image-meta-store"),
         )
-        return wire.no_content()
+        return Response(status_code=204)
 
     async def download(self, call: "Call") -> Response:
         """Send an image's bytes, or one range of them."""
@@ -43,7 +42,7 @@ class DataApi:
             content_range=call.headers.get("content-range"),
         )
         if download is None:
-            return wire.no_content()
+            return Response(status_code=204)
         image = download.image
         headers = {"Content-Length": str(download.stop - download.start), "Accept-Ranges": "bytes"}
         if image.checksum:

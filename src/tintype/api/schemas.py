@@ -15,39 +15,26 @@ _NULLABLE_OBJECT: Final = ["null", "object"]
 def every_schema(limits: Limits) -> dict[str, dict[str, Any]]:
     """Give each schema by the name it is served under."""
     image = _image(limits)
-    member = {"name": "member", "properties": _MEMBER, "additionalProperties": False}
-    task = {"name": "task", "properties": _TASK, "additionalProperties": False}
-    listed_task = {
-        **task,
-        "properties": {
-            name: value for name, value in _TASK.items() if name not in {"input", "result", "message"}
-        },
-    }
+    member = {"name": "member", "properties": _MEMBER}
+    task = {"name": "task", "properties": _TASK}
+    short_task = {name: value for name, value in _TASK.items() if name not in {"input", "result", "message"}}
     return {
         "image": image,
-        "images": _collection("images", image),
+        "images": _collection("images", image, paged=True),
         "member": member,
-        "members": _collection("members", member),
+        "members": _collection("members", member, paged=False),
         "task": task,
-        "tasks": _collection("tasks", listed_task),
+        "tasks": _collection("tasks", {"name": "task", "properties": short_task}, paged=False),
     }
 
 
-def _collection(name: str, item: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "name": name,
-        "properties": {
-            name: {"type": "array", "items": item},
-            "first": {"type": _STRING},
-            "next": {"type": _STRING},
-            "schema": {"type": _STRING},
-        },
-        "links": [
-            {"rel": "first", "href": "{first}"},
-            {"rel": "next", "href": "{next}"},
-            {"rel": "describedby", "href": "{schema}"},
-        ],
-    }
+def _collection(name: str, item: dict[str, Any], *, paged: bool) -> dict[str, Any]:
+    properties: dict[str, Any] = {name: {"type": "array", "items": item}, "schema": {"type": _STRING}}
+    links = [{"rel": "describedby", "href": "{schema}"}]
+    if paged:
+        properties |= {"first": {"type": _STRING}, "next": {"type": _STRING}}
+        links[:0] = [{"rel": "first", "href": "{first}"}, {"rel": "next", "href": "{next}"}]
+    return {"name": name, "properties": properties, "links": links}
 
 
 def _field(

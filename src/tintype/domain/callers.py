@@ -12,8 +12,5 @@ class Caller(msgspec.Struct, frozen=True):
     """The project the token is scoped to; None for an unscoped token, which may not use images."""
     roles: frozenset[str] = frozenset()
     """Role names in lower case, implied ones included."""
-
-    @property
-    def is_admin(self) -> bool:
-        """Whether the caller sees and does everything (Glance's `context_is_admin`)."""
-        return "admin" in self.roles
+    is_admin: bool = False
+    """Whether the caller sees and does everything (Glance's `context_is_admin`)."""

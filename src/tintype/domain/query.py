@@ -189,7 +189,7 @@ def split_quoted(value: str) -> list[str]:
                 raise Invalid(
                     f"Invalid filter value {value}. The quote is not closed, or a comma is missing."
                 )
-            parts.append(match[1])
+            parts.append(re.sub(r"\\(.)", r"\1", match[1], flags=re.DOTALL))
             rest = rest[match.end() :]
             if match[2] != ",":
                 return parts

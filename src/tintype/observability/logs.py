@@ -5,9 +5,8 @@ A log event is a dict passed through a list of functions; the logger is made her
 
 import logging
 import sys
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
 import structlog
 
 
@@ -17,7 +16,7 @@ def make_logger(
     """Make the logger of a process. `level` is a name such as info."""
     human = style == "console" or (style == "auto" and sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if human else structlog.processors.JSONRenderer(serializer=_to_json)
+        structlog.dev.ConsoleRenderer() if human else structlog.processors.JSONRenderer()
     )
     logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
         structlog.WriteLogger(sys.stderr),
@@ -31,7 +30,3 @@ def make_logger(
         cache_logger_on_first_use=True,
     )
     return logger
-
-
-def _to_json(event: dict[str, Any], **_options: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode()

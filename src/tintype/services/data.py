@@ -28,8 +28,7 @@ from tintype.domain.images import ACTIVE, DEACTIVATED, QUEUED, SAVING, Image, Li
 from tintype.errors import Conflict, Forbidden, Gone, Invalid, NotFound, OverLimit
 from tintype.formats import inspector_for
 from tintype.policy.engine import Policy
-from tintype.services.gate import Gate
-from tintype.services.images import now
+from tintype.services.images import Gate, now
 
 LEASE: Final = 60_000_000
 """Microseconds for which an upload holds its image without a sign of life."""

@@ -335,7 +335,7 @@ def _caller(standing: Standing, project_id: str | None) -> tuple[Caller, Project
         raise Unauthenticated("The project does not exist, or the user has no role in it.")
     roles = frozenset[str]().union(*(ROLES.get(role, frozenset({role})) for role in standing.granted))
     project = Project(standing.project_id, standing.project_name or "", "", enabled=True)
-    return Caller(user.id, user.name, project.id, roles), project
+    return Caller(user.id, user.name, project.id, roles, is_admin="admin" in roles), project
 
 
 def _check_name(noun: str, name: str) -> None:

@@ -16,9 +16,8 @@ from tintype.domain.callers import Caller
 from tintype.domain.images import Image, Limits
 from tintype.domain.patch import Change
 from tintype.domain.query import Query
-from tintype.errors import Conflict, Forbidden, Invalid
+from tintype.errors import Conflict, Forbidden, Invalid, NotFound
 from tintype.policy.engine import Policy
-from tintype.services.gate import Gate
 
 _ATTEMPTS: Final = 5
 """How often a change is decided anew when somebody else has changed the image meanwhile."""
@@ -27,6 +26,34 @@ _ATTEMPTS: Final = 5
 def now() -> int:
     """Give the time in microseconds since the epoch."""
     return time.time_ns() // 1000
+
+
+class Gate:
+    """What every use case of an image passes: what a caller may not know of does not exist."""
+
+    def __init__(self, database: Database, policy: Policy) -> None:
+        self._database = database
+        self._policy = policy
+
+    async def load(self, caller: Caller, image_id: str) -> Image:
+        """Give an image, as one that the caller may see; raises NotFound for any other."""
+        async with self._database.read() as tx:
+            image = await image_rows.get(tx, image_id.lower(), caller.project_id)
+        if image is None or not self._sees(caller, image):
+            raise NotFound(f"No image found with ID {image_id}")
+        return image
+
+    def require(self, rule: str, caller: Caller, image: Image) -> None:
+        """Raise Forbidden unless the rule allows it; NotFound where the caller may not even see the image."""
+        try:
+            self._policy.require(rule, caller, image.target())
+        except Forbidden:
+            if not self._sees(caller, image):
+                raise NotFound(f"No image found with ID {image.id}") from None
+            raise
+
+    def _sees(self, caller: Caller, image: Image) -> bool:
+        return images.visible(image, caller) and self._policy.allows("get_image", caller, image.target())
 
 
 class Images:

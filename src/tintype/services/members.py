@@ -10,8 +10,7 @@ from tintype.domain.images import Image, Limits
 from tintype.domain.members import Member
 from tintype.errors import Forbidden, NotFound, OverLimit
 from tintype.policy.engine import Policy
-from tintype.services.gate import Gate
-from tintype.services.images import now
+from tintype.services.images import Gate, now
 
 
 class Members:

@@ -8,8 +8,7 @@ from tintype.domain.callers import Caller
 from tintype.domain.images import Image, Limits
 from tintype.errors import NotFound
 from tintype.policy.engine import Policy
-from tintype.services.gate import Gate
-from tintype.services.images import Images
+from tintype.services.images import Gate, Images
 
 
 class Tags:

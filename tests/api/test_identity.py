@@ -1,0 +1,244 @@
+"""The built-in identity: tokens, scopes, roles, and what guessing passwords meets."""
+
+import base64
+import datetime as dt
+import json
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from conftest import PASSWORD, Service, running
+from tintype.services import identity as identity_service
+from tintype.settings import IdentitySettings
+
+TOKENS = "/identity/v3/auth/tokens"
+
+
+def login_body(name: str, password: str, project: str | None) -> dict[str, object]:
+    user = {"name": name, "domain": {"id": "default"}, "password": password}
+    auth: dict[str, object] = {"identity": {"methods": ["password"], "password": {"user": user}}}
+    if project is not None:
+        auth["scope"] = {"project": {"name": project, "domain": {"name": "Default"}}}
+    return {"auth": auth}
+
+
+async def login(
+    service: Service, name: str, password: str = PASSWORD, project: str | None = "alpha"
+) -> httpx2.Response:
+    return await service.call(None, "POST", TOKENS, json=login_body(name, password, project))
+
+
+async def test_a_token_has_what_clients_look_for(service: Service) -> None:
+    """User, project, implied roles, times and a catalogue with the image service."""
+    response = await login(service, "alice")
+    assert response.status_code == 201
+    token = response.json()["token"]
+    assert token["user"]["name"] == "alice"
+    assert token["project"] == {
+        "id": service.projects["alice"],
+        "name": "alpha",
+        "domain": {"id": "default", "name": "Default"},
+    }
+    assert [role["name"] for role in token["roles"]] == ["member", "reader"]
+    assert token["expires_at"] > token["issued_at"]
+    urls = {entry["type"]: entry["endpoints"][0]["url"] for entry in token["catalog"]}
+    assert urls == {"image": "http://testserver", "identity": "http://testserver/identity/v3"}
+    claims = json.loads(base64.urlsafe_b64decode(response.headers["x-subject-token"].split(".")[1] + "=="))
+    assert PASSWORD not in str(claims)
+
+
+async def test_a_token_is_exchanged_for_another_scope(service: Service) -> None:
+    """An unscoped token may not use images; in exchange for it there is one that may, and dies with it."""
+    unscoped = await login(service, "alice", project=None)
+    value = unscoped.headers["x-subject-token"]
+    assert (await service.client.get("/v2/images", headers={"X-Auth-Token": value})).status_code == 401
+    body = {
+        "auth": {
+            "identity": {"methods": ["token"], "token": {"id": value}},
+            "scope": {"project": {"id": service.projects["alice"]}},
+        }
+    }
+    scoped = await service.call(None, "POST", TOKENS, json=body)
+    assert scoped.status_code == 201
+    assert scoped.json()["token"]["expires_at"] == unscoped.json()["token"]["expires_at"]
+    value = scoped.headers["x-subject-token"]
+    assert (await service.client.get("/v2/images", headers={"X-Auth-Token": value})).status_code == 200
+
+
+async def test_wrong_credentials_are_all_answered_alike(service: Service) -> None:
+    """Wrong password, no such user, closed account: one message. No role in the project: 401 too."""
+    await service.parts.identity.create_user("shut", PASSWORD)
+    await service.parts.identity.change_user("shut", enabled=False)
+    answers = [
+        await login(service, *who) for who in (("alice", "wrong"), ("nobody", "x"), ("shut", PASSWORD))
+    ]
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({answer.json()["error"]["message"] for answer in answers}) == 1
+    assert (await login(service, "alice", project="beta")).status_code == 401
+    assert (await login(service, "alice", project="nothing")).status_code == 401
+
+
+async def test_an_unknown_user_takes_as_long_as_a_wrong_password(service: Service) -> None:
+    """Who may log in cannot be learned by a watch: both cost one hash."""
+
+    async def cost(name: str) -> float:
+        times = []
+        for _ in range(3):
+            started = time.perf_counter()
+            await login(service, name, "wrong")
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    await login(service, "warm-up", "wrong")
+    known, unknown = await cost("alice"), await cost("nobody")
+    assert 0.3 < known / unknown < 3
+
+
+async def test_guessing_is_slowed_down(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After three failures a user must wait at this address, longer each time; others need not."""
+    moment = time.time_ns() // 1000
+    monkeypatch.setattr(identity_service, "_now", lambda: moment)
+    for _ in range(3):
+        assert (await login(service, "bob", "wrong", "beta")).status_code == 401
+    assert (await login(service, "bob", "wrong", "beta")).status_code == 401
+    waits = []
+    for _ in range(4):
+        refused = await login(service, "bob", PASSWORD, "beta")
+        assert refused.status_code == 429
+        waits.append(int(refused.headers["retry-after"]))
+        moment += waits[-1] * 1_000_000 + 1
+        assert (await login(service, "bob", "wrong", "beta")).status_code == 401
+    assert waits == sorted(waits)
+    assert waits[-1] > waits[0]
+    assert (await login(service, "alice")).status_code == 201
+    moment += 60_000_001
+    assert (await login(service, "bob", PASSWORD, "beta")).status_code == 201
+    assert (await login(service, "bob", "wrong", "beta")).status_code == 401
+
+
+async def test_a_revoked_token_is_void_at_once(service: Service) -> None:
+    """DELETE ends it, for the caller and for whoever holds a copy."""
+    value = (await login(service, "alice")).headers["x-subject-token"]
+    own = {"X-Auth-Token": value, "X-Subject-Token": value}
+    assert (await service.client.get("/v2/images", headers=own)).status_code == 200
+    assert (await service.client.head(TOKENS, headers=own)).status_code == 200
+    assert (await service.client.delete(TOKENS, headers=own)).status_code == 204
+    assert (await service.client.get("/v2/images", headers=own)).status_code == 401
+    assert (await service.client.get(TOKENS, headers=own)).status_code == 401
+
+
+async def test_only_admins_and_services_look_into_other_tokens(service: Service) -> None:
+    """A user may see its own token; an admin any, and learns of a wrong one by 404."""
+    alice, bob, admin = (service.tokens[name] for name in ("alice", "bob", "admin"))
+    see = {"X-Auth-Token": bob, "X-Subject-Token": alice}
+    assert (await service.client.get(TOKENS, headers=see)).status_code == 403
+    see["X-Auth-Token"] = admin
+    assert (await service.client.get(TOKENS, headers=see)).json()["token"]["user"]["name"] == "alice"
+    see["X-Subject-Token"] = "nonsense"
+    assert (await service.client.get(TOKENS, headers=see)).status_code == 404
+
+
+async def test_what_is_taken_away_is_gone(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role withdrawn, a password changed, an account closed: old tokens end within a second."""
+    monkeypatch.setattr("tintype.auth.builtin._TRUSTED_SECONDS", 0)
+    identity = service.parts.identity
+
+    async def status(token: str) -> int:
+        return (await service.client.get("/v2/images", headers={"X-Auth-Token": token})).status_code
+
+    token = (await login(service, "alice")).headers["x-subject-token"]
+    assert await status(token) == 200
+    await identity.withdraw("alice", "alpha", "member")
+    assert await status(token) == 401
+    await identity.grant("alice", "alpha", "reader")
+    assert await status(token) == 200
+    await identity.change_user("alice", password="another")
+    assert await status(token) == 401
+    assert (await login(service, "alice")).status_code == 401
+    token = (await login(service, "alice", "another")).headers["x-subject-token"]
+    assert await status(token) == 200
+    await identity.change_user("alice", enabled=False)
+    assert await status(token) == 401
+
+
+async def test_a_token_expires(
+    prepared: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After its lifetime a token is worth nothing, cached or not."""
+    settings = IdentitySettings(token_lifetime=60)
+    async with running(prepared, tmp_path, identity=settings) as service:
+        real = time.time_ns()
+        assert (await service.call("alice", "GET", "/v2/images")).status_code == 200
+        monkeypatch.setattr("tintype.auth.builtin.time.time_ns", lambda: real + 61_000_000_000)
+        monkeypatch.setattr("jwt.api_jwt.datetime", _Later)
+        assert (await service.call("alice", "GET", "/v2/images")).status_code == 401
+
+
+class _Later:
+    """A clock that is 61 seconds ahead, for the JWT library."""
+
+    @staticmethod
+    def now(tz: object = None) -> object:
+        return dt.datetime.now(tz) + dt.timedelta(seconds=61)  # type: ignore[arg-type]
+
+
+async def test_forged_tokens_are_refused(service: Service) -> None:
+    """No signature, another key, another algorithm, rubbish: all 401."""
+    header, claims, signature = service.tokens["alice"].split(".")
+    nothing = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').decode().rstrip("=")
+    for forged in (
+        f"{nothing}.{claims}.",
+        f"{header}.{claims}.{signature[::-1]}",
+        f"{header}.{claims}.",
+        "x",
+        "é",
+    ):
+        response = await service.client.get("/v2/images", headers={"X-Auth-Token": forged.encode()})
+        assert response.status_code == 401
+        assert response.headers["www-authenticate"].startswith("Keystone uri=")
+
+
+async def test_projects_and_users_are_looked_up(service: Service) -> None:
+    """An exact project name is found by every user, because sharing needs it; lists are for admins."""
+    alpha = service.projects["alice"]
+    found = (await service.call("bob", "GET", "/identity/v3/projects?name=alpha")).json()["projects"]
+    assert [project["id"] for project in found] == [alpha]
+    assert (await service.call("bob", "GET", f"/identity/v3/projects/{alpha}")).json()["project"][
+        "name"
+    ] == "alpha"
+    assert (await service.call("bob", "GET", "/identity/v3/projects?name=alp")).json()["projects"] == []
+    assert (await service.call("bob", "GET", "/identity/v3/projects/alpha")).status_code == 404
+    assert (await service.call("bob", "GET", "/identity/v3/projects")).status_code == 403
+    assert (await service.call("bob", "GET", "/identity/v3/users")).status_code == 403
+    assert (await service.call("bob", "GET", "/identity/v3/users?name=alice")).status_code == 403
+    assert (await service.call(None, "GET", "/identity/v3/projects?name=alpha")).status_code == 401
+    everybody = (await service.call("admin", "GET", "/identity/v3/users")).json()["users"]
+    assert [user["name"] for user in everybody] == ["admin", "alice", "bob", "carol"]
+    mine = (await service.call("bob", "GET", "/identity/v3/auth/projects")).json()["projects"]
+    assert [project["name"] for project in mine] == ["beta"]
+    assert (await service.call("bob", "GET", "/identity/v3/domains/default")).json()["domain"][
+        "name"
+    ] == "Default"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        {"auth": None},
+        {"auth": {"identity": {"methods": []}}},
+        {"auth": {"identity": {"methods": ["password"]}}},
+        {"auth": {"identity": {"methods": ["password"], "password": {"user": {"name": 5}}}}},
+        {"auth": {"identity": {"methods": ["oauth"], "oauth": {}}}},
+        login_body("a\0b", "x", None),
+        login_body("alice", "", None),
+    ],
+)
+async def test_malformed_logins_are_refused(service: Service, body: object) -> None:
+    """4xx in Keystone's shape, whatever is sent."""
+    response = await service.call(None, "POST", TOKENS, json=body)
+    assert response.status_code in {400, 401}
+    assert set(response.json()["error"]) == {"code", "title", "message"}

@@ -1,0 +1,90 @@
+"""Limits of what a request and an image may hold."""
+
+import pytest
+
+from conftest import Service
+
+TEXT = {"Accept": "text/plain"}
+
+
+async def make(service: Service, **attributes: object) -> str:
+    response = await service.call("alice", "POST", "/v2/images", json=attributes)
+    assert response.status_code == 201, response.text
+    return str(response.json()["id"])
+
+
+async def test_properties_tags_and_members_have_a_most(service: Service) -> None:
+    """128 of each are taken, one more is refused with 413 and nothing is changed."""
+    full = {f"p{number}": "x" for number in range(128)}
+    image_id = await make(service, **full, tags=[str(number) for number in range(128)])
+    more = await service.call("alice", "POST", "/v2/images", json={**full, "one": "more"})
+    assert more.status_code == 413
+    patch = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+    body = b'[{"op": "add", "path": "/one", "value": "more"}]'
+    url = f"/v2/images/{image_id}"
+    assert (await service.call("alice", "PATCH", url, content=body, headers=patch)).status_code == 413
+    assert (await service.call("alice", "PUT", f"{url}/tags/more")).status_code == 413
+    for number in range(128):
+        added = await service.call("alice", "POST", f"{url}/members", json={"member": f"m{number}"})
+        assert added.status_code == 200
+    assert (await service.call("alice", "POST", f"{url}/members", json={"member": "more"})).status_code == 413
+    after = (await service.call("alice", "GET", url)).json()
+    assert "one" not in after
+    assert len(after["tags"]) == 128
+
+
+@pytest.mark.parametrize("path", ["/v2/images", "/identity/v3/auth/tokens"])
+async def test_a_body_of_ten_megabytes_is_refused(service: Service, path: str) -> None:
+    """Metadata is small; what is not is refused before it is kept in memory."""
+    response = await service.call("alice", "POST", path, content=b'{"name": "' + b"x" * 10_000_000 + b'"}')
+    assert response.status_code == 413
+
+
+async def test_long_urls_and_headers_are_refused(service: Service) -> None:
+    """Nobody needs eight kilobytes of path or 64 of headers."""
+    assert (await service.call("alice", "GET", "/v2/images/" + "x" * 9000)).status_code == 400
+    assert (
+        await service.call("alice", "GET", "/v2/images", headers={"X-Long": "x" * 70_000})
+    ).status_code == 431
+
+
+async def test_property_values_of_any_length_are_found(service: Service) -> None:
+    """A long value is indexed by its digest, and still filters by equality."""
+    long = "v" * 5000
+    image_id = await make(service, long=long)
+    found = (await service.call("alice", "GET", f"/v2/images?long={long}")).json()["images"]
+    assert [image["id"] for image in found] == [image_id]
+    assert (await service.call("alice", "GET", f"/v2/images?long={long[:-1]}")).json()["images"] == []
+    assert (await service.call("alice", "POST", "/v2/images", json={"long": "v" * 65_536})).status_code == 400
+
+
+async def test_deeply_nested_json_is_refused(service: Service) -> None:
+    """No stack is exhausted by brackets."""
+    body = b'{"name": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    assert (await service.call("alice", "POST", "/v2/images", content=body)).status_code == 400
+
+
+async def test_errors_come_as_text_where_the_client_wants_that(service: Service) -> None:
+    """Glanceclient dies on flat JSON errors; it, and whoever asks for text, gets text with our message."""
+    for headers in (TEXT, {"Accept": "*/*", "User-Agent": "python-glanceclient"}):
+        response = await service.call("alice", "GET", "/v2/images/nope", headers=headers)
+        assert response.status_code == 404
+        assert response.headers["content-type"].startswith("text/plain")
+        assert "No image found with ID nope" in response.text
+    plain = await service.call("alice", "GET", "/v2/images/nope", headers={"Accept": "*/*"})
+    assert plain.headers["content-type"] == "application/json"
+
+
+async def test_options_names_the_methods(service: Service) -> None:
+    """Every route says what may be done there, to anybody."""
+    for path, route in service.parts.routes.items():
+        response = await service.call(None, "OPTIONS", path)
+        assert (response.status_code, response.headers["allow"]) == (200, route.allow)
+
+
+async def test_the_address_shown_is_the_one_asked(service: Service) -> None:
+    """Links carry the host that a client used; a host that is none is not repeated."""
+    shown = await service.call(None, "GET", "/versions", headers={"Host": "images.example:8443"})
+    assert shown.json()["versions"][0]["links"][0]["href"] == "http://images.example:8443/v2/"
+    evil = await service.call(None, "GET", "/versions", headers={"Host": 'x"><script>'})
+    assert "script" not in evil.text

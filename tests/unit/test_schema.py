@@ -1,0 +1,45 @@
+"""The database's schema: migrations and tables say the same, and a newer database is refused."""
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, text
+
+from tintype.db import schema
+from tintype.db.tables import metadata
+from tintype.errors import StartError
+
+
+def url(folder: Path) -> str:
+    return f"sqlite:///{folder / 'test.db'}"
+
+
+def test_migrations_make_the_tables_of_the_code(tmp_path: Path) -> None:
+    """An upgraded database differs in nothing from the tables that statements are written for."""
+    schema.upgrade(url(tmp_path))
+    engine = create_engine(url(tmp_path))
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+def test_head_is_the_newest_migration() -> None:
+    """The revision that a start compares with is the last one there is."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
+
+
+def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    """Old code never writes to a schema it does not know."""
+    schema.upgrade(url(tmp_path))
+    engine = create_engine(url(tmp_path))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(StartError, match="newer"):
+        schema.upgrade(url(tmp_path))

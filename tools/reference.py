@@ -1,0 +1,125 @@
+"""Generate docs/reference from the tables in the code. `make docs`; a test holds the pages to it.
+
+python tools/reference.py [FOLDER]
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from tintype import server
+from tintype.api.errors import STATUS
+from tintype.cli.main import app
+from tintype.policy.rules import RULES
+from tintype.settings import Settings, every_setting
+
+MADE = "<!-- Made by `make docs` from the code; do not edit. -->\n\n"
+
+
+def main(folder: Path) -> None:
+    """Write every page."""
+    pages = {
+        "routes.md": routes(),
+        "settings.md": settings(),
+        "policy.md": policy(),
+        "errors.md": errors(),
+        "cli.md": commands(),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in pages.items():
+        (folder / name).write_text(MADE + text)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Give a Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return (
+        "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        + "\n"
+    )
+
+
+def routes() -> str:
+    """Give the URL space."""
+    with tempfile.TemporaryDirectory() as folder:
+        parts = server.build(Settings(data_dir=Path(folder)))
+        rows = []
+        for path, route in parts.routes.items():
+            for method, endpoint in route.methods.items():
+                meaning = (endpoint.__doc__ or "").split("\n")[0]
+                rows.append((f"`{method} {path}`", meaning, "" if route.open else "yes"))
+        parts.database.close()
+    note = "Handlers of `/identity` check the token themselves: some of them give it.\n"
+    return f"# Routes\n\n{table(('request', 'what it does', 'token needed'), rows)}\n{note}"
+
+
+def settings() -> str:
+    """Give every setting."""
+    rows = [
+        (
+            f"`{f'[{setting.section}] ' if setting.section else ''}{setting.name}`",
+            f"`{setting.variable}`",
+            "" if setting.default is None else f"`{_plain(setting.default)}`",
+            setting.description,
+        )
+        for setting in every_setting()
+    ]
+    intro = (
+        "From `tintype.toml` in the data folder, or from the environment, which wins. An unknown name "
+        "stops the start. `data_dir` itself comes from `--data-dir` or the environment.\n\n"
+    )
+    return f"# Settings\n\n{intro}{table(('setting', 'environment', 'default', 'meaning'), rows)}"
+
+
+def policy() -> str:
+    """Give every rule."""
+    rows = [(f"`{rule.name}`", rule.description, f"`{rule.default}`") for rule in RULES]
+    return f"# Policy\n\nThe names and defaults are Glance's.\n\n{table(('rule', 'guards', 'default'), rows)}"
+
+
+def errors() -> str:
+    """Give what each failure is over HTTP."""
+    rows = [
+        (str(status), f"`{kind.__name__}`", (kind.__doc__ or "").strip()) for kind, status in STATUS.items()
+    ]
+    intro = (
+        'A failure is `{"code", "title", "message", "request_id"}` in JSON, or plain text where the client '
+        "asks for it; under `/identity` it has Keystone's shape.\n\n"
+    )
+    return f"# Errors\n\n{intro}{table(('status', 'kind', 'meaning'), rows)}"
+
+
+def commands() -> str:
+    """Give every command with its options."""
+    return "# Command line\n\n" + "\n".join(_command("tintype", typer.main.get_command(app)))
+
+
+def _command(path: str, command: Any) -> list[str]:
+    if hasattr(command, "commands"):
+        inner = [_command(f"{path} {name}", child) for name, child in sorted(command.commands.items())]
+        return [line for lines in inner for line in lines]
+    lines = [f"## {path}\n", f"{(command.help or '').strip()}\n"]
+    rows = []
+    for parameter in command.params:
+        names = ", ".join((*parameter.opts, *parameter.secondary_opts))
+        shown = (
+            f"`{names}`" if parameter.param_type_name == "option" else f"`{(parameter.name or '').upper()}`"
+        )
+        rows.append((shown, getattr(parameter, "help", None) or ""))
+    if rows:
+        lines.append(table(("argument", "meaning"), rows))
+    return lines
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "reference")
