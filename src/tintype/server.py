@@ -6,7 +6,9 @@ import errno
 import fcntl
 import functools
 import os
+import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
@@ -163,6 +165,8 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         timeout_graceful_shutdown=settings.server.drain_seconds,
     )
     server = uvicorn.Server(config)
+    signal.signal(signal.SIGTERM, _leave)  # uvicorn raises the signal again when it has drained
+    signal.signal(signal.SIGINT, _leave)
     if settings.server.workers > 1:
         Multiprocess(config, sockets=[listener]).run()
     else:
@@ -199,6 +203,10 @@ def only_server_of(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _leave(_signal: int, _frame: object) -> None:
+    sys.exit(0)
 
 
 def _app(settings: Settings) -> App:

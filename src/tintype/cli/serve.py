@@ -25,6 +25,7 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Server processes. [default: 1]")] = None,
 ) -> None:
     """Serve images. The first start on an empty folder makes all that is needed."""
+    os.umask(0o077)  # database, images and clouds.yaml are nobody else's to read
     settings = load(data_dir, os.environ, host=host, port=port, workers=workers)
     listener = server.listen(settings.server.host, settings.server.port)
     address, bound_port = listener.getsockname()[:2]

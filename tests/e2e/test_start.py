@@ -1,0 +1,264 @@
+"""Starting and stopping: the first start, later ones, and what a person sees when it cannot be."""
+
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from conftest import BIN, Server, started
+
+UPLOAD = {"Content-Type": "application/octet-stream"}
+
+
+def fails(folder: Path, *options: str, **run: object) -> str:
+    """Start a server that cannot start; give the one line it says."""
+    done = subprocess.run(
+        [BIN / "tintype", "serve", "--data-dir", folder, "--port", "0", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **run,  # type: ignore[call-overload]
+    )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    return str(done.stderr)
+
+
+def login(server: Server, password: str | None = None) -> dict[str, str]:
+    """Log in with the password that clouds.yaml has, and give the headers of a request."""
+    password = password or re.search(r'password: "(.+)"', server.clouds.read_text())[1]  # type: ignore[index]
+    scope = {"project": {"name": "admin", "domain": {"id": "default"}}}
+    user = {"name": "admin", "domain": {"id": "default"}, "password": password}
+    body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
+    response = httpx2.post(f"{server.url}/identity/v3/auth/tokens", json=body)
+    assert response.status_code == 201, response.text
+    return {"X-Auth-Token": response.headers["x-subject-token"]}
+
+
+def test_the_first_start_makes_everything_and_later_ones_touch_nothing(tmp_path: Path) -> None:
+    """Database, project, admin, clouds.yaml; the password is shown once and stored as a hash."""
+    folder = tmp_path / "data"
+    with started(folder) as first:
+        password = re.search(r"password (\S+)", first.output)[1]  # type: ignore[index]
+        headers = login(first, password)
+        image = httpx2.post(f"{first.url}/v2/images", json={"name": "kept"}, headers=headers).json()
+        assert first.stop() == 0
+    for file in ("clouds.yaml", "tintype.db"):
+        assert stat.S_IMODE((folder / file).stat().st_mode) & 0o077 == 0, file
+    assert password.encode() not in b"".join(path.read_bytes() for path in folder.glob("tintype.db*"))
+    assert password not in (tmp_path / "data.log").read_text()
+    clouds = (folder / "clouds.yaml").read_text()
+    with started(folder) as second:
+        assert "password" not in second.output
+        assert (folder / "clouds.yaml").read_text() == clouds
+        shown = httpx2.get(f"{second.url}/v2/images/{image['id']}", headers=login(second))
+        assert shown.json() == image
+        assert headers["X-Auth-Token"] not in (tmp_path / "data.log").read_text()
+
+
+def test_ctrl_c_drains(tmp_path: Path) -> None:
+    """An upload that is under way when the service is told to stop is finished, then the process ends."""
+    with started(tmp_path / "data") as server:
+        headers = login(server)
+        body = {"disk_format": "raw", "container_format": "bare"}
+        image = httpx2.post(f"{server.url}/v2/images", json=body, headers=headers).json()
+        begun = threading.Event()
+
+        def slowly() -> object:
+            for _ in range(10):
+                begun.set()
+                time.sleep(0.1)
+                yield b"x" * 1000
+
+        outcome: list[int] = []
+
+        def upload() -> None:
+            url = f"{server.url}/v2/images/{image['id']}/file"
+            outcome.append(httpx2.put(url, content=slowly(), headers={**headers, **UPLOAD}).status_code)
+
+        thread = threading.Thread(target=upload)
+        thread.start()
+        begun.wait()
+        time.sleep(0.3)
+        assert server.stop(signal.SIGINT) == 0
+        thread.join()
+        assert outcome == [204]
+    with started(tmp_path / "data") as server:
+        shown = httpx2.get(f"{server.url}/v2/images/{image['id']}", headers=login(server)).json()
+        assert (shown["status"], shown["size"]) == ("active", 10_000)
+
+
+def test_an_upload_that_dies_with_its_process_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After kill -9 the image is queued again when the lease is over, and no byte is left."""
+    folder = tmp_path / "data"
+    with started(folder) as server:
+        headers = login(server)
+        body = {"disk_format": "raw", "container_format": "bare"}
+        image = httpx2.post(f"{server.url}/v2/images", json=body, headers=headers).json()
+        begun = threading.Event()
+
+        def half() -> object:
+            yield b"x" * 5_000_000
+            begun.set()
+            time.sleep(3)
+
+        def upload() -> None:
+            with pytest.raises(httpx2.TransportError):
+                httpx2.put(
+                    f"{server.url}/v2/images/{image['id']}/file",
+                    content=half(),
+                    headers={**headers, **UPLOAD},
+                )
+
+        thread = threading.Thread(target=upload)
+        thread.start()
+        begun.wait()
+        time.sleep(0.3)
+        assert list((folder / "images" / "partial").iterdir())
+        server.process.kill()
+        thread.join()
+    with sqlite3.connect(folder / "tintype.db") as database:  # a minute passes
+        database.execute("UPDATE blobs SET lease_expires_at = 1")
+    database.close()
+    with started(folder) as server:
+        url = f"{server.url}/v2/images/{image['id']}"
+        headers = login(server)
+        deadline = time.monotonic() + 10
+        while httpx2.get(url, headers=headers).json()["status"] != "queued" and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert httpx2.put(f"{url}/file", content=b"abc", headers={**headers, **UPLOAD}).status_code == 204
+        assert httpx2.get(url, headers=headers).json()["status"] == "active"
+        assert list((folder / "images" / "partial").iterdir()) == []
+
+
+def test_several_workers_serve_one_folder(tmp_path: Path) -> None:
+    """What one process stores another shows; all of them end when told."""
+    with started(tmp_path / "data", "--workers", "3") as server:
+        headers = login(server)
+        for number in range(40):
+            with httpx2.Client() as client:  # a new connection may reach another process
+                made = client.post(f"{server.url}/v2/images", json={"name": str(number)}, headers=headers)
+            assert made.status_code == 201
+            assert (
+                httpx2.get(f"{server.url}/v2/images/{made.json()['id']}", headers=headers).status_code == 200
+            )
+        assert server.stop() == 0
+
+
+def test_the_port_is_taken(tmp_path: Path) -> None:
+    """A second process on the same port says so."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        assert "Address already in use" in fails(tmp_path / "data", "--port", port)
+
+
+def test_the_folder_is_taken(tmp_path: Path) -> None:
+    """A second process on the same folder says so."""
+    with started(tmp_path / "data"):
+        assert "Another Tintype serves" in fails(tmp_path / "data")
+
+
+def test_the_folder_is_read_only(tmp_path: Path) -> None:
+    """A folder that cannot be written is named."""
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o555)
+    if os.getuid() == 0:  # root writes anywhere but here
+        folder = Path("/sys/kernel/tintype")
+    assert f"Cannot use the data folder {folder}" in fails(folder)
+
+
+def test_the_disk_is_full(tmp_path: Path) -> None:
+    """A disk that takes no more is one line, and the next start begins anew."""
+
+    def full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    said = fails(tmp_path / "data", preexec_fn=full)
+    assert "Cannot use the da" in said
+    with started(tmp_path / "data") as server:
+        login(server)
+
+
+def test_the_database_is_newer(tmp_path: Path) -> None:
+    """A database of a later version is refused, untouched."""
+    folder = tmp_path / "data"
+    with started(folder) as server:
+        server.stop()
+    with sqlite3.connect(folder / "tintype.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    database.close()
+    assert "newer" in fails(folder)
+
+
+def test_the_database_is_none(tmp_path: Path) -> None:
+    """A file of something else in the database's place is one line."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "tintype.db").write_text("this is no database " * 100)
+    assert "not a database" in fails(folder)
+
+
+def test_settings_are_wrong(tmp_path: Path) -> None:
+    """An unknown setting is one line with the nearest known name."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "tintype.toml").write_text("[server]\nworker = 2\n")
+    assert "did you mean 'server.workers'" in fails(folder)
+
+
+def test_smuggled_requests_are_refused(tmp_path: Path) -> None:
+    """Two lengths, or a length and chunks, in one request end the connection with 400."""
+    with started(tmp_path / "data") as server:
+        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        for headers in (
+            "Content-Length: 4\r\nTransfer-Encoding: chunked",
+            "Content-Length: 4\r\nContent-Length: 5",
+            "Transfer-Encoding: chunked, identity",
+            "Content-Length: -1",
+            "Content-Length: 4\r\n X-Folded: 1",
+            "Bad Header: x",
+        ):
+            with socket.create_connection(address, timeout=5) as connection:
+                request = f"POST /v2/images HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n0\r\n\r\n"
+                connection.sendall(request.encode() + b"GET /healthcheck HTTP/1.1\r\nHost: x\r\n\r\n")
+                answer = b""
+                while chunk := connection.recv(65536):
+                    answer += chunk
+                    if answer.count(b"HTTP/1.1 ") > 1:
+                        break
+            assert answer.startswith(b"HTTP/1.1 4"), (headers, answer)
+            assert answer.count(b"HTTP/1.1 ") == 1, (headers, answer)
+
+
+def test_the_password_can_be_set_while_the_service_runs(tmp_path: Path) -> None:
+    """`tintype user set` works on a running service's folder."""
+    with started(tmp_path / "data") as server:
+        login(server)
+        server.run("tintype", "user", "set", "admin", "--password", "changed")
+        login(server, "changed")
+        assert "admin" in server.run("tintype", "role", "list").stdout
+        server.run("tintype", "project", "create", "more")
+        server.run("tintype", "role", "add", "admin", "more", "reader")
+        assert "more" in server.run("tintype", "role", "list").stdout
+        server.run("tintype", "role", "remove", "admin", "more", "reader")
+        server.run("tintype", "project", "delete", "more")
+        again = server.run("tintype", "user", "create", "admin", check=False)
+        assert (again.returncode, again.stderr) == (1, "tintype: There is a user named admin already.\n")
+    assert shutil.which("tintype") or (BIN / "tintype").exists()
