@@ -4,6 +4,7 @@ alice and carol work in project alpha (carol reads only), bob in beta, admin in 
 """
 
 import dataclasses
+import os
 import shutil
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -95,3 +96,45 @@ class _Running:
     async def __aexit__(self, *_failure: object) -> None:
         await self._client.aclose()
         self._parts.database.close()
+
+
+OPTIONAL = {"curl": "curl", "qemu-img": "qemu-utils"}
+"""Programs that some tests need, and the Debian packages that have them."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Know the marker, and with REQUIRE=all stop where a program is missing."""
+    config.addinivalue_line(
+        "markers", "needs(program): leaves the test out where the program is not installed"
+    )
+    config.stash[MISSING] = {
+        name: package for name, package in OPTIONAL.items() if shutil.which(name) is None
+    }
+    if os.environ.get("REQUIRE") == "all" and config.stash[MISSING]:
+        pytest.exit(_advice(config.stash[MISSING]), returncode=1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what cannot run here."""
+    left_out = [
+        item
+        for item in items
+        if any(mark.args[0] in config.stash[MISSING] for mark in item.iter_markers("needs"))
+    ]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was not found, and what to install."""
+    if config.stash[MISSING]:
+        terminalreporter.write_line(_advice(config.stash[MISSING]), yellow=True)
+
+
+def _advice(missing: dict[str, str]) -> str:
+    install = f"apt-get install {' '.join(missing.values())}"
+    return f"Not found: {', '.join(missing)}. Tests that need them are left out; {install}"
+
+
+MISSING = pytest.StashKey[dict[str, str]]()

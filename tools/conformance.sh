@@ -11,7 +11,7 @@ bin=$root/.venv/bin
 if [ ! -f "$work/venv/.ready" ]; then
   echo "Installing tempest into $work/venv …"
   "${PYTHON:-python3}" -m venv "$work/venv"
-  "$work/venv/bin/pip" install --quiet --disable-pip-version-check 'tempest>=42,<60' 2> >(grep -v '^WARNING: Location' >&2 || true)
+  "$work/venv/bin/pip" install -qq --disable-pip-version-check 'tempest>=42,<60'
   touch "$work/venv/.ready"
 fi
 find "$work" -mindepth 1 -maxdepth 1 ! -name venv -exec rm -rf {} +

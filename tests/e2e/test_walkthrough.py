@@ -15,6 +15,9 @@ def token(server: Server) -> str:
     return server.run("openstack", "token", "issue", "-f", "value", "-c", "id", cloud="alice").stdout.strip()
 
 
+pytestmark = pytest.mark.needs("curl")
+
+
 def curl(*arguments: str) -> Any:
     done = subprocess.run(
         ["curl", "-sS", "-f", *arguments], capture_output=True, text=True, check=True, timeout=60

@@ -36,6 +36,10 @@ class Change(msgspec.Struct, frozen=True):
     """Draft 4: adding what is there already is a conflict."""
 
 
+_NOTHING: Final = Change("remove", "stores")
+"""openstacksdk takes `stores` for a property, and removes it with others that it replaces."""
+
+
 def parse(media_type: str, body: Any, limits: Limits) -> list[Change]:
     """Read a patch document.
 
@@ -48,7 +52,8 @@ def parse(media_type: str, body: Any, limits: Limits) -> list[Change]:
     if not isinstance(body, list):
         raise Invalid("Request body must be a JSON array of operation objects.")
     draft4 = media_type == MEDIA_TYPES[0]
-    return [_parse_change(raw, draft4=draft4, limits=limits) for raw in body]
+    changes = [_parse_change(raw, draft4=draft4, limits=limits) for raw in body]
+    return [change for change in changes if change is not _NOTHING]
 
 
 def apply(image: Image, changes: Sequence[Change], limits: Limits) -> Image:
@@ -98,6 +103,8 @@ def _parse_change(raw: Any, *, draft4: bool, limits: Limits) -> Change:
     name = path[0]
     if len(path) != _DEPTHS.get((name, op), 1):
         raise Invalid(f"Invalid JSON pointer for this resource: '/{'/'.join(path)}'")
+    if (op, name) == ("remove", "stores"):
+        return _NOTHING
     if op != "remove" and "value" not in raw:
         raise Invalid(f'Operation "{op}" requires a member named "value".')
     images.check_name_is_free_to_set(name)

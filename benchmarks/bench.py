@@ -1,0 +1,226 @@
+"""Measure Tintype and Glance side by side in one run on one machine.
+
+    python benchmarks/bench.py [--rounds 3] [--seconds 3] [--only show,list] [--no-glance]
+
+Both hold the same images; each measurement is taken in turns, and the medians of the rounds are
+shown with their ratio. Results are kept under benchmarks/results as JSON and as a table.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import load
+import msgspec
+import peer
+
+ROOT = Path(__file__).parents[1]
+WORK = Path(os.environ.get("BENCH_DIR", "/tmp/tintype-bench"))
+IMAGES = 1000
+JSON = {"Content-Type": "application/json"}
+PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+
+
+class Target(msgspec.Struct):
+    """A service under measurement."""
+
+    name: str
+    port: int
+    headers: dict[str, str]
+    ids: list[str] = []
+
+
+def image_body(number: int) -> bytes:
+    """Give a record as people make them: two properties and two tags."""
+    record = {
+        "name": f"image {number}",
+        "disk_format": "qcow2",
+        "container_format": "bare",
+        "os_distro": ("debian", "fedora", "windows")[number % 3],
+        "hw_disk_bus": "virtio",
+        "tags": ["bench", f"group-{number % 10}"],
+    }
+    return json.dumps(record).encode()
+
+
+def maker(work: str, target: Target) -> load.Maker:
+    """Give what makes the requests of one work for one service."""
+    ids, headers = target.ids, target.headers
+    shows = [load.request("GET", f"/v2/images/{image_id}", headers) for image_id in ids]
+    patches = [
+        load.request(
+            "PATCH",
+            f"/v2/images/{image_id}",
+            {**headers, **PATCH},
+            json.dumps([{"op": "replace", "path": "/name", "value": f"renamed {number}"}]).encode(),
+        )
+        for number, image_id in enumerate(ids)
+    ]
+    lists = {
+        "list of 25": "/v2/images",
+        "list of 1000": "/v2/images?limit=1000",
+        "list by property": "/v2/images?os_distro=debian",
+        "list by tag": "/v2/images?tag=group-3",
+        "list by name": "/v2/images?name=image%207",
+    }
+    if work == "show":
+        return lambda number: shows[number % len(shows)]
+    if work == "patch":
+        return lambda number: patches[number % len(patches)]
+    if work == "create":
+        return lambda number: load.request("POST", "/v2/images", {**headers, **JSON}, image_body(number))
+    fixed = load.request("GET", lists[work], headers)
+    return lambda _number: fixed
+
+
+WORKS = (
+    ("show", 8),
+    ("list of 25", 8),
+    ("list of 1000", 2),
+    ("list by property", 8),
+    ("list by tag", 8),
+    ("list by name", 8),
+    ("patch", 4),
+    ("create", 8),
+)
+
+
+@contextlib.contextmanager
+def tintype(port: int) -> Iterator[Target]:
+    """Start Tintype as its users do: one process, SQLite, the built-in identity checking each token."""
+    folder = WORK / "tintype"
+    shutil.rmtree(folder, ignore_errors=True)
+    command = Path(sys.executable).parent / "tintype"
+    with (WORK / "tintype.log").open("w") as log:
+        server = subprocess.Popen(
+            [command, "serve", "--data-dir", folder, "--port", str(port)], stdout=log, stderr=log
+        )
+    try:
+        peer.wait(f"http://127.0.0.1:{port}/healthcheck")
+        password = re.search(r'password: "(.+)"', (folder / "clouds.yaml").read_text())
+        assert password is not None
+        domain = {"id": "default"}
+        user = {"name": "admin", "domain": domain, "password": password[1]}
+        scope = {"project": {"name": "admin", "domain": domain}}
+        auth = {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}
+        login = urllib.request.Request(
+            f"http://127.0.0.1:{port}/identity/v3/auth/tokens",
+            json.dumps({"auth": auth}).encode(),
+            headers=JSON,
+        )
+        with urllib.request.urlopen(login) as answer:
+            token = answer.headers["X-Subject-Token"]
+        yield Target("tintype", port, {"X-Auth-Token": token})
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def seed(target: Target) -> None:
+    """Fill a service with images, and note their ids."""
+    asyncio.run(load.run(target.port, maker("create", target), clients=4, seconds=600, most=IMAGES))
+    url = f"http://127.0.0.1:{target.port}/v2/images?limit=1000"
+    with urllib.request.urlopen(urllib.request.Request(url, headers=target.headers)) as answer:
+        target.ids = [image["id"] for image in json.load(answer)["images"]]
+    assert len(target.ids) == IMAGES
+
+
+def measure(targets: list[Target], options: argparse.Namespace) -> dict[str, dict[str, list[load.Outcome]]]:
+    """Take every measurement, the services in turns."""
+    results: dict[str, dict[str, list[load.Outcome]]] = {}
+    for name, clients in WORKS:
+        if options.only and name not in options.only.split(","):
+            continue
+        for _ in range(options.rounds):
+            for target in targets:
+                outcome = asyncio.run(
+                    load.run(target.port, maker(name, target), clients=clients, seconds=options.seconds)
+                )
+                assert outcome.failures == 0, (target.name, name, outcome)
+                results.setdefault(name, {}).setdefault(target.name, []).append(outcome)
+        print(row(name, results[name]), flush=True)
+    return results
+
+
+def row(name: str, outcomes: dict[str, list[load.Outcome]]) -> str:
+    """Give a line of the table."""
+    rates = {
+        target: statistics.median(outcome.rate for outcome in taken) for target, taken in outcomes.items()
+    }
+    waits = {
+        target: statistics.median(outcome.p99 for outcome in taken) for target, taken in outcomes.items()
+    }
+    cells = [name]
+    for target in ("tintype", "glance"):
+        cells.append(f"{rates[target]:,.0f} /s" if target in rates else "")
+        cells.append(f"{waits[target]:,.1f} ms" if target in waits else "")
+    cells.append(f"{rates['tintype'] / rates['glance']:.0f} x" if len(rates) == 2 else "")
+    return "| " + " | ".join(cells) + " |"
+
+
+def keep(results: dict[str, dict[str, list[load.Outcome]]], options: argparse.Namespace) -> None:
+    """Write what was measured beside where and how."""
+    stamp = datetime.now(UTC).strftime("%Y-%m-%d")
+    where = {
+        "date": stamp,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "images": IMAGES,
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+    }
+    folder = ROOT / "benchmarks" / "results"
+    folder.mkdir(exist_ok=True)
+    document = {"where": where, "results": results}
+    (folder / f"{stamp}-metadata.json").write_bytes(
+        msgspec.json.format(msgspec.json.encode(document)) + b"\n"
+    )
+    lines = [HEAD, *(row(name, outcomes) for name, outcomes in results.items())]
+    (folder / f"{stamp}-metadata.md").write_text("\n".join(lines) + "\n")
+
+
+HEAD = """\
+| work | tintype | p99 | glance | p99 | ratio |
+| --- | --: | --: | --: | --: | --: |"""
+
+
+def main() -> None:
+    """Bring both up, fill them, measure, keep the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--no-glance", action="store_true")
+    options = parser.parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        targets = [stack.enter_context(tintype(19292))]
+        if not options.no_glance:
+            stack.enter_context(peer.glance(WORK, 19392))
+            targets.append(Target("glance", 19392, dict(peer.HEADERS)))
+        for target in targets:
+            started = time.perf_counter()
+            seed(target)
+            print(f"{target.name}: {IMAGES} images in {time.perf_counter() - started:.1f} s", flush=True)
+        print(HEAD, flush=True)
+        results = measure(targets, options)
+    if not options.no_glance and not options.only:
+        keep(results, options)
+
+
+if __name__ == "__main__":
+    main()
