@@ -7,7 +7,6 @@ shown with their ratio. Results are kept under benchmarks/results as JSON and as
 """
 
 import argparse
-import asyncio
 import contextlib
 import json
 import os
@@ -30,6 +29,8 @@ import peer
 ROOT = Path(__file__).parents[1]
 WORK = Path(os.environ.get("BENCH_DIR", "/tmp/tintype-bench"))
 IMAGES = 1000
+PROCESSES = 2
+"""Of either service: as many as there are cores here."""
 JSON = {"Content-Type": "application/json"}
 PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
 
@@ -43,7 +44,7 @@ class Target(msgspec.Struct):
     ids: list[str] = []
 
 
-def image_body(number: int) -> bytes:
+def image_body(number: int) -> str:
     """Give a record as people make them: two properties and two tags."""
     record = {
         "name": f"image {number}",
@@ -53,37 +54,32 @@ def image_body(number: int) -> bytes:
         "hw_disk_bus": "virtio",
         "tags": ["bench", f"group-{number % 10}"],
     }
-    return json.dumps(record).encode()
+    return json.dumps(record)
 
 
-def maker(work: str, target: Target) -> load.Maker:
-    """Give what makes the requests of one work for one service."""
-    ids, headers = target.ids, target.headers
-    shows = [load.request("GET", f"/v2/images/{image_id}", headers) for image_id in ids]
-    patches = [
-        load.request(
-            "PATCH",
-            f"/v2/images/{image_id}",
-            {**headers, **PATCH},
-            json.dumps([{"op": "replace", "path": "/name", "value": f"renamed {number}"}]).encode(),
-        )
-        for number, image_id in enumerate(ids)
-    ]
-    lists = {
+def wishes(work: str, target: Target) -> tuple[dict[str, str], list[load.Wish]]:
+    """Give the headers and the requests of one work."""
+    if work == "show":
+        return {}, [load.Wish("GET", f"/v2/images/{image_id}") for image_id in target.ids]
+    if work == "patch":
+        return PATCH, [
+            load.Wish(
+                "PATCH",
+                f"/v2/images/{image_id}",
+                json.dumps([{"op": "replace", "path": "/name", "value": f"renamed {number}"}]),
+            )
+            for number, image_id in enumerate(target.ids)
+        ]
+    if work == "create":
+        return JSON, [load.Wish("POST", "/v2/images", image_body(number)) for number in range(1000)]
+    paths = {
         "list of 25": "/v2/images",
         "list of 1000": "/v2/images?limit=1000",
         "list by property": "/v2/images?os_distro=debian",
         "list by tag": "/v2/images?tag=group-3",
         "list by name": "/v2/images?name=image%207",
     }
-    if work == "show":
-        return lambda number: shows[number % len(shows)]
-    if work == "patch":
-        return lambda number: patches[number % len(patches)]
-    if work == "create":
-        return lambda number: load.request("POST", "/v2/images", {**headers, **JSON}, image_body(number))
-    fixed = load.request("GET", lists[work], headers)
-    return lambda _number: fixed
+    return {}, [load.Wish("GET", paths[work])]
 
 
 WORKS = (
@@ -100,14 +96,13 @@ WORKS = (
 
 @contextlib.contextmanager
 def tintype(port: int) -> Iterator[Target]:
-    """Start Tintype as its users do: one process, SQLite, the built-in identity checking each token."""
+    """Start Tintype as its users do: SQLite, files, the built-in identity checking each token."""
     folder = WORK / "tintype"
     shutil.rmtree(folder, ignore_errors=True)
     command = Path(sys.executable).parent / "tintype"
     with (WORK / "tintype.log").open("w") as log:
-        server = subprocess.Popen(
-            [command, "serve", "--data-dir", folder, "--port", str(port)], stdout=log, stderr=log
-        )
+        options: list[str | Path] = ["--data-dir", folder, "--port", str(port), "--workers", str(PROCESSES)]
+        server = subprocess.Popen([command, "serve", *options], stdout=log, stderr=log)
     try:
         peer.wait(f"http://127.0.0.1:{port}/healthcheck")
         password = re.search(r'password: "(.+)"', (folder / "clouds.yaml").read_text())
@@ -131,11 +126,11 @@ def tintype(port: int) -> Iterator[Target]:
 
 def seed(target: Target) -> None:
     """Fill a service with images, and note their ids."""
-    asyncio.run(load.run(target.port, maker("create", target), clients=4, seconds=600, most=IMAGES))
-    url = f"http://127.0.0.1:{target.port}/v2/images?limit=1000"
-    with urllib.request.urlopen(urllib.request.Request(url, headers=target.headers)) as answer:
-        target.ids = [image["id"] for image in json.load(answer)["images"]]
-    assert len(target.ids) == IMAGES
+    url = f"http://127.0.0.1:{target.port}/v2/images"
+    for number in range(IMAGES):
+        body = image_body(number).encode()
+        with urllib.request.urlopen(urllib.request.Request(url, body, {**target.headers, **JSON})) as answer:
+            target.ids.append(json.load(answer)["id"])
 
 
 def measure(targets: list[Target], options: argparse.Namespace) -> dict[str, dict[str, list[load.Outcome]]]:
@@ -146,8 +141,13 @@ def measure(targets: list[Target], options: argparse.Namespace) -> dict[str, dic
             continue
         for _ in range(options.rounds):
             for target in targets:
-                outcome = asyncio.run(
-                    load.run(target.port, maker(name, target), clients=clients, seconds=options.seconds)
+                headers, requests = wishes(name, target)
+                outcome = load.run(
+                    target.port,
+                    {**target.headers, **headers},
+                    requests,
+                    clients=clients,
+                    seconds=options.seconds,
                 )
                 assert outcome.failures == 0, (target.name, name, outcome)
                 results.setdefault(name, {}).setdefault(target.name, []).append(outcome)
@@ -180,6 +180,7 @@ def keep(results: dict[str, dict[str, list[load.Outcome]]], options: argparse.Na
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "images": IMAGES,
+        "processes": PROCESSES,
         "rounds": options.rounds,
         "seconds": options.seconds,
     }
@@ -210,7 +211,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         targets = [stack.enter_context(tintype(19292))]
         if not options.no_glance:
-            stack.enter_context(peer.glance(WORK, 19392))
+            stack.enter_context(peer.glance(WORK, 19392, PROCESSES))
             targets.append(Target("glance", 19392, dict(peer.HEADERS)))
         for target in targets:
             started = time.perf_counter()

@@ -1,17 +1,44 @@
-"""A small closed-loop load: each client sends the next request when the last is answered.
+"""Load from wrk: a closed loop, each connection sends the next request when the last is answered.
 
-It speaks HTTP/1.1 over a socket with bytes made beforehand, so that it takes little of the cores
-that it shares with the server it measures. Loops are bounded in count and in time.
+wrk is written in C and takes little of the cores that it shares with what it measures. Requests are
+made beforehand and sent in turn. It stops by itself after the given seconds.
 """
 
-import asyncio
-import itertools
-import time
-from collections.abc import Callable
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
-Maker = Callable[[int], bytes]
+SCRIPT = """\
+local wishes = {{ {wishes} }}
+local number = 0
+request = function()
+  number = number % #wishes + 1
+  local wish = wishes[number]
+  return wrk.format(wish[1], wish[2], nil, wish[3])
+end
+done = function(summary, latency, requests)
+  -- read errors do not count: uWSGI closes its connections, and what was not read is not counted either
+  local errors = summary.errors
+  io.write(string.format("outcome %d %d %f %f %d\\n", summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(99),
+    errors.connect + errors.write + errors.status + errors.timeout))
+end
+"""
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """A request to send."""
+
+    method: str
+    path: str
+    body: str | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -23,65 +50,32 @@ class Outcome(msgspec.Struct, frozen=True):
     failures: int
 
 
-async def run(port: int, make: Maker, *, clients: int, seconds: float, most: int = 100_000) -> Outcome:
-    """Send requests for some seconds, `most` of them at the most."""
-    numbers = iter(range(most))
-    times: list[float] = []
-    failures = 0
-    end = time.perf_counter() + seconds
-
-    async def client() -> None:
-        nonlocal failures
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for number in numbers:
-            started = time.perf_counter()
-            if started > end:
-                break
-            writer.write(make(number))
-            try:
-                status, keep = await read_answer(reader)
-            except (asyncio.IncompleteReadError, ConnectionError):  # uWSGI may close without saying so
-                writer.close()
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.write(make(number))
-                status, keep = await read_answer(reader)
-            times.append(time.perf_counter() - started)
-            failures += status >= 400
-            if not keep:
-                writer.close()
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.close()
-
-    begun = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(clients)))
-    took = time.perf_counter() - begun
-    times.sort()
-    return Outcome(
-        rate=len(times) / took,
-        p50=times[len(times) // 2] * 1000,
-        p99=times[int(len(times) * 0.99)] * 1000,
-        failures=failures,
+def run(
+    port: int, headers: dict[str, str], wishes: Sequence[Wish], *, clients: int, seconds: float
+) -> Outcome:
+    """Send wishes in turn for some seconds."""
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        sys.exit("wrk is not installed: apt-get install wrk")
+    lines = ", ".join(
+        "{"
+        + ", ".join(json.dumps(part) for part in (wish.method, wish.path, wish.body) if part is not None)
+        + "}"
+        for wish in wishes
     )
-
-
-async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bool]:
-    """Read one answer; give its status and whether the connection stays open."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    lines = head.lower().split(b"\r\n")
-    headers = dict(line.split(b": ", 1) for line in itertools.islice(lines, 1, None) if b": " in line)
-    length = int(headers.get(b"content-length", b"0"))
-    if length:
-        await reader.readexactly(length)
-    return int(lines[0].split()[1]), headers.get(b"connection") != b"close"
-
-
-def request(method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:
-    """Make the bytes of a request."""
-    lines = [
-        f"{method} {path} HTTP/1.1",
-        "Host: 127.0.0.1",
-        *(f"{name}: {value}" for name, value in headers.items()),
-    ]
-    if body or method in {"POST", "PATCH", "PUT"}:
-        lines.append(f"Content-Length: {len(body)}")
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+    options = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(SCRIPT.format(wishes=lines))
+        script.flush()
+        command = [wrk, "-t1", f"-c{clients}", f"-d{max(1, round(seconds))}s", "-s", script.name, *options]
+        done = subprocess.run(
+            [*command, f"http://127.0.0.1:{port}"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path.home(),
+        )
+    found = re.search(r"outcome (\d+) (\d+) ([\d.]+) ([\d.]+) (\d+)", done.stdout)
+    assert found is not None, done.stdout + done.stderr
+    count, microseconds, p50, p99, failures = map(float, found.groups())
+    return Outcome(count / microseconds * 1_000_000, p50 / 1000, p99 / 1000, int(failures))

@@ -13,6 +13,8 @@ from oslo_utils.imageutils import format_inspector as oslo
 from tintype.errors import UnsupportedMedia
 
 _INSPECTABLE: Final = frozenset(oslo.ALL_FORMATS)
+_SLICE: Final = 64 << 10
+"""Bytes shown to the parser at once: in larger ones it misses structures that point to others (vhdx)."""
 _MAY_HOLD_A_BROKEN_MBR: Final = frozenset({"aki", "ari"})
 
 
@@ -28,8 +30,9 @@ class Inspector:
 
     def feed(self, data: bytes | memoryview) -> None:
         """Look at the next bytes."""
-        self._window.data = data
-        self._wrapper.read(len(data))
+        for start in range(0, len(data), _SLICE):
+            self._window.data = data[start : start + _SLICE]
+            self._wrapper.read(_SLICE)
 
     def finish(self) -> int | None:
         """Give the size of the disk inside, in bytes; None where the format does not tell.

@@ -67,7 +67,7 @@ async def test_a_backing_file_is_refused_by_name(service: Service, tmp_path: Pat
 
 async def test_a_data_file_is_refused_by_name(service: Service, tmp_path: Path) -> None:
     """So is one that keeps its data in another file of the host (CVE-2024-32498)."""
-    data = make(tmp_path / "disk", "qcow2", "-o", f"data_file={tmp_path / 'data'}")
+    data = make(tmp_path / "disk", "qcow2", "-o", f"data_file={tmp_path / 'external'}")
     answer, _ = await upload(service, "qcow2", data)
     assert answer.status_code == 415
     assert "data_file" in answer.json()["message"]

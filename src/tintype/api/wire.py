@@ -11,10 +11,6 @@ from tintype.domain.images import Image
 from tintype.domain.members import Member
 from tintype.errors import Invalid
 
-_ATTRIBUTES: Final = (
-    *("name", "disk_format", "container_format", "visibility", "size", "virtual_size", "status", "checksum"),
-    *("protected", "min_ram", "min_disk", "owner", "os_hidden", "os_hash_algo", "os_hash_value", "id"),
-)
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -49,16 +45,32 @@ def parse_json(body: bytes) -> Any:
 
 def image_view(image: Image) -> dict[str, Any]:
     """Give an image as the API shows it: properties beside the base attributes."""
-    view: dict[str, Any] = dict(image.properties)
-    for name in _ATTRIBUTES:
-        view[name] = getattr(image, name)
     path = f"/v2/images/{image.id}"
-    view["created_at"] = timestamp(image.created_at)
-    view["updated_at"] = timestamp(image.updated_at)
-    view["tags"] = image.tags
-    view["self"] = path
-    view["file"] = f"{path}/file"
-    view["schema"] = "/v2/schemas/image"
+    view: dict[str, Any] = {
+        **image.properties,
+        "name": image.name,
+        "disk_format": image.disk_format,
+        "container_format": image.container_format,
+        "visibility": image.visibility,
+        "size": image.size,
+        "virtual_size": image.virtual_size,
+        "status": image.status,
+        "checksum": image.checksum,
+        "protected": image.protected,
+        "min_ram": image.min_ram,
+        "min_disk": image.min_disk,
+        "owner": image.owner,
+        "os_hidden": image.os_hidden,
+        "os_hash_algo": image.os_hash_algo,
+        "os_hash_value": image.os_hash_value,
+        "id": image.id,
+        "created_at": timestamp(image.created_at),
+        "updated_at": timestamp(image.updated_at),
+        "tags": image.tags,
+        "self": path,
+        "file": f"{path}/file",
+        "schema": "/v2/schemas/image",
+    }
     if image.stores:
         view["stores"] = ",".join(image.stores)
     return view
@@ -78,7 +90,7 @@ def member_view(member: Member) -> dict[str, Any]:
 
 def timestamp(microseconds: int) -> str:
     """Give a time as the API shows it: whole seconds, UTC."""
-    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).isoformat()[:19] + "Z"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,14 +13,15 @@ from tintype.db.tables import image_members, image_properties, image_tags, image
 from tintype.domain.images import NAME_LIMIT, Image
 from tintype.errors import Conflict
 
-_COLUMNS: Final = tuple(images.c)
 _JSON: Final = ("properties", "tags", "stores")
+COLUMNS: Final = tuple(images.c[name] for name in Image.__struct_fields__ if name != "member_id")
+"""The columns of an image in the order of its fields; a row of them, then member_id, is one."""
 _decode_map: Final = msgspec.json.Decoder(dict[str, str]).decode
 _decode_list: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 _GET: Final = (
-    select(*_COLUMNS, image_members.c.member_id)
+    select(*COLUMNS, image_members.c.member_id)
     .outerjoin(
         image_members,
         and_(image_members.c.image_id == images.c.id, image_members.c.member_id == bindparam("project_id")),
@@ -33,11 +34,7 @@ _UPDATE: Final = (
     update(images)
     .where(images.c.id == bindparam("key"), images.c.version == bindparam("expected"))
     .values(
-        {
-            column.name: bindparam(column.name)
-            for column in _COLUMNS
-            if column.name not in {"id", "created_at"}
-        }
+        {column.name: bindparam(column.name) for column in COLUMNS if column.name not in {"id", "created_at"}}
     )
 )
 _DELETE: Final = delete(images).where(
@@ -136,12 +133,15 @@ async def usage(tx: Transaction, owner: str) -> tuple[int, int, int]:
 
 
 def from_row(row: Row[*tuple[Any, ...]]) -> Image:
-    """Read a row of the image columns followed by the member's project."""
-    fields = dict(row._mapping)  # noqa: SLF001 (SQLAlchemy's documented name)
-    fields["properties"] = _decode_map(fields["properties"])
-    fields["tags"] = _decode_list(fields["tags"])
-    fields["stores"] = _decode_list(fields["stores"])
-    return Image(**fields)
+    """Read a row of COLUMNS followed by the member's project."""
+    *plain, properties, tags, stores, version, member_id = row
+    decoded = (
+        {} if properties == "{}" else _decode_map(properties),
+        () if tags == "[]" else _decode_list(tags),
+        () if stores == "[]" else _decode_list(stores),
+    )
+    fields: tuple[Any, ...] = (*plain, *decoded, version, member_id)
+    return Image(*fields)
 
 
 def property_key(value: str) -> str:

@@ -1,14 +1,29 @@
 """A page of images: a union of index scans (own, open, shared with me), cut at a key, never an offset.
 
-Each branch is sorted and cut by itself, so what other projects own is never read. The marker
-is an image; the page starts behind its values of the sort keys.
+Each branch is sorted and cut by itself, so what other projects own is never read. The marker is an
+image; the page starts behind its values of the sort keys. A statement is made once for each shape
+of request and kept; only its parameters change.
 """
 
+import functools
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, exists, false, literal, null, or_, select, union_all
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    false,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+)
 
 from tintype.db import images as image_rows
 from tintype.db.engine import Transaction
@@ -17,35 +32,81 @@ from tintype.domain.callers import Caller
 from tintype.domain.images import Image
 from tintype.domain.query import Query
 
-_COLUMNS: Final = tuple(images.c)
+_SHAPES: Final = 512
+_SHARED_WITH: Final = image_members.c.member_id == bindparam("project_id")
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """What of a request decides its statement, values apart."""
+
+    is_admin: bool
+    visibility: str | None
+    any_answer: bool
+    order: tuple[tuple[str, str], ...]
+    conditions: tuple[tuple[str, str], ...]
+    properties: int
+    tags: int
+    nulls: frozenset[str] | None
+    """The sort keys of which the marker has no value; None without a marker."""
 
 
 async def page(tx: Transaction, caller: Caller, query: Query, marker: Image | None) -> list[Image]:
     """Give the images of one page, in order."""
-    filters = _filters(query)
+    keys = [key for key, _ in query.order]
+    shape = Shape(
+        is_admin=caller.is_admin,
+        visibility=query.visibility,
+        any_answer=query.member_status == "all",
+        order=query.order,
+        conditions=tuple((condition.attribute, condition.op) for condition in query.conditions),
+        properties=len(query.properties),
+        tags=len(query.tags),
+        nulls=None if marker is None else frozenset(key for key in keys if getattr(marker, key) is None),
+    )
+    parameters = {"project_id": caller.project_id, "limit": query.limit, "answer": query.member_status}
+    parameters |= dict(_values(query, marker))
+    rows = (await tx.execute(_statement(shape), parameters)).all()
+    return [image_rows.from_row(row) for row in rows]
+
+
+def _values(query: Query, marker: Image | None) -> Iterator[tuple[str, Any]]:
+    """Give the parameters that the statement's shape has names for."""
+    for number, condition in enumerate(query.conditions):
+        if condition.op == "outside":
+            yield from ((f"low{number}", condition.value[0]), (f"high{number}", condition.value[1]))
+        else:
+            yield f"value{number}", condition.value
+    for number, (name, value) in enumerate(query.properties):
+        yield from ((f"name{number}", name), (f"key{number}", image_rows.property_key(value)))
+    for number, tag in enumerate(query.tags):
+        yield f"tag{number}", tag
     if marker is not None:
-        filters.append(_behind(query.order, marker))
-    branches = [branch.where(*filters) for branch in _branches(caller, query)]
-    statement: Any
+        for key, _ in query.order:
+            yield f"marker_{key}", getattr(marker, key)
+
+
+@functools.lru_cache(_SHAPES)
+def _statement(shape: Shape) -> Any:
+    filters = list(_filters(shape))
+    branches = [branch.where(*filters) for branch in _branches(shape)]
+    limit: ColumnElement[int] = bindparam("limit")
+    ordering = _ordering(shape.order, images.c)
     if len(branches) == 1:
-        statement = branches[0].order_by(*_ordering(query.order, images.c)).limit(query.limit)
-    else:
-        ordering = _ordering(query.order, images.c)
-        cut = [branch.order_by(*ordering).limit(query.limit).subquery() for branch in branches]
-        merged = union_all(*(select(part) for part in cut)).subquery()
-        statement = select(merged).order_by(*_ordering(query.order, merged.c)).limit(query.limit)
-    return [image_rows.from_row(row) for row in await tx.execute(statement)]
+        return branches[0].order_by(*ordering).limit(limit)
+    cut = [branch.order_by(*ordering).limit(limit).subquery() for branch in branches]
+    merged = union_all(*(select(part) for part in cut)).subquery()
+    return select(merged).order_by(*_ordering(shape.order, merged.c)).limit(limit)
 
 
-def _branches(caller: Caller, query: Query) -> list[Select[Any]]:
+def _branches(shape: Shape) -> list[Select[Any]]:
     """Split what the caller may list into parts that do not overlap, each along one index."""
-    wanted = query.visibility
-    own = images.c.owner == caller.project_id
-    if caller.is_admin:
+    wanted = shape.visibility
+    own = images.c.owner == bindparam("project_id")
+    if shape.is_admin:
         if wanted is None:
             return [_plain(or_(own, images.c.visibility != "community"))]
         return [_plain()] if wanted == "all" else [_plain(images.c.visibility == wanted)]
-    foreign = images.c.owner.is_distinct_from(caller.project_id)
+    foreign = images.c.owner.is_distinct_from(bindparam("project_id"))
     branches = [_plain(own) if wanted in {None, "all"} else _plain(own, images.c.visibility == wanted)]
     branches.extend(
         _plain(images.c.visibility == open_visibility, foreign)
@@ -54,51 +115,47 @@ def _branches(caller: Caller, query: Query) -> list[Select[Any]]:
     )
     if wanted in {None, "all", "shared"}:
         shared = (
-            select(*_COLUMNS, image_members.c.member_id)
+            select(*image_rows.COLUMNS, image_members.c.member_id)
             .join(image_members, image_members.c.image_id == images.c.id)
-            .where(image_members.c.member_id == caller.project_id, images.c.visibility == "shared", foreign)
+            .where(_SHARED_WITH, images.c.visibility == "shared", foreign)
         )
-        if query.member_status != "all":
-            shared = shared.where(image_members.c.status == query.member_status)
-        branches.append(shared)
+        answered = image_members.c.status == bindparam("answer")
+        branches.append(shared if shape.any_answer else shared.where(answered))
     return branches
 
 
 def _plain(*conditions: ColumnElement[bool]) -> Select[Any]:
-    return select(*_COLUMNS, null().label("member_id")).where(*conditions)
+    return select(*image_rows.COLUMNS, null().label("member_id")).where(*conditions)
 
 
-def _filters(query: Query) -> list[ColumnElement[bool]]:
-    filters = [
-        _OPERATORS[condition.op](images.c[condition.attribute], condition.value)
-        for condition in query.conditions
-    ]
-    filters.extend(
-        exists().where(
+def _filters(shape: Shape) -> Iterator[ColumnElement[bool]]:
+    for number, (attribute, op) in enumerate(shape.conditions):
+        column = images.c[attribute]
+        if op == "outside":
+            yield or_(column < bindparam(f"low{number}"), column >= bindparam(f"high{number}"))
+        elif op == "in":
+            yield column.in_(bindparam(f"value{number}", expanding=True))
+        else:
+            yield _OPERATORS[op](column, bindparam(f"value{number}"))
+    for number in range(shape.properties):
+        yield exists().where(
             image_properties.c.image_id == images.c.id,
-            image_properties.c.name == name,
-            image_properties.c.value_key == image_rows.property_key(value),
+            image_properties.c.name == bindparam(f"name{number}"),
+            image_properties.c.value_key == bindparam(f"key{number}"),
         )
-        for name, value in query.properties
-    )
-    filters.extend(
-        exists().where(image_tags.c.image_id == images.c.id, image_tags.c.tag == tag) for tag in query.tags
-    )
-    return filters
-
-
-def _outside(column: Any, bounds: tuple[int, int]) -> ColumnElement[bool]:
-    start, stop = bounds
-    return or_(column < start, column >= stop)
+    for number in range(shape.tags):
+        yield exists().where(
+            image_tags.c.image_id == images.c.id, image_tags.c.tag == bindparam(f"tag{number}")
+        )
+    if shape.nulls is not None:
+        yield _behind(shape.order, shape.nulls)
 
 
 _OPERATORS: Final[Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
     "eq": operator.eq,
-    "in": lambda column, values: column.in_(values),
     "lt": operator.lt,
     "lte": operator.le,
     "gte": operator.ge,
-    "outside": _outside,
 }
 
 
@@ -110,18 +167,18 @@ def _ordering(order: Sequence[tuple[str, str]], columns: Any) -> list[Any]:
     ]
 
 
-def _behind(order: Sequence[tuple[str, str]], marker: Image) -> ColumnElement[bool]:
+def _behind(order: Sequence[tuple[str, str]], nulls: frozenset[str]) -> ColumnElement[bool]:
     """Hold for rows that sort behind the marker: later in the first key that differs."""
     alternatives: list[ColumnElement[bool]] = []
     equal: list[ColumnElement[bool]] = []
     for key, direction in order:
-        column, value = images.c[key], getattr(marker, key)
+        column = images.c[key]
+        value: Any = None if key in nulls else bindparam(f"marker_{key}")
+        if not alternatives:
+            bound = _not_before(column, direction, value)
         alternatives.append(and_(*equal, _after(column, direction, value)))
         equal.append(column.is_(None) if value is None else column == value)
-    first_key, first_direction = order[0]
-    return and_(
-        _not_before(images.c[first_key], first_direction, getattr(marker, first_key)), or_(*alternatives)
-    )
+    return and_(bound, or_(*alternatives))
 
 
 def _not_before(column: Any, direction: str, value: Any) -> ColumnElement[bool]:

@@ -59,7 +59,7 @@ class Limits(msgspec.Struct, frozen=True):
     size: int = 1 << 40
 
 
-class Image(msgspec.Struct, frozen=True, kw_only=True):
+class Image(msgspec.Struct, frozen=True):
     """One image as the rules see it. Times are microseconds since the epoch, sizes are bytes."""
 
     id: str
