@@ -64,7 +64,7 @@ async def get(tx: Transaction, image_id: str, project_id: str | None) -> Image |
 async def add(tx: Transaction, image: Image) -> None:
     """Store a new image; raises Conflict where its id is, or ever was, in use."""
     duplicate = Conflict(f"Image ID {image.id} already exists!")
-    if (await tx.execute(_IS_TOMBSTONE, {"image_id": image.id})).first():
+    if (await tx.execute(_IS_TOMBSTONE, {"image_id": image.id})).first() is not None:
         raise duplicate
     try:
         await tx.execute(_INSERT, _to_row(image))

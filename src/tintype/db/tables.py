@@ -2,7 +2,19 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
 
 metadata: Final = MetaData(
     naming_convention={
@@ -43,8 +55,18 @@ images: Final = Table(
     Index(None, "owner", "created_at", "id"),
     Index(None, "visibility", "created_at", "id"),
     Index(None, "name"),
-    Index(None, "checksum"),
-    Index(None, "os_hash_value"),
+    Index(
+        None,
+        "checksum",
+        sqlite_where=text("checksum IS NOT NULL"),
+        postgresql_where=text("checksum IS NOT NULL"),
+    ),
+    Index(
+        None,
+        "os_hash_value",
+        sqlite_where=text("os_hash_value IS NOT NULL"),
+        postgresql_where=text("os_hash_value IS NOT NULL"),
+    ),
 )
 
 image_properties: Final = Table(

@@ -69,10 +69,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_images")),
     )
     with op.batch_alter_table("images", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_images_checksum"), ["checksum"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_images_checksum"),
+            ["checksum"],
+            unique=False,
+            sqlite_where=sa.text("checksum IS NOT NULL"),
+            postgresql_where=sa.text("checksum IS NOT NULL"),
+        )
         batch_op.create_index(batch_op.f("ix_images_created_at_id"), ["created_at", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_images_name"), ["name"], unique=False)
-        batch_op.create_index(batch_op.f("ix_images_os_hash_value"), ["os_hash_value"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_images_os_hash_value"),
+            ["os_hash_value"],
+            unique=False,
+            sqlite_where=sa.text("os_hash_value IS NOT NULL"),
+            postgresql_where=sa.text("os_hash_value IS NOT NULL"),
+        )
         batch_op.create_index(
             batch_op.f("ix_images_owner_created_at_id"), ["owner", "created_at", "id"], unique=False
         )
