@@ -23,6 +23,7 @@ from tintype.api.identity import IdentityApi
 from tintype.api.images import ImagesApi
 from tintype.api.info import InfoApi
 from tintype.api.members import MembersApi
+from tintype.api.protocol import BoundedHttpProtocol
 from tintype.api.routes import Route, table
 from tintype.api.tags import TagsApi
 from tintype.auth.builtin import BuiltinAuthenticator
@@ -151,7 +152,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     config = uvicorn.Config(
         functools.partial(_app, settings),
         factory=True,
-        http="httptools",
+        http=BoundedHttpProtocol,
         loop="uvloop",
         ws="none",
         lifespan="on",

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from conftest import Service, running
+from inprocess import Service, running
 from tintype.settings import ImageSettings
 
 pytestmark = pytest.mark.needs("qemu-img")

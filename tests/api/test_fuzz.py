@@ -5,7 +5,7 @@ import random
 import re
 from typing import Any
 
-from conftest import Service
+from inprocess import Service
 
 REQUESTS = 4000
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from conftest import PASSWORD, Service, running
+from inprocess import PASSWORD, Service, running
 from tintype.services import identity as identity_service
 from tintype.settings import IdentitySettings
 

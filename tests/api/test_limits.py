@@ -2,7 +2,7 @@
 
 import pytest
 
-from conftest import Service
+from inprocess import Service
 
 TEXT = {"Accept": "text/plain"}
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from conftest import Service, running
+from inprocess import Service, running
 
 CALLERS = st.sampled_from(["alice", "bob", "carol"])
 PROJECT = {"alice": "alpha", "carol": "alpha", "bob": "beta"}

@@ -23,7 +23,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from conftest import Service
+from inprocess import Service
 
 TABLES = sorted(Path(__file__).parent.glob("*.yaml"))
 ACTORS = ("alice", "bob", "carol", "admin", "nobody")

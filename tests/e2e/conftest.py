@@ -1,22 +1,13 @@
 """A real server process with the official clients beside it."""
 
-import contextlib
-import dataclasses
 import os
-import re
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-BIN = Path(sys.executable).parent
-START_SECONDS = 20
-PASSWORDS = {"alice": "alice-secret", "bob": "bob-secret"}
+from processes import PASSWORDS, Server, started
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,85 +15,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("e2e")
-
-
-@dataclasses.dataclass
-class Server:
-    """A running `tintype serve`, and how to call the commands that talk to it."""
-
-    process: subprocess.Popen[str]
-    folder: Path
-    url: str
-    output: str
-    """What it printed before it answered."""
-
-    @property
-    def clouds(self) -> Path:
-        return self.folder / "clouds.yaml"
-
-    def run(
-        self, *command: str, cloud: str = "tintype", check: bool = True
-    ) -> subprocess.CompletedProcess[str]:
-        """Run an official client, or `tintype` itself, as a user of this server would."""
-        environment = {
-            "PATH": f"{BIN}:{os.environ['PATH']}",
-            "HOME": str(self.folder),
-            "OS_CLIENT_CONFIG_FILE": str(self.clouds),
-            "OS_CLOUD": cloud,
-            "TINTYPE_DATA_DIR": str(self.folder),
-            "LANG": "C.UTF-8",
-        }
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=environment, timeout=120, check=False
-        )
-        assert not check or done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
-        return done
-
-    def stop(self, with_signal: int = signal.SIGTERM) -> int:
-        """End the process and give its exit code."""
-        self.process.send_signal(with_signal)
-        return self.process.wait(30)
-
-
-@contextlib.contextmanager
-def started(folder: Path, *options: str, **environment: str) -> Iterator[Server]:
-    """Start a server on a free port and end it."""
-    with (folder.parent / f"{folder.name}.log").open("a") as log:
-        process = subprocess.Popen(
-            [BIN / "tintype", "serve", "--data-dir", folder, "--port", "0", *options],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env={**os.environ, **environment},
-        )
-    assert process.stdout is not None
-    printed = ""
-    try:
-        while "image list" not in printed:
-            line = process.stdout.readline()
-            assert line, f"no start: {printed} {(folder.parent / f'{folder.name}.log').read_text()}"
-            printed += line
-        url = re.search(r"at (http://\S+)", printed)
-        assert url is not None
-        _wait_for(url[1])
-        yield Server(process, folder, url[1], printed)
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(40)
-        process.stdout.close()
-
-
-def _wait_for(url: str) -> None:
-    import httpx2
-
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx2.TransportError):
-            if httpx2.get(f"{url}/healthcheck").status_code == 200:
-                return
-        time.sleep(0.05)
-    pytest.fail(f"{url} does not answer")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from glanceclient import Client, exc
 from keystoneauth1 import loading, session
 
-from conftest import BIN, PASSWORDS, Server
+from processes import BIN, PASSWORDS, Server
 
 
 @pytest.fixture

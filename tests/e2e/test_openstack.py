@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Server
+from processes import Server
 
 
 def openstack(server: Server, *arguments: str, cloud: str = "alice") -> Any:
@@ -104,7 +104,7 @@ def test_sharing(server: Server) -> None:
     openstack(server, "image", "add", "project", "for bob", "beta")
     members = openstack(server, "image", "member", "list", "for bob")
     assert [member["Status"] for member in members] == ["pending"]
-    assert names(server, "--member-status", "pending", cloud="bob") == ["for bob"]
+    assert "for bob" in names(server, "--member-status", "pending", cloud="bob")
     assert "for bob" not in names(server, cloud="bob")
     openstack(server, "image", "set", image, "--accept", cloud="bob")
     assert "for bob" in names(server, cloud="bob")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Server
+from processes import Server
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,5 +1,6 @@
 """Starting and stopping: the first start, later ones, and what a person sees when it cannot be."""
 
+import contextlib
 import os
 import re
 import resource
@@ -16,7 +17,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from conftest import BIN, Server, started
+from processes import BIN, Server, started
 
 UPLOAD = {"Content-Type": "application/octet-stream"}
 
@@ -245,6 +246,25 @@ def test_smuggled_requests_are_refused(tmp_path: Path) -> None:
                         break
             assert answer.startswith(b"HTTP/1.1 4"), (headers, answer)
             assert answer.count(b"HTTP/1.1 ") == 1, (headers, answer)
+
+
+def test_a_head_without_end_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One endless header does not fill the memory: the connection ends after some kilobytes."""
+    with started(tmp_path / "data") as server:
+        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        with socket.create_connection(address, timeout=10) as connection:
+            connection.sendall(b"GET /v2/images HTTP/1.1\r\nHost: x\r\nX-Endless: ")
+            sent = 0
+            with contextlib.suppress(OSError):
+                while sent < 50_000_000:
+                    sent += connection.send(b"x" * 65536)
+            assert sent < 20_000_000
+        with socket.create_connection(address, timeout=10) as connection:
+            connection.sendall(b"this is no HTTP\r\n\r\n")
+            answer = connection.recv(65536)
+        assert b"400 Bad Request" in answer
+        assert b"x-openstack-request-id: req-" in answer
+        assert httpx2.get(f"{server.url}/healthcheck").status_code == 200
 
 
 def test_the_password_can_be_set_while_the_service_runs(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Server
+from processes import Server
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from conftest import Service
+from inprocess import Service
 
 SOURCE = str(Path(__file__).parents[2] / "src" / "tintype")
 PATCH_BUDGET = 10

@@ -1,0 +1,76 @@
+"""A service in this process, and its four callers.
+
+alice and carol work in project alpha (carol reads only), bob in beta, admin in admin.
+"""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import httpx2
+
+from tintype import server
+from tintype.settings import LogSettings, Settings
+
+PEOPLE = {"alice": ("alpha", "member"), "bob": ("beta", "member"), "carol": ("alpha", "reader")}
+PASSWORD = "secret"
+
+
+@dataclasses.dataclass
+class Service:
+    """A Tintype in this process, an HTTP client for it, and a token for each caller."""
+
+    parts: server.Parts
+    client: httpx2.AsyncClient
+    tokens: dict[str, str]
+    projects: dict[str, str]
+    folder: Path
+
+    async def call(self, who: str | None, method: str, path: str, **options: object) -> httpx2.Response:
+        """Send a request as somebody."""
+        headers = dict(options.pop("headers", None) or {})
+        if who is not None:
+            headers["X-Auth-Token"] = self.tokens[who]
+        return await self.client.request(method, path, headers=headers, **options)
+
+
+def make_settings(folder: Path, **changes: object) -> Settings:
+    """Give settings for a test: quiet."""
+    return Settings(data_dir=folder, log=LogSettings(level="info", style="json"), **changes)
+
+
+def running(prepared: tuple[Path, str], folder: Path, **changes: object) -> "_Running":
+    """Start a service in this process on a copy of the prepared folder."""
+    return _Running(prepared, folder / "data", changes)
+
+
+class _Running:
+    def __init__(self, prepared: tuple[Path, str], folder: Path, changes: dict[str, object]) -> None:
+        self._source, self._password = prepared
+        self._folder, self._changes = folder, changes
+
+    async def __aenter__(self) -> Service:
+        shutil.copytree(self._source, self._folder)
+        self._parts = parts = server.build(make_settings(self._folder, **self._changes))
+        identity = parts.identity
+        projects, tokens = {}, {}
+        for name, (project, role) in PEOPLE.items():
+            await identity.create_user(name, PASSWORD)
+            if project not in projects:
+                projects[project] = (await identity.create_project(project)).id
+            await identity.grant(name, project, role)
+        everybody = {name: (project, PASSWORD) for name, (project, _) in PEOPLE.items()}
+        everybody["admin"] = ("admin", self._password)
+        for name, (project, password) in everybody.items():
+            token = await identity.login(
+                user_id=None, user_name=name, password=password, project={"name": project}, address="test"
+            )
+            tokens[name] = token.value
+            projects[name] = token.caller.project_id or ""
+        transport = httpx2.ASGITransport(app=parts.app, raise_app_exceptions=False)
+        self._client = httpx2.AsyncClient(transport=transport, base_url="http://testserver")
+        return Service(parts, self._client, tokens, projects, self._folder)
+
+    async def __aexit__(self, *_failure: object) -> None:
+        await self._client.aclose()
+        self._parts.database.close()
