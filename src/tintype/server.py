@@ -65,6 +65,7 @@ class Parts(msgspec.Struct, frozen=True):
 
     database: SQLite
     identity: Identity
+    data: ImageData
     routes: dict[str, Route]
     sweeper: Sweeper
     app: App
@@ -125,7 +126,7 @@ def build(settings: Settings) -> Parts:
         public_url=settings.server.public_url,
         body_limit=settings.server.metadata_body_limit,
     )
-    return Parts(database, identity, routes, sweeper, app)
+    return Parts(database, identity, data, routes, sweeper, app)
 
 
 def prepare(settings: Settings, public_url: str) -> FirstStart | None:

@@ -147,6 +147,28 @@ def test_an_upload_that_dies_with_its_process_leaves_nothing(
         assert list((folder / "images" / "partial").iterdir()) == []
 
 
+def test_a_cut_connection_leaves_nothing(tmp_path: Path) -> None:
+    """A client that vanishes in the middle: the image is queued again within a second, no byte is left."""
+    folder = tmp_path / "data"
+    with started(folder) as server:
+        headers = login(server)
+        body = {"disk_format": "raw", "container_format": "bare"}
+        image = httpx2.post(f"{server.url}/v2/images", json=body, headers=headers).json()
+        url = f"{server.url}/v2/images/{image['id']}"
+        with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as connection:
+            head = (
+                f"PUT /v2/images/{image['id']}/file HTTP/1.1\r\nHost: x\r\nContent-Length: 50000000\r\n"
+                f"Content-Type: application/octet-stream\r\nX-Auth-Token: {headers['X-Auth-Token']}\r\n\r\n"
+            )
+            connection.sendall(head.encode() + b"x" * 9_000_000)
+            time.sleep(0.3)
+            assert httpx2.get(url, headers=headers).json()["status"] == "saving"
+        time.sleep(1)
+        assert httpx2.get(url, headers=headers).json()["status"] == "queued"
+        assert list((folder / "images" / "partial").iterdir()) == []
+        assert httpx2.put(f"{url}/file", content=b"abc", headers={**headers, **UPLOAD}).status_code == 204
+
+
 def test_several_workers_serve_one_folder(tmp_path: Path) -> None:
     """What one process stores another shows; all of them end when told."""
     with started(tmp_path / "data", "--workers", "3") as server:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 from tintype.blobs.base import Writer
+from tintype.blobs.stream import in_thread
 from tintype.errors import NotFound, OverLimit, TintypeError, Unavailable
 
 _CHUNK: Final = 1 << 20
@@ -126,7 +127,7 @@ def _sync_folder(folder: Path) -> None:
 async def _in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a blocking call beside the event loop; what the file system says comes back as meaning."""
     try:
-        return await asyncio.to_thread(call, *args, **kwargs)
+        return await in_thread(call, *args, **kwargs)
     except FileNotFoundError as error:
         raise NotFound("The stored bytes are missing.") from error
     except OSError as error:

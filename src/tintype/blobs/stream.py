@@ -7,8 +7,8 @@ the size of the image.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, ParamSpec, TypeVar
 
 import msgspec
 
@@ -16,8 +16,25 @@ from tintype.blobs.base import Writer
 from tintype.errors import Invalid, OverLimit
 from tintype.formats import Inspector
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 BUFFER: Final = 4 << 20
 _SMALLEST: Final = 64 << 10
+
+
+async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a blocking call beside the event loop.
+
+    A thread cannot be cancelled: whoever is cancelled while waiting here goes on only when the
+    thread has ended, so that what it works on (a buffer, a file descriptor) may be let go of.
+    """
+    work = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
 
 
 class Digests(msgspec.Struct, frozen=True):
@@ -89,12 +106,12 @@ class Pass:
 
     async def _take(self, data: memoryview) -> None:
         steps: list[Awaitable[None]] = [
-            asyncio.to_thread(self._md5.update, data),
-            asyncio.to_thread(self._hash.update, data),
+            in_thread(self._md5.update, data),
+            in_thread(self._hash.update, data),
             self._writer.write(data),
         ]
         if self._inspector is not None:
-            steps.append(asyncio.to_thread(self._inspector.feed, data))
+            steps.append(in_thread(self._inspector.feed, data))
         results = await asyncio.gather(*steps, return_exceptions=True)
         for result in results:
             if result is not None:

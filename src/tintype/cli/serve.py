@@ -39,6 +39,8 @@ def serve(
         if first is not None:
             print(f"First start: project {first.project}, user {first.user}, password {first.password}")
             print(f"             (shown once; also in {clouds})")
+        elif clouds.exists() and f"{url}/identity" not in clouds.read_text():
+            print(f"Note: {clouds} was made for another address; its auth_url would be {url}/identity")
         if clouds.exists():
             print(
                 f"Try: OS_CLIENT_CONFIG_FILE={clouds} openstack --os-cloud {server.CLOUD} image list",

@@ -27,6 +27,7 @@ class Blob(msgspec.Struct, frozen=True):
 
 _SELECT: Final = select(table.c.id, table.c.store, table.c.image_id)
 _READY_OF: Final = _SELECT.where(table.c.image_id == bindparam("image"), table.c.state == READY)
+_IS_READY: Final = select(table.c.id).where(table.c.id == bindparam("key"), table.c.state == READY)
 _STATE: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.state == bindparam("expected"))
@@ -80,6 +81,11 @@ async def extend(tx: Transaction, blob_id: str, until: int) -> bool:
 async def finish(tx: Transaction, blob_id: str, size: int) -> bool:
     """Note that the bytes are complete; False where the lease is lost."""
     return (await tx.execute(_FINISH, {"key": blob_id, "size": size})).rowcount == 1
+
+
+async def is_ready(tx: Transaction, blob_id: str) -> bool:
+    """Say whether the bytes are complete and in use."""
+    return (await tx.execute(_IS_READY, {"key": blob_id})).first() is not None
 
 
 async def condemn(tx: Transaction, blob_id: str) -> bool:

@@ -102,7 +102,7 @@ class ImageData:
                     writer, inspector, algorithm=self._algorithm, expected=size, limit=self._limits.size
                 )
                 digests = await stream.run(source)
-                await writer.commit()
+                await self._commit(blob, writer)
                 await self._finish(image, blob, digests)
         except BaseException:
             await asyncio.shield(self._undo(blob, writer))
@@ -158,6 +158,12 @@ class ImageData:
                 raise Conflict(f"Image {image.id} is being filled by somebody else, or was deleted.")
             await blob_rows.begin(tx, blob, now=moment, lease_until=moment + LEASE)
 
+    async def _commit(self, blob: Blob, writer: Writer) -> None:
+        try:
+            await writer.commit()
+        except NotFound:  # a sweeper took them: the lease was over, or the image deleted
+            raise Gone(f"The upload of image {blob.image_id} was given up meanwhile; try again.") from None
+
     async def _finish(self, image: Image, blob: Blob, digests: Digests) -> None:
         async with self._database.write() as tx:
             finished = await blob_rows.finish(tx, blob.id, digests.size) and await image_rows.set_status(
@@ -168,6 +174,8 @@ class ImageData:
 
     async def _undo(self, blob: Blob, writer: Writer | None) -> None:
         async with self._database.write() as tx:
+            if await blob_rows.is_ready(tx, blob.id):
+                return  # cancelled when everything was done
             if await blob_rows.condemn(tx, blob.id):
                 await image_rows.set_status(tx, blob.image_id, (SAVING, QUEUED), now())
         if writer is not None:

@@ -81,18 +81,14 @@ class Identity:
         """
         name = user_id or user_name or ""
         keys = {"pair": _digest(f"{name}\0{address}"), "address": _digest(address)}
-        async with self._database.read() as tx:
-            await self._check_delay(tx, keys)
-            user = await rows.find_user(tx, user_id=user_id, name=user_name)
-        matches = await self._verify(user, password)
+        async with self._hashing:  # the delay is looked at when it is this attempt's turn, not before
+            async with self._database.read() as tx:
+                await self._check_delay(tx, keys)
+                user = await rows.find_user(tx, user_id=user_id, name=user_name)
+            matches = await self._verify(user, password)
+            await self._note_attempt(keys, failed=user is None or not matches or not user.enabled)
         if user is None or not matches or not user.enabled:
-            async with self._database.write() as tx:
-                for kind, key in keys.items():
-                    failed = await rows.failures(tx, key)
-                    await rows.set_failures(tx, key, _one_more(failed, _FREE_ATTEMPTS[kind]))
             raise Unauthenticated(_WRONG)
-        async with self._database.write() as tx:
-            await rows.set_failures(tx, keys["pair"], FailedLogins(0, 0))
         return await self._issue(user.id, project, ("password",))
 
     async def exchange(self, value: str, project: Mapping[str, str] | None) -> Token:
@@ -292,22 +288,30 @@ class Identity:
                     f"Too many failed attempts. Try again in {seconds} s.", Retry_After=str(seconds)
                 )
 
+    async def _note_attempt(self, keys: Mapping[str, str], *, failed: bool) -> None:
+        """Count a failure, or forget the user's earlier ones from this address."""
+        async with self._database.write() as tx:
+            if not failed:
+                await rows.set_failures(tx, keys["pair"], FailedLogins(0, 0))
+                return
+            for kind, key in keys.items():
+                before = await rows.failures(tx, key)
+                await rows.set_failures(tx, key, _one_more(before, _FREE_ATTEMPTS[kind]))
+
     async def _hash(self, password: str) -> str:
         if not password or "\0" in password:
             raise Invalid("A password must have at least one character, and no NUL.")
-        async with self._hashing:
-            return await asyncio.to_thread(self._hasher.hash, password)
+        return await asyncio.to_thread(self._hasher.hash, password)
 
     async def _verify(self, user: User | None, password: str) -> bool:
         """Check a password; for no user a decoy is checked, so that it takes as long."""
         if not self._decoy:
             self._decoy = await self._hash(secrets.token_urlsafe())
         stored = user.password_hash if user is not None else self._decoy
-        async with self._hashing:
-            try:
-                return await asyncio.to_thread(self._hasher.verify, stored, password)
-            except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
-                return False
+        try:
+            return await asyncio.to_thread(self._hasher.verify, stored, password)
+        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+            return False
 
 
 def _now() -> int:
