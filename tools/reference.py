@@ -13,7 +13,7 @@ import typer.main
 
 from tintype import server
 from tintype.api.errors import STATUS
-from tintype.cli.main import app
+from tintype.cli.commands import app
 from tintype.policy.rules import RULES
 from tintype.settings import Settings, every_setting
 

@@ -47,6 +47,7 @@ from tintype.settings import Settings
 DATABASE: Final = "tintype.db"
 CLOUDS: Final = "clouds.yaml"
 CLOUD: Final = "tintype"
+_ADMIN: Final = "admin"
 _LOCK: Final = "lock"
 _STORE: Final = "local"
 _BACKLOG: Final = 2048
@@ -138,14 +139,10 @@ def prepare(settings: Settings, public_url: str) -> FirstStart | None:
     try:
         (settings.data_dir / "images").mkdir(mode=0o700, parents=True, exist_ok=True)
         schema.upgrade(f"sqlite:///{settings.data_dir / DATABASE}")
-        password = asyncio.run(_bootstrap(settings))
-        if password is None:
-            return None
-        first = FirstStart("admin", "admin", password)
-        _write_secret(settings.data_dir / CLOUDS, _clouds_yaml(first, public_url, settings.identity.region))
+        password = asyncio.run(_bootstrap(settings, public_url))
     except OSError as error:
         raise StartError(f"Cannot use the data folder {settings.data_dir}: {error.strerror}.") from error
-    return first
+    return None if password is None else FirstStart(_ADMIN, _ADMIN, password)
 
 
 def serve(settings: Settings, listener: socket.socket) -> None:
@@ -215,11 +212,15 @@ def _app(settings: Settings) -> App:
     return build(settings).app
 
 
-async def _bootstrap(settings: Settings) -> str | None:
+async def _bootstrap(settings: Settings, public_url: str) -> str | None:
+    def keep(password: str) -> None:
+        text = _clouds_yaml(FirstStart(_ADMIN, _ADMIN, password), public_url, settings.identity.region)
+        _write_secret(settings.data_dir / CLOUDS, text)
+
     database = SQLite(settings.data_dir / DATABASE)
     try:
         identity = Identity(database, token_lifetime=settings.identity.token_lifetime)
-        return await identity.bootstrap(user_name="admin", project_name="admin")
+        return await identity.bootstrap(user_name=_ADMIN, project_name=_ADMIN, keep=keep)
     finally:
         database.close()
 
@@ -228,6 +229,8 @@ def _write_secret(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
+        file.flush()
+        os.fsync(descriptor)
 
 
 def _clouds_yaml(first: FirstStart, public_url: str, region: str) -> str:

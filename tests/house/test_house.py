@@ -126,6 +126,14 @@ def test_every_ruff_exception_has_a_reason() -> None:
         assert "#" in line, line
 
 
+def test_the_command_says_what_is_missing() -> None:
+    """Without the server's parts `tintype` is one line that says what to install, no traceback."""
+    code = "import sys; sys.modules['starlette'] = None; from tintype.cli.main import run; run()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, "pip install 'tintype[server]'" in done.stderr) == (1, True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_client_side_starts_without_the_server(tmp_path: Path) -> None:
     """Importing the package pulls in no server part: the client will be installable alone."""
     code = "import sys, tintype; assert not {'starlette', 'sqlalchemy', 'uvicorn'} & set(sys.modules)"

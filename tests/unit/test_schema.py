@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 
 from tintype.db import schema
 from tintype.db.tables import metadata
@@ -25,6 +26,25 @@ def test_migrations_make_the_tables_of_the_code(tmp_path: Path) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
+
+
+def test_a_migration_that_dies_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut off after every table was made, before the version is noted: the next start begins anew."""
+    real = command.upgrade
+
+    def dies(*arguments: object) -> None:
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(command, "upgrade", dies)
+        with pytest.raises(KeyboardInterrupt):
+            schema.upgrade(url(tmp_path))
+    engine = create_engine(url(tmp_path))
+    with engine.connect() as connection:
+        assert inspect(connection).get_table_names() == []
+    engine.dispose()
+    schema.upgrade(url(tmp_path))
 
 
 def test_head_is_the_newest_migration() -> None:

@@ -1,9 +1,10 @@
 """Bring a database to the schema of this code, or say why that cannot be."""
 
+import sqlite3
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, event, inspect, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -21,6 +22,9 @@ def upgrade(url: str) -> None:
     Raises StartError where the database cannot be opened or written, or is newer than this code.
     """
     engine = create_engine(url, poolclass=NullPool)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _leave_transactions_to_us)
+        event.listen(engine, "begin", _begin)
     try:
         with engine.connect() as connection:
             if _revision(connection) != HEAD:
@@ -30,6 +34,15 @@ def upgrade(url: str) -> None:
         raise StartError(f"Cannot use the database {engine.url.render_as_string()}: {error.orig}.") from error
     finally:
         engine.dispose()
+
+
+def _leave_transactions_to_us(connection: sqlite3.Connection, _record: object) -> None:
+    """Python's driver commits before each CREATE by itself; a migration must hold whole or not at all."""
+    connection.isolation_level = None
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _revision(connection: Connection) -> str | None:

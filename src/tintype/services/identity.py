@@ -9,7 +9,7 @@ import hashlib
 import secrets
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import argon2
@@ -205,10 +205,13 @@ class Identity:
             if not await rows.withdraw(tx, user.id, project.id, role):
                 raise NotFound(f"{user.name} has no role {role} in {project.name}.")
 
-    async def bootstrap(self, *, user_name: str, project_name: str) -> str | None:
+    async def bootstrap(
+        self, *, user_name: str, project_name: str, keep: Callable[[str], None]
+    ) -> str | None:
         """Make the first project and its admin; give the password, or None where users exist already.
 
-        One transaction: a start that dies half-way leaves nothing, and the next one begins anew.
+        One transaction, and `keep` is given the password before it commits: a start that dies
+        half-way leaves no admin whose password nobody knows, and the next one begins anew.
         """
         password = secrets.token_urlsafe(18)
         user = User(
@@ -222,6 +225,7 @@ class Identity:
             await rows.add_user(tx, user)
             await rows.add_project(tx, project)
             await rows.grant(tx, user.id, project.id, "admin")
+            keep(password)
         return password
 
     async def prune(self) -> None:

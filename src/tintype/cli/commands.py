@@ -1,0 +1,23 @@
+"""The tree of commands."""
+
+import typer
+
+from tintype import __version__
+from tintype.cli import projects, roles, serve, users
+
+app = typer.Typer(
+    name="tintype",
+    help="An image service for clouds: the OpenStack Image API v2 in one process.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve.serve)
+app.add_typer(users.app, name="user")
+app.add_typer(projects.app, name="project")
+app.add_typer(roles.app, name="role")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
