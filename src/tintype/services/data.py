@@ -25,7 +25,7 @@ from tintype.db.engine import Database
 from tintype.domain import images, ranges
 from tintype.domain.callers import Caller
 from tintype.domain.images import ACTIVE, DEACTIVATED, QUEUED, SAVING, Image, Limits
-from tintype.errors import Conflict, Forbidden, Gone, Invalid, NotFound, OverLimit
+from tintype.errors import Conflict, Forbidden, Gone, Invalid, NotFound, OverLimit, Unavailable
 from tintype.formats import inspector_for
 from tintype.policy.engine import Policy
 from tintype.services.images import Gate, now
@@ -90,9 +90,9 @@ class ImageData:
                 f"The incoming image is too large: at most {self._limits.size} bytes are allowed."
             )
         blob = Blob(str(uuid.uuid4()), store.id, image.id)
-        await self._begin(image, blob)
         writer: Writer | None = None
         try:
+            await self._begin(image, blob)
             async with self._lease(blob):
                 writer = await store.create(blob.id)
                 inspector = inspector_for(
@@ -192,12 +192,12 @@ class ImageData:
             nonlocal lost
             while True:
                 await asyncio.sleep(_HEARTBEAT_SECONDS)
-                async with self._database.write() as tx:
-                    if not await blob_rows.extend(tx, blob.id, now() + LEASE):
-                        lost = True
-                        if work is not None:
-                            work.cancel()
-                        return
+                with contextlib.suppress(Unavailable):  # a lease outlives some beats
+                    async with self._database.write() as tx:
+                        lost = not await blob_rows.extend(tx, blob.id, now() + LEASE)
+                if lost and work is not None:
+                    work.cancel()
+                    return
 
         heart = asyncio.create_task(beat())
         try:
