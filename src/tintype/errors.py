@@ -21,7 +21,7 @@ class TintypeError(Exception):
 
     def __init__(self, message: str, **headers: str) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = message.encode(errors="replace").decode()  # it may quote what a client sent
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
         """HTTP headers that belong to the failure, such as `Retry-After`."""
 

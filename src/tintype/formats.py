@@ -5,6 +5,7 @@ and what is allowed through, is Glance's behaviour.
 """
 
 import io
+import struct
 from collections.abc import Callable
 from typing import IO, Any, Final, cast
 
@@ -15,6 +16,7 @@ from tintype.errors import UnsupportedMedia
 _INSPECTABLE: Final = frozenset(oslo.ALL_FORMATS)
 _SLICE: Final = 64 << 10
 """Bytes shown to the parser at once: in larger ones it misses structures that point to others (vhdx)."""
+_LARGEST: Final = 2**63 - 1
 _MAY_HOLD_A_BROKEN_MBR: Final = frozenset({"aki", "ari"})
 
 
@@ -40,8 +42,8 @@ class Inspector:
         Raises UnsupportedMedia where the bytes are not what they are declared to be, or fail a
         safety check; the message names it.
         """
-        self._wrapper.close()
         try:
+            self._wrapper.close()
             return self._verdict()
         except UnsupportedMedia as error:
             if self._warn is None:
@@ -66,6 +68,8 @@ class Inspector:
             inspector.safety_check()
         except oslo.ImageFormatError as error:
             raise UnsupportedMedia(f"{error}.") from error
+        except (ArithmeticError, LookupError, ValueError, struct.error) as error:
+            raise UnsupportedMedia(f"The {self._disk_format} header makes no sense: {error}.") from error
         except oslo.SafetyCheckFailed as error:
             failures = dict(error.failures)
             if self._disk_format in _MAY_HOLD_A_BROKEN_MBR:
@@ -73,6 +77,8 @@ class Inspector:
             if failures:
                 reasons = "; ".join(f"{check}: {reason}" for check, reason in failures.items())
                 raise UnsupportedMedia(f"Image failed safety checks: {reasons}.") from error
+        if virtual_size is not None and not 0 <= virtual_size <= _LARGEST:
+            raise UnsupportedMedia(f"The {found} header says {virtual_size} bytes: no disk is that large.")
         return virtual_size or None
 
     def _match(self) -> Any:

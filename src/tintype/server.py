@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -29,11 +30,12 @@ from tintype.api.tags import TagsApi
 from tintype.auth.builtin import BuiltinAuthenticator
 from tintype.blobs.base import BlobStore
 from tintype.blobs.filesystem import FilesystemStore
+from tintype.db import blobs as blob_rows
 from tintype.db import schema
 from tintype.db.engine import SQLite
 from tintype.errors import StartError
 from tintype.jobs.sweeper import Sweeper
-from tintype.observability.logs import make_logger
+from tintype.observability.logs import adopt, make_logger
 from tintype.policy.engine import Policy
 from tintype.policy.rules import DEFAULTS
 from tintype.services.data import ImageData
@@ -51,6 +53,8 @@ _ADMIN: Final = "admin"
 _LOCK: Final = "lock"
 _STORE: Final = "local"
 _BACKLOG: Final = 2048
+_THREADS: Final = 32
+"""That read, hash and write at once, in each process."""
 
 
 class FirstStart(msgspec.Struct, frozen=True):
@@ -111,6 +115,7 @@ def build(settings: Settings) -> Parts:
 
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "bytes"))
         sweeping = asyncio.create_task(sweeper.run())
         try:
             yield
@@ -178,6 +183,7 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.socket(family)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # connections inherit it
         listener.bind((host, port))
         listener.set_inheritable(True)
     except OSError as error:
@@ -209,6 +215,7 @@ def _leave(_signal: int, _frame: object) -> None:
 
 
 def _app(settings: Settings) -> App:
+    adopt("uvicorn", make_logger(settings.log.level, settings.log.style))
     return build(settings).app
 
 
@@ -219,6 +226,8 @@ async def _bootstrap(settings: Settings, public_url: str) -> str | None:
 
     database = SQLite(settings.data_dir / DATABASE)
     try:
+        async with database.write() as tx:
+            await blob_rows.expire_all(tx)  # this process holds the folder: who was writing is dead
         identity = Identity(database, token_lifetime=settings.identity.token_lifetime)
         return await identity.bootstrap(user_name=_ADMIN, project_name=_ADMIN, keep=keep)
     finally:

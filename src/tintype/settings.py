@@ -27,7 +27,7 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 takes a free one.")] = 9292
     workers: Annotated[int, Meta(ge=1, le=256, description="Server processes.")] = 1
     public_url: Annotated[
-        str | None,
+        Annotated[str, Meta(pattern=r"^https?://[^\s/]+[^\s]*$")] | None,
         Meta(description="URL that clients reach the service by. Without it, the one each request came to."),
     ] = None
     drain_seconds: Annotated[
@@ -58,6 +58,9 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_page_size: Annotated[int, Meta(ge=1, description="Images in a list at most.")] = 1000
     size_limit: Annotated[int, Meta(ge=1, description="Bytes that an image may have.")] = 1 << 40
     property_limit: Annotated[int, Meta(ge=0, description="Custom properties of an image.")] = 128
+    property_bytes_limit: Annotated[
+        int, Meta(ge=0, description="Bytes of all custom properties of an image, names included.")
+    ] = 128 << 10
     tag_limit: Annotated[int, Meta(ge=0, description="Tags of an image.")] = 128
     member_limit: Annotated[int, Meta(ge=0, description="Projects that an image is shared with.")] = 128
     format_checks: Annotated[
@@ -80,6 +83,7 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             disk_formats=self.disk_formats,
             container_formats=self.container_formats,
             properties=self.property_limit,
+            property_bytes=self.property_bytes_limit,
             tags=self.tag_limit,
             members=self.member_limit,
             size=self.size_limit,
@@ -156,6 +160,8 @@ def _from_file(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise StartError(f"Cannot read {path}: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StartError(f"{path} is not valid TOML: {error}.") from None
 

@@ -80,6 +80,15 @@ async def test_a_flat_vmdk_is_refused(service: Service, tmp_path: Path) -> None:
     assert answer.status_code == 415
 
 
+async def test_a_header_that_says_too_much_is_refused(service: Service, tmp_path: Path) -> None:
+    """A disk of 16 exabytes is a mistake of whoever made the header, not of the database."""
+    data = bytearray(make(tmp_path / "disk", "qcow2"))
+    data[24:32] = b"\xff" * 8
+    answer, image = await upload(service, "qcow2", bytes(data))
+    assert answer.status_code == 415
+    assert image["status"] == "queued"
+
+
 async def test_checks_may_only_warn(prepared: tuple[Path, str], tmp_path: Path) -> None:
     """With format_checks = warn the bytes are taken, and the log tells of them."""
     async with running(prepared, tmp_path, images=ImageSettings(format_checks="warn")) as service:

@@ -226,8 +226,18 @@ async def test_no_request_is_answered_with_a_server_error(service: Service) -> N
 
 
 async def test_hostile_logins_are_refused(service: Service) -> None:
-    """The one route that hashes passwords takes any body, too."""
+    """The one route that hashes passwords takes any body, too: of no shape, and of nearly the right one."""
     fuzzer = Fuzzer(1, [])
-    for _ in range(300):
-        response = await service.call(None, "POST", "/identity/v3/auth/tokens", content=fuzzer.body())
-        assert 400 <= response.status_code < 500, response.text
+    pick = fuzzer.random.choice
+    for number in range(400):
+        body = fuzzer.body()
+        if number % 2:
+            domain = pick(({"id": "default"}, {"name": "Default"}, fuzzer.value(1)))
+            user = {pick(("name", "id")): fuzzer.value(1), "domain": domain, "password": fuzzer.value(1)}
+            methods = pick((["password"], ["token"], fuzzer.value(1)))
+            identity = {"methods": methods, "password": {"user": user}, "token": {"id": fuzzer.value(1)}}
+            scope = pick((None, {"project": {pick(("name", "id")): fuzzer.value(1), "domain": domain}}))
+            body = json.dumps({"auth": {"identity": identity, "scope": scope}}).encode()
+        response = await service.call(None, "POST", "/identity/v3/auth/tokens", content=body)
+        assert 400 <= response.status_code < 500, (body, response.text)
+        assert response.json()["error"]["message"]

@@ -1,5 +1,6 @@
 """The built-in identity: tokens, scopes, roles, and what guessing passwords meets."""
 
+import asyncio
 import base64
 import datetime as dt
 import json
@@ -116,6 +117,54 @@ async def test_guessing_is_slowed_down(service: Service, monkeypatch: pytest.Mon
     moment += 60_000_001
     assert (await login(service, "bob", PASSWORD, "beta")).status_code == 201
     assert (await login(service, "bob", "wrong", "beta")).status_code == 401
+
+
+async def test_guesses_at_once_are_slowed_down_too(service: Service) -> None:
+    """Of fifty guesses sent together a few are heard, and the right one behind them is not."""
+    guesses = [login(service, "alice", f"wrong {number}") for number in range(50)]
+    answers = await asyncio.gather(*guesses, login(service, "alice"))
+    heard = [answer.status_code for answer in answers].count(401)
+    assert heard <= 4
+    assert answers[-1].status_code == 429
+
+
+async def test_nobody_locks_somebody_else_out(service: Service) -> None:
+    """Failures under other names, from the same address, do not delay a user."""
+    await asyncio.gather(*(login(service, f"invented {number}", "x") for number in range(40)))
+    assert (await login(service, "alice")).status_code == 201
+
+
+async def test_a_password_changed_meanwhile_is_not_good_any_more(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A login with the old password that is under way when it changes gives no token."""
+    identity = service.parts.identity
+    verify = identity._verify
+
+    async def slowly(user: object, password: str) -> bool:
+        matches = await verify(user, password)
+        await identity.change_user("alice", password="another")
+        return matches
+
+    monkeypatch.setattr(identity, "_verify", slowly)
+    assert (await login(service, "alice")).status_code == 401
+
+
+async def test_revoking_ends_what_was_exchanged(service: Service) -> None:
+    """A token and those that were exchanged for it end together."""
+    first = (await login(service, "alice")).headers["x-subject-token"]
+    identity = {"methods": ["token"], "token": {"id": first}}
+    scope = {"project": {"id": service.projects["alice"]}}
+    exchange = {"auth": {"identity": identity, "scope": scope}}
+    second = (await service.call(None, "POST", TOKENS, json=exchange)).headers["x-subject-token"]
+    assert (await service.client.get("/v2/images", headers={"X-Auth-Token": second})).status_code == 200
+    own = {"X-Auth-Token": first, "X-Subject-Token": first}
+    assert (await service.client.delete(TOKENS, headers=own)).status_code == 204
+    assert (await service.client.get(TOKENS, headers={**own, "X-Auth-Token": second})).status_code in {
+        401,
+        404,
+    }
+    assert (await service.call(None, "POST", TOKENS, json=exchange)).status_code == 401
 
 
 async def test_a_revoked_token_is_void_at_once(service: Service) -> None:
@@ -235,10 +284,20 @@ async def test_projects_and_users_are_looked_up(service: Service) -> None:
         {"auth": {"identity": {"methods": ["oauth"], "oauth": {}}}},
         login_body("a\0b", "x", None),
         login_body("alice", "", None),
+        login_body("\ud800", "x", None),
+        login_body("alice", "\ud800", None),
+        {"auth": {"identity": {"methods": ["token"], "token": {"id": "\ud800"}}}},
+        {
+            "auth": {
+                **login_body("a", "b", None)["auth"],
+                "scope": {"project": {"id": "x"}, "system": {"all": True}},
+            }
+        },
     ],
 )
 async def test_malformed_logins_are_refused(service: Service, body: object) -> None:
     """4xx in Keystone's shape, whatever is sent."""
-    response = await service.call(None, "POST", TOKENS, json=body)
+    content = json.dumps(body).encode()
+    response = await service.call(None, "POST", TOKENS, content=content)
     assert response.status_code in {400, 401}
     assert set(response.json()["error"]) == {"code", "title", "message"}

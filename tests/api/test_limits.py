@@ -1,5 +1,7 @@
 """Limits of what a request and an image may hold."""
 
+import json
+
 import pytest
 
 from inprocess import Service
@@ -56,6 +58,39 @@ async def test_property_values_of_any_length_are_found(service: Service) -> None
     assert [image["id"] for image in found] == [image_id]
     assert (await service.call("alice", "GET", f"/v2/images?long={long[:-1]}")).json()["images"] == []
     assert (await service.call("alice", "POST", "/v2/images", json={"long": "v" * 65_536})).status_code == 400
+
+
+async def test_properties_have_a_size_in_all(service: Service) -> None:
+    """One value may be large, all together are bounded: a page of images must stay a page."""
+    image_id = await make(service, a="v" * 60_000, b="v" * 60_000)
+    patch = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+    body = json.dumps([{"op": "add", "path": "/c", "value": "v" * 60_000}]).encode()
+    refused = await service.call("alice", "PATCH", f"/v2/images/{image_id}", content=body, headers=patch)
+    assert refused.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "query", ["tag=x&" * 200, "".join(f"p{n}=1&" for n in range(200)), f"id=in:{'a,' * 1001}"]
+)
+async def test_lists_have_a_most_of_filters(service: Service, query: str) -> None:
+    """More filters than an image could match are a mistake, told as one."""
+    assert (await service.call("alice", "GET", f"/v2/images?{query}")).status_code == 400
+    many = "&".join(f"p{number}=1" for number in range(100))
+    assert (await service.call("alice", "GET", f"/v2/images?{many}")).json()["images"] == []
+
+
+async def test_a_name_that_stands_twice_is_found_quickly(service: Service) -> None:
+    """A megabyte of names, the last of them twice, is refused without comparing each with each."""
+    names = ", ".join(f'"{number}": ""' for number in range(80_000))
+    body = f'{{{names}, "79999": ""}}'.encode()
+    refused = await service.call(None, "POST", "/identity/v3/auth/tokens", content=body)
+    assert "stands twice" in refused.json()["error"]["message"]
+
+
+async def test_one_host_is_named(service: Service) -> None:
+    """Two hosts in one request are a trick; a server and a proxy may take different ones."""
+    headers = [("Host", "a"), ("Host", "b")]
+    assert (await service.client.get("/versions", headers=headers)).status_code == 400
 
 
 async def test_deeply_nested_json_is_refused(service: Service) -> None:

@@ -1,8 +1,10 @@
 """Uploads that end in other ways than well: cut, cancelled, raced, deleted meanwhile, refused by the disk."""
 
 import asyncio
+import contextlib
 import errno
 import os
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 
 from inprocess import Service
 from tintype.blobs import filesystem, stream
+from tintype.db import blobs as blob_rows
+from tintype.errors import Unavailable
 
 BINARY = {"Content-Type": "application/octet-stream"}
 MIB = 1 << 20
@@ -26,6 +30,10 @@ async def show(service: Service, image_id: str) -> dict[str, object]:
 
 def files(service: Service) -> list[Path]:
     return [path for path in (service.folder / "images").rglob("*") if path.is_file()]
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def put(service: Service, image_id: str, content: object) -> int:
@@ -145,6 +153,161 @@ async def test_an_expired_lease_is_swept(service: Service, monkeypatch: pytest.M
     assert (shown["status"], shown["size"]) == ("active", 6)
     assert (await service.call("alice", "GET", f"/v2/images/{image_id}/file")).content == b"second"
     assert len(files(service)) == 1
+
+
+async def test_formats_cannot_be_changed_under_an_upload(service: Service) -> None:
+    """What the bytes are looked at as is settled when the image becomes `saving`."""
+    body = {"disk_format": "qcow2", "container_format": "ova"}
+    image_id = (await service.call("alice", "POST", "/v2/images", json=body)).json()["id"]
+    started, go = asyncio.Event(), asyncio.Event()
+    upload = asyncio.create_task(put(service, image_id, chunks(1, started, go)))
+    await started.wait()
+    patch = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+    change = b'[{"op": "replace", "path": "/container_format", "value": "bare"}]'
+    refused = await service.call("alice", "PATCH", f"/v2/images/{image_id}", content=change, headers=patch)
+    assert refused.status_code == 403
+    go.set()
+    assert await upload == 204
+
+
+async def test_a_heartbeat_outlives_a_busy_database(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A beat that fails is followed by others."""
+    monkeypatch.setattr("tintype.services.data._HEARTBEAT_SECONDS", 0.02)
+    beats = []
+    extend = blob_rows.extend
+
+    async def fails_at_first(*arguments: object) -> bool:
+        beats.append(1)
+        if len(beats) < 3:
+            raise Unavailable("busy")
+        return await extend(*arguments)
+
+    monkeypatch.setattr(blob_rows, "extend", fails_at_first)
+    image_id = await make(service)
+    started, go = asyncio.Event(), asyncio.Event()
+    upload = asyncio.create_task(put(service, image_id, chunks(1, started, go)))
+    await asyncio.sleep(0.3)
+    go.set()
+    assert await upload == 204
+    assert len(beats) > 3
+
+
+async def test_a_blob_that_cannot_be_deleted_keeps_no_other_waiting(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweeper goes on to the next blob, and tries the bad one again."""
+    made = [await make(service) for _ in range(3)]
+    for image_id in made:
+        assert await put(service, image_id, b"abc") == 204
+    bad = files(service)[0].name
+    store = next(iter(service.parts.data._stores.values()))
+    delete = store.delete
+
+    async def refuses(key: str) -> None:
+        if key == bad:
+            raise Unavailable("no")
+        await delete(key)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "delete", refuses)
+        for image_id in made:
+            await service.call("alice", "DELETE", f"/v2/images/{image_id}")
+        await service.parts.sweeper.sweep()
+        assert [path.name for path in files(service)] == [bad]
+    await service.parts.sweeper.sweep()
+    assert files(service) == []
+
+
+async def test_the_sweeper_never_ends(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong in a sweep, there is a next one."""
+    sweeper = service.parts.sweeper
+    sweeps = []
+
+    async def breaks() -> None:
+        sweeps.append(1)
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(sweeper, "sweep", breaks)
+    monkeypatch.setattr("tintype.jobs.sweeper.INTERVAL", 0.01)
+    running = asyncio.create_task(sweeper.run())
+    await asyncio.sleep(0.2)
+    running.cancel()
+    assert len(sweeps) > 2
+
+
+async def test_a_full_database_is_told_and_outlived(service: Service) -> None:
+    """Writes are answered 503 while the disk is full, reads go on, and afterwards everything does."""
+    image_id = await make(service)
+    writer = service.parts.database._writer
+    pages = writer.exec_driver_sql("PRAGMA page_count").scalar_one()
+    writer.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    body = {"name": "x" * 200, "big": "y" * 60_000}
+    answers = {(await service.call("alice", "POST", "/v2/images", json=body)).status_code for _ in range(5)}
+    assert answers == {503}
+    assert (await show(service, image_id))["status"] == "queued"
+    writer.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    assert (await service.call("alice", "POST", "/v2/images", json=body)).status_code == 201
+
+
+async def test_a_busy_database_is_waited_for_once(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests behind a lock that is not let go of are all answered 503 when their own time is over."""
+    monkeypatch.setattr("tintype.db.engine._BUSY_SECONDS", 0.3)
+    with sqlite3.connect(service.folder / "tintype.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        posts = [service.call("alice", "POST", "/v2/images", json={}) for _ in range(8)]
+        async with asyncio.timeout(2):
+            answers = await asyncio.gather(*posts)
+        other.execute("ROLLBACK")
+    other.close()
+    assert {answer.status_code for answer in answers} == {503}
+    assert (await service.call("alice", "POST", "/v2/images", json={})).status_code == 201
+
+
+async def test_changes_to_one_image_at_once_are_all_kept(service: Service) -> None:
+    """Twenty clients each add a tag and a property to one image: nothing is refused, nothing lost."""
+    image_id = await make(service)
+    patch = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+
+    async def change(number: int) -> set[int]:
+        path = f"/v2/images/{image_id}"
+        body = f'[{{"op": "add", "path": "/p{number}", "value": "x"}}]'.encode()
+        patched, tagged = await asyncio.gather(
+            service.call("alice", "PATCH", path, content=body, headers=patch),
+            service.call("alice", "PUT", f"{path}/tags/t{number}"),
+        )
+        return {patched.status_code, tagged.status_code}
+
+    outcomes = await asyncio.gather(*(change(number) for number in range(20)))
+    assert set().union(*outcomes) == {200, 204}
+    shown = await show(service, image_id)
+    assert len(shown["tags"]) == 20  # type: ignore[arg-type]
+    assert sum(name.startswith("p") and name[1:].isdigit() for name in shown) == 20
+
+
+async def test_a_download_that_is_given_up_lets_go_of_its_file(service: Service) -> None:
+    """However a reader ends, after one chunk or cancelled in the middle of one, no descriptor stays open."""
+    image_id = await make(service)
+    assert await put(service, image_id, b"x" * 20 * MIB) == 204
+    store = next(iter(service.parts.data._stores.values()))
+    key = files(service)[0].name
+    before = open_files()
+    for _ in range(5):
+        reader = store.read(key, 0, 20 * MIB)
+        await anext(reader)
+        await reader.aclose()
+
+        async def all_of_it() -> None:
+            async for _ in store.read(key, 0, 20 * MIB):
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(all_of_it())
+        await asyncio.sleep(0.001)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    assert open_files() == before
 
 
 @pytest.mark.parametrize(("number", "status"), [(errno.ENOSPC, 413), (errno.EIO, 503)])

@@ -105,7 +105,7 @@ def test_ctrl_c_drains(tmp_path: Path) -> None:
 def test_an_upload_that_dies_with_its_process_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After kill -9 the image is queued again when the lease is over, and no byte is left."""
+    """After kill -9 and a new start the image is queued again at once, and no byte is left."""
     folder = tmp_path / "data"
     with started(folder) as server:
         headers = login(server)
@@ -133,9 +133,6 @@ def test_an_upload_that_dies_with_its_process_leaves_nothing(
         assert list((folder / "images" / "partial").iterdir())
         server.process.kill()
         thread.join()
-    with sqlite3.connect(folder / "tintype.db") as database:  # a minute passes
-        database.execute("UPDATE blobs SET lease_expires_at = 1")
-    database.close()
     with started(folder) as server:
         url = f"{server.url}/v2/images/{image['id']}"
         headers = login(server)
@@ -238,12 +235,79 @@ def test_the_database_is_none(tmp_path: Path) -> None:
     assert "not a database" in fails(folder)
 
 
+def test_the_folder_is_a_file(tmp_path: Path) -> None:
+    """A data folder that is, or lies below, a file is one line."""
+    (tmp_path / "file").write_text("x")
+    assert "file" in fails(tmp_path / "file")
+    assert "file" in fails(tmp_path / "file" / "data")
+
+
+def test_users_are_made_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A role that does not exist makes neither user nor project; names are words; - reads a password."""
+    with started(tmp_path / "data") as server:
+        wrong = server.run(
+            "tintype", "user", "create", "eve", "--project", "new", "--role", "king", check=False
+        )
+        assert (wrong.returncode, "no role king" in wrong.stderr) == (1, True)
+        assert "eve" not in server.run("tintype", "user", "list").stdout
+        assert "new" not in server.run("tintype", "project", "list").stdout
+        assert server.run("tintype", "project", "create", "a\x1b[31mb", check=False).returncode == 1
+        server.run("tintype", "project", "create", "[/red]")
+        rows = [row.split("\t") for row in server.run("tintype", "project", "list").stdout.splitlines()]
+        assert rows[0] == ["id", "name", "description"]
+        assert "[/red]" in [row[1] for row in rows]
+        assert server.run("tintype", "user", "set", "admin", check=False).returncode == 1
+        script = "echo from-a-pipe | tintype user set admin --password -"
+        server.run("bash", "-c", script)
+        login(server, "from-a-pipe")
+
+
 def test_settings_are_wrong(tmp_path: Path) -> None:
     """An unknown setting is one line with the nearest known name."""
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "tintype.toml").write_text("[server]\nworker = 2\n")
     assert "did you mean 'server.workers'" in fails(folder)
+
+
+def test_trailers_are_no_headers(tmp_path: Path) -> None:
+    """What comes behind a chunked body is not taken for a header, and is not kept without end."""
+    with started(tmp_path / "data") as server:
+        token = login(server)["X-Auth-Token"]
+        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        head = b"POST /v2/images HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+        with socket.create_connection(address, timeout=10) as connection:
+            connection.sendall(head + f"X-Auth-Token: {token}\r\n\r\n".encode())
+            assert connection.recv(65536).startswith(b"HTTP/1.1 401")
+        with socket.create_connection(address, timeout=10) as connection:
+            connection.sendall(head)
+            sent = 0
+            with contextlib.suppress(OSError):
+                while sent < 50_000_000:
+                    sent += connection.send(b"X-More: " + b"x" * 65000 + b"\r\n")
+            assert sent < 20_000_000
+
+
+def test_downloads_that_are_given_up_cost_nothing(tmp_path: Path) -> None:
+    """After many clients that went away the server holds no more files open than before."""
+    with started(tmp_path / "data") as server:
+        headers = login(server)
+        body = {"disk_format": "raw", "container_format": "bare"}
+        image = httpx2.post(f"{server.url}/v2/images", json=body, headers=headers).json()
+        url = f"{server.url}/v2/images/{image['id']}/file"
+        assert httpx2.put(url, content=b"x" * 40_000_000, headers={**headers, **UPLOAD}).status_code == 204
+        folder = Path(f"/proc/{server.process.pid}/fd")
+
+        def held() -> int:
+            return sum("images" in str(entry.readlink()) for entry in folder.iterdir() if entry.is_symlink())
+
+        for _ in range(20):
+            with httpx2.stream("GET", url, headers=headers) as response:
+                next(response.iter_raw(1000))
+        deadline = time.monotonic() + 5
+        while held() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert held() == 0
 
 
 def test_smuggled_requests_are_refused(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def test_lists_come_from_the_environment_with_commas(tmp_path: Path) -> None:
         ("[server\n", {}, "not valid TOML"),
         ("", {"TINTYPE_SERVER_PROT": "1"}, "did you mean 'TINTYPE_SERVER_PORT'"),
         ("", {"TINTYPE_SERVER_PORT": "x"}, "wrong value"),
+        ("", {"TINTYPE_SERVER_PUBLIC_URL": "images.example"}, "wrong value"),
     ],
 )
 def test_what_is_wrong_stops_the_start(

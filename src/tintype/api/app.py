@@ -3,6 +3,8 @@
 Give it an id → find its route → authenticate → handle → answer, or map the failure → log.
 """
 
+import asyncio
+import contextlib
 import re
 import time
 import uuid
@@ -26,6 +28,7 @@ _HOST: Final = re.compile(r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0
 _GLOBAL_ID: Final = re.compile(r"req-[0-9a-fA-F-]{36}")
 _HEADER_BYTES: Final = 64 << 10
 _PATH_BYTES: Final = 8 << 10
+_LAST_SECONDS: Final = 15
 _CLOSED: Final = 499
 """Logged where the client went away before the answer; never sent."""
 
@@ -69,6 +72,9 @@ class App:
         self._lifespan = lifespan
         self._public_url = public_url
         self._body_limit = body_limit
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event of ASGI."""
@@ -82,6 +88,8 @@ class App:
         call = Call(scope, receive)
         call.request_id = f"req-{uuid.uuid4()}"
         call.body_limit = self._body_limit
+        self._running += 1
+        self._idle.clear()
         status = _CLOSED
         begun = False
 
@@ -109,6 +117,9 @@ class App:
                 scope, receive, answer
             )
         finally:
+            self._running -= 1
+            if self._running == 0:
+                self._idle.set()
             self._note(call, status, started)
 
     async def _respond(self, call: Call) -> Response:
@@ -122,8 +133,12 @@ class App:
             return self._fail(call, status, error.message, headers)
 
     async def _handle(self, call: Call) -> Response:
-        if sum(len(name) + len(value) for name, value in call.scope["headers"]) > _HEADER_BYTES:
+        headers = call.scope["headers"]
+        if sum(len(name) + len(value) for name, value in headers) > _HEADER_BYTES:
             return self._fail(call, 431, f"The headers of a request may have at most {_HEADER_BYTES} bytes.")
+        hosts = [value for name, value in headers if name == b"host"]
+        if len(hosts) > 1 or (not hosts and call.scope["http_version"] != "1.0"):
+            raise Invalid("A request has one Host header (RFC 9112, section 3.2).")
         call.base_url_text = self._base_url(call)
         route, call.params = self._find(call)
         if call.method == "OPTIONS":
@@ -195,12 +210,19 @@ class App:
             client=call.scope["client"][0] if call.scope.get("client") else None,
         )
 
+    async def _end(self) -> None:
+        """Let requests that were cancelled undo what they began, before the database closes beneath them."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_SECONDS):
+                await self._idle.wait()
+
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
             async with self._lifespan():
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
+                await self._end()
         except TintypeError as error:
             await send({"type": "lifespan.startup.failed", "message": error.message})
             return

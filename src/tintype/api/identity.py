@@ -93,13 +93,13 @@ class IdentityApi:
     @_keystone_errors
     async def show_token(self, call: "Call") -> Response:
         """Show what a token stands for."""
-        token = await self._subject(call)
+        token = await self._subject(call, also=frozenset({"admin", "service"}))
         return wire.json_response(self._view(call, token), 200, {"X-Subject-Token": token.value})
 
     @_keystone_errors
     async def revoke(self, call: "Call") -> Response:
         """Make a token void."""
-        token = await self._subject(call)
+        token = await self._subject(call, also=frozenset({"admin"}))
         await self._identity.revoke(token)
         self._tokens.forget(token.value)
         return wire.no_content()
@@ -201,8 +201,8 @@ class IdentityApi:
             raise Unauthenticated("The request you have made requires authentication.")
         return await self._tokens.token(value)
 
-    async def _subject(self, call: "Call") -> Token:
-        """Give the token that a request is about: the caller's own, or any to an admin or a service."""
+    async def _subject(self, call: "Call", *, also: frozenset[str]) -> Token:
+        """Give the token that a request is about: the caller's own, or any to somebody in certain roles."""
         caller = await self._caller(call)
         value = call.headers.get("x-subject-token")
         if not value:
@@ -211,7 +211,7 @@ class IdentityApi:
             subject = await self._identity.validate(value)
         except Unauthenticated as error:
             raise NotFound(error.message) from None
-        if subject.caller.user_id != caller.caller.user_id and not caller.caller.roles & {"admin", "service"}:
+        if subject.caller.user_id != caller.caller.user_id and not caller.caller.roles & also:
             raise Forbidden("You are not authorized to see other users' tokens.")
         return subject
 
@@ -300,7 +300,7 @@ def _text(body: dict[str, Any], name: str, *, optional: bool = False) -> str | N
 def _scope(scope: Any) -> dict[str, str] | None:
     if scope is None or scope == "unscoped" or (isinstance(scope, dict) and "unscoped" in scope):
         return None
-    if isinstance(scope, dict) and not scope.keys() & {"project"}:
+    if isinstance(scope, dict) and scope.keys() != {"project"}:
         raise Unauthenticated("Tokens here are scoped to projects only.")
     project = _object({"scope": scope}, "scope", "project")
     if "id" in project:

@@ -1,8 +1,9 @@
 """HTTP/1.1 as uvicorn speaks it, with what a hostile network asks for besides.
 
-A request's head has a size and a time within which it must be complete: without them a client
-could fill memory with one endless header, or hold connections open a byte at a time. What is no
-HTTP is answered like any other mistake, with an id.
+What is no body (a request's head, chunk sizes, trailers) has a size, a head has a time, and a body
+may not fall silent for long: without these a client could fill memory with one endless header, or
+hold connections and images for ever. Trailers are dropped: nobody checked them as headers. What is
+no HTTP is answered like any other mistake, with an id.
 """
 
 import asyncio
@@ -12,45 +13,70 @@ from typing import Final
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD_BYTES: Final = 128 << 10
+OVERHEAD_BYTES: Final = 128 << 10
+"""Bytes that may come in a row without any of them being body."""
 HEAD_SECONDS: Final = 30
+SILENT_SECONDS: Final = 60
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which counts bytes and seconds of a head."""
+    """uvicorn's protocol, which counts bytes and seconds."""
 
-    _head_bytes = 0
-    _in_head = True
+    _overhead = 0
+    _in_body = False
+    _deaf = False
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give a new connection its time to say something."""
         super().connection_made(transport)
-        self._begin_head()
+        self._expect_within(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the time."""
-        self._end_head()
+        self._expect_within(None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse bytes, as long as the head is not too large."""
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES + len(data):
-                self.send_400_response(f"The head of a request may have at most {HEAD_BYTES} bytes.")
-                return
+        """Parse bytes, as long as something comes of them."""
+        if self._overhead > OVERHEAD_BYTES:
+            self.send_400_response(f"A request may have at most {OVERHEAD_BYTES} bytes beside its body.")
+            return
+        if self._deaf:
+            return
+        self._overhead += len(data)
         super().data_received(data)
+        if self._in_body and not self.transport.is_closing():
+            self._expect_within(SILENT_SECONDS)
 
     def on_message_begin(self) -> None:
         """Begin to count."""
         super().on_message_begin()
-        self._begin_head()
+        self._overhead = 0
+        self._expect_within(HEAD_SECONDS)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take headers, not trailers."""
+        if not self._in_body:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Stop counting: bodies are bounded where they are read."""
-        self._end_head()
+        """Go on to the body."""
+        self._in_body = True
+        self._expect_within(None)
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """See that something came of what was received."""
+        self._overhead = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Let the connection rest: keep-alive has its own time."""
+        self._in_body = False
+        self._overhead = 0
+        self._expect_within(None)
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, and end the connection."""
@@ -64,17 +90,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.transport.write(head.encode() + body)
         self.transport.close()
 
-    def _begin_head(self) -> None:
-        self._end_head()
-        self._in_head, self._head_bytes = True, 0
-        self._deadline = self.loop.call_later(HEAD_SECONDS, self._too_slow)
+    def _unsupported_upgrade_warning(self) -> None:
+        """Answer in HTTP/1.1, but read no further: the parser cannot tell where the body ends."""
+        self._deaf = True
+        self.cycle.keep_alive = False
+        self.cycle.more_body = False
+        self.cycle.message_event.set()
 
-    def _end_head(self) -> None:
-        self._in_head = False
+    def _expect_within(self, seconds: float | None) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-            self._deadline = None
+        self._deadline = None if seconds is None else self.loop.call_later(seconds, self._too_slow)
 
     def _too_slow(self) -> None:
-        if not self.transport.is_closing():
+        self._deadline = None
+        if self._in_body and self.flow.read_paused:  # it is we who do not read
+            self._expect_within(SILENT_SECONDS)
+        elif not self.transport.is_closing():
             self.transport.close()

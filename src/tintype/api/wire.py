@@ -33,14 +33,19 @@ def parse_json(body: bytes) -> Any:
     if not body:
         raise Invalid("Body expected in request.")
     try:
-        return json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_no_constant)
+        value = json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_no_constant)
+        if b"\\u" in body:  # half of a surrogate pair can only be written as an escape
+            json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError:
         raise Invalid("The request body is not valid UTF-8.") from None
+    except UnicodeEncodeError:
+        raise Invalid("The request body has half of a surrogate pair: that is no Unicode.") from None
     except RecursionError:
         raise Invalid("The JSON in the request body is nested too deeply.") from None
     except ValueError as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else "a number is too long"
         raise Invalid(f"Malformed JSON in request body: {reason}.") from None
+    return value
 
 
 def image_view(image: Image) -> dict[str, Any]:
@@ -96,9 +101,11 @@ def timestamp(microseconds: int) -> str:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise Invalid(f"The name '{twice[:100]}' stands twice in one JSON object.")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise Invalid(f"The name '{name[:100]}' stands twice in one JSON object.")
+            seen.add(name)
     return result
 
 

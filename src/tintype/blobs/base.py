@@ -1,6 +1,6 @@
-"""What a blob store does: five verbs. Everything else is built on them."""
+"""What a blob store does: four verbs. Everything else is built on them."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 
@@ -37,6 +37,3 @@ class BlobStore(Protocol):
 
     async def delete(self, key: str) -> None:
         """Delete the bytes, half-written ones too; well if there are none."""
-
-    def keys(self) -> Iterator[str]:
-        """Give every key, in no order."""

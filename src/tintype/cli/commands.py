@@ -10,6 +10,7 @@ app = typer.Typer(
     help="An image service for clouds: the OpenStack Image API v2 in one process.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # brackets in help texts are brackets
 )
 app.command("serve")(serve.serve)
 app.add_typer(users.app, name="user")

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tintype import server
 from tintype.db import schema
@@ -20,11 +22,20 @@ T = TypeVar("T")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows under column names."""
+    """Print rows under column names: a table for a person, lines with tabs for a program."""
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            print("\t".join(row))
+        return
     shown = Table(*columns)
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*(Text(cell) for cell in row))
     Console().print(shown)
+
+
+def read_password(given: str | None) -> str | None:
+    """Give a password from the command line; `-` reads it from standard input."""
+    return sys.stdin.readline().rstrip("\n") if given == "-" else given
 
 
 def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]]) -> T:
@@ -32,7 +43,7 @@ def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]
     settings = load(data_dir, os.environ)
     path = settings.data_dir / server.DATABASE
     if not path.exists():
-        raise StartError(f"There is no Tintype in {settings.data_dir} yet; `tintype serve` makes one.")
+        raise StartError(f"No Tintype in {settings.data_dir.resolve()}. Name its folder with --data-dir.")
     schema.upgrade(f"sqlite:///{path}")
 
     async def run() -> T:

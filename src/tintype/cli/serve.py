@@ -40,7 +40,7 @@ def serve(
             print(f"First start: project {first.project}, user {first.user}, password {first.password}")
             print(f"             (shown once; also in {clouds})")
         elif clouds.exists() and f"{url}/identity" not in clouds.read_text():
-            print(f"Note: {clouds} was made for another address; its auth_url would be {url}/identity")
+            print(f"Note: {clouds} was made for another address. For this one its auth_url is {url}/identity")
         if clouds.exists():
             print(
                 f"Try: OS_CLIENT_CONFIG_FILE={clouds} openstack --os-cloud {server.CLOUD} image list",

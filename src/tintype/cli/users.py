@@ -7,12 +7,11 @@ import typer
 
 from tintype.cli import output
 from tintype.cli.serve import DataDir
-from tintype.services.identity import Identity
+from tintype.errors import Invalid
 
 app = typer.Typer(help="Users of the built-in identity.", no_args_is_help=True)
 Password = Annotated[
-    str | None,
-    typer.Option(help="The password. Without it one is made and shown.", envvar="TINTYPE_USER_PASSWORD"),
+    str | None, typer.Option(help="The password; - reads it from standard input. Without it one is made.")
 ]
 
 
@@ -27,17 +26,12 @@ def create(
     data_dir: DataDir = None,
 ) -> None:
     """Make a user, with a role in a project if one is named."""
-    secret = password or secrets.token_urlsafe(18)
-
-    async def work(identity: Identity) -> None:
-        await identity.create_user(name, secret)
-        if project is not None:
-            if project not in {known.name for known in await identity.projects()}:
-                await identity.create_project(project)
-            await identity.grant(name, project, role)
-
-    output.with_identity(data_dir, work)
-    print(f"Made user {name}" + ("" if password else f" with password {secret}"))
+    given = output.read_password(password)
+    secret = secrets.token_urlsafe(18) if given is None else given
+    output.with_identity(
+        data_dir, lambda identity: identity.create_user(name, secret, project=project, role=role)
+    )
+    print(f"Made user {name}" + (f" with password {secret}" if given is None else ""))
 
 
 @app.command("list")
@@ -50,15 +44,20 @@ def list_users(data_dir: DataDir = None) -> None:
 @app.command("set")
 def change(
     name: str,
-    password: Annotated[str | None, typer.Option(help="A new password.")] = None,
+    password: Annotated[
+        str | None, typer.Option(help="A new password; - reads it from standard input.")
+    ] = None,
     enable: Annotated[
         bool | None, typer.Option("--enable/--disable", help="Open or close the account.")
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Change a user; this ends all tokens the user has."""
+    secret = output.read_password(password)
+    if secret is None and enable is None:
+        raise Invalid("Nothing to change: say --password, --enable or --disable.")
     output.with_identity(
-        data_dir, lambda identity: identity.change_user(name, password=password, enabled=enable)
+        data_dir, lambda identity: identity.change_user(name, password=secret, enabled=enable)
     )
     print(f"Changed user {name}")
 

@@ -53,7 +53,12 @@ _EXPIRE: Final = (
     )
     .values(state=CONDEMNED)
 )
-_CONDEMNED: Final = _SELECT.where(table.c.state == CONDEMNED).limit(_BATCH)
+_CONDEMNED: Final = _SELECT.where(table.c.state == CONDEMNED).order_by(table.c.lease_expires_at).limit(_BATCH)
+_POSTPONE: Final = (
+    update(table)
+    .where(table.c.id == bindparam("key"), table.c.state == CONDEMNED)
+    .values(lease_expires_at=bindparam("moment"))
+)
 _CONDEMN_OF: Final = update(table).where(table.c.image_id == bindparam("image")).values(state=CONDEMNED)
 _DELETE: Final = delete(table).where(table.c.id == bindparam("key"), table.c.state == CONDEMNED)
 
@@ -114,9 +119,19 @@ async def expire(tx: Transaction, blob_id: str, now: int) -> bool:
     return (await tx.execute(_EXPIRE, {"key": blob_id, "now": now})).rowcount == 1
 
 
+async def expire_all(tx: Transaction) -> None:
+    """End every lease: for when it is known that no writer lives."""
+    await tx.execute(update(table).where(table.c.state == WRITING).values(lease_expires_at=0))
+
+
 async def condemned(tx: Transaction) -> list[Blob]:
     """Give some of the blobs whose bytes wait to be deleted."""
     return [Blob(*row) for row in await tx.execute(_CONDEMNED)]
+
+
+async def postpone(tx: Transaction, blob_id: str, moment: int) -> None:
+    """Put a condemned blob behind the others."""
+    await tx.execute(_POSTPONE, {"key": blob_id, "moment": moment})
 
 
 async def forget(tx: Transaction, blob_id: str) -> None:

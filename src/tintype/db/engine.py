@@ -32,7 +32,7 @@ class Transaction(Protocol):
     """What a use case sees of the database."""
 
     async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
-        """Run one statement; its rows are in memory when this returns."""
+        """Run one statement. Take its rows at once: the next statement may end them."""
 
 
 class Database(Protocol):
@@ -41,8 +41,11 @@ class Database(Protocol):
     def read(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction that only reads."""
 
-    def write(self) -> AbstractAsyncContextManager[Transaction]:
-        """Open a transaction that commits at the end of the block, or leaves nothing on an exception."""
+    def write(self, *, durable: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        """Open a transaction that commits at the end of the block, or leaves nothing on an exception.
+
+        A durable one outlives a power cut: for what bytes in a store depend on.
+        """
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -64,20 +67,35 @@ class SQLite:
         yield self._read_face
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[Transaction]:
+    async def write(self, *, durable: bool = False) -> AsyncIterator[Transaction]:
         """Commit at the end; raises Unavailable where others keep the database busy for ten seconds."""
-        async with self._writing:
-            await _begin(self._writer)
+        deadline = time.monotonic() + _BUSY_SECONDS
+        try:
+            async with asyncio.timeout(_BUSY_SECONDS):
+                await self._writing.acquire()
+        except TimeoutError:
+            raise Unavailable("The database is busy.", Retry_After="1") from None
+        try:
+            if durable:
+                self._writer.exec_driver_sql("PRAGMA synchronous = FULL")
+            await _begin(self._writer, deadline)
             try:
                 yield self._write_face
-            except BaseException:
-                self._writer.exec_driver_sql("ROLLBACK")
-                raise
-            try:
                 self._writer.exec_driver_sql("COMMIT")
-            except OperationalError as error:
-                self._writer.exec_driver_sql("ROLLBACK")
-                raise _unavailable(error) from error
+            except BaseException as error:
+                if self._in_transaction():  # of some failures SQLite rolls back by itself
+                    self._writer.exec_driver_sql("ROLLBACK")
+                if isinstance(error, OperationalError):
+                    raise _unavailable(error) from error
+                raise
+        finally:
+            if durable:
+                self._writer.exec_driver_sql("PRAGMA synchronous = NORMAL")
+            self._writing.release()
+
+    def _in_transaction(self) -> bool:
+        connection = self._writer.connection.driver_connection
+        return isinstance(connection, sqlite3.Connection) and connection.in_transaction
 
     def close(self) -> None:
         """Let go of both connections."""
@@ -104,6 +122,7 @@ def _connect(path: Path) -> Connection:
         connect_args={"timeout": 0, "check_same_thread": False},
         isolation_level="AUTOCOMMIT",  # transactions are begun and ended by SQLite.write, in plain SQL
         query_cache_size=_STATEMENT_CACHE,
+        hide_parameters=True,  # a failure that is logged must not carry secrets
     )
     event.listen(engine, "connect", _prepare)
     try:
@@ -122,8 +141,7 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA busy_timeout = 0")
 
 
-async def _begin(connection: Connection) -> None:
-    deadline = time.monotonic() + _BUSY_SECONDS
+async def _begin(connection: Connection, deadline: float) -> None:
     pause = 0.0005
     while True:
         try:

@@ -206,11 +206,6 @@ async def set_secret(tx: Transaction, name: str, value: str) -> None:
     await tx.execute(insert(secrets), {"name": name, "value": value})
 
 
-async def is_empty(tx: Transaction) -> bool:
-    """Say whether there is no user at all: the service has never run on this database."""
-    return (await tx.execute(select(users.c.id).limit(1))).first() is None
-
-
 async def _insert(tx: Transaction, table: Any, record: msgspec.Struct, taken: str) -> None:
     try:
         await tx.execute(insert(table), msgspec.structs.asdict(record))

@@ -13,15 +13,18 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import (
     ColumnElement,
+    ScalarSelect,
     Select,
+    Table,
     and_,
     bindparam,
-    exists,
     false,
+    func,
     literal,
     null,
     or_,
     select,
+    tuple_,
     union_all,
 )
 
@@ -44,8 +47,8 @@ class Shape(msgspec.Struct, frozen=True):
     any_answer: bool
     order: tuple[tuple[str, str], ...]
     conditions: tuple[tuple[str, str], ...]
-    properties: int
-    tags: int
+    properties: bool
+    tags: bool
     nulls: frozenset[str] | None
     """The sort keys of which the marker has no value; None without a marker."""
 
@@ -59,8 +62,8 @@ async def page(tx: Transaction, caller: Caller, query: Query, marker: Image | No
         any_answer=query.member_status == "all",
         order=query.order,
         conditions=tuple((condition.attribute, condition.op) for condition in query.conditions),
-        properties=len(query.properties),
-        tags=len(query.tags),
+        properties=bool(query.properties),
+        tags=bool(query.tags),
         nulls=None if marker is None else frozenset(key for key in keys if getattr(marker, key) is None),
     )
     parameters = {"project_id": caller.project_id, "limit": query.limit, "answer": query.member_status}
@@ -76,10 +79,11 @@ def _values(query: Query, marker: Image | None) -> Iterator[tuple[str, Any]]:
             yield from ((f"low{number}", condition.value[0]), (f"high{number}", condition.value[1]))
         else:
             yield f"value{number}", condition.value
-    for number, (name, value) in enumerate(query.properties):
-        yield from ((f"name{number}", name), (f"key{number}", image_rows.property_key(value)))
-    for number, tag in enumerate(query.tags):
-        yield f"tag{number}", tag
+    if query.properties:
+        pairs = [(name, image_rows.property_key(value)) for name, value in query.properties]
+        yield from (("pairs", pairs), ("pair_count", len(pairs)))
+    if query.tags:
+        yield from (("tags", query.tags), ("tag_count", len(query.tags)))
     if marker is not None:
         for key, _ in query.order:
             yield f"marker_{key}", getattr(marker, key)
@@ -137,18 +141,20 @@ def _filters(shape: Shape) -> Iterator[ColumnElement[bool]]:
             yield column.in_(bindparam(f"value{number}", expanding=True))
         else:
             yield _OPERATORS[op](column, bindparam(f"value{number}"))
-    for number in range(shape.properties):
-        yield exists().where(
-            image_properties.c.image_id == images.c.id,
-            image_properties.c.name == bindparam(f"name{number}"),
-            image_properties.c.value_key == bindparam(f"key{number}"),
-        )
-    for number in range(shape.tags):
-        yield exists().where(
-            image_tags.c.image_id == images.c.id, image_tags.c.tag == bindparam(f"tag{number}")
-        )
+    if shape.properties:
+        pair = tuple_(image_properties.c.name, image_properties.c.value_key)
+        wanted = pair.in_(bindparam("pairs", expanding=True))
+        yield _count(image_properties, wanted) == bindparam("pair_count")
+    if shape.tags:
+        wanted = image_tags.c.tag.in_(bindparam("tags", expanding=True))
+        yield _count(image_tags, wanted) == bindparam("tag_count")
     if shape.nulls is not None:
         yield _behind(shape.order, shape.nulls)
+
+
+def _count(table: Table, wanted: ColumnElement[bool]) -> ScalarSelect[Any]:
+    """Count an image's rows of what is wanted: one form of statement for any number of filters."""
+    return select(func.count()).where(table.c.image_id == images.c.id, wanted).scalar_subquery()
 
 
 _OPERATORS: Final[Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]] = {

@@ -2,13 +2,12 @@
 
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Row, bindparam, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from tintype.db.engine import Transaction
 from tintype.db.tables import image_members as table
 from tintype.domain.members import Member
-from tintype.errors import Conflict
 
 _OF_IMAGE: Final = (
     select(table)
@@ -46,12 +45,8 @@ async def count(tx: Transaction, image_id: str) -> int:
 
 
 async def add(tx: Transaction, member: Member) -> None:
-    """Store a new member; raises Conflict where the image is shared with it, or gone."""
-    row = {name: getattr(member, name) for name in member.__struct_fields__}
-    try:
-        await tx.execute(insert(table), row)
-    except IntegrityError:
-        raise Conflict(f"Member {member.member_id} is duplicated for image {member.image_id}") from None
+    """Store a new member."""
+    await tx.execute(insert(table), msgspec.structs.asdict(member))
 
 
 async def set_status(tx: Transaction, member: Member) -> bool:

@@ -25,7 +25,7 @@ TRANSITIONS: Final[Mapping[str, frozenset[str]]] = {
     DEACTIVATED: frozenset({ACTIVE, DELETED}),
     DELETED: frozenset(),
 }
-"""From each status, the ones it may change to. Every save names the status that it expects to leave."""
+"""From each status, the ones it may change to."""
 
 STATUSES: Final = (
     *("queued", "saving", "active", "killed", "deleted"),
@@ -54,6 +54,7 @@ class Limits(msgspec.Struct, frozen=True):
     disk_formats: tuple[str, ...]
     container_formats: tuple[str, ...]
     properties: int = 128
+    property_bytes: int = 128 << 10
     tags: int = 128
     members: int = 128
     size: int = 1 << 40
@@ -115,6 +116,8 @@ def changed_status(image: Image, status: str, **changes: Any) -> Image:
     Raises Conflict where the transition table does not allow it, and Invalid where data would
     arrive before the formats are known.
     """
+    if image.status == status == SAVING:
+        raise Conflict(f"Image {image.id} is being uploaded already.")
     if status not in TRANSITIONS[image.status]:
         raise Conflict(f"Image status transition from {image.status} to {status} is not allowed")
     if image.status == QUEUED and status == SAVING:
@@ -172,10 +175,15 @@ def checked_tags(tags: Iterable[str], limits: Limits) -> tuple[str, ...]:
 
 
 def check_properties(properties: Mapping[str, str], limits: Limits) -> None:
-    """Refuse more custom properties than allowed."""
+    """Refuse more, or larger, custom properties than allowed: a page of images must stay a page."""
     if len(properties) > limits.properties:
         raise OverLimit(
             f"Maximum number of properties is {limits.properties}; the image would have {len(properties)}."
+        )
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in properties.items())
+    if size > limits.property_bytes:
+        raise OverLimit(
+            f"Properties may have {limits.property_bytes} bytes in all; the image would have {size}."
         )
 
 

@@ -24,6 +24,8 @@ _NUMBERS: Final = frozenset({"size", "virtual_size", "min_disk", "min_ram"})
 _COMPARISONS: Final = ("eq", "neq", "gt", "gte", "lt", "lte")
 _TIMESTAMP: Final = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
 _SECOND: Final = 1_000_000
+_MOST_PAIRS: Final = 150
+_MOST_VALUES: Final = 1000
 _BIGGEST: Final = 2**63 - 1
 
 
@@ -61,6 +63,8 @@ def parse(params: Iterable[tuple[str, str]], *, default_limit: int, max_limit: i
             raise Invalid("The query string must not contain a NUL character.")
     single = dict(pairs)
     filters = {key: value for key, value in single.items() if key not in _CONTROLS}
+    if len(pairs) > _MOST_PAIRS:
+        raise Invalid(f"A query string may have at most {_MOST_PAIRS} parameters.")
     if single.get("changes-since"):
         raise Invalid('The "changes-since" filter is no longer available on v2.')
     member_status = _choice("member status", single.get("member_status", "accepted"), MEMBER_STATUSES)
@@ -174,7 +178,10 @@ def _text_condition(key: str, value: str) -> Condition:
     if not colon or op == "eq":
         return Condition(key, "eq", operand if colon else value)
     if op == "in":
-        return Condition(key, "in", tuple(split_quoted(operand)))
+        values = tuple(split_quoted(operand))
+        if len(values) > _MOST_VALUES:
+            raise Invalid(f"At most {_MOST_VALUES} values may follow '{key}=in:'.")
+        return Condition(key, "in", values)
     raise Invalid(f"Unable to filter by unknown operator '{op}'.")
 
 

@@ -7,6 +7,7 @@ from tintype.errors import BadRange, Invalid
 
 _RANGE: Final = re.compile(r"\s*bytes\s*=\s*([0-9]*)\s*-\s*([0-9]*)\s*", re.IGNORECASE)
 _CONTENT_RANGE: Final = re.compile(r"bytes\s+([0-9]+)-([0-9]+)/([0-9]+|\*)")
+_LONGEST: Final = 100
 _DIGITS: Final = 19
 """More digits than this cannot be an offset in a file: no arithmetic on numbers of a megabyte."""
 
@@ -28,7 +29,7 @@ def requested(range_header: str | None, content_range: str | None, size: int) ->
 def _parse_range(header: str, size: int) -> tuple[int, int]:
     if "," in header:
         raise Invalid("Requests with multiple ranges are not supported. Make one request for each range.")
-    match = _RANGE.fullmatch(header)
+    match = _RANGE.fullmatch(header) if len(header) <= _LONGEST else None
     if match is None or max(map(len, match.groups())) > _DIGITS:
         raise _unsatisfiable("Invalid Range header.", size)
     first, last = match.groups()
@@ -48,7 +49,7 @@ def _parse_range(header: str, size: int) -> tuple[int, int]:
 
 
 def _parse_content_range(header: str, size: int) -> tuple[int, int]:
-    match = _CONTENT_RANGE.fullmatch(header.strip())
+    match = _CONTENT_RANGE.fullmatch(header.strip()) if len(header) <= _LONGEST else None
     if match is None or max(map(len, match.groups())) > _DIGITS:
         raise _unsatisfiable("Invalid Content-Range header.", size)
     start, last = int(match[1]), int(match[2])

@@ -21,6 +21,8 @@ from tintype.services.images import now
 
 INTERVAL: Final = 5.0
 """Seconds between two sweeps."""
+PRUNE_INTERVAL: Final = 60_000_000
+"""Microseconds between two looks at notes of the identity."""
 
 
 class Sweeper:
@@ -38,37 +40,45 @@ class Sweeper:
         self._identity = identity
         self._log = log
         self._wake = asyncio.Event()
+        self._pruned = 0
 
     def wake(self) -> None:
         """Sweep soon: something was condemned."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Sweep at once, then at every interval or call to `wake`."""
+        """Sweep at once, then at every interval or call to `wake`; whatever fails is tried again."""
         while True:
             self._wake.clear()
             try:
                 await self.sweep()
-            except TintypeError as error:
-                self._log.warning("sweep failed", reason=error.message)
+            except Exception as error:  # noqa: BLE001 (the one task that must never end)
+                self._log.error("sweep failed", reason=str(error))
             try:
                 await asyncio.wait_for(self._wake.wait(), INTERVAL)
             except TimeoutError:
                 continue
 
     async def sweep(self) -> None:
-        """Do everything that is due."""
+        """Do everything that is due. A blob that cannot be deleted now does not keep others waiting."""
         moment = now()
         async with self._database.read() as tx:
             expired = await blob_rows.expired(tx, moment)
+            condemned = await blob_rows.condemned(tx)
         for blob in expired:
             async with self._database.write() as tx:
                 if not await blob_rows.expire(tx, blob.id, moment):
                     continue
                 await image_rows.set_status(tx, blob.image_id, (SAVING, QUEUED), moment)
             self._log.warning("upload was abandoned", image_id=blob.image_id, blob_id=blob.id)
-        async with self._database.read() as tx:
-            condemned = await blob_rows.condemned(tx)
+            condemned.append(blob)
         for blob in condemned:
-            await self._data.discard(blob)
-        await self._identity.prune()
+            try:
+                await self._data.discard(blob)
+            except TintypeError as error:
+                self._log.warning("blob was not deleted", blob_id=blob.id, reason=error.message)
+                async with self._database.write() as tx:
+                    await blob_rows.postpone(tx, blob.id, moment)
+        if moment - self._pruned > PRUNE_INTERVAL:
+            self._pruned = moment
+            await self._identity.prune()

@@ -30,3 +30,23 @@ def make_logger(
         cache_logger_on_first_use=True,
     )
     return logger
+
+
+class _Forward(logging.Handler):
+    """Hands what a library logs to our logger."""
+
+    def __init__(self, logger: structlog.typing.FilteringBoundLogger) -> None:
+        super().__init__()
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it in our form."""
+        self._logger.log(record.levelno, record.getMessage(), source=record.name)
+
+
+def adopt(name: str, logger: structlog.typing.FilteringBoundLogger) -> None:
+    """Let what a library logs under a name come out like everything else."""
+    library = logging.getLogger(name)
+    library.handlers = [_Forward(logger)]
+    library.propagate = False
+    library.setLevel(logging.WARNING)

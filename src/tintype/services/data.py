@@ -82,19 +82,16 @@ class ImageData:
         bytes are not what the image says, OverLimit where there are too many.
         """
         store = self._store(store_id)
-        image = await self._gate.load(caller, image_id)
-        self._gate.require("upload_image", caller, image)
-        images.changed_status(image, SAVING)
         if size is not None and size > self._limits.size:
             raise OverLimit(
                 f"The incoming image is too large: at most {self._limits.size} bytes are allowed."
             )
-        blob = Blob(str(uuid.uuid4()), store.id, image.id)
-        writer: Writer | None = None
+        blob = Blob(str(uuid.uuid4()), store.id, image_id.lower())
+        writer = await store.create(blob.id)
+        stored = False
         try:
-            await self._begin(image, blob)
+            image = await self._begin(caller, image_id, blob)
             async with self._lease(blob):
-                writer = await store.create(blob.id)
                 inspector = inspector_for(
                     image.disk_format or "", image.container_format or "", self._format_warning(image)
                 )
@@ -103,9 +100,10 @@ class ImageData:
                 )
                 digests = await stream.run(source)
                 await self._commit(blob, writer)
-                await self._finish(image, blob, digests)
+                stored = True
+                await self._finish(blob, digests)
         except BaseException:
-            await asyncio.shield(self._undo(blob, writer))
+            await asyncio.shield(self._undo(blob, None if stored else writer))
             raise
 
     async def download(
@@ -151,12 +149,17 @@ class ImageData:
             raise Invalid(f"Store '{store_id}' does not exist. There are: {', '.join(self._stores)}.")
         return self._stores[store_id]
 
-    async def _begin(self, image: Image, blob: Blob) -> None:
+    async def _begin(self, caller: Caller, image_id: str, blob: Blob) -> Image:
+        """Decide on the image as it is when it becomes `saving`: its formats say how to look at the bytes."""
         moment = now()
         async with self._database.write() as tx:
-            if not await image_rows.set_status(tx, image.id, (QUEUED, SAVING), moment):
-                raise Conflict(f"Image {image.id} is being filled by somebody else, or was deleted.")
+            image = await self._gate.load_in(tx, caller, image_id)
+            self._gate.require("upload_image", caller, image)
+            saving = images.changed_status(image, SAVING, updated_at=moment)
+            if not await image_rows.save(tx, image, saving):
+                raise Conflict(f"Image {image.id} was changed by others at the same time. Try again.")
             await blob_rows.begin(tx, blob, now=moment, lease_until=moment + LEASE)
+        return image
 
     async def _commit(self, blob: Blob, writer: Writer) -> None:
         try:
@@ -164,23 +167,27 @@ class ImageData:
         except NotFound:  # a sweeper took them: the lease was over, or the image deleted
             raise Gone(f"The upload of image {blob.image_id} was given up meanwhile; try again.") from None
 
-    async def _finish(self, image: Image, blob: Blob, digests: Digests) -> None:
-        async with self._database.write() as tx:
-            finished = await blob_rows.finish(tx, blob.id, digests.size) and await image_rows.set_status(
-                tx, image.id, (SAVING, ACTIVE), now(), stores=(blob.store,), **msgspec.structs.asdict(digests)
-            )
-            if not finished:
-                raise Gone(f"Image {image.id} was deleted during the upload; the bytes are not kept.")
+    async def _finish(self, blob: Blob, digests: Digests) -> None:
+        values = msgspec.structs.asdict(digests)
+        change = (SAVING, ACTIVE)
+        async with self._database.write(durable=True) as tx:
+            if not await blob_rows.finish(tx, blob.id, digests.size) or not await image_rows.set_status(
+                tx, blob.image_id, change, now(), stores=(blob.store,), **values
+            ):
+                raise Gone(f"Image {blob.image_id} was deleted during the upload; the bytes are not kept.")
 
     async def _undo(self, blob: Blob, writer: Writer | None) -> None:
-        async with self._database.write() as tx:
-            if await blob_rows.is_ready(tx, blob.id):
-                return  # cancelled when everything was done
-            if await blob_rows.condemn(tx, blob.id):
-                await image_rows.set_status(tx, blob.image_id, (SAVING, QUEUED), now())
-        if writer is not None:
-            await writer.abort()
-        await self.discard(blob)
+        """Take an upload back; `writer` is that of bytes which no row can call ready."""
+        try:
+            if writer is not None:
+                await writer.abort()
+        finally:
+            async with self._database.write() as tx:
+                ready = await blob_rows.is_ready(tx, blob.id)  # cancelled when everything was done
+                if not ready and await blob_rows.condemn(tx, blob.id):
+                    await image_rows.set_status(tx, blob.image_id, (SAVING, QUEUED), now())
+        if not ready:
+            await self.discard(blob)
 
     @contextlib.asynccontextmanager
     async def _lease(self, blob: Blob) -> AsyncIterator[None]:

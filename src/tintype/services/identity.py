@@ -10,6 +10,7 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import argon2
@@ -32,7 +33,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
 
 _SECOND: Final = 1_000_000
 _SIGNING_KEY: Final = "token signing key"
-_FREE_ATTEMPTS: Final = {"pair": 3, "address": 30}
+_FREE_ATTEMPTS: Final = 3
 _LONGEST_DELAY: Final = 60 * _SECOND
 FORGET_FAILURES_AFTER: Final = 900 * _SECOND
 _HASHES_AT_ONCE: Final = 2
@@ -51,6 +52,8 @@ class Token(msgspec.Struct, frozen=True):
     methods: tuple[str, ...]
     issued_at: int
     expires_at: int
+    chain: str
+    """The id of the first of the tokens that were exchanged one for the other."""
 
 
 class Identity:
@@ -62,7 +65,8 @@ class Identity:
         self._lifetime = token_lifetime * _SECOND
         self._hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
         self._decoy = ""
-        self._hashing = asyncio.Semaphore(_HASHES_AT_ONCE)
+        self._turn = asyncio.Lock()
+        self._threads = ThreadPoolExecutor(_HASHES_AT_ONCE, "argon2")  # beside those that move bytes
         self._key: str | None = None
 
     async def login(
@@ -77,37 +81,41 @@ class Identity:
         """Give a token for a password; `project` names the scope by id or name.
 
         Raises Unauthenticated in the same time whether user or password is wrong, and
-        TooManyAttempts while the user's, or the address's, delay after failures runs.
+        TooManyAttempts while the delay runs that the user has at this address after failures.
         """
-        name = user_id or user_name or ""
-        keys = {"pair": _digest(f"{name}\0{address}"), "address": _digest(address)}
-        async with self._hashing:  # the delay is looked at when it is this attempt's turn, not before
+        key = _digest(f"{user_id or user_name or ''}\0{address}")
+        async with self._turn:  # the delay is looked at when it is this attempt's turn, not before
             async with self._database.read() as tx:
-                await self._check_delay(tx, keys)
+                await self._check_delay(tx, key)
                 user = await rows.find_user(tx, user_id=user_id, name=user_name)
             matches = await self._verify(user, password)
-            await self._note_attempt(keys, failed=user is None or not matches or not user.enabled)
-        if user is None or not matches or not user.enabled:
+            allowed = user is not None and matches and user.enabled
+            async with self._database.write() as tx:
+                failed = FailedLogins(0, 0) if allowed else _one_more(await rows.failures(tx, key))
+                await rows.set_failures(tx, key, failed)
+        if user is None or not allowed:
             raise Unauthenticated(_WRONG)
-        return await self._issue(user.id, project, ("password",))
+        return await self._issue(user.id, project, ("password",), verified=user.password_hash)
 
     async def exchange(self, value: str, project: Mapping[str, str] | None) -> Token:
-        """Give a token for another scope in return for a valid one; it expires with that."""
+        """Give a token for another scope in return for a valid one; it expires, and is revoked, with that."""
         old = await self.validate(value)
+        methods = tuple(sorted({*old.methods, "token"}))
         return await self._issue(
-            old.caller.user_id, project, tuple(sorted({*old.methods, "token"})), expires_at=old.expires_at
+            old.caller.user_id, project, methods, chain=old.chain, expires_at=old.expires_at
         )
 
     async def validate(self, value: str) -> Token:
         """Give what a token stands for now; raises Unauthenticated where it does not hold (any more)."""
         claims = await self._claims(value)
+        project_id, chain = claims.get("prj"), claims["chain"]
         async with self._database.read() as tx:
-            standing = await rows.standing(tx, claims["sub"], claims.get("prj"), claims["jti"])
+            standing = await rows.standing(tx, claims["sub"], project_id, chain)
         if standing is None or standing.revoked or not standing.user.enabled:
             raise Unauthenticated("The token is not valid any more.")
         if claims["iss_us"] < standing.user.tokens_valid_from:
             raise Unauthenticated("The token was made void.")
-        caller, project = _caller(standing, claims.get("prj"))
+        caller, project = _caller(standing, project_id)
         return Token(
             claims["jti"],
             value,
@@ -116,12 +124,13 @@ class Identity:
             tuple(claims["amr"]),
             issued_at=claims["iss_us"],
             expires_at=claims["exp"] * _SECOND,
+            chain=chain,
         )
 
     async def revoke(self, token: Token) -> None:
-        """Make a token void."""
+        """Make a token void, and all that were exchanged for it or that it was exchanged for."""
         async with self._database.write() as tx:
-            await rows.revoke(tx, token.id, token.expires_at)
+            await rows.revoke(tx, token.chain, token.expires_at)
 
     async def user(self, ref: str) -> User:
         """Give a user by id or name; raises NotFound."""
@@ -153,12 +162,25 @@ class Identity:
         async with self._database.read() as tx:
             return await rows.all_grants(tx)
 
-    async def create_user(self, name: str, password: str) -> User:
-        """Make a user without any role; raises Conflict where the name is taken."""
+    async def create_user(
+        self, name: str, password: str, *, project: str | None = None, role: str = "member"
+    ) -> User:
+        """Make a user, with a role in a project, which is made if it does not exist; or nothing at all.
+
+        Raises Conflict where the user's name is taken, Invalid for a role that does not exist.
+        """
         _check_name("user", name)
+        _check_role(role)
         user = User(uuid.uuid4().hex, name, await self._hash(password), enabled=True, tokens_valid_from=0)
         async with self._database.write() as tx:
             await rows.add_user(tx, user)
+            if project is not None:
+                found = await rows.find_project(tx, name=project)
+                if found is None:
+                    _check_name("project", project)
+                    found = Project(uuid.uuid4().hex, project, "", enabled=True)
+                    await rows.add_project(tx, found)
+                await rows.grant(tx, user.id, found.id, role)
         return user
 
     async def create_project(self, name: str, description: str = "") -> Project:
@@ -173,13 +195,14 @@ class Identity:
         self, ref: str, *, password: str | None = None, enabled: bool | None = None
     ) -> None:
         """Set a password, or open or close an account. Both end the user's tokens."""
-        values: dict[str, Any] = {"tokens_valid_from": _now()}
+        values: dict[str, Any] = {}
         if password is not None:
             values["password_hash"] = await self._hash(password)
         if enabled is not None:
             values["enabled"] = enabled
         async with self._database.write() as tx:
-            await rows.change_user(tx, (await _user(tx, ref)).id, **values)
+            user = await _user(tx, ref)
+            await rows.change_user(tx, user.id, tokens_valid_from=_now(), **values)
 
     async def delete_user(self, ref: str) -> None:
         """Delete a user."""
@@ -193,8 +216,7 @@ class Identity:
 
     async def grant(self, user_ref: str, project_ref: str, role: str) -> None:
         """Give a user a role in a project; well if it has it."""
-        if role not in ROLES:
-            raise Invalid(f"There is no role {role}. There are: {', '.join(ROLES)}.")
+        _check_role(role)
         async with self._database.write() as tx:
             await rows.grant(tx, (await _user(tx, user_ref)).id, (await _project(tx, project_ref)).id, role)
 
@@ -208,7 +230,7 @@ class Identity:
     async def bootstrap(
         self, *, user_name: str, project_name: str, keep: Callable[[str], None]
     ) -> str | None:
-        """Make the first project and its admin; give the password, or None where users exist already.
+        """Make the first project and its admin; give the password, or None where that was done before.
 
         One transaction, and `keep` is given the password before it commits: a start that dies
         half-way leaves no admin whose password nobody knows, and the next one begins anew.
@@ -219,7 +241,7 @@ class Identity:
         )
         project = Project(uuid.uuid4().hex, project_name, "The first project", enabled=True)
         async with self._database.write() as tx:
-            if not await rows.is_empty(tx):
+            if await rows.secret(tx, _SIGNING_KEY) is not None:
                 return None
             await rows.set_secret(tx, _SIGNING_KEY, secrets.token_urlsafe(48))
             await rows.add_user(tx, user)
@@ -239,30 +261,38 @@ class Identity:
         user_id: str,
         scope: Mapping[str, str] | None,
         methods: tuple[str, ...],
+        *,
+        verified: str | None = None,
+        chain: str | None = None,
         expires_at: int | None = None,
     ) -> Token:
+        """Sign a token. `verified` is the password's hash that was checked: it must still be the user's."""
         issued = _now()
         expires = expires_at or issued + self._lifetime
+        expires -= expires % _SECOND  # a signed token says whole seconds
         token_id = secrets.token_urlsafe(16)
+        chain = chain or token_id
         async with self._database.read() as tx:
             project = None
             if scope is not None:
                 project = await rows.find_project(tx, project_id=scope.get("id"), name=scope.get("name"))
-            standing = await rows.standing(tx, user_id, project.id if project else None, token_id)
+            standing = await rows.standing(tx, user_id, project.id if project else None, chain)
         if standing is None or (scope is not None and project is None):
             raise Unauthenticated("The project does not exist, or the user has no role in it.")
+        if standing.revoked or (verified is not None and verified != standing.user.password_hash):
+            raise Unauthenticated(_WRONG)
         caller, scoped = _caller(standing, project.id if project else None)
-        expires -= expires % _SECOND  # a signed token says whole seconds
         claims = {
             "sub": user_id,
             "prj": scoped.id if scoped else None,
             "jti": token_id,
+            "chain": chain,
             "amr": list(methods),
             "iss_us": issued,
             "exp": expires // _SECOND,
         }
         value = jwt.encode(claims, await self._signing_key(), algorithm="HS256")
-        return Token(token_id, value, caller, scoped, methods, issued, expires)
+        return Token(token_id, value, caller, scoped, methods, issued, expires, chain)
 
     async def _claims(self, value: str) -> dict[str, Any]:
         try:
@@ -270,7 +300,7 @@ class Identity:
                 value,
                 await self._signing_key(),
                 algorithms=["HS256"],
-                options={"require": ["sub", "jti", "exp"]},
+                options={"require": ["sub", "jti", "exp", "chain", "iss_us", "amr"]},
             )
         except jwt.InvalidTokenError:
             raise Unauthenticated("The token is wrong or has expired.") from None
@@ -283,29 +313,17 @@ class Identity:
             raise Unauthenticated("No token has ever been issued here.")
         return self._key
 
-    async def _check_delay(self, tx: Transaction, keys: Mapping[str, str]) -> None:
-        for key in keys.values():
-            wait = (await rows.failures(tx, key)).not_before - _now()
-            if wait > 0:
-                seconds = -(-wait // _SECOND)
-                raise TooManyAttempts(
-                    f"Too many failed attempts. Try again in {seconds} s.", Retry_After=str(seconds)
-                )
-
-    async def _note_attempt(self, keys: Mapping[str, str], *, failed: bool) -> None:
-        """Count a failure, or forget the user's earlier ones from this address."""
-        async with self._database.write() as tx:
-            if not failed:
-                await rows.set_failures(tx, keys["pair"], FailedLogins(0, 0))
-                return
-            for kind, key in keys.items():
-                before = await rows.failures(tx, key)
-                await rows.set_failures(tx, key, _one_more(before, _FREE_ATTEMPTS[kind]))
+    async def _check_delay(self, tx: Transaction, key: str) -> None:
+        wait = (await rows.failures(tx, key)).not_before - _now()
+        if wait > 0:
+            seconds = -(-wait // _SECOND)
+            message = f"Too many failed attempts. Try again in {seconds} s."
+            raise TooManyAttempts(message, Retry_After=str(seconds))
 
     async def _hash(self, password: str) -> str:
         if not password or "\0" in password:
             raise Invalid("A password must have at least one character, and no NUL.")
-        return await asyncio.to_thread(self._hasher.hash, password)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._hasher.hash, password)
 
     async def _verify(self, user: User | None, password: str) -> bool:
         """Check a password; for no user a decoy is checked, so that it takes as long."""
@@ -313,7 +331,9 @@ class Identity:
             self._decoy = await self._hash(secrets.token_urlsafe())
         stored = user.password_hash if user is not None else self._decoy
         try:
-            return await asyncio.to_thread(self._hasher.verify, stored, password)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._threads, self._hasher.verify, stored, password
+            )
         except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
             return False
 
@@ -326,11 +346,12 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _one_more(failed: FailedLogins, free: int) -> FailedLogins:
+def _one_more(failed: FailedLogins) -> FailedLogins:
     """Count a failure: some are free, then the delay doubles from one second to a minute."""
     moment = _now()
     count = failed.count + 1 if moment - failed.not_before < FORGET_FAILURES_AFTER else 1
-    delay = min(_LONGEST_DELAY, _SECOND << min(count - free, 10)) if count > free else 0
+    over = count - _FREE_ATTEMPTS
+    delay = min(_LONGEST_DELAY, _SECOND << min(over - 1, 10)) if over > 0 else 0
     return FailedLogins(count, moment + delay)
 
 
@@ -346,9 +367,14 @@ def _caller(standing: Standing, project_id: str | None) -> tuple[Caller, Project
     return Caller(user.id, user.name, project.id, roles, is_admin="admin" in roles), project
 
 
+def _check_role(role: str) -> None:
+    if role not in ROLES:
+        raise Invalid(f"There is no role {role}. There are: {', '.join(ROLES)}.")
+
+
 def _check_name(noun: str, name: str) -> None:
-    if not 1 <= len(name) <= 255 or "\0" in name or name != name.strip():
-        raise Invalid(f"The name of a {noun} has 1 to 255 characters, no NUL, no space at its ends.")
+    if not 1 <= len(name) <= 255 or not name.isprintable() or name != name.strip():
+        raise Invalid(f"The name of a {noun} has 1 to 255 printable characters, no space at its ends.")
 
 
 async def _user(tx: Transaction, ref: str) -> User:

@@ -3,14 +3,14 @@
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db import listing
-from tintype.db.engine import Database
+from tintype.db.engine import Database, Transaction
 from tintype.domain import images, patch
 from tintype.domain.callers import Caller
 from tintype.domain.images import Image, Limits
@@ -18,9 +18,6 @@ from tintype.domain.patch import Change
 from tintype.domain.query import Query
 from tintype.errors import Conflict, Forbidden, Invalid, NotFound
 from tintype.policy.engine import Policy
-
-_ATTEMPTS: Final = 5
-"""How often a change is decided anew when somebody else has changed the image meanwhile."""
 
 
 def now() -> int:
@@ -38,7 +35,11 @@ class Gate:
     async def load(self, caller: Caller, image_id: str) -> Image:
         """Give an image, as one that the caller may see; raises NotFound for any other."""
         async with self._database.read() as tx:
-            image = await image_rows.get(tx, image_id.lower(), caller.project_id)
+            return await self.load_in(tx, caller, image_id)
+
+    async def load_in(self, tx: Transaction, caller: Caller, image_id: str) -> Image:
+        """Do the same inside a transaction, for what must still hold when it commits."""
+        image = await image_rows.get(tx, image_id.lower(), caller.project_id)
         if image is None or not self._sees(caller, image):
             raise NotFound(f"No image found with ID {image_id}")
         return image
@@ -133,31 +134,44 @@ class Images:
 
     async def delete(self, caller: Caller, image_id: str) -> None:
         """Delete an image; its bytes are condemned in the same transaction and go soon after."""
-        for _ in range(_ATTEMPTS):
-            image = await self._gate.load(caller, image_id)
-            self._gate.require("delete_image", caller, image)
-            images.check_deletable(image)
-            async with self._database.write() as tx:
-                if await image_rows.remove(tx, image, now()):
-                    await blob_rows.condemn_all_of(tx, image.id)
-                    return
-        raise _contended(image_id)
+        image = await self._gate.load(caller, image_id)
+        self._check_deletable(caller, image)
+        async with self._database.write(durable=True) as tx:
+            if not await image_rows.remove(tx, image, now()):  # somebody has changed it meanwhile
+                image = await self._gate.load_in(tx, caller, image_id)
+                self._check_deletable(caller, image)
+                if not await image_rows.remove(tx, image, now()):
+                    raise _contended(image_id)
+            await blob_rows.condemn_all_of(tx, image.id)
 
     async def change(self, caller: Caller, image_id: str, decide: Callable[[Image], Image]) -> Image:
-        """Load, decide, save; decide again on what is stored where somebody else was faster.
+        """Load, decide, save; where somebody else was faster, decide again while nobody else can write.
 
         `decide` gives the image as it shall be, or the very image it was given for no change.
         """
-        for _ in range(_ATTEMPTS):
-            before = await self._gate.load(caller, image_id)
-            after = decide(before)
-            if after is before:
-                return before
-            after = msgspec.structs.replace(after, updated_at=max(now(), before.updated_at))
-            async with self._database.write() as tx:
-                if await image_rows.save(tx, before, after):
-                    return after
+        before = await self._gate.load(caller, image_id)
+        after = self._decided(before, decide)
+        if after is before:
+            return before
+        async with self._database.write() as tx:
+            if await image_rows.save(tx, before, after):
+                return after
+            before = await self._gate.load_in(tx, caller, image_id)
+            after = self._decided(before, decide)
+            if after is before or await image_rows.save(tx, before, after):
+                return after
         raise _contended(image_id)
+
+    @staticmethod
+    def _decided(before: Image, decide: Callable[[Image], Image]) -> Image:
+        after = decide(before)
+        if after is before:
+            return before
+        return msgspec.structs.replace(after, updated_at=max(now(), before.updated_at))
+
+    def _check_deletable(self, caller: Caller, image: Image) -> None:
+        self._gate.require("delete_image", caller, image)
+        images.check_deletable(image)
 
     def _require_visibility(self, caller: Caller, visibility: str, target: Mapping[str, Any]) -> None:
         if visibility == "public":

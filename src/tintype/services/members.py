@@ -8,7 +8,7 @@ from tintype.domain import members
 from tintype.domain.callers import Caller
 from tintype.domain.images import Image, Limits
 from tintype.domain.members import Member
-from tintype.errors import Forbidden, NotFound, OverLimit
+from tintype.errors import Conflict, Forbidden, NotFound, OverLimit
 from tintype.policy.engine import Policy
 from tintype.services.images import Gate, now
 
@@ -42,13 +42,16 @@ class Members:
 
     async def add(self, caller: Caller, image_id: str, member_id: str) -> Member:
         """Share an image; the member is `pending` until its project answers."""
-        image = await self._shared(caller, image_id)
-        self._gate.require("add_member", caller, image)
         created = now()
-        member = Member(image.id, member_id, "pending", created, created)
         async with self._database.write() as tx:
+            image = await self._gate.load_in(tx, caller, image_id)
+            members.check_shareable(image)
+            self._gate.require("add_member", caller, image)
+            if await rows.get(tx, image.id, member_id) is not None:
+                raise Conflict(f"Member {member_id} is duplicated for image {image.id}")
             if await rows.count(tx, image.id) >= self._limits.members:
                 raise OverLimit(f"An image may have {self._limits.members} members at most.")
+            member = Member(image.id, member_id, "pending", created, created)
             await rows.add(tx, member)
         return member
 
