@@ -83,11 +83,12 @@ class Identity:
         Raises Unauthenticated in the same time whether user or password is wrong, and
         TooManyAttempts while the delay runs that the user has at this address after failures.
         """
-        key = _digest(f"{user_id or user_name or ''}\0{address}")
         async with self._turn:  # the delay is looked at when it is this attempt's turn, not before
             async with self._database.read() as tx:
-                await self._check_delay(tx, key)
                 user = await rows.find_user(tx, user_id=user_id, name=user_name)
+                who = user.id if user is not None else user_id or user_name
+                key = _digest(f"{who}\0{address}")
+                await self._check_delay(tx, key)
             matches = await self._verify(user, password)
             allowed = user is not None and matches and user.enabled
             async with self._database.write() as tx:
