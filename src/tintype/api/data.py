@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response, StreamingResponse
 
+from tintype.domain import conditions
 from tintype.errors import Invalid, UnsupportedMedia
-from tintype.services.data import ImageData
+from tintype.services.data import ImageData, Wish
 
 if TYPE_CHECKING:
     from tintype.api.app import Call
@@ -35,21 +36,27 @@ class DataApi:
 
     async def download(self, call: "Call") -> Response:
         """Send an image's bytes, or one range of them."""
-        download = await self._data.download(
-            call.caller,
-            call.params["id"],
-            range_header=call.headers.get("range"),
-            content_range=call.headers.get("content-range"),
-        )
+        names = ("range", "content-range", "if-range", "if-none-match")
+        wish = Wish(*(call.headers.get(name) for name in names))
+        download = await self._data.download(call.caller, call.params["id"], wish)
         if download is None:
             return Response(status_code=204)
         image = download.image
-        headers = {"Content-Length": str(download.stop - download.start), "Accept-Ranges": "bytes"}
+        headers = {"Accept-Ranges": "bytes"}
+        if tag := conditions.etag(image):
+            headers["ETag"] = tag
+        if download.known:
+            return Response(status_code=304, headers=headers)
+        headers["Content-Length"] = str(download.stop - download.start)
+        if digest := conditions.repr_digest(image):
+            headers["Repr-Digest"] = digest
         if image.checksum:
             headers["Content-MD5"] = image.checksum  # of the whole image, in hex, on ranges too: as Glance
         if download.partial:
             headers["Content-Range"] = f"bytes {download.start}-{download.stop - 1}/{image.size}"
         status = 206 if download.partial else 200
+        if download.chunks is None or call.method == "HEAD":
+            return Response(None, status, headers, _BINARY)
         return StreamingResponse(download.chunks, status, headers, _BINARY)
 
 
@@ -61,4 +68,4 @@ def _declared_size(call: "Call") -> int | None:
             raise Invalid("Invalid image size in the header x-openstack-image-size.")
         return int(declared)
     length = call.headers.get("content-length", "")
-    return int(length) if length.isascii() and length.isdigit() else None
+    return int(length) if length.isascii() and length.isdigit() and len(length) <= 19 else None

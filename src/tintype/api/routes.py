@@ -45,7 +45,7 @@ def table(
         "/v2/images/{id}/actions/deactivate":   Route({"POST": images.deactivate}),
         "/v2/images/{id}/actions/reactivate":   Route({"POST": images.reactivate}),
         "/v2/images/{id}/tasks":                Route({"GET": images.tasks}),
-        "/v2/images/{id}/file":                 Route({"GET": data.download, "PUT": data.upload}),
+        "/v2/images/{id}/file":                 Route({"GET": data.download, "HEAD": data.download, "PUT": data.upload}),
         "/v2/images/{id}/tags/{tag}":           Route({"PUT": tags.add, "DELETE": tags.remove}),
         "/v2/images/{id}/members":              Route({"GET": members.index, "POST": members.create}),
         "/v2/images/{id}/members/{member}":     Route({"GET": members.show, "PUT": members.update, "DELETE": members.delete}),

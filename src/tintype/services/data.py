@@ -22,7 +22,7 @@ from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db.blobs import Blob
 from tintype.db.engine import Database
-from tintype.domain import images, ranges
+from tintype.domain import conditions, images, ranges
 from tintype.domain.callers import Caller
 from tintype.domain.images import ACTIVE, DEACTIVATED, QUEUED, SAVING, Image, Limits
 from tintype.errors import Conflict, Forbidden, Gone, Invalid, NotFound, OverLimit, Unavailable
@@ -35,14 +35,25 @@ LEASE: Final = 60_000_000
 _HEARTBEAT_SECONDS: Final = 15
 
 
+class Wish(msgspec.Struct, frozen=True):
+    """What a download asks for: the request headers of these names."""
+
+    range: str | None = None
+    content_range: str | None = None
+    if_range: str | None = None
+    if_none_match: str | None = None
+
+
 class Download(msgspec.Struct, frozen=True):
     """Bytes ready to be sent: those of `image` from `start` to before `stop`."""
 
     image: Image
     start: int
     stop: int
-    partial: bool
-    chunks: AsyncIterator[bytes]
+    known: bool = False
+    """Whether the client has the bytes already; then there are none here."""
+    partial: bool = False
+    chunks: AsyncIterator[bytes] | None = None
 
 
 class ImageData:
@@ -106,9 +117,7 @@ class ImageData:
             await asyncio.shield(self._undo(blob, None if stored else writer))
             raise
 
-    async def download(
-        self, caller: Caller, image_id: str, *, range_header: str | None, content_range: str | None
-    ) -> Download | None:
+    async def download(self, caller: Caller, image_id: str, wish: Wish) -> Download | None:
         """Give an image's bytes, or those of a range; None where it has no data yet.
 
         Raises Forbidden for a deactivated image, except to an admin.
@@ -121,13 +130,19 @@ class ImageData:
             blobs = await blob_rows.ready_of(tx, image.id)
         if not blobs or image.size is None:
             return None
-        wanted = ranges.requested(range_header, content_range, image.size)
+        tag = conditions.etag(image)
+        if conditions.not_modified(wish.if_none_match, tag):
+            return Download(image, 0, 0, known=True)
+        wanted = None
+        if conditions.range_applies(wish.if_range, tag):
+            wanted = ranges.requested(wish.range, wish.content_range, image.size)
         start, stop = wanted or (0, image.size)
         blob = blobs[0]
         store = self._stores.get(blob.store)
         if store is None or await store.size(blob.id) is None:
             raise NotFound(f"The data of image {image_id} is missing from store '{blob.store}'.")
-        return Download(image, start, stop, wanted is not None, store.read(blob.id, start, stop))
+        chunks = store.read(blob.id, start, stop)
+        return Download(image, start, stop, partial=wanted is not None, chunks=chunks)
 
     async def discard(self, blob: Blob) -> None:
         """Delete a condemned blob's bytes, then its row. May be repeated."""

@@ -1,0 +1,41 @@
+"""Conditional requests for bytes that never change (RFC 9110 §13, RFC 9530).
+
+An active image's data is immutable, so its digest is a strong validator.
+"""
+
+import base64
+from typing import Final
+
+from tintype.domain.images import Image
+
+_REGISTERED: Final = {"sha256": "sha-256", "sha512": "sha-512"}
+"""Digest algorithms that have a name in HTTP."""
+
+
+def etag(image: Image) -> str | None:
+    """Give the strong entity tag of an image's data; None where its digest is not known."""
+    return f'"{image.os_hash_value}"' if image.os_hash_value else None
+
+
+def repr_digest(image: Image) -> str | None:
+    """Give the `Repr-Digest` of an image's whole data; None where HTTP has no name for the algorithm."""
+    name = _REGISTERED.get(image.os_hash_algo or "")
+    if name is None or not image.os_hash_value:
+        return None
+    return f"{name}=:{base64.b64encode(bytes.fromhex(image.os_hash_value)).decode()}:"
+
+
+def not_modified(if_none_match: str | None, tag: str | None) -> bool:
+    """Say whether the client has these very bytes already."""
+    if if_none_match is None or tag is None:
+        return False
+    known = [known.strip().removeprefix("W/") for known in if_none_match.split(",")]
+    return "*" in known or tag in known
+
+
+def range_applies(if_range: str | None, tag: str | None) -> bool:
+    """Say whether a range is wanted of these bytes; of others the client wants everything.
+
+    A date is no strong validator here, so a range under one never applies.
+    """
+    return if_range is None or (tag is not None and if_range.strip() == tag)
