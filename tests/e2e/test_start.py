@@ -288,6 +288,27 @@ def test_trailers_are_no_headers(tmp_path: Path) -> None:
             assert sent < 20_000_000
 
 
+def test_another_protocol_is_not_offered(tmp_path: Path) -> None:
+    """A client that would rather speak HTTP/2 is answered in HTTP/1.1; a body is never taken for empty."""
+    with started(tmp_path / "data") as server:
+        headers = login(server)
+        body = {"disk_format": "raw", "container_format": "bare"}
+        image = httpx2.post(f"{server.url}/v2/images", json=body, headers=headers).json()
+        url = f"{server.url}/v2/images/{image['id']}"
+        upgrade = {
+            **headers,
+            "Connection": "Upgrade, HTTP2-Settings",
+            "Upgrade": "h2c",
+            "HTTP2-Settings": "AA",
+        }
+        assert httpx2.get(url, headers=upgrade).status_code == 200
+        for content in (b"abc", iter([b"abc", b"def"])):
+            refused = httpx2.put(f"{url}/file", content=content, headers={**upgrade, **UPLOAD})
+            assert refused.status_code == 400
+        time.sleep(0.3)
+        assert httpx2.get(url, headers=headers).json()["status"] == "queued"
+
+
 def test_downloads_that_are_given_up_cost_nothing(tmp_path: Path) -> None:
     """After many clients that went away the server holds no more files open than before."""
     with started(tmp_path / "data") as server:

@@ -17,6 +17,7 @@ OVERHEAD_BYTES: Final = 128 << 10
 """Bytes that may come in a row without any of them being body."""
 HEAD_SECONDS: Final = 30
 SILENT_SECONDS: Final = 60
+_BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -91,11 +92,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Answer in HTTP/1.1, but read no further: the parser cannot tell where the body ends."""
+        """Answer in HTTP/1.1; the parser has dropped the body, so a request that has one is refused."""
         self._deaf = True
         self.cycle.keep_alive = False
-        self.cycle.more_body = False
-        self.cycle.message_event.set()
+        lengths = {name: value for name, value in self.headers if name in _BODY_HEADERS}
+        if lengths and lengths != {b"content-length": b"0"}:
+            self.cycle.disconnected = True  # nobody must take the body for an empty one
+            self.send_400_response("A request with a body cannot ask for another protocol.")
 
     def _expect_within(self, seconds: float | None) -> None:
         if self._deadline is not None:
