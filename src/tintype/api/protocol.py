@@ -47,8 +47,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         self._overhead += len(data)
         super().data_received(data)
-        if self._in_body and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._in_body:
             self._expect_within(SILENT_SECONDS)
+        elif self._deadline is None and (self.cycle is None or self.cycle.response_complete):
+            self._expect_within(HEAD_SECONDS)  # bytes that ended the rest between two requests
 
     def on_message_begin(self) -> None:
         """Begin to count."""
@@ -80,7 +84,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, and end the connection."""
+        """Answer what is no HTTP, and end the connection; not in the middle of another answer."""
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.abort()
+            return
         request_id = f"req-{uuid.uuid4()}"
         error = {"code": 400, "title": "Bad Request", "message": msg, "request_id": request_id}
         body = msgspec.json.encode(error)
@@ -107,7 +114,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._deadline = None
-        if self._in_body and self.flow.read_paused:  # it is we who do not read
+        if self.flow.read_paused:  # it is we who do not read
             self._expect_within(SILENT_SECONDS)
-        elif not self.transport.is_closing():
-            self.transport.close()
+        else:
+            self.transport.abort()  # close() would wait for a peer that may not be reading

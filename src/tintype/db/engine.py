@@ -76,6 +76,8 @@ class SQLite:
         except TimeoutError:
             raise Unavailable("The database is busy.", Retry_After="1") from None
         try:
+            if self._in_transaction():  # an earlier rollback failed
+                self._writer.exec_driver_sql("ROLLBACK")
             if durable:
                 self._writer.exec_driver_sql("PRAGMA synchronous = FULL")
             await _begin(self._writer, deadline)
@@ -89,9 +91,11 @@ class SQLite:
                     raise _unavailable(error) from error
                 raise
         finally:
-            if durable:
-                self._writer.exec_driver_sql("PRAGMA synchronous = NORMAL")
-            self._writing.release()
+            try:
+                if durable:
+                    self._writer.exec_driver_sql("PRAGMA synchronous = NORMAL")
+            finally:
+                self._writing.release()
 
     def _in_transaction(self) -> bool:
         connection = self._writer.connection.driver_connection

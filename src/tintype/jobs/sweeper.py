@@ -6,6 +6,7 @@
 """
 
 import asyncio
+import contextlib
 from typing import Final
 
 import structlog
@@ -53,7 +54,8 @@ class Sweeper:
             try:
                 await self.sweep()
             except Exception as error:  # noqa: BLE001 (the one task that must never end)
-                self._log.error("sweep failed", reason=str(error))
+                with contextlib.suppress(OSError):  # standard error may be on the disk that is full
+                    self._log.error("sweep failed", reason=str(error))
             try:
                 await asyncio.wait_for(self._wake.wait(), INTERVAL)
             except TimeoutError:

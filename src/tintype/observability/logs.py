@@ -41,7 +41,12 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Say it in our form."""
-        self._logger.log(record.levelno, record.getMessage(), source=record.name)
+        try:
+            self._logger.log(
+                record.levelno, record.getMessage(), source=record.name, exc_info=record.exc_info
+            )
+        except Exception:  # noqa: BLE001 (a log that fails must not fail what it tells of)
+            self.handleError(record)
 
 
 def adopt(name: str, logger: structlog.typing.FilteringBoundLogger) -> None:
