@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import typer.main
+from msgspec import NODEFAULT
 
 from tintype import server
 from tintype.api.errors import STATUS
 from tintype.cli.commands import app
 from tintype.policy.rules import RULES
-from tintype.settings import Settings, every_setting
+from tintype.settings import Settings, every_setting, every_store_setting
 
 MADE = "<!-- Made by `make docs` from the code; do not edit. -->\n\n"
 
@@ -72,7 +73,24 @@ def settings() -> str:
         "From `tintype.toml` in the data folder, or from the environment, which wins. An unknown name "
         "stops the start. `data_dir` itself comes from `--data-dir` or the environment.\n\n"
     )
-    return f"# Settings\n\n{intro}{table(('setting', 'environment', 'default', 'meaning'), rows)}"
+    stores = [
+        (
+            setting.section,
+            f"`{setting.name}`",
+            "" if setting.default in {None, NODEFAULT} else f"`{_plain(setting.default)}`",
+            setting.description,
+        )
+        for setting in every_store_setting()
+    ]
+    about_stores = (
+        "\n## Stores\n\nA section `[stores.<name>]` each, with `type` and what that type takes; the first "
+        "is the default one. In the environment: `TINTYPE_STORES_<NAME>_<SETTING>`. Without any there is "
+        "`local`, of type `file`.\n\n"
+    )
+    return (
+        f"# Settings\n\n{intro}{table(('setting', 'environment', 'default', 'meaning'), rows)}"
+        f"{about_stores}{table(('type', 'setting', 'default', 'meaning'), stores)}"
+    )
 
 
 def policy() -> str:

@@ -2,14 +2,18 @@
 
 TintypeError
 ├── Invalid                  the request makes no sense
-│   └── BadRange             … in its Range header
+│   ├── BadRange             … in its Range header
+│   └── ChecksumMismatch     … its bytes are not those that were sent
 ├── Unauthenticated          nobody, or somebody else than they say
 ├── Forbidden                seen, and refused
 ├── NotFound                 absent, or not the caller's business
 ├── Conflict                 the thing is in another state than the request needs
+│   └── Locked               … because another request works on it
+├── VersionMismatch          another version of a protocol is spoken here
 ├── Gone                     it was deleted while the request worked on it
 ├── OverLimit                larger or more than allowed
 ├── UnsupportedMedia         the bytes or their type are not what they should be
+├── Disconnected             the client went away before it had said everything
 ├── TooManyAttempts          slow down
 ├── Unavailable              a part we stand on does not answer now
 └── StartError               the service cannot start; for a person at a terminal
@@ -34,6 +38,10 @@ class BadRange(Invalid):
     """A Range header that the bytes cannot satisfy."""
 
 
+class ChecksumMismatch(Invalid):
+    """Bytes arrived, but not the ones that were sent."""
+
+
 class Unauthenticated(TintypeError):
     """No credentials, or credentials that are wrong, expired or revoked."""
 
@@ -50,6 +58,14 @@ class Conflict(TintypeError):
     """The thing's present state does not allow the request."""
 
 
+class Locked(Conflict):
+    """Another request works on the thing; it will be over soon."""
+
+
+class VersionMismatch(TintypeError):
+    """The client speaks another version of the protocol."""
+
+
 class Gone(TintypeError):
     """The thing was deleted while the request was working on it."""
 
@@ -60,6 +76,10 @@ class OverLimit(TintypeError):
 
 class UnsupportedMedia(TintypeError):
     """The media type, or the bytes themselves, are not acceptable."""
+
+
+class Disconnected(TintypeError):
+    """The connection broke off before the request was whole."""
 
 
 class TooManyAttempts(TintypeError):

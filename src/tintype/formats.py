@@ -20,12 +20,25 @@ _LARGEST: Final = 2**63 - 1
 _MAY_HOLD_A_BROKEN_MBR: Final = frozenset({"aki", "ari"})
 
 
+OWN_CHECKS: Final = ("format", "header", "virtual_size")
+"""Checks of ours: another format than declared, a header that makes no sense, a size no disk has."""
+
+
+def every_check() -> frozenset[str]:
+    """Give the name of each check that can refuse an image."""
+    names = {name for kind in oslo.ALL_FORMATS.values() for name in kind()._safety_checks}  # noqa: SLF001
+    return frozenset(names - {"null"}) | frozenset(OWN_CHECKS)
+
+
 class Inspector:
     """Looks at an image's bytes as they pass. Feed it everything, then ask for the verdict."""
 
-    def __init__(self, disk_format: str, warn: Callable[[str], object] | None) -> None:
-        """Make an inspector that refuses, or with `warn` only tells of what it finds."""
+    def __init__(
+        self, disk_format: str | None, tolerated: frozenset[str], warn: Callable[[str], object]
+    ) -> None:
+        """Make an inspector that refuses what fails a check, or only tells `warn` where that is tolerated."""
         self._disk_format = disk_format
+        self._tolerated = tolerated
         self._warn = warn
         self._window = _Window()
         self._wrapper = oslo.InspectWrapper(cast("IO[bytes]", self._window))
@@ -42,43 +55,41 @@ class Inspector:
         Raises UnsupportedMedia where the bytes are not what they are declared to be, or fail a
         safety check; the message names it.
         """
+        failures: dict[str, str] = {}
+        virtual_size = self._look(failures)
+        refused = {name: reason for name, reason in failures.items() if name not in self._tolerated}
+        if refused:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
+            raise UnsupportedMedia(f"Image failed safety checks: {reasons}.")
+        for name, reason in failures.items():
+            self._warn(f"{name}: {reason}")
+        return None if failures else virtual_size
+
+    def _look(self, failures: dict[str, str]) -> int | None:
+        """Give the virtual size; note in `failures` which checks fail, and why."""
+        virtual_size: int | None = None
         try:
             self._wrapper.close()
-            return self._verdict()
-        except UnsupportedMedia as error:
-            if self._warn is None:
-                raise
-            self._warn(error.message)
-            return None
-
-    def _verdict(self) -> int | None:
-        try:
             inspector = self._match()
             found = str(inspector)
-            if found == self._disk_format:
-                virtual_size: int | None = inspector.virtual_size
-            elif found == "raw" and self._disk_format not in _INSPECTABLE:
-                virtual_size = None  # such as ami: nothing can look inside
-            elif self._disk_format == "raw":
+            declared = self._disk_format or found
+            if found == declared:
+                virtual_size = inspector.virtual_size
+            elif declared == "raw":
                 virtual_size = inspector.actual_size  # any bytes may be used as a raw disk
-            else:
-                raise UnsupportedMedia(
-                    f"Image disk_format {self._disk_format} does not match stream data {found}."
-                )
+            elif found != "raw" or declared in _INSPECTABLE:
+                failures["format"] = f"disk_format {declared} does not match stream data {found}"
             inspector.safety_check()
-        except oslo.ImageFormatError as error:
-            raise UnsupportedMedia(f"{error}.") from error
-        except (ArithmeticError, LookupError, ValueError, struct.error) as error:
-            raise UnsupportedMedia(f"The {self._disk_format} header makes no sense: {error}.") from error
         except oslo.SafetyCheckFailed as error:
-            failures = dict(error.failures)
+            failures |= {name: str(reason) for name, reason in error.failures.items()}
             if self._disk_format in _MAY_HOLD_A_BROKEN_MBR:
                 failures.pop("mbr", None)
-            if failures:
-                reasons = "; ".join(f"{check}: {reason}" for check, reason in failures.items())
-                raise UnsupportedMedia(f"Image failed safety checks: {reasons}.") from error
+        except oslo.ImageFormatError as error:
+            failures["header"] = str(error)
+        except (ArithmeticError, LookupError, ValueError, struct.error) as error:
+            failures["header"] = f"the header makes no sense: {error}"
         if virtual_size is not None and not 0 <= virtual_size <= _LARGEST:
-            raise UnsupportedMedia(f"The {found} header says {virtual_size} bytes: no disk is that large.")
+            failures["virtual_size"] = f"the header says {virtual_size} bytes: no disk is that large"
         return virtual_size or None
 
     def _match(self) -> Any:
@@ -98,7 +109,10 @@ class _Window(io.RawIOBase):
 
 
 def inspector_for(
-    disk_format: str, container_format: str, warn: Callable[[str], object] | None
+    disk_format: str | None,
+    container_format: str | None,
+    tolerated: frozenset[str],
+    warn: Callable[[str], object],
 ) -> Inspector | None:
-    """Give an inspector where there is something to look at: bare disks, as in Glance."""
-    return Inspector(disk_format, warn) if container_format == "bare" else None
+    """Give an inspector where there is something to look at: bare disks, as in Glance, or who knows."""
+    return Inspector(disk_format, tolerated, warn) if container_format in {"bare", None} else None

@@ -27,31 +27,35 @@ from tintype.api.members import MembersApi
 from tintype.api.protocol import BoundedHttpProtocol
 from tintype.api.routes import Route, table
 from tintype.api.tags import TagsApi
+from tintype.api.uploads import UploadsApi
 from tintype.auth.builtin import BuiltinAuthenticator
 from tintype.blobs.base import BlobStore
 from tintype.blobs.filesystem import FilesystemStore
+from tintype.blobs.memory import MemoryStore
 from tintype.db import blobs as blob_rows
 from tintype.db import schema
+from tintype.db import uploads as upload_rows
 from tintype.db.engine import SQLite
 from tintype.errors import StartError
+from tintype.formats import every_check
 from tintype.jobs.sweeper import Sweeper
 from tintype.observability.logs import adopt, make_logger
 from tintype.policy.engine import Policy
 from tintype.policy.rules import DEFAULTS
-from tintype.services.data import ImageData
+from tintype.services.data import ImageData, Intake
 from tintype.services.identity import Identity
 from tintype.services.images import Images
 from tintype.services.info import Info
 from tintype.services.members import Members
 from tintype.services.tags import Tags
-from tintype.settings import Settings
+from tintype.services.uploads import Uploads
+from tintype.settings import FileStore, MemoryStoreSettings, Settings
 
 DATABASE: Final = "tintype.db"
 CLOUDS: Final = "clouds.yaml"
 CLOUD: Final = "tintype"
 _ADMIN: Final = "admin"
 _LOCK: Final = "lock"
-_STORE: Final = "local"
 _BACKLOG: Final = 2048
 _THREADS: Final = 32
 """That read, hash and write at once, in each process."""
@@ -70,7 +74,9 @@ class Parts(msgspec.Struct, frozen=True):
 
     database: SQLite
     identity: Identity
+    intake: Intake
     data: ImageData
+    uploads: Uploads
     routes: dict[str, Route]
     sweeper: Sweeper
     app: App
@@ -82,21 +88,23 @@ def build(settings: Settings) -> Parts:
     limits = settings.images.limits()
     database = SQLite(settings.data_dir / DATABASE)
     policy = Policy(DEFAULTS)
-    stores: dict[str, BlobStore] = {_STORE: FilesystemStore(_STORE, settings.data_dir / "images")}
+    stores = open_stores(settings)
 
     identity = Identity(database, token_lifetime=settings.identity.token_lifetime)
     images = Images(database, policy, limits)
-    data = ImageData(
+    intake = Intake(
         database,
-        policy,
         limits,
         stores,
         algorithm=settings.images.hash_algorithm,
-        format_log=log if settings.images.format_checks == "warn" else None,
+        tolerated=_tolerated(settings.images.tolerated_format_checks),
+        log=log,
     )
+    data = ImageData(database, policy, intake)
+    uploads = Uploads(database, policy, intake, lifetime=settings.images.upload_lifetime * 1_000_000)
     info = Info(database, policy, stores)
     tokens = BuiltinAuthenticator(identity)
-    sweeper = Sweeper(database, data, identity, log)
+    sweeper = Sweeper(database, intake, identity, log)
     routes = table(
         ImagesApi(
             images,
@@ -107,6 +115,7 @@ def build(settings: Settings) -> Parts:
             deleted=sweeper.wake,
         ),
         DataApi(data),
+        UploadsApi(uploads, limits),
         TagsApi(Tags(database, policy, limits, images)),
         MembersApi(Members(database, policy, limits)),
         InfoApi(info, limits),
@@ -132,7 +141,23 @@ def build(settings: Settings) -> Parts:
         public_url=settings.server.public_url,
         body_limit=settings.server.metadata_body_limit,
     )
-    return Parts(database, identity, data, routes, sweeper, app)
+    return Parts(database, identity, intake, data, uploads, routes, sweeper, app)
+
+
+def open_stores(settings: Settings) -> dict[str, BlobStore]:
+    """Give the stores by name, the default one first."""
+    stores: dict[str, BlobStore] = {}
+    for name, chosen in settings.stores.items():
+        match chosen:
+            case FileStore():
+                folder = settings.data_dir / chosen.folder
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                stores[name] = FilesystemStore(
+                    name, folder, reserve=chosen.reserve, accel_redirect=chosen.accel_redirect
+                )
+            case MemoryStoreSettings():
+                stores[name] = MemoryStore(name, chosen.limit)
+    return stores
 
 
 def prepare(settings: Settings, public_url: str) -> FirstStart | None:
@@ -142,7 +167,7 @@ def prepare(settings: Settings, public_url: str) -> FirstStart | None:
     do where the folder cannot be used.
     """
     try:
-        (settings.data_dir / "images").mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         schema.upgrade(f"sqlite:///{settings.data_dir / DATABASE}")
         password = asyncio.run(_bootstrap(settings, public_url))
     except OSError as error:
@@ -210,6 +235,14 @@ def only_server_of(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
+def _tolerated(names: tuple[str, ...]) -> frozenset[str]:
+    known = every_check()
+    unknown = sorted(set(names) - known - {"all"})
+    if unknown:
+        raise StartError(f"Unknown format check '{unknown[0]}'. There are: {', '.join(sorted(known))}.")
+    return known if "all" in names else frozenset(names)
+
+
 def _leave(_signal: int, _frame: object) -> None:
     sys.exit(0)
 
@@ -226,12 +259,17 @@ async def _bootstrap(settings: Settings, public_url: str) -> str | None:
 
     database = SQLite(settings.data_dir / DATABASE)
     try:
-        async with database.write() as tx:
-            await blob_rows.expire_all(tx)  # this process holds the folder: who was writing is dead
+        await _expire_leases(database)  # this process holds the folder: who was writing is dead
         identity = Identity(database, token_lifetime=settings.identity.token_lifetime)
         return await identity.bootstrap(user_name=_ADMIN, project_name=_ADMIN, keep=keep)
     finally:
         database.close()
+
+
+async def _expire_leases(database: SQLite) -> None:
+    async with database.write() as tx:
+        await blob_rows.expire_all(tx)
+        await upload_rows.let_go_all(tx)
 
 
 def _write_secret(path: Path, text: str) -> None:

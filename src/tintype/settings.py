@@ -8,7 +8,7 @@ import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -18,6 +18,7 @@ from tintype.errors import StartError
 
 PREFIX: Final = "TINTYPE_"
 FILE: Final = "tintype.toml"
+_STORE_PREFIX: Final = f"{PREFIX}STORES_"
 
 
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,6 +31,9 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[str, Meta(pattern=r"^https?://[^\s/]+[^\s]*$")] | None,
         Meta(description="URL that clients reach the service by. Without it, the one each request came to."),
     ] = None
+    silent_seconds: Annotated[
+        int, Meta(ge=1, description="How long a client may be silent in a body, or not read an answer.")
+    ] = 60
     drain_seconds: Annotated[
         int, Meta(ge=0, description="How long requests in flight may take to end when the service stops.")
     ] = 30
@@ -63,10 +67,16 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 128 << 10
     tag_limit: Annotated[int, Meta(ge=0, description="Tags of an image.")] = 128
     member_limit: Annotated[int, Meta(ge=0, description="Projects that an image is shared with.")] = 128
-    format_checks: Annotated[
-        Literal["refuse", "warn"],
-        Meta(description="What to do with bytes of another format than declared, or unsafe ones."),
-    ] = "refuse"
+    tolerated_format_checks: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Checks of the bytes that only write to the log where they fail, instead of refusing "
+            "the image, by the names in the refusals (such as format, mbr, backing_file); or all."
+        ),
+    ] = ()
+    upload_lifetime: Annotated[
+        int, Meta(ge=60, description="Seconds for which a resumable upload waits for its next piece.")
+    ] = 24 * 3600
     hash_algorithm: Annotated[
         Literal["sha256", "sha512", "blake2b"], Meta(description="Digest shown as os_hash_value.")
     ] = "sha512"
@@ -90,6 +100,32 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
+class FileStore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="file", tag_field="type"):
+    """Files in a folder."""
+
+    folder: Annotated[
+        str, Meta(min_length=1, description="The folder; a relative one is below `data_dir`.")
+    ] = "images"
+    reserve: Annotated[
+        int, Meta(ge=0, description="Bytes of its disk that uploads leave free, for the database and others.")
+    ] = 64 << 20
+    accel_redirect: Annotated[
+        Annotated[str, Meta(pattern="^/")] | None,
+        Meta(description="Path by which a front server knows the folder: it sends the bytes (docs/howto)."),
+    ] = None
+
+
+class MemoryStoreSettings(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="memory", tag_field="type"
+):
+    """Memory of one server process: for tests."""
+
+    limit: Annotated[int, Meta(ge=1, description="Bytes in all.")] = 1 << 30
+
+
+StoreSettings = FileStore | MemoryStoreSettings
+
+
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Logs, on standard error."""
 
@@ -110,6 +146,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity: IdentitySettings = IdentitySettings()
     images: ImageSettings = ImageSettings()
     log: LogSettings = LogSettings()
+    stores: dict[str, StoreSettings] = msgspec.field(default_factory=lambda: {"local": FileStore()})
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -133,6 +170,12 @@ def every_setting() -> Iterator[Setting]:
     for field in msgspec.structs.fields(Settings):
         if isinstance(field.default, msgspec.Struct):
             yield from _settings_of(field.name, type(field.default))
+
+
+def every_store_setting() -> Iterator[Setting]:
+    """Give each setting of each kind of store; they stand in sections `[stores.<name>]`."""
+    for kind in get_args(StoreSettings):
+        yield from _settings_of(str(kind.__struct_config__.tag), kind)
 
 
 def load(data_dir: Path | None, environment: Mapping[str, str], **server: Any) -> Settings:
@@ -167,6 +210,9 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 def _set_from_environment(values: dict[str, Any], variable: str, text: str) -> None:
+    if variable.startswith(_STORE_PREFIX):
+        _set_store_from_environment(values, variable, text)
+        return
     known = {setting.variable: setting for setting in every_setting()}
     setting = known.get(variable)
     if setting is None:
@@ -178,11 +224,23 @@ def _set_from_environment(values: dict[str, Any], variable: str, text: str) -> N
     section[setting.name] = value
 
 
+def _set_store_from_environment(values: dict[str, Any], variable: str, text: str) -> None:
+    rest = variable.removeprefix(_STORE_PREFIX)
+    for field in {"type", *(setting.name for setting in every_store_setting())}:
+        name = rest.removesuffix(f"_{field.upper()}")
+        if name and name != rest:
+            values.setdefault("stores", {}).setdefault(name.lower(), {})[field] = text
+            return
+    raise StartError(f"Unknown setting {variable} in the environment: no kind of store has it.")
+
+
 def _check_names(values: Mapping[str, Any]) -> None:
     known = {f"{setting.section}.{setting.name}".lstrip(".") for setting in every_setting()}
     sections = {name.partition(".")[0] for name in known if "." in name}
     given: list[str] = []
     for key, value in values.items():
+        if key == "stores":
+            continue  # their names are the operator's; msgspec checks the rest
         if key in sections and not isinstance(value, dict):
             raise StartError(f"'{key}' is a section of settings, written [{key}].")
         given.extend(f"{key}.{name}" for name in value) if key in sections else given.append(key)

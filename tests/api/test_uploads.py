@@ -60,7 +60,7 @@ async def test_a_client_that_goes_away_leaves_nothing(service: Service) -> None:
 
     caller = (await service.parts.identity.validate(service.tokens["alice"])).caller
     with pytest.raises(ConnectionResetError):
-        await service.parts.data.upload(caller, image_id, cut(), size=None, store_id=None)
+        await service.parts.data.upload(caller, image_id, cut(), size=None, store_id=None, expected={})
     assert (await show(service, image_id))["status"] == "queued"
     assert files(service) == []
     assert await put(service, image_id, b"abc") == 204
@@ -86,14 +86,15 @@ async def test_a_cancellation_after_the_end_takes_nothing_back(
 ) -> None:
     """Once the image is active its bytes stay, whatever becomes of the task that brought them."""
     image_id = await make(service)
-    data = service.parts.data
-    finish = data._finish
+    lease = service.parts.intake.lease
 
-    async def finish_and_be_cancelled(*arguments: object) -> None:
-        await finish(*arguments)
+    @contextlib.asynccontextmanager
+    async def cancelled_at_the_end(*arguments: object) -> AsyncIterator[None]:
+        async with lease(*arguments):
+            yield
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(data, "_finish", finish_and_be_cancelled)
+    monkeypatch.setattr(service.parts.intake, "lease", cancelled_at_the_end)
     with pytest.raises(asyncio.CancelledError):
         await put(service, image_id, b"precious")
     assert (await show(service, image_id))["status"] == "active"
@@ -202,7 +203,7 @@ async def test_a_blob_that_cannot_be_deleted_keeps_no_other_waiting(
     for image_id in made:
         assert await put(service, image_id, b"abc") == 204
     bad = files(service)[0].name
-    store = next(iter(service.parts.data._stores.values()))
+    store = service.parts.intake.store(None)
     delete = store.delete
 
     async def refuses(key: str) -> None:
@@ -290,7 +291,7 @@ async def test_a_download_that_is_given_up_lets_go_of_its_file(service: Service)
     """However a reader ends, after one chunk or cancelled in the middle of one, no descriptor stays open."""
     image_id = await make(service)
     assert await put(service, image_id, b"x" * 20 * MIB) == 204
-    store = next(iter(service.parts.data._stores.values()))
+    store = service.parts.intake.store(None)
     key = files(service)[0].name
     before = open_files()
     for _ in range(5):

@@ -8,7 +8,7 @@ import contextlib
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -22,7 +22,7 @@ from tintype.api import errors as error_responses
 from tintype.api.routes import Route
 from tintype.auth.base import Authenticator
 from tintype.domain.callers import Caller
-from tintype.errors import Invalid, NotFound, OverLimit, TintypeError, Unauthenticated
+from tintype.errors import Disconnected, Invalid, NotFound, OverLimit, TintypeError, Unauthenticated
 
 _HOST: Final = re.compile(r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 _GLOBAL_ID: Final = re.compile(r"req-[0-9a-fA-F-]{36}")
@@ -41,6 +41,15 @@ class Call(Request):
     caller: Caller
     base_url_text: str
     body_limit: int
+    route: Route | None = None
+
+    async def data(self) -> AsyncIterator[bytes]:
+        """Give the body as it comes; raises Disconnected where it breaks off."""
+        try:
+            async for part in self.stream():
+                yield part
+        except ClientDisconnect:
+            raise Disconnected("The connection broke off before the request was whole.") from None
 
     async def bounded_body(self) -> bytes:
         """Read the whole body; raises OverLimit where it is larger than metadata may be."""
@@ -98,6 +107,8 @@ class App:
             if message["type"] == "http.response.start":
                 begun, status = True, message["status"]
                 message["headers"].append((b"x-openstack-request-id", call.request_id.encode()))
+                if call.route is not None:
+                    message["headers"].extend(call.route.headers)
             await send(message)
 
         try:
@@ -141,8 +152,9 @@ class App:
             raise Invalid("A request has one Host header (RFC 9112, section 3.2).")
         call.base_url_text = self._base_url(call)
         route, call.params = self._find(call)
+        call.route = route
         if call.method == "OPTIONS":
-            return Response(status_code=200, headers={"Allow": route.allow})
+            return Response(status_code=200, headers={"Allow": route.allow, **route.options})
         endpoint = route.methods.get(call.method)
         if endpoint is None:
             message = f"The method {call.method} is not allowed for this resource. Allowed: {route.allow}."

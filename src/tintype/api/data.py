@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response, StreamingResponse
 
-from tintype.domain import conditions
+from tintype.domain import conditions, digests
 from tintype.errors import Invalid, UnsupportedMedia
 from tintype.services.data import ImageData, Wish
 
@@ -22,15 +22,26 @@ class DataApi:
 
     async def upload(self, call: "Call") -> Response:
         """Take an image's bytes."""
-        media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != _BINARY:
-            raise UnsupportedMedia(f"Image data is sent as {_BINARY}, not as '{media_type}'.")
+        check_type(call, _BINARY)
         await self._data.upload(
             call.caller,
             call.params["id"],
-            call.stream(),
+            call.data(),
             size=_declared_size(call),
             store_id=call.headers.get("x-image-meta-store"),
+            expected=expected_digests(call),
+        )
+        return Response(status_code=204)
+
+    async def stage(self, call: "Call") -> Response:
+        """Take bytes for an import to come."""
+        check_type(call, _BINARY)
+        await self._data.stage(
+            call.caller,
+            call.params["id"],
+            call.data(),
+            size=_declared_size(call),
+            expected=expected_digests(call),
         )
         return Response(status_code=204)
 
@@ -57,7 +68,32 @@ class DataApi:
         status = 206 if download.partial else 200
         if download.chunks is None or call.method == "HEAD":
             return Response(None, status, headers, _BINARY)
+        if download.internal_path is not None:
+            return _handed_off(download.internal_path, headers)
         return StreamingResponse(download.chunks, status, headers, _BINARY)
+
+
+def check_type(call: "Call", wanted: str) -> None:
+    """Refuse a body of another media type."""
+    media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != wanted:
+        raise UnsupportedMedia(f"Image data is sent as {wanted}, not as '{media_type}'.")
+
+
+def expected_digests(call: "Call") -> dict[str, str]:
+    """Give the digests that a client says its whole bytes have."""
+    repr_digest, content_md5 = call.headers.get("repr-digest"), call.headers.get("content-md5")
+    if repr_digest is None and content_md5 is None:
+        return {}
+    return digests.expected(repr_digest, content_md5)
+
+
+def _handed_off(path: str, headers: dict[str, str]) -> Response:
+    """Let the front server send the bytes; it looks at `Range` by itself."""
+    whole = {
+        name: value for name, value in headers.items() if name not in {"Content-Length", "Content-Range"}
+    }
+    return Response(None, 200, {**whole, "X-Accel-Redirect": path}, _BINARY)
 
 
 def _declared_size(call: "Call") -> int | None:

@@ -17,16 +17,23 @@ from tintype import errors
 STATUS: Final[Mapping[type[errors.TintypeError], int]] = {
     errors.Invalid: 400,
     errors.BadRange: 416,
+    errors.ChecksumMismatch: 460,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.Locked: 423,
     errors.Gone: 410,
+    errors.VersionMismatch: 412,
     errors.OverLimit: 413,
     errors.UnsupportedMedia: 415,
+    errors.Disconnected: 499,
     errors.TooManyAttempts: 429,
     errors.Unavailable: 503,
 }
+
+_TITLES: Final = {460: "Checksum Mismatch", 499: "Client Closed Request"}
+"""Of statuses that the HTTP registry does not have: the first is tus's, the second is never read."""
 
 
 def status_of(error: errors.TintypeError) -> int:
@@ -38,7 +45,7 @@ def response(
     status: int, message: str, request_id: str, headers: Headers, extra: Mapping[str, str] | None = None
 ) -> Response:
     """Write a failure as the image API does: JSON, or plain text where the client wants that."""
-    title = HTTPStatus(status).phrase
+    title = _TITLES.get(status) or HTTPStatus(status).phrase
     if wants_text(headers):
         return Response(f"{status} {title}\n\n{message}\n", status, dict(extra or {}), "text/plain")
     body = {"code": status, "title": title, "message": message, "request_id": request_id}

@@ -12,6 +12,7 @@ from tintype.api.images import ImagesApi
 from tintype.api.info import InfoApi
 from tintype.api.members import MembersApi
 from tintype.api.tags import TagsApi
+from tintype.api.uploads import UploadsApi
 
 Endpoint = Callable[[Any], Awaitable[Response]]
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -22,6 +23,10 @@ class Route(msgspec.Struct, frozen=True):
 
     methods: dict[str, Endpoint]
     open: bool = False
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Of every answer, failures too."""
+    options: dict[str, str] = {}
+    """Headers of the answer to OPTIONS."""
 
     @property
     def allow(self) -> str:
@@ -30,7 +35,13 @@ class Route(msgspec.Struct, frozen=True):
 
 
 def table(
-    images: ImagesApi, data: DataApi, tags: TagsApi, members: MembersApi, info: InfoApi, identity: IdentityApi
+    images: ImagesApi,
+    data: DataApi,
+    uploads: UploadsApi,
+    tags: TagsApi,
+    members: MembersApi,
+    info: InfoApi,
+    identity: IdentityApi,
 ) -> dict[str, Route]:
     """Give every route. Parameters stand in braces."""
     # fmt: off
@@ -46,6 +57,11 @@ def table(
         "/v2/images/{id}/actions/reactivate":   Route({"POST": images.reactivate}),
         "/v2/images/{id}/tasks":                Route({"GET": images.tasks}),
         "/v2/images/{id}/file":                 Route({"GET": data.download, "HEAD": data.download, "PUT": data.upload}),
+        "/v2/images/{id}/stage":                Route({"PUT": data.stage}),
+        "/v2/images/{id}/uploads":              Route({"GET": uploads.index, "POST": uploads.create},
+                                                      headers=uploads.headers, options=uploads.options),
+        "/v2/images/{id}/uploads/{upload}":     Route({"HEAD": uploads.show, "PATCH": uploads.append, "DELETE": uploads.remove,
+                                                       "POST": uploads.override}, headers=uploads.headers, options=uploads.options),
         "/v2/images/{id}/tags/{tag}":           Route({"PUT": tags.add, "DELETE": tags.remove}),
         "/v2/images/{id}/members":              Route({"GET": members.index, "POST": members.create}),
         "/v2/images/{id}/members/{member}":     Route({"GET": members.show, "PUT": members.update, "DELETE": members.delete}),

@@ -76,6 +76,8 @@ def image_view(image: Image) -> dict[str, Any]:
         "file": f"{path}/file",
         "schema": "/v2/schemas/image",
     }
+    if image.failure:
+        view["os_glance_failed_reason"] = image.failure
     if image.stores:
         view["stores"] = ",".join(image.stores)
     return view

@@ -1,7 +1,7 @@
-"""What a blob store does: four verbs. Everything else is built on them."""
+"""What a blob store does: five verbs. What only some can is a capability, declared by having it."""
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Writer(Protocol):
@@ -11,10 +11,23 @@ class Writer(Protocol):
         """Append bytes. The buffer may be used again when this returns."""
 
     async def commit(self) -> None:
-        """Make the bytes durable and visible under their key, all at once."""
+        """Make the bytes durable and visible under their key, all at once.
+
+        Raises NotFound where somebody has deleted them meanwhile.
+        """
 
     async def abort(self) -> None:
-        """Leave nothing behind."""
+        """Leave nothing behind, committed or not."""
+
+
+class ResumableWriter(Writer, Protocol):
+    """A writer that another process can go on from."""
+
+    async def flush(self) -> None:
+        """Make what was written so far outlive this process: `resume` may go on from there."""
+
+    async def close(self) -> None:
+        """Let go of the bytes without deciding about them."""
 
 
 class BlobStore(Protocol):
@@ -26,8 +39,12 @@ class BlobStore(Protocol):
     id: str
     type: str
 
-    async def create(self, key: str) -> Writer:
-        """Begin to write."""
+    async def create(self, key: str, size: int | None) -> Writer:
+        """Begin to write. `size` is the number of bytes where that is known before.
+
+        Raises OverLimit where there is no room for them, Invalid where the store is read-only.
+        Nothing is there before the first `write`, so there is nothing to lose hold of.
+        """
 
     def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
         """Give the bytes from `start` to before `stop`; raises NotFound where there are none."""
@@ -36,4 +53,45 @@ class BlobStore(Protocol):
         """Give the number of bytes, or None where there are none."""
 
     async def delete(self, key: str) -> None:
-        """Delete the bytes, half-written ones too; well if there are none."""
+        """Delete the bytes, half-written ones too; well if there are none.
+
+        Raises Conflict where others build on them.
+        """
+
+    def keys(self) -> AsyncIterator[str]:
+        """Give the key of everything that the store keeps, half-written bytes too; some perhaps twice."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A store whose half-written bytes can be gone on with, by any process."""
+
+    async def resume(self, key: str, offset: int) -> ResumableWriter:
+        """Go on writing at an offset that a flush has reached; later bytes are dropped.
+
+        At 0 this is a beginning. Raises Gone where the bytes are not there to be gone on with.
+        """
+
+
+@runtime_checkable
+class HandsOff(Protocol):
+    """A store whose bytes a front server can send by itself."""
+
+    def internal_path(self, key: str) -> str | None:
+        """Give the path for `X-Accel-Redirect`; None where the operator has not set that up."""
+
+
+@runtime_checkable
+class Signs(Protocol):
+    """A store that others may read from by an address that works for a while."""
+
+    async def signed_url(self, key: str, seconds: int) -> str:
+        """Give the address."""
+
+
+@runtime_checkable
+class Clonable(Protocol):
+    """A store where others may build on a blob."""
+
+    async def in_use(self, key: str) -> bool:
+        """Say whether somebody does: the blob cannot be deleted then."""

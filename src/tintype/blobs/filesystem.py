@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 from tintype.blobs.base import Writer
-from tintype.blobs.stream import in_thread
-from tintype.errors import NotFound, OverLimit, Unavailable
+from tintype.blobs.stream import in_thread, settled
+from tintype.errors import Gone, NotFound, OverLimit, Unavailable
 
 _CHUNK: Final = 1 << 20
 _PARTIAL: Final = "partial"
@@ -26,17 +26,37 @@ class FilesystemStore:
 
     type = "file"
 
-    def __init__(self, store_id: str, folder: Path) -> None:
+    def __init__(
+        self, store_id: str, folder: Path, *, reserve: int = 0, accel_redirect: str | None = None
+    ) -> None:
+        """Make a store that leaves `reserve` bytes of the disk free.
+
+        `accel_redirect` is the path by which a front server knows the folder.
+        """
         self.id = store_id
         self._folder = folder
+        self._reserve = reserve
+        self._accel_redirect = accel_redirect
 
-    async def create(self, key: str) -> Writer:
-        """Begin to write. Nothing is opened yet, so there is nothing to lose hold of."""
-        return _FileWriter(self._folder / _PARTIAL / key, self._path(key))
+    async def create(self, key: str, size: int | None) -> Writer:
+        """Begin to write; raises OverLimit where the disk has no room for that many bytes."""
+        if size is not None:
+            await _in_thread(self._check_space, size)
+        return _FileWriter(self, key, 0)
+
+    async def resume(self, key: str, offset: int) -> "_FileWriter":
+        """Go on writing at an offset; bytes that were complete but not yet in use, too."""
+        writer = _FileWriter(self, key, offset)
+        if offset:
+            try:
+                await _in_thread(writer.reopen)
+            except NotFound:
+                raise Gone("The bytes received so far are no longer there.") from None
+        return writer
 
     async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
         """Give the bytes a chunk at a time, one read ahead of the reader."""
-        file = await _opened(self._path(key))
+        file = await _opened(self.path(key))
         ahead = _read_ahead(file, start, stop)
         try:
             while start < stop:
@@ -47,51 +67,111 @@ class FilesystemStore:
                 ahead = _read_ahead(file, start, stop)
                 yield chunk
         finally:
-            await _ended(ahead)
+            ahead.cancel()
+            await settled(ahead)
+            if not ahead.cancelled():
+                ahead.exception()  # nobody wants what was read ahead, nor how that failed
             file.close()
 
     async def size(self, key: str) -> int | None:
         """Give the number of bytes, or None where there are none."""
         try:
-            return (await _in_thread(os.stat, self._path(key))).st_size
+            return (await _in_thread(os.stat, self.path(key))).st_size
         except NotFound:
             return None
 
     async def delete(self, key: str) -> None:
         """Delete the bytes, half-written ones too; well if there are none."""
-        for path in (self._folder / _PARTIAL / key, self._path(key)):
+        for path in (self.partial(key), self.path(key)):
             with contextlib.suppress(NotFound):
                 await _in_thread(os.unlink, path)
 
-    def _path(self, key: str) -> Path:
+    async def keys(self) -> AsyncIterator[str]:
+        """Give the name of every file, one folder at a time."""
+        for folder in await _in_thread(_names, self._folder):
+            for name in await _in_thread(_names, self._folder / folder):
+                yield name
+
+    def internal_path(self, key: str) -> str | None:
+        """Give the path for `X-Accel-Redirect`."""
+        if self._accel_redirect is None:
+            return None
+        return f"{self._accel_redirect.rstrip('/')}/{key[:2]}/{key}"
+
+    def path(self, key: str) -> Path:
+        """Give the place of complete bytes."""
         return self._folder / key[:2] / key
+
+    def partial(self, key: str) -> Path:
+        """Give the place of half-written bytes."""
+        return self._folder / _PARTIAL / key
+
+    def check_space(self, file: int, size: int) -> None:
+        """Refuse bytes that would leave less than the reserve."""
+        disk = os.fstatvfs(file)
+        if size > disk.f_bavail * disk.f_frsize - self._reserve:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _check_space(self, size: int) -> None:
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self.check_space(folder, size)
+        finally:
+            os.close(folder)
 
 
 class _FileWriter:
-    def __init__(self, partial: Path, final: Path) -> None:
-        self._partial, self._final = partial, final
+    def __init__(self, store: FilesystemStore, key: str, offset: int) -> None:
+        self._store = store
+        self._partial, self._final = store.partial(key), store.path(key)
+        self._offset = offset
         self._file = -1
 
     async def write(self, data: memoryview) -> None:
         """Append bytes."""
         await _in_thread(self._write, data)
 
+    async def flush(self) -> None:
+        """Sync what was written."""
+        if self._file >= 0:
+            await _in_thread(os.fdatasync, self._file)
+
     async def commit(self) -> None:
-        """Sync and move; a crash in between leaves a file that `delete` finds."""
+        """Sync and move; a crash in between leaves a file that `delete` and `resume` find."""
         await _in_thread(self._commit)
 
     async def abort(self) -> None:
         """Leave nothing behind."""
         await _in_thread(self._abort)
 
+    async def close(self) -> None:
+        """Close the file."""
+        await _in_thread(self._close)
+
+    def reopen(self) -> None:
+        """Open what was written before, and drop what stands behind the offset."""
+        try:
+            self._file = os.open(self._partial, os.O_WRONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self._final.rename(self._partial)
+            self._file = os.open(self._partial, os.O_WRONLY | os.O_CLOEXEC)
+        if os.fstat(self._file).st_size < self._offset:
+            self._close()
+            raise FileNotFoundError(errno.ENOENT, "too short", str(self._partial))
+        os.ftruncate(self._file, self._offset)
+        os.lseek(self._file, self._offset, os.SEEK_SET)
+
     def _open(self) -> int:
         if self._file < 0:
             self._partial.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            self._file = os.open(self._partial, flags, 0o600)
         return self._file
 
     def _write(self, data: memoryview) -> None:
-        _write_all(self._open(), data)
+        file = self._open()
+        self._store.check_space(file, len(data))
+        _write_all(file, data)
 
     def _commit(self) -> None:
         os.fsync(self._open())
@@ -118,8 +198,8 @@ async def _opened(path: Path) -> FileIO:
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
-        await asyncio.wait([opening])
-        if opening.exception() is None:
+        await settled(opening)
+        if not opening.cancelled() and opening.exception() is None:
             opening.result().close()
         raise
 
@@ -128,14 +208,8 @@ def _read_ahead(file: FileIO, start: int, stop: int) -> asyncio.Task[bytes]:
     return asyncio.create_task(_in_thread(os.pread, file.fileno(), min(_CHUNK, stop - start), start))
 
 
-async def _ended(task: asyncio.Task[bytes]) -> None:
-    """Wait until a read has let go of its file, whatever else happens to whoever waits."""
-    task.cancel()
-    while not task.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([task])
-    if not task.cancelled():
-        task.exception()  # nobody wants what was read ahead, nor how that failed
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
 
 
 def _write_all(file: int, data: memoryview) -> None:

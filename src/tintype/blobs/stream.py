@@ -1,39 +1,49 @@
-"""One pass over an upload: hash, inspect and write, over two buffers that are used again and again.
+"""One pass over bytes: hash, inspect and write, over two buffers that are used again and again.
 
-While one buffer is filled from the network, threads work on the other: md5, sha512, the format
-inspector and the store each release the interpreter. Memory is two buffers a stream, whatever
-the size of the image.
+While one buffer is filled from the network, threads work on the other: each digest, the format
+inspector and the store release the interpreter. Memory is two buffers a stream, whatever the size
+of the image.
 """
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, ParamSpec, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
 
-from tintype.blobs.base import Writer
 from tintype.errors import Invalid, OverLimit
 from tintype.formats import Inspector
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Take = Callable[[memoryview], Awaitable[None]]
 
 BUFFER: Final = 4 << 20
 _SMALLEST: Final = 64 << 10
 
 
-async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a blocking call beside the event loop.
+async def settled(work: asyncio.Future[Any]) -> None:
+    """Wait until something has ended, however often whoever waits is cancelled; how it ended is kept in it.
 
-    A thread cannot be cancelled: whoever is cancelled while waiting here goes on only when the
-    thread has ended, so that what it works on (a buffer, a file descriptor) may be let go of.
+    A thread cannot be cancelled: what it works on (a buffer, a file descriptor) may be let go of
+    only then.
     """
+    while not work.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([work])
+
+
+async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a blocking call beside the event loop; who is cancelled goes on when the call has ended."""
     work = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
-        await asyncio.wait([work])
+        await settled(work)
+        if not work.cancelled():
+            work.exception()  # whoever is cancelled does not want to know
         raise
 
 
@@ -48,83 +58,120 @@ class Digests(msgspec.Struct, frozen=True):
 
 
 class Pass:
-    """The one pass. Raises whatever source, inspector or writer raise; the caller aborts the writer."""
+    """What is found out about bytes as they pass, in one run or in several that follow each other."""
 
     def __init__(
-        self, writer: Writer, inspector: Inspector | None, *, algorithm: str, expected: int | None, limit: int
+        self,
+        inspector: Inspector | None,
+        *,
+        formats: tuple[str | None, str | None] = (None, None),
+        algorithm: str,
+        expected: dict[str, str] | None = None,
     ) -> None:
-        self._writer = writer
+        """Begin. `expected` are digests in hex by algorithm, as hashlib names them, to be met at the end.
+
+        `formats` are the ones that the inspector was made for.
+        """
+        self.size = 0
+        self.formats = formats
         self._inspector = inspector
         self._algorithm = algorithm
-        self._expected = expected
-        self._limit = limit
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._hash = hashlib.new(algorithm)
-        self._size = 0
+        self._expected = expected or {}
+        names = dict.fromkeys(("md5", algorithm, *self._expected))
+        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in names}
 
-    async def run(self, source: AsyncIterator[bytes]) -> Digests:
-        """Take every byte of the source.
+    async def run(self, source: AsyncIterator[bytes], write: Take | None, size: int | None) -> None:
+        """Take every byte of the source, about `size`, and write it; raises what source and `write` raise."""
+        steps = self._steps()
 
-        Raises OverLimit past the limit, Invalid where the size is not the declared one, and
-        UnsupportedMedia where the bytes are refused.
+        async def take(data: memoryview) -> None:
+            work = [in_thread(step, data) for step in steps]
+            await _all_of(work if write is None else [*work, write(data)])
+
+        self.size += await pump(source, take, size)
+
+    def finish(self) -> Digests:
+        """Give what was found.
+
+        Raises UnsupportedMedia where the bytes are refused for their format, Invalid where their
+        digest is not the expected one.
         """
-        length = BUFFER if self._expected is None else max(_SMALLEST, min(BUFFER, self._expected))
-        filling, working = memoryview(bytearray(length)), memoryview(bytearray(length))
-        used = 0
-        task: asyncio.Task[None] | None = None
-        try:
-            async for chunk in source:
-                self._count(len(chunk))
-                rest = memoryview(chunk)
-                while rest:
-                    part = rest[: length - used]
-                    filling[used : used + len(part)] = part
-                    used += len(part)
-                    rest = rest[len(part) :]
-                    if used == length:
-                        if task is not None:
-                            await task
-                        task = asyncio.create_task(self._take(filling[:used]))
-                        filling, working = working, filling
-                        used = 0
-            if task is not None:
-                await task
-            if used:
-                task = asyncio.create_task(self._take(filling[:used]))
-                await task
-        finally:
-            if task is not None and not task.done():
-                await asyncio.wait([task])  # threads still look at the buffer
-        return await self._finish()
-
-    def _count(self, more: int) -> None:
-        self._size += more
-        if self._size > self._limit:
-            raise OverLimit(f"The incoming image is too large: at most {self._limit} bytes are allowed.")
-        if self._expected is not None and self._size > self._expected:
-            raise Invalid(f"The image has more bytes than the {self._expected} that were declared.")
-
-    async def _take(self, data: memoryview) -> None:
-        steps: list[Awaitable[None]] = [
-            in_thread(self._md5.update, data),
-            in_thread(self._hash.update, data),
-            self._writer.write(data),
-        ]
-        if self._inspector is not None:
-            steps.append(in_thread(self._inspector.feed, data))
-        results = await asyncio.gather(*steps, return_exceptions=True)
-        for result in results:
-            if result is not None:
-                raise result
-
-    async def _finish(self) -> Digests:
-        if self._expected is not None and self._size != self._expected:
-            raise Invalid(f"The image has {self._size} bytes, but {self._expected} were declared.")
+        for name, digest in self._expected.items():
+            if self._hashes[name].hexdigest() != digest:
+                raise Invalid(f"The {name} digest of the bytes is not the one that was declared.")
         virtual_size = self._inspector.finish() if self._inspector is not None else None
         return Digests(
-            size=self._size,
-            checksum=self._md5.hexdigest(),
+            size=self.size,
+            checksum=self._hashes["md5"].hexdigest(),
             os_hash_algo=self._algorithm,
-            os_hash_value=self._hash.hexdigest(),
+            os_hash_value=self._hashes[self._algorithm].hexdigest(),
             virtual_size=virtual_size,
         )
+
+    def _steps(self) -> list[Callable[[memoryview], None]]:
+        steps: list[Callable[[memoryview], None]] = [digest.update for digest in self._hashes.values()]
+        if self._inspector is not None:
+            steps.append(self._inspector.feed)
+        return steps
+
+
+async def pump(source: AsyncIterator[bytes], take: Take, size: int | None) -> int:
+    """Collect the source in buffers, have each taken while the next one fills; give the bytes taken.
+
+    `size` says how large a buffer is worth having, no more.
+    """
+    length = BUFFER if size is None else max(_SMALLEST, min(BUFFER, size))
+    filling, working = memoryview(bytearray(length)), memoryview(bytearray(length))
+    used = taken = 0
+    task: asyncio.Future[None] | None = None
+    try:
+        async for chunk in source:
+            rest = memoryview(chunk)
+            while rest:
+                part = rest[: length - used]
+                filling[used : used + len(part)] = part
+                used += len(part)
+                rest = rest[len(part) :]
+                if used == length:
+                    if task is not None:
+                        await task
+                    task = asyncio.ensure_future(take(filling[:used]))
+                    filling, working = working, filling
+                    taken, used = taken + used, 0
+        if task is not None:
+            await task
+        if used:
+            task = asyncio.ensure_future(take(filling[:used]))
+            await task
+    finally:
+        if task is not None and not task.done():
+            await settled(task)  # threads still look at the buffer
+            task.exception()  # what the source raised is told, not this
+    return taken + used
+
+
+async def exactly(source: AsyncIterator[bytes], size: int | None, limit: int) -> AsyncIterator[bytes]:
+    """Give the source on; raises Invalid where it has not the declared size, OverLimit past the limit."""
+    seen = 0
+    async for chunk in source:
+        seen += len(chunk)
+        if seen > limit:
+            raise OverLimit(f"The incoming image is too large: at most {limit} bytes are allowed.")
+        if size is not None and seen > size:
+            raise Invalid(f"The image has more bytes than the {size} that were declared.")
+        yield chunk
+    if size is not None and seen != size:
+        raise Invalid(f"The image has {seen} bytes, but {size} were declared.")
+
+
+async def _all_of(work: Iterable[Awaitable[None]]) -> None:
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if result is not None:
+            raise result
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Do what must be done, however often whoever waits for it is cancelled."""
+    task = asyncio.ensure_future(work)
+    await settled(task)
+    return task.result()

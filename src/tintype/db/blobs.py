@@ -1,19 +1,27 @@
 """Blobs: which bytes exist, in which store, and who is writing them.
 
-A blob is `writing` under a lease, then `ready`; `condemned` bytes are deleted, then the row.
+`writing`     an upload has taken the image for itself and prolongs its lease while it lives
+`partial`     a resumable upload, which has not: the lease is the time for which it is kept
+`staged`      complete, waiting for an import; the lease is the time for which it is kept
+`ready`       complete, and the image's
+`condemned`   to be deleted: the bytes first, then the row
 """
 
+from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from tintype.db.engine import Transaction
+from tintype.db.engine import Database, Transaction
 from tintype.db.tables import blobs as table
 
 WRITING: Final = "writing"
+PARTIAL: Final = "partial"
+STAGED: Final = "staged"
 READY: Final = "ready"
 CONDEMNED: Final = "condemned"
+_LEASED: Final = (WRITING, PARTIAL, STAGED)
 _BATCH: Final = 100
 
 
@@ -23,35 +31,61 @@ class Blob(msgspec.Struct, frozen=True):
     id: str
     store: str
     image_id: str
+    state: str = WRITING
 
 
-_SELECT: Final = select(table.c.id, table.c.store, table.c.image_id)
+class Stored(msgspec.Struct, frozen=True):
+    """Complete bytes, and what they are."""
+
+    blob: Blob
+    digests: str | None
+    """As JSON; None of what was stored before digests were kept here."""
+
+
+_COLUMNS: Final = (table.c.id, table.c.store, table.c.image_id, table.c.state)
+_SELECT: Final = select(*_COLUMNS)
 _READY_OF: Final = _SELECT.where(table.c.image_id == bindparam("image"), table.c.state == READY)
-_IS_READY: Final = select(table.c.id).where(table.c.id == bindparam("key"), table.c.state == READY)
-_STATE: Final = (
+_GET: Final = _SELECT.where(table.c.id == bindparam("key"))
+_COMPLETE: Final = (
+    select(*_COLUMNS, table.c.digests)
+    .where(table.c.state.in_((READY, STAGED)), table.c.id > bindparam("after"))
+    .order_by(table.c.id)
+    .limit(_BATCH)
+)
+_KNOWN: Final = select(table.c.id).where(table.c.id.in_(bindparam("keys", expanding=True)))
+_CHANGE: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.state == bindparam("expected"))
-    .values(state=bindparam("state"))
+    .values(state=bindparam("state"), lease_expires_at=bindparam("until"))
 )
 _FINISH: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.state == WRITING)
-    .values(state=READY, size=bindparam("size"))
+    .values(
+        state=bindparam("state"),
+        size=bindparam("size"),
+        digests=bindparam("digests"),
+        lease_expires_at=bindparam("until"),
+    )
 )
 _EXTEND: Final = (
     update(table)
-    .where(table.c.id == bindparam("key"), table.c.state == WRITING)
+    .where(table.c.id == bindparam("key"), table.c.state.in_((WRITING, PARTIAL)))
     .values(lease_expires_at=bindparam("until"))
 )
-_EXPIRED: Final = _SELECT.where(table.c.state == WRITING, table.c.lease_expires_at < bindparam("now")).limit(
-    _BATCH
+_EXPIRED: Final = (
+    _SELECT.where(table.c.state.in_(_LEASED), table.c.lease_expires_at < bindparam("now"))
+    .order_by(table.c.lease_expires_at)
+    .limit(_BATCH)
 )
 _EXPIRE: Final = (
     update(table)
     .where(
-        table.c.id == bindparam("key"), table.c.state == WRITING, table.c.lease_expires_at < bindparam("now")
+        table.c.id == bindparam("key"),
+        table.c.state == bindparam("expected"),
+        table.c.lease_expires_at < bindparam("now"),
     )
-    .values(state=CONDEMNED)
+    .values(state=bindparam("state"), lease_expires_at=bindparam("until"))
 )
 _CONDEMNED: Final = _SELECT.where(table.c.state == CONDEMNED).order_by(table.c.lease_expires_at).limit(_BATCH)
 _POSTPONE: Final = (
@@ -71,7 +105,7 @@ async def begin(tx: Transaction, blob: Blob, *, now: int, lease_until: int) -> N
             "id": blob.id,
             "store": blob.store,
             "image_id": blob.image_id,
-            "state": WRITING,
+            "state": blob.state,
             "lease_expires_at": lease_until,
             "created_at": now,
         },
@@ -79,24 +113,32 @@ async def begin(tx: Transaction, blob: Blob, *, now: int, lease_until: int) -> N
 
 
 async def extend(tx: Transaction, blob_id: str, until: int) -> bool:
-    """Prolong the writer's lease; False where it is lost: the image was deleted, or the lease expired."""
+    """Prolong the lease of bytes being written; False where it was lost: to a deletion, or to a sweeper."""
     return (await tx.execute(_EXTEND, {"key": blob_id, "until": until})).rowcount == 1
 
 
-async def finish(tx: Transaction, blob_id: str, size: int) -> bool:
-    """Note that the bytes are complete; False where the lease is lost."""
-    return (await tx.execute(_FINISH, {"key": blob_id, "size": size})).rowcount == 1
+async def change(tx: Transaction, blob_id: str, change: tuple[str, str], until: int) -> bool:
+    """Move a blob from one state to another; False where it is in neither the first, nor there."""
+    expected, state = change
+    row = {"key": blob_id, "expected": expected, "state": state, "until": until}
+    return (await tx.execute(_CHANGE, row)).rowcount == 1
 
 
-async def is_ready(tx: Transaction, blob_id: str) -> bool:
-    """Say whether the bytes are complete and in use."""
-    return (await tx.execute(_IS_READY, {"key": blob_id})).first() is not None
+async def finish(tx: Transaction, blob_id: str, state: str, *, size: int, digests: str, until: int) -> bool:
+    """Note that the bytes are complete, and what they are; False where the lease is lost."""
+    row = {"key": blob_id, "state": state, "size": size, "digests": digests, "until": until}
+    return (await tx.execute(_FINISH, row)).rowcount == 1
 
 
-async def condemn(tx: Transaction, blob_id: str) -> bool:
-    """Give up a blob in writing; False where somebody else did."""
-    row = {"key": blob_id, "expected": WRITING, "state": CONDEMNED}
-    return (await tx.execute(_STATE, row)).rowcount == 1
+async def get(tx: Transaction, blob_id: str) -> Blob | None:
+    """Give a blob, or None."""
+    row = (await tx.execute(_GET, {"key": blob_id})).first()
+    return None if row is None else Blob(*row)
+
+
+async def condemn(tx: Transaction, blob_id: str, expected: str = WRITING) -> bool:
+    """Give up a blob; False where it is in another state: somebody else did, or completed it."""
+    return await change(tx, blob_id, (expected, CONDEMNED), 0)
 
 
 async def condemn_all_of(tx: Transaction, image_id: str) -> None:
@@ -109,14 +151,34 @@ async def ready_of(tx: Transaction, image_id: str) -> list[Blob]:
     return [Blob(*row) for row in await tx.execute(_READY_OF, {"image": image_id})]
 
 
+async def complete(database: Database) -> AsyncIterator[Stored]:
+    """Give all complete bytes, a batch at a time; none twice."""
+    after = ""
+    while True:
+        async with database.read() as tx:
+            rows = (await tx.execute(_COMPLETE, {"after": after})).all()
+        for *blob, digests in rows:
+            yield Stored(Blob(*blob), digests)
+        if len(rows) < _BATCH:
+            return
+        after = rows[-1][0]
+
+
+async def unknown(tx: Transaction, keys: list[str]) -> list[str]:
+    """Give those of some keys that no blob has."""
+    known = {row[0] for row in await tx.execute(_KNOWN, {"keys": keys})}
+    return [key for key in keys if key not in known]
+
+
 async def expired(tx: Transaction, now: int) -> list[Blob]:
     """Give some of the blobs whose writer has not been heard of in time."""
     return [Blob(*row) for row in await tx.execute(_EXPIRED, {"now": now})]
 
 
-async def expire(tx: Transaction, blob_id: str, now: int) -> bool:
-    """Condemn a blob whose lease is over; False where the writer came back, or another sweeper was first."""
-    return (await tx.execute(_EXPIRE, {"key": blob_id, "now": now})).rowcount == 1
+async def expire(tx: Transaction, blob: Blob, state: str, now: int, until: int = 0) -> bool:
+    """Move a blob whose lease is over to a state; False where its writer came back, or another was first."""
+    row = {"key": blob.id, "expected": blob.state, "state": state, "now": now, "until": until}
+    return (await tx.execute(_EXPIRE, row)).rowcount == 1
 
 
 async def expire_all(tx: Transaction) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from tintype.db.engine import Transaction
 from tintype.db.tables import image_members, image_properties, image_tags, image_tombstones, images
-from tintype.domain.images import NAME_LIMIT, Image
+from tintype.domain.images import FILLING, NAME_LIMIT, Image
 from tintype.errors import Conflict
 
 _JSON: Final = ("properties", "tags", "stores")
@@ -50,7 +50,7 @@ _DELETE_TAGS: Final = delete(image_tags).where(
     image_tags.c.image_id == bindparam("key"), image_tags.c.tag == bindparam("gone")
 )
 _USAGE: Final = select(
-    func.count(), func.coalesce(func.sum(images.c.size), 0), func.count().filter(images.c.status == "saving")
+    func.count(), func.coalesce(func.sum(images.c.size), 0), func.count().filter(images.c.status.in_(FILLING))
 ).where(images.c.owner == bindparam("owner"))
 
 
@@ -101,20 +101,20 @@ async def remove(tx: Transaction, image: Image, now: int) -> bool:
 async def set_status(
     tx: Transaction,
     image_id: str,
-    change: tuple[str, str],
+    change: tuple[Sequence[str], str],
     now: int,
     *,
     stores: Sequence[str] = (),
     **values: Any,
 ) -> bool:
-    """Move an image from one status to another, whatever else is changed meanwhile.
+    """Move an image from one of some statuses to another, whatever else is changed meanwhile.
 
     False where it is gone or in another status. `values` are further columns to set.
     """
     expected, status = change
     statement = (
         update(images)
-        .where(images.c.id == image_id, images.c.status == expected)
+        .where(images.c.id == image_id, images.c.status.in_(expected))
         .values(
             status=status,
             stores=_encode(tuple(stores)).decode(),

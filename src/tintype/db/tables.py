@@ -44,6 +44,7 @@ images: Final = Table(
     Column("checksum", String(32)),
     Column("os_hash_algo", String(64)),
     Column("os_hash_value", String(128)),
+    Column("failure", Text),  # why the last upload came to nothing
     # Properties, tags and stores stand here once more, as JSON ready to show: a page is one statement.
     Column("properties", Text, nullable=False),
     Column("tags", Text, nullable=False),
@@ -111,12 +112,29 @@ blobs: Final = Table(
     Column("id", String(36), primary_key=True),
     Column("store", String(64), nullable=False),
     Column("image_id", String(36)),  # what it was written for; kept until the bytes are gone
-    Column("state", String(20), nullable=False),  # writing, ready or condemned
+    Column("state", String(20), nullable=False),  # of db/blobs.py
     Column("size", BigInteger),
-    Column("lease_expires_at", BigInteger, nullable=False),  # of a blob in writing
+    Column("digests", Text),  # what was found out about complete bytes, as JSON
+    Column("lease_expires_at", BigInteger, nullable=False),  # of a blob that is not ready
     Column("created_at", BigInteger, nullable=False),
     Index(None, "image_id"),
     Index(None, "state", "lease_expires_at"),
+)
+
+# Resumable uploads; the id is the blob's.
+uploads: Final = Table(
+    "uploads",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("image_id", String(36), ForeignKey("images.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("length", BigInteger, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("expected", Text, nullable=False),  # digests that the whole must have, as JSON
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    Column("holder", String(36)),  # the request that works on it
+    Column("held_until", BigInteger, nullable=False),
+    Column("wanted", Boolean, nullable=False),  # by another request
 )
 
 projects: Final = Table(

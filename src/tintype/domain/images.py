@@ -14,18 +14,23 @@ from tintype.errors import Conflict, Forbidden, Invalid, OverLimit
 
 QUEUED: Final = "queued"
 SAVING: Final = "saving"
+UPLOADING: Final = "uploading"
 ACTIVE: Final = "active"
 DEACTIVATED: Final = "deactivated"
 DELETED: Final = "deleted"
 
 TRANSITIONS: Final[Mapping[str, frozenset[str]]] = {
-    QUEUED: frozenset({SAVING, DELETED}),
+    QUEUED: frozenset({SAVING, UPLOADING, DELETED}),
     SAVING: frozenset({ACTIVE, QUEUED, DELETED}),
+    UPLOADING: frozenset({QUEUED, DELETED}),
     ACTIVE: frozenset({DEACTIVATED, DELETED}),
     DEACTIVATED: frozenset({ACTIVE, DELETED}),
     DELETED: frozenset(),
 }
 """From each status, the ones it may change to."""
+
+FILLING: Final = (SAVING, UPLOADING)
+"""Statuses of an image that an upload has taken for itself; it goes back to queued where that fails."""
 
 STATUSES: Final = (
     *("queued", "saving", "active", "killed", "deleted"),
@@ -81,6 +86,8 @@ class Image(msgspec.Struct, frozen=True):
     checksum: str | None = None
     os_hash_algo: str | None = None
     os_hash_value: str | None = None
+    failure: str | None = None
+    """Why the last upload came to nothing; None where there was none, or it is being tried again."""
     properties: dict[str, str] = {}
     tags: tuple[str, ...] = ()
     stores: tuple[str, ...] = ()
@@ -120,11 +127,13 @@ def changed_status(image: Image, status: str, **changes: Any) -> Image:
         raise Conflict(f"Image {image.id} is being uploaded already.")
     if status not in TRANSITIONS[image.status]:
         raise Conflict(f"Image status transition from {image.status} to {status} is not allowed")
-    if image.status == QUEUED and status == SAVING:
+    if status == SAVING:
         missing = [name for name in ("disk_format", "container_format") if not getattr(image, name)]
         if missing:
             noun = "Property" if len(missing) == 1 else "Properties"
             raise Invalid(f"{noun} {', '.join(missing)} must be set prior to saving data.")
+    if status in FILLING:
+        changes["failure"] = None
     return msgspec.structs.replace(image, status=status, **changes)
 
 

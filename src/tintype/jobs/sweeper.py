@@ -1,8 +1,8 @@
 """The sweeper: finishes what died half-way. Every server process runs one; claims are atomic.
 
-* A blob in writing whose lease is over: its image goes back to `queued`, the blob is condemned.
+* A blob whose lease is over, in writing, partial or staged: what was begun with it is undone.
 * A condemned blob: its bytes are deleted, then its row. Both may be repeated.
-* Notes of revoked tokens and failed logins that no longer matter are deleted.
+* Notes that no longer matter are deleted: finished uploads, revoked tokens, failed logins.
 """
 
 import asyncio
@@ -12,18 +12,17 @@ from typing import Final
 import structlog
 
 from tintype.db import blobs as blob_rows
-from tintype.db import images as image_rows
+from tintype.db import uploads as upload_rows
 from tintype.db.engine import Database
-from tintype.domain.images import QUEUED, SAVING
 from tintype.errors import TintypeError
-from tintype.services.data import ImageData
+from tintype.services.data import Intake
 from tintype.services.identity import Identity
 from tintype.services.images import now
 
 INTERVAL: Final = 5.0
 """Seconds between two sweeps."""
 PRUNE_INTERVAL: Final = 60_000_000
-"""Microseconds between two looks at notes of the identity."""
+"""Microseconds between two looks at notes."""
 
 
 class Sweeper:
@@ -32,12 +31,12 @@ class Sweeper:
     def __init__(
         self,
         database: Database,
-        data: ImageData,
+        intake: Intake,
         identity: Identity,
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
         self._database = database
-        self._data = data
+        self._intake = intake
         self._identity = identity
         self._log = log
         self._wake = asyncio.Event()
@@ -66,21 +65,19 @@ class Sweeper:
         moment = now()
         async with self._database.read() as tx:
             expired = await blob_rows.expired(tx, moment)
-            condemned = await blob_rows.condemned(tx)
         for blob in expired:
-            async with self._database.write() as tx:
-                if not await blob_rows.expire(tx, blob.id, moment):
-                    continue
-                await image_rows.set_status(tx, blob.image_id, (SAVING, QUEUED), moment)
-            self._log.warning("upload was abandoned", image_id=blob.image_id, blob_id=blob.id)
-            condemned.append(blob)
+            await self._intake.recover(blob, moment)
+        async with self._database.read() as tx:
+            condemned = await blob_rows.condemned(tx)
         for blob in condemned:
             try:
-                await self._data.discard(blob)
+                await self._intake.discard(blob)
             except TintypeError as error:
                 self._log.warning("blob was not deleted", blob_id=blob.id, reason=error.message)
                 async with self._database.write() as tx:
                     await blob_rows.postpone(tx, blob.id, moment)
         if moment - self._pruned > PRUNE_INTERVAL:
             self._pruned = moment
+            async with self._database.write() as tx:
+                await upload_rows.prune(tx, moment)
             await self._identity.prune()

@@ -2,30 +2,30 @@
 
 An upload, in order: authorise → `queued → saving` with a blob `writing` under a lease (one short
 transaction) → stream → blob `ready`, `saving → active` (one short transaction). Whatever fails in
-between, the image goes back to `queued` and the blob is condemned; where the process dies, the
-sweeper does that when the lease is over. No transaction is open while bytes move.
+between, the image goes back to `queued` with the reason and the blob is condemned; where the process
+dies, the sweeper does that when the lease is over. No transaction is open while bytes move.
 """
 
 import asyncio
 import contextlib
-import functools
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 import msgspec
 import structlog
 
-from tintype.blobs.base import BlobStore, Writer
-from tintype.blobs.stream import Digests, Pass
+from tintype.blobs.base import BlobStore, HandsOff, Writer
+from tintype.blobs.stream import Digests, Pass, exactly, to_the_end
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
+from tintype.db import uploads as upload_rows
 from tintype.db.blobs import Blob
-from tintype.db.engine import Database
+from tintype.db.engine import Database, Transaction
 from tintype.domain import conditions, images, ranges
 from tintype.domain.callers import Caller
-from tintype.domain.images import ACTIVE, DEACTIVATED, QUEUED, SAVING, Image, Limits
-from tintype.errors import Conflict, Forbidden, Gone, Invalid, NotFound, OverLimit, Unavailable
+from tintype.domain.images import ACTIVE, DEACTIVATED, FILLING, QUEUED, SAVING, UPLOADING, Image, Limits
+from tintype.errors import Conflict, Forbidden, Gone, Invalid, NotFound, OverLimit, TintypeError, Unavailable
 from tintype.formats import inspector_for
 from tintype.policy.engine import Policy
 from tintype.services.images import Gate, now
@@ -33,6 +33,10 @@ from tintype.services.images import Gate, now
 LEASE: Final = 60_000_000
 """Microseconds for which an upload holds its image without a sign of life."""
 _HEARTBEAT_SECONDS: Final = 15
+STAGED_LIFETIME: Final = 7 * 24 * 3600 * 1_000_000
+"""Microseconds for which staged bytes wait for their import."""
+_LOST: Final = "The server that took the upload did not come to its end."
+_STALE: Final = "The staged bytes were not imported in time."
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -53,159 +57,123 @@ class Download(msgspec.Struct, frozen=True):
     known: bool = False
     """Whether the client has the bytes already; then there are none here."""
     partial: bool = False
+    internal_path: str | None = None
+    """Where a front server finds the whole bytes, to send what is wanted of them by itself."""
     chunks: AsyncIterator[bytes] | None = None
 
 
-class ImageData:
-    """The use cases. `stores` holds at least the default store, which comes first."""
+class Intake:
+    """What all ways of bringing bytes have in common. `stores` begins with the default one."""
 
     def __init__(
         self,
         database: Database,
-        policy: Policy,
         limits: Limits,
         stores: Mapping[str, BlobStore],
         *,
         algorithm: str,
-        format_log: structlog.typing.FilteringBoundLogger | None,
+        tolerated: frozenset[str],
+        log: structlog.typing.FilteringBoundLogger,
     ) -> None:
-        """Make the use cases; with `format_log` bytes of a wrong format are noted there, not refused."""
+        """Make it; format checks that are `tolerated` are noted in the log where they fail."""
+        self.limits = limits
+        self.stores = stores
         self._database = database
-        self._gate = Gate(database, policy)
-        self._limits = limits
-        self._stores = stores
         self._algorithm = algorithm
-        self._format_log = format_log
+        self._tolerated = tolerated
+        self._log = log
 
-    async def upload(
-        self,
-        caller: Caller,
-        image_id: str,
-        source: AsyncIterator[bytes],
-        *,
-        size: int | None,
-        store_id: str | None,
-    ) -> None:
-        """Fill a queued image with the bytes of `source`; all of them, or none.
-
-        `size` is what the caller declares, `store_id` where it wants them. Raises Conflict where
-        the image is not queued, Gone where it is deleted meanwhile, UnsupportedMedia where the
-        bytes are not what the image says, OverLimit where there are too many.
-        """
-        store = self._store(store_id)
-        if size is not None and size > self._limits.size:
-            raise OverLimit(
-                f"The incoming image is too large: at most {self._limits.size} bytes are allowed."
-            )
-        blob = Blob(str(uuid.uuid4()), store.id, image_id.lower())
-        writer = await store.create(blob.id)
-        stored = False
-        try:
-            image = await self._begin(caller, image_id, blob)
-            async with self._lease(blob):
-                inspector = inspector_for(
-                    image.disk_format or "", image.container_format or "", self._format_warning(image)
-                )
-                stream = Pass(
-                    writer, inspector, algorithm=self._algorithm, expected=size, limit=self._limits.size
-                )
-                digests = await stream.run(source)
-                await self._commit(blob, writer)
-                stored = True
-                await self._finish(blob, digests)
-        except BaseException:
-            await asyncio.shield(self._undo(blob, None if stored else writer))
-            raise
-
-    async def download(self, caller: Caller, image_id: str, wish: Wish) -> Download | None:
-        """Give an image's bytes, or those of a range; None where it has no data yet.
-
-        Raises Forbidden for a deactivated image, except to an admin.
-        """
-        image = await self._gate.load(caller, image_id)
-        if image.status == DEACTIVATED and not caller.is_admin:
-            raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
-        self._gate.require("download_image", caller, image)
-        async with self._database.read() as tx:
-            blobs = await blob_rows.ready_of(tx, image.id)
-        if not blobs or image.size is None:
-            return None
-        tag = conditions.etag(image)
-        if conditions.not_modified(wish.if_none_match, tag):
-            return Download(image, 0, 0, known=True)
-        wanted = None
-        if conditions.range_applies(wish.if_range, tag):
-            wanted = ranges.requested(wish.range, wish.content_range, image.size)
-        start, stop = wanted or (0, image.size)
-        blob = blobs[0]
-        store = self._stores.get(blob.store)
-        if store is None or await store.size(blob.id) is None:
-            raise NotFound(f"The data of image {image_id} is missing from store '{blob.store}'.")
-        chunks = store.read(blob.id, start, stop)
-        return Download(image, start, stop, partial=wanted is not None, chunks=chunks)
-
-    async def discard(self, blob: Blob) -> None:
-        """Delete a condemned blob's bytes, then its row. May be repeated."""
-        store = self._stores.get(blob.store)
-        if store is not None:
-            await store.delete(blob.id)
-            async with self._database.write() as tx:
-                await blob_rows.forget(tx, blob.id)
-
-    def _format_warning(self, image: Image) -> Callable[[str], object] | None:
-        if self._format_log is None:
-            return None
-        return functools.partial(self._format_log.warning, image_id=image.id)
-
-    def _store(self, store_id: str | None) -> BlobStore:
+    def store(self, store_id: str | None) -> BlobStore:
+        """Give the store of a name, or the default one."""
         if store_id is None:
-            return next(iter(self._stores.values()))
-        if store_id not in self._stores:
-            raise Invalid(f"Store '{store_id}' does not exist. There are: {', '.join(self._stores)}.")
-        return self._stores[store_id]
+            return next(iter(self.stores.values()))
+        if store_id not in self.stores:
+            raise Invalid(f"Store '{store_id}' does not exist. There are: {', '.join(self.stores)}.")
+        return self.stores[store_id]
 
-    async def _begin(self, caller: Caller, image_id: str, blob: Blob) -> Image:
-        """Decide on the image as it is when it becomes `saving`: its formats say how to look at the bytes."""
-        moment = now()
-        async with self._database.write() as tx:
-            image = await self._gate.load_in(tx, caller, image_id)
-            self._gate.require("upload_image", caller, image)
-            saving = images.changed_status(image, SAVING, updated_at=moment)
-            if not await image_rows.save(tx, image, saving):
-                raise Conflict(f"Image {image.id} was changed by others at the same time. Try again.")
-            await blob_rows.begin(tx, blob, now=moment, lease_until=moment + LEASE)
-        return image
+    def check_size(self, size: int | None) -> None:
+        """Refuse what is declared to be too large."""
+        if size is not None and size > self.limits.size:
+            raise OverLimit(f"The incoming image is too large: at most {self.limits.size} bytes are allowed.")
 
-    async def _commit(self, blob: Blob, writer: Writer) -> None:
+    def look(self, image: Image, expected: dict[str, str]) -> Pass:
+        """Begin to look at the bytes of an image."""
+
+        def warn(finding: str) -> None:
+            self._log.warning("format check", image_id=image.id, finding=finding)
+
+        formats = (image.disk_format, image.container_format)
+        inspector = inspector_for(*formats, self._tolerated, warn)
+        return Pass(inspector, formats=formats, algorithm=self._algorithm, expected=expected)
+
+    async def claim(self, tx: Transaction, image: Image, status: str, moment: int) -> None:
+        """Take an image for one upload; raises Conflict where another was faster."""
+        taken = images.changed_status(image, status, updated_at=moment)
+        if not await image_rows.save(tx, image, taken):
+            raise Conflict(f"Image {image.id} was changed by others at the same time. Try again.")
+
+    async def commit(self, blob: Blob, writer: Writer) -> None:
+        """Make the bytes durable; raises Gone where they were taken away meanwhile."""
         try:
             await writer.commit()
         except NotFound:  # a sweeper took them: the lease was over, or the image deleted
             raise Gone(f"The upload of image {blob.image_id} was given up meanwhile; try again.") from None
 
-    async def _finish(self, blob: Blob, digests: Digests) -> None:
-        values = msgspec.structs.asdict(digests)
-        change = (SAVING, ACTIVE)
-        async with self._database.write(durable=True) as tx:
-            if not await blob_rows.finish(tx, blob.id, digests.size) or not await image_rows.set_status(
-                tx, blob.image_id, change, now(), stores=(blob.store,), **values
-            ):
-                raise Gone(f"Image {blob.image_id} was deleted during the upload; the bytes are not kept.")
+    async def finish(self, tx: Transaction, blob: Blob, digests: Digests, status: str) -> None:
+        """Give an image the bytes it was taken for, in a durable transaction."""
+        moment = now()
+        text = msgspec.json.encode(digests).decode()
+        staged = status == UPLOADING
+        state = blob_rows.STAGED if staged else blob_rows.READY
+        values = {"size": digests.size} if staged else msgspec.structs.asdict(digests)
+        until = moment + STAGED_LIFETIME if staged else 0
+        change = ((status,), UPLOADING if staged else ACTIVE)
+        done = await blob_rows.finish(
+            tx, blob.id, state, size=digests.size, digests=text, until=until
+        ) and await image_rows.set_status(
+            tx, blob.image_id, change, moment, stores=() if staged else (blob.store,), **values
+        )
+        if not done:
+            raise Gone(f"Image {blob.image_id} was deleted during the upload; the bytes are not kept.")
 
-    async def _undo(self, blob: Blob, writer: Writer | None) -> None:
-        """Take an upload back; `writer` is that of bytes which no row can call ready."""
-        try:
-            if writer is not None:
-                await writer.abort()
-        finally:
-            async with self._database.write() as tx:
-                ready = await blob_rows.is_ready(tx, blob.id)  # cancelled when everything was done
-                if not ready and await blob_rows.condemn(tx, blob.id):
-                    await image_rows.set_status(tx, blob.image_id, (SAVING, QUEUED), now())
-        if not ready:
+    async def give_up(self, blob: Blob, reason: str) -> None:
+        """Take an upload back, unless it was complete when its task was cancelled."""
+        async with self._database.write() as tx:
+            stored = await blob_rows.get(tx, blob.id)
+            if stored is not None and stored.state in {blob_rows.READY, blob_rows.STAGED}:
+                return
+            if await blob_rows.condemn(tx, blob.id):
+                await self.release(tx, blob, reason)
+        with contextlib.suppress(TintypeError):  # the sweeper tries again
             await self.discard(blob)
 
+    async def recover(self, blob: Blob, moment: int) -> None:
+        """Undo what nobody has been heard of about in time; may be called by several sweepers at once."""
+        async with self._database.write() as tx:
+            upload = None
+            if blob.state != blob_rows.STAGED:
+                upload = await upload_rows.get(tx, blob.image_id, blob.id)
+            if upload is not None and blob.state == blob_rows.WRITING:  # died while it was finished: go on
+                if await blob_rows.expire(tx, blob, blob_rows.PARTIAL, moment, upload.expires_at):
+                    await self.release(tx, blob, _LOST)
+                return
+            if not await blob_rows.expire(tx, blob, blob_rows.CONDEMNED, moment):
+                return
+            await upload_rows.remove(tx, blob.id)
+            if blob.state != blob_rows.PARTIAL:
+                await self.release(tx, blob, _STALE if blob.state == blob_rows.STAGED else _LOST)
+        self._log.warning("upload was abandoned", image_id=blob.image_id, blob_id=blob.id)
+
+    async def discard(self, blob: Blob) -> None:
+        """Delete a condemned blob's bytes, then its row. May be repeated."""
+        store = self.stores.get(blob.store)
+        if store is not None:
+            await store.delete(blob.id)
+            async with self._database.write() as tx:
+                await blob_rows.forget(tx, blob.id)
+
     @contextlib.asynccontextmanager
-    async def _lease(self, blob: Blob) -> AsyncIterator[None]:
+    async def lease(self, blob: Blob) -> AsyncIterator[None]:
         """Keep the lease alive; end the work inside with Gone when it is lost."""
         work = asyncio.current_task()
         lost = False
@@ -231,3 +199,134 @@ class ImageData:
             raise
         finally:
             heart.cancel()
+
+    async def release(self, tx: Transaction, blob: Blob, reason: str) -> None:
+        """Let an image go that an upload had taken, and note why."""
+        await image_rows.set_status(tx, blob.image_id, (FILLING, QUEUED), now(), size=None, failure=reason)
+
+
+class ImageData:
+    """The use cases: all the bytes in one request."""
+
+    def __init__(self, database: Database, policy: Policy, intake: Intake) -> None:
+        self._database = database
+        self._gate = Gate(database, policy)
+        self._intake = intake
+
+    async def upload(
+        self,
+        caller: Caller,
+        image_id: str,
+        source: AsyncIterator[bytes],
+        *,
+        size: int | None,
+        store_id: str | None,
+        expected: dict[str, str],
+    ) -> None:
+        """Fill a queued image with the bytes of `source`; all of them, or none.
+
+        `size` and `expected` (digests in hex, by algorithm) are what the caller declares, `store_id`
+        where it wants the bytes. Raises Conflict where the image is not queued, Gone where it is
+        deleted meanwhile, UnsupportedMedia where the bytes are not what the image says, OverLimit
+        where there are too many, Invalid where they are not what was declared.
+        """
+        blob = Blob(str(uuid.uuid4()), self._intake.store(store_id).id, image_id.lower())
+        await self._receive(caller, blob, (SAVING, "upload_image"), source, size, expected)
+
+    async def stage(
+        self,
+        caller: Caller,
+        image_id: str,
+        source: AsyncIterator[bytes],
+        *,
+        size: int | None,
+        expected: dict[str, str],
+    ) -> None:
+        """Keep bytes for an import to come: an upload that leaves the image `uploading`."""
+        blob = Blob(str(uuid.uuid4()), self._intake.store(None).id, image_id.lower())
+        await self._receive(caller, blob, (UPLOADING, "modify_image"), source, size, expected)
+
+    async def download(self, caller: Caller, image_id: str, wish: Wish) -> Download | None:
+        """Give an image's bytes, or those of a range; None where it has no data yet.
+
+        Raises Forbidden for a deactivated image, except to an admin.
+        """
+        image = await self._gate.load(caller, image_id)
+        if image.status == DEACTIVATED and not caller.is_admin:
+            raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
+        self._gate.require("download_image", caller, image)
+        async with self._database.read() as tx:
+            blobs = await blob_rows.ready_of(tx, image.id)
+        if not blobs or image.size is None:
+            return None
+        tag = conditions.etag(image)
+        if conditions.not_modified(wish.if_none_match, tag):
+            return Download(image, 0, 0, known=True)
+        wanted = None
+        if conditions.range_applies(wish.if_range, tag):
+            wanted = ranges.requested(wish.range, wish.content_range, image.size)
+        start, stop = wanted or (0, image.size)
+        blob = blobs[0]
+        store = self._intake.stores.get(blob.store)
+        if store is None or await store.size(blob.id) is None:
+            raise NotFound(f"The data of image {image_id} is missing from store '{blob.store}'.")
+        internal_path = store.internal_path(blob.id) if isinstance(store, HandsOff) else None
+        chunks = store.read(blob.id, start, stop)
+        return Download(
+            image, start, stop, partial=wanted is not None, internal_path=internal_path, chunks=chunks
+        )
+
+    async def _receive(
+        self,
+        caller: Caller,
+        blob: Blob,
+        target: tuple[str, str],
+        source: AsyncIterator[bytes],
+        size: int | None,
+        expected: dict[str, str],
+    ) -> None:
+        status, rule = target
+        intake = self._intake
+        intake.check_size(size)
+        writer = await intake.stores[blob.store].create(blob.id, size)
+        committed = False
+        try:
+            image = await self._begin(caller, blob, status, rule)
+            async with intake.lease(blob):
+                look = intake.look(image, expected)
+                await look.run(exactly(source, size, intake.limits.size), writer.write, size)
+                digests = look.finish()
+                await intake.commit(blob, writer)
+                committed = True
+                async with self._database.write(durable=True) as tx:
+                    await intake.finish(tx, blob, digests, status)
+        except BaseException as error:
+            await to_the_end(self._undo(blob, None if committed else writer, reason_of(error)))
+            raise
+
+    async def _begin(self, caller: Caller, blob: Blob, status: str, rule: str) -> Image:
+        """Decide on the image as it is when it is taken: its formats say how to look at the bytes."""
+        moment = now()
+        async with self._database.write() as tx:
+            image = await self._gate.load_in(tx, caller, blob.image_id)
+            self._gate.require(rule, caller, image)
+            await self._intake.claim(tx, image, status, moment)
+            await blob_rows.begin(tx, blob, now=moment, lease_until=moment + LEASE)
+        return image
+
+    async def _undo(self, blob: Blob, writer: Writer | None, reason: str) -> None:
+        """Take an upload back; `writer` is that of bytes which no row can call complete."""
+        try:
+            if writer is not None:
+                await writer.abort()
+        finally:
+            await self._intake.give_up(blob, reason)
+
+
+def reason_of(error: BaseException) -> str:
+    """Say to the image's owner why an upload came to nothing."""
+    if isinstance(error, TintypeError):
+        return error.message
+    if isinstance(error, asyncio.CancelledError):
+        return "The server was stopped during the upload."
+    return "Something went wrong in the server during the upload."

@@ -1,0 +1,135 @@
+"""Resumable uploads over HTTP: tus 1.0 with the extensions that `options` names.
+
+https://tus.io/protocols/resumable-upload. An upload lives below its image; the last piece makes the
+image active, as `PUT /file` does.
+"""
+
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.responses import Response
+
+from tintype.api import wire
+from tintype.api.data import check_type, expected_digests
+from tintype.domain import uploads as rules
+from tintype.domain.images import Limits
+from tintype.domain.uploads import Upload
+from tintype.errors import Invalid, VersionMismatch
+from tintype.services.uploads import Uploads
+
+if TYPE_CHECKING:
+    from tintype.api.app import Call
+
+_VERSION: Final = "1.0.0"
+_PIECE: Final = "application/offset+octet-stream"
+
+
+class UploadsApi:
+    """Handlers of `/v2/images/{id}/uploads`."""
+
+    headers: Final = ((b"tus-resumable", _VERSION.encode()),)
+
+    def __init__(self, uploads: Uploads, limits: Limits) -> None:
+        self._uploads = uploads
+        self._limit = limits.size
+        self.options = {
+            "Tus-Version": _VERSION,
+            "Tus-Max-Size": str(limits.size),
+            "Tus-Extension": "creation,creation-with-upload,expiration,checksum,termination",
+            "Tus-Checksum-Algorithm": ",".join(rules.CHECKSUMS),
+        }
+
+    async def index(self, call: "Call") -> Response:
+        """List the uploads of an image: not in tus, for who has lost the address of one."""
+        uploads = await self._uploads.list(call.caller, call.params["id"])
+        return wire.json_response({"uploads": [_view(upload) for upload in uploads]})
+
+    async def create(self, call: "Call") -> Response:
+        """Begin an upload, perhaps with its first piece."""
+        self._check_version(call)
+        length = rules.parse_length(call.headers.get("upload-length"), self._limit)
+        has_piece = "content-type" in call.headers
+        if has_piece:
+            check_type(call, _PIECE)
+        upload = await self._uploads.create(
+            call.caller,
+            call.params["id"],
+            length,
+            metadata=rules.check_metadata(call.headers.get("upload-metadata")),
+            expected=expected_digests(call),
+            store_id=call.headers.get("x-image-meta-store"),
+        )
+        if has_piece and length:
+            upload = await self._append(call, upload.id, 0)
+        location = f"{call.base_url_text}{_path(upload)}"
+        return Response(status_code=201, headers={"Location": location, **_progress(upload)})
+
+    async def show(self, call: "Call") -> Response:
+        """Tell where to go on."""
+        self._check_version(call)
+        upload = await self._uploads.show(call.caller, call.params["id"], call.params["upload"])
+        headers = {"Upload-Length": str(upload.length), "Cache-Control": "no-store", **_progress(upload)}
+        if upload.metadata:
+            headers["Upload-Metadata"] = upload.metadata
+        return Response(status_code=200, headers=headers)
+
+    async def append(self, call: "Call") -> Response:
+        """Take the next piece."""
+        self._check_version(call)
+        check_type(call, _PIECE)
+        offset = rules.parse_offset(call.headers.get("upload-offset"))
+        upload = await self._append(call, call.params["upload"], offset)
+        return Response(status_code=204, headers=_progress(upload))
+
+    async def remove(self, call: "Call") -> Response:
+        """End an upload."""
+        self._check_version(call)
+        await self._uploads.remove(call.caller, call.params["id"], call.params["upload"])
+        return Response(status_code=204)
+
+    async def override(self, call: "Call") -> Response:
+        """Take a POST for what its `X-HTTP-Method-Override` says, as tus asks for."""
+        handlers = {"PATCH": self.append, "DELETE": self.remove, "HEAD": self.show}
+        method = call.headers.get("x-http-method-override", "")
+        if method not in handlers:
+            raise Invalid("A POST to an upload needs X-HTTP-Method-Override: PATCH, DELETE or HEAD.")
+        return await handlers[method](call)
+
+    async def _append(self, call: "Call", upload_id: str, offset: int) -> Upload:
+        length = call.headers.get("content-length")
+        return await self._uploads.append(
+            call.caller,
+            call.params["id"],
+            upload_id,
+            call.data(),
+            offset=offset,
+            size=None if length is None else rules.parse_offset(length, "Content-Length"),
+            checksum=rules.parse_checksum(call.headers.get("upload-checksum")),
+        )
+
+    @staticmethod
+    def _check_version(call: "Call") -> None:
+        if call.headers.get("tus-resumable") != _VERSION:
+            raise VersionMismatch(
+                f"This is tus {_VERSION}: say Tus-Resumable: {_VERSION}.", Tus_Version=_VERSION
+            )
+
+
+def _path(upload: Upload) -> str:
+    return f"/v2/images/{upload.image_id}/uploads/{upload.id}"
+
+
+def _progress(upload: Upload) -> dict[str, str]:
+    expires = formatdate(upload.expires_at // 1_000_000, usegmt=True)
+    return {"Upload-Offset": str(upload.offset), "Upload-Expires": expires}
+
+
+def _view(upload: Upload) -> dict[str, Any]:
+    return {
+        "id": upload.id,
+        "image_id": upload.image_id,
+        "length": upload.length,
+        "offset": upload.offset,
+        "expires_at": wire.timestamp(upload.expires_at),
+        "self": _path(upload),
+    }

@@ -1,0 +1,103 @@
+"""Blobs in memory: for tests, and for what may be lost."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from tintype.errors import Gone, NotFound, OverLimit
+
+_CHUNK: Final = 1 << 20
+
+
+class MemoryStore:
+    """Bytes in this process; another process does not see them."""
+
+    type = "memory"
+
+    def __init__(self, store_id: str, limit: int) -> None:
+        """Make a store that takes `limit` bytes in all."""
+        self.id = store_id
+        self.limit = limit
+        self.ready: dict[str, bytes] = {}
+        self.partial: dict[str, bytearray] = {}
+
+    async def create(self, key: str, size: int | None) -> "_MemoryWriter":
+        """Begin to write."""
+        if size is not None:
+            self.check_space(size)
+        return _MemoryWriter(self, key)
+
+    async def resume(self, key: str, offset: int) -> "_MemoryWriter":
+        """Go on writing at an offset."""
+        if offset:
+            kept = self.partial.get(key)
+            if kept is None and key in self.ready:
+                kept = bytearray(self.ready.pop(key))
+            if kept is None or len(kept) < offset:
+                raise Gone("The bytes received so far are no longer there.")
+            self.partial[key] = kept[:offset]
+        else:
+            self.partial.pop(key, None)
+        return _MemoryWriter(self, key)
+
+    async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Give the bytes from `start` to before `stop`."""
+        if key not in self.ready:
+            raise NotFound("The stored bytes are missing.")
+        data = self.ready[key]
+        for offset in range(start, stop, _CHUNK):
+            yield data[offset : min(offset + _CHUNK, stop)]
+
+    async def size(self, key: str) -> int | None:
+        """Give the number of bytes, or None where there are none."""
+        data = self.ready.get(key)
+        return None if data is None else len(data)
+
+    async def delete(self, key: str) -> None:
+        """Delete the bytes; well if there are none."""
+        self.ready.pop(key, None)
+        self.partial.pop(key, None)
+
+    async def keys(self) -> AsyncIterator[str]:
+        """Give the key of everything."""
+        for key in (*self.ready, *self.partial):
+            yield key
+
+    def check_space(self, size: int) -> None:
+        """Refuse bytes that there is no room for."""
+        used = sum(len(data) for data in (*self.ready.values(), *self.partial.values()))
+        if used + size > self.limit:
+            raise OverLimit("Image storage media is full.")
+
+
+class _MemoryWriter:
+    def __init__(self, store: MemoryStore, key: str) -> None:
+        self._store, self._key = store, key
+        self._begun = key in store.partial
+
+    async def write(self, data: memoryview) -> None:
+        """Append bytes."""
+        self._store.check_space(len(data))
+        self._bytes().extend(data)
+
+    async def flush(self) -> None:
+        """Nothing outlives this process."""
+
+    async def commit(self) -> None:
+        """Show the bytes."""
+        self._store.ready[self._key] = bytes(self._bytes())
+        del self._store.partial[self._key]
+
+    async def abort(self) -> None:
+        """Leave nothing behind."""
+        await self._store.delete(self._key)
+
+    async def close(self) -> None:
+        """Let go of nothing."""
+
+    def _bytes(self) -> bytearray:
+        if not self._begun:
+            self._begun = True
+            return self._store.partial.setdefault(self._key, bytearray())
+        if self._key not in self._store.partial:
+            raise NotFound("The bytes were deleted meanwhile.")
+        return self._store.partial[self._key]

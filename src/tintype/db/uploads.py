@@ -1,0 +1,115 @@
+"""Resumable uploads in the database; each has the id of its blob."""
+
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+
+from tintype.db.engine import Transaction
+from tintype.db.tables import uploads as table
+from tintype.domain.uploads import Upload
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(dict[str, str]).decode
+_COLUMNS: Final = tuple(table.c[name] for name in Upload.__struct_fields__)
+_GET: Final = select(*_COLUMNS).where(table.c.id == bindparam("key"), table.c.image_id == bindparam("image"))
+_OF: Final = (
+    select(*_COLUMNS).where(table.c.image_id == bindparam("image")).order_by(table.c.expires_at, table.c.id)
+)
+_COUNT: Final = select(func.count()).where(
+    table.c.image_id == bindparam("image"), table.c.offset < table.c.length
+)
+_HOLD: Final = (
+    update(table)
+    .where(table.c.id == bindparam("key"), table.c.held_until < bindparam("now"))
+    .values(holder=bindparam("by"), held_until=bindparam("until"), wanted=False)
+)
+_WANT: Final = update(table).where(table.c.id == bindparam("key")).values(wanted=True)
+_HOLDER: Final = select(table.c.holder, table.c.wanted).where(table.c.id == bindparam("key"))
+_KEEP: Final = (
+    update(table)
+    .where(table.c.id == bindparam("key"), table.c.holder == bindparam("by"))
+    .values(held_until=bindparam("until"))
+)
+_LET_GO: Final = (
+    update(table)
+    .where(table.c.id == bindparam("key"), table.c.holder == bindparam("by"))
+    .values(holder=None, held_until=0, wanted=False)
+)
+_ADVANCE: Final = (
+    update(table)
+    .where(table.c.id == bindparam("key"))
+    .values(offset=bindparam("reached"), expires_at=bindparam("expires"))
+)
+_REMOVE: Final = delete(table).where(table.c.id == bindparam("key"))
+_PRUNE: Final = delete(table).where(table.c.expires_at < bindparam("now"), table.c.offset == table.c.length)
+
+
+async def add(tx: Transaction, upload: Upload) -> None:
+    """Store a new upload."""
+    row = msgspec.structs.asdict(upload) | {"expected": _encode(upload.expected).decode()}
+    await tx.execute(insert(table), {**row, "holder": None, "held_until": 0, "wanted": False})
+
+
+async def get(tx: Transaction, image_id: str, upload_id: str) -> Upload | None:
+    """Give an image's upload, or None."""
+    row = (await tx.execute(_GET, {"key": upload_id, "image": image_id})).first()
+    return None if row is None else _from_row(row)
+
+
+async def of(tx: Transaction, image_id: str) -> list[Upload]:
+    """Give the uploads of an image."""
+    return [_from_row(row) for row in await tx.execute(_OF, {"image": image_id})]
+
+
+async def open_of(tx: Transaction, image_id: str) -> int:
+    """Give how many uploads of an image are unfinished."""
+    return int((await tx.execute(_COUNT, {"image": image_id})).scalar_one())
+
+
+async def hold(tx: Transaction, upload_id: str, holder: str, *, now: int, until: int) -> bool:
+    """Take an upload for one request alone; False where another has it, which is told that it is wanted."""
+    if (await tx.execute(_HOLD, {"key": upload_id, "by": holder, "now": now, "until": until})).rowcount:
+        return True
+    await tx.execute(_WANT, {"key": upload_id})
+    return False
+
+
+async def is_held(tx: Transaction, upload_id: str, holder: str) -> tuple[bool, bool]:
+    """Say whether a request still has an upload, and whether another one wants it."""
+    row = (await tx.execute(_HOLDER, {"key": upload_id})).first()
+    return (False, False) if row is None else (row[0] == holder, bool(row[1]))
+
+
+async def keep(tx: Transaction, upload_id: str, holder: str, until: int) -> bool:
+    """Hold an upload for longer; False where it was lost."""
+    return (await tx.execute(_KEEP, {"key": upload_id, "by": holder, "until": until})).rowcount == 1
+
+
+async def let_go(tx: Transaction, upload_id: str, holder: str) -> None:
+    """Let the next request have an upload."""
+    await tx.execute(_LET_GO, {"key": upload_id, "by": holder})
+
+
+async def advance(tx: Transaction, upload_id: str, offset: int, expires_at: int) -> None:
+    """Note how many bytes are safe."""
+    await tx.execute(_ADVANCE, {"key": upload_id, "reached": offset, "expires": expires_at})
+
+
+async def remove(tx: Transaction, upload_id: str) -> bool:
+    """Forget an upload; False where there is none."""
+    return (await tx.execute(_REMOVE, {"key": upload_id})).rowcount == 1
+
+
+async def prune(tx: Transaction, now: int) -> None:
+    """Forget finished uploads whose time is over."""
+    await tx.execute(_PRUNE, {"now": now})
+
+
+async def let_go_all(tx: Transaction) -> None:
+    """End every hold: for when it is known that no holder lives."""
+    await tx.execute(update(table).values(holder=None, held_until=0, wanted=False))
+
+
+def _from_row(row: Row[*tuple[Any, ...]]) -> Upload:
+    return Upload(**row._asdict() | {"expected": _decode(row.expected)})

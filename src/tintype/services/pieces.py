@@ -1,0 +1,149 @@
+"""One request of a resumable upload: who holds it, what arrives, and how much of that is safe."""
+
+import asyncio
+import contextlib
+import hashlib
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+
+from tintype.blobs.base import ResumableWriter
+from tintype.blobs.stream import Pass, pump, to_the_end
+from tintype.db import blobs as blob_rows
+from tintype.db import uploads as upload_rows
+from tintype.db.engine import Database
+from tintype.domain import uploads as rules
+from tintype.domain.uploads import Checksum, Upload
+from tintype.errors import Conflict, Disconnected, Gone, Invalid, TintypeError, Unavailable
+from tintype.services.images import now
+
+HOLD: Final = 30_000_000
+"""Microseconds for which a request holds its upload without a sign of life."""
+_BEAT_SECONDS: Final = 1.0
+_SAVE_SECONDS: Final = 5.0
+
+
+class Held:
+    """An upload that one request has for itself."""
+
+    def __init__(self, upload: Upload) -> None:
+        self.upload = upload
+        self.interruptible = True
+        """False while it is being finished: that is better ended than begun anew."""
+
+    @contextlib.asynccontextmanager
+    async def beating(self, database: Database, holder: str) -> AsyncIterator[None]:
+        """Prolong the hold; end the work inside where it was lost, or where another request wants it."""
+        work = asyncio.current_task()
+        ended: TintypeError | None = None
+
+        async def beat() -> None:
+            nonlocal ended
+            until = now() + HOLD
+            while ended is None and work is not None:
+                await asyncio.sleep(_BEAT_SECONDS)
+                with contextlib.suppress(Unavailable):
+                    async with database.read() as tx:
+                        mine, wanted = await upload_rows.is_held(tx, self.upload.id, holder)
+                    if mine and now() > until - HOLD // 2:
+                        until = now() + HOLD
+                        async with database.write() as tx:
+                            mine = await upload_rows.keep(tx, self.upload.id, holder, until)
+                    if not mine:
+                        ended = Gone("The upload, or its image, was deleted meanwhile.")
+                    elif wanted and self.interruptible:
+                        ended = Conflict("Another request goes on with this upload.")
+                    if ended is not None:
+                        work.cancel()
+
+        heart = asyncio.create_task(beat())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if ended is not None and work is not None:
+                work.uncancel()
+                raise ended from None
+            raise
+        finally:
+            heart.cancel()
+
+
+class Piece:
+    """One request's bytes. Where they break off they end, and `cut` says by what."""
+
+    def __init__(self, source: AsyncIterator[bytes], room: int, checksum: Checksum | None) -> None:
+        self.checksum = checksum
+        self.cut: BaseException | None = None
+        self._source = source
+        self._room = room
+        self._digest = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        seen = 0
+        try:
+            async for chunk in self._source:
+                seen += len(chunk)
+                if seen > self._room:
+                    raise Invalid("The piece goes beyond the bytes that the upload was declared to have.")
+                if self._digest is not None:
+                    self._digest.update(chunk)
+                yield chunk
+        except (Disconnected, asyncio.CancelledError) as error:
+            self.cut = error
+
+    def check(self) -> None:
+        """Refuse the piece where it has a checksum and does not meet it; also for having broken off."""
+        if self.checksum is not None and self._digest is not None:
+            rules.check_checksum(self.checksum, self._digest.digest())
+
+
+class Safe:
+    """A writer that can make what it wrote outlive any accident, and note how much that is."""
+
+    def __init__(self, database: Database, upload: Upload, writer: ResumableWriter, lifetime: int) -> None:
+        self.upload = upload
+        self.offset = upload.offset
+        self._database = database
+        self._writer = writer
+        self._lifetime = lifetime
+
+    async def write(self, data: memoryview) -> None:
+        """Append bytes."""
+        await self._writer.write(data)
+        self.offset += len(data)
+
+    async def save(self) -> None:
+        """Make what was written safe."""
+        offset = self.upload.kept(self.offset)
+        await self._writer.flush()
+        self.upload = msgspec.structs.replace(self.upload, offset=offset, expires_at=now() + self._lifetime)
+        async with self._database.write() as tx:
+            await upload_rows.advance(tx, self.upload.id, offset, self.upload.expires_at)
+            await blob_rows.extend(tx, self.upload.id, self.upload.expires_at)
+
+
+async def receive(piece: Piece, safe: Safe, look: Pass | None, size: int | None) -> None:
+    """Write a piece; what has arrived is safe afterwards, however this ends, unless it has a checksum."""
+    saved = time.monotonic()
+
+    async def write(data: memoryview) -> None:
+        nonlocal saved
+        await safe.write(data)
+        if piece.checksum is None and time.monotonic() > saved + _SAVE_SECONDS:
+            await safe.save()
+            saved = time.monotonic()
+
+    try:
+        if look is None:
+            await pump(aiter(piece), write, size)
+        else:
+            await look.run(aiter(piece), write, size)
+        piece.check()
+    except BaseException:
+        if piece.checksum is None:
+            with contextlib.suppress(TintypeError):  # it is what has failed, perhaps
+                await to_the_end(safe.save())
+        raise
+    await safe.save()
