@@ -31,7 +31,11 @@ async def service(prepared: tuple[Path, str], tmp_path: Path) -> AsyncIterator[S
 
 
 MISSING = pytest.StashKey[dict[str, str]]()
-OPTIONAL = {"curl": "curl", "qemu-img": "qemu-utils"}
+OPTIONAL = {
+    "curl": "curl",
+    "qemu-img": "qemu-utils",
+    "radosgw": "ceph-mon ceph-mgr ceph-osd radosgw ceph-common python3-rbd python3-rados",
+}
 """Programs that some tests need, and the Debian packages that have them."""
 
 

@@ -18,6 +18,7 @@ import msgspec
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from tintype import settings as kinds
 from tintype.api.app import App
 from tintype.api.data import DataApi
 from tintype.api.identity import IdentityApi
@@ -49,7 +50,7 @@ from tintype.services.info import Info
 from tintype.services.members import Members
 from tintype.services.tags import Tags
 from tintype.services.uploads import Uploads
-from tintype.settings import FileStore, MemoryStoreSettings, Settings
+from tintype.settings import Settings, StoreSettings
 
 DATABASE: Final = "tintype.db"
 CLOUDS: Final = "clouds.yaml"
@@ -91,7 +92,7 @@ def build(settings: Settings) -> Parts:
     stores = open_stores(settings)
 
     identity = Identity(database, token_lifetime=settings.identity.token_lifetime)
-    images = Images(database, policy, limits)
+    images = Images(database, policy, limits, stores)
     intake = Intake(
         database,
         limits,
@@ -131,6 +132,8 @@ def build(settings: Settings) -> Parts:
         finally:
             sweeping.cancel()
             await asyncio.wait([sweeping])
+            for store in stores.values():
+                await store.close()
             database.close()
 
     app = App(
@@ -145,19 +148,35 @@ def build(settings: Settings) -> Parts:
 
 
 def open_stores(settings: Settings) -> dict[str, BlobStore]:
-    """Give the stores by name, the default one first."""
-    stores: dict[str, BlobStore] = {}
-    for name, chosen in settings.stores.items():
-        match chosen:
-            case FileStore():
-                folder = settings.data_dir / chosen.folder
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                stores[name] = FilesystemStore(
-                    name, folder, reserve=chosen.reserve, accel_redirect=chosen.accel_redirect
-                )
-            case MemoryStoreSettings():
-                stores[name] = MemoryStore(name, chosen.limit)
-    return stores
+    """Give the stores by name, the default one first; what only some need is imported for them alone."""
+    return {name: _open_store(name, chosen, settings.data_dir) for name, chosen in settings.stores.items()}
+
+
+def _open_store(name: str, chosen: StoreSettings, data_dir: Path) -> BlobStore:
+    match chosen:
+        case kinds.FileStore():
+            folder = data_dir / chosen.folder
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return FilesystemStore(name, folder, reserve=chosen.reserve, accel_redirect=chosen.accel_redirect)
+        case kinds.S3Store():
+            from tintype.blobs.s3 import S3Store
+
+            return S3Store(name, **msgspec.structs.asdict(chosen))
+        case kinds.GoogleStore() | kinds.AzureStore():
+            from tintype.blobs import objects
+
+            make = objects.google if isinstance(chosen, kinds.GoogleStore) else objects.azure
+            return make(name, **msgspec.structs.asdict(chosen))
+        case kinds.RbdStore():
+            from tintype.blobs.rbd import RbdStore
+
+            return RbdStore(name, **msgspec.structs.asdict(chosen))
+        case kinds.HttpStore():
+            from tintype.blobs.http import HttpStore
+
+            return HttpStore(name, chosen.url)
+        case kinds.MemoryStore():
+            return MemoryStore(name, chosen.limit)
 
 
 def prepare(settings: Settings, public_url: str) -> FirstStart | None:

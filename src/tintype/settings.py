@@ -18,6 +18,8 @@ from tintype.errors import StartError
 
 PREFIX: Final = "TINTYPE_"
 FILE: Final = "tintype.toml"
+_PREFIX_MEANING: Final = "Beginning of the objects' names: all below it is this service's alone."
+_TIMEOUT_MEANING: Final = "Seconds after which a silent request is given up; some are tried again."
 _STORE_PREFIX: Final = f"{PREFIX}STORES_"
 
 
@@ -115,15 +117,59 @@ class FileStore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="fi
     ] = None
 
 
-class MemoryStoreSettings(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="memory", tag_field="type"
-):
+class S3Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="s3", tag_field="type"):
+    """A bucket of Amazon S3, Ceph's gateway, MinIO, and others that speak as they do."""
+
+    bucket: Annotated[str, Meta(min_length=1, description="The bucket; it must exist.")]
+    access_key: Annotated[str, Meta(description="Name of the credentials.")]
+    secret_key: Annotated[str, Meta(description="The secret; better in the environment than in the file.")]
+    endpoint: Annotated[str | None, Meta(description="URL of the service; without it, Amazon's.")] = None
+    region: Annotated[str, Meta(description="Region of the bucket.")] = "us-east-1"
+    prefix: Annotated[str, Meta(description=_PREFIX_MEANING)] = "tintype/"
+    timeout: Annotated[int, Meta(ge=1, description=_TIMEOUT_MEANING)] = 30
+
+
+class BucketStore(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What Google's and Microsoft's have in common."""
+
+    bucket: Annotated[str, Meta(min_length=1, description="The bucket or container; it must exist.")]
+    options: Annotated[
+        dict[str, str], Meta(description="Credentials and more, as obstore names them for this provider.")
+    ] = {}
+    prefix: Annotated[str, Meta(description=_PREFIX_MEANING)] = "tintype/"
+    timeout: Annotated[int, Meta(ge=1, description=_TIMEOUT_MEANING)] = 30
+
+
+class GoogleStore(BucketStore, frozen=True, forbid_unknown_fields=True, tag="gcs", tag_field="type"):
+    """A bucket of Google Cloud Storage."""
+
+
+class AzureStore(BucketStore, frozen=True, forbid_unknown_fields=True, tag="azure", tag_field="type"):
+    """A container of Azure Blob Storage."""
+
+
+class RbdStore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="rbd", tag_field="type"):
+    """A pool of a Ceph cluster."""
+
+    pool: Annotated[str, Meta(min_length=1, description="The pool.")] = "images"
+    user: Annotated[str, Meta(description="Ceph user, without `client.`.")] = "tintype"
+    conf: Annotated[str, Meta(description="Ceph's configuration file.")] = "/etc/ceph/ceph.conf"
+    timeout: Annotated[int, Meta(ge=1, description="Seconds after which a silent cluster is given up.")] = 30
+
+
+class HttpStore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="http", tag_field="type"):
+    """What lies on a web server, to read only."""
+
+    url: Annotated[str, Meta(pattern="^https?://", description="Address below which the bytes are.")]
+
+
+class MemoryStore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="memory", tag_field="type"):
     """Memory of one server process: for tests."""
 
     limit: Annotated[int, Meta(ge=1, description="Bytes in all.")] = 1 << 30
 
 
-StoreSettings = FileStore | MemoryStoreSettings
+StoreSettings = FileStore | S3Store | GoogleStore | AzureStore | RbdStore | HttpStore | MemoryStore
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

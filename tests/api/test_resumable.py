@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import itertools
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -85,7 +86,7 @@ async def test_pieces_become_the_image(service: Service, size: int) -> None:
     data = os.urandom(size)
     image, upload = await started(service, size)
     cuts = sorted({0, size // 3, size // 2, size})
-    for start, stop in zip(cuts, cuts[1:], strict=False):
+    for start, stop in itertools.pairwise(cuts):
         assert (await show(service, image))["status"] == "queued"
         assert await offset_of(service, upload) == start
         answer = await send(service, upload, start, data[start:stop])

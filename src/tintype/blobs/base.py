@@ -16,8 +16,8 @@ class Writer(Protocol):
         Raises NotFound where somebody has deleted them meanwhile.
         """
 
-    async def abort(self) -> None:
-        """Leave nothing behind, committed or not."""
+    async def close(self) -> None:
+        """Let go, whatever has become of it; bytes that were not committed are there until `delete`."""
 
 
 class ResumableWriter(Writer, Protocol):
@@ -25,9 +25,6 @@ class ResumableWriter(Writer, Protocol):
 
     async def flush(self) -> None:
         """Make what was written so far outlive this process: `resume` may go on from there."""
-
-    async def close(self) -> None:
-        """Let go of the bytes without deciding about them."""
 
 
 class BlobStore(Protocol):
@@ -61,15 +58,19 @@ class BlobStore(Protocol):
     def keys(self) -> AsyncIterator[str]:
         """Give the key of everything that the store keeps, half-written bytes too; some perhaps twice."""
 
+    async def close(self) -> None:
+        """Let go of connections."""
+
 
 @runtime_checkable
 class Resumable(Protocol):
     """A store whose half-written bytes can be gone on with, by any process."""
 
-    async def resume(self, key: str, offset: int) -> ResumableWriter:
+    async def resume(self, key: str, offset: int, size: int) -> ResumableWriter:
         """Go on writing at an offset that a flush has reached; later bytes are dropped.
 
-        At 0 this is a beginning. Raises Gone where the bytes are not there to be gone on with.
+        `size` is the number of bytes that there will be in the end. At 0 this is a beginning. Raises
+        Gone where the bytes are not there to be gone on with.
         """
 
 

@@ -44,8 +44,9 @@ class FilesystemStore:
             await _in_thread(self._check_space, size)
         return _FileWriter(self, key, 0)
 
-    async def resume(self, key: str, offset: int) -> "_FileWriter":
+    async def resume(self, key: str, offset: int, size: int) -> "_FileWriter":
         """Go on writing at an offset; bytes that were complete but not yet in use, too."""
+        await _in_thread(self._check_space, size - offset)
         writer = _FileWriter(self, key, offset)
         if offset:
             try:
@@ -91,6 +92,9 @@ class FilesystemStore:
         for folder in await _in_thread(_names, self._folder):
             for name in await _in_thread(_names, self._folder / folder):
                 yield name
+
+    async def close(self) -> None:
+        """Let go of nothing: files are open only while they are used."""
 
     def internal_path(self, key: str) -> str | None:
         """Give the path for `X-Accel-Redirect`."""
@@ -140,10 +144,6 @@ class _FileWriter:
         """Sync and move; a crash in between leaves a file that `delete` and `resume` find."""
         await _in_thread(self._commit)
 
-    async def abort(self) -> None:
-        """Leave nothing behind."""
-        await _in_thread(self._abort)
-
     async def close(self) -> None:
         """Close the file."""
         await _in_thread(self._close)
@@ -180,11 +180,6 @@ class _FileWriter:
         self._partial.rename(self._final)
         for folder in (self._final.parent, self._final.parent.parent):
             _sync_folder(folder)
-
-    def _abort(self) -> None:
-        self._close()
-        self._partial.unlink(missing_ok=True)
-        self._final.unlink(missing_ok=True)
 
     def _close(self) -> None:
         if self._file >= 0:

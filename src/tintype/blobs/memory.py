@@ -26,8 +26,9 @@ class MemoryStore:
             self.check_space(size)
         return _MemoryWriter(self, key)
 
-    async def resume(self, key: str, offset: int) -> "_MemoryWriter":
+    async def resume(self, key: str, offset: int, size: int) -> "_MemoryWriter":
         """Go on writing at an offset."""
+        self.check_space(size - offset)
         if offset:
             kept = self.partial.get(key)
             if kept is None and key in self.ready:
@@ -62,6 +63,9 @@ class MemoryStore:
         for key in (*self.ready, *self.partial):
             yield key
 
+    async def close(self) -> None:
+        """Let go of nothing."""
+
     def check_space(self, size: int) -> None:
         """Refuse bytes that there is no room for."""
         used = sum(len(data) for data in (*self.ready.values(), *self.partial.values()))
@@ -86,10 +90,6 @@ class _MemoryWriter:
         """Show the bytes."""
         self._store.ready[self._key] = bytes(self._bytes())
         del self._store.partial[self._key]
-
-    async def abort(self) -> None:
-        """Leave nothing behind."""
-        await self._store.delete(self._key)
 
     async def close(self) -> None:
         """Let go of nothing."""

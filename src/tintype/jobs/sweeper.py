@@ -14,7 +14,7 @@ import structlog
 from tintype.db import blobs as blob_rows
 from tintype.db import uploads as upload_rows
 from tintype.db.engine import Database
-from tintype.errors import TintypeError
+from tintype.errors import TintypeError, Unavailable
 from tintype.services.data import Intake
 from tintype.services.identity import Identity
 from tintype.services.images import now
@@ -69,10 +69,15 @@ class Sweeper:
             await self._intake.recover(blob, moment)
         async with self._database.read() as tx:
             condemned = await blob_rows.condemned(tx)
+        silent: set[str] = set()
         for blob in condemned:
+            if blob.store in silent:
+                continue
             try:
                 await self._intake.discard(blob)
             except TintypeError as error:
+                if isinstance(error, Unavailable):
+                    silent.add(blob.store)  # each of its blobs would be waited for as long
                 self._log.warning("blob was not deleted", blob_id=blob.id, reason=error.message)
                 async with self._database.write() as tx:
                     await blob_rows.postpone(tx, blob.id, moment)

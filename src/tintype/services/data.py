@@ -136,16 +136,20 @@ class Intake:
         if not done:
             raise Gone(f"Image {blob.image_id} was deleted during the upload; the bytes are not kept.")
 
-    async def give_up(self, blob: Blob, reason: str) -> None:
-        """Take an upload back, unless it was complete when its task was cancelled."""
+    async def give_up(self, blob: Blob, error: BaseException) -> None:
+        """Take an upload back, unless it was complete when its task was cancelled.
+
+        The bytes go at once, except where a store that does not answer would be waited for once more.
+        """
         async with self._database.write() as tx:
             stored = await blob_rows.get(tx, blob.id)
             if stored is not None and stored.state in {blob_rows.READY, blob_rows.STAGED}:
                 return
             if await blob_rows.condemn(tx, blob.id):
-                await self.release(tx, blob, reason)
-        with contextlib.suppress(TintypeError):  # the sweeper tries again
-            await self.discard(blob)
+                await self.release(tx, blob, reason_of(error))
+        if not isinstance(error, Unavailable):
+            with contextlib.suppress(TintypeError):  # the sweeper tries again
+                await self.discard(blob)
 
     async def recover(self, blob: Blob, moment: int) -> None:
         """Undo what nobody has been heard of about in time; may be called by several sweepers at once."""
@@ -289,7 +293,6 @@ class ImageData:
         intake = self._intake
         intake.check_size(size)
         writer = await intake.stores[blob.store].create(blob.id, size)
-        committed = False
         try:
             image = await self._begin(caller, blob, status, rule)
             async with intake.lease(blob):
@@ -297,12 +300,12 @@ class ImageData:
                 await look.run(exactly(source, size, intake.limits.size), writer.write, size)
                 digests = look.finish()
                 await intake.commit(blob, writer)
-                committed = True
                 async with self._database.write(durable=True) as tx:
                     await intake.finish(tx, blob, digests, status)
         except BaseException as error:
-            await to_the_end(self._undo(blob, None if committed else writer, reason_of(error)))
+            await to_the_end(self._undo(blob, writer, error))
             raise
+        await writer.close()
 
     async def _begin(self, caller: Caller, blob: Blob, status: str, rule: str) -> Image:
         """Decide on the image as it is when it is taken: its formats say how to look at the bytes."""
@@ -314,13 +317,11 @@ class ImageData:
             await blob_rows.begin(tx, blob, now=moment, lease_until=moment + LEASE)
         return image
 
-    async def _undo(self, blob: Blob, writer: Writer | None, reason: str) -> None:
-        """Take an upload back; `writer` is that of bytes which no row can call complete."""
+    async def _undo(self, blob: Blob, writer: Writer, error: BaseException) -> None:
         try:
-            if writer is not None:
-                await writer.abort()
+            await writer.close()
         finally:
-            await self._intake.give_up(blob, reason)
+            await self._intake.give_up(blob, error)
 
 
 def reason_of(error: BaseException) -> str:

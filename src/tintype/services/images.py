@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from tintype.blobs.base import BlobStore, Clonable
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db import listing
@@ -60,10 +61,13 @@ class Gate:
 class Images:
     """The use cases. Each raises NotFound for an image that the caller may not know of."""
 
-    def __init__(self, database: Database, policy: Policy, limits: Limits) -> None:
+    def __init__(
+        self, database: Database, policy: Policy, limits: Limits, stores: Mapping[str, BlobStore]
+    ) -> None:
         self._database = database
         self._policy = policy
         self._limits = limits
+        self._stores = stores
         self._gate = Gate(database, policy)
 
     async def create(self, caller: Caller, attributes: Mapping[str, Any]) -> Image:
@@ -133,9 +137,13 @@ class Images:
         await self.change(caller, image_id, decide)
 
     async def delete(self, caller: Caller, image_id: str) -> None:
-        """Delete an image; its bytes are condemned in the same transaction and go soon after."""
+        """Delete an image; its bytes are condemned in the same transaction and go soon after.
+
+        Raises Conflict where something in a store was made from them and still builds on them.
+        """
         image = await self._gate.load(caller, image_id)
         self._check_deletable(caller, image)
+        await self._check_unused(image)
         async with self._database.write(durable=True) as tx:
             if not await image_rows.remove(tx, image, now()):  # somebody has changed it meanwhile
                 image = await self._gate.load_in(tx, caller, image_id)
@@ -172,6 +180,17 @@ class Images:
     def _check_deletable(self, caller: Caller, image: Image) -> None:
         self._gate.require("delete_image", caller, image)
         images.check_deletable(image)
+
+    async def _check_unused(self, image: Image) -> None:
+        clonable = [store for name in image.stores if isinstance(store := self._stores.get(name), Clonable)]
+        if not clonable:
+            return
+        async with self._database.read() as tx:
+            blobs = await blob_rows.ready_of(tx, image.id)
+        for blob in blobs:
+            store = self._stores[blob.store]
+            if isinstance(store, Clonable) and await store.in_use(blob.id):
+                raise Conflict(f"Image {image.id} is in use: volumes or servers were cloned from it.")
 
     def _require_visibility(self, caller: Caller, visibility: str, target: Mapping[str, Any]) -> None:
         if visibility == "public":

@@ -89,7 +89,7 @@ class Uploads:
             await blob_rows.begin(tx, blob, now=moment, lease_until=upload.expires_at)
             await upload_rows.add(tx, upload)
         if length == 0:
-            await self._complete(caller, upload, blob, await store.resume(blob.id, 0), None)
+            await self._complete(caller, upload, blob, await store.resume(blob.id, 0, 0), None)
         return upload
 
     async def list(self, caller: Caller, image_id: str) -> Sequence[Upload]:
@@ -142,15 +142,15 @@ class Uploads:
         upload = await self._find(image, upload_id)
         async with self._held(image, upload_id) as held:
             upload = held.upload
-            await self._end(await self._blob(upload))
+            await self._end(await self._blob(upload), Gone("The upload was ended."))
 
     async def _take(self, caller: Caller, image: Image, held: Held, piece: Piece, size: int | None) -> Upload:
         upload = held.upload
         blob = await self._blob(upload)
         try:
-            writer = await self._store(blob).resume(blob.id, upload.offset)
-        except Gone:
-            await self._end(blob)
+            writer = await self._store(blob).resume(blob.id, upload.offset, upload.length)
+        except Gone as error:
+            await self._end(blob, error)
             raise
         try:
             safe = Safe(self._database, upload, writer, self._lifetime)
@@ -206,7 +206,7 @@ class Uploads:
             await to_the_end(self._put_back(blob, upload, reason_of(error)))
             raise
         except BaseException as error:
-            await to_the_end(self._end(blob, reason_of(error)))
+            await to_the_end(self._end(blob, error))
             raise
         return finished
 
@@ -215,12 +215,12 @@ class Uploads:
             if await blob_rows.change(tx, blob.id, (WRITING, PARTIAL), upload.expires_at):
                 await self._intake.release(tx, blob, reason)
 
-    async def _end(self, blob: Blob, reason: str = "") -> None:
+    async def _end(self, blob: Blob, error: BaseException) -> None:
         """Forget an upload; its bytes go, unless they are the image's."""
         async with self._database.write() as tx:
             await upload_rows.remove(tx, blob.id)
             await blob_rows.condemn(tx, blob.id, PARTIAL)
-        await self._intake.give_up(blob, reason)
+        await self._intake.give_up(blob, error)
 
     async def _load(self, caller: Caller, image_id: str) -> Image:
         image = await self._gate.load(caller, image_id)

@@ -1,0 +1,312 @@
+"""What every blob store must do: a driver exists once it passes this. For drivers of others, too.
+
+    for check in checks_of(store):
+        await check(store, put)
+
+`put` brings bytes into the store: `by_writing(store)`, or for a read-only one whatever does it.
+A check raises AssertionError with a sentence. Each uses keys of its own and leaves nothing behind.
+"""
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from tintype.blobs.base import BlobStore, Resumable, ResumableWriter, Writer
+from tintype.errors import Conflict, Gone, Invalid, NotFound, TintypeError
+
+Put = Callable[[str, bytes], Awaitable[None]]
+Check = Callable[[BlobStore, Put], Awaitable[None]]
+_MIB = 1 << 20
+LARGE = 21 * _MIB + 12_345
+"""Bytes of what is large here: several parts or objects of any driver."""
+
+
+def checks_of(store: BlobStore, *, read_only: bool = False) -> list[Check]:
+    """Give the checks that a store of its abilities must pass."""
+    checks: list[Check] = [reads_what_was_stored, reads_ranges, knows_what_is_missing]
+    if read_only:
+        return [*checks, refuses_to_write]
+    checks += [
+        shows_nothing_before_commit,
+        takes_nothing,
+        takes_pieces_of_any_size,
+        is_given_up_without_a_trace,
+        deletes,
+        deletes_what_is_half_written,
+        lists_every_key,
+        commits_nothing_that_was_deleted,
+    ]
+    if isinstance(store, Resumable):
+        checks += [goes_on_in_another_process, drops_what_stands_behind, goes_on_after_a_commit]
+        checks += [does_not_go_on_from_nothing, begins_anew]
+    return checks
+
+
+def by_writing(store: BlobStore) -> Put:
+    """Give a `put` for a store that can be written to."""
+
+    async def put(key: str, data: bytes) -> None:
+        await write(await store.create(key, len(data)), data)
+
+    return put
+
+
+async def write(writer: Writer, data: bytes, step: int = 4 * _MIB) -> None:
+    """Write and commit."""
+    for start in range(0, len(data), step):
+        await writer.write(memoryview(bytearray(data[start : start + step])))
+    await writer.commit()
+    await writer.close()
+
+
+async def read(store: BlobStore, key: str, start: int, stop: int) -> bytes:
+    """Read at once."""
+    return b"".join([bytes(chunk) async for chunk in store.read(key, start, stop)])
+
+
+async def keys(store: BlobStore) -> set[str]:
+    """Give every key."""
+    return {key async for key in store.keys()}
+
+
+def new_key() -> str:
+    """Give a key that nobody has."""
+    return str(uuid.uuid4())
+
+
+async def fails(kind: type[TintypeError], work: Awaitable[object], what: str) -> None:
+    """Insist on a failure of one kind."""
+    try:
+        await work
+    except kind:
+        return
+    message = f"{what} must raise {kind.__name__}"
+    raise AssertionError(message)
+
+
+async def reads_what_was_stored(store: BlobStore, put: Put) -> None:
+    """What comes out is what went in, in several chunks where it is large."""
+    for size in (1, 1000, 4 * _MIB, LARGE):
+        key, data = new_key(), os.urandom(size)
+        await put(key, data)
+        assert await store.size(key) == size, "size() tells the number of bytes"
+        assert await read(store, key, 0, size) == data, "read() gives the bytes that were written"
+        largest = max([len(chunk) async for chunk in store.read(key, 0, size)])
+        assert largest <= 8 * _MIB, "read() gives chunks of a bounded size"
+        await store.delete(key)
+
+
+async def reads_ranges(store: BlobStore, put: Put) -> None:
+    """Any range, to the byte."""
+    key, data = new_key(), os.urandom(9 * _MIB + 7)
+    await put(key, data)
+    size = len(data)
+    edges = (0, 1, _MIB - 1, _MIB, 4 * _MIB + 1, 8 * _MIB, size - 1, size)
+    for start in edges:
+        for stop in edges:
+            if start < stop:
+                assert await read(store, key, start, stop) == data[start:stop], f"bytes {start} to {stop}"
+    await store.delete(key)
+
+
+async def knows_what_is_missing(store: BlobStore, _put: Put) -> None:
+    """A key without bytes has no size, cannot be read, and is well deleted."""
+    key = new_key()
+    assert await store.size(key) is None, "size() of nothing is None"
+    await fails(NotFound, read(store, key, 0, 1), "read() of nothing")
+    await store.delete(key)
+
+
+async def shows_nothing_before_commit(store: BlobStore, _put: Put) -> None:
+    """Bytes are there all at once."""
+    key, data = new_key(), os.urandom(LARGE)
+    writer = await store.create(key, len(data))
+    assert key not in await keys(store), "create() alone leaves nothing"
+    await writer.write(memoryview(data))
+    assert await store.size(key) is None, "half-written bytes have no size"
+    await fails(NotFound, read(store, key, 0, 1), "read() of half-written bytes")
+    await writer.commit()
+    assert await store.size(key) == len(data)
+    await store.delete(key)
+
+
+async def takes_nothing(store: BlobStore, _put: Put) -> None:
+    """No bytes at all are bytes, too."""
+    key = new_key()
+    for size in (0, None):
+        await (await store.create(key, size)).commit()
+        assert await store.size(key) == 0, "an empty blob has size 0"
+        assert await read(store, key, 0, 0) == b""
+        await store.delete(key)
+
+
+async def takes_pieces_of_any_size(store: BlobStore, _put: Put) -> None:
+    """A writer may be given little, much, and an unknown total; the buffer is the caller's again at once."""
+    key, data = new_key(), os.urandom(LARGE)
+    writer = await store.create(key, None)
+    done = 0
+    for step in (1, 100, 65_536, _MIB + 1, 11 * _MIB, LARGE):
+        buffer = bytearray(data[done : done + step])
+        done += len(buffer)
+        await writer.write(memoryview(buffer))
+        buffer[:] = bytes(len(buffer))
+    await writer.commit()
+    assert await store.size(key) == len(data), "the size is that of what was written"
+    assert await read(store, key, 0, len(data)) == data
+    await store.delete(key)
+
+
+async def is_given_up_without_a_trace(store: BlobStore, _put: Put) -> None:
+    """Before the first byte, after some, and after the commit."""
+    for size, committed in ((0, False), (1000, False), (LARGE, False), (LARGE, True)):
+        key = new_key()
+        writer = await store.create(key, size)
+        if size:
+            await writer.write(memoryview(os.urandom(size)))
+        if committed:
+            await writer.commit()
+        await writer.close()
+        await store.delete(key)
+        assert await store.size(key) is None, "bytes that were given up are not there"
+        assert key not in await keys(store), "bytes that were given up leave nothing behind"
+
+
+async def deletes(store: BlobStore, put: Put) -> None:
+    """Deleted bytes are gone, and may be deleted again."""
+    key = new_key()
+    await put(key, os.urandom(LARGE))
+    for _ in range(2):
+        await store.delete(key)
+        assert await store.size(key) is None, "deleted bytes are gone"
+    assert key not in await keys(store), "deleted bytes leave nothing behind"
+
+
+async def deletes_what_is_half_written(store: BlobStore, _put: Put) -> None:
+    """Whoever wrote it died: somebody else deletes it by its key."""
+    for size in (1000, LARGE):
+        key = new_key()
+        writer = await store.create(key, None)
+        await writer.write(memoryview(os.urandom(size)))
+        if isinstance(store, Resumable):
+            flushed: ResumableWriter = writer  # type: ignore[assignment]
+            await flushed.flush()
+        await writer.close()
+        await store.delete(key)
+        assert key not in await keys(store), "half-written bytes can be deleted by their key"
+
+
+async def lists_every_key(store: BlobStore, put: Put) -> None:
+    """Complete bytes and half-written ones, so that what nobody knows of can be found."""
+    whole, half = new_key(), new_key()
+    await put(whole, b"abc")
+    writer = await store.create(half, None)
+    await writer.write(memoryview(os.urandom(LARGE)))
+    found = await keys(store)
+    assert whole in found, "keys() has complete bytes"
+    assert half in found, "keys() has half-written bytes"
+    await writer.close()
+    await store.delete(half)
+    await store.delete(whole)
+
+
+async def commits_nothing_that_was_deleted(store: BlobStore, _put: Put) -> None:
+    """A sweeper that was faster wins: the late writer learns it, and leaves nothing."""
+    key = new_key()
+    writer = await store.create(key, None)
+    await writer.write(memoryview(os.urandom(LARGE)))
+    try:
+        await store.delete(key)
+    except Conflict:
+        pass  # the store keeps what is being written from others
+    else:
+        await fails(NotFound, writer.commit(), "commit() of bytes that were deleted")
+    await writer.close()
+    await store.delete(key)
+    assert key not in await keys(store)
+
+
+async def goes_on_in_another_process(store: BlobStore, _put: Put) -> None:
+    """Three writers, each from where the last one flushed."""
+    assert isinstance(store, Resumable)
+    key, data = new_key(), os.urandom(LARGE)
+    for start, stop in ((0, 1000), (1000, 9 * _MIB), (9 * _MIB, LARGE)):
+        writer = await store.resume(key, start, LARGE)
+        async for chunk in _chunks(data[start:stop]):
+            await writer.write(chunk)
+        await writer.flush()
+        if stop == LARGE:
+            await writer.commit()
+        await writer.close()
+    assert await store.size(key) == LARGE
+    assert await read(store, key, 0, LARGE) == data, "a resumed blob is the pieces one after the other"
+    await store.delete(key)
+    assert key not in await keys(store), "nothing is left of a resumed blob"
+
+
+async def drops_what_stands_behind(store: BlobStore, _put: Put) -> None:
+    """Bytes behind the offset, flushed or not, never were."""
+    assert isinstance(store, Resumable)
+    key, data = new_key(), os.urandom(LARGE)
+    first = await store.resume(key, 0, LARGE)
+    await first.write(memoryview(data[: 5 * _MIB]))
+    await first.flush()
+    await first.write(memoryview(os.urandom(12 * _MIB)))
+    await first.flush()
+    await first.close()
+    second = await store.resume(key, 5 * _MIB, LARGE)
+    await write(second, data[5 * _MIB :])
+    await second.close()
+    assert await read(store, key, 0, LARGE) == data
+    await store.delete(key)
+
+
+async def goes_on_after_a_commit(store: BlobStore, _put: Put) -> None:
+    """Who died between the commit and noting it goes on from a little before, or is told that it cannot."""
+    assert isinstance(store, Resumable)
+    key, data = new_key(), os.urandom(LARGE)
+    first = await store.resume(key, 0, LARGE)
+    await write(first, data)
+    await first.close()
+    try:
+        second = await store.resume(key, LARGE - 1, LARGE)
+    except Gone:
+        pass
+    else:
+        await write(second, data[-1:])
+        await second.close()
+        assert await read(store, key, 0, LARGE) == data
+    await store.delete(key)
+    assert key not in await keys(store)
+
+
+async def does_not_go_on_from_nothing(store: BlobStore, _put: Put) -> None:
+    """Bytes that are not there cannot be gone on with."""
+    assert isinstance(store, Resumable)
+    await fails(Gone, store.resume(new_key(), 1000, LARGE), "resume() behind bytes that are not there")
+
+
+async def begins_anew(store: BlobStore, _put: Put) -> None:
+    """From 0 an upload begins again, whatever was there."""
+    assert isinstance(store, Resumable)
+    key = new_key()
+    first = await store.resume(key, 0, LARGE)
+    await first.write(memoryview(os.urandom(10 * _MIB)))
+    await first.flush()
+    await first.close()
+    second = await store.resume(key, 0, LARGE)
+    await write(second, b"abc")
+    await second.close()
+    assert await read(store, key, 0, 3) == b"abc"
+    assert await store.size(key) == 3
+    await store.delete(key)
+    assert key not in await keys(store)
+
+
+async def refuses_to_write(store: BlobStore, _put: Put) -> None:
+    """A read-only store says so."""
+    await fails(Invalid, store.create(new_key(), 3), "create() in a read-only store")
+
+
+async def _chunks(data: bytes) -> AsyncIterator[memoryview]:
+    for start in range(0, len(data), 3 * _MIB):
+        yield memoryview(data[start : start + 3 * _MIB])

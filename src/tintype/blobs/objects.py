@@ -1,0 +1,198 @@
+"""Blobs as objects in a bucket, through obstore: S3, Google Cloud Storage, Azure Blob Storage.
+
+Reads are ranges of a few megabytes, some of them ahead of the reader: each is a request with a time of
+its own that may be tried again, so a long download outlives a gateway that does not.
+"""
+
+import asyncio
+import datetime as dt
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import AzureStore, GCSStore
+from obstore.store import ObjectStore as Bucket
+
+from tintype.blobs.base import Writer
+from tintype.blobs.stream import settled
+from tintype.errors import NotFound, Unavailable
+
+_CHUNK: Final = 4 << 20
+_AHEAD: Final = 2
+_PART: Final = 8 << 20
+ATTEMPTS: Final = 3
+
+
+class ObjectStore:
+    """The objects below one prefix of a bucket, each named by its key."""
+
+    def __init__(self, store_id: str, kind: str, bucket: Bucket, prefix: str) -> None:
+        self.id = store_id
+        self.type = kind
+        self._bucket = bucket
+        self._prefix = prefix
+
+    async def create(self, key: str, size: int | None) -> Writer:
+        """Begin to write. Size and room are the provider's affair."""
+        return _ObjectWriter(self, key)
+
+    async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Give the bytes a range at a time, some ranges ahead of the reader."""
+        ranges = [
+            (at, min(at + _CHUNK, stop)) for at in range(start, min(stop, start + _CHUNK * _AHEAD), _CHUNK)
+        ]
+        ahead = deque(asyncio.ensure_future(self._range(key, *part)) for part in ranges)
+        position = ranges[-1][1] if ranges else stop
+        try:
+            while ahead:
+                chunk = await ahead[0]
+                ahead.popleft()
+                if position < stop:
+                    until = min(position + _CHUNK, stop)
+                    ahead.append(asyncio.ensure_future(self._range(key, position, until)))
+                    position = until
+                yield chunk
+        finally:
+            for request in ahead:
+                request.cancel()
+                await settled(request)
+                if not request.cancelled():
+                    request.exception()
+
+    async def size(self, key: str) -> int | None:
+        """Give the number of bytes, or None where there are none."""
+        try:
+            return int((await obstore.head_async(self._bucket, self.path(key)))["size"])
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise self.unavailable(error) from error
+
+    async def delete(self, key: str) -> None:
+        """Delete the object; well if there is none."""
+        await self.delete_object(self.path(key))
+
+    async def keys(self) -> AsyncIterator[str]:
+        """Give the key of every object, a page at a time."""
+        try:
+            async for page in obstore.list(self._bucket, prefix=self._prefix or None):
+                for found in page:
+                    yield found["path"].removeprefix(self._prefix)
+        except (BaseError, OSError) as error:
+            raise self.unavailable(error) from error
+
+    async def signed_url(self, key: str, seconds: int) -> str:
+        """Give an address that anybody may read from for a while."""
+        duration = dt.timedelta(seconds=seconds)
+        try:
+            return await obstore.sign_async(self._signer(), "GET", self.path(key), duration)
+        except (BaseError, OSError) as error:
+            raise self.unavailable(error) from error
+
+    async def close(self) -> None:
+        """Let go of nothing: obstore looks after its connections."""
+
+    def path(self, key: str) -> str:
+        """Give the name of a key's object."""
+        return f"{self._prefix}{key}"
+
+    async def get(self, path: str, start: int, stop: int) -> bytes:
+        """Give a range of an object."""
+        try:
+            return bytes(await obstore.get_range_async(self._bucket, path, start=start, end=stop))
+        except FileNotFoundError:
+            raise NotFound("The stored bytes are missing.") from None
+        except (BaseError, OSError) as error:
+            raise self.unavailable(error) from error
+
+    async def put(self, path: str, data: bytes | bytearray | memoryview) -> None:
+        """Store a small object at once."""
+        try:
+            await obstore.put_async(self._bucket, path, data, use_multipart=False)
+        except (BaseError, OSError) as error:
+            raise self.unavailable(error) from error
+
+    async def delete_object(self, path: str) -> None:
+        """Delete an object; well if there is none."""
+        try:
+            await obstore.delete_async(self._bucket, path)
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise self.unavailable(error) from error
+
+    def open_writer(self, path: str) -> Any:
+        """Give obstore's own writer of large objects."""
+        return obstore.open_writer_async(self._bucket, path, buffer_size=_PART, max_concurrency=1)
+
+    def unavailable(self, error: Exception) -> Unavailable:
+        """Say that the store does not answer. What it says itself may hold addresses and is not repeated."""
+        return Unavailable(f"The store '{self.id}' does not answer: {type(error).__name__}.", Retry_After="5")
+
+    async def _range(self, key: str, start: int, stop: int) -> bytes:
+        return await self.get(self.path(key), start, stop)
+
+    def _signer(self) -> Any:
+        return self._bucket
+
+
+class _ObjectWriter:
+    """A large object by the provider's own means.
+
+    An abandoned one leaves parts that nobody sees: Azure drops them after a week; for Google a
+    life-cycle rule of the bucket must (docs/howto).
+    """
+
+    def __init__(self, store: ObjectStore, key: str) -> None:
+        self._store = store
+        self._path = store.path(key)
+        self._writer: Any = None  # obstore exports its type to checkers only
+
+    async def write(self, data: memoryview) -> None:
+        """Append bytes."""
+        try:
+            if self._writer is None:
+                self._writer = self._store.open_writer(self._path)
+            await self._writer.write(bytes(data))
+        except (BaseError, OSError) as error:
+            raise self._store.unavailable(error) from error
+
+    async def commit(self) -> None:
+        """Put the parts together."""
+        if self._writer is None:
+            await self._store.put(self._path, b"")
+            return
+        try:
+            await self._writer.close()
+        except (BaseError, OSError) as error:
+            raise self._store.unavailable(error) from error
+
+    async def close(self) -> None:
+        """Let go of the parts."""
+        self._writer = None
+
+
+def patience(timeout: int) -> dict[str, Any]:
+    """Give obstore's settings for requests that may be silent for so many seconds, and are tried again."""
+    return {
+        "client_options": {"connect_timeout": "5s", "timeout": f"{timeout}s", "allow_http": True},
+        "retry_config": {"max_retries": ATTEMPTS - 1, "retry_timeout": dt.timedelta(seconds=timeout)},
+    }
+
+
+def google(
+    store_id: str, *, bucket: str, prefix: str, timeout: int, options: Mapping[str, str]
+) -> ObjectStore:
+    """Give a store in Google Cloud Storage; `options` are obstore's, such as service_account."""
+    config: Any = dict(options)
+    return ObjectStore(store_id, "gcs", GCSStore(bucket, config=config, **patience(timeout)), prefix)
+
+
+def azure(
+    store_id: str, *, bucket: str, prefix: str, timeout: int, options: Mapping[str, str]
+) -> ObjectStore:
+    """Give a store in Azure Blob Storage; `options` are obstore's, such as account_name and access_key."""
+    config: Any = dict(options)
+    return ObjectStore(store_id, "azure", AzureStore(bucket, config=config, **patience(timeout)), prefix)

@@ -1,0 +1,254 @@
+"""Blobs as images in a Ceph pool, each with a protected snapshot `snap`: what Nova clones to boot from.
+
+The bindings are Ceph's own (`python3-rbd`, `python3-rados` of the distribution). They block, so every
+call runs in a thread; a cluster that does not answer is given up after the timeout. An image without
+the snapshot is half-written.
+"""
+
+import asyncio
+import functools
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+from tintype.blobs.stream import in_thread, settled
+from tintype.errors import Conflict, Gone, NotFound, OverLimit, StartError, Unavailable
+
+_DISTRIBUTION: Final = "/usr/lib/python3/dist-packages"
+_PREFIX: Final = "tintype-"
+"""Of the images that are ours: a pool may hold others."""
+_SNAPSHOT: Final = "snap"
+_ORDER: Final = 23
+"""Objects of 8 MiB, as Glance makes them."""
+_CHUNK: Final = 4 << 20
+_GROWTH: Final = 1 << 30
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class RbdStore:
+    """The images of one pool."""
+
+    type = "rbd"
+
+    def __init__(self, store_id: str, *, pool: str, user: str, conf: str, timeout: int) -> None:
+        """Make a store; raises StartError where the bindings are missing."""
+        self.id = store_id
+        self._rados, self._rbd = _bindings()
+        self._pool = pool
+        self._user = user
+        self._conf = conf
+        self._timeout = timeout
+        self._connecting = asyncio.Lock()
+        self._cluster: Any = None
+        self._pool_io: Any = None
+
+    async def create(self, key: str, size: int | None) -> "_RbdWriter":
+        """Begin to write."""
+        return _RbdWriter(self, key, size)
+
+    async def resume(self, key: str, offset: int, size: int) -> "_RbdWriter":
+        """Go on writing at an offset."""
+        writer = _RbdWriter(self, key, size)
+        if offset == 0:
+            await self.delete(key)
+        else:
+            try:
+                await self.run(writer.reopen, offset)
+            except NotFound:
+                raise Gone("The bytes received so far are no longer there.") from None
+        return writer
+
+    async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Give the bytes a chunk at a time, one read ahead of the reader."""
+        image = await self.run(self._open_snapshot, key)
+        ahead = self._read_ahead(image, start, stop)
+        try:
+            while start < stop:
+                chunk = await ahead
+                start += len(chunk)
+                ahead = self._read_ahead(image, start, stop)
+                yield chunk
+        finally:
+            await settled(ahead)
+            ahead.exception()
+            await in_thread(image.close)
+
+    async def size(self, key: str) -> int | None:
+        """Give the number of bytes, or None where there are none."""
+        try:
+            return await self.run(self._size, key)
+        except NotFound:
+            return None
+
+    async def delete(self, key: str) -> None:
+        """Delete the image; raises Conflict where others were cloned from it, or are using it."""
+        try:
+            await self.run(self._delete, key)
+        except NotFound:
+            return
+
+    async def in_use(self, key: str) -> bool:
+        """Say whether there are clones."""
+        try:
+            return await self.run(self._has_clones, key)
+        except NotFound:
+            return False
+
+    async def keys(self) -> AsyncIterator[str]:
+        """Give the key of every image that is ours."""
+        for name in await self.run(self._names):
+            if name.startswith(_PREFIX):
+                yield name.removeprefix(_PREFIX)
+
+    async def close(self) -> None:
+        """Let go of the cluster."""
+        if self._cluster is not None:
+            await in_thread(self._pool_io.close)
+            await in_thread(self._cluster.shutdown)
+            self._cluster = self._pool_io = None
+
+    async def run(self, call: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call something with the pool, in a thread; what Ceph says comes back as meaning."""
+        try:
+            async with self._connecting:
+                if self._cluster is None:
+                    await in_thread(self._connect)
+            return await in_thread(call, self._pool_io, *args, **kwargs)
+        except self._rbd.ImageNotFound as error:
+            raise NotFound("The stored bytes are missing.") from error
+        except (self._rbd.ImageBusy, self._rbd.ImageHasSnapshots) as error:
+            raise Conflict("The image is in use in its store.") from error
+        except (self._rbd.DiskQuotaExceeded, self._rados.NoSpace) as error:
+            raise OverLimit("Image storage media is full.") from error
+        except (self._rbd.Error, self._rados.Error) as error:
+            message = f"The store '{self.id}' does not answer: {type(error).__name__}."
+            raise Unavailable(message, Retry_After="5") from error
+
+    def open(self, pool: Any, key: str, snapshot: str | None = None) -> Any:
+        """Open an image; one with a snapshot is read-only."""
+        read_only = snapshot is not None
+        return self._rbd.Image(pool, _PREFIX + key, snapshot=snapshot, read_only=read_only)
+
+    def make(self, pool: Any, key: str, size: int) -> Any:
+        """Make an image in place of any that was half-written, and open it."""
+        self._rbd.RBD().create(pool, _PREFIX + key, size, order=_ORDER, old_format=False)
+        return self.open(pool, key)
+
+    def _connect(self) -> None:
+        settings = {
+            "client_mount_timeout": str(self._timeout),
+            "rados_mon_op_timeout": str(self._timeout),
+            "rados_osd_op_timeout": str(self._timeout),
+        }
+        cluster = self._rados.Rados(conffile=self._conf, rados_id=self._user, conf=settings)
+        cluster.connect(timeout=self._timeout)
+        try:
+            self._pool_io = cluster.open_ioctx(self._pool)
+        except BaseException:
+            cluster.shutdown()
+            raise
+        self._cluster = cluster
+
+    def _open_snapshot(self, pool: Any, key: str) -> Any:
+        return self.open(pool, key, _SNAPSHOT)
+
+    def _size(self, pool: Any, key: str) -> int:
+        with self._open_snapshot(pool, key) as image:
+            return int(image.size())
+
+    def _has_clones(self, pool: Any, key: str) -> bool:
+        with self._open_snapshot(pool, key) as image:
+            return next(iter(image.list_children2()), None) is not None
+
+    def _delete(self, pool: Any, key: str) -> None:
+        with self.open(pool, key) as image:
+            _remove_snapshot(image)
+        self._rbd.RBD().remove(pool, _PREFIX + key)
+
+    def _names(self, pool: Any) -> list[str]:
+        return [str(name) for name in self._rbd.RBD().list(pool)]
+
+    def _read_ahead(self, image: Any, start: int, stop: int) -> asyncio.Task[bytes]:
+        length = min(_CHUNK, stop - start)
+        return asyncio.create_task(
+            self.run(lambda _pool: bytes(image.read(start, length)) if length else b"")
+        )
+
+
+class _RbdWriter:
+    def __init__(self, store: RbdStore, key: str, size: int | None) -> None:
+        self._store = store
+        self._key = key
+        self._size = size
+        self._offset = 0
+        self._length = 0
+        self._image: Any = None
+
+    def reopen(self, pool: Any, offset: int) -> None:
+        """Open what was written before, complete or not."""
+        self._image = self._store.open(pool, self._key)
+        _remove_snapshot(self._image)
+        self._length = int(self._image.size())
+        self._offset = offset
+
+    async def write(self, data: memoryview) -> None:
+        """Append bytes."""
+        await self._store.run(self._write, bytes(data))
+
+    async def flush(self) -> None:
+        """Have the cluster keep what was written."""
+        if self._image is not None:
+            await self._store.run(lambda _pool: self._image.flush())
+
+    async def commit(self) -> None:
+        """Cut the image to its size, then take the snapshot that says that it is complete."""
+        await self._store.run(self._commit)
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the image: nobody can delete one that is open."""
+        if self._image is not None:
+            image, self._image = self._image, None
+            await in_thread(image.close)
+
+    def _write(self, pool: Any, data: bytes) -> None:
+        end = self._offset + len(data)
+        if self._image is None:
+            self._length = max(self._size or 0, end)
+            self._image = self._store.make(pool, self._key, self._length)
+        elif end > self._length:
+            self._length = max(end, self._length + min(self._length, _GROWTH))
+            self._image.resize(self._length)
+        self._image.write(data, self._offset)
+        self._offset = end
+
+    def _commit(self, pool: Any) -> None:
+        if self._image is None:
+            self._image = self._store.make(pool, self._key, 0)
+        self._image.flush()
+        if self._length != self._offset:
+            self._image.resize(self._offset)
+        self._image.create_snap(_SNAPSHOT)
+        self._image.protect_snap(_SNAPSHOT)
+
+
+def _remove_snapshot(image: Any) -> None:
+    for snapshot in list(image.list_snaps()):
+        if image.is_protected_snap(snapshot["name"]):
+            image.unprotect_snap(snapshot["name"])
+        image.remove_snap(snapshot["name"])
+
+
+@functools.cache
+def _bindings() -> tuple[Any, Any]:
+    """Give Ceph's modules; a virtual environment does not see the distribution's packages by itself."""
+    if _DISTRIBUTION not in sys.path:
+        sys.path.append(_DISTRIBUTION)
+    try:
+        import rados
+        import rbd
+    except ImportError as error:
+        raise StartError(f"A store of type rbd needs python3-rbd and python3-rados: {error}.") from error
+    return rados, rbd

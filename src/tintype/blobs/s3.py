@@ -1,0 +1,258 @@
+"""Blobs in S3 and what speaks as it does. obstore reads; aiobotocore writes.
+
+A large object is written as a multipart upload, which S3 keeps apart until it is completed: obstore can
+neither abort one nor go on with one, so that needs the whole API. Parts are made in order and, but
+for the last, all of one size, so that an offset tells which parts there are. What is written of the
+next part when an upload rests lies in an object `<key>.rest-<part>` beside it.
+"""
+
+import asyncio
+import contextlib
+import io
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError, ClientError
+from obstore.store import S3Store as Bucket
+
+from tintype.blobs.objects import ATTEMPTS, ObjectStore, patience
+from tintype.errors import Gone, NotFound, OverLimit, Unavailable
+
+_REST: Final = ".rest-"
+_PART: Final = 8 << 20
+_PARTS: Final = 10_000
+"""That an object may have at most."""
+_MISSING: Final = frozenset({"NoSuchKey", "NoSuchUpload", "404"})
+_FULL: Final = frozenset({"QuotaExceeded", "EntityTooLarge", "StorageFull", "XMinioStorageFull"})
+
+
+class S3Store(ObjectStore):
+    """The objects below one prefix of a bucket."""
+
+    def __init__(
+        self,
+        store_id: str,
+        *,
+        bucket: str,
+        prefix: str,
+        endpoint: str | None,
+        region: str,
+        access_key: str,
+        secret_key: str,
+        timeout: int,
+    ) -> None:
+        """Make a store; without an endpoint it is Amazon's."""
+        config: Any = {
+            "access_key_id": access_key,
+            "secret_access_key": secret_key,
+            "region": region,
+            "virtual_hosted_style_request": "false" if endpoint else "true",
+        }
+        if endpoint:
+            config["endpoint"] = endpoint
+        kept = Bucket(bucket, config=config, **patience(timeout))
+        super().__init__(store_id, "s3", kept, prefix)
+        self.bucket = bucket
+        self._timeout = timeout
+        self._options = {
+            "region_name": region,
+            "endpoint_url": endpoint,
+            "aws_access_key_id": access_key,
+            "aws_secret_access_key": secret_key,
+            "config": AioConfig(
+                signature_version="s3v4",
+                s3={"addressing_style": "path" if endpoint else "auto", "payload_signing_enabled": False},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                connect_timeout=5,
+                read_timeout=timeout,
+                retries={"max_attempts": ATTEMPTS, "mode": "standard"},
+            ),
+        }
+        self._opening = asyncio.Lock()
+        self._context: Any = None
+        self._client: Any = None
+
+    async def create(self, key: str, size: int | None) -> "_S3Writer":
+        """Begin to write."""
+        return _S3Writer(self, key, size)
+
+    async def resume(self, key: str, offset: int, size: int) -> "_S3Writer":
+        """Go on writing behind the parts and the rest that there are."""
+        writer = _S3Writer(self, key, size)
+        if offset == 0:
+            await self.delete(key)
+        else:
+            await writer.reopen(offset)
+        return writer
+
+    async def delete(self, key: str) -> None:
+        """Delete the object, its rest, and parts that were not put together."""
+        for path, upload_id in [found async for found in self.uploads(self.path(key))]:
+            if path == self.path(key):
+                await self.call("abort_multipart_upload", Key=path, UploadId=upload_id)
+        await self.delete_object(self.path(key))
+        await self.delete_rests(self.path(key))
+
+    async def delete_rests(self, path: str) -> None:
+        """Delete what was kept of unfinished parts."""
+        page = await self.call("list_objects_v2", Prefix=path + _REST)  # never more than a few
+        for found in page.get("Contents", ()):
+            await self.delete_object(found["Key"])
+
+    async def keys(self) -> AsyncIterator[str]:
+        """Give the key of every object and of every upload that was not completed."""
+        async for key in super().keys():
+            yield key.partition(_REST)[0]
+        async for path, _ in self.uploads(self._prefix):
+            yield path.removeprefix(self._prefix)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        if self._context is not None:
+            await self._context.__aexit__(None, None, None)
+            self._context = self._client = None
+
+    async def uploads(self, prefix: str) -> AsyncIterator[tuple[str, str]]:
+        """Give path and id of the multipart uploads below a prefix that were not completed."""
+        after: dict[str, str] = {}
+        while True:
+            page = await self.call("list_multipart_uploads", Prefix=prefix, **after)
+            for found in page.get("Uploads", ()):
+                yield found["Key"], found["UploadId"]
+            if not page.get("IsTruncated"):
+                return
+            after = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    async def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Call an operation of the S3 API; what it answers comes back as meaning."""
+        async with self._opening:
+            if self._client is None:
+                self._context = get_session().create_client("s3", **self._options)
+                self._client = await self._context.__aenter__()
+        with self._meaning():
+            async with asyncio.timeout(self._timeout * ATTEMPTS):  # its own does not bound sending a body
+                answer: dict[str, Any] = await getattr(self._client, operation)(
+                    Bucket=self.bucket, **arguments
+                )
+        return answer
+
+    @contextlib.contextmanager
+    def _meaning(self) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            if code in _MISSING:
+                raise NotFound("The stored bytes are missing.") from error
+            if code in _FULL:
+                raise OverLimit("Image storage media is full.") from error
+            raise Unavailable(f"The store '{self.id}' answers {code}.", Retry_After="5") from error
+        except (BotoCoreError, OSError, TimeoutError) as error:
+            raise self.unavailable(error) from error
+
+
+class _S3Writer:
+    def __init__(self, store: S3Store, key: str, size: int | None) -> None:
+        self._store = store
+        self._path = store.path(key)
+        self._size = size
+        self._upload: str | None = None
+        self._parts: list[dict[str, Any]] = []
+        self._buffer = io.BytesIO()
+        self._begun = False
+        self._rests: list[str] = []
+
+    async def reopen(self, offset: int) -> None:
+        """Find the parts before an offset, and the rest."""
+        length = self._part_length()
+        count, rest = divmod(offset, length)
+        uploads = [found async for found in self._store.uploads(self._path)]
+        self._upload = next((upload_id for path, upload_id in uploads if path == self._path), None)
+        self._begun = True
+        try:
+            if self._upload is not None:
+                self._parts = [part async for part in self._stored_parts(count)]
+            if rest:
+                self._buffer.write(await self._store.get(self._rest(), 0, rest))
+        except NotFound:
+            self._parts = []
+        if len(self._parts) != count or self._buffer.tell() != rest:
+            raise Gone("The bytes received so far are no longer there.")
+
+    async def write(self, data: memoryview) -> None:
+        """Append bytes; whole parts are sent."""
+        self._begun = True
+        while data:
+            room = self._part_length() - self._buffer.tell()
+            self._buffer.write(data[:room])
+            data = data[room:]
+            if self._buffer.tell() == self._part_length():
+                await self._send()
+
+    async def flush(self) -> None:
+        """Keep what is not yet a part; what the flush before kept stays, until this one is noted."""
+        if not self._buffer.tell():
+            return
+        rest = self._rest()
+        await self._store.put(rest, self._buffer.getvalue())
+        if rest not in self._rests:
+            self._rests.append(rest)
+        if len(self._rests) > 2:
+            await self._store.delete_object(self._rests.pop(0))
+
+    async def commit(self) -> None:
+        """Put the parts together; few bytes are an object at once."""
+        if self._upload is None:
+            if self._begun and self._parts:
+                raise NotFound("The bytes were deleted meanwhile.")
+            await self._store.put(self._path, self._buffer.getvalue())
+        else:
+            if self._buffer.tell():
+                await self._send()
+            await self._store.call(
+                "complete_multipart_upload",
+                Key=self._path,
+                UploadId=self._upload,
+                MultipartUpload={"Parts": self._parts},
+            )
+        await self._store.delete_rests(self._path)
+
+    async def close(self) -> None:
+        """Let go of the buffer."""
+        self._buffer = io.BytesIO()
+
+    async def _send(self) -> None:
+        if self._upload is None:
+            self._upload = (await self._store.call("create_multipart_upload", Key=self._path))["UploadId"]
+        number = len(self._parts) + 1
+        self._buffer.seek(0)
+        sent = await self._store.call(
+            "upload_part", Key=self._path, UploadId=self._upload, PartNumber=number, Body=self._buffer
+        )
+        self._parts.append({"PartNumber": number, "ETag": sent["ETag"]})
+        self._buffer = io.BytesIO()
+
+    async def _stored_parts(self, count: int) -> AsyncIterator[dict[str, Any]]:
+        marker = 0
+        while marker < count:
+            page = await self._store.call(
+                "list_parts", Key=self._path, UploadId=self._upload, PartNumberMarker=marker
+            )
+            for part in page.get("Parts", ()):
+                if part["PartNumber"] <= count and part["Size"] == self._part_length():
+                    yield {"PartNumber": part["PartNumber"], "ETag": part["ETag"]}
+            if not page.get("IsTruncated"):
+                return
+            marker = page["NextPartNumberMarker"]
+
+    def _rest(self) -> str:
+        return f"{self._path}{_REST}{len(self._parts) + 1}"
+
+    def _part_length(self) -> int:
+        """Give the bytes of the next part: the same for all where the size is known, else ever more."""
+        if self._size is not None:
+            return max(_PART, -(-self._size // (_PARTS - 1)))
+        return _PART << (len(self._parts) // 1000)
