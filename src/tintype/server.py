@@ -49,6 +49,7 @@ from tintype.services.images import Images
 from tintype.services.info import Info
 from tintype.services.members import Members
 from tintype.services.tags import Tags
+from tintype.services.upkeep import Upkeep
 from tintype.services.uploads import Uploads
 from tintype.settings import Settings, StoreSettings
 
@@ -79,6 +80,7 @@ class Parts(msgspec.Struct, frozen=True):
     data: ImageData
     uploads: Uploads
     routes: dict[str, Route]
+    upkeep: Upkeep
     sweeper: Sweeper
     app: App
 
@@ -144,7 +146,7 @@ def build(settings: Settings) -> Parts:
         public_url=settings.server.public_url,
         body_limit=settings.server.metadata_body_limit,
     )
-    return Parts(database, identity, intake, data, uploads, routes, sweeper, app)
+    return Parts(database, identity, intake, data, uploads, routes, Upkeep(database, intake), sweeper, app)
 
 
 def open_stores(settings: Settings) -> dict[str, BlobStore]:

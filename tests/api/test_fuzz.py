@@ -145,7 +145,7 @@ class Fuzzer:
     """Makes hostile requests from a seed, so that a failure can be made again."""
 
     def __init__(self, seed: int, ids: list[str]) -> None:
-        self.random = random.Random(seed)  # noqa: S311 (made again from its seed)
+        self.random = random.Random(seed)
         self.ids = ids
 
     def request(self, routes: list[str]) -> tuple[str, str, dict[str, Any]]:

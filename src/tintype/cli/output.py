@@ -16,7 +16,7 @@ from tintype.db import schema
 from tintype.db.engine import SQLite
 from tintype.errors import StartError
 from tintype.services.identity import Identity
-from tintype.settings import load
+from tintype.settings import Settings, load
 
 T = TypeVar("T")
 
@@ -40,11 +40,7 @@ def read_password(given: str | None) -> str | None:
 
 def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]]) -> T:
     """Do something with the identity of a data folder, whether its server runs or not."""
-    settings = load(data_dir, os.environ)
-    path = settings.data_dir / server.DATABASE
-    if not path.exists():
-        raise StartError(f"No Tintype in {settings.data_dir.resolve()}. Name its folder with --data-dir.")
-    schema.upgrade(f"sqlite:///{path}")
+    settings, path = _existing(data_dir)
 
     async def run() -> T:
         database = SQLite(path)
@@ -54,3 +50,28 @@ def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]
             database.close()
 
     return asyncio.run(run())
+
+
+def with_parts(data_dir: Path | None, work: Callable[[server.Parts], Awaitable[T]]) -> T:
+    """Do something with the parts of a service, its stores too, whether its server runs or not."""
+    settings, _ = _existing(data_dir)
+
+    async def run() -> T:
+        parts = server.build(settings)
+        try:
+            return await work(parts)
+        finally:
+            for store in parts.intake.stores.values():
+                await store.close()
+            parts.database.close()
+
+    return asyncio.run(run())
+
+
+def _existing(data_dir: Path | None) -> tuple[Settings, Path]:
+    settings = load(data_dir, os.environ)
+    path = settings.data_dir / server.DATABASE
+    if not path.exists():
+        raise StartError(f"No Tintype in {settings.data_dir.resolve()}. Name its folder with --data-dir.")
+    schema.upgrade(f"sqlite:///{path}")
+    return settings, path

@@ -1,0 +1,127 @@
+"""What an operator looks after now and then: bytes that nobody knows of, and bytes that have changed."""
+
+import re
+from collections.abc import AsyncIterator, Collection
+from typing import Final
+
+import msgspec
+
+from tintype.blobs.base import BlobStore
+from tintype.blobs.stream import Digests, Pass
+from tintype.db import blobs as blob_rows
+from tintype.db import images as image_rows
+from tintype.db.blobs import Stored
+from tintype.db.engine import Database
+from tintype.errors import NotFound, Unavailable
+from tintype.services.data import Intake
+
+_OURS: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""Keys as we make them: anything else in a store is somebody else's."""
+_BATCH: Final = 100
+
+
+class Orphan(msgspec.Struct, frozen=True):
+    """Bytes in a store that no row of the database knows of."""
+
+    store: str
+    key: str
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What became of one blob: `ok`, `damaged`, `missing` or `unknown`, and in words how so."""
+
+    image_id: str
+    blob_id: str
+    store: str
+    state: str
+    detail: str = ""
+
+
+class Upkeep:
+    """The use cases. They may run beside the server."""
+
+    def __init__(self, database: Database, intake: Intake) -> None:
+        self._database = database
+        self._stores = intake.stores
+
+    async def orphans(self) -> AsyncIterator[Orphan]:
+        """Find bytes that nobody knows of.
+
+        A row is there before the first byte and until after the last one, so what is listed first and
+        then not found in the database can be deleted at any time.
+        """
+        for store in self._stores.values():
+            keys: set[str] = set()
+            async for key in store.keys():
+                if _OURS.fullmatch(key):
+                    keys.add(key)
+                if len(keys) == _BATCH:
+                    for orphan in await self._unknown(store, keys):
+                        yield orphan
+                    keys = set()
+            for orphan in await self._unknown(store, keys):
+                yield orphan
+
+    async def delete(self, orphan: Orphan) -> None:
+        """Delete bytes that nobody knows of."""
+        await self._stores[orphan.store].delete(orphan.key)
+
+    async def scrub(self, image_ids: Collection[str] = ()) -> AsyncIterator[Finding]:
+        """Read stored bytes, of some images or of all, and hold them against their digests.
+
+        Nothing is changed, whatever is found.
+        """
+        async for stored in blob_rows.complete(self._database):
+            if not image_ids or stored.blob.image_id in image_ids:
+                finding = await self._inspect(stored)
+                if finding is not None:
+                    yield finding
+
+    async def _unknown(self, store: BlobStore, keys: Collection[str]) -> list[Orphan]:
+        async with self._database.read() as tx:
+            return [Orphan(store.id, key) for key in await blob_rows.unknown(tx, sorted(keys))]
+
+    async def _inspect(self, stored: Stored) -> Finding | None:
+        """Give what is found; None where the image was deleted meanwhile."""
+        blob = stored.blob
+        try:
+            state, detail = await self._compare(stored)
+        except Unavailable as error:
+            state, detail = "unknown", error.message
+        async with self._database.read() as tx:
+            if await blob_rows.get(tx, blob.id) is None:
+                return None
+        return Finding(blob.image_id, blob.id, blob.store, state, detail)
+
+    async def _compare(self, stored: Stored) -> tuple[str, str]:
+        wanted = await self._digests(stored)
+        store = self._stores.get(stored.blob.store)
+        if store is None:
+            return "unknown", "there is no such store in the settings"
+        if wanted is None:
+            return "unknown", "its digests were never noted"
+        size = await store.size(stored.blob.id)
+        if size is None:
+            return "missing", ""
+        if size != wanted.size:
+            return "damaged", f"{size} bytes instead of {wanted.size}"
+        look = Pass(None, algorithm=wanted.os_hash_algo)
+        try:
+            await look.run(store.read(stored.blob.id, 0, size), None, size)
+        except NotFound:
+            return "missing", ""
+        found = look.finish()
+        if (found.checksum, found.os_hash_value) != (wanted.checksum, wanted.os_hash_value):
+            return "damaged", f"{wanted.os_hash_algo} is {found.os_hash_value}"
+        return "ok", ""
+
+    async def _digests(self, stored: Stored) -> Digests | None:
+        if stored.digests is not None:
+            return msgspec.json.decode(stored.digests, type=Digests)
+        async with self._database.read() as tx:
+            image = await image_rows.get(tx, stored.blob.image_id, None)
+        if image is None or image.size is None or not (image.checksum and image.os_hash_value):
+            return None
+        return Digests(
+            image.size, image.checksum, image.os_hash_algo or "", image.os_hash_value, image.virtual_size
+        )

@@ -1,0 +1,78 @@
+"""gc and scrub: what nobody knows of is found and deleted, what has changed is told and left alone."""
+
+import os
+import uuid
+from pathlib import Path
+
+from inprocess import Service
+
+MIB = 1 << 20
+BINARY = {"Content-Type": "application/octet-stream"}
+
+
+async def filled(service: Service, data: bytes) -> str:
+    body = {"disk_format": "raw", "container_format": "bare"}
+    image = str((await service.call("alice", "POST", "/v2/images", json=body)).json()["id"])
+    path = f"/v2/images/{image}/file"
+    assert (await service.call("alice", "PUT", path, content=data, headers=BINARY)).status_code == 204
+    return image
+
+
+def files(service: Service) -> dict[str, Path]:
+    return {path.name: path for path in (service.folder / "images").rglob("*") if path.is_file()}
+
+
+async def blob_of(service: Service, image: str) -> Path:
+    findings = [finding async for finding in service.parts.upkeep.scrub({image})]
+    return files(service)[findings[0].blob_id]
+
+
+async def test_what_nobody_knows_of_is_found(service: Service) -> None:
+    """Complete or half-written; not what images and uploads have, nor what is not named as ours."""
+    await filled(service, b"abc")
+    image = (
+        await service.call(
+            "alice", "POST", "/v2/images", json={"disk_format": "raw", "container_format": "bare"}
+        )
+    ).json()["id"]
+    tus = {"Tus-Resumable": "1.0.0", "Upload-Length": "10"}
+    piece = {**tus, "Content-Type": "application/offset+octet-stream"}
+    path = f"/v2/images/{image}/uploads"
+    assert (await service.call("alice", "POST", path, headers=piece, content=b"abc")).status_code == 201
+    known = set(files(service))
+    lost = [str(uuid.uuid4()) for _ in range(150)]
+    for key in lost:
+        folder = service.folder / "images" / ("partial" if key[0] in "0123" else key[:2])
+        folder.mkdir(exist_ok=True)
+        (folder / key).write_bytes(b"?")
+    (service.folder / "images" / "partial" / "notes.txt").write_text("somebody else's")
+    orphans = [orphan async for orphan in service.parts.upkeep.orphans()]
+    assert {orphan.key for orphan in orphans} == set(lost)
+    assert set(files(service)) == known | set(lost) | {"notes.txt"}  # to look changes nothing
+    for orphan in orphans:
+        await service.parts.upkeep.delete(orphan)
+    assert set(files(service)) == known | {"notes.txt"}
+
+
+async def test_damage_is_told_and_left_alone(service: Service) -> None:
+    """One flipped bit, a cut file, a missing one: each is told with its image; the whole ones are ok."""
+    whole, flipped, cut, gone = [await filled(service, os.urandom(5 * MIB)) for _ in range(4)]
+    path = await blob_of(service, flipped)
+    data = bytearray(path.read_bytes())
+    data[3 * MIB] ^= 1
+    path.write_bytes(data)
+    os.truncate(await blob_of(service, cut), 1000)
+    (await blob_of(service, gone)).unlink()
+    before = {name: path.stat().st_mtime_ns for name, path in files(service).items()}
+    findings = {finding.image_id: finding async for finding in service.parts.upkeep.scrub()}
+    states = {image: findings[image].state for image in (whole, flipped, cut, gone)}
+    assert states == {whole: "ok", flipped: "damaged", cut: "damaged", gone: "missing"}
+    assert "1000 bytes instead of" in findings[cut].detail
+    assert {name: path.stat().st_mtime_ns for name, path in files(service).items()} == before
+
+
+async def test_many_blobs_are_all_looked_at(service: Service) -> None:
+    """More than one batch of rows, none twice."""
+    made = {await filled(service, os.urandom(10)) for _ in range(120)}
+    seen = [finding.image_id async for finding in service.parts.upkeep.scrub()]
+    assert sorted(seen) == sorted(made)

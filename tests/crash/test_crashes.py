@@ -1,0 +1,215 @@
+"""kill -9 at any moment of any mixture of uploads, stages, resumable uploads and deletions loses nothing.
+
+CRASH_ROUNDS=500 makes it a long run; CRASH_SEED repeats one.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import random
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from processes import Server, started
+
+ROUNDS = int(os.environ.get("CRASH_ROUNDS", "8"))
+SEED = int(os.environ.get("CRASH_SEED", "0")) or random.randrange(1 << 32)
+CLIENTS = 3
+LARGEST = 6 << 20
+BINARY = {"Content-Type": "application/octet-stream"}
+TUS = {"Tus-Resumable": "1.0.0"}
+PIECE = {**TUS, "Content-Type": "application/offset+octet-stream"}
+
+pytestmark = pytest.mark.e2e
+
+
+@dataclasses.dataclass
+class Known:
+    """What the server has acknowledged, so that it must hold after any crash."""
+
+    active: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Images by id, with the sha512 of their bytes."""
+    deleted: set[str] = dataclasses.field(default_factory=set)
+    uploads: dict[str, tuple[str, bytes, int]] = dataclasses.field(default_factory=dict)
+    """Unfinished resumable uploads by path: image, bytes, and an offset that was promised."""
+
+
+class Client(threading.Thread):
+    """One client that does at random what clients do, until the server is gone."""
+
+    def __init__(self, url: str, token: str, seed: int, known: Known) -> None:
+        super().__init__(daemon=True)
+        self.failure: BaseException | None = None
+        self._random = random.Random(seed)
+        self._known = known
+        self._http = httpx2.Client(base_url=url, headers={"X-Auth-Token": token}, timeout=20, trust_env=False)
+
+    def run(self) -> None:
+        acts = (self.upload, self.upload, self.stage, self.resumable, self.resumable, self.go_on, self.delete)
+        try:
+            while True:
+                self._random.choice(acts)()
+        except httpx2.TransportError:
+            return
+        except BaseException as failure:  # noqa: BLE001 (the test raises it)
+            self.failure = failure
+        finally:
+            self._http.close()
+
+    def upload(self) -> None:
+        image, data = self._image(), self._data()
+        answer = self._http.put(f"/v2/images/{image}/file", content=self._chunks(data), headers=BINARY)
+        assert answer.status_code == 204, answer.text
+        self._known.active[image] = hashlib.sha512(data).hexdigest()
+
+    def stage(self) -> None:
+        image = self._image()
+        answer = self._http.put(
+            f"/v2/images/{image}/stage", content=self._chunks(self._data()), headers=BINARY
+        )
+        assert answer.status_code == 204, answer.text
+
+    def resumable(self) -> None:
+        image, data = self._image(), self._data() or b"x"
+        headers = {**TUS, "Upload-Length": str(len(data))}
+        answer = self._http.post(f"/v2/images/{image}/uploads", headers=headers)
+        assert answer.status_code == 201, answer.text
+        path = answer.headers["location"].removeprefix(str(self._http.base_url).rstrip("/"))
+        self._known.uploads[path] = (image, data, 0)
+        self._pieces(path)
+
+    def go_on(self) -> None:
+        if self._known.uploads:
+            self._pieces(self._random.choice(list(self._known.uploads)))
+
+    def delete(self) -> None:
+        if self._known.active:
+            image = self._random.choice(list(self._known.active))
+            digest = self._known.active.pop(image, None)
+            answer = self._http.delete(f"/v2/images/{image}")
+            assert answer.status_code in {204, 404}, answer.text
+            if digest is not None:
+                self._known.deleted.add(image)
+
+    def _pieces(self, path: str) -> None:
+        """Send a few pieces of an upload, and often leave it there."""
+        image, data, promised = self._known.uploads.get(path, ("", b"", 0))
+        answer = self._http.head(path, headers=TUS)
+        if answer.status_code in {404, 410, 423}:  # another client was faster
+            return
+        offset = int(answer.headers["upload-offset"])
+        assert offset >= promised, f"{offset} of {path} after {promised} was promised"
+        while offset < len(data):
+            piece = data[offset : offset + self._random.randrange(1, len(data) + 1)]
+            headers = {**PIECE, "Upload-Offset": str(offset)}
+            answer = self._http.patch(path, headers=headers, content=self._chunks(piece))
+            if answer.status_code in {404, 409, 410, 423}:
+                return
+            assert answer.status_code == 204, answer.text
+            offset = int(answer.headers["upload-offset"])
+            if offset < len(data):
+                self._known.uploads[path] = (image, data, offset)
+            if self._random.random() < 0.3:
+                return
+        self._known.uploads.pop(path, None)
+        self._known.active[image] = hashlib.sha512(data).hexdigest()
+
+    def _image(self) -> str:
+        body = {"disk_format": "raw", "container_format": "bare"}
+        answer = self._http.post("/v2/images", json=body)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    def _data(self) -> bytes:
+        return self._random.randbytes(self._random.choice([0, 1, 5000, 300_000, LARGEST]))
+
+    def _chunks(self, data: bytes) -> Iterator[bytes]:
+        step = self._random.choice([10_000, 1 << 20, LARGEST])
+        for start in range(0, len(data), step):
+            if self._random.random() < 0.05:
+                time.sleep(0.01)
+            yield data[start : start + step]
+
+
+def test_nothing_is_lost_stuck_or_left_behind(tmp_path: Path) -> None:
+    """After each kill and restart: active images have their bytes, none is stuck, the disk holds no more."""
+    chance = random.Random(SEED)
+    print(f"CRASH_SEED={SEED} CRASH_ROUNDS={ROUNDS}")
+    known, folder = Known(), tmp_path / "data"
+    kills = 0
+    for _ in range(ROUNDS):
+        with started(folder) as server:
+            token = log_in(server)
+            check(server, folder, known, token)
+            clients = [Client(server.url, token, chance.randrange(1 << 32), known) for _ in range(CLIENTS)]
+            for client in clients:
+                client.start()
+            time.sleep(chance.uniform(0.02, 0.8))
+            server.stop(signal.SIGKILL)
+            kills += 1
+            for client in clients:
+                client.join(30)
+                assert not client.is_alive()
+                if client.failure is not None:
+                    raise client.failure
+    with started(folder) as server:
+        check(server, folder, known, log_in(server))
+    print(f"{kills} kills, {len(known.active)} images active, {len(known.uploads)} uploads unfinished")
+
+
+def log_in(server: Server) -> str:
+    password = json.dumps(server.clouds.read_text().split('password: "')[1].split('"')[0])
+    body = (
+        '{"auth": {"identity": {"methods": ["password"], "password": {"user": {"name": "admin", '
+        f'"domain": {{"id": "default"}}, "password": {password}}}}}}}, '
+        '"scope": {"project": {"name": "admin", "domain": {"id": "default"}}}}}'
+    )
+    answer = httpx2.post(f"{server.url}/identity/v3/auth/tokens", content=body, timeout=20)
+    assert answer.status_code == 201, answer.text
+    return str(answer.headers["x-subject-token"])
+
+
+def check(server: Server, folder: Path, known: Known, token: str) -> None:
+    """Hold database, disk and answers against each other and against what was acknowledged."""
+    with contextlib.closing(sqlite3.connect(folder / "tintype.db")) as database:
+        deadline = time.monotonic() + 20
+        while rows(database, "SELECT id FROM blobs WHERE state IN ('writing', 'condemned')"):
+            assert time.monotonic() < deadline, "the sweep does not end"
+            time.sleep(0.05)
+        images = dict(rows(database, "SELECT id, status FROM images"))
+        assert set(images.values()) <= {"queued", "active", "uploading"}, "an image is stuck"
+        blobs = rows(database, "SELECT id, image_id, state, digests FROM blobs")
+        uploads = dict(rows(database, 'SELECT id, "offset" FROM uploads WHERE "offset" < length'))
+    files = {path.name: path for path in (folder / "images").rglob("*") if path.is_file()}
+    complete = {
+        image: json.loads(digests) for _, image, state, digests in blobs if state in {"ready", "staged"}
+    }
+    assert set(complete) == {image for image, status in images.items() if status != "queued"}
+    for blob, image, state, _ in blobs:
+        if state != "partial":
+            assert hashlib.sha512(files[blob].read_bytes()).hexdigest() == complete[image]["os_hash_value"]
+        elif uploads[blob]:
+            assert files[blob].stat().st_size >= uploads[blob], "less is there than was noted"
+    unknown = set(files) - {blob for blob, *_ in blobs}
+    assert not unknown, f"the disk holds what nobody knows of: {unknown}"
+    assert server.run("tintype", "gc", "--dry-run").stdout.split("\n")[1:] == [""]
+    headers = {"X-Auth-Token": token}
+    for image, digest in list(known.active.items()):
+        assert complete[image]["os_hash_value"] == digest, "an acknowledged upload is gone"
+    for image in random.sample(sorted(known.active), min(3, len(known.active))):
+        answer = httpx2.get(f"{server.url}/v2/images/{image}/file", headers=headers, timeout=20)
+        assert hashlib.sha512(answer.content).hexdigest() == known.active[image]
+    assert not known.deleted & set(images), "an acknowledged deletion is undone"
+
+
+def rows(database: sqlite3.Connection, statement: str) -> list[tuple[str, ...]]:
+    return database.execute(statement).fetchall()
