@@ -34,6 +34,9 @@ MISSING = pytest.StashKey[dict[str, str]]()
 OPTIONAL = {
     "curl": "curl",
     "qemu-img": "qemu-utils",
+    "nginx": "nginx",
+    "npm": "npm",
+    "unshare": "util-linux",
     "radosgw": "ceph-mon ceph-mgr ceph-osd radosgw ceph-common python3-rbd python3-rados",
 }
 """Programs that some tests need, and the Debian packages that have them."""

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import httpx2
 import pytest
+import yaml
 
 BIN = Path(sys.executable).parent
 START_SECONDS = 20
@@ -50,6 +52,19 @@ class Server:
         assert not check or done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
         return done
 
+    def log_in(self) -> str:
+        """Give a token of the first admin."""
+        auth = yaml.safe_load(self.clouds.read_text())["clouds"]["tintype"]["auth"]
+        domain = {"id": "default"}
+        user = {"name": auth["username"], "domain": domain, "password": auth["password"]}
+        body = {
+            "identity": {"methods": ["password"], "password": {"user": user}},
+            "scope": {"project": {"name": auth["project_name"], "domain": domain}},
+        }
+        answer = httpx2.post(f"{self.url}/identity/v3/auth/tokens", json={"auth": body}, timeout=20)
+        assert answer.status_code == 201, answer.text
+        return str(answer.headers["x-subject-token"])
+
     def stop(self, with_signal: int = signal.SIGTERM) -> int:
         """End the process and give its exit code."""
         self.process.send_signal(with_signal)
@@ -57,11 +72,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def started(folder: Path, *options: str, **environment: str) -> Iterator[Server]:
-    """Start a server on a free port and end it."""
+def started(folder: Path, *options: str, within: Sequence[str] = (), **environment: str) -> Iterator[Server]:
+    """Start a server on a free port, perhaps within another command, and end it."""
     with (folder.parent / f"{folder.name}.log").open("a") as log:
         process = subprocess.Popen(
-            [BIN / "tintype", "serve", "--data-dir", folder, "--port", "0", *options],
+            [*within, BIN / "tintype", "serve", "--data-dir", folder, "--port", "0", *options],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -86,8 +101,6 @@ def started(folder: Path, *options: str, **environment: str) -> Iterator[Server]
 
 
 def _wait_for(url: str) -> None:
-    import httpx2
-
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx2.TransportError):

@@ -25,7 +25,7 @@ from tintype.api.identity import IdentityApi
 from tintype.api.images import ImagesApi
 from tintype.api.info import InfoApi
 from tintype.api.members import MembersApi
-from tintype.api.protocol import BoundedHttpProtocol
+from tintype.api.protocol import bounded
 from tintype.api.routes import Route, table
 from tintype.api.tags import TagsApi
 from tintype.api.uploads import UploadsApi
@@ -201,7 +201,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     config = uvicorn.Config(
         functools.partial(_app, settings),
         factory=True,
-        http=BoundedHttpProtocol,
+        http=bounded(settings.server.silent_seconds),
         loop="uvloop",
         ws="none",
         lifespan="on",

@@ -67,7 +67,7 @@ async def test_damage_is_told_and_left_alone(service: Service) -> None:
     findings = {finding.image_id: finding async for finding in service.parts.upkeep.scrub()}
     states = {image: findings[image].state for image in (whole, flipped, cut, gone)}
     assert states == {whole: "ok", flipped: "damaged", cut: "damaged", gone: "missing"}
-    assert "1000 bytes instead of" in findings[cut].detail
+    assert "1000 bytes of" in findings[cut].detail
     assert {name: path.stat().st_mtime_ns for name, path in files(service).items()} == before
 
 

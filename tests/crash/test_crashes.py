@@ -148,7 +148,7 @@ def test_nothing_is_lost_stuck_or_left_behind(tmp_path: Path) -> None:
     kills = 0
     for _ in range(ROUNDS):
         with started(folder) as server:
-            token = log_in(server)
+            token = server.log_in()
             check(server, folder, known, token)
             clients = [Client(server.url, token, chance.randrange(1 << 32), known) for _ in range(CLIENTS)]
             for client in clients:
@@ -162,20 +162,8 @@ def test_nothing_is_lost_stuck_or_left_behind(tmp_path: Path) -> None:
                 if client.failure is not None:
                     raise client.failure
     with started(folder) as server:
-        check(server, folder, known, log_in(server))
+        check(server, folder, known, server.log_in())
     print(f"{kills} kills, {len(known.active)} images active, {len(known.uploads)} uploads unfinished")
-
-
-def log_in(server: Server) -> str:
-    password = json.dumps(server.clouds.read_text().split('password: "')[1].split('"')[0])
-    body = (
-        '{"auth": {"identity": {"methods": ["password"], "password": {"user": {"name": "admin", '
-        f'"domain": {{"id": "default"}}, "password": {password}}}}}}}, '
-        '"scope": {"project": {"name": "admin", "domain": {"id": "default"}}}}}'
-    )
-    answer = httpx2.post(f"{server.url}/identity/v3/auth/tokens", content=body, timeout=20)
-    assert answer.status_code == 201, answer.text
-    return str(answer.headers["x-subject-token"])
 
 
 def check(server: Server, folder: Path, known: Known, token: str) -> None:

@@ -209,18 +209,19 @@ class App:
     def _note(self, call: Call, status: int, started: float) -> None:
         caller = getattr(call, "caller", None)
         global_id = call.headers.get("x-openstack-request-id", "")
-        self._log.info(
-            "request",
-            method=call.method,
-            path=call.scope["path"],
-            status=status,
-            ms=round((time.perf_counter() - started) * 1000, 2),
-            request_id=call.request_id,
-            global_request_id=global_id if _GLOBAL_ID.fullmatch(global_id) else None,
-            project_id=caller.project_id if caller else None,
-            user_id=caller.user_id if caller else None,
-            client=call.scope["client"][0] if call.scope.get("client") else None,
-        )
+        with contextlib.suppress(OSError):  # standard error may be on a disk that is full
+            self._log.info(
+                "request",
+                method=call.method,
+                path=call.scope["path"],
+                status=status,
+                ms=round((time.perf_counter() - started) * 1000, 2),
+                request_id=call.request_id,
+                global_request_id=global_id if _GLOBAL_ID.fullmatch(global_id) else None,
+                project_id=caller.project_id if caller else None,
+                user_id=caller.user_id if caller else None,
+                client=call.scope["client"][0] if call.scope.get("client") else None,
+            )
 
     async def _end(self) -> None:
         """Let requests that were cancelled undo what they began, before the database closes beneath them."""

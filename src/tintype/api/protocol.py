@@ -7,6 +7,10 @@ no HTTP is answered like any other mistake, with an id.
 """
 
 import asyncio
+import contextlib
+import fcntl
+import sys
+import termios
 import uuid
 from typing import Final
 
@@ -16,17 +20,20 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 OVERHEAD_BYTES: Final = 128 << 10
 """Bytes that may come in a row without any of them being body."""
 HEAD_SECONDS: Final = 30
-SILENT_SECONDS: Final = 60
 _BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
     """uvicorn's protocol, which counts bytes and seconds."""
 
+    silent_seconds = 60.0
+    """How long a client may be silent in a body, or not read its answer."""
     _overhead = 0
     _in_body = False
     _deaf = False
     _deadline: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
+    _unread = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give a new connection its time to say something."""
@@ -36,6 +43,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the time."""
         self._expect_within(None)
+        self._expect_reading(None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -50,7 +58,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._in_body:
-            self._expect_within(SILENT_SECONDS)
+            self._expect_within(self.silent_seconds)
         elif self._deadline is None and (self.cycle is None or self.cycle.response_complete):
             self._expect_within(HEAD_SECONDS)  # bytes that ended the rest between two requests
 
@@ -98,6 +106,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.transport.write(head.encode() + body)
         self.transport.close()
 
+    def pause_writing(self) -> None:
+        """Give a client that does not read its time: it holds a file and memory here."""
+        super().pause_writing()
+        self._unread = self._pending()
+        self._expect_reading(self.silent_seconds)
+
+    def resume_writing(self) -> None:
+        """See that it reads."""
+        self._expect_reading(None)
+        super().resume_writing()
+
     def _unsupported_upgrade_warning(self) -> None:
         """Answer in HTTP/1.1; the parser has dropped the body, so a request that has one is refused."""
         self._deaf = True
@@ -112,9 +131,33 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._deadline.cancel()
         self._deadline = None if seconds is None else self.loop.call_later(seconds, self._too_slow)
 
+    def _expect_reading(self, seconds: float | None) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+        self._reading = None if seconds is None else self.loop.call_later(seconds, self._check_reading)
+
+    def _check_reading(self) -> None:
+        unread, self._unread = self._unread, self._pending()
+        if self._unread < unread:  # slow, but alive
+            self._expect_reading(self.silent_seconds)
+        else:
+            self.transport.abort()
+
+    def _pending(self) -> int:
+        """Give the bytes that the client has not acknowledged: ours, and the kernel's."""
+        queued = bytearray(4)
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
+        return self.transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)
+
     def _too_slow(self) -> None:
         self._deadline = None
         if self.flow.read_paused:  # it is we who do not read
-            self._expect_within(SILENT_SECONDS)
+            self._expect_within(self.silent_seconds)
         else:
             self.transport.abort()  # close() would wait for a peer that may not be reading
+
+
+def bounded(silent_seconds: float) -> type[BoundedHttpProtocol]:
+    """Give the protocol with a setting of the operator's."""
+    return type("BoundedHttpProtocol", (BoundedHttpProtocol,), {"silent_seconds": silent_seconds})

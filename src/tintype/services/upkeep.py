@@ -94,25 +94,26 @@ class Upkeep:
         return Finding(blob.image_id, blob.id, blob.store, state, detail)
 
     async def _compare(self, stored: Stored) -> tuple[str, str]:
-        wanted = await self._digests(stored)
+        """Give a state and what there is to say about it."""
+        key, wanted = stored.blob.id, await self._digests(stored)
         store = self._stores.get(stored.blob.store)
         if store is None:
             return "unknown", "there is no such store in the settings"
         if wanted is None:
             return "unknown", "its digests were never noted"
-        size = await store.size(stored.blob.id)
-        if size is None:
-            return "missing", ""
-        if size != wanted.size:
-            return "damaged", f"{size} bytes instead of {wanted.size}"
         look = Pass(None, algorithm=wanted.os_hash_algo)
         try:
-            await look.run(store.read(stored.blob.id, 0, size), None, size)
+            size = await store.size(key)
+            if size == wanted.size:
+                await look.run(store.read(key, 0, size), None, size)
         except NotFound:
+            size = None
+        if size is None:
             return "missing", ""
         found = look.finish()
-        if (found.checksum, found.os_hash_value) != (wanted.checksum, wanted.os_hash_value):
-            return "damaged", f"{wanted.os_hash_algo} is {found.os_hash_value}"
+        wrong = (found.checksum, found.os_hash_value) != (wanted.checksum, wanted.os_hash_value)
+        if wrong or size != wanted.size:
+            return "damaged", f"{size} bytes of {wanted.size}, {wanted.os_hash_algo} {found.os_hash_value}"
         return "ok", ""
 
     async def _digests(self, stored: Stored) -> Digests | None:
