@@ -39,6 +39,7 @@ contract: $(VENV)/.test ## Run the API tables against another image service: URL
 
 bench: $(VENV)/.test ## Measure Tintype and Glance side by side; results go to benchmarks/results
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
+	@$(BIN)/python benchmarks/transfers.py $(ARGS)
 
 docs: $(VENV)/.server ## Generate docs/reference from the tables in the code
 	@$(BIN)/python tools/reference.py

@@ -25,7 +25,7 @@ from tintype.api.identity import IdentityApi
 from tintype.api.images import ImagesApi
 from tintype.api.info import InfoApi
 from tintype.api.members import MembersApi
-from tintype.api.protocol import bounded
+from tintype.api.protocol import BoundedConfig
 from tintype.api.routes import Route, table
 from tintype.api.tags import TagsApi
 from tintype.api.uploads import UploadsApi
@@ -198,10 +198,10 @@ def prepare(settings: Settings, public_url: str) -> FirstStart | None:
 
 def serve(settings: Settings, listener: socket.socket) -> None:
     """Serve until a signal says stop, then let requests in flight end."""
-    config = uvicorn.Config(
+    config = BoundedConfig(
         functools.partial(_app, settings),
         factory=True,
-        http=bounded(settings.server.silent_seconds),
+        silent_seconds=settings.server.silent_seconds,
         loop="uvloop",
         ws="none",
         lifespan="on",

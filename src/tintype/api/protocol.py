@@ -12,9 +12,10 @@ import fcntl
 import sys
 import termios
 import uuid
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 OVERHEAD_BYTES: Final = 128 << 10
@@ -23,11 +24,18 @@ HEAD_SECONDS: Final = 30
 _BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
+class BoundedConfig(uvicorn.Config):
+    """uvicorn's settings, and how long a client may be silent in a body, or not read its answer."""
+
+    def __init__(self, app: Any, *, silent_seconds: float, **more: Any) -> None:
+        super().__init__(app, http=BoundedHttpProtocol, **more)
+        self.silent_seconds = silent_seconds
+
+
 class BoundedHttpProtocol(HttpToolsProtocol):
     """uvicorn's protocol, which counts bytes and seconds."""
 
-    silent_seconds = 60.0
-    """How long a client may be silent in a body, or not read its answer."""
+    config: BoundedConfig
     _overhead = 0
     _in_body = False
     _deaf = False
@@ -58,7 +66,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._in_body:
-            self._expect_within(self.silent_seconds)
+            self._expect_within(self.config.silent_seconds)
         elif self._deadline is None and (self.cycle is None or self.cycle.response_complete):
             self._expect_within(HEAD_SECONDS)  # bytes that ended the rest between two requests
 
@@ -110,7 +118,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Give a client that does not read its time: it holds a file and memory here."""
         super().pause_writing()
         self._unread = self._pending()
-        self._expect_reading(self.silent_seconds)
+        self._expect_reading(self.config.silent_seconds)
 
     def resume_writing(self) -> None:
         """See that it reads."""
@@ -139,7 +147,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _check_reading(self) -> None:
         unread, self._unread = self._unread, self._pending()
         if self._unread < unread:  # slow, but alive
-            self._expect_reading(self.silent_seconds)
+            self._expect_reading(self.config.silent_seconds)
         else:
             self.transport.abort()
 
@@ -153,11 +161,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _too_slow(self) -> None:
         self._deadline = None
         if self.flow.read_paused:  # it is we who do not read
-            self._expect_within(self.silent_seconds)
+            self._expect_within(self.config.silent_seconds)
         else:
             self.transport.abort()  # close() would wait for a peer that may not be reading
-
-
-def bounded(silent_seconds: float) -> type[BoundedHttpProtocol]:
-    """Give the protocol with a setting of the operator's."""
-    return type("BoundedHttpProtocol", (BoundedHttpProtocol,), {"silent_seconds": silent_seconds})

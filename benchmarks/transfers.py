@@ -1,0 +1,317 @@
+"""Measure bytes: uploads and downloads of Tintype and Glance side by side on one disk, and their limits.
+
+    python benchmarks/transfers.py [--rounds 3] [--size 1073741824] [--only upload,download] [--no-glance]
+
+* upload: curl PUTs a file; the floor is `openssl md5` and `openssl sha512` of the same file side by side.
+* download: curl to nowhere, with the CPU time that the server took; the limit is nginx with sendfile.
+* trickle: how long `show` takes while 500 clients upload 10 kB/s each.
+* memory: what 32 uploads and 32 downloads at once take above idle, at their peak.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import random
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import load
+import msgspec
+import peer
+from bench import JSON, PROCESSES, ROOT, WORK, Target, tintype
+
+PARALLEL = 32
+TRICKLES = 500
+TRICKLE_RATE = 10_000
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """One line: what, of whom, and the median."""
+
+    work: str
+    name: str
+    value: float
+    unit: str
+
+
+def new_image(target: Target) -> str:
+    """Make a record to upload to."""
+    body = json.dumps({"name": "bytes", "disk_format": "raw", "container_format": "bare"}).encode()
+    url = f"http://127.0.0.1:{target.port}/v2/images"
+    with urllib.request.urlopen(urllib.request.Request(url, body, {**target.headers, **JSON})) as answer:
+        return str(json.load(answer)["id"])
+
+
+def delete_image(target: Target, image: str) -> None:
+    """Make room."""
+    url = f"http://127.0.0.1:{target.port}/v2/images/{image}"
+    urllib.request.urlopen(urllib.request.Request(url, headers=target.headers, method="DELETE")).close()
+
+
+def curl(target: Target, image: str, source: Path | None) -> list[str]:
+    """Give the command that sends a file, or fetches one to nowhere."""
+    headers = [word for name, value in target.headers.items() for word in ("-H", f"{name}: {value}")]
+    if source:
+        headers += ["-H", "Content-Type: application/octet-stream", "-H", "Expect:", "-T", str(source)]
+    url = f"http://127.0.0.1:{target.port}/v2/images/{image}/file"
+    return ["curl", "-s", "-S", "--fail", "-o", "/dev/null", *headers, url]
+
+
+def run_timed(command: list[str]) -> float:
+    """Run a command, which must end well, and give the seconds it took."""
+    started = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def processes_of(port: int) -> list[int]:
+    """Give the processes that listen on a port."""
+    command = ["ss", "-Hltnp", f"sport = :{port}"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return sorted({int(pid) for pid in re.findall(r"pid=(\d+)", found)})
+
+
+def cpu_of(pids: list[int]) -> float:
+    """Give the CPU seconds that processes have taken."""
+    total = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / _TICK
+
+
+def memory_of(pids: list[int], field: str) -> int:
+    """Give bytes of memory of processes: VmRSS as it is, VmHWM at its peak."""
+    total = 0
+    for pid in pids:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        total += next(int(line.split()[1]) << 10 for line in lines if line.startswith(field))
+    return total
+
+
+def floor(source: Path) -> float:
+    """Hash a file as an upload must: md5 and sha512 side by side."""
+    return run_timed(["sh", "-c", f'openssl md5 "{source}" & openssl sha512 "{source}"; wait'])
+
+
+def uploads(targets: list[Target], source: Path, rounds: int) -> list[Measured]:
+    """Upload in turns; the floor in the same turns."""
+    taken: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        taken.setdefault("floor: openssl md5 & sha512", []).append(floor(source))
+        for target in targets:
+            image = new_image(target)
+            command = curl(target, image, source)
+            taken.setdefault(target.name, []).append(run_timed(command))
+            delete_image(target, image)
+    size = source.stat().st_size / 1e6
+    return [Measured("upload", name, size / statistics.median(each), "MB/s") for name, each in taken.items()]
+
+
+def downloads(targets: list[Target], source: Path, rounds: int) -> list[Measured]:
+    """Download in turns; nginx, which only copies, in the same turns."""
+    rates: dict[str, list[float]] = {}
+    cpus: dict[str, list[float]] = {}
+    size = source.stat().st_size
+    with nginx(source) as limit:
+        images = {}
+        for target in targets:
+            images[target.name] = new_image(target)
+            subprocess.run(curl(target, images[target.name], source), check=True)
+        commands = {target.name: (target.port, curl(target, images[target.name], None)) for target in targets}
+        commands["limit: nginx"] = (
+            limit,
+            ["curl", "-s", "-o", "/dev/null", f"http://127.0.0.1:{limit}/{source.name}"],
+        )
+        for _ in range(rounds + 1):
+            for name, (port, command) in commands.items():
+                pids = processes_of(port)
+                before = cpu_of(pids)
+                rates.setdefault(name, []).append(size / 1e6 / run_timed(command))
+                cpus.setdefault(name, []).append((cpu_of(pids) - before) / (size / (1 << 30)))
+        for target in targets:
+            delete_image(target, images[target.name])
+    return [
+        Measured("download", name, statistics.median(each[1:]), unit)
+        for unit, taken in (("MB/s", rates), ("CPU-s/GiB", cpus))
+        for name, each in taken.items()
+    ]
+
+
+@contextlib.contextmanager
+def nginx(source: Path) -> Iterator[int]:
+    """Serve the file's folder with sendfile."""
+    port, folder = 19492, Path(tempfile.mkdtemp(dir=WORK))
+    conf = folder / "nginx.conf"
+    user = "user root;" if os.geteuid() == 0 else ""
+    conf.write_text(
+        f"{user} daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/log;\n"
+        f"events {{}}\nhttp {{ access_log off; sendfile on;\n"
+        f"server {{ listen 127.0.0.1:{port}; root {source.parent}; }} }}\n"
+    )
+    process = subprocess.Popen(["nginx", "-p", str(folder), "-e", str(folder / "log"), "-c", str(conf)])
+    try:
+        time.sleep(1)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+        shutil.rmtree(folder)
+
+
+def trickle(target: Target) -> list[Measured]:
+    """Show images while many upload slowly."""
+    ids = [new_image(target) for _ in range(TRICKLES)]
+    shown = [load.Wish("GET", f"/v2/images/{image}") for image in ids[:100]]
+    idle = load.run(target.port, target.headers, shown, clients=4, seconds=4)
+    slow = subprocess.Popen(
+        [sys.executable, __file__, "--trickle", str(target.port), json.dumps(target.headers)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert slow.stdin is not None
+    assert slow.stdout is not None
+    slow.stdin.write(json.dumps(ids) + "\n")
+    slow.stdin.flush()
+    assert slow.stdout.readline() == "sending\n"
+    busy = load.run(target.port, target.headers, shown, clients=4, seconds=8)
+    slow.stdin.close()
+    answered = slow.stdout.readline()
+    slow.wait(60)
+    print(f"trickle: {answered.strip()} uploads ended well", file=sys.stderr)
+    assert busy.failures == 0
+    return [
+        Measured("show, nothing else", f"{target.name} p99", idle.p99, "ms"),
+        Measured(f"show, {TRICKLES} uploads at {TRICKLE_RATE} B/s", f"{target.name} p99", busy.p99, "ms"),
+    ]
+
+
+async def send_slowly(port: int, headers: dict[str, str], ids: list[str]) -> None:
+    """Upload to many images at once, until standard input ends."""
+    stop = asyncio.Event()
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+
+    async def one(image: str) -> bool:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = f"PUT /v2/images/{image}/file HTTP/1.1\r\nHost: x\r\n{lines}"
+        writer.write(
+            f"{head}Content-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        )
+        piece = TRICKLE_RATE // 5
+        await asyncio.sleep(random.uniform(0, 0.2))  # clients are not in step
+        while not stop.is_set():
+            writer.write(f"{piece:x}\r\n".encode() + b"x" * piece + b"\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.2)
+        writer.write(b"0\r\n\r\n")
+        answer = await reader.readline()
+        writer.close()
+        return b" 204 " in answer
+
+    sending = [asyncio.create_task(one(image)) for image in ids]
+    await asyncio.sleep(2)
+    print("sending", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    stop.set()
+    print(sum(await asyncio.gather(*sending)), flush=True)
+
+
+def memory(target: Target, source: Path) -> list[Measured]:
+    """Upload and download many at once, and look at the highest mark of memory."""
+    pids = processes_of(target.port)
+    images = [new_image(target) for _ in range(PARALLEL)]
+    lines = []
+    for work, sent in (("uploads", source), ("downloads", None)):
+        idle = memory_of(pids, "VmRSS")
+        for pid in pids:
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+        clients = [subprocess.Popen(curl(target, image, sent)) for image in images]
+        assert [client.wait() for client in clients] == [0] * PARALLEL
+        each = (memory_of(pids, "VmHWM") - idle) / PARALLEL / (1 << 20)
+        lines.append(Measured(f"memory of {PARALLEL} {work} at once", f"{target.name}, each", each, "MiB"))
+    for image in images:
+        delete_image(target, image)
+    return lines
+
+
+def keep(lines: list[Measured], options: argparse.Namespace) -> None:
+    """Write what was measured beside where and how."""
+    stamp = datetime.now(UTC).strftime("%Y-%m-%d")
+    where = {
+        "date": stamp,
+        "cores": os.cpu_count(),
+        "bytes": options.size,
+        "rounds": options.rounds,
+        "processes": PROCESSES,
+    }
+    document = msgspec.json.encode({"where": where, "results": lines})
+    folder = ROOT / "benchmarks" / "results"
+    (folder / f"{stamp}-transfers.json").write_bytes(msgspec.json.format(document) + b"\n")
+    (folder / f"{stamp}-transfers.md").write_text("\n".join([HEAD, *map(row, lines)]) + "\n")
+
+
+HEAD = "| work | who | measured |\n| --- | --- | --: |"
+
+
+def row(line: Measured) -> str:
+    """Give a line of the table."""
+    return f"| {line.work} | {line.name} | {line.value:,.{2 if line.value < 20 else 0}f} {line.unit} |"
+
+
+def main() -> None:
+    """Bring both up, measure, keep the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--size", type=int, default=1 << 30)
+    parser.add_argument("--only", default="upload,download,trickle,memory")
+    parser.add_argument("--no-glance", action="store_true")
+    parser.add_argument("--trickle", nargs=2)
+    options = parser.parse_args()
+    if options.trickle:
+        port, headers = options.trickle
+        asyncio.run(send_slowly(int(port), json.loads(headers), json.loads(sys.stdin.readline())))
+        return
+    WORK.mkdir(parents=True, exist_ok=True)
+    source = WORK / "source.raw"
+    subprocess.run(
+        ["dd", "if=/dev/urandom", f"of={source}", "bs=1M", f"count={options.size >> 20}", "status=none"],
+        check=True,
+    )
+    with contextlib.ExitStack() as stack:
+        targets = [stack.enter_context(tintype(19292))]
+        if not options.no_glance:
+            stack.enter_context(peer.glance(WORK, 19392, PROCESSES))
+            targets.append(Target("glance", 19392, dict(peer.HEADERS)))
+        lines: list[Measured] = []
+        print(HEAD, flush=True)
+        works: dict[str, Callable[[], list[Measured]]] = {
+            "upload": lambda: uploads(targets, source, options.rounds),
+            "download": lambda: downloads(targets, source, options.rounds),
+            "trickle": lambda: trickle(targets[0]),
+            "memory": lambda: memory(targets[0], source),
+        }
+        for name, work in works.items():
+            if name in options.only.split(","):
+                taken = work()
+                print("\n".join(map(row, taken)), flush=True)
+                lines += taken
+    source.unlink()
+    if not options.no_glance and options.only.count(",") == 3:
+        keep(lines, options)
+
+
+if __name__ == "__main__":
+    main()
