@@ -199,14 +199,20 @@ HEAD = """\
 | --- | --: | --: | --: | --: | --: |"""
 
 
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """Give the options of every benchmark here, so that one command line does for all of them."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3, help="of each measurement of records")
+    parser.add_argument("--size", type=int, default=1 << 30, help="bytes of each transfer")
+    parser.add_argument("--only", default="", help="works by name, with commas between")
+    parser.add_argument("--no-glance", action="store_true")
+    return parser
+
+
 def main() -> None:
     """Bring both up, fill them, measure, keep the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--no-glance", action="store_true")
-    options = parser.parse_args()
+    options = arguments(__doc__).parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         targets = [stack.enter_context(tintype(19292))]

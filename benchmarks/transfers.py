@@ -29,7 +29,7 @@ from pathlib import Path
 import load
 import msgspec
 import peer
-from bench import JSON, PROCESSES, ROOT, WORK, Target, tintype
+from bench import JSON, PROCESSES, ROOT, WORK, Target, arguments, tintype
 
 PARALLEL = 32
 TRICKLES = 500
@@ -273,12 +273,8 @@ def row(line: Measured) -> str:
 
 def main() -> None:
     """Bring both up, measure, keep the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--size", type=int, default=1 << 30)
-    parser.add_argument("--only", default="upload,download,trickle,memory")
-    parser.add_argument("--no-glance", action="store_true")
-    parser.add_argument("--trickle", nargs=2)
+    parser = arguments(__doc__)
+    parser.add_argument("--trickle", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.trickle:
         port, headers = options.trickle
@@ -304,12 +300,12 @@ def main() -> None:
             "memory": lambda: memory(targets[0], source),
         }
         for name, work in works.items():
-            if name in options.only.split(","):
+            if not options.only or name in options.only.split(","):
                 taken = work()
                 print("\n".join(map(row, taken)), flush=True)
                 lines += taken
     source.unlink()
-    if not options.no_glance and options.only.count(",") == 3:
+    if not options.no_glance and not options.only:
         keep(lines, options)
 
 
