@@ -44,10 +44,15 @@ class Inspector:
         self._wrapper = oslo.InspectWrapper(cast("IO[bytes]", self._window))
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Look at the next bytes."""
-        for start in range(0, len(data), _SLICE):
-            self._window.data = data[start : start + _SLICE]
-            self._wrapper.read(_SLICE)
+        """Look at the next bytes: closely while the parser waits for some, then only count them."""
+        position = 0
+        while position < len(data):
+            length = _SLICE if self._wrapper.formats is None else len(data) - position
+            self._window.data = data[position : position + length]
+            if length == _SLICE:
+                self._window.data = bytes(self._window.data)  # the parser keeps what it wants of it
+            self._wrapper.read(length)
+            position += length
 
     def finish(self) -> int | None:
         """Give the size of the disk inside, in bytes; None where the format does not tell.
@@ -105,7 +110,7 @@ class _Window(io.RawIOBase):
     data: bytes | memoryview = b""
 
     def read(self, _size: int = -1) -> bytes:
-        return bytes(self.data)
+        return self.data  # type: ignore[return-value]
 
 
 def inspector_for(

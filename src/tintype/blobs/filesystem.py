@@ -11,10 +11,11 @@ from typing import Final, ParamSpec, TypeVar
 
 from tintype.blobs.base import Writer
 from tintype.blobs.stream import in_thread, settled
-from tintype.errors import Gone, NotFound, OverLimit, Unavailable
+from tintype.errors import Gone, NotFound, OverLimit, TintypeError, Unavailable
 
 _CHUNK: Final = 1 << 20
 _PARTIAL: Final = "partial"
+_SYNC_EVERY: Final = 32 << 20
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 P = ParamSpec("P")
@@ -130,22 +131,33 @@ class _FileWriter:
         self._partial, self._final = store.partial(key), store.path(key)
         self._offset = offset
         self._file = -1
+        self._unsynced = 0
+        self._syncing: asyncio.Future[None] | None = None
 
     async def write(self, data: memoryview) -> None:
-        """Append bytes."""
+        """Append bytes. The disk begins early with them, so that little is left to wait for in the end."""
         await _in_thread(self._write, data)
+        self._unsynced += len(data)
+        if self._unsynced >= _SYNC_EVERY and (self._syncing is None or self._syncing.done()):
+            await self._synced()
+            self._unsynced = 0
+            self._syncing = asyncio.ensure_future(_in_thread(os.fdatasync, self._file))
 
     async def flush(self) -> None:
         """Sync what was written."""
+        await self._synced()
         if self._file >= 0:
             await _in_thread(os.fdatasync, self._file)
 
     async def commit(self) -> None:
         """Sync and move; a crash in between leaves a file that `delete` and `resume` find."""
+        await self._synced()
         await _in_thread(self._commit)
 
     async def close(self) -> None:
-        """Close the file."""
+        """Close the file, whatever became of the last sync."""
+        with contextlib.suppress(TintypeError):
+            await self._synced()
         await _in_thread(self._close)
 
     def reopen(self) -> None:
@@ -160,6 +172,13 @@ class _FileWriter:
             raise FileNotFoundError(errno.ENOENT, "too short", str(self._partial))
         os.ftruncate(self._file, self._offset)
         os.lseek(self._file, self._offset, os.SEEK_SET)
+
+    async def _synced(self) -> None:
+        """Wait for the sync under way; the system tells its failure only once, so it is told here."""
+        if self._syncing is not None:
+            syncing, self._syncing = self._syncing, None
+            await settled(syncing)
+            syncing.result()
 
     def _open(self) -> int:
         if self._file < 0:

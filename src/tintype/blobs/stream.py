@@ -1,13 +1,15 @@
-"""One pass over bytes: hash, inspect and write, over two buffers that are used again and again.
+"""One pass over bytes: hash, inspect and write, over a few buffers that are used again and again.
 
-While one buffer is filled from the network, threads work on the other: each digest, the format
-inspector and the store release the interpreter. Memory is two buffers a stream, whatever the size
-of the image.
+While one buffer is filled from the network, threads work on the others: each digest, the format
+inspector and the store release the interpreter, and each goes on to the next buffer without waiting
+for the slowest. Memory is three buffers a stream, whatever the size of the image.
 """
 
 import asyncio
 import contextlib
+import functools
 import hashlib
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -21,6 +23,8 @@ T = TypeVar("T")
 Take = Callable[[memoryview], Awaitable[None]]
 
 BUFFER: Final = 4 << 20
+_BUFFERS: Final = 3
+"""Of each upload: one fills, while the slowest step is still at the one before the one before."""
 _SMALLEST: Final = 64 << 10
 
 
@@ -82,11 +86,13 @@ class Pass:
 
     async def run(self, source: AsyncIterator[bytes], write: Take | None, size: int | None) -> None:
         """Take every byte of the source, about `size`, and write it; raises what source and `write` raise."""
-        steps = self._steps()
+        steps = [functools.partial(_threaded, step) for step in self._steps()]
+        turns: list[tuple[asyncio.Lock, Take]] = [(asyncio.Lock(), step) for step in steps]
+        if write is not None:
+            turns.append((asyncio.Lock(), write))
 
         async def take(data: memoryview) -> None:
-            work = [in_thread(step, data) for step in steps]
-            await _all_of(work if write is None else [*work, write(data)])
+            await _all_of(_in_turn(lock, step, data) for lock, step in turns)
 
         self.size += await pump(source, take, size)
 
@@ -116,14 +122,16 @@ class Pass:
 
 
 async def pump(source: AsyncIterator[bytes], take: Take, size: int | None) -> int:
-    """Collect the source in buffers, have each taken while the next one fills; give the bytes taken.
+    """Collect the source in buffers, have each taken while others fill; give the bytes taken.
 
+    `take` is called with one buffer after the other, before it has ended with those before.
     `size` says how large a buffer is worth having, no more.
     """
     length = BUFFER if size is None else max(_SMALLEST, min(BUFFER, size))
-    filling, working = memoryview(bytearray(length)), memoryview(bytearray(length))
+    free: deque[memoryview] = deque(memoryview(bytearray(length)) for _ in range(_BUFFERS))
+    busy: deque[tuple[asyncio.Future[None], memoryview]] = deque()
+    filling = free.popleft()
     used = taken = 0
-    task: asyncio.Future[None] | None = None
     try:
         async for chunk in source:
             rest = memoryview(chunk)
@@ -133,20 +141,24 @@ async def pump(source: AsyncIterator[bytes], take: Take, size: int | None) -> in
                 used += len(part)
                 rest = rest[len(part) :]
                 if used == length:
-                    if task is not None:
-                        await task
-                    task = asyncio.ensure_future(take(filling[:used]))
-                    filling, working = working, filling
+                    busy.append((asyncio.ensure_future(take(filling)), filling))
                     taken, used = taken + used, 0
-        if task is not None:
-            await task
+                    while busy and (not free or busy[0][0].done()):
+                        task, buffer = busy[0]
+                        await task
+                        busy.popleft()
+                        free.append(buffer)
+                    filling = free.popleft()
         if used:
-            task = asyncio.ensure_future(take(filling[:used]))
-            await task
+            busy.append((asyncio.ensure_future(take(filling[:used])), filling))
+        while busy:
+            await busy[0][0]
+            busy.popleft()
     finally:
-        if task is not None and not task.done():
-            await settled(task)  # threads still look at the buffer
-            task.exception()  # what the source raised is told, not this
+        for task, _ in busy:
+            await settled(task)  # threads still look at the buffers
+            if not task.cancelled():
+                task.exception()  # what came first is told, not this
     return taken + used
 
 
@@ -162,6 +174,16 @@ async def exactly(source: AsyncIterator[bytes], size: int | None, limit: int) ->
         yield chunk
     if size is not None and seen != size:
         raise Invalid(f"The image has {seen} bytes, but {size} were declared.")
+
+
+async def _threaded(step: Callable[[memoryview], None], data: memoryview) -> None:
+    await in_thread(step, data)
+
+
+async def _in_turn(lock: asyncio.Lock, step: Take, data: memoryview) -> None:
+    """Do a step when it has done the buffers before: locks are given in the order they are asked for."""
+    async with lock:
+        await step(data)
 
 
 async def _all_of(work: Iterable[Awaitable[None]]) -> None:
