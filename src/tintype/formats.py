@@ -53,6 +53,7 @@ class Inspector:
                 self._window.data = bytes(self._window.data)  # the parser keeps what it wants of it
             self._wrapper.read(length)
             position += length
+        self._window.data = b""  # the buffer is somebody else's
 
     def finish(self) -> int | None:
         """Give the size of the disk inside, in bytes; None where the format does not tell.

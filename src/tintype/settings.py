@@ -18,7 +18,7 @@ from tintype.errors import StartError
 
 PREFIX: Final = "TINTYPE_"
 FILE: Final = "tintype.toml"
-_PREFIX_MEANING: Final = "Beginning of the objects' names: all below it is this service's alone."
+_PREFIX_MEANING: Final = "Folder of the objects, with a slash at its end: this service's alone."
 _TIMEOUT_MEANING: Final = "Seconds after which a silent request is given up; some are tried again."
 _STORE_PREFIX: Final = f"{PREFIX}STORES_"
 
@@ -125,7 +125,7 @@ class S3Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="s3",
     secret_key: Annotated[str, Meta(description="The secret; better in the environment than in the file.")]
     endpoint: Annotated[str | None, Meta(description="URL of the service; without it, Amazon's.")] = None
     region: Annotated[str, Meta(description="Region of the bucket.")] = "us-east-1"
-    prefix: Annotated[str, Meta(description=_PREFIX_MEANING)] = "tintype/"
+    prefix: Annotated[str, Meta(pattern="^(.+/)?$", description=_PREFIX_MEANING)] = "tintype/"
     timeout: Annotated[int, Meta(ge=1, description=_TIMEOUT_MEANING)] = 30
 
 
@@ -134,9 +134,10 @@ class BucketStore(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     bucket: Annotated[str, Meta(min_length=1, description="The bucket or container; it must exist.")]
     options: Annotated[
-        dict[str, str], Meta(description="Credentials and more, as obstore names them for this provider.")
+        dict[str, str],
+        Meta(description="Credentials and more, as obstore names them; JSON in the environment."),
     ] = {}
-    prefix: Annotated[str, Meta(description=_PREFIX_MEANING)] = "tintype/"
+    prefix: Annotated[str, Meta(pattern="^(.+/)?$", description=_PREFIX_MEANING)] = "tintype/"
     timeout: Annotated[int, Meta(ge=1, description=_TIMEOUT_MEANING)] = 30
 
 
@@ -192,7 +193,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity: IdentitySettings = IdentitySettings()
     images: ImageSettings = ImageSettings()
     log: LogSettings = LogSettings()
-    stores: dict[str, StoreSettings] = msgspec.field(default_factory=lambda: {"local": FileStore()})
+    stores: Annotated[dict[str, StoreSettings], Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: {"local": FileStore()}
+    )
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -275,9 +278,17 @@ def _set_store_from_environment(values: dict[str, Any], variable: str, text: str
     for field in {"type", *(setting.name for setting in every_store_setting())}:
         name = rest.removesuffix(f"_{field.upper()}")
         if name and name != rest:
-            values.setdefault("stores", {}).setdefault(name.lower(), {})[field] = text
+            value = _from_json(variable, text) if field == "options" else text
+            values.setdefault("stores", {}).setdefault(name.lower(), {})[field] = value
             return
     raise StartError(f"Unknown setting {variable} in the environment: no kind of store has it.")
+
+
+def _from_json(variable: str, text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise StartError(f"{variable} is not valid JSON: {error}.") from None
 
 
 def _check_names(values: Mapping[str, Any]) -> None:
@@ -304,4 +315,6 @@ def _settings_of(section: str, struct: type[msgspec.Struct]) -> Iterator[Setting
     hints = get_type_hints(struct, include_extras=True)
     for field in msgspec.structs.fields(struct):
         for meta in getattr(hints[field.name], "__metadata__", ()):
+            if meta.description is None:
+                continue
             yield Setting(section, field.name, hints[field.name].__origin__, field.default, meta.description)

@@ -13,6 +13,7 @@ import pytest
 
 from inprocess import Service, running
 from tintype import server
+from tintype.db import uploads as upload_rows
 from tintype.domain.uploads import Upload
 from tintype.errors import Disconnected, Unavailable
 
@@ -480,3 +481,96 @@ async def append_directly(service: Service, image: str, upload: str, data: bytes
     return await service.parts.uploads.append(
         caller, image_id, upload_id, source(), offset=0, size=len(data), checksum=None
     )
+
+
+async def test_a_request_that_lost_its_upload_changes_nothing(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A save that ends only after another request has finished the upload does not undo that."""
+    image, upload = await started(service, 2 * MIB)
+    upload_id = upload.rsplit("/", 1)[1]
+    store = service.parts.intake.store(None)
+    resume = store.resume  # type: ignore[attr-defined]
+    saving, go = asyncio.Event(), asyncio.Event()
+
+    async def with_a_slow_flush(key: str, offset: int, size: int) -> object:
+        writer = await resume(key, offset, size)
+        flush = writer.flush
+
+        async def slow() -> None:
+            await flush()
+            saving.set()
+            await go.wait()
+
+        writer.flush = slow
+        return writer
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "resume", with_a_slow_flush)
+        late = asyncio.create_task(send(service, upload, 0, b"a" * MIB))
+        await saving.wait()
+    async with service.parts.database.write() as tx:  # as if the process had slept until its hold was over
+        await upload_rows.let_go_all(tx)
+    assert (await send(service, upload, 0, b"b" * 2 * MIB)).status_code == 204
+    go.set()
+    assert (await late).status_code == 410
+    assert await offset_of(service, upload) == 2 * MIB
+    assert (await send(service, upload, MIB, b"c" * MIB)).status_code == 409
+    assert await stored(service, image) == b"b" * 2 * MIB
+    assert [path.name for path in files(service)] == [upload_id]
+
+
+async def test_a_lease_that_ran_out_while_finishing_leaves_the_upload(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweeper was faster than a process that slept: 423, and the next try succeeds."""
+    image, upload = await started(service, 6)
+    monkeypatch.setattr("tintype.services.uploads.LEASE", -1)
+    commit = service.parts.intake.commit
+
+    async def swept(*arguments: object) -> None:
+        await commit(*arguments)
+        await service.parts.sweeper.sweep()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service.parts.intake, "commit", swept)
+        assert (await send(service, upload, 0, b"abcdef")).status_code == 423
+    monkeypatch.undo()
+    assert (await show(service, image))["status"] == "queued"
+    assert await offset_of(service, upload) == 5
+    assert (await send(service, upload, 5, b"f")).status_code == 204
+    assert await stored(service, image) == b"abcdef"
+
+
+async def test_an_upload_of_nothing_that_fails_is_gone(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It never looks finished; a new one works."""
+    image = await make(service)
+
+    async def fails(*_arguments: object) -> None:
+        raise Unavailable("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service.parts.intake, "commit", fails)
+        assert (await begin(service, image, 0)).status_code == 503
+    assert (await show(service, image))["status"] == "queued"
+    assert (await service.call("alice", "GET", f"{image}/uploads")).json() == {"uploads": []}
+    assert (await begin(service, image, 0)).status_code == 201
+    assert (await show(service, image))["status"] == "active"
+
+
+async def test_slow_bytes_are_kept_too(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What trickles in is written before a buffer is full, so that a kill costs seconds, not minutes."""
+    monkeypatch.setattr("tintype.services.pieces._SAVE_SECONDS", 0.05)
+    image, upload = await started(service, 10 * MIB)
+
+    async def trickles() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            yield b"a" * 1000
+            await asyncio.sleep(0.03)
+        listed = (await service.call("alice", "GET", f"{image}/uploads")).json()["uploads"]
+        assert listed[0]["offset"] >= 4000
+
+    assert (await send(service, upload, 0, trickles())).status_code == 204
+    assert await offset_of(service, upload) == 10_000

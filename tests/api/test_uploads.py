@@ -223,6 +223,19 @@ async def test_a_blob_that_cannot_be_deleted_keeps_no_other_waiting(
     assert files(service) == []
 
 
+async def test_blobs_of_a_store_that_is_gone_keep_no_other_waiting(service: Service) -> None:
+    """A store was taken out of the settings; however many blobs wait for it, others are deleted."""
+    image_id = await make(service)
+    assert await put(service, image_id, b"abc") == 204
+    async with service.parts.database.write() as tx:
+        for number in range(150):
+            blob = blob_rows.Blob(f"lost-{number}", "removed", image_id, blob_rows.CONDEMNED)
+            await blob_rows.begin(tx, blob, now=0, lease_until=0)
+    await service.call("alice", "DELETE", f"/v2/images/{image_id}")
+    await service.parts.sweeper.sweep()
+    assert files(service) == []
+
+
 async def test_the_sweeper_never_ends(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever goes wrong in a sweep, there is a next one."""
     sweeper = service.parts.sweeper

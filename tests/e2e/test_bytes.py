@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -361,18 +362,29 @@ def test_one_large_piece_survives_a_kill(tmp_path: Path) -> None:
         api.http.close()
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give a folder that other users may enter; pytest's own are closed."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
 @pytest.mark.needs("nginx")
-def test_a_front_server_sends_the_bytes(tmp_path: Path) -> None:
+def test_a_front_server_sends_the_bytes(tmp_path: Path, open_folder: Path) -> None:
     """With accel_redirect nginx sends them, ranges too; nobody gets at them without the service's word."""
     data = os.urandom(3 * MIB)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    environment = {"TINTYPE_STORES_LOCAL_TYPE": "file", "TINTYPE_STORES_LOCAL_ACCEL_REDIRECT": "/stored"}
+    settings = {"TYPE": "file", "FOLDER": str(open_folder / "images"), "ACCEL_REDIRECT": "/stored"}
+    environment = {f"TINTYPE_STORES_LOCAL_{name}": value for name, value in settings.items()}
     with started(tmp_path / "data", **environment) as server:
         api = Api(server)
         image = api.image()
         assert api.put(image, data).status_code == 204
-        with front_server(tmp_path, port, server):
+        (open_folder / "images").chmod(0o710)
+        with front_server(open_folder, port, server):
             url = f"http://127.0.0.1:{port}{image}/file"
             whole = httpx2.get(url, headers=api.headers)
             assert (whole.status_code, whole.content) == (200, data)
@@ -383,7 +395,7 @@ def test_a_front_server_sends_the_bytes(tmp_path: Path) -> None:
             assert (part.status_code, part.content) == (206, data[1000:2000])
             assert httpx2.get(url, headers={**api.headers, "If-None-Match": f'"{digest}"'}).status_code == 304
             assert httpx2.get(url).status_code == 401
-            (key,) = api.files()
+            (key,) = [path.name for path in (open_folder / "images").rglob("*") if path.is_file()]
             assert httpx2.get(f"http://127.0.0.1:{port}/stored/{key[:2]}/{key}").status_code == 404
         api.http.close()
 
@@ -397,9 +409,9 @@ def front_server(folder: Path, port: int, server: Server) -> Iterator[None]:
         "server_name images.example.org;", ""
     )
     site = site.replace("http://127.0.0.1:9292", server.url)
-    site = site.replace("/var/lib/tintype/images/", f"{server.folder}/images/")
+    site = site.replace("/var/lib/tintype/images/", f"{folder}/images/")
     conf = folder / "nginx.conf"
-    user = "user root;" if os.geteuid() == 0 else ""
+    user = "user nobody root;" if os.geteuid() == 0 else ""  # its workers are another user, in the group
     conf.write_text(
         f"{user} daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log;\n"
         f"events {{}}\nhttp {{ access_log off; client_body_temp_path {folder}/body;\n"

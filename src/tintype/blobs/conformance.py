@@ -38,6 +38,7 @@ def checks_of(store: BlobStore, *, read_only: bool = False) -> list[Check]:
     ]
     if isinstance(store, Resumable):
         checks += [goes_on_in_another_process, drops_what_stands_behind, goes_on_after_a_commit]
+        checks += [goes_on_at_the_last_byte, takes_many_small_pieces]
         checks += [does_not_go_on_from_nothing, begins_anew]
     return checks
 
@@ -261,20 +262,44 @@ async def drops_what_stands_behind(store: BlobStore, _put: Put) -> None:
 
 
 async def goes_on_after_a_commit(store: BlobStore, _put: Put) -> None:
-    """Who died between the commit and noting it goes on from a little before, or is told that it cannot."""
+    """Who died between the commit and noting it goes on from the last byte."""
     assert isinstance(store, Resumable)
     key, data = new_key(), os.urandom(LARGE)
-    first = await store.resume(key, 0, LARGE)
-    await write(first, data)
-    await first.close()
-    try:
-        second = await store.resume(key, LARGE - 1, LARGE)
-    except Gone:
-        pass
-    else:
-        await write(second, data[-1:])
-        await second.close()
-        assert await read(store, key, 0, LARGE) == data
+    await write(await store.resume(key, 0, LARGE), data)
+    await write(await store.resume(key, LARGE - 1, LARGE), data[-1:])
+    assert await read(store, key, 0, LARGE) == data
+    await store.delete(key)
+    assert key not in await keys(store)
+
+
+async def goes_on_at_the_last_byte(store: BlobStore, _put: Put) -> None:
+    """Everything was written and flushed, nothing committed: whatever the sizes of a driver's parts."""
+    assert isinstance(store, Resumable)
+    for size in (1000, 8 * _MIB, 16 * _MIB, 16 * _MIB + 1):
+        key, data = new_key(), os.urandom(size)
+        first = await store.resume(key, 0, size)
+        await first.write(memoryview(data))
+        await first.flush()
+        await first.close()
+        await write(await store.resume(key, size - 1, size), data[-1:])
+        assert await read(store, key, 0, size) == data
+        await store.delete(key)
+
+
+async def takes_many_small_pieces(store: BlobStore, _put: Put) -> None:
+    """Each written by another process; nothing of them is left beside the blob."""
+    assert isinstance(store, Resumable)
+    key, data = new_key(), os.urandom(LARGE)
+    step = 2_700_001
+    for start in range(0, LARGE, step):
+        writer = await store.resume(key, start, LARGE)
+        await writer.write(memoryview(data[start : start + step]))
+        await writer.flush()
+        await writer.close()
+    await write(await store.resume(key, LARGE - 1, LARGE), data[-1:])
+    assert await read(store, key, 0, LARGE) == data
+    found = [each async for each in store.keys() if each == key]
+    assert found == [key], "pieces leave nothing beside the blob"
     await store.delete(key)
     assert key not in await keys(store)
 

@@ -38,6 +38,8 @@ class FilesystemStore:
         self._folder = folder
         self._reserve = reserve
         self._accel_redirect = accel_redirect
+        self.modes = (0o600, 0o700) if accel_redirect is None else (0o640, 0o750)
+        """Of files and of folders: a front server reads as one of the group."""
 
     async def create(self, key: str, size: int | None) -> Writer:
         """Begin to write; raises OverLimit where the disk has no room for that many bytes."""
@@ -185,6 +187,7 @@ class _FileWriter:
             self._partial.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
             self._file = os.open(self._partial, flags, 0o600)
+            os.fchmod(self._file, self._store.modes[0])  # whatever the umask
         return self._file
 
     def _write(self, data: memoryview) -> None:
@@ -195,7 +198,9 @@ class _FileWriter:
     def _commit(self) -> None:
         os.fsync(self._open())
         self._close()
-        self._final.parent.mkdir(exist_ok=True)
+        if not self._final.parent.exists():
+            self._final.parent.mkdir(exist_ok=True)
+            self._final.parent.chmod(self._store.modes[1])
         self._partial.rename(self._final)
         for folder in (self._final.parent, self._final.parent.parent):
             _sync_folder(folder)

@@ -7,11 +7,14 @@ the snapshot is half-written.
 
 import asyncio
 import functools
+import math
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from tintype.blobs.stream import in_thread, settled
+from tintype.blobs.stream import finished, settled, to_the_end
 from tintype.errors import Conflict, Gone, NotFound, OverLimit, StartError, Unavailable
 
 _DISTRIBUTION: Final = "/usr/lib/python3/dist-packages"
@@ -22,6 +25,8 @@ _ORDER: Final = 23
 """Objects of 8 MiB, as Glance makes them."""
 _CHUNK: Final = 4 << 20
 _GROWTH: Final = 1 << 30
+_THREADS: Final = 16
+_PAUSE_SECONDS: Final = 3.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,7 +45,9 @@ class RbdStore:
         self._user = user
         self._conf = conf
         self._timeout = timeout
+        self._threads = ThreadPoolExecutor(_THREADS, f"rbd-{store_id}")  # a silent cluster fills only these
         self._connecting = asyncio.Lock()
+        self._failed_at = -math.inf
         self._cluster: Any = None
         self._pool_io: Any = None
 
@@ -67,13 +74,17 @@ class RbdStore:
         try:
             while start < stop:
                 chunk = await ahead
+                if not chunk:
+                    raise Unavailable(f"The stored bytes end at {start}, before {stop}.")
                 start += len(chunk)
                 ahead = self._read_ahead(image, start, stop)
                 yield chunk
         finally:
+            ahead.cancel()
             await settled(ahead)
-            ahead.exception()
-            await in_thread(image.close)
+            if not ahead.cancelled():
+                ahead.exception()
+            await to_the_end(self.run(lambda _pool: image.close()))
 
     async def size(self, key: str) -> int | None:
         """Give the number of bytes, or None where there are none."""
@@ -105,17 +116,18 @@ class RbdStore:
     async def close(self) -> None:
         """Let go of the cluster."""
         if self._cluster is not None:
-            await in_thread(self._pool_io.close)
-            await in_thread(self._cluster.shutdown)
+            await self._in_thread(self._pool_io.close)
+            await self._in_thread(self._cluster.shutdown)
             self._cluster = self._pool_io = None
+        self._threads.shutdown(wait=False)
 
     async def run(self, call: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call something with the pool, in a thread; what Ceph says comes back as meaning."""
         try:
             async with self._connecting:
                 if self._cluster is None:
-                    await in_thread(self._connect)
-            return await in_thread(call, self._pool_io, *args, **kwargs)
+                    await self._connect_once()
+            return await self._in_thread(call, self._pool_io, *args, **kwargs)
         except self._rbd.ImageNotFound as error:
             raise NotFound("The stored bytes are missing.") from error
         except (self._rbd.ImageBusy, self._rbd.ImageHasSnapshots) as error:
@@ -135,6 +147,20 @@ class RbdStore:
         """Make an image in place of any that was half-written, and open it."""
         self._rbd.RBD().create(pool, _PREFIX + key, size, order=_ORDER, old_format=False)
         return self.open(pool, key)
+
+    async def _connect_once(self) -> None:
+        """Connect; who waited while another could not is told so at once."""
+        if time.monotonic() < self._failed_at + _PAUSE_SECONDS:
+            raise Unavailable(f"The store '{self.id}' does not answer.", Retry_After="5")
+        try:
+            await self._in_thread(self._connect)
+        except self._rados.Error:
+            self._failed_at = time.monotonic()
+            raise
+
+    async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        work = functools.partial(call, *args, **kwargs)
+        return await finished(asyncio.get_running_loop().run_in_executor(self._threads, work))
 
     def _connect(self) -> None:
         settings = {
@@ -211,7 +237,7 @@ class _RbdWriter:
         """Let go of the image: nobody can delete one that is open."""
         if self._image is not None:
             image, self._image = self._image, None
-            await in_thread(image.close)
+            await self._store.run(lambda _pool: image.close())
 
     def _write(self, pool: Any, data: bytes) -> None:
         end = self._offset + len(data)

@@ -9,7 +9,7 @@ next part when an upload rests lies in an object `<key>.rest-<part>` beside it.
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from typing import Any, Final
 
 from aiobotocore.config import AioConfig
@@ -92,15 +92,22 @@ class S3Store(ObjectStore):
         """Delete the object, its rest, and parts that were not put together."""
         for path, upload_id in [found async for found in self.uploads(self.path(key))]:
             if path == self.path(key):
-                await self.call("abort_multipart_upload", Key=path, UploadId=upload_id)
+                with contextlib.suppress(NotFound):  # completed, or aborted by others, since
+                    await self.call("abort_multipart_upload", Key=path, UploadId=upload_id)
         await self.delete_object(self.path(key))
         await self.delete_rests(self.path(key))
 
-    async def delete_rests(self, path: str) -> None:
-        """Delete what was kept of unfinished parts."""
-        page = await self.call("list_objects_v2", Prefix=path + _REST)  # never more than a few
-        for found in page.get("Contents", ()):
-            await self.delete_object(found["Key"])
+    async def delete_rests(self, path: str, but: Collection[str] = ()) -> None:
+        """Delete what was kept of unfinished parts, but for some."""
+        more: dict[str, str] = {}
+        while True:
+            page = await self.call("list_objects_v2", Prefix=path + _REST, **more)
+            for found in page.get("Contents", ()):
+                if found["Key"] not in but:
+                    await self.delete_object(found["Key"])
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
 
     async def keys(self) -> AsyncIterator[str]:
         """Give the key of every object and of every upload that was not completed."""
@@ -154,16 +161,25 @@ class S3Store(ObjectStore):
             raise self.unavailable(error) from error
 
 
+class _Part(io.BytesIO):
+    """A part being filled; who sends it may not close it, because it may have to be sent again."""
+
+    def close(self) -> None:
+        """Stay open."""
+
+
 class _S3Writer:
     def __init__(self, store: S3Store, key: str, size: int | None) -> None:
         self._store = store
+        self._key = key
         self._path = store.path(key)
         self._size = size
         self._upload: str | None = None
         self._parts: list[dict[str, Any]] = []
-        self._buffer = io.BytesIO()
+        self._buffer = _Part()
         self._begun = False
-        self._rests: list[str] = []
+        self._complete = False
+        self._noted: str | None = None
 
     async def reopen(self, offset: int) -> None:
         """Find the parts before an offset, and the rest."""
@@ -172,42 +188,44 @@ class _S3Writer:
         uploads = [found async for found in self._store.uploads(self._path)]
         self._upload = next((upload_id for path, upload_id in uploads if path == self._path), None)
         self._begun = True
+        if self._upload is None and self._size and await self._store.size(self._key) == self._size:
+            self._complete = True  # whoever completed it died before saying so
+            return
         try:
             if self._upload is not None:
                 self._parts = [part async for part in self._stored_parts(count)]
             if rest:
-                self._buffer.write(await self._store.get(self._rest(), 0, rest))
+                self._noted = self._rest()
+                self._buffer.write(await self._store.get(self._noted, 0, rest))
         except NotFound:
             self._parts = []
         if len(self._parts) != count or self._buffer.tell() != rest:
             raise Gone("The bytes received so far are no longer there.")
 
     async def write(self, data: memoryview) -> None:
-        """Append bytes; whole parts are sent."""
+        """Append bytes; a whole part is sent when more follows, so that the last one can still be kept."""
         self._begun = True
-        while data:
+        while data and not self._complete:
+            if self._buffer.tell() == self._part_length():
+                await self._send()
             room = self._part_length() - self._buffer.tell()
             self._buffer.write(data[:room])
             data = data[room:]
-            if self._buffer.tell() == self._part_length():
-                await self._send()
 
     async def flush(self) -> None:
         """Keep what is not yet a part; what the flush before kept stays, until this one is noted."""
-        if not self._buffer.tell():
+        if self._complete or not self._buffer.tell():
             return
         rest = self._rest()
         await self._store.put(rest, self._buffer.getvalue())
-        if rest not in self._rests:
-            self._rests.append(rest)
-        if len(self._rests) > 2:
-            await self._store.delete_object(self._rests.pop(0))
+        await self._store.delete_rests(self._path, but={rest, self._noted or rest})
+        self._noted = rest
 
     async def commit(self) -> None:
         """Put the parts together; few bytes are an object at once."""
+        if self._complete:
+            return
         if self._upload is None:
-            if self._begun and self._parts:
-                raise NotFound("The bytes were deleted meanwhile.")
             await self._store.put(self._path, self._buffer.getvalue())
         else:
             if self._buffer.tell():
@@ -222,18 +240,23 @@ class _S3Writer:
 
     async def close(self) -> None:
         """Let go of the buffer."""
-        self._buffer = io.BytesIO()
+        self._buffer = _Part()
 
     async def _send(self) -> None:
         if self._upload is None:
             self._upload = (await self._store.call("create_multipart_upload", Key=self._path))["UploadId"]
         number = len(self._parts) + 1
+        if number > _PARTS:
+            raise OverLimit("The image is too large for one of undeclared size in this store: declare it.")
         self._buffer.seek(0)
-        sent = await self._store.call(
-            "upload_part", Key=self._path, UploadId=self._upload, PartNumber=number, Body=self._buffer
-        )
+        try:
+            sent = await self._store.call(
+                "upload_part", Key=self._path, UploadId=self._upload, PartNumber=number, Body=self._buffer
+            )
+        finally:
+            self._buffer.seek(0, io.SEEK_END)  # a part that was not taken is still to be kept
         self._parts.append({"PartNumber": number, "ETag": sent["ETag"]})
-        self._buffer = io.BytesIO()
+        self._buffer = _Part()
 
     async def _stored_parts(self, count: int) -> AsyncIterator[dict[str, Any]]:
         marker = 0
@@ -255,4 +278,4 @@ class _S3Writer:
         """Give the bytes of the next part: the same for all where the size is known, else ever more."""
         if self._size is not None:
             return max(_PART, -(-self._size // (_PARTS - 1)))
-        return _PART << (len(self._parts) // 1000)
+        return _PART << min(3, len(self._parts) // 1000)

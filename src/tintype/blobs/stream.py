@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import functools
 import hashlib
+import mmap
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final, ParamSpec, TypeVar
@@ -41,7 +43,11 @@ async def settled(work: asyncio.Future[Any]) -> None:
 
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a blocking call beside the event loop; who is cancelled goes on when the call has ended."""
-    work = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
+    return await finished(asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs)))
+
+
+async def finished(work: asyncio.Future[T]) -> T:
+    """Give what a thread's work comes to; who is cancelled goes on when it has ended."""
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -84,8 +90,17 @@ class Pass:
         names = dict.fromkeys(("md5", algorithm, *self._expected))
         self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in names}
 
-    async def run(self, source: AsyncIterator[bytes], write: Take | None, size: int | None) -> None:
-        """Take every byte of the source, about `size`, and write it; raises what source and `write` raise."""
+    async def run(
+        self,
+        source: AsyncIterator[bytes],
+        write: Take | None,
+        size: int | None,
+        patience: float | None = None,
+    ) -> None:
+        """Take every byte of the source, about `size`, and write it; raises what source and `write` raise.
+
+        With `patience` no byte waits for more seconds than that to be written while others come.
+        """
         steps = [functools.partial(_threaded, step) for step in self._steps()]
         turns: list[tuple[asyncio.Lock, Take]] = [(asyncio.Lock(), step) for step in steps]
         if write is not None:
@@ -94,7 +109,7 @@ class Pass:
         async def take(data: memoryview) -> None:
             await _all_of(_in_turn(lock, step, data) for lock, step in turns)
 
-        self.size += await pump(source, take, size)
+        self.size += await pump(source, take, size, patience)
 
     def finish(self) -> Digests:
         """Give what was found.
@@ -121,17 +136,20 @@ class Pass:
         return steps
 
 
-async def pump(source: AsyncIterator[bytes], take: Take, size: int | None) -> int:
+async def pump(
+    source: AsyncIterator[bytes], take: Take, size: int | None, patience: float | None = None
+) -> int:
     """Collect the source in buffers, have each taken while others fill; give the bytes taken.
 
-    `take` is called with one buffer after the other, before it has ended with those before.
-    `size` says how large a buffer is worth having, no more.
+    `take` is called with one buffer after the other, before it has ended with those before. `size`
+    says how large a buffer is worth having, no more. With `patience` a buffer that has been filling
+    for so many seconds is taken as it is.
     """
     length = BUFFER if size is None else max(_SMALLEST, min(BUFFER, size))
-    free: deque[memoryview] = deque(memoryview(bytearray(length)) for _ in range(_BUFFERS))
     busy: deque[tuple[asyncio.Future[None], memoryview]] = deque()
-    filling = free.popleft()
+    filling = _buffer(length)
     used = taken = 0
+    since = time.monotonic()
     try:
         async for chunk in source:
             rest = memoryview(chunk)
@@ -140,15 +158,10 @@ async def pump(source: AsyncIterator[bytes], take: Take, size: int | None) -> in
                 filling[used : used + len(part)] = part
                 used += len(part)
                 rest = rest[len(part) :]
-                if used == length:
-                    busy.append((asyncio.ensure_future(take(filling)), filling))
-                    taken, used = taken + used, 0
-                    while busy and (not free or busy[0][0].done()):
-                        task, buffer = busy[0]
-                        await task
-                        busy.popleft()
-                        free.append(buffer)
-                    filling = free.popleft()
+                if used == length or (patience is not None and time.monotonic() > since + patience):
+                    busy.append((asyncio.ensure_future(take(filling[:used])), filling))
+                    taken, used, since = taken + used, 0, time.monotonic()
+                    filling = await _next_buffer(busy, length)
         if used:
             busy.append((asyncio.ensure_future(take(filling[:used])), filling))
         while busy:
@@ -160,6 +173,24 @@ async def pump(source: AsyncIterator[bytes], take: Take, size: int | None) -> in
             if not task.cancelled():
                 task.exception()  # what came first is told, not this
     return taken + used
+
+
+async def _next_buffer(busy: deque[tuple[asyncio.Future[None], memoryview]], length: int) -> memoryview:
+    """Give the buffer that has been busy for longest, once it is free; a new one while there are few."""
+    if len(busy) < _BUFFERS and not busy[0][0].done():
+        return _buffer(length)
+    task, buffer = busy[0]
+    await task
+    busy.popleft()
+    return buffer
+
+
+def _buffer(length: int) -> memoryview:
+    """Give memory that takes room only as far as it is filled, and none when it is let go of.
+
+    `bytearray` does neither: what malloc has once given back it clears, and so touches, whole.
+    """
+    return memoryview(mmap.mmap(-1, length))
 
 
 async def exactly(source: AsyncIterator[bytes], size: int | None, limit: int) -> AsyncIterator[bytes]:

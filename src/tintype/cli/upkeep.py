@@ -1,5 +1,6 @@
 """`tintype gc` and `tintype scrub`: what an operator looks after now and then."""
 
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from tintype.cli import output
 from tintype.cli.serve import DataDir
+from tintype.errors import TintypeError
 from tintype.server import Parts
 from tintype.services.upkeep import Finding, Orphan
 
@@ -17,16 +19,26 @@ def gc(
 ) -> None:
     """Delete bytes in the stores that no image, upload or deletion in progress knows of."""
 
-    async def work(parts: Parts) -> list[Orphan]:
-        found = [orphan async for orphan in parts.upkeep.orphans()]
-        if not dry_run:
-            for orphan in found:
-                await parts.upkeep.delete(orphan)
-        return found
+    async def work(parts: Parts) -> list[tuple[str, str, str]]:
+        return [
+            (orphan.store, orphan.key, await _collect(parts, orphan, dry_run=dry_run))
+            async for orphan in parts.upkeep.orphans()
+        ]
 
-    orphans = output.with_parts(data_dir, work)
-    done = "would be deleted" if dry_run else "deleted"
-    output.table(("store", "key", "what"), [(orphan.store, orphan.key, done) for orphan in orphans])
+    rows = output.with_parts(data_dir, work)
+    output.table(("store", "key", "what"), rows)
+    if any(what.startswith("stays") for _, _, what in rows):
+        raise typer.Exit(1)
+
+
+async def _collect(parts: Parts, orphan: Orphan, *, dry_run: bool) -> str:
+    if dry_run:
+        return "would be deleted"
+    try:
+        await parts.upkeep.delete(orphan)
+    except TintypeError as error:  # others may still be deleted
+        return f"stays: {error.message}"
+    return "deleted"
 
 
 def scrub(
@@ -42,5 +54,8 @@ def scrub(
     findings = output.with_parts(data_dir, work)
     rows = [(each.image_id, each.store, each.blob_id, each.state, each.detail) for each in findings]
     output.table(("image", "store", "blob", "state", "detail"), rows)
-    if any(finding.state != "ok" for finding in findings):
+    unseen = {image.lower() for image in images or ()} - {finding.image_id for finding in findings}
+    for image in sorted(unseen):
+        print(f"tintype: no stored bytes of image {image}", file=sys.stderr)
+    if unseen or any(finding.state != "ok" for finding in findings):
         raise typer.Exit(1)

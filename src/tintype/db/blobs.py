@@ -70,7 +70,7 @@ _FINISH: Final = (
 )
 _EXTEND: Final = (
     update(table)
-    .where(table.c.id == bindparam("key"), table.c.state.in_((WRITING, PARTIAL)))
+    .where(table.c.id == bindparam("key"), table.c.state == bindparam("expected"))
     .values(lease_expires_at=bindparam("until"))
 )
 _EXPIRED: Final = (
@@ -87,7 +87,11 @@ _EXPIRE: Final = (
     )
     .values(state=bindparam("state"), lease_expires_at=bindparam("until"))
 )
-_CONDEMNED: Final = _SELECT.where(table.c.state == CONDEMNED).order_by(table.c.lease_expires_at).limit(_BATCH)
+_CONDEMNED: Final = (
+    _SELECT.where(table.c.state == CONDEMNED, table.c.store == bindparam("store"))
+    .order_by(table.c.lease_expires_at)
+    .limit(_BATCH)
+)
 _POSTPONE: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.state == CONDEMNED)
@@ -112,9 +116,10 @@ async def begin(tx: Transaction, blob: Blob, *, now: int, lease_until: int) -> N
     )
 
 
-async def extend(tx: Transaction, blob_id: str, until: int) -> bool:
+async def extend(tx: Transaction, blob_id: str, until: int, expected: str = WRITING) -> bool:
     """Prolong the lease of bytes being written; False where it was lost: to a deletion, or to a sweeper."""
-    return (await tx.execute(_EXTEND, {"key": blob_id, "until": until})).rowcount == 1
+    row = {"key": blob_id, "until": until, "expected": expected}
+    return (await tx.execute(_EXTEND, row)).rowcount == 1
 
 
 async def change(tx: Transaction, blob_id: str, change: tuple[str, str], until: int) -> bool:
@@ -186,9 +191,9 @@ async def expire_all(tx: Transaction) -> None:
     await tx.execute(update(table).where(table.c.state == WRITING).values(lease_expires_at=0))
 
 
-async def condemned(tx: Transaction) -> list[Blob]:
-    """Give some of the blobs whose bytes wait to be deleted."""
-    return [Blob(*row) for row in await tx.execute(_CONDEMNED)]
+async def condemned(tx: Transaction, store_id: str) -> list[Blob]:
+    """Give some of the blobs whose bytes wait to be deleted from a store."""
+    return [Blob(*row) for row in await tx.execute(_CONDEMNED, {"store": store_id})]
 
 
 async def postpone(tx: Transaction, blob_id: str, moment: int) -> None:

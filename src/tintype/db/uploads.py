@@ -9,6 +9,15 @@ from tintype.db.engine import Transaction
 from tintype.db.tables import uploads as table
 from tintype.domain.uploads import Upload
 
+
+class Hold(msgspec.Struct, frozen=True):
+    """Which request has an upload, whether another one wants it, and how long it lasts without a sign."""
+
+    holder: str | None
+    wanted: bool
+    until: int
+
+
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(dict[str, str]).decode
 _COLUMNS: Final = tuple(table.c[name] for name in Upload.__struct_fields__)
@@ -25,7 +34,9 @@ _HOLD: Final = (
     .values(holder=bindparam("by"), held_until=bindparam("until"), wanted=False)
 )
 _WANT: Final = update(table).where(table.c.id == bindparam("key")).values(wanted=True)
-_HOLDER: Final = select(table.c.holder, table.c.wanted).where(table.c.id == bindparam("key"))
+_HOLDER: Final = select(table.c.holder, table.c.wanted, table.c.held_until).where(
+    table.c.id == bindparam("key")
+)
 _KEEP: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.holder == bindparam("by"))
@@ -38,7 +49,7 @@ _LET_GO: Final = (
 )
 _ADVANCE: Final = (
     update(table)
-    .where(table.c.id == bindparam("key"))
+    .where(table.c.id == bindparam("key"), table.c.holder == bindparam("by"))
     .values(offset=bindparam("reached"), expires_at=bindparam("expires"))
 )
 _REMOVE: Final = delete(table).where(table.c.id == bindparam("key"))
@@ -75,10 +86,10 @@ async def hold(tx: Transaction, upload_id: str, holder: str, *, now: int, until:
     return False
 
 
-async def is_held(tx: Transaction, upload_id: str, holder: str) -> tuple[bool, bool]:
-    """Say whether a request still has an upload, and whether another one wants it."""
+async def hold_of(tx: Transaction, upload_id: str) -> Hold | None:
+    """Say which request has an upload; None where there is no such upload."""
     row = (await tx.execute(_HOLDER, {"key": upload_id})).first()
-    return (False, False) if row is None else (row[0] == holder, bool(row[1]))
+    return None if row is None else Hold(row[0], bool(row[1]), row[2])
 
 
 async def keep(tx: Transaction, upload_id: str, holder: str, until: int) -> bool:
@@ -91,9 +102,10 @@ async def let_go(tx: Transaction, upload_id: str, holder: str) -> None:
     await tx.execute(_LET_GO, {"key": upload_id, "by": holder})
 
 
-async def advance(tx: Transaction, upload_id: str, offset: int, expires_at: int) -> None:
-    """Note how many bytes are safe."""
-    await tx.execute(_ADVANCE, {"key": upload_id, "reached": offset, "expires": expires_at})
+async def advance(tx: Transaction, upload: Upload, holder: str) -> bool:
+    """Note how many bytes are safe; False where the request has lost the upload, and has nothing to say."""
+    row = {"key": upload.id, "by": holder, "reached": upload.offset, "expires": upload.expires_at}
+    return (await tx.execute(_ADVANCE, row)).rowcount == 1
 
 
 async def remove(tx: Transaction, upload_id: str) -> bool:

@@ -67,22 +67,23 @@ class Sweeper:
             expired = await blob_rows.expired(tx, moment)
         for blob in expired:
             await self._intake.recover(blob, moment)
-        async with self._database.read() as tx:
-            condemned = await blob_rows.condemned(tx)
-        silent: set[str] = set()
-        for blob in condemned:
-            if blob.store in silent:
-                continue
-            try:
-                await self._intake.discard(blob)
-            except TintypeError as error:
-                if isinstance(error, Unavailable):
-                    silent.add(blob.store)  # each of its blobs would be waited for as long
-                self._log.warning("blob was not deleted", blob_id=blob.id, reason=error.message)
-                async with self._database.write() as tx:
-                    await blob_rows.postpone(tx, blob.id, moment)
+        for store_id in self._intake.stores:
+            await self._delete_from(store_id, moment)
         if moment - self._pruned > PRUNE_INTERVAL:
             self._pruned = moment
             async with self._database.write() as tx:
                 await upload_rows.prune(tx, moment)
             await self._identity.prune()
+
+    async def _delete_from(self, store_id: str, moment: int) -> None:
+        async with self._database.read() as tx:
+            condemned = await blob_rows.condemned(tx, store_id)
+        for blob in condemned:
+            try:
+                await self._intake.discard(blob)
+            except TintypeError as error:
+                self._log.warning("blob was not deleted", blob_id=blob.id, reason=error.message)
+                async with self._database.write() as tx:
+                    await blob_rows.postpone(tx, blob.id, moment)
+                if isinstance(error, Unavailable):
+                    return  # each of its blobs would be waited for as long

@@ -170,11 +170,9 @@ class Intake:
 
     async def discard(self, blob: Blob) -> None:
         """Delete a condemned blob's bytes, then its row. May be repeated."""
-        store = self.stores.get(blob.store)
-        if store is not None:
-            await store.delete(blob.id)
-            async with self._database.write() as tx:
-                await blob_rows.forget(tx, blob.id)
+        await self.store(blob.store).delete(blob.id)
+        async with self._database.write() as tx:
+            await blob_rows.forget(tx, blob.id)
 
     @contextlib.asynccontextmanager
     async def lease(self, blob: Blob) -> AsyncIterator[None]:

@@ -26,36 +26,39 @@ _SAVE_SECONDS: Final = 5.0
 
 
 class Held:
-    """An upload that one request has for itself."""
+    """An upload that one request has for itself, under a name that every change must give."""
 
-    def __init__(self, upload: Upload) -> None:
+    def __init__(self, upload: Upload, holder: str) -> None:
         self.upload = upload
+        self.holder = holder
         self.interruptible = True
         """False while it is being finished: that is better ended than begun anew."""
 
     @contextlib.asynccontextmanager
-    async def beating(self, database: Database, holder: str) -> AsyncIterator[None]:
-        """Prolong the hold; end the work inside where it was lost, or where another request wants it."""
+    async def beating(self, database: Database) -> AsyncIterator[None]:
+        """Prolong the hold to the end; cut the work inside short where another request wants it.
+
+        So does a hold that was lost, with the upload or to another request.
+        """
         work = asyncio.current_task()
         ended: TintypeError | None = None
 
         async def beat() -> None:
             nonlocal ended
             until = now() + HOLD
-            while ended is None and work is not None:
+            while work is not None:
                 await asyncio.sleep(_BEAT_SECONDS)
                 with contextlib.suppress(Unavailable):
                     async with database.read() as tx:
-                        mine, wanted = await upload_rows.is_held(tx, self.upload.id, holder)
+                        hold = await upload_rows.hold_of(tx, self.upload.id)
+                    mine = hold is not None and hold.holder == self.holder
                     if mine and now() > until - HOLD // 2:
                         until = now() + HOLD
                         async with database.write() as tx:
-                            mine = await upload_rows.keep(tx, self.upload.id, holder, until)
-                    if not mine:
-                        ended = Gone("The upload, or its image, was deleted meanwhile.")
-                    elif wanted and self.interruptible:
-                        ended = Conflict("Another request goes on with this upload.")
-                    if ended is not None:
+                            mine = await upload_rows.keep(tx, self.upload.id, self.holder, until)
+                    reason = self._reason_to_end(mine, hold is not None and hold.wanted)
+                    if reason is not None and ended is None:
+                        ended = reason
                         work.cancel()
 
         heart = asyncio.create_task(beat())
@@ -68,6 +71,13 @@ class Held:
             raise
         finally:
             heart.cancel()
+
+    def _reason_to_end(self, mine: bool, wanted: bool) -> TintypeError | None:
+        if not mine:
+            return Gone("The upload, or its image, was deleted meanwhile.")
+        if wanted and self.interruptible:
+            return Conflict("Another request goes on with this upload.")
+        return None
 
 
 class Piece:
@@ -102,9 +112,10 @@ class Piece:
 class Safe:
     """A writer that can make what it wrote outlive any accident, and note how much that is."""
 
-    def __init__(self, database: Database, upload: Upload, writer: ResumableWriter, lifetime: int) -> None:
-        self.upload = upload
-        self.offset = upload.offset
+    def __init__(self, database: Database, held: Held, writer: ResumableWriter, lifetime: int) -> None:
+        self.upload = held.upload
+        self.offset = held.upload.offset
+        self._holder = held.holder
         self._database = database
         self._writer = writer
         self._lifetime = lifetime
@@ -115,13 +126,14 @@ class Safe:
         self.offset += len(data)
 
     async def save(self) -> None:
-        """Make what was written safe."""
+        """Make what was written safe; raises Gone where another request has the upload by now."""
         offset = self.upload.kept(self.offset)
         await self._writer.flush()
         self.upload = msgspec.structs.replace(self.upload, offset=offset, expires_at=now() + self._lifetime)
         async with self._database.write() as tx:
-            await upload_rows.advance(tx, self.upload.id, offset, self.upload.expires_at)
-            await blob_rows.extend(tx, self.upload.id, self.upload.expires_at)
+            if not await upload_rows.advance(tx, self.upload, self._holder):
+                raise Gone("The upload was lost to another request.")
+            await blob_rows.extend(tx, self.upload.id, self.upload.expires_at, blob_rows.PARTIAL)
 
 
 async def receive(piece: Piece, safe: Safe, look: Pass | None, size: int | None) -> None:
@@ -137,9 +149,9 @@ async def receive(piece: Piece, safe: Safe, look: Pass | None, size: int | None)
 
     try:
         if look is None:
-            await pump(aiter(piece), write, size)
+            await pump(aiter(piece), write, size, _SAVE_SECONDS)
         else:
-            await look.run(aiter(piece), write, size)
+            await look.run(aiter(piece), write, size, _SAVE_SECONDS)
         piece.check()
     except BaseException:
         if piece.checksum is None:

@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from tintype.blobs.base import Resumable, ResumableWriter
-from tintype.blobs.stream import Pass, to_the_end
+from tintype.blobs.stream import Digests, Pass, to_the_end
 from tintype.db import blobs as blob_rows
 from tintype.db import uploads as upload_rows
 from tintype.db.blobs import PARTIAL, WRITING, Blob
@@ -89,7 +89,7 @@ class Uploads:
             await blob_rows.begin(tx, blob, now=moment, lease_until=upload.expires_at)
             await upload_rows.add(tx, upload)
         if length == 0:
-            await self._complete(caller, upload, blob, await store.resume(blob.id, 0, 0), None)
+            await self._complete_nothing(caller, image, upload, blob)
         return upload
 
     async def list(self, caller: Caller, image_id: str) -> Sequence[Upload]:
@@ -147,18 +147,21 @@ class Uploads:
     async def _take(self, caller: Caller, image: Image, held: Held, piece: Piece, size: int | None) -> Upload:
         upload = held.upload
         blob = await self._blob(upload)
+        if blob.state != PARTIAL:
+            raise Locked("The upload is being finished; ask for it again soon.", Retry_After="5")
         try:
             writer = await self._store(blob).resume(blob.id, upload.offset, upload.length)
         except Gone as error:
             await self._end(blob, error)
             raise
         try:
-            safe = Safe(self._database, upload, writer, self._lifetime)
+            safe = Safe(self._database, held, writer, self._lifetime)
             look = self._look(image, upload)
             await receive(piece, safe, look, size)
             if safe.offset == upload.length:
                 held.interruptible = False
-                return await self._complete(caller, safe.upload, blob, writer, look)
+                held.upload = safe.upload
+                return await self._complete(caller, held, blob, writer, look)
         finally:
             await to_the_end(writer.close())
         if look is not None:
@@ -180,17 +183,20 @@ class Uploads:
             self._warm.popitem(last=False)
 
     async def _complete(
-        self, caller: Caller, upload: Upload, blob: Blob, writer: ResumableWriter, look: Pass | None
+        self, caller: Caller, held: Held, blob: Blob, writer: ResumableWriter, look: Pass | None
     ) -> Upload:
         """Give the image its bytes. What may go better later leaves the upload waiting for its last byte."""
-        moment = now()
+        moment, upload = now(), held.upload
+        finished = msgspec.structs.replace(upload, offset=upload.length, expires_at=moment + self._lifetime)
         async with self._database.write() as tx:
             image = await self._gate.load_in(tx, caller, blob.image_id)
             self._gate.require("upload_image", caller, image)
             await self._intake.claim(tx, image, SAVING, moment)
-            if not await blob_rows.change(tx, blob.id, (PARTIAL, WRITING), moment + LEASE):
-                raise Gone("The upload was given up meanwhile.")
-        finished = msgspec.structs.replace(upload, offset=upload.length, expires_at=moment + self._lifetime)
+            if not (
+                await upload_rows.keep(tx, upload.id, held.holder, moment + HOLD)
+                and await blob_rows.change(tx, blob.id, (PARTIAL, WRITING), moment + LEASE)
+            ):
+                raise Locked("Another request has this upload; ask for it again soon.", Retry_After="5")
         try:
             async with self._intake.lease(blob):
                 await self._intake.commit(blob, writer)
@@ -199,21 +205,43 @@ class Uploads:
                     chunks = self._intake.stores[blob.store].read(blob.id, 0, upload.length)
                     await look.run(chunks, None, upload.length)
                 digests = look.finish()
-                async with self._database.write(durable=True) as tx:
-                    await self._intake.finish(tx, blob, digests, SAVING)
-                    await upload_rows.advance(tx, upload.id, upload.length, finished.expires_at)
-        except (Unavailable, asyncio.CancelledError) as error:
-            await to_the_end(self._put_back(blob, upload, reason_of(error)))
+                await self._finish(blob, digests, finished, held.holder)
+        except (Unavailable, Gone, asyncio.CancelledError) as error:
+            still_there = await to_the_end(self._put_back(blob, held, reason_of(error)))
+            if still_there and isinstance(error, Gone):  # a lease ran out, as when a machine sleeps
+                raise Locked("The end of the upload was broken off; try again.", Retry_After="1") from None
             raise
         except BaseException as error:
             await to_the_end(self._end(blob, error))
             raise
         return finished
 
-    async def _put_back(self, blob: Blob, upload: Upload, reason: str) -> None:
+    async def _complete_nothing(self, caller: Caller, image: Image, upload: Upload, blob: Blob) -> None:
+        """Finish an upload of no bytes with its creation; it has no second try."""
+        try:
+            async with self._held(image, upload.id) as held:
+                writer = await self._store(blob).resume(blob.id, 0, 0)
+                try:
+                    await self._complete(caller, held, blob, writer, None)
+                finally:
+                    await to_the_end(writer.close())
+        except BaseException as error:
+            await to_the_end(self._end(blob, error))
+            raise
+
+    async def _finish(self, blob: Blob, digests: Digests, finished: Upload, holder: str) -> None:
+        async with self._database.write(durable=True) as tx:
+            await self._intake.finish(tx, blob, digests, SAVING)
+            if not await upload_rows.advance(tx, finished, holder):
+                raise Gone("The upload was lost to another request.")
+
+    async def _put_back(self, blob: Blob, held: Held, reason: str) -> bool:
+        """Let the upload wait for its next try; False where it is another request's by now, or gone."""
         async with self._database.write() as tx:
-            if await blob_rows.change(tx, blob.id, (WRITING, PARTIAL), upload.expires_at):
+            mine = await upload_rows.keep(tx, blob.id, held.holder, now() + HOLD)
+            if mine and await blob_rows.change(tx, blob.id, (WRITING, PARTIAL), held.upload.expires_at):
                 await self._intake.release(tx, blob, reason)
+        return mine
 
     async def _end(self, blob: Blob, error: BaseException) -> None:
         """Forget an upload; its bytes go, unless they are the image's."""
@@ -253,12 +281,10 @@ class Uploads:
         holder = str(uuid.uuid4())
         patience = time.monotonic() + _PATIENCE_SECONDS
         while not await self._hold(upload_id, holder):
-            if time.monotonic() > patience:
-                raise Locked("Another request is working on this upload; try again soon.", Retry_After="5")
-            await asyncio.sleep(0.2)
+            await self._wait(upload_id, patience)
         try:
-            held = Held(await self._find(image, upload_id))
-            async with held.beating(self._database, holder):
+            held = Held(await self._find(image, upload_id), holder)
+            async with held.beating(self._database):
                 yield held
         finally:
             await to_the_end(self._let_go(upload_id, holder))
@@ -267,6 +293,19 @@ class Uploads:
         moment = now()
         async with self._database.write() as tx:
             return await upload_rows.hold(tx, upload_id, holder, now=moment, until=moment + HOLD)
+
+    async def _wait(self, upload_id: str, patience: float) -> None:
+        """Wait until an upload may be free; raises Locked when that takes too long."""
+        while True:
+            async with self._database.read() as tx:
+                hold = await upload_rows.hold_of(tx, upload_id)
+            if hold is None:
+                raise NotFound(f"There is no upload {upload_id} any more.")
+            if hold.until < now():
+                return
+            if time.monotonic() > patience:
+                raise Locked("Another request is working on this upload; try again soon.", Retry_After="5")
+            await asyncio.sleep(0.2)
 
     async def _let_go(self, upload_id: str, holder: str) -> None:
         with contextlib.suppress(Unavailable):  # the hold ends by itself

@@ -1,0 +1,129 @@
+"""The one pass: order, bounds, and what happens to threads when whoever waits for them is cancelled."""
+
+import asyncio
+import errno
+import hashlib
+import os
+import random
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tintype.blobs import filesystem, stream
+from tintype.blobs.filesystem import FilesystemStore
+from tintype.blobs.stream import Pass, in_thread, pump
+from tintype.errors import Invalid, OverLimit, Unavailable
+
+MIB = 1 << 20
+
+
+async def pieces(data: bytes, step: int) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), step):
+        yield data[start : start + step]
+
+
+@pytest.mark.parametrize("step", [1000, 65_536, 5 * MIB, 40 * MIB])
+async def test_every_step_sees_every_byte_in_order(step: int) -> None:
+    """However the bytes come, and however long the steps take, buffers are never mixed up."""
+    data = os.urandom(26 * MIB + 3)
+    written = bytearray()
+
+    async def write(part: memoryview) -> None:
+        await asyncio.sleep(random.random() / 100)
+        written.extend(part)
+
+    look = Pass(None, algorithm="sha256", expected={"sha1": hashlib.sha1(data).hexdigest()})  # noqa: S324
+    await look.run(pieces(data, step), write, None)
+    digests = look.finish()
+    assert bytes(written) == data
+    assert (digests.size, digests.os_hash_value) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+async def test_a_pass_goes_on_in_a_second_run() -> None:
+    """Two runs see what one run would have seen."""
+    data = os.urandom(3 * MIB)
+    look = Pass(None, algorithm="sha512")
+    await look.run(pieces(data[:MIB], 1000), None, MIB)
+    await look.run(pieces(data[MIB:], 70_000), None, None)
+    assert look.finish().os_hash_value == hashlib.sha512(data).hexdigest()
+
+
+async def test_another_digest_than_expected() -> None:
+    """It is refused by name."""
+    look = Pass(None, algorithm="sha512", expected={"md5": "0" * 32})
+    await look.run(pieces(b"abc", 3), None, 3)
+    with pytest.raises(Invalid, match="md5"):
+        look.finish()
+
+
+@pytest.mark.parametrize(
+    ("size", "limit", "failure"), [(9, 100, Invalid), (11, 100, Invalid), (None, 9, OverLimit)]
+)
+async def test_sizes_are_held_to(size: int | None, limit: int, failure: type[Exception]) -> None:
+    """Fewer or more than declared, or more than allowed."""
+    with pytest.raises(failure):
+        async for _ in stream.exactly(pieces(b"x" * 10, 3), size, limit):
+            pass
+
+
+async def test_a_failing_step_ends_the_pass_when_all_threads_have_ended() -> None:
+    """Nothing works on a buffer after `pump` has ended."""
+    working = 0
+
+    def work(_part: memoryview) -> None:
+        nonlocal working
+        working += 1
+        threading.Event().wait(0.05)
+        working -= 1
+
+    async def take(part: memoryview) -> None:
+        await in_thread(work, part)
+        raise Unavailable("no")
+
+    with pytest.raises(Unavailable):
+        await pump(pieces(b"x" * 30 * MIB, MIB), take, None)
+    assert working == 0
+
+
+async def test_however_often_it_is_cancelled_a_thread_is_waited_for() -> None:
+    """A buffer or descriptor is let go of only when nothing uses it any more."""
+    go, ended = threading.Event(), threading.Event()
+
+    def work() -> None:
+        go.wait(5)
+        ended.set()
+
+    task = asyncio.create_task(in_thread(work))
+    await asyncio.sleep(0.05)
+    for _ in range(5):
+        task.cancel()
+        await asyncio.sleep(0.01)
+    assert not task.done()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()
+
+
+async def test_a_sync_that_fails_early_is_told_at_the_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system tells a failed write-back only once: to the early sync. It must not be lost."""
+    monkeypatch.setattr(filesystem, "_SYNC_EVERY", MIB)
+
+    def fails(_file: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    store = FilesystemStore("files", tmp_path)
+    writer = await store.create("key", None)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", fails)
+        await writer.write(memoryview(b"x" * 2 * MIB))
+        await asyncio.sleep(0.05)
+    with pytest.raises(Unavailable):
+        await writer.commit()
+    await writer.close()
+    assert await store.size("key") is None
+    await store.delete("key")
