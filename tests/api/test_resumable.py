@@ -5,6 +5,7 @@ import base64
 import hashlib
 import itertools
 import os
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -171,6 +172,33 @@ async def test_another_process_goes_on(service: Service) -> None:
     assert (await send(service, upload, 2 * MIB, data[2 * MIB :])).status_code == 204
     assert await stored(service, image) == data
     assert (await show(service, image))["os_hash_value"] == hashlib.sha512(data).hexdigest()
+
+
+async def test_pieces_of_many_buffers_are_written_in_order(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large pieces that nobody hashes as they pass: however long each write takes, none overtakes another."""
+    data = os.urandom(26 * MIB)
+    store = service.parts.intake.store(None)
+    resume = store.resume  # type: ignore[attr-defined]
+
+    async def with_slow_writes(key: str, offset: int, size: int) -> object:
+        writer = await resume(key, offset, size)
+        write = writer.write
+
+        async def slow(part: memoryview) -> None:
+            await asyncio.sleep(random.random() / 50)
+            await write(part)
+
+        writer.write = slow
+        return writer
+
+    monkeypatch.setattr(store, "resume", with_slow_writes)
+    image, upload = await started(service, len(data))
+    for start, stop in ((0, 1000), (1000, 13 * MIB), (13 * MIB, 26 * MIB)):
+        assert (await send(service, upload, start, data[start:stop])).status_code == 204
+        service.parts.uploads._warm.clear()
+    assert await stored(service, image) == data
 
 
 async def test_pieces_that_do_not_follow_are_refused(service: Service) -> None:

@@ -68,6 +68,21 @@ async def test_sizes_are_held_to(size: int | None, limit: int, failure: type[Exc
             pass
 
 
+async def test_nothing_is_written_behind_a_hole() -> None:
+    """After a write that failed the same step takes no later buffer, though that is waiting already."""
+    taken: list[int] = []
+
+    async def fails_at_the_second(part: memoryview) -> None:
+        await asyncio.sleep(0.01)
+        if len(taken) == 1:
+            raise Unavailable("no")
+        taken.append(len(part))
+
+    with pytest.raises(Unavailable):
+        await pump(pieces(b"x" * 30 * MIB, MIB), [fails_at_the_second], None)
+    assert len(taken) == 1
+
+
 async def test_a_failing_step_ends_the_pass_when_all_threads_have_ended() -> None:
     """Nothing works on a buffer after `pump` has ended."""
     working = 0
@@ -83,7 +98,7 @@ async def test_a_failing_step_ends_the_pass_when_all_threads_have_ended() -> Non
         raise Unavailable("no")
 
     with pytest.raises(Unavailable):
-        await pump(pieces(b"x" * 30 * MIB, MIB), take, None)
+        await pump(pieces(b"x" * 30 * MIB, MIB), [take], None)
     assert working == 0
 
 

@@ -12,7 +12,7 @@ import hashlib
 import mmap
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
@@ -101,15 +101,10 @@ class Pass:
 
         With `patience` no byte waits for more seconds than that to be written while others come.
         """
-        steps = [functools.partial(_threaded, step) for step in self._steps()]
-        turns: list[tuple[asyncio.Lock, Take]] = [(asyncio.Lock(), step) for step in steps]
+        steps: list[Take] = [functools.partial(_threaded, step) for step in self._steps()]
         if write is not None:
-            turns.append((asyncio.Lock(), write))
-
-        async def take(data: memoryview) -> None:
-            await _all_of(_in_turn(lock, step, data) for lock, step in turns)
-
-        self.size += await pump(source, take, size, patience)
+            steps.append(write)
+        self.size += await pump(source, steps, size, patience)
 
     def finish(self) -> Digests:
         """Give what was found.
@@ -137,14 +132,19 @@ class Pass:
 
 
 async def pump(
-    source: AsyncIterator[bytes], take: Take, size: int | None, patience: float | None = None
+    source: AsyncIterator[bytes], steps: Sequence[Take], size: int | None, patience: float | None = None
 ) -> int:
-    """Collect the source in buffers, have each taken while others fill; give the bytes taken.
+    """Collect the source in buffers, have each taken by every step while others fill; give the bytes taken.
 
-    `take` is called with one buffer after the other, before it has ended with those before. `size`
-    says how large a buffer is worth having, no more. With `patience` a buffer that has been filling
-    for so many seconds is taken as it is.
+    Each step sees the buffers in order, whatever the other steps are at. `size` says how large a
+    buffer is worth having, no more. With `patience` a buffer that has been filling for so many
+    seconds is taken as it is.
     """
+    in_order = [_InOrder(step) for step in steps]
+
+    def start(data: memoryview) -> asyncio.Future[None]:
+        return asyncio.ensure_future(_all_of([step.take(data) for step in in_order]))
+
     length = BUFFER if size is None else max(_SMALLEST, min(BUFFER, size))
     busy: deque[tuple[asyncio.Future[None], memoryview]] = deque()
     filling = _buffer(length)
@@ -159,11 +159,11 @@ async def pump(
                 used += len(part)
                 rest = rest[len(part) :]
                 if used == length or (patience is not None and time.monotonic() > since + patience):
-                    busy.append((asyncio.ensure_future(take(filling[:used])), filling))
+                    busy.append((start(filling[:used]), filling))
                     taken, used, since = taken + used, 0, time.monotonic()
                     filling = await _next_buffer(busy, length)
         if used:
-            busy.append((asyncio.ensure_future(take(filling[:used])), filling))
+            busy.append((start(filling[:used]), filling))
         while busy:
             await busy[0][0]
             busy.popleft()
@@ -211,13 +211,27 @@ async def _threaded(step: Callable[[memoryview], None], data: memoryview) -> Non
     await in_thread(step, data)
 
 
-async def _in_turn(lock: asyncio.Lock, step: Take, data: memoryview) -> None:
-    """Do a step when it has done the buffers before: locks are given in the order they are asked for."""
-    async with lock:
-        await step(data)
+class _InOrder:
+    """A step that sees one buffer after the other, and none behind one that it failed at."""
+
+    def __init__(self, step: Take) -> None:
+        self._step = step
+        self._turn = asyncio.Lock()  # given in the order it is asked for
+        self._failure: Exception | None = None
+
+    async def take(self, data: memoryview) -> None:
+        """Do the step when it has done the buffers before."""
+        async with self._turn:
+            if self._failure is not None:
+                raise self._failure
+            try:
+                await self._step(data)
+            except Exception as failure:
+                self._failure = failure
+                raise
 
 
-async def _all_of(work: Iterable[Awaitable[None]]) -> None:
+async def _all_of(work: Sequence[Awaitable[None]]) -> None:
     for result in await asyncio.gather(*work, return_exceptions=True):
         if result is not None:
             raise result

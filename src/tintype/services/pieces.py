@@ -149,7 +149,7 @@ async def receive(piece: Piece, safe: Safe, look: Pass | None, size: int | None)
 
     try:
         if look is None:
-            await pump(aiter(piece), write, size, _SAVE_SECONDS)
+            await pump(aiter(piece), [write], size, _SAVE_SECONDS)
         else:
             await look.run(aiter(piece), write, size, _SAVE_SECONDS)
         piece.check()
