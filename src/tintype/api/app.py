@@ -45,11 +45,14 @@ class Call(Request):
 
     async def data(self) -> AsyncIterator[bytes]:
         """Give the body as it comes; raises Disconnected where it breaks off."""
-        try:
-            async for part in self.stream():
-                yield part
-        except ClientDisconnect:
-            raise Disconnected("The connection broke off before the request was whole.") from None
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected("The connection broke off before the request was whole.")
+            more = message.get("more_body", False)
+            if body := message.get("body"):
+                yield body
 
     async def bounded_body(self) -> bytes:
         """Read the whole body; raises OverLimit where it is larger than metadata may be."""

@@ -42,6 +42,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _reading: asyncio.TimerHandle | None = None
     _unread = 0
+    _heard = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give a new connection its time to say something."""
@@ -66,7 +67,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._in_body:
-            self._expect_within(self.config.silent_seconds)
+            self._heard = self.loop.time()  # a timer for each piece of each body would cost more
+            if self._deadline is None:
+                self._expect_within(self.config.silent_seconds)
         elif self._deadline is None and (self.cycle is None or self.cycle.response_complete):
             self._expect_within(HEAD_SECONDS)  # bytes that ended the rest between two requests
 
@@ -162,5 +165,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._deadline = None
         if self.flow.read_paused:  # it is we who do not read
             self._expect_within(self.config.silent_seconds)
+        elif self._in_body and (left := self._heard + self.config.silent_seconds - self.loop.time()) > 0:
+            self._expect_within(left)
         else:
             self.transport.abort()  # close() would wait for a peer that may not be reading
