@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tintype.errors import StartError
-from tintype.settings import load
+from tintype.settings import FileStore, GoogleStore, S3Store, load
 
 
 def test_environment_wins_over_file_and_arguments_over_both(tmp_path: Path) -> None:
@@ -26,6 +26,25 @@ def test_lists_come_from_the_environment_with_commas(tmp_path: Path) -> None:
     )
 
 
+def test_stores_come_from_both(tmp_path: Path) -> None:
+    """A store in the file, its secret in the environment; the first store stays the default one."""
+    (tmp_path / "tintype.toml").write_text(
+        "[stores.fast]\ntype = 's3'\nbucket = 'b'\naccess_key = 'a'\n[stores.slow]\ntype = 'file'\n"
+    )
+    environment = {
+        "TINTYPE_STORES_FAST_SECRET_KEY": "hidden",
+        "TINTYPE_STORES_SLOW_RESERVE": "5",
+        "TINTYPE_STORES_GOOGLE_TYPE": "gcs",
+        "TINTYPE_STORES_GOOGLE_BUCKET": "b",
+        "TINTYPE_STORES_GOOGLE_OPTIONS": '{"service_account": "/key.json"}',
+    }
+    stores = load(tmp_path, environment).stores
+    assert list(stores) == ["fast", "slow", "google"]
+    assert stores["fast"] == S3Store(bucket="b", access_key="a", secret_key="hidden")
+    assert stores["slow"] == FileStore(reserve=5)
+    assert stores["google"] == GoogleStore(bucket="b", options={"service_account": "/key.json"})
+
+
 @pytest.mark.parametrize(
     ("file", "environment", "complaint"),
     [
@@ -39,6 +58,15 @@ def test_lists_come_from_the_environment_with_commas(tmp_path: Path) -> None:
         ("", {"TINTYPE_SERVER_PROT": "1"}, "did you mean 'TINTYPE_SERVER_PORT'"),
         ("", {"TINTYPE_SERVER_PORT": "x"}, "wrong value"),
         ("", {"TINTYPE_SERVER_PUBLIC_URL": "images.example"}, "wrong value"),
+        ("stores = {}\n", {}, "wrong value"),
+        ("stores = 1\n", {}, "wrong value"),
+        ("[stores.a]\ntype = 'tape'\n", {}, "wrong value"),
+        ("[stores.a]\nfolder = '/x'\n", {}, "type"),
+        ("[stores.a]\ntype = 'file'\nfolda = '/x'\n", {}, "folda"),
+        ("[stores.a]\ntype = 's3'\nbucket = 'b'\n", {}, "access_key"),
+        ("[stores.a]\ntype = 'gcs'\nbucket = 'b'\nprefix = 'no-slash'\n", {}, "wrong value"),
+        ("", {"TINTYPE_STORES_A_COLOUR": "red"}, "TINTYPE_STORES_A_COLOUR"),
+        ("", {"TINTYPE_STORES_A_TYPE": "gcs", "TINTYPE_STORES_A_OPTIONS": "{"}, "not valid JSON"),
     ],
 )
 def test_what_is_wrong_stops_the_start(
