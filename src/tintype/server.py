@@ -151,7 +151,18 @@ def build(settings: Settings) -> Parts:
 
 def open_stores(settings: Settings) -> dict[str, BlobStore]:
     """Give the stores by name, the default one first; what only some need is imported for them alone."""
-    return {name: _open_store(name, chosen, settings.data_dir) for name, chosen in settings.stores.items()}
+    return {name: _opened(name, chosen, settings.data_dir) for name, chosen in settings.stores.items()}
+
+
+def _opened(name: str, chosen: StoreSettings, data_dir: Path) -> BlobStore:
+    try:
+        return _open_store(name, chosen, data_dir)
+    except ImportError as missing:
+        raise StartError(f"The store '{name}' needs: pip install 'tintype[objects]' ({missing}).") from None
+    except OSError as error:
+        raise StartError(f"Cannot use the folder of the store '{name}': {error.strerror}.") from None
+    except ValueError as error:
+        raise StartError(f"Cannot open the store '{name}': {error}.") from None
 
 
 def _open_store(name: str, chosen: StoreSettings, data_dir: Path) -> BlobStore:
@@ -189,6 +200,10 @@ def prepare(settings: Settings, public_url: str) -> FirstStart | None:
     """
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        open_stores(settings)  # what is wrong with them is said before anything is made
+        in_memory = any(isinstance(store, kinds.MemoryStore) for store in settings.stores.values())
+        if in_memory and settings.server.workers > 1:
+            raise StartError("A store of type memory is in one process: start with one worker.")
         schema.upgrade(f"sqlite:///{settings.data_dir / DATABASE}")
         password = asyncio.run(_bootstrap(settings, public_url))
     except OSError as error:

@@ -241,6 +241,11 @@ def load(data_dir: Path | None, environment: Mapping[str, str], **server: Any) -
     values["data_dir"] = str(folder)
     _check_names(values)
     values.setdefault("server", {}).update({key: value for key, value in server.items() if value is not None})
+    for name, store in (values.get("stores") or {}).items() if isinstance(values.get("stores"), dict) else ():
+        try:
+            msgspec.convert(store, StoreSettings, strict=False)
+        except msgspec.ValidationError as error:
+            raise StartError(f"The store '{name}' has a wrong value: {error}.") from None
     try:
         return msgspec.convert(values, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as error:

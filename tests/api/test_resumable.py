@@ -449,6 +449,30 @@ async def test_an_image_deleted_meanwhile_ends_the_upload(
     assert files(service) == []
 
 
+async def test_an_image_deleted_before_the_first_byte_was_written_leaves_none(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deletion found no file yet; the bytes in memory must not make one afterwards."""
+    monkeypatch.setattr("tintype.services.pieces._BEAT_SECONDS", 0.05)
+    for target in ("image", "upload"):
+        image, upload = await started(service, 2 * MIB)
+        silent = asyncio.Event()
+
+        async def falls_silent(silent: asyncio.Event = silent) -> AsyncIterator[bytes]:
+            yield b"a" * 1000
+            silent.set()
+            await asyncio.Event().wait()
+
+        piece = asyncio.create_task(send(service, upload, 0, falls_silent()))
+        await silent.wait()
+        path = image if target == "image" else upload
+        assert (await service.call("alice", "DELETE", path, headers=TUS)).status_code == 204
+        await service.parts.sweeper.sweep()
+        assert (await asyncio.wait_for(piece, 5)).status_code in {409, 410}
+        await service.parts.sweeper.sweep()
+        assert files(service) == []
+
+
 async def test_an_upload_expires(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that nobody goes on with is swept, bytes and all; a finished one is forgotten, its image stays."""
     image, upload = await started(service, 10)

@@ -389,3 +389,50 @@ def test_the_password_can_be_set_while_the_service_runs(tmp_path: Path) -> None:
         again = server.run("tintype", "user", "create", "admin", check=False)
         assert (again.returncode, again.stderr) == (1, "tintype: There is a user named admin already.\n")
     assert shutil.which("tintype") or (BIN / "tintype").exists()
+
+
+@pytest.mark.parametrize(
+    ("store", "options", "complaint"),
+    [
+        ('type = "file"\nfolder = "/etc/passwd"\n', (), "store 'q'"),
+        ('type = "tape"\n', (), "store 'q'"),
+        ('type = "memory"\n', ("--workers", "2"), "one worker"),
+    ],
+)
+def test_a_store_that_cannot_be_opened_stops_the_start(
+    tmp_path: Path, store: str, options: tuple[str, ...], complaint: str
+) -> None:
+    """One line that names it, before anything is made or promised."""
+    (tmp_path / "tintype.toml").write_text(f"[stores.q]\n{store}")
+    command = [BIN / "tintype", "serve", "--data-dir", tmp_path, "--port", "0", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert complaint in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "clouds.yaml").exists()
+
+
+def test_uploads_under_way_when_the_service_stops_are_told(tmp_path: Path) -> None:
+    """When its patience is over they get a 503 of the usual shape, and the log no traceback."""
+    folder = tmp_path / "data"
+    with started(folder, TINTYPE_SERVER_DRAIN_SECONDS="1") as server:
+        headers = {"X-Auth-Token": server.log_in()}
+        body = {"disk_format": "raw", "container_format": "bare"}
+        image = httpx2.post(f"{server.url}/v2/images", json=body, headers=headers).json()["id"]
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), 20) as connection:
+            lines = (
+                *(
+                    f"PUT /v2/images/{image}/file HTTP/1.1",
+                    f"Host: {host}",
+                    f"X-Auth-Token: {headers['X-Auth-Token']}",
+                ),
+                *("Content-Type: application/octet-stream", "Content-Length: 1000", "", "abc"),
+            )
+            connection.sendall("\r\n".join(lines).encode())
+            time.sleep(0.5)
+            assert server.stop() == 0
+            answer = connection.recv(10_000).decode()
+        assert answer.startswith("HTTP/1.1 503")
+        assert "The service is stopping." in answer
+    assert "Traceback" not in (tmp_path / "data.log").read_text()

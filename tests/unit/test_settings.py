@@ -60,7 +60,7 @@ def test_stores_come_from_both(tmp_path: Path) -> None:
         ("", {"TINTYPE_SERVER_PUBLIC_URL": "images.example"}, "wrong value"),
         ("stores = {}\n", {}, "wrong value"),
         ("stores = 1\n", {}, "wrong value"),
-        ("[stores.a]\ntype = 'tape'\n", {}, "wrong value"),
+        ("[stores.a]\ntype = 'tape'\n", {}, "store 'a'"),
         ("[stores.a]\nfolder = '/x'\n", {}, "type"),
         ("[stores.a]\ntype = 'file'\nfolda = '/x'\n", {}, "folda"),
         ("[stores.a]\ntype = 's3'\nbucket = 'b'\n", {}, "access_key"),

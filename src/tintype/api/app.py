@@ -145,6 +145,8 @@ class App:
             if status == 401:
                 headers["WWW-Authenticate"] = f'Keystone uri="{self._base_url(call)}/identity"'
             return self._fail(call, status, error.message, headers)
+        except asyncio.CancelledError:  # the service stops, and its patience with requests is over
+            return self._fail(call, 503, "The service is stopping.", {"Retry-After": "5"})
 
     async def _handle(self, call: Call) -> Response:
         headers = call.scope["headers"]

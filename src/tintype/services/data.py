@@ -270,7 +270,9 @@ class ImageData:
         start, stop = wanted or (0, image.size)
         blob = blobs[0]
         store = self._intake.stores.get(blob.store)
-        if store is None or await store.size(blob.id) is None:
+        if store is None:
+            raise Unavailable(f"The store '{blob.store}', where the data is, is not in the settings.")
+        if await store.size(blob.id) is None:
             raise NotFound(f"The data of image {image_id} is missing from store '{blob.store}'.")
         internal_path = store.internal_path(blob.id) if isinstance(store, HandsOff) else None
         chunks = store.read(blob.id, start, stop)

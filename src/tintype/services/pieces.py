@@ -19,7 +19,8 @@ from tintype.domain.uploads import Checksum, Upload
 from tintype.errors import Conflict, Disconnected, Gone, Invalid, TintypeError, Unavailable
 from tintype.services.images import now
 
-HOLD: Final = 30_000_000
+_LOST: Final = "The upload or its image was deleted, or another request went on with it."
+HOLD: Final = 12_000_000
 """Microseconds for which a request holds its upload without a sign of life."""
 _BEAT_SECONDS: Final = 1.0
 _SAVE_SECONDS: Final = 5.0
@@ -74,9 +75,9 @@ class Held:
 
     def _reason_to_end(self, mine: bool, wanted: bool) -> TintypeError | None:
         if not mine:
-            return Gone("The upload, or its image, was deleted meanwhile.")
+            return Gone(_LOST)
         if wanted and self.interruptible:
-            return Conflict("Another request goes on with this upload.")
+            return Conflict("Another request asked for this upload.")
         return None
 
 
@@ -132,7 +133,7 @@ class Safe:
         self.upload = msgspec.structs.replace(self.upload, offset=offset, expires_at=now() + self._lifetime)
         async with self._database.write() as tx:
             if not await upload_rows.advance(tx, self.upload, self._holder):
-                raise Gone("The upload was lost to another request.")
+                raise Gone(_LOST)
             await blob_rows.extend(tx, self.upload.id, self.upload.expires_at, blob_rows.PARTIAL)
 
 

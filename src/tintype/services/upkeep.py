@@ -101,6 +101,8 @@ class Upkeep:
             return "unknown", "there is no such store in the settings"
         if wanted is None:
             return "unknown", "its digests were never noted"
+        if store.type == "memory":
+            return "unknown", "only the server's own process sees this store"
         look = Pass(None, algorithm=wanted.os_hash_algo)
         try:
             size = await store.size(key)

@@ -31,7 +31,7 @@ from tintype.domain import uploads as rules
 from tintype.domain.callers import Caller
 from tintype.domain.images import SAVING, Image
 from tintype.domain.uploads import Checksum, Upload
-from tintype.errors import Gone, Invalid, Locked, NotFound, OverLimit, Unavailable
+from tintype.errors import Gone, Invalid, Locked, NotFound, OverLimit, TintypeError, Unavailable
 from tintype.policy.engine import Policy
 from tintype.services.data import LEASE, Intake, reason_of
 from tintype.services.images import Gate, now
@@ -162,6 +162,10 @@ class Uploads:
                 held.interruptible = False
                 held.upload = safe.upload
                 return await self._complete(caller, held, blob, writer, look)
+        except BaseException:
+            await to_the_end(writer.close())
+            await to_the_end(self._tidy(blob))
+            raise
         finally:
             await to_the_end(writer.close())
         if look is not None:
@@ -169,6 +173,14 @@ class Uploads:
         if piece.cut is not None:
             raise piece.cut
         return safe.upload
+
+    async def _tidy(self, blob: Blob) -> None:
+        """Delete what was written of an upload that others ended, perhaps before there was anything."""
+        async with self._database.read() as tx:
+            known = await blob_rows.get(tx, blob.id)
+        if known is None or known.state == blob_rows.CONDEMNED:
+            with contextlib.suppress(TintypeError):
+                await self._intake.store(blob.store).delete(blob.id)
 
     def _look(self, image: Image, upload: Upload) -> Pass | None:
         """Begin to look at the bytes, or go on; None where what was seen before is not known here."""
@@ -270,9 +282,9 @@ class Uploads:
         return blob
 
     def _store(self, blob: Blob) -> Resumable:
-        store = self._intake.store(blob.store)
+        store = self._intake.stores.get(blob.store)
         if not isinstance(store, Resumable):
-            raise Invalid(f"The store '{store.id}' takes no resumable uploads any more.")
+            raise Unavailable(f"The store '{blob.store}' is not in the settings as it was.")
         return store
 
     @contextlib.asynccontextmanager
