@@ -108,6 +108,8 @@ class Client(threading.Thread):
             return
         offset = int(answer.headers["upload-offset"])
         assert offset >= promised, f"{offset} of {path} after {promised} was promised"
+        if offset == len(data):  # another client was faster, and perhaps a third one deletes it now
+            return
         while offset < len(data):
             piece = data[offset : offset + self._random.randrange(1, len(data) + 1)]
             headers = {**PIECE, "Upload-Offset": str(offset)}
