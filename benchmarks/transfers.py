@@ -114,6 +114,7 @@ def uploads(targets: list[Target], source: Path, rounds: int) -> list[Measured]:
         for target in targets:
             image = new_image(target)
             command = curl(target, image, source)
+            os.sync()  # what one service leaves to be written is not for the next to wait for
             taken.setdefault(target.name, []).append(run_timed(command))
             delete_image(target, image)
     size = source.stat().st_size / 1e6
