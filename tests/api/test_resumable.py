@@ -538,7 +538,7 @@ async def append_directly(service: Service, image: str, upload: str, data: bytes
 async def test_a_request_that_lost_its_upload_changes_nothing(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A save that ends only after another request has finished the upload does not undo that."""
+    """A save that ends only after its hold was lost promises nothing, and undoes nothing of the next one."""
     image, upload = await started(service, 2 * MIB)
     upload_id = upload.rsplit("/", 1)[1]
     store = service.parts.intake.store(None)
@@ -563,9 +563,11 @@ async def test_a_request_that_lost_its_upload_changes_nothing(
         await saving.wait()
     async with service.parts.database.write() as tx:  # as if the process had slept until its hold was over
         await upload_rows.let_go_all(tx)
-    assert (await send(service, upload, 0, b"b" * 2 * MIB)).status_code == 204
+    assert (await send(service, upload, 0, b"b" * 2 * MIB)).status_code == 503  # the late one has the file
     go.set()
     assert (await late).status_code == 410
+    assert await offset_of(service, upload) == 0  # what it wrote was not its to promise
+    assert (await send(service, upload, 0, b"b" * 2 * MIB)).status_code == 204
     assert await offset_of(service, upload) == 2 * MIB
     assert (await send(service, upload, MIB, b"c" * MIB)).status_code == 409
     assert await stored(service, image) == b"b" * 2 * MIB

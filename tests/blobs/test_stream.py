@@ -122,6 +122,28 @@ async def test_however_often_it_is_cancelled_a_thread_is_waited_for() -> None:
     assert ended.is_set()
 
 
+async def test_a_file_has_one_writer(tmp_path: Path) -> None:
+    """Who goes on while another still writes is told to come back; the other's bytes stay as they are."""
+    store = FilesystemStore("files", tmp_path)
+    first = await store.resume("key", 0, 10)
+    await first.write(memoryview(b"abc"))
+    await first.flush()
+    with pytest.raises(Unavailable):
+        await store.resume("key", 3, 10)
+    anew = await store.resume("key", 0, 10)
+    with pytest.raises(Unavailable):
+        await anew.write(memoryview(b"xyz"))
+    await anew.close()
+    await first.close()
+    assert store.partial("key").read_bytes() == b"abc"
+    second = await store.resume("key", 3, 10)
+    await second.write(memoryview(b"def"))
+    await second.commit()
+    await second.close()
+    assert store.path("key").read_bytes() == b"abcdef"
+    await store.delete("key")
+
+
 async def test_a_sync_that_fails_early_is_told_at_the_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

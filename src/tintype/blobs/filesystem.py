@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import fcntl
 import os
 from collections.abc import AsyncIterator, Callable
 from io import FileIO
@@ -165,10 +166,10 @@ class _FileWriter:
     def reopen(self) -> None:
         """Open what was written before, and drop what stands behind the offset."""
         try:
-            self._file = os.open(self._partial, os.O_WRONLY | os.O_CLOEXEC)
+            self._file = _locked(self._partial)
         except FileNotFoundError:
             self._final.rename(self._partial)
-            self._file = os.open(self._partial, os.O_WRONLY | os.O_CLOEXEC)
+            self._file = _locked(self._partial)
         if os.fstat(self._file).st_size < self._offset:
             self._close()
             raise FileNotFoundError(errno.ENOENT, "too short", str(self._partial))
@@ -185,8 +186,8 @@ class _FileWriter:
     def _open(self) -> int:
         if self._file < 0:
             self._partial.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-            self._file = os.open(self._partial, flags, 0o600)
+            self._file = _locked(self._partial, os.O_CREAT)
+            os.ftruncate(self._file, 0)
             os.fchmod(self._file, self._store.modes[0])  # whatever the umask
         return self._file
 
@@ -225,6 +226,21 @@ async def _opened(path: Path) -> FileIO:
 
 def _read_ahead(file: FileIO, start: int, stop: int) -> asyncio.Task[bytes]:
     return asyncio.create_task(_in_thread(os.pread, file.fileno(), min(_CHUNK, stop - start), start))
+
+
+def _locked(path: Path, flags: int = 0) -> int:
+    """Open a file for one writer alone; raises BlockingIOError while another one has it.
+
+    The lock ends with its process. Who lost an upload to another request and does not know it yet (it
+    slept, or the database was slow) must not write between that one's bytes.
+    """
+    file = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(file)
+        raise
+    return file
 
 
 def _names(folder: Path) -> list[str]:
