@@ -14,6 +14,7 @@ import pytest
 
 from inprocess import Service, running
 from tintype import server
+from tintype.blobs.stream import Chunks
 from tintype.db import uploads as upload_rows
 from tintype.domain.uploads import Upload
 from tintype.errors import Disconnected, Unavailable
@@ -46,6 +47,20 @@ async def started(service: Service, length: int, disk_format: str = "raw") -> tu
 async def send(service: Service, upload: str, offset: int, data: object, **headers: str) -> httpx2.Response:
     headers = {**PIECE, "Upload-Offset": str(offset), **{k.replace("_", "-"): v for k, v in headers.items()}}
     return await service.call("alice", "PATCH", upload, headers=headers, content=data)
+
+
+async def silent(service: Service, upload: str, count: int) -> "asyncio.Task[httpx2.Response]":
+    """Begin a request that falls silent after so many bytes, and wait until it has."""
+    sent = asyncio.Event()
+
+    async def falls_silent() -> AsyncIterator[bytes]:
+        yield b"a" * count
+        sent.set()
+        await asyncio.Event().wait()
+
+    running = asyncio.create_task(send(service, upload, 0, falls_silent()))
+    await sent.wait()
+    return running
 
 
 async def offset_of(service: Service, upload: str) -> int:
@@ -153,7 +168,7 @@ async def test_a_broken_connection_keeps_what_arrived(service: Service) -> None:
     image_id, upload_id = image.rsplit("/", 1)[1], upload.rsplit("/", 1)[1]
     with pytest.raises(Disconnected):
         await service.parts.uploads.append(
-            caller, image_id, upload_id, breaks_off(), offset=0, size=10 * MIB, checksum=None
+            caller, image_id, upload_id, Chunks(breaks_off()), offset=0, size=10 * MIB, checksum=None
         )
     reached = await offset_of(service, upload)
     assert 5 * MIB <= reached <= 5 * MIB + 1000
@@ -367,15 +382,7 @@ async def test_who_comes_back_takes_over(service: Service, monkeypatch: pytest.M
     """A request whose client is silent lets go of the upload when another one asks, with what it has."""
     monkeypatch.setattr("tintype.services.pieces._BEAT_SECONDS", 0.05)
     image, upload = await started(service, 2 * MIB)
-    silent = asyncio.Event()
-
-    async def falls_silent() -> AsyncIterator[bytes]:
-        yield b"a" * MIB
-        silent.set()
-        await asyncio.Event().wait()
-
-    old = asyncio.create_task(send(service, upload, 0, falls_silent()))
-    await silent.wait()
+    old = await silent(service, upload, MIB)
     assert await offset_of(service, upload) == MIB
     assert (await old).status_code == 409
     assert (await send(service, upload, MIB, b"b" * MIB)).status_code == 204
@@ -434,15 +441,7 @@ async def test_an_image_deleted_meanwhile_ends_the_upload(
     """A running piece ends with 410 by itself; the bytes go."""
     monkeypatch.setattr("tintype.services.pieces._BEAT_SECONDS", 0.05)
     image, upload = await started(service, 2 * MIB)
-    silent = asyncio.Event()
-
-    async def falls_silent() -> AsyncIterator[bytes]:
-        yield b"a" * MIB
-        silent.set()
-        await asyncio.Event().wait()
-
-    piece = asyncio.create_task(send(service, upload, 0, falls_silent()))
-    await silent.wait()
+    piece = await silent(service, upload, MIB)
     assert (await service.call("alice", "DELETE", image)).status_code == 204
     assert (await asyncio.wait_for(piece, 5)).status_code == 410
     await service.parts.sweeper.sweep()
@@ -456,15 +455,7 @@ async def test_an_image_deleted_before_the_first_byte_was_written_leaves_none(
     monkeypatch.setattr("tintype.services.pieces._BEAT_SECONDS", 0.05)
     for target in ("image", "upload"):
         image, upload = await started(service, 2 * MIB)
-        silent = asyncio.Event()
-
-        async def falls_silent(silent: asyncio.Event = silent) -> AsyncIterator[bytes]:
-            yield b"a" * 1000
-            silent.set()
-            await asyncio.Event().wait()
-
-        piece = asyncio.create_task(send(service, upload, 0, falls_silent()))
-        await silent.wait()
+        piece = await silent(service, upload, 1000)
         path = image if target == "image" else upload
         assert (await service.call("alice", "DELETE", path, headers=TUS)).status_code == 204
         await service.parts.sweeper.sweep()
@@ -531,7 +522,7 @@ async def append_directly(service: Service, image: str, upload: str, data: bytes
 
     image_id, upload_id = image.rsplit("/", 1)[1], upload.rsplit("/", 1)[1]
     return await service.parts.uploads.append(
-        caller, image_id, upload_id, source(), offset=0, size=len(data), checksum=None
+        caller, image_id, upload_id, Chunks(source()), offset=0, size=len(data), checksum=None
     )
 
 

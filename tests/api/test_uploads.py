@@ -12,6 +12,7 @@ import pytest
 
 from inprocess import Service
 from tintype.blobs import filesystem, stream
+from tintype.blobs.stream import Chunks
 from tintype.db import blobs as blob_rows
 from tintype.errors import Conflict, TintypeError, Unavailable
 
@@ -60,7 +61,9 @@ async def test_a_client_that_goes_away_leaves_nothing(service: Service) -> None:
 
     caller = (await service.parts.identity.validate(service.tokens["alice"])).caller
     with pytest.raises(ConnectionResetError):
-        await service.parts.data.upload(caller, image_id, cut(), size=None, store_id=None, expected={})
+        await service.parts.data.upload(
+            caller, image_id, Chunks(cut()), size=None, store_id=None, expected={}
+        )
     assert (await show(service, image_id))["status"] == "queued"
     assert files(service) == []
     assert await put(service, image_id, b"abc") == 204
@@ -337,7 +340,7 @@ async def test_a_disk_that_fails_is_told_as_what_it_is(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patched:
-        patched.setattr(filesystem, "_write_all", refuse)
+        patched.setattr(filesystem._FileWriter, "_write_some", refuse)
         assert await put(service, image_id, b"abc") == status
     assert (await show(service, image_id))["status"] == "queued"
     await service.parts.sweeper.sweep()  # a store that fails is not asked to delete in the same breath

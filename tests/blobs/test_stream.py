@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import hashlib
 import os
 import random
@@ -13,15 +14,18 @@ import pytest
 
 from tintype.blobs import filesystem, stream
 from tintype.blobs.filesystem import FilesystemStore
-from tintype.blobs.stream import Pass, in_thread, pump
+from tintype.blobs.stream import Chunks, Exactly, Pass, in_thread, pump
 from tintype.errors import Invalid, OverLimit, Unavailable
 
 MIB = 1 << 20
 
 
-async def pieces(data: bytes, step: int) -> AsyncIterator[bytes]:
-    for start in range(0, len(data), step):
-        yield data[start : start + step]
+def pieces(data: bytes, step: int) -> Chunks:
+    async def cut() -> AsyncIterator[bytes]:
+        for start in range(0, len(data), step):
+            yield data[start : start + step]
+
+    return Chunks(cut())
 
 
 @pytest.mark.parametrize("step", [1000, 65_536, 5 * MIB, 40 * MIB])
@@ -64,8 +68,7 @@ async def test_another_digest_than_expected() -> None:
 async def test_sizes_are_held_to(size: int | None, limit: int, failure: type[Exception]) -> None:
     """Fewer or more than declared, or more than allowed."""
     with pytest.raises(failure):
-        async for _ in stream.exactly(pieces(b"x" * 10, 3), size, limit):
-            pass
+        await pump(Exactly(pieces(b"x" * 10, 3), size, limit), None, [], None)
 
 
 async def test_nothing_is_written_behind_a_hole() -> None:
@@ -79,7 +82,7 @@ async def test_nothing_is_written_behind_a_hole() -> None:
         taken.append(len(part))
 
     with pytest.raises(Unavailable):
-        await pump(pieces(b"x" * 30 * MIB, MIB), [fails_at_the_second], None)
+        await pump(pieces(b"x" * 30 * MIB, MIB), fails_at_the_second, [], None)
     assert len(taken) == 1
 
 
@@ -98,7 +101,7 @@ async def test_a_failing_step_ends_the_pass_when_all_threads_have_ended() -> Non
         raise Unavailable("no")
 
     with pytest.raises(Unavailable):
-        await pump(pieces(b"x" * 30 * MIB, MIB), [take], None)
+        await pump(pieces(b"x" * 30 * MIB, MIB), take, [], None)
     assert working == 0
 
 
@@ -144,23 +147,35 @@ async def test_a_file_has_one_writer(tmp_path: Path) -> None:
     await store.delete("key")
 
 
-async def test_a_sync_that_fails_early_is_told_at_the_commit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("capable", [True, False])
+@pytest.mark.parametrize("seed", range(4))
+async def test_whole_pages_and_rests_in_any_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, capable: bool
 ) -> None:
-    """The system tells a failed write-back only once: to the early sync. It must not be lost."""
-    monkeypatch.setattr(filesystem, "_SYNC_EVERY", MIB)
+    """Writes past the page cache and through it, resumed in between, on file systems that can and cannot."""
+    real = fcntl.fcntl
+    if not capable:
 
-    def fails(_file: int) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
+        def refuse(file: int, command: int, argument: int = 0) -> int:
+            if argument:
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            return real(file, command, argument)
 
-    store = FilesystemStore("files", tmp_path)
-    writer = await store.create("key", None)
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fdatasync", fails)
-        await writer.write(memoryview(b"x" * 2 * MIB))
-        await asyncio.sleep(0.05)
-    with pytest.raises(Unavailable):
-        await writer.commit()
+        monkeypatch.setattr(filesystem.fcntl, "fcntl", refuse)
+    chance = random.Random(seed)
+    store, data, offset = FilesystemStore("files", tmp_path), os.urandom(3 * MIB + 777), 0
+    memory = stream.Buffer(len(data)).memory
+    memory[:] = data
+    writer = await store.resume("key", 0, len(data))
+    while offset < len(data):
+        until = min(len(data), offset + chance.choice([1, 4095, 4096, 8192, MIB, 1_000_000]))
+        await writer.write(memory[offset:until])
+        offset = until
+        if chance.random() < 0.3:
+            await writer.flush()
+            await writer.close()
+            offset -= chance.choice([0, min(offset, 100), offset % 4096])
+            writer = await store.resume("key", offset, len(data))
+    await writer.commit()
     await writer.close()
-    assert await store.size("key") is None
-    await store.delete("key")
+    assert store.path("key").read_bytes() == data

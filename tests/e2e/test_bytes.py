@@ -17,55 +17,10 @@ import httpx2
 import pytest
 from tusclient.client import TusClient
 
-from processes import Server, started
+from processes import Api, Server, eventually, started
 
 MIB = 1 << 20
-BINARY = {"Content-Type": "application/octet-stream"}
 JS = Path(__file__).parent / "js"
-
-
-class Api:
-    """A server and an admin's way to it."""
-
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self.headers = {"X-Auth-Token": server.log_in()}
-        self.http = httpx2.Client(base_url=server.url, headers=self.headers, timeout=30, trust_env=False)
-
-    def image(self) -> str:
-        body = {"disk_format": "raw", "container_format": "bare"}
-        return f"/v2/images/{self.http.post('/v2/images', json=body).json()['id']}"
-
-    def show(self, image: str) -> dict[str, object]:
-        return dict(self.http.get(image).json())
-
-    def put(self, image: str, data: object, **headers: str) -> httpx2.Response:
-        return self.http.put(f"{image}/file", content=data, headers={**BINARY, **headers})
-
-    def connect(self, method: str, path: str, *headers: str) -> socket.socket:
-        """Send a request's head by hand."""
-        host, port = self.server.url.removeprefix("http://").split(":")
-        connection = socket.create_connection((host, int(port)), 30)
-        lines = (
-            f"{method} {path} HTTP/1.1",
-            f"Host: {host}",
-            f"X-Auth-Token: {self.headers['X-Auth-Token']}",
-        )
-        connection.sendall("\r\n".join([*lines, *headers, "", ""]).encode())
-        return connection
-
-    def files(self) -> list[str]:
-        return [path.name for path in (self.server.folder / "images").rglob("*") if path.is_file()]
-
-    def descriptors(self) -> int:
-        return len(list(Path(f"/proc/{self.server.process.pid}/fd").iterdir()))
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come true"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,13 @@ from starlette.types import Message, Receive, Scope, Send
 from tintype.api import errors as error_responses
 from tintype.api.routes import Route
 from tintype.auth.base import Authenticator
+from tintype.blobs.stream import Buffer, Chunks, Source
 from tintype.domain.callers import Caller
 from tintype.errors import Disconnected, Invalid, NotFound, OverLimit, TintypeError, Unauthenticated
 
+DIRECT: Final = "tintype.direct_body"
+"""The ASGI extension by which a server gives a body without copies: a call that gives a source, or None
+where it cannot (yet)."""
 _HOST: Final = re.compile(r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 _GLOBAL_ID: Final = re.compile(r"req-[0-9a-fA-F-]{36}")
 _HEADER_BYTES: Final = 64 << 10
@@ -43,16 +47,9 @@ class Call(Request):
     body_limit: int
     route: Route | None = None
 
-    async def data(self) -> AsyncIterator[bytes]:
-        """Give the body as it comes; raises Disconnected where it breaks off."""
-        more = True
-        while more:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise Disconnected("The connection broke off before the request was whole.")
-            more = message.get("more_body", False)
-            if body := message.get("body"):
-                yield body
+    def data(self) -> Source:
+        """Give the body as it comes; filling from it raises Disconnected where it breaks off."""
+        return _Body(self._chunks(), self.scope.get("extensions", {}).get(DIRECT))
 
     async def bounded_body(self) -> bytes:
         """Read the whole body; raises OverLimit where it is larger than metadata may be."""
@@ -63,6 +60,33 @@ class Call(Request):
             if size > self.body_limit:
                 raise OverLimit(f"The request body may have at most {self.body_limit} bytes.")
         return b"".join(parts)
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected("The connection broke off before the request was whole.")
+            more = message.get("more_body", False)
+            if body := message.get("body"):
+                yield body
+
+
+class _Body(Chunks):
+    """A body that, where the server can, comes straight from the socket into the buffer."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], direct: Callable[[], Source | None] | None) -> None:
+        super().__init__(chunks)
+        self._take_over = direct
+        self._direct: Source | None = None
+
+    async def fill(self, buffer: Buffer) -> bool:
+        """Begin with what came as chunks."""
+        if self._direct is None and self._take_over is not None and not self.rest:
+            self._direct = self._take_over()
+        if self._direct is not None:
+            return await self._direct.fill(buffer)
+        return await super().fill(buffer)
 
 
 class App:

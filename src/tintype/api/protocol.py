@@ -9,18 +9,25 @@ no HTTP is answered like any other mistake, with an id.
 import asyncio
 import contextlib
 import fcntl
+import functools
 import sys
 import termios
 import uuid
 from typing import Any, Final
 
+import httptools
 import msgspec
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from tintype.api.app import DIRECT
+from tintype.api.direct import DirectBody
 
 OVERHEAD_BYTES: Final = 128 << 10
 """Bytes that may come in a row without any of them being body."""
 HEAD_SECONDS: Final = 30
+_WORTH: Final = 64 << 10
+"""Bytes of a body from which on they are received without copies."""
 _BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -43,6 +50,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _reading: asyncio.TimerHandle | None = None
     _unread = 0
     _heard = 0.0
+    _left = 0
+    """Bytes of the body that are still to come, where their number was declared."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give a new connection its time to say something."""
@@ -67,7 +76,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._in_body:
-            self._heard = self.loop.time()  # a timer for each piece of each body would cost more
+            self.heard()
             if self._deadline is None:
                 self._expect_within(self.config.silent_seconds)
         elif self._deadline is None and (self.cycle is None or self.cycle.response_complete):
@@ -88,11 +97,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Go on to the body."""
         self._in_body = True
         self._expect_within(None)
+        declared = [value for name, value in self.headers if name == b"content-length"]
+        self._left = int(declared[0]) if declared else 0
         super().on_headers_complete()
+        take_over = functools.partial(self._take_over, self.cycle)
+        self.scope["extensions"] = {DIRECT: take_over}  # type: ignore[dict-item]
 
     def on_body(self, body: bytes) -> None:
         """See that something came of what was received."""
         self._overhead = 0
+        self._left -= len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -101,6 +115,32 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._overhead = 0
         self._expect_within(None)
         super().on_message_complete()
+
+    def heard(self) -> None:
+        """Note the time: a timer for each piece of each body would cost more."""
+        self._heard = self.loop.time()
+
+    def take_back(self) -> None:
+        """Go on as HTTP behind a body that was received past the parser, with a new one."""
+        self.transport.pause_reading()
+        self.transport.set_protocol(self)
+        self.transport.resume_reading()
+        self.flow.read_paused = False
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        self.on_message_complete()
+
+    def _take_over(self, cycle: RequestResponseCycle) -> DirectBody | None:
+        """Give a request's body to who reads it; None where that has to wait, or is not worth it."""
+        if cycle is not self.cycle or self._left < _WORTH or self.transport.is_closing():
+            return None
+        if cycle.waiting_for_100_continue:
+            return None
+        early, cycle.body = bytes(cycle.body), bytearray()
+        body = DirectBody(self, early, self._left)
+        self.flow.pause_reading()
+        self.transport.set_protocol(body)
+        return body
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, and end the connection; not in the middle of another answer."""

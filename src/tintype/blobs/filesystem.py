@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 from tintype.blobs.base import Writer
-from tintype.blobs.stream import in_thread, settled
-from tintype.errors import Gone, NotFound, OverLimit, TintypeError, Unavailable
+from tintype.blobs.stream import in_thread, read_ahead, settled
+from tintype.errors import Gone, NotFound, OverLimit, Unavailable
 
 _CHUNK: Final = 1 << 20
 _PARTIAL: Final = "partial"
-_SYNC_EVERY: Final = 32 << 20
+_PAGE: Final = 4096
+_DIRECT: Final = getattr(os, "O_DIRECT", 0)
+"""How Linux is told to write past the page cache; elsewhere nothing."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 P = ParamSpec("P")
@@ -62,20 +64,15 @@ class FilesystemStore:
     async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
         """Give the bytes a chunk at a time, one read ahead of the reader."""
         file = await _opened(self.path(key))
-        ahead = _read_ahead(file, start, stop)
+
+        async def read(offset: int, length: int) -> bytes:
+            return await _in_thread(os.pread, file.fileno(), length, offset)
+
         try:
-            while start < stop:
-                chunk = await ahead
-                if not chunk:
-                    raise Unavailable(f"The stored bytes end at {start}, before {stop}.")
-                start += len(chunk)
-                ahead = _read_ahead(file, start, stop)
-                yield chunk
+            async with contextlib.aclosing(read_ahead(read, start, stop, _CHUNK)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
         finally:
-            ahead.cancel()
-            await settled(ahead)
-            if not ahead.cancelled():
-                ahead.exception()  # nobody wants what was read ahead, nor how that failed
             file.close()
 
     async def size(self, key: str) -> int | None:
@@ -134,33 +131,23 @@ class _FileWriter:
         self._partial, self._final = store.partial(key), store.path(key)
         self._offset = offset
         self._file = -1
-        self._unsynced = 0
-        self._syncing: asyncio.Future[None] | None = None
+        self._direct = True
 
     async def write(self, data: memoryview) -> None:
-        """Append bytes. The disk begins early with them, so that little is left to wait for in the end."""
+        """Append bytes."""
         await _in_thread(self._write, data)
-        self._unsynced += len(data)
-        if self._unsynced >= _SYNC_EVERY and (self._syncing is None or self._syncing.done()):
-            await self._synced()
-            self._unsynced = 0
-            self._syncing = asyncio.ensure_future(_in_thread(os.fdatasync, self._file))
 
     async def flush(self) -> None:
         """Sync what was written."""
-        await self._synced()
         if self._file >= 0:
             await _in_thread(os.fdatasync, self._file)
 
     async def commit(self) -> None:
         """Sync and move; a crash in between leaves a file that `delete` and `resume` find."""
-        await self._synced()
         await _in_thread(self._commit)
 
     async def close(self) -> None:
-        """Close the file, whatever became of the last sync."""
-        with contextlib.suppress(TintypeError):
-            await self._synced()
+        """Close the file."""
         await _in_thread(self._close)
 
     def reopen(self) -> None:
@@ -176,13 +163,6 @@ class _FileWriter:
         os.ftruncate(self._file, self._offset)
         os.lseek(self._file, self._offset, os.SEEK_SET)
 
-    async def _synced(self) -> None:
-        """Wait for the sync under way; the system tells its failure only once, so it is told here."""
-        if self._syncing is not None:
-            syncing, self._syncing = self._syncing, None
-            await settled(syncing)
-            syncing.result()
-
     def _open(self) -> int:
         if self._file < 0:
             self._partial.parent.mkdir(parents=True, exist_ok=True)
@@ -194,7 +174,28 @@ class _FileWriter:
     def _write(self, data: memoryview) -> None:
         file = self._open()
         self._store.check_space(file, len(data))
-        _write_all(file, data)
+        while data:
+            written = self._write_some(file, data)
+            self._offset += written
+            data = data[written:]
+
+    def _write_some(self, file: int, data: memoryview) -> int:
+        """Write whole pages past the page cache, where the file system can, and the rest through it.
+
+        Who fills an image reads none of it: the cache would cost a copy and a wait for the disk in
+        the end, and push out what others read.
+        """
+        whole = 0 if self._offset % _PAGE else len(data) // _PAGE * _PAGE
+        if whole and self._direct:
+            try:
+                fcntl.fcntl(file, fcntl.F_SETFL, _DIRECT)
+                return os.write(file, data[:whole])
+            except OSError as error:
+                if error.errno != errno.EINVAL:  # what file systems say that cannot
+                    raise
+                self._direct = False
+        fcntl.fcntl(file, fcntl.F_SETFL, 0)
+        return os.write(file, data)
 
     def _commit(self) -> None:
         os.fsync(self._open())
@@ -212,9 +213,17 @@ class _FileWriter:
             self._file = -1
 
 
+def _open_to_read(path: Path) -> FileIO:
+    """Open a file that is read from front to back: the system reads further ahead when it knows."""
+    file = FileIO(path)
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+    return file
+
+
 async def _opened(path: Path) -> FileIO:
     """Open a file; who is cancelled meanwhile leaves it closed."""
-    opening = asyncio.create_task(_in_thread(FileIO, path))
+    opening = asyncio.create_task(_in_thread(_open_to_read, path))
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
@@ -222,10 +231,6 @@ async def _opened(path: Path) -> FileIO:
         if not opening.cancelled() and opening.exception() is None:
             opening.result().close()
         raise
-
-
-def _read_ahead(file: FileIO, start: int, stop: int) -> asyncio.Task[bytes]:
-    return asyncio.create_task(_in_thread(os.pread, file.fileno(), min(_CHUNK, stop - start), start))
 
 
 def _locked(path: Path, flags: int = 0) -> int:
@@ -245,11 +250,6 @@ def _locked(path: Path, flags: int = 0) -> int:
 
 def _names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()] if folder.is_dir() else []
-
-
-def _write_all(file: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(file, data) :]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ the snapshot is half-written.
 """
 
 import asyncio
+import contextlib
 import functools
 import math
 import sys
@@ -14,7 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from tintype.blobs.stream import finished, settled, to_the_end
+from tintype.blobs.stream import finished, read_ahead, to_the_end
 from tintype.errors import Conflict, Gone, NotFound, OverLimit, StartError, Unavailable
 
 _DISTRIBUTION: Final = "/usr/lib/python3/dist-packages"
@@ -70,20 +71,15 @@ class RbdStore:
     async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
         """Give the bytes a chunk at a time, one read ahead of the reader."""
         image = await self.run(self._open_snapshot, key)
-        ahead = self._read_ahead(image, start, stop)
+
+        async def read(offset: int, length: int) -> bytes:
+            return await self.run(lambda _pool: bytes(image.read(offset, length)))
+
         try:
-            while start < stop:
-                chunk = await ahead
-                if not chunk:
-                    raise Unavailable(f"The stored bytes end at {start}, before {stop}.")
-                start += len(chunk)
-                ahead = self._read_ahead(image, start, stop)
-                yield chunk
+            async with contextlib.aclosing(read_ahead(read, start, stop, _CHUNK)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
         finally:
-            ahead.cancel()
-            await settled(ahead)
-            if not ahead.cancelled():
-                ahead.exception()
             await to_the_end(self.run(lambda _pool: image.close()))
 
     async def size(self, key: str) -> int | None:
@@ -195,12 +191,6 @@ class RbdStore:
 
     def _names(self, pool: Any) -> list[str]:
         return [str(name) for name in self._rbd.RBD().list(pool)]
-
-    def _read_ahead(self, image: Any, start: int, stop: int) -> asyncio.Task[bytes]:
-        length = min(_CHUNK, stop - start)
-        return asyncio.create_task(
-            self.run(lambda _pool: bytes(image.read(start, length)) if length else b"")
-        )
 
 
 class _RbdWriter:

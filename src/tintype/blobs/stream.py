@@ -2,27 +2,31 @@
 
 While one buffer is filled from the network, threads work on the others: each digest, the format
 inspector and the store release the interpreter, and each goes on to the next buffer without waiting
-for the slowest. Memory is three buffers a stream, whatever the size of the image.
+for the slowest, nor for the event loop. Memory is three buffers a stream, whatever the size of the
+image.
 """
 
 import asyncio
 import contextlib
-import functools
 import hashlib
 import mmap
+import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final, ParamSpec, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from tintype.errors import Invalid, OverLimit
+from tintype.errors import Invalid, OverLimit, Unavailable
 from tintype.formats import Inspector
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Take = Callable[[memoryview], Awaitable[None]]
+Look = Callable[[memoryview], None]
+"""What is done with a buffer in a thread."""
+Write = Callable[[memoryview], Awaitable[None]]
+"""What is done with a buffer in the event loop."""
 
 BUFFER: Final = 4 << 20
 _BUFFERS: Final = 3
@@ -55,6 +59,90 @@ async def finished(work: asyncio.Future[T]) -> T:
         if not work.cancelled():
             work.exception()  # whoever is cancelled does not want to know
         raise
+
+
+class Buffer:
+    """Memory that a source fills, `used` bytes of it so far.
+
+    It takes room only as far as it is filled, and none when it is let go of. `bytearray` does neither:
+    what malloc has once given back it clears, and so touches, whole.
+    """
+
+    def __init__(self, length: int) -> None:
+        self.memory = memoryview(mmap.mmap(-1, length))
+        self.used = 0
+        self._until = float("inf")
+
+    def begin(self, patience: float | None) -> None:
+        """Empty it; after so many seconds a part of it is enough."""
+        self.used = 0
+        self._until = float("inf") if patience is None else time.monotonic() + patience
+
+    def add(self, data: memoryview) -> int:
+        """Copy what there is room for; give how much that is."""
+        part = data[: len(self.memory) - self.used]
+        self.memory[self.used : self.used + len(part)] = part
+        self.used += len(part)
+        return len(part)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is time to take it."""
+        return self.used == len(self.memory) or (self.used > 0 and time.monotonic() > self._until)
+
+
+class Source(Protocol):
+    """Where bytes come from."""
+
+    async def fill(self, buffer: Buffer) -> bool:
+        """Fill a buffer until it is ready; False at the end of the bytes.
+
+        However this ends, what has come is in the buffer.
+        """
+        ...
+
+
+class Chunks:
+    """A source of bytes that come as they please."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self.rest = memoryview(b"")
+        """What has come and not been taken yet."""
+        self._chunks = chunks
+
+    async def fill(self, buffer: Buffer) -> bool:
+        """Copy chunks."""
+        while not buffer.ready:
+            if not self.rest:
+                chunk = await anext(self._chunks, None)
+                if chunk is None:
+                    return False
+                self.rest = memoryview(chunk)
+            self.rest = self.rest[buffer.add(self.rest) :]
+        return True
+
+
+class Exactly:
+    """A source that must have the declared size, if there is one, and keep to the limit."""
+
+    def __init__(self, source: Source, size: int | None, limit: int) -> None:
+        self._source = source
+        self._size = size
+        self._limit = limit
+        self._seen = 0
+
+    async def fill(self, buffer: Buffer) -> bool:
+        """Give it on; raises Invalid where the size is another one, OverLimit past the limit."""
+        before = buffer.used
+        more = await self._source.fill(buffer)
+        self._seen += buffer.used - before
+        if self._seen > self._limit:
+            raise OverLimit(f"The incoming image is too large: at most {self._limit} bytes are allowed.")
+        if self._size is not None and self._seen > self._size:
+            raise Invalid(f"The image has more bytes than the {self._size} that were declared.")
+        if not more and self._size is not None and self._seen != self._size:
+            raise Invalid(f"The image has {self._seen} bytes, but {self._size} were declared.")
+        return more
 
 
 class Digests(msgspec.Struct, frozen=True):
@@ -92,19 +180,18 @@ class Pass:
 
     async def run(
         self,
-        source: AsyncIterator[bytes],
-        write: Take | None,
+        source: Source,
+        write: Write | None,
         size: int | None,
         patience: float | None = None,
+        others: Sequence[Look] = (),
     ) -> None:
         """Take every byte of the source, about `size`, and write it; raises what source and `write` raise.
 
         With `patience` no byte waits for more seconds than that to be written while others come.
+        `others` look at the bytes too.
         """
-        steps: list[Take] = [functools.partial(_threaded, step) for step in self._steps()]
-        if write is not None:
-            steps.append(write)
-        self.size += await pump(source, steps, size, patience)
+        self.size += await pump(source, write, [*self._looks(), *others], size, patience)
 
     def finish(self) -> Digests:
         """Give what was found.
@@ -124,46 +211,41 @@ class Pass:
             virtual_size=virtual_size,
         )
 
-    def _steps(self) -> list[Callable[[memoryview], None]]:
-        steps: list[Callable[[memoryview], None]] = [digest.update for digest in self._hashes.values()]
+    def _looks(self) -> list[Look]:
+        looks: list[Look] = [digest.update for digest in self._hashes.values()]
         if self._inspector is not None:
-            steps.append(self._inspector.feed)
-        return steps
+            looks.append(self._inspector.feed)
+        return looks
 
 
 async def pump(
-    source: AsyncIterator[bytes], steps: Sequence[Take], size: int | None, patience: float | None = None
+    source: Source,
+    write: Write | None,
+    looks: Sequence[Look],
+    size: int | None,
+    patience: float | None = None,
 ) -> int:
-    """Collect the source in buffers, have each taken by every step while others fill; give the bytes taken.
+    """Fill buffers, have each written and looked at while others fill; give the bytes taken.
 
     Each step sees the buffers in order, whatever the other steps are at. `size` says how large a
     buffer is worth having, no more. With `patience` a buffer that has been filling for so many
     seconds is taken as it is.
     """
-    in_order = [_InOrder(step) for step in steps]
-
-    def start(data: memoryview) -> asyncio.Future[None]:
-        return asyncio.ensure_future(_all_of([step.take(data) for step in in_order]))
-
+    steps: list[_InThread | _InOrder] = [_InThread(look) for look in looks]
+    if write is not None:
+        steps.append(_InOrder(write))
     length = BUFFER if size is None else max(_SMALLEST, min(BUFFER, size))
-    busy: deque[tuple[asyncio.Future[None], memoryview]] = deque()
-    filling = _buffer(length)
-    used = taken = 0
-    since = time.monotonic()
+    busy: deque[tuple[asyncio.Future[None], Buffer]] = deque()
+    more, taken = True, 0
     try:
-        async for chunk in source:
-            rest = memoryview(chunk)
-            while rest:
-                part = rest[: length - used]
-                filling[used : used + len(part)] = part
-                used += len(part)
-                rest = rest[len(part) :]
-                if used == length or (patience is not None and time.monotonic() > since + patience):
-                    busy.append((start(filling[:used]), filling))
-                    taken, used, since = taken + used, 0, time.monotonic()
-                    filling = await _next_buffer(busy, length)
-        if used:
-            busy.append((start(filling[:used]), filling))
+        while more:
+            buffer = await _free_buffer(busy, length)
+            buffer.begin(patience)
+            more = await source.fill(buffer)
+            if buffer.used:
+                data = buffer.memory[: buffer.used]
+                taken += buffer.used
+                busy.append((asyncio.ensure_future(_all_of([step.take(data) for step in steps])), buffer))
         while busy:
             await busy[0][0]
             busy.popleft()
@@ -172,50 +254,69 @@ async def pump(
             await settled(task)  # threads still look at the buffers
             if not task.cancelled():
                 task.exception()  # what came first is told, not this
-    return taken + used
+    return taken
 
 
-async def _next_buffer(busy: deque[tuple[asyncio.Future[None], memoryview]], length: int) -> memoryview:
+async def _free_buffer(busy: deque[tuple[asyncio.Future[None], Buffer]], length: int) -> Buffer:
     """Give the buffer that has been busy for longest, once it is free; a new one while there are few."""
-    if len(busy) < _BUFFERS and not busy[0][0].done():
-        return _buffer(length)
+    if not busy or (len(busy) < _BUFFERS and not busy[0][0].done()):
+        return Buffer(length)
     task, buffer = busy[0]
     await task
     busy.popleft()
     return buffer
 
 
-def _buffer(length: int) -> memoryview:
-    """Give memory that takes room only as far as it is filled, and none when it is let go of.
+class _InThread:
+    """A step done in a thread, which goes on to the next buffer by itself, and to none behind a failure."""
 
-    `bytearray` does neither: what malloc has once given back it clears, and so touches, whole.
-    """
-    return memoryview(mmap.mmap(-1, length))
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[memoryview, asyncio.Future[None]]] = deque()
+        self._working = False
+        self._failure: Exception | None = None
 
+    def take(self, data: memoryview) -> asyncio.Future[None]:
+        """Do the step when it has done the buffers before."""
+        done = self._loop.create_future()
+        with self._lock:
+            self._waiting.append((data, done))
+            asleep, self._working = not self._working, True
+        if asleep:
+            self._loop.run_in_executor(None, self._work)
+        return done
 
-async def exactly(source: AsyncIterator[bytes], size: int | None, limit: int) -> AsyncIterator[bytes]:
-    """Give the source on; raises Invalid where it has not the declared size, OverLimit past the limit."""
-    seen = 0
-    async for chunk in source:
-        seen += len(chunk)
-        if seen > limit:
-            raise OverLimit(f"The incoming image is too large: at most {limit} bytes are allowed.")
-        if size is not None and seen > size:
-            raise Invalid(f"The image has more bytes than the {size} that were declared.")
-        yield chunk
-    if size is not None and seen != size:
-        raise Invalid(f"The image has {seen} bytes, but {size} were declared.")
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._working = False
+                    return
+                data, done = self._waiting.popleft()
+            try:
+                if self._failure is None:
+                    self._look(data)
+            except Exception as failure:  # noqa: BLE001 (whoever waits is told)
+                self._failure = failure
+            self._loop.call_soon_threadsafe(self._tell, done, self._failure)
 
-
-async def _threaded(step: Callable[[memoryview], None], data: memoryview) -> None:
-    await in_thread(step, data)
+    @staticmethod
+    def _tell(done: asyncio.Future[None], failure: Exception | None) -> None:
+        if done.cancelled():
+            return
+        if failure is None:
+            done.set_result(None)
+        else:
+            done.set_exception(failure)
 
 
 class _InOrder:
-    """A step that sees one buffer after the other, and none behind one that it failed at."""
+    """A step done in the event loop, which takes one buffer after the other, and none behind a failure."""
 
-    def __init__(self, step: Take) -> None:
-        self._step = step
+    def __init__(self, write: Write) -> None:
+        self._write = write
         self._turn = asyncio.Lock()  # given in the order it is asked for
         self._failure: Exception | None = None
 
@@ -225,7 +326,7 @@ class _InOrder:
             if self._failure is not None:
                 raise self._failure
             try:
-                await self._step(data)
+                await self._write(data)
             except Exception as failure:
                 self._failure = failure
                 raise
@@ -235,6 +336,34 @@ async def _all_of(work: Sequence[Awaitable[None]]) -> None:
     for result in await asyncio.gather(*work, return_exceptions=True):
         if result is not None:
             raise result
+
+
+async def read_ahead(
+    read: Callable[[int, int], Awaitable[bytes]], start: int, stop: int, most: int
+) -> AsyncGenerator[bytes, None]:
+    """Give the bytes from `start` to before `stop` in chunks of at most `most`, one read ahead of the reader.
+
+    `read` gives so many bytes from an offset on. Raises Unavailable where they end early.
+    """
+
+    def next_one() -> asyncio.Future[bytes] | None:
+        return asyncio.ensure_future(read(start, min(most, stop - start))) if start < stop else None
+
+    ahead = next_one()
+    try:
+        while ahead is not None:
+            chunk = await ahead
+            if not chunk:
+                raise Unavailable(f"The stored bytes end at {start}, before {stop}.")
+            start += len(chunk)
+            ahead = next_one()
+            yield chunk
+    finally:
+        if ahead is not None:
+            ahead.cancel()
+            await settled(ahead)
+            if not ahead.cancelled():
+                ahead.exception()  # nobody wants what was read ahead, nor how that failed
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:

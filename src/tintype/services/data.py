@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from tintype.blobs.base import BlobStore, HandsOff, Writer
-from tintype.blobs.stream import Digests, Pass, exactly, to_the_end
+from tintype.blobs.stream import Digests, Exactly, Pass, Source, to_the_end
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db import uploads as upload_rows
@@ -219,7 +219,7 @@ class ImageData:
         self,
         caller: Caller,
         image_id: str,
-        source: AsyncIterator[bytes],
+        source: Source,
         *,
         size: int | None,
         store_id: str | None,
@@ -239,7 +239,7 @@ class ImageData:
         self,
         caller: Caller,
         image_id: str,
-        source: AsyncIterator[bytes],
+        source: Source,
         *,
         size: int | None,
         expected: dict[str, str],
@@ -285,7 +285,7 @@ class ImageData:
         caller: Caller,
         blob: Blob,
         target: tuple[str, str],
-        source: AsyncIterator[bytes],
+        source: Source,
         size: int | None,
         expected: dict[str, str],
     ) -> None:
@@ -297,7 +297,7 @@ class ImageData:
             image = await self._begin(caller, blob, status, rule)
             async with intake.lease(blob):
                 look = intake.look(image, expected)
-                await look.run(exactly(source, size, intake.limits.size), writer.write, size)
+                await look.run(Exactly(source, size, intake.limits.size), writer.write, size)
                 digests = look.finish()
                 await intake.commit(blob, writer)
                 async with self._database.write(durable=True) as tx:

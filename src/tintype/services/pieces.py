@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from tintype.blobs.base import ResumableWriter
-from tintype.blobs.stream import Pass, pump, to_the_end
+from tintype.blobs.stream import Buffer, Look, Pass, Source, pump, to_the_end
 from tintype.db import blobs as blob_rows
 from tintype.db import uploads as upload_rows
 from tintype.db.engine import Database
@@ -84,25 +84,30 @@ class Held:
 class Piece:
     """One request's bytes. Where they break off they end, and `cut` says by what."""
 
-    def __init__(self, source: AsyncIterator[bytes], room: int, checksum: Checksum | None) -> None:
+    def __init__(self, source: Source, room: int, checksum: Checksum | None) -> None:
         self.checksum = checksum
         self.cut: BaseException | None = None
         self._source = source
         self._room = room
         self._digest = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        seen = 0
+    async def fill(self, buffer: Buffer) -> bool:
+        """Give the bytes on; raises Invalid where there are too many."""
+        before = buffer.used
         try:
-            async for chunk in self._source:
-                seen += len(chunk)
-                if seen > self._room:
-                    raise Invalid("The piece goes beyond the bytes that the upload was declared to have.")
-                if self._digest is not None:
-                    self._digest.update(chunk)
-                yield chunk
+            more = await self._source.fill(buffer)
         except (Disconnected, asyncio.CancelledError) as error:
             self.cut = error
+            more = False
+        self._room -= buffer.used - before
+        if self._room < 0:
+            raise Invalid("The piece goes beyond the bytes that the upload was declared to have.")
+        return more
+
+    @property
+    def looks(self) -> list[Look]:
+        """What the piece itself finds out about its bytes."""
+        return [self._digest.update] if self._digest is not None else []
 
     def check(self) -> None:
         """Refuse the piece where it has a checksum and does not meet it; also for having broken off."""
@@ -150,9 +155,9 @@ async def receive(piece: Piece, safe: Safe, look: Pass | None, size: int | None)
 
     try:
         if look is None:
-            await pump(aiter(piece), [write], size, _SAVE_SECONDS)
+            await pump(piece, write, piece.looks, size, _SAVE_SECONDS)
         else:
-            await look.run(aiter(piece), write, size, _SAVE_SECONDS)
+            await look.run(piece, write, size, _SAVE_SECONDS, piece.looks)
         piece.check()
     except BaseException:
         if piece.checksum is None:

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from tintype.blobs.base import BlobStore
-from tintype.blobs.stream import Digests, Pass
+from tintype.blobs.stream import Chunks, Digests, Pass
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db.blobs import Stored
@@ -107,7 +107,7 @@ class Upkeep:
         try:
             size = await store.size(key)
             if size == wanted.size:
-                await look.run(store.read(key, 0, size), None, size)
+                await look.run(Chunks(store.read(key, 0, size)), None, size)
         except NotFound:
             size = None
         if size is None:

@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from tintype.blobs.base import Resumable, ResumableWriter
-from tintype.blobs.stream import Digests, Pass, to_the_end
+from tintype.blobs.stream import Chunks, Digests, Pass, Source, to_the_end
 from tintype.db import blobs as blob_rows
 from tintype.db import uploads as upload_rows
 from tintype.db.blobs import PARTIAL, WRITING, Blob
@@ -112,7 +112,7 @@ class Uploads:
         caller: Caller,
         image_id: str,
         upload_id: str,
-        source: AsyncIterator[bytes],
+        source: Source,
         *,
         offset: int,
         size: int | None,
@@ -215,7 +215,7 @@ class Uploads:
                 if look is None or look.formats != (image.disk_format, image.container_format):
                     look = self._intake.look(image, upload.expected)
                     chunks = self._intake.stores[blob.store].read(blob.id, 0, upload.length)
-                    await look.run(chunks, None, upload.length)
+                    await look.run(Chunks(chunks), None, upload.length)
                 digests = look.finish()
                 await self._finish(blob, digests, finished, held.holder)
         except (Unavailable, Gone, asyncio.CancelledError) as error:
