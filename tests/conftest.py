@@ -2,29 +2,48 @@
 
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from inprocess import Service, make_settings, running
+import postgres
+from inprocess import Prepared, Service, make_settings, running
+from postgres import Cluster
 from tintype import server
+from tintype.settings import DatabaseSettings
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def cluster() -> Iterator[Cluster]:
+    """Give a PostgreSQL of our own."""
+    cluster = Cluster()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(
+    scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("initdb"))]
+)
+def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """Prepare one data folder, to be copied: a first start is not what most tests are about."""
     folder = tmp_path_factory.mktemp("prepared") / "data"
+    settings, made = make_settings(folder), Prepared(folder, "")
+    if request.param == "postgresql":
+        made.cluster = request.getfixturevalue("cluster")
+        made.database = made.cluster.create()
+        settings = make_settings(folder, database=DatabaseSettings(url=made.cluster.url(made.database)))
     with ThreadPoolExecutor(1) as thread:  # `prepare` runs an event loop of its own
-        first = thread.submit(server.prepare, make_settings(folder), "http://testserver").result()
+        first = thread.submit(server.prepare, settings, "http://testserver").result()
     assert first is not None
-    return folder, first.password
+    made.password = first.password
+    return made
 
 
 @pytest_asyncio.fixture
-async def service(prepared: tuple[Path, str], tmp_path: Path) -> AsyncIterator[Service]:
+async def service(prepared: Prepared, tmp_path: Path) -> AsyncIterator[Service]:
     """Give a fresh service with all callers logged in."""
     async with running(prepared, tmp_path) as started:
         yield started
@@ -36,6 +55,7 @@ OPTIONAL = {
     "qemu-img": "qemu-utils",
     "nginx": "nginx",
     "npm": "npm",
+    "initdb": "postgresql",
     "unshare": "util-linux",
     "radosgw": "ceph-mon ceph-mgr ceph-osd radosgw ceph-common python3-rbd python3-rados",
 }
@@ -47,6 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[MISSING] = {
         name: package for name, package in OPTIONAL.items() if shutil.which(name) is None
     }
+    if postgres.available():
+        config.stash[MISSING].pop("initdb", None)
     if os.environ.get("REQUIRE") == "all" and config.stash[MISSING]:
         pytest.exit(_advice(config.stash[MISSING]), returncode=1)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import httpx2
 
+from postgres import Cluster
 from tintype import server
-from tintype.settings import LogSettings, Settings
+from tintype.settings import DatabaseSettings, LogSettings, Settings
 
 PEOPLE = {"alice": ("alpha", "member"), "bob": ("beta", "member"), "carol": ("alpha", "reader")}
 PASSWORD = "secret"
@@ -34,24 +35,43 @@ class Service:
         return await self.client.request(method, path, headers=headers, **options)
 
 
+@dataclasses.dataclass
+class Prepared:
+    """What a first start made, to be copied: a data folder, and the admin's password."""
+
+    folder: Path
+    password: str
+    cluster: Cluster | None = None
+    """Where the database is, if not in the folder."""
+    database: str = ""
+
+    def copy(self, folder: Path) -> DatabaseSettings:
+        """Copy all of it; gives where the copy's database is."""
+        shutil.copytree(self.folder, folder)
+        if self.cluster is None:
+            return DatabaseSettings()
+        return DatabaseSettings(url=self.cluster.url(self.cluster.create(self.database)), connections=4)
+
+
 def make_settings(folder: Path, **changes: object) -> Settings:
     """Give settings for a test: quiet."""
     return Settings(data_dir=folder, log=LogSettings(level="info", style="json"), **changes)
 
 
-def running(prepared: tuple[Path, str], folder: Path, **changes: object) -> "_Running":
+def running(prepared: Prepared, folder: Path, **changes: object) -> "_Running":
     """Start a service in this process on a copy of the prepared folder."""
     return _Running(prepared, folder / "data", changes)
 
 
 class _Running:
-    def __init__(self, prepared: tuple[Path, str], folder: Path, changes: dict[str, object]) -> None:
-        self._source, self._password = prepared
+    def __init__(self, prepared: Prepared, folder: Path, changes: dict[str, object]) -> None:
+        self._prepared = prepared
         self._folder, self._changes = folder, changes
 
     async def __aenter__(self) -> Service:
-        shutil.copytree(self._source, self._folder)
-        self._parts = parts = server.build(make_settings(self._folder, **self._changes))
+        database = self._prepared.copy(self._folder)
+        settings = make_settings(self._folder, **{"database": database, **self._changes})
+        self._parts = parts = server.build(settings)
         identity = parts.identity
         projects, tokens = {}, {}
         for name, (project, role) in PEOPLE.items():
@@ -60,7 +80,7 @@ class _Running:
                 projects[project] = (await identity.create_project(project)).id
             await identity.grant(name, project, role)
         everybody = {name: (project, PASSWORD) for name, (project, _) in PEOPLE.items()}
-        everybody["admin"] = ("admin", self._password)
+        everybody["admin"] = ("admin", self._prepared.password)
         for name, (project, password) in everybody.items():
             token = await identity.login(
                 user_id=None, user_name=name, password=password, project={"name": project}, address="test"
@@ -73,4 +93,4 @@ class _Running:
 
     async def __aexit__(self, *_failure: object) -> None:
         await self._client.aclose()
-        self._parts.database.close()
+        await self._parts.database.close()

@@ -3,6 +3,7 @@
 python tools/reference.py [FOLDER]
 """
 
+import asyncio
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -53,7 +54,7 @@ def routes() -> str:
             for method, endpoint in route.methods.items():
                 meaning = (endpoint.__doc__ or "").split("\n")[0]
                 rows.append((f"`{method} {path}`", meaning, "" if route.open else "yes"))
-        parts.database.close()
+        asyncio.run(parts.database.close())
     note = "Handlers of `/identity` check the token themselves: some of them give it.\n"
     return f"# Routes\n\n{table(('request', 'what it does', 'token needed'), rows)}\n{note}"
 

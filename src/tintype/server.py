@@ -36,7 +36,7 @@ from tintype.blobs.memory import MemoryStore
 from tintype.db import blobs as blob_rows
 from tintype.db import schema
 from tintype.db import uploads as upload_rows
-from tintype.db.engine import SQLite
+from tintype.db.engine import Database, SQLite
 from tintype.errors import StartError
 from tintype.formats import every_check
 from tintype.jobs.sweeper import Sweeper
@@ -74,7 +74,7 @@ class FirstStart(msgspec.Struct, frozen=True):
 class Parts(msgspec.Struct, frozen=True):
     """The service, put together: for the server, the tests and the generated reference."""
 
-    database: SQLite
+    database: Database
     identity: Identity
     intake: Intake
     data: ImageData
@@ -89,7 +89,7 @@ def build(settings: Settings) -> Parts:
     """Put the service together on a data folder that `prepare` has seen."""
     log = make_logger(settings.log.level, settings.log.style)
     limits = settings.images.limits()
-    database = SQLite(settings.data_dir / DATABASE)
+    database = open_database(settings)
     policy = Policy(DEFAULTS)
     stores = open_stores(settings)
 
@@ -136,7 +136,7 @@ def build(settings: Settings) -> Parts:
             await asyncio.wait([sweeping])
             for store in stores.values():
                 await store.close()
-            database.close()
+            await database.close()
 
     app = App(
         routes,
@@ -147,6 +147,22 @@ def build(settings: Settings) -> Parts:
         body_limit=settings.server.metadata_body_limit,
     )
     return Parts(database, identity, intake, data, uploads, routes, Upkeep(database, intake), sweeper, app)
+
+
+def open_database(settings: Settings) -> Database:
+    """Give the database of the settings; its driver is imported only where it is needed."""
+    if settings.database.url is None:
+        return SQLite(settings.data_dir / DATABASE)
+    try:
+        from tintype.db.postgres import Postgres
+    except ImportError as missing:
+        raise StartError(f"PostgreSQL needs: pip install 'tintype[postgres]' ({missing}).") from None
+    return Postgres(settings.database.url, connections=settings.database.connections)
+
+
+def upgrade_database(settings: Settings) -> None:
+    """Bring the database to this version's schema."""
+    schema.upgrade(settings.database.url or f"sqlite:///{settings.data_dir / DATABASE}")
 
 
 def open_stores(settings: Settings) -> dict[str, BlobStore]:
@@ -204,7 +220,7 @@ def prepare(settings: Settings, public_url: str) -> FirstStart | None:
         in_memory = any(isinstance(store, kinds.MemoryStore) for store in settings.stores.values())
         if in_memory and settings.server.workers > 1:
             raise StartError("A store of type memory is in one process: start with one worker.")
-        schema.upgrade(f"sqlite:///{settings.data_dir / DATABASE}")
+        upgrade_database(settings)
         password = asyncio.run(_bootstrap(settings, public_url))
     except OSError as error:
         raise StartError(f"Cannot use the data folder {settings.data_dir}: {error.strerror}.") from error
@@ -293,16 +309,17 @@ async def _bootstrap(settings: Settings, public_url: str) -> str | None:
         text = _clouds_yaml(FirstStart(_ADMIN, _ADMIN, password), public_url, settings.identity.region)
         _write_secret(settings.data_dir / CLOUDS, text)
 
-    database = SQLite(settings.data_dir / DATABASE)
+    database = open_database(settings)
     try:
-        await _expire_leases(database)  # this process holds the folder: who was writing is dead
+        if settings.database.url is None:
+            await _expire_leases(database)  # this process holds the folder: who was writing is dead
         identity = Identity(database, token_lifetime=settings.identity.token_lifetime)
         return await identity.bootstrap(user_name=_ADMIN, project_name=_ADMIN, keep=keep)
     finally:
-        database.close()
+        await database.close()
 
 
-async def _expire_leases(database: SQLite) -> None:
+async def _expire_leases(database: Database) -> None:
     async with database.write() as tx:
         await blob_rows.expire_all(tx)
         await upload_rows.let_go_all(tx)

@@ -44,6 +44,18 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 1 << 20
 
 
+class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The database."""
+
+    url: Annotated[
+        Annotated[str, Meta(pattern="^postgres(ql)?://")] | None,
+        Meta(description="PostgreSQL, as in postgresql://user@host/name. Without it, SQLite in `data_dir`."),
+    ] = None
+    connections: Annotated[
+        int, Meta(ge=1, le=1000, description="Connections to PostgreSQL of each server process at most.")
+    ] = 10
+
+
 class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The built-in identity."""
 
@@ -190,6 +202,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     data_dir: Annotated[Path, Meta(description="Folder of everything that the service keeps.")] = Path("data")
     server: Server = Server()
+    database: DatabaseSettings = DatabaseSettings()
     identity: IdentitySettings = IdentitySettings()
     images: ImageSettings = ImageSettings()
     log: LogSettings = LogSettings()

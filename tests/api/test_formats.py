@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from inprocess import Service, running
+from inprocess import Prepared, Service, running
 from tintype.settings import ImageSettings
 
 pytestmark = pytest.mark.needs("qemu-img")
@@ -89,7 +89,7 @@ async def test_a_header_that_says_too_much_is_refused(service: Service, tmp_path
     assert image["status"] == "queued"
 
 
-async def test_checks_may_only_warn(prepared: tuple[Path, str], tmp_path: Path) -> None:
+async def test_checks_may_only_warn(prepared: Prepared, tmp_path: Path) -> None:
     """With every check tolerated the bytes are taken, and the log tells of them."""
     async with running(prepared, tmp_path, images=ImageSettings(tolerated_format_checks=("all",))) as service:
         answer, image = await upload(service, "qcow2", b"this is no qcow2")

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from inprocess import PASSWORD, Service, running
+from inprocess import PASSWORD, Prepared, Service, running
 from tintype.services import identity as identity_service
 from tintype.settings import IdentitySettings
 
@@ -212,9 +212,7 @@ async def test_what_is_taken_away_is_gone(service: Service, monkeypatch: pytest.
     assert await status(token) == 401
 
 
-async def test_a_token_expires(
-    prepared: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_token_expires(prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After its lifetime a token is worth nothing, cached or not."""
     settings = IdentitySettings(token_lifetime=60)
     async with running(prepared, tmp_path, identity=settings) as service:

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from inprocess import Service, running
+from inprocess import Prepared, Service, running
 
 CALLERS = st.sampled_from(["alice", "bob", "carol"])
 PROJECT = {"alice": "alpha", "carol": "alpha", "bob": "beta"}
@@ -283,7 +283,7 @@ def REPLACE(name: str, value: str) -> bytes:  # noqa: N802 (a constant with hole
     return f'[{{"op": "replace", "path": "/{name}", "value": {value}}}]'.encode()
 
 
-def test_requests_and_rules_agree(prepared: tuple[Path, str], tmp_path: Path) -> None:
+def test_requests_and_rules_agree(prepared: Prepared, tmp_path: Path) -> None:
     """What callers see and may do follows from the rules, in whatever order things happen."""
     with ThreadPoolExecutor(1) as thread, asyncio.Runner() as runner:
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from inprocess import Service, running
+from inprocess import Prepared, Service, running
 from tintype import server
 from tintype.blobs.stream import Chunks
 from tintype.db import uploads as upload_rows
@@ -488,7 +488,7 @@ def server_now() -> int:
 
 
 async def test_dying_while_finishing_costs_the_last_byte(
-    prepared: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed between the file's move and the database's word: the next start puts the upload back."""
     async with running(prepared, tmp_path) as service:

@@ -256,6 +256,7 @@ async def test_the_sweeper_never_ends(service: Service, monkeypatch: pytest.Monk
     assert len(sweeps) > 2
 
 
+@pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
 async def test_a_full_database_is_told_and_outlived(service: Service) -> None:
     """Writes are answered 503 while the disk is full, reads go on, and afterwards everything does."""
     image_id = await make(service)
@@ -270,6 +271,7 @@ async def test_a_full_database_is_told_and_outlived(service: Service) -> None:
     assert (await service.call("alice", "POST", "/v2/images", json=body)).status_code == 201
 
 
+@pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
 async def test_a_busy_database_is_waited_for_once(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests behind a lock that is not let go of are all answered 503 when their own time is over."""
     monkeypatch.setattr("tintype.db.engine._BUSY_SECONDS", 0.3)

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 import ceph as cluster
 from ceph import Ceph
-from inprocess import Service, running
+from inprocess import Prepared, Service, running
 from tintype import settings
 from tintype.blobs import conformance
 from tintype.blobs.base import Clonable, Resumable
@@ -115,9 +115,7 @@ async def test_a_part_that_is_not_taken_is_not_forgotten(ceph: Ceph) -> None:
     await store.close()
 
 
-async def test_what_was_cloned_stays(
-    prepared: tuple[Path, str], tmp_path: Path, ceph: Ceph, rbd: RbdStore
-) -> None:
+async def test_what_was_cloned_stays(prepared: Prepared, tmp_path: Path, ceph: Ceph, rbd: RbdStore) -> None:
     """An image that a volume was cloned from is not deleted: 409; afterwards it can be."""
     stores = {"rbd": settings.RbdStore(user="admin", conf=str(ceph.conf), timeout=5)}
     async with running(prepared, tmp_path, stores=stores) as service:
@@ -139,7 +137,7 @@ async def test_what_was_cloned_stays(
 
 @pytest.mark.parametrize("kind", ["s3", "rbd"])
 async def test_a_store_that_dies_in_the_middle(
-    prepared: tuple[Path, str], tmp_path: Path, ceph: Ceph, s3: S3Store, rbd: RbdStore, kind: str
+    prepared: Prepared, tmp_path: Path, ceph: Ceph, s3: S3Store, rbd: RbdStore, kind: str
 ) -> None:
     """The upload is 503, the image queued with the reason; when the store is back, nothing is left of it."""
     stores = {

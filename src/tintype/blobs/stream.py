@@ -2,7 +2,7 @@
 
 While one buffer is filled from the network, threads work on the others: each digest, the format
 inspector and the store release the interpreter, and each goes on to the next buffer without waiting
-for the slowest, nor for the event loop. Memory is three buffers a stream, whatever the size of the
+for the slowest, nor for the event loop. Memory is seven buffers a stream, whatever the size of the
 image.
 """
 
@@ -28,9 +28,9 @@ Look = Callable[[memoryview], None]
 Write = Callable[[memoryview], Awaitable[None]]
 """What is done with a buffer in the event loop."""
 
-BUFFER: Final = 4 << 20
-_BUFFERS: Final = 3
-"""Of each upload: one fills, while the slowest step is still at the one before the one before."""
+BUFFER: Final = 2 << 20
+_BUFFERS: Final = 7
+"""Of each upload: one fills, and no step waits soon for one that has fallen behind."""
 _SMALLEST: Final = 64 << 10
 
 

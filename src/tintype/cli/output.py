@@ -12,8 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from tintype import server
-from tintype.db import schema
-from tintype.db.engine import SQLite
 from tintype.errors import StartError
 from tintype.services.identity import Identity
 from tintype.settings import Settings, load
@@ -40,21 +38,21 @@ def read_password(given: str | None) -> str | None:
 
 def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]]) -> T:
     """Do something with the identity of a data folder, whether its server runs or not."""
-    settings, path = _existing(data_dir)
+    settings = _existing(data_dir)
 
     async def run() -> T:
-        database = SQLite(path)
+        database = server.open_database(settings)
         try:
             return await work(Identity(database, token_lifetime=settings.identity.token_lifetime))
         finally:
-            database.close()
+            await database.close()
 
     return asyncio.run(run())
 
 
 def with_parts(data_dir: Path | None, work: Callable[[server.Parts], Awaitable[T]]) -> T:
     """Do something with the parts of a service, its stores too, whether its server runs or not."""
-    settings, _ = _existing(data_dir)
+    settings = _existing(data_dir)
 
     async def run() -> T:
         parts = server.build(settings)
@@ -63,15 +61,14 @@ def with_parts(data_dir: Path | None, work: Callable[[server.Parts], Awaitable[T
         finally:
             for store in parts.intake.stores.values():
                 await store.close()
-            parts.database.close()
+            await parts.database.close()
 
     return asyncio.run(run())
 
 
-def _existing(data_dir: Path | None) -> tuple[Settings, Path]:
+def _existing(data_dir: Path | None) -> Settings:
     settings = load(data_dir, os.environ)
-    path = settings.data_dir / server.DATABASE
-    if not path.exists():
+    if settings.database.url is None and not (settings.data_dir / server.DATABASE).exists():
         raise StartError(f"No Tintype in {settings.data_dir.resolve()}. Name its folder with --data-dir.")
-    schema.upgrade(f"sqlite:///{path}")
-    return settings, path
+    server.upgrade_database(settings)
+    return settings

@@ -9,30 +9,65 @@ import asyncio
 import random
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Executable, create_engine, event
-from sqlalchemy.engine import Connection, CursorResult
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.pool import StaticPool
 
 from tintype.errors import StartError, Unavailable
 
-Rows = CursorResult[*tuple[Any, ...]]
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 _BUSY_SECONDS: Final = 10.0
 _STATEMENT_CACHE: Final = 1000
 
 
+class Violation(Exception):
+    """A row would break what the tables promise: that a name is unique, or that another row exists."""
+
+
+class Rows(Protocol):
+    """What a statement gave."""
+
+    @property
+    def rowcount(self) -> int:
+        """Give the number of rows that were changed."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Give each row."""
+
+    def all(self) -> Sequence[Any]:
+        """Give every row."""
+
+    def first(self) -> Any:
+        """Give the first row, or None."""
+
+    def one(self) -> Any:
+        """Give the only row."""
+
+    def scalars(self) -> Any:
+        """Give the first value of each row."""
+
+    def scalar_one(self) -> Any:
+        """Give the only value."""
+
+    def scalar_one_or_none(self) -> Any:
+        """Give the only value, or None."""
+
+
 class Transaction(Protocol):
     """What a use case sees of the database."""
 
     async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
-        """Run one statement. Take its rows at once: the next statement may end them."""
+        """Run one statement. Take its rows at once: the next statement may end them.
+
+        Raises Violation, and Unavailable where the database does not answer.
+        """
 
 
 class Database(Protocol):
@@ -47,7 +82,7 @@ class Database(Protocol):
         A durable one outlives a power cut: for what bytes in a store depend on.
         """
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of every connection."""
 
 
@@ -101,7 +136,7 @@ class SQLite:
         connection = self._writer.connection.driver_connection
         return isinstance(connection, sqlite3.Connection) and connection.in_transaction
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of both connections."""
         for connection in (self._reader, self._writer):
             connection.close()
@@ -117,6 +152,8 @@ class _Inline:
             return self._connection.execute(statement, parameters)
         except OperationalError as error:
             raise _unavailable(error) from error
+        except IntegrityError as error:
+            raise Violation(str(error.orig)) from error
 
 
 def _connect(path: Path) -> Connection:

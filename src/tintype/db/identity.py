@@ -4,9 +4,8 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import bindparam, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
-from tintype.db.engine import Transaction
+from tintype.db.engine import Transaction, Violation
 from tintype.db.tables import failed_logins, grants, projects, revoked_tokens, secrets, users
 from tintype.errors import Conflict
 
@@ -198,7 +197,8 @@ async def prune(tx: Transaction, now: int, forget_failures_before: int) -> None:
 
 async def secret(tx: Transaction, name: str) -> str | None:
     """Give a secret that all processes share, or None."""
-    return (await tx.execute(select(secrets.c.value).where(secrets.c.name == name))).scalar_one_or_none()
+    value = (await tx.execute(select(secrets.c.value).where(secrets.c.name == name))).scalar_one_or_none()
+    return None if value is None else str(value)
 
 
 async def set_secret(tx: Transaction, name: str, value: str) -> None:
@@ -209,5 +209,5 @@ async def set_secret(tx: Transaction, name: str, value: str) -> None:
 async def _insert(tx: Transaction, table: Any, record: msgspec.Struct, taken: str) -> None:
     try:
         await tx.execute(insert(table), msgspec.structs.asdict(record))
-    except IntegrityError:
+    except Violation:
         raise Conflict(taken) from None

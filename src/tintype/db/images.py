@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, and_, bindparam, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 
-from tintype.db.engine import Transaction
+from tintype.db.engine import Transaction, Violation
 from tintype.db.tables import image_members, image_properties, image_tags, image_tombstones, images
 from tintype.domain.images import FILLING, NAME_LIMIT, Image
 from tintype.errors import Conflict
@@ -28,6 +27,7 @@ _GET: Final = (
     )
     .where(images.c.id == bindparam("image_id"))
 )
+_GET_LOCKED: Final = _GET.with_for_update(of=images)
 _IS_TOMBSTONE: Final = select(image_tombstones.c.id).where(image_tombstones.c.id == bindparam("image_id"))
 _INSERT: Final = insert(images)
 _UPDATE: Final = (
@@ -54,9 +54,13 @@ _USAGE: Final = select(
 ).where(images.c.owner == bindparam("owner"))
 
 
-async def get(tx: Transaction, image_id: str, project_id: str | None) -> Image | None:
-    """Give the image with its `member_id` as the project sees it, or None."""
-    result = await tx.execute(_GET, {"image_id": image_id, "project_id": project_id})
+async def get(tx: Transaction, image_id: str, project_id: str | None, *, lock: bool = False) -> Image | None:
+    """Give the image with its `member_id` as the project sees it, or None.
+
+    With `lock` nobody else changes it before the transaction ends.
+    """
+    statement = _GET_LOCKED if lock else _GET
+    result = await tx.execute(statement, {"image_id": image_id, "project_id": project_id})
     row = result.first()
     return None if row is None else from_row(row)
 
@@ -68,7 +72,7 @@ async def add(tx: Transaction, image: Image) -> None:
         raise duplicate
     try:
         await tx.execute(_INSERT, _to_row(image))
-    except IntegrityError:
+    except Violation:
         raise duplicate from None
     await _add_properties(tx, image, image.properties.items())
     await _add_tags(tx, image, image.tags)
@@ -132,7 +136,7 @@ async def usage(tx: Transaction, owner: str) -> tuple[int, int, int]:
     return int(count), int(size), int(uploading)
 
 
-def from_row(row: Row[*tuple[Any, ...]]) -> Image:
+def from_row(row: Sequence[Any]) -> Image:
     """Read a row of COLUMNS followed by the member's project."""
     *plain, properties, tags, stores, version, member_id = row
     decoded = (

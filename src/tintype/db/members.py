@@ -1,9 +1,10 @@
 """With whom images are shared."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from tintype.db.engine import Transaction
 from tintype.db.tables import image_members as table
@@ -65,5 +66,5 @@ async def remove(tx: Transaction, image_id: str, member_id: str) -> bool:
     return (await tx.execute(_DELETE, {"image": image_id, "member": member_id})).rowcount == 1
 
 
-def _from_row(row: Row[*tuple[Any, ...]]) -> Member:
+def _from_row(row: Sequence[Any]) -> Member:
     return Member(*row)

@@ -1,10 +1,11 @@
 """Bring a database to the schema of this code, or say why that cannot be."""
 
+import asyncio
 import sqlite3
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import create_engine, event, inspect, text
+from sqlalchemy import create_engine, event, inspect, make_url, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -14,6 +15,8 @@ from tintype.errors import StartError
 
 HEAD: Final = "0002"
 """The newest revision; a test holds it to the migrations, so that a usual start need not load alembic."""
+_LOCK: Final = 7468837
+"""Held in PostgreSQL by the one process that migrates."""
 
 
 def upgrade(url: str) -> None:
@@ -21,19 +24,48 @@ def upgrade(url: str) -> None:
 
     Raises StartError where the database cannot be opened or written, or is newer than this code.
     """
-    engine = create_engine(url, poolclass=NullPool)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _leave_transactions_to_us)
-        event.listen(engine, "begin", _begin)
     try:
-        with engine.connect() as connection:
-            if _revision(connection) != HEAD:
-                _migrate(connection)
-                connection.commit()
-    except DBAPIError as error:
-        raise StartError(f"Cannot use the database {engine.url.render_as_string()}: {error.orig}.") from error
+        if url.startswith("sqlite"):
+            _upgrade_sqlite(url)
+        else:
+            asyncio.run(_upgrade_postgres(url))
+    except (DBAPIError, OSError, TimeoutError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        shown = make_url(url).render_as_string()
+        raise StartError(f"Cannot use the database {shown}: {reason}.") from error
+
+
+def _upgrade_sqlite(url: str) -> None:
+    engine = create_engine(url, poolclass=NullPool)
+    event.listen(engine, "connect", _leave_transactions_to_us)
+    event.listen(engine, "begin", _begin)
+    try:
+        with engine.begin() as connection:
+            _upgrade(connection)
     finally:
         engine.dispose()
+
+
+async def _upgrade_postgres(url: str) -> None:
+    import asyncpg
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://", poolclass=NullPool, async_creator=lambda: asyncpg.connect(url, timeout=10)
+    )
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+            await connection.run_sync(_upgrade)
+    except asyncpg.PostgresError as error:
+        raise OSError(str(error)) from error
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    if _revision(connection) != HEAD:
+        _migrate(connection)
 
 
 def _leave_transactions_to_us(connection: sqlite3.Connection, _record: object) -> None:

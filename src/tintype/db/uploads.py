@@ -1,9 +1,10 @@
 """Resumable uploads in the database; each has the id of its blob."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from tintype.db.engine import Transaction
 from tintype.db.tables import uploads as table
@@ -123,5 +124,6 @@ async def let_go_all(tx: Transaction) -> None:
     await tx.execute(update(table).values(holder=None, held_until=0, wanted=False))
 
 
-def _from_row(row: Row[*tuple[Any, ...]]) -> Upload:
-    return Upload(**row._asdict() | {"expected": _decode(row.expected)})
+def _from_row(row: Sequence[Any]) -> Upload:
+    values = dict(zip(Upload.__struct_fields__, row, strict=True))
+    return Upload(**values | {"expected": _decode(values["expected"])})

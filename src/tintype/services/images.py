@@ -36,11 +36,14 @@ class Gate:
     async def load(self, caller: Caller, image_id: str) -> Image:
         """Give an image, as one that the caller may see; raises NotFound for any other."""
         async with self._database.read() as tx:
-            return await self.load_in(tx, caller, image_id)
+            return self._seen(caller, image_id, await image_rows.get(tx, image_id.lower(), caller.project_id))
 
     async def load_in(self, tx: Transaction, caller: Caller, image_id: str) -> Image:
-        """Do the same inside a transaction, for what must still hold when it commits."""
-        image = await image_rows.get(tx, image_id.lower(), caller.project_id)
+        """Do the same inside a writing transaction, for what must still hold when it commits."""
+        image = await image_rows.get(tx, image_id.lower(), caller.project_id, lock=True)
+        return self._seen(caller, image_id, image)
+
+    def _seen(self, caller: Caller, image_id: str, image: Image | None) -> Image:
         if image is None or not self._sees(caller, image):
             raise NotFound(f"No image found with ID {image_id}")
         return image

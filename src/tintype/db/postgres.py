@@ -1,0 +1,209 @@
+"""PostgreSQL through asyncpg, with SQLAlchemy as the one that writes the SQL.
+
+A statement is compiled once and kept; what is sent afterwards is text and values. SQLAlchemy's own
+way of running it would cost as much again as everything else (docs/explanation/decisions/0008).
+"""
+
+import asyncio
+import contextlib
+import weakref
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy import Executable
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+
+from tintype.db.engine import Parameters, Rows, Transaction, Violation
+from tintype.errors import TintypeError, Unavailable
+
+_PATIENCE_SECONDS: Final = 10.0
+"""For a connection, and for the answer to a statement."""
+_LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+class Postgres:
+    """A PostgreSQL database: up to `connections` connections of this process, made as they are needed."""
+
+    def __init__(self, url: str, *, connections: int) -> None:
+        self._url = url
+        self._connections = connections
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._opening = asyncio.Lock()
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[Transaction]:
+        """Give a connection. Each statement sees its own moment."""
+        with _told():
+            connection = await self._acquire()
+        try:
+            yield _Connection(connection)
+        finally:
+            await self._release(connection)
+
+    @contextlib.asynccontextmanager
+    async def write(self, *, durable: bool = False) -> AsyncIterator[Transaction]:  # noqa: ARG002 (all are)
+        """Commit at the end; raises Unavailable where the server does not answer."""
+        with _told():
+            connection = await self._acquire()
+        try:
+            with _told():
+                await connection.execute("BEGIN")
+            try:
+                yield _Connection(connection)
+                with _told():
+                    await connection.execute("COMMIT")
+            except BaseException:
+                await self._roll_back(connection)
+                raise
+        finally:
+            await self._release(connection)
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        if self._pool is not None:
+            self._pool.terminate()
+
+    async def _acquire(self) -> Any:
+        if self._pool is None:
+            async with self._opening:
+                if self._pool is None:
+                    self._pool = await asyncpg.create_pool(
+                        self._url,
+                        min_size=1,
+                        max_size=self._connections,
+                        max_inactive_connection_lifetime=0,
+                        reset=_leave_as_it_is,
+                        statement_cache_size=1000,
+                        max_cached_statement_lifetime=0,
+                        timeout=_PATIENCE_SECONDS,
+                        command_timeout=_PATIENCE_SECONDS,
+                        server_settings={"application_name": "tintype", "jit": "off"},
+                    )
+        return await self._pool.acquire(timeout=_PATIENCE_SECONDS)
+
+    async def _release(self, connection: Any) -> None:
+        if self._pool is not None:
+            with contextlib.suppress(*_LOST):
+                await self._pool.release(connection)
+
+    @staticmethod
+    async def _roll_back(connection: Any) -> None:
+        """End a transaction, if need be with its connection: nothing of it may be there for the next."""
+        rolling = asyncio.ensure_future(connection.execute("ROLLBACK"))
+        try:
+            await asyncio.shield(rolling)
+        except asyncio.CancelledError:
+            connection.terminate()
+            rolling.cancel()
+            raise
+        except _LOST:
+            connection.terminate()
+
+
+class _Connection:
+    """What a use case sees."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
+        with _told():
+            if isinstance(parameters, Sequence):
+                if parameters:
+                    text = _text(statement, parameters[0])
+                    await self._connection.executemany(text.sql, [text.values(one)[1] for one in parameters])
+                return _Found([], len(parameters))
+            text = _text(statement, parameters or {})
+            sql, values = text.values(parameters or {})
+            if text.gives_rows:
+                return _Found(await self._connection.fetch(sql, *values), 0)
+            status = await self._connection.execute(sql, *values)
+            return _Found([], int(status.rpartition(" ")[2]))
+
+
+class _Found:
+    """Rows as SQLAlchemy's results give them."""
+
+    def __init__(self, rows: list[Any], rowcount: int) -> None:
+        self._rows = rows
+        self.rowcount = rowcount
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._rows)
+
+    def all(self) -> list[Any]:
+        return self._rows
+
+    def first(self) -> Any:
+        return self._rows[0] if self._rows else None
+
+    def one(self) -> Any:
+        (row,) = self._rows
+        return row
+
+    def scalars(self) -> Iterator[Any]:
+        return (row[0] for row in self._rows)
+
+    def scalar_one(self) -> Any:
+        return self.one()[0]
+
+    def scalar_one_or_none(self) -> Any:
+        return self._rows[0][0] if self._rows else None
+
+
+class _Text:
+    """A compiled statement: the SQL, and in which order it wants its values."""
+
+    def __init__(self, statement: Any, names: Sequence[str]) -> None:
+        self._compiled = statement.compile(dialect=_DIALECT, column_keys=list(names))
+        self.gives_rows = bool(statement.is_select or self._compiled.effective_returning)
+        self.sql = str(self._compiled)
+        self._expands = bool(self._compiled.post_compile_params)
+        self._order: Sequence[str] = self._compiled.positiontup or ()
+        fixed = self._compiled.construct_params(dict.fromkeys(names), _check=False)
+        self._fixed = {name: value for name, value in fixed.items() if name not in names}
+
+    def values(self, parameters: Mapping[str, Any]) -> tuple[str, list[Any]]:
+        """Give the SQL, with room for every value of a list, and the values in order."""
+        if self._expands:
+            state = self._compiled.construct_expanded_state({**self._fixed, **parameters})
+            return state.statement, list(state.positional_parameters)
+        if self._fixed:
+            parameters = {**self._fixed, **parameters}
+        return self.sql, [parameters[name] for name in self._order]
+
+
+def _text(statement: Executable, parameters: Mapping[str, Any]) -> _Text:
+    texts = _TEXTS.setdefault(statement, {})
+    names = tuple(parameters)
+    text = texts.get(names)
+    if text is None:
+        text = texts[names] = _Text(statement, names)
+    return text
+
+
+_DIALECT: Final = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
+_TEXTS: Final[weakref.WeakKeyDictionary[Executable, dict[tuple[str, ...], _Text]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+async def _leave_as_it_is(_connection: object) -> None:
+    """Spare a question to the server each time: we leave nothing in a session."""
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Say in our words what the driver says."""
+    try:
+        yield
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise Violation(str(error)) from error
+    except TintypeError:
+        raise
+    except (asyncpg.DataError, asyncpg.SyntaxOrAccessError):
+        raise  # a mistake of ours
+    except _LOST as error:
+        kind = str(error) or type(error).__name__
+        raise Unavailable(f"The database does not answer: {kind}.", Retry_After="1") from error

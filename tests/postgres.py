@@ -1,0 +1,101 @@
+"""A throw-away PostgreSQL from this machine's binaries, and databases in it."""
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+
+
+def available() -> bool:
+    """Say whether PostgreSQL is installed."""
+    return bool(BINARIES) or shutil.which("initdb") is not None
+
+
+class Cluster:
+    """A server of our own. It does not wait for the disk unless `durable`, which kills are tested with."""
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self._bin = BINARIES[-1] if BINARIES else Path(shutil.which("initdb") or "").parent
+        self._folder = Path(tempfile.mkdtemp(prefix="tintype-pg-"))
+        self._options = [] if durable else ["-c", "fsync=off", "-c", "full_page_writes=off"]
+        self._number = itertools.count()
+        self._user: dict[str, object] = {}
+        if os.getuid() == 0:  # PostgreSQL refuses to run as root
+            shutil.chown(self._folder, "postgres", "postgres")
+            self._user = {"user": "postgres"}
+        self._run("initdb", "-D", self._data, "-U", "tintype", "-A", "trust", "-E", "UTF8", "--no-sync")
+        self.process = self.start()
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    def url(self, database: str) -> str:
+        """Give the URL of a database, reached through a socket in the cluster's folder."""
+        return f"postgresql://tintype@/{database}?host={self._folder}"
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Start the server, again if need be, and wait until it answers."""
+        self.process = subprocess.Popen(
+            [self._bin / "postgres", "-D", self._data, "-k", self._folder, "-h", "", *self._options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            **self._user,
+        )
+        deadline = time.monotonic() + 30
+        ready = [self._bin / "pg_isready", "-q", "-h", self._folder]
+        while subprocess.run(ready, check=False).returncode != 0:
+            assert time.monotonic() < deadline, "PostgreSQL does not start"
+            time.sleep(0.05)
+        return self.process
+
+    def create(self, template: str = "template1") -> str:
+        """Give the name of a new database, a copy of another one."""
+        name = f"test{next(self._number)}"
+        self.sql(f'CREATE DATABASE {name} TEMPLATE "{template}" STRATEGY file_copy')
+        return name
+
+    def drop(self, name: str) -> None:
+        """Delete a database, whoever is connected."""
+        self.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def sql(self, statement: str, database: str = "postgres") -> str:
+        """Run a statement and give what it prints."""
+        command = ["psql", "-qAt", "-h", self._folder, "-U", "tintype", "-d", database, "-c", statement]
+        return self._run(*command)
+
+    def kill(self) -> None:
+        """End every process of the server as a power cut would."""
+        family = [self.process.pid, *(child.pid for child in psutil.Process(self.process.pid).children())]
+        for pid in family:
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait(10)
+
+    def close(self) -> None:
+        """End the server and delete all of it."""
+        self.process.send_signal(signal.SIGINT)  # fast shutdown
+        self.process.wait(30)
+        shutil.rmtree(self._folder)
+
+    def _run(self, program: str, *arguments: object) -> str:
+        command: Sequence[object] = [self._bin / program, *arguments]
+        done = subprocess.run(
+            [str(part) for part in command],
+            capture_output=True,
+            text=True,
+            cwd="/",
+            check=False,
+            **self._user,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
