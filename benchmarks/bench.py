@@ -95,14 +95,15 @@ WORKS = (
 
 
 @contextlib.contextmanager
-def tintype(port: int) -> Iterator[Target]:
-    """Start Tintype as its users do: SQLite, files, the built-in identity checking each token."""
+def tintype(port: int, database: str | None = None) -> Iterator[Target]:
+    """Start Tintype as its users do: SQLite or PostgreSQL, files, the built-in identity checking tokens."""
     folder = WORK / "tintype"
     shutil.rmtree(folder, ignore_errors=True)
     command = Path(sys.executable).parent / "tintype"
     with (WORK / "tintype.log").open("w") as log:
         options: list[str | Path] = ["--data-dir", folder, "--port", str(port), "--workers", str(PROCESSES)]
-        server = subprocess.Popen([command, "serve", *options], stdout=log, stderr=log)
+        environment = os.environ | ({"TINTYPE_DATABASE_URL": database} if database else {})
+        server = subprocess.Popen([command, "serve", *options], stdout=log, stderr=log, env=environment)
     try:
         peer.wait(f"http://127.0.0.1:{port}/healthcheck")
         password = re.search(r'password: "(.+)"', (folder / "clouds.yaml").read_text())
@@ -206,6 +207,9 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=3, help="of each measurement of records")
     parser.add_argument("--size", type=int, default=1 << 30, help="bytes of each transfer")
     parser.add_argument("--only", default="", help="works by name, with commas between")
+    parser.add_argument(
+        "--database", choices=("sqlite", "postgresql"), default="postgresql", help="Tintype's"
+    )
     parser.add_argument("--no-glance", action="store_true")
     return parser
 
@@ -215,7 +219,10 @@ def main() -> None:
     options = arguments(__doc__).parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        targets = [stack.enter_context(tintype(19292))]
+        database = None
+        if options.database == "postgresql":
+            database = stack.enter_context(peer.postgresql(WORK / "postgresql-tintype", 19294))
+        targets = [stack.enter_context(tintype(19292, database))]
         if not options.no_glance:
             stack.enter_context(peer.glance(WORK, 19392, PROCESSES))
             targets.append(Target("glance", 19392, dict(peer.HEADERS)))

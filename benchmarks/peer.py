@@ -56,7 +56,11 @@ def glance(folder: Path, port: int, processes: int = 2) -> Iterator[str]:
     with postgresql(folder / "postgresql", port + 1) as database:
         python = environment / "bin" / "python"
         config = work / "glance-api.conf"
-        config.write_text(CONFIG.format(folder=work, database=database, python=python))
+        config.write_text(
+            CONFIG.format(
+                folder=work, database=database.replace("postgresql:", "postgresql+psycopg2:"), python=python
+            )
+        )
         paste = (environment / "etc/glance/glance-api-paste.ini").read_text()
         lines = [
             "default = cors http_proxy_to_wsgi versionnegotiation osprofiler context rootapp"
@@ -142,7 +146,7 @@ def postgresql(folder: Path, port: int) -> Iterator[str]:
             if subprocess.run(ready, check=False).returncode == 0:
                 break
             time.sleep(0.1)
-        yield f"postgresql+psycopg2://glance@127.0.0.1:{port}/postgres"
+        yield f"postgresql://glance@127.0.0.1:{port}/postgres"
     finally:
         server.terminate()
         server.wait(30)

@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-import errno
 import fcntl
 import functools
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +38,7 @@ from tintype.db.engine import Database, SQLite
 from tintype.errors import StartError
 from tintype.formats import every_check
 from tintype.jobs.sweeper import Sweeper
+from tintype.listener import Listener
 from tintype.observability.logs import adopt, make_logger
 from tintype.policy.engine import Policy
 from tintype.policy.rules import DEFAULTS
@@ -227,7 +226,7 @@ def prepare(settings: Settings, public_url: str) -> FirstStart | None:
     return None if password is None else FirstStart(_ADMIN, _ADMIN, password)
 
 
-def serve(settings: Settings, listener: socket.socket) -> None:
+def serve(settings: Settings, listener: Listener) -> None:
     """Serve until a signal says stop, then let requests in flight end."""
     config = BoundedConfig(
         functools.partial(_app, settings),
@@ -252,21 +251,6 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         Multiprocess(config, sockets=[listener]).run()
     else:
         server.run(sockets=[listener])
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Open the socket before anything else is done; raises StartError where that cannot be."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # connections inherit it
-        listener.bind((host, port))
-        listener.set_inheritable(True)
-    except OSError as error:
-        hint = " Is Tintype running already? Another port: --port." if error.errno == errno.EADDRINUSE else ""
-        raise StartError(f"Cannot listen on {host} port {port}: {error.strerror}.{hint}") from error
-    return listener
 
 
 @contextlib.contextmanager

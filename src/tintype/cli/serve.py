@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tintype import server
+from tintype.listener import listen
 from tintype.settings import load
 
 DataDir = Annotated[
@@ -27,7 +28,7 @@ def serve(
     """Serve images. The first start on an empty folder makes all that is needed."""
     os.umask(0o077)  # database, images and clouds.yaml are nobody else's to read
     settings = load(data_dir, os.environ, host=host, port=port, workers=workers)
-    listener = server.listen(settings.server.host, settings.server.port)
+    listener = listen(settings.server.host, settings.server.port)
     address, bound_port = listener.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else {"0.0.0.0": "127.0.0.1"}.get(address, address)  # noqa: S104
     url = settings.server.public_url or f"http://{shown}:{bound_port}"

@@ -6,6 +6,7 @@ the event loop, never in the driver.
 """
 
 import asyncio
+import hashlib
 import random
 import sqlite3
 import time
@@ -25,6 +26,7 @@ Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 _BUSY_SECONDS: Final = 10.0
 _STATEMENT_CACHE: Final = 1000
+_KEY_LENGTH: Final = 255
 
 
 class Violation(Exception):
@@ -76,14 +78,24 @@ class Database(Protocol):
     def read(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction that only reads."""
 
-    def write(self, *, durable: bool = False) -> AbstractAsyncContextManager[Transaction]:
+    def write(
+        self, *, durable: bool = False, single: bool = False
+    ) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction that commits at the end of the block, or leaves nothing on an exception.
 
-        A durable one outlives a power cut: for what bytes in a store depend on.
+        A durable one outlives a power cut: for what bytes in a store depend on. A single one is of one
+        statement, and may be committed with that.
         """
 
     async def close(self) -> None:
         """Let go of every connection."""
+
+
+def property_key(value: str) -> str:
+    """Give what stands for a property's value in the index: itself, or its digest where it is long."""
+    if len(value) <= _KEY_LENGTH:
+        return value
+    return "sha256:" + hashlib.sha256(value.encode()).hexdigest()
 
 
 class SQLite:
@@ -102,7 +114,7 @@ class SQLite:
         yield self._read_face
 
     @asynccontextmanager
-    async def write(self, *, durable: bool = False) -> AsyncIterator[Transaction]:
+    async def write(self, *, durable: bool = False, single: bool = False) -> AsyncIterator[Transaction]:  # noqa: ARG002
         """Commit at the end; raises Unavailable where others keep the database busy for ten seconds."""
         deadline = time.monotonic() + _BUSY_SECONDS
         try:
@@ -173,6 +185,7 @@ def _connect(path: Path) -> Connection:
 
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+    connection.create_function("property_key", 1, property_key, deterministic=True)
     connection.execute("PRAGMA busy_timeout = 2000")  # a second process may be switching to WAL just now
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")  # docs/explanation/decisions/0002

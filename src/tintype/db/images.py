@@ -1,6 +1,8 @@
-"""Images in the database: rows in, `Image` out. Rules live in `domain/images.py`."""
+"""Images in the database: rows in, `Image` out. Rules live in `domain/images.py`.
 
-import hashlib
+The tables of properties and tags, by which lists are filtered, are kept by triggers (migration 0003).
+"""
+
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -8,8 +10,8 @@ import msgspec
 from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 
 from tintype.db.engine import Transaction, Violation
-from tintype.db.tables import image_members, image_properties, image_tags, image_tombstones, images
-from tintype.domain.images import FILLING, NAME_LIMIT, Image
+from tintype.db.tables import image_members, image_tombstones, images
+from tintype.domain.images import FILLING, Image
 from tintype.errors import Conflict
 
 _JSON: Final = ("properties", "tags", "stores")
@@ -28,7 +30,6 @@ _GET: Final = (
     .where(images.c.id == bindparam("image_id"))
 )
 _GET_LOCKED: Final = _GET.with_for_update(of=images)
-_IS_TOMBSTONE: Final = select(image_tombstones.c.id).where(image_tombstones.c.id == bindparam("image_id"))
 _INSERT: Final = insert(images)
 _UPDATE: Final = (
     update(images)
@@ -41,14 +42,6 @@ _DELETE: Final = delete(images).where(
     images.c.id == bindparam("key"), images.c.version == bindparam("expected")
 )
 _BURY: Final = insert(image_tombstones)
-_INSERT_PROPERTIES: Final = insert(image_properties)
-_DELETE_PROPERTIES: Final = delete(image_properties).where(
-    image_properties.c.image_id == bindparam("key"), image_properties.c.name == bindparam("gone")
-)
-_INSERT_TAGS: Final = insert(image_tags)
-_DELETE_TAGS: Final = delete(image_tags).where(
-    image_tags.c.image_id == bindparam("key"), image_tags.c.tag == bindparam("gone")
-)
 _USAGE: Final = select(
     func.count(), func.coalesce(func.sum(images.c.size), 0), func.count().filter(images.c.status.in_(FILLING))
 ).where(images.c.owner == bindparam("owner"))
@@ -67,31 +60,17 @@ async def get(tx: Transaction, image_id: str, project_id: str | None, *, lock: b
 
 async def add(tx: Transaction, image: Image) -> None:
     """Store a new image; raises Conflict where its id is, or ever was, in use."""
-    duplicate = Conflict(f"Image ID {image.id} already exists!")
-    if (await tx.execute(_IS_TOMBSTONE, {"image_id": image.id})).first() is not None:
-        raise duplicate
     try:
         await tx.execute(_INSERT, _to_row(image))
     except Violation:
-        raise duplicate from None
-    await _add_properties(tx, image, image.properties.items())
-    await _add_tags(tx, image, image.tags)
+        raise Conflict(f"Image ID {image.id} already exists!") from None
 
 
 async def save(tx: Transaction, before: Image, after: Image) -> bool:
     """Replace one version of an image by the next; False where `before` is no longer what is stored."""
     row = _to_row(after) | {"key": before.id, "expected": before.version, "version": before.version + 1}
     del row["id"], row["created_at"]
-    if (await tx.execute(_UPDATE, row)).rowcount == 0:
-        return False
-    old, new = before.properties.items(), after.properties.items()
-    if gone := old - new:
-        await tx.execute(_DELETE_PROPERTIES, [{"key": before.id, "gone": name} for name, _ in gone])
-    await _add_properties(tx, after, new - old)
-    if lost := set(before.tags) - set(after.tags):
-        await tx.execute(_DELETE_TAGS, [{"key": before.id, "gone": tag} for tag in lost])
-    await _add_tags(tx, after, set(after.tags) - set(before.tags))
-    return True
+    return (await tx.execute(_UPDATE, row)).rowcount == 1
 
 
 async def remove(tx: Transaction, image: Image, now: int) -> bool:
@@ -148,28 +127,9 @@ def from_row(row: Sequence[Any]) -> Image:
     return Image(*fields)
 
 
-def property_key(value: str) -> str:
-    """Give what stands for a property's value in the index: itself, or its digest where it is long."""
-    if len(value) <= NAME_LIMIT:
-        return value
-    return "sha256:" + hashlib.sha256(value.encode()).hexdigest()
-
-
 def _to_row(image: Image) -> dict[str, Any]:
     row = msgspec.structs.asdict(image)
     del row["member_id"]
     for name in _JSON:
         row[name] = _encode(row[name]).decode()
     return row
-
-
-async def _add_properties(tx: Transaction, image: Image, items: Any) -> None:
-    rows = [{"image_id": image.id, "name": name, "value_key": property_key(value)} for name, value in items]
-    if rows:
-        await tx.execute(_INSERT_PROPERTIES, rows)
-
-
-async def _add_tags(tx: Transaction, image: Image, tags: Any) -> None:
-    rows = [{"image_id": image.id, "tag": tag} for tag in tags]
-    if rows:
-        await tx.execute(_INSERT_TAGS, rows)

@@ -13,23 +13,20 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import (
     ColumnElement,
-    ScalarSelect,
     Select,
-    Table,
     and_,
     bindparam,
+    exists,
     false,
-    func,
     literal,
     null,
     or_,
     select,
-    tuple_,
     union_all,
 )
 
 from tintype.db import images as image_rows
-from tintype.db.engine import Transaction
+from tintype.db.engine import Transaction, property_key
 from tintype.db.tables import image_members, image_properties, image_tags, images
 from tintype.domain.callers import Caller
 from tintype.domain.images import Image
@@ -47,8 +44,8 @@ class Shape(msgspec.Struct, frozen=True):
     any_answer: bool
     order: tuple[tuple[str, str], ...]
     conditions: tuple[tuple[str, str], ...]
-    properties: bool
-    tags: bool
+    properties: int
+    tags: int
     nulls: frozenset[str] | None
     """The sort keys of which the marker has no value; None without a marker."""
 
@@ -62,8 +59,8 @@ async def page(tx: Transaction, caller: Caller, query: Query, marker: Image | No
         any_answer=query.member_status == "all",
         order=query.order,
         conditions=tuple((condition.attribute, condition.op) for condition in query.conditions),
-        properties=bool(query.properties),
-        tags=bool(query.tags),
+        properties=len(query.properties),
+        tags=len(query.tags),
         nulls=None if marker is None else frozenset(key for key in keys if getattr(marker, key) is None),
     )
     parameters = {"project_id": caller.project_id, "limit": query.limit, "answer": query.member_status}
@@ -79,11 +76,10 @@ def _values(query: Query, marker: Image | None) -> Iterator[tuple[str, Any]]:
             yield from ((f"low{number}", condition.value[0]), (f"high{number}", condition.value[1]))
         else:
             yield f"value{number}", condition.value
-    if query.properties:
-        pairs = [(name, image_rows.property_key(value)) for name, value in query.properties]
-        yield from (("pairs", pairs), ("pair_count", len(pairs)))
-    if query.tags:
-        yield from (("tags", query.tags), ("tag_count", len(query.tags)))
+    for number, (name, value) in enumerate(query.properties):
+        yield from ((f"property{number}", name), (f"key{number}", property_key(value)))
+    for number, tag in enumerate(query.tags):
+        yield f"tag{number}", tag
     if marker is not None:
         for key, _ in query.order:
             yield f"marker_{key}", getattr(marker, key)
@@ -141,20 +137,15 @@ def _filters(shape: Shape) -> Iterator[ColumnElement[bool]]:
             yield column.in_(bindparam(f"value{number}", expanding=True))
         else:
             yield _OPERATORS[op](column, bindparam(f"value{number}"))
-    if shape.properties:
-        pair = tuple_(image_properties.c.name, image_properties.c.value_key)
-        wanted = pair.in_(bindparam("pairs", expanding=True))
-        yield _count(image_properties, wanted) == bindparam("pair_count")
-    if shape.tags:
-        wanted = image_tags.c.tag.in_(bindparam("tags", expanding=True))
-        yield _count(image_tags, wanted) == bindparam("tag_count")
+    of = image_properties.c
+    for number in range(shape.properties):
+        has = (of.name == bindparam(f"property{number}"), of.value_key == bindparam(f"key{number}"))
+        yield exists().where(of.image_id == images.c.id, *has)
+    for number in range(shape.tags):
+        has_tag = image_tags.c.tag == bindparam(f"tag{number}")
+        yield exists().where(image_tags.c.image_id == images.c.id, has_tag)
     if shape.nulls is not None:
         yield _behind(shape.order, shape.nulls)
-
-
-def _count(table: Table, wanted: ColumnElement[bool]) -> ScalarSelect[Any]:
-    """Count an image's rows of what is wanted: one form of statement for any number of filters."""
-    return select(func.count()).where(table.c.image_id == images.c.id, wanted).scalar_subquery()
 
 
 _OPERATORS: Final[Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
@@ -166,11 +157,17 @@ _OPERATORS: Final[Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
 
 
 def _ordering(order: Sequence[tuple[str, str]], columns: Any) -> list[Any]:
-    """Sort with null as the lowest value, on every database."""
-    return [
-        columns[key].asc().nulls_first() if direction == "asc" else columns[key].desc().nulls_last()
-        for key, direction in order
-    ]
+    """Sort with null as the lowest value, on every database.
+
+    Where there is no null nothing is said of it: PostgreSQL would find no index for that.
+    """
+    return [_ordered(columns[key], direction, nullable=images.c[key].nullable) for key, direction in order]
+
+
+def _ordered(column: Any, direction: str, *, nullable: bool | None) -> Any:
+    if direction == "asc":
+        return column.asc().nulls_first() if nullable else column.asc()
+    return column.desc().nulls_last() if nullable else column.desc()
 
 
 def _behind(order: Sequence[tuple[str, str]], nulls: frozenset[str]) -> ColumnElement[bool]:

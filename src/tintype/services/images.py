@@ -83,7 +83,7 @@ class Images:
             raise Forbidden(f"You are not permitted to create images owned by '{image.owner}'")
         self._policy.require("add_image", caller, target)
         self._require_visibility(caller, image.visibility, target)
-        async with self._database.write() as tx:
+        async with self._database.write(single=True) as tx:
             await image_rows.add(tx, image)
         return image
 
@@ -164,9 +164,10 @@ class Images:
         after = self._decided(before, decide)
         if after is before:
             return before
-        async with self._database.write() as tx:
+        async with self._database.write(single=True) as tx:
             if await image_rows.save(tx, before, after):
                 return after
+        async with self._database.write() as tx:
             before = await self._gate.load_in(tx, caller, image_id)
             after = self._decided(before, decide)
             if after is before or await image_rows.save(tx, before, after):
