@@ -7,7 +7,7 @@ ARGS ?=
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check conformance contract bench docs clean
+.PHONY: help serve test check conformance contract keystone bench docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,14 @@ conformance: $(VENV)/.server ## Run OpenStack's acceptance tests (tempest) of th
 contract: $(VENV)/.test ## Run the API tables against another image service: URL=… TOKEN=… or AUTH=headers
 	@CONTRACT_URL=$(URL) CONTRACT_TOKEN=$(TOKEN) CONTRACT_AUTH=$(AUTH) $(BIN)/pytest -q tests/contract $(ARGS)
 
+keystone: .venv-keystone/.ready ## Install a Keystone for the tests that need one
+
+.venv-keystone/.ready:
+	@test -x .venv-keystone/bin/python || $(PYTHON) -m venv .venv-keystone
+	@echo "Installing Keystone into .venv-keystone …"
+	@.venv-keystone/bin/python -m pip install -qq --disable-pip-version-check 'keystone>=27,<40' 'waitress>=3,<4'
+	@touch $@
+
 bench: $(VENV)/.test ## Measure Tintype and Glance side by side; results go to benchmarks/results
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 	@$(BIN)/python benchmarks/transfers.py $(ARGS)
@@ -45,4 +53,4 @@ docs: $(VENV)/.server ## Generate docs/reference from the tables in the code
 	@$(BIN)/python tools/reference.py
 
 clean: ## Delete virtual environments and caches, not the data
-	rm -rf $(VENV) .conformance .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-keystone .conformance .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+import keystone
 import postgres
 from inprocess import Prepared, Service, make_settings, running
 from postgres import Cluster
@@ -56,6 +57,7 @@ OPTIONAL = {
     "nginx": "nginx",
     "npm": "npm",
     "initdb": "postgresql",
+    "keystone": "",
     "unshare": "util-linux",
     "radosgw": "ceph-mon ceph-mgr ceph-osd radosgw ceph-common python3-rbd python3-rados",
 }
@@ -69,6 +71,8 @@ def pytest_configure(config: pytest.Config) -> None:
     }
     if postgres.available():
         config.stash[MISSING].pop("initdb", None)
+    if keystone.available():
+        config.stash[MISSING].pop("keystone", None)
     if os.environ.get("REQUIRE") == "all" and config.stash[MISSING]:
         pytest.exit(_advice(config.stash[MISSING]), returncode=1)
 
@@ -92,5 +96,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _advice(missing: dict[str, str]) -> str:
-    install = f"apt-get install {' '.join(missing.values())}"
-    return f"Not found: {', '.join(missing)}. Tests that need them are left out; {install}"
+    packages = " ".join(package for package in missing.values() if package)
+    ways = [f"apt-get install {packages}"] if packages else []
+    ways += ["make keystone"] if "keystone" in missing else []
+    return f"Not found: {', '.join(missing)}. Tests that need them are left out; {', '.join(ways)}"

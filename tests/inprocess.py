@@ -26,6 +26,7 @@ class Service:
     tokens: dict[str, str]
     projects: dict[str, str]
     folder: Path
+    database_url: str | None
 
     async def call(self, who: str | None, method: str, path: str, **options: object) -> httpx2.Response:
         """Send a request as somebody."""
@@ -89,7 +90,7 @@ class _Running:
             projects[name] = token.caller.project_id or ""
         transport = httpx2.ASGITransport(app=parts.app, raise_app_exceptions=False)
         self._client = httpx2.AsyncClient(transport=transport, base_url="http://testserver")
-        return Service(parts, self._client, tokens, projects, self._folder)
+        return Service(parts, self._client, tokens, projects, self._folder, settings.database.url)
 
     async def __aexit__(self, *_failure: object) -> None:
         await self._client.aclose()

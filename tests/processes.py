@@ -87,7 +87,7 @@ def started(folder: Path, *options: str, within: Sequence[str] = (), **environme
     assert process.stdout is not None
     printed = ""
     try:
-        while "image list" not in printed:
+        while "image list" not in printed and "Identity:" not in printed:
             line = process.stdout.readline()
             assert line, f"no start: {printed} {(folder.parent / f'{folder.name}.log').read_text()}"
             printed += line

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import structlog
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
@@ -24,9 +25,10 @@ from tintype.api.images import ImagesApi
 from tintype.api.info import InfoApi
 from tintype.api.members import MembersApi
 from tintype.api.protocol import BoundedConfig
-from tintype.api.routes import Route, table
+from tintype.api.routes import Route, identity_table, table
 from tintype.api.tags import TagsApi
 from tintype.api.uploads import UploadsApi
+from tintype.auth.base import Authenticator
 from tintype.auth.builtin import BuiltinAuthenticator
 from tintype.blobs.base import BlobStore
 from tintype.blobs.filesystem import FilesystemStore
@@ -40,7 +42,7 @@ from tintype.formats import every_check
 from tintype.jobs.sweeper import Sweeper
 from tintype.listener import Listener
 from tintype.observability.logs import adopt, make_logger
-from tintype.policy.engine import Policy
+from tintype.policy.engine import Policy, read_rules
 from tintype.policy.rules import DEFAULTS
 from tintype.services.data import ImageData, Intake
 from tintype.services.identity import Identity
@@ -89,7 +91,7 @@ def build(settings: Settings) -> Parts:
     log = make_logger(settings.log.level, settings.log.style)
     limits = settings.images.limits()
     database = open_database(settings)
-    policy = Policy(DEFAULTS)
+    policy = open_policy(settings)
     stores = open_stores(settings)
 
     identity = Identity(database, token_lifetime=settings.identity.token_lifetime)
@@ -105,7 +107,8 @@ def build(settings: Settings) -> Parts:
     data = ImageData(database, policy, intake)
     uploads = Uploads(database, policy, intake, lifetime=settings.images.upload_lifetime * 1_000_000)
     info = Info(database, policy, stores)
-    tokens = BuiltinAuthenticator(identity)
+    builtin = BuiltinAuthenticator(identity)
+    authenticator = builtin if settings.keystone.auth_url is None else open_keystone(settings, policy, log)
     sweeper = Sweeper(database, intake, identity, log)
     routes = table(
         ImagesApi(
@@ -121,8 +124,9 @@ def build(settings: Settings) -> Parts:
         TagsApi(Tags(database, policy, limits, images)),
         MembersApi(Members(database, policy, limits)),
         InfoApi(info, limits),
-        IdentityApi(identity, tokens, region=settings.identity.region),
     )
+    if settings.keystone.auth_url is None:
+        routes |= identity_table(IdentityApi(identity, builtin, region=settings.identity.region))
 
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
@@ -139,10 +143,11 @@ def build(settings: Settings) -> Parts:
 
     app = App(
         routes,
-        tokens,
+        authenticator,
         log,
         lifespan,
         public_url=settings.server.public_url,
+        identity_url=settings.keystone.public_url or settings.keystone.auth_url,
         body_limit=settings.server.metadata_body_limit,
     )
     return Parts(database, identity, intake, data, uploads, routes, Upkeep(database, intake), sweeper, app)
@@ -157,6 +162,47 @@ def open_database(settings: Settings) -> Database:
     except ImportError as missing:
         raise StartError(f"PostgreSQL needs: pip install 'tintype[postgres]' ({missing}).") from None
     return Postgres(settings.database.url, connections=settings.database.connections)
+
+
+def open_policy(settings: Settings) -> Policy:
+    """Give the rules: the defaults, and what the operator's file says instead."""
+    path = settings.data_dir / settings.policy.file
+    try:
+        return Policy(DEFAULTS | read_rules(path.read_text(encoding="utf-8"), str(path)))
+    except FileNotFoundError:
+        return Policy(DEFAULTS)
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(f"Cannot read the policy file {path}: {error}.") from None
+
+
+def open_keystone(
+    settings: Settings, policy: Policy, log: structlog.typing.FilteringBoundLogger
+) -> Authenticator:
+    """Give the authenticator of a cloud's Keystone."""
+    try:
+        from tintype.auth.keystone import KeystoneAuthenticator, open_session
+    except ImportError as missing:
+        raise StartError(f"Keystone needs: pip install 'tintype[keystone]' ({missing}).") from None
+    chosen = settings.keystone
+    auth_url = chosen.auth_url or ""
+    session = open_session(
+        auth_url=auth_url,
+        username=chosen.username,
+        password=chosen.password,
+        project_name=chosen.project_name,
+        user_domain_name=chosen.user_domain_name,
+        project_domain_name=chosen.project_domain_name,
+        cafile=chosen.cafile,
+        timeout=chosen.timeout,
+    )
+    return KeystoneAuthenticator(
+        session,
+        auth_url,
+        policy,
+        log,
+        cache_seconds=chosen.cache_seconds,
+        service_roles=chosen.service_roles,
+    )
 
 
 def upgrade_database(settings: Settings) -> None:
@@ -216,6 +262,7 @@ def prepare(settings: Settings, public_url: str) -> FirstStart | None:
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         open_stores(settings)  # what is wrong with them is said before anything is made
+        open_policy(settings)
         in_memory = any(isinstance(store, kinds.MemoryStore) for store in settings.stores.values())
         if in_memory and settings.server.workers > 1:
             raise StartError("A store of type memory is in one process: start with one worker.")
@@ -297,6 +344,8 @@ async def _bootstrap(settings: Settings, public_url: str) -> str | None:
     try:
         if settings.database.url is None:
             await _expire_leases(database)  # this process holds the folder: who was writing is dead
+        if settings.keystone.auth_url is not None:
+            return None
         identity = Identity(database, token_lifetime=settings.identity.token_lifetime)
         return await identity.bootstrap(user_name=_ADMIN, project_name=_ADMIN, keep=keep)
     finally:

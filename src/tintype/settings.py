@@ -67,6 +67,46 @@ class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
+class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may do what."""
+
+    file: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Rules that differ from the defaults, below `data_dir`; it may be missing.",
+        ),
+    ] = "policy.yaml"
+
+
+class KeystoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A cloud's Keystone, in place of the built-in identity."""
+
+    auth_url: Annotated[
+        Annotated[str, Meta(pattern="^https?://")] | None,
+        Meta(description="URL of Keystone. With it, its tokens are taken and no others."),
+    ] = None
+    public_url: Annotated[
+        str | None, Meta(description="URL that clients are told; without it, auth_url.")
+    ] = None
+    username: Annotated[str, Meta(description="The service's own user, who may validate tokens.")] = "glance"
+    password: Annotated[
+        str, Meta(description="Its password; better in the environment than in the file.")
+    ] = ""
+    project_name: Annotated[str, Meta(description="The service's own project.")] = "service"
+    user_domain_name: Annotated[str, Meta(description="Domain of the user.")] = "Default"
+    project_domain_name: Annotated[str, Meta(description="Domain of the project.")] = "Default"
+    cafile: Annotated[str | None, Meta(description="Certificates to trust, instead of the system's.")] = None
+    timeout: Annotated[int, Meta(ge=1, description="Seconds to wait for an answer.")] = 10
+    cache_seconds: Annotated[
+        int,
+        Meta(ge=0, description="For how long a validated token is trusted: so long may a revoked one live."),
+    ] = 60
+    service_roles: Annotated[
+        tuple[str, ...], Meta(description="Roles of services that may speak for users (X-Service-Token).")
+    ] = ("service",)
+
+
 class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Limits and formats of images. The defaults are Glance's."""
 
@@ -204,6 +244,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server: Server = Server()
     database: DatabaseSettings = DatabaseSettings()
     identity: IdentitySettings = IdentitySettings()
+    keystone: KeystoneSettings = KeystoneSettings()
+    policy: PolicySettings = PolicySettings()
     images: ImageSettings = ImageSettings()
     log: LogSettings = LogSettings()
     stores: Annotated[dict[str, StoreSettings], Meta(min_length=1)] = msgspec.field(

@@ -179,3 +179,26 @@ async def test_whole_pages_and_rests_in_any_order(
     await writer.commit()
     await writer.close()
     assert store.path("key").read_bytes() == data
+
+
+async def test_a_cancelled_pump_leaves_no_hole() -> None:
+    """Whoever waits for a slow store may be cancelled; what is written afterwards follows what was before."""
+    written: list[int] = []
+    waiting = asyncio.Event()
+
+    async def slow(part: memoryview) -> None:
+        waiting.set()
+        await asyncio.sleep(0.05)
+        written.append(part[0])
+
+    async def numbered() -> AsyncIterator[bytes]:
+        for number in range(20):
+            yield bytes([number]) * stream.BUFFER
+
+    pumping = asyncio.create_task(pump(Chunks(numbered()), slow, [], None))
+    await waiting.wait()
+    await asyncio.sleep(0.12)  # every buffer is taken: the pump waits for the oldest
+    pumping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await pumping
+    assert written == list(range(len(written)))

@@ -17,7 +17,7 @@ LAYERS = (
     ("services",),
     ("policy", "db", "blobs", "formats", "notify"),
     ("domain",),
-    ("errors", "observability"),
+    ("errors", "observability", "listener"),
 )
 """Rooms from top to bottom. A room imports from its own layer or from below, never upwards."""
 

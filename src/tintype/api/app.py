@@ -26,8 +26,7 @@ from tintype.domain.callers import Caller
 from tintype.errors import Disconnected, Invalid, NotFound, OverLimit, TintypeError, Unauthenticated
 
 DIRECT: Final = "tintype.direct_body"
-"""The ASGI extension by which a server gives a body without copies: a call that gives a source, or None
-where it cannot (yet)."""
+"""The ASGI extension by which a server gives a body without copies: a call that gives a source, or None."""
 _HOST: Final = re.compile(r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 _GLOBAL_ID: Final = re.compile(r"req-[0-9a-fA-F-]{36}")
 _HEADER_BYTES: Final = 64 << 10
@@ -81,9 +80,9 @@ class _Body(Chunks):
         self._direct: Source | None = None
 
     async def fill(self, buffer: Buffer) -> bool:
-        """Begin with what came as chunks."""
-        if self._direct is None and self._take_over is not None and not self.rest:
-            self._direct = self._take_over()
+        """Ask the server before anything has come as chunks."""
+        if self._take_over is not None:
+            self._direct, self._take_over = self._take_over(), None
         if self._direct is not None:
             return await self._direct.fill(buffer)
         return await super().fill(buffer)
@@ -100,6 +99,7 @@ class App:
         lifespan: Callable[[], AbstractAsyncContextManager[None]],
         *,
         public_url: str | None,
+        identity_url: str | None,
         body_limit: int,
     ) -> None:
         self._tree = _tree(routes)
@@ -107,6 +107,7 @@ class App:
         self._log = log
         self._lifespan = lifespan
         self._public_url = public_url
+        self._identity_url = identity_url
         self._body_limit = body_limit
         self._running = 0
         self._idle = asyncio.Event()
@@ -167,7 +168,9 @@ class App:
             status = error_responses.status_of(error)
             headers = dict(error.headers)
             if status == 401:
-                headers["WWW-Authenticate"] = f'Keystone uri="{self._base_url(call)}/identity"'
+                headers["WWW-Authenticate"] = (
+                    f'Keystone uri="{self._identity_url or f"{self._base_url(call)}/identity"}"'
+                )
             return self._fail(call, status, error.message, headers)
         except asyncio.CancelledError:  # the service stops, and its patience with requests is over
             return self._fail(call, 503, "The service is stopping.", {"Retry-After": "5"})
@@ -196,7 +199,7 @@ class App:
         token = call.headers.get("x-auth-token")
         if not token:
             raise Unauthenticated("The request you have made requires authentication.")
-        caller = await self._authenticator.authenticate(token)
+        caller = await self._authenticator.authenticate(token, call.headers.get("x-service-token"))
         if caller.project_id is None:
             raise Unauthenticated("The token is not scoped to a project: images belong to projects.")
         return caller

@@ -61,7 +61,7 @@ class DirectBody(asyncio.BufferedProtocol):
 
     def buffer_updated(self, count: int) -> None:
         """Count what was received."""
-        self._http.heard()
+        self._http.heard_of_body()
         self._left -= count
         if self._buffer is not None:
             self._buffer.used += count

@@ -120,6 +120,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Note the time: a timer for each piece of each body would cost more."""
         self._heard = self.loop.time()
 
+    def heard_of_body(self) -> None:
+        """Note that a client still sends; also where it has its answer, and the connection would rest."""
+        self.heard()
+        self._unset_keepalive_if_required()
+
     def take_back(self) -> None:
         """Go on as HTTP behind a body that was received past the parser, with a new one."""
         self.transport.pause_reading()
@@ -129,13 +134,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
         self.on_message_complete()
+        if self.cycle.response_complete:
+            self._expect_within(HEAD_SECONDS)
 
     def _take_over(self, cycle: RequestResponseCycle) -> DirectBody | None:
-        """Give a request's body to who reads it; None where that has to wait, or is not worth it."""
+        """Give a request's body to who reads it; None where that is not worth it."""
         if cycle is not self.cycle or self._left < _WORTH or self.transport.is_closing():
             return None
         if cycle.waiting_for_100_continue:
-            return None
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            cycle.waiting_for_100_continue = False
         early, cycle.body = bytes(cycle.body), bytearray()
         body = DirectBody(self, early, self._left)
         self.flow.pause_reading()

@@ -22,8 +22,8 @@ class BuiltinAuthenticator:
         self._identity = identity
         self._cache: dict[str, tuple[float, Token]] = {}
 
-    async def authenticate(self, token: str) -> Caller:
-        """Give the caller."""
+    async def authenticate(self, token: str, service_token: str | None = None) -> Caller:  # noqa: ARG002
+        """Give the caller; here no service speaks for others."""
         return (await self.token(token)).caller
 
     async def token(self, value: str) -> Token:

@@ -247,7 +247,7 @@ async def pump(
                 taken += buffer.used
                 busy.append((asyncio.ensure_future(_all_of([step.take(data) for step in steps])), buffer))
         while busy:
-            await busy[0][0]
+            await asyncio.shield(busy[0][0])
             busy.popleft()
     finally:
         for task, _ in busy:
@@ -262,7 +262,7 @@ async def _free_buffer(busy: deque[tuple[asyncio.Future[None], Buffer]], length:
     if not busy or (len(busy) < _BUFFERS and not busy[0][0].done()):
         return Buffer(length)
     task, buffer = busy[0]
-    await task
+    await asyncio.shield(task)  # who is cancelled here does not end what works on the buffer
     busy.popleft()
     return buffer
 
@@ -318,7 +318,7 @@ class _InOrder:
     def __init__(self, write: Write) -> None:
         self._write = write
         self._turn = asyncio.Lock()  # given in the order it is asked for
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
 
     async def take(self, data: memoryview) -> None:
         """Do the step when it has done the buffers before."""
@@ -327,7 +327,7 @@ class _InOrder:
                 raise self._failure
             try:
                 await self._write(data)
-            except Exception as failure:
+            except BaseException as failure:  # a write that was cancelled leaves a hole, too
                 self._failure = failure
                 raise
 

@@ -40,9 +40,15 @@ def serve(
         if first is not None:
             print(f"First start: project {first.project}, user {first.user}, password {first.password}")
             print(f"             (shown once; also in {clouds})")
-        elif clouds.exists() and f"{url}/identity" not in clouds.read_text():
+        elif (
+            settings.keystone.auth_url is None
+            and clouds.exists()
+            and f"{url}/identity" not in clouds.read_text()
+        ):
             print(f"Note: {clouds} was made for another address. For this one its auth_url is {url}/identity")
-        if clouds.exists():
+        if settings.keystone.auth_url is not None:
+            print(f"Identity: Keystone at {settings.keystone.auth_url}", flush=True)
+        elif clouds.exists():
             print(
                 f"Try: OS_CLIENT_CONFIG_FILE={clouds} openstack --os-cloud {server.CLOUD} image list",
                 flush=True,

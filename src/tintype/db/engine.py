@@ -22,7 +22,7 @@ from sqlalchemy.pool import StaticPool
 
 from tintype.errors import StartError, Unavailable
 
-Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+Parameters = Mapping[str, Any] | None
 
 _BUSY_SECONDS: Final = 10.0
 _STATEMENT_CACHE: Final = 1000

@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is SQLite's, too
 
 from tintype.db.engine import Transaction, Violation
 from tintype.db.tables import failed_logins, grants, projects, revoked_tokens, secrets, users
@@ -49,6 +50,19 @@ _STANDING: Final = (
     .outerjoin(grants, (grants.c.user_id == users.c.id) & (grants.c.project_id == projects.c.id))
     .where(users.c.id == bindparam("user_id"))
 )
+
+
+_GRANT: Final = insert(grants).on_conflict_do_nothing()
+_REVOKE: Final = insert(revoked_tokens).on_conflict_do_nothing()
+_SET_SECRET: Final = insert(secrets).on_conflict_do_nothing()
+_OF_KEY: Final = failed_logins.c.key == bindparam("the_key")
+_FAILURES: Final = select(failed_logins.c.count, failed_logins.c.not_before).where(_OF_KEY)
+_LOCK_FAILURES: Final = _FAILURES.with_for_update()
+_FIRST_FAILURE: Final = insert(failed_logins).on_conflict_do_nothing()
+_SET_FAILURES: Final = (
+    update(failed_logins).where(_OF_KEY).values(count=bindparam("n"), not_before=bindparam("moment"))
+)
+_FORGET_FAILURES: Final = delete(failed_logins).where(_OF_KEY)
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -155,10 +169,8 @@ async def remove_project(tx: Transaction, project_id: str) -> None:
 
 async def grant(tx: Transaction, user_id: str, project_id: str, role: str) -> bool:
     """Give a user a role in a project; False where it has it."""
-    if role in await roles_of(tx, user_id, project_id):
-        return False
-    await tx.execute(insert(grants), {"user_id": user_id, "project_id": project_id, "role": role})
-    return True
+    row = {"user_id": user_id, "project_id": project_id, "role": role}
+    return (await tx.execute(_GRANT, row)).rowcount == 1
 
 
 async def withdraw(tx: Transaction, user_id: str, project_id: str, role: str) -> bool:
@@ -169,24 +181,27 @@ async def withdraw(tx: Transaction, user_id: str, project_id: str, role: str) ->
 
 async def revoke(tx: Transaction, token_id: str, expires_at: int) -> None:
     """Make a token void until it would have expired."""
-    if not (await tx.execute(_REVOKED, {"token_id": token_id})).first():
-        await tx.execute(insert(revoked_tokens), {"id": token_id, "expires_at": expires_at})
+    await tx.execute(_REVOKE, {"id": token_id, "expires_at": expires_at})
 
 
 async def failures(tx: Transaction, key: str) -> FailedLogins:
     """Give what is known of failed attempts under a key."""
-    statement = select(failed_logins.c.count, failed_logins.c.not_before).where(failed_logins.c.key == key)
-    row = (await tx.execute(statement)).first()
+    row = (await tx.execute(_FAILURES, {"the_key": key})).first()
     return FailedLogins(0, 0) if row is None else FailedLogins(*row)
+
+
+async def lock_failures(tx: Transaction, key: str) -> FailedLogins:
+    """Do the same while nobody else can note one: of parallel attempts each counts."""
+    await tx.execute(_FIRST_FAILURE, {"key": key, "count": 0, "not_before": 0})
+    return FailedLogins(*(await tx.execute(_LOCK_FAILURES, {"the_key": key})).one())
 
 
 async def set_failures(tx: Transaction, key: str, failed: FailedLogins) -> None:
     """Note failed attempts; none at all deletes the note."""
-    await tx.execute(delete(failed_logins).where(failed_logins.c.key == key))
     if failed.count:
-        await tx.execute(
-            insert(failed_logins), {"key": key, "count": failed.count, "not_before": failed.not_before}
-        )
+        await tx.execute(_SET_FAILURES, {"the_key": key, "n": failed.count, "moment": failed.not_before})
+    else:
+        await tx.execute(_FORGET_FAILURES, {"the_key": key})
 
 
 async def prune(tx: Transaction, now: int, forget_failures_before: int) -> None:
@@ -201,9 +216,9 @@ async def secret(tx: Transaction, name: str) -> str | None:
     return None if value is None else str(value)
 
 
-async def set_secret(tx: Transaction, name: str, value: str) -> None:
-    """Store a secret that all processes share."""
-    await tx.execute(insert(secrets), {"name": name, "value": value})
+async def set_secret(tx: Transaction, name: str, value: str) -> bool:
+    """Store a secret that all processes share; False where another one did."""
+    return (await tx.execute(_SET_SECRET, {"name": name, "value": value})).rowcount == 1
 
 
 async def _insert(tx: Transaction, table: Any, record: msgspec.Struct, taken: str) -> None:

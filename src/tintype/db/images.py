@@ -30,6 +30,7 @@ _GET: Final = (
     .where(images.c.id == bindparam("image_id"))
 )
 _GET_LOCKED: Final = _GET.with_for_update(of=images)
+_LOCK: Final = select(images.c.id).where(images.c.id == bindparam("image_id")).with_for_update()
 _INSERT: Final = insert(images)
 _UPDATE: Final = (
     update(images)
@@ -56,6 +57,14 @@ async def get(tx: Transaction, image_id: str, project_id: str | None, *, lock: b
     result = await tx.execute(statement, {"image_id": image_id, "project_id": project_id})
     row = result.first()
     return None if row is None else from_row(row)
+
+
+async def lock(tx: Transaction, image_id: str) -> None:
+    """Let nobody else change an image before the transaction ends.
+
+    What changes an upload or a blob, and perhaps the image, begins with this: locks are taken in one order.
+    """
+    await tx.execute(_LOCK, {"image_id": image_id})
 
 
 async def add(tx: Transaction, image: Image) -> None:

@@ -12,7 +12,9 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
+    Integer,
     Select,
     and_,
     bindparam,
@@ -136,7 +138,8 @@ def _filters(shape: Shape) -> Iterator[ColumnElement[bool]]:
         elif op == "in":
             yield column.in_(bindparam(f"value{number}", expanding=True))
         else:
-            yield _OPERATORS[op](column, bindparam(f"value{number}"))
+            kind = BigInteger() if isinstance(column.type, Integer) else None  # a client may name any number
+            yield _OPERATORS[op](column, bindparam(f"value{number}", type_=kind))
     of = image_properties.c
     for number in range(shape.properties):
         has = (of.name == bindparam(f"property{number}"), of.value_key == bindparam(f"key{number}"))

@@ -6,7 +6,7 @@ way of running it would cost as much again as everything else (docs/explanation/
 
 import asyncio
 import contextlib
-import weakref
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -56,9 +56,9 @@ class Postgres:
         with _told():
             connection = await self._acquire()
         try:
-            with _told():
-                await connection.execute("BEGIN")
             try:
+                with _told():
+                    await connection.execute("BEGIN")
                 yield _Connection(connection)
                 with _told():
                     await connection.execute("COMMIT")
@@ -118,13 +118,9 @@ class _Connection:
 
     async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
         with _told():
-            if isinstance(parameters, Sequence):
-                if parameters:
-                    text = _text(statement, parameters[0])
-                    await self._connection.executemany(text.sql, [text.values(one)[1] for one in parameters])
-                return _Found([], len(parameters))
-            text = _text(statement, parameters or {})
-            sql, values = text.values(parameters or {})
+            parameters = parameters or {}
+            text = _text(statement, parameters)
+            sql, values = text.values(parameters)
             if text.gives_rows:
                 return _Found(await self._connection.fetch(sql, *values), 0)
             status = await self._connection.execute(sql, *values)
@@ -165,37 +161,41 @@ class _Text:
     """A compiled statement: the SQL, and in which order it wants its values."""
 
     def __init__(self, statement: Any, names: Sequence[str]) -> None:
-        self._compiled = statement.compile(dialect=_DIALECT, column_keys=list(names))
-        self.gives_rows = bool(statement.is_select or self._compiled.effective_returning)
-        self.sql = str(self._compiled)
-        self._expands = bool(self._compiled.post_compile_params)
-        self._order: Sequence[str] = self._compiled.positiontup or ()
-        fixed = self._compiled.construct_params(dict.fromkeys(names), _check=False)
+        compiled = statement.compile(dialect=_DIALECT, column_keys=list(names))
+        self.statement = statement
+        self.gives_rows = bool(statement.is_select or compiled.effective_returning)
+        self._sql = str(compiled)
+        self._compiled = compiled if compiled.post_compile_params else None
+        self._order: Sequence[str] = compiled.positiontup or ()
+        fixed = compiled.construct_params(dict.fromkeys(names), _check=False)
         self._fixed = {name: value for name, value in fixed.items() if name not in names}
 
     def values(self, parameters: Mapping[str, Any]) -> tuple[str, list[Any]]:
         """Give the SQL, with room for every value of a list, and the values in order."""
-        if self._expands:
-            state = self._compiled.construct_expanded_state({**self._fixed, **parameters})
-            return state.statement, list(state.positional_parameters)
         if self._fixed:
             parameters = {**self._fixed, **parameters}
-        return self.sql, [parameters[name] for name in self._order]
+        if self._compiled is not None:
+            state = self._compiled.construct_expanded_state(parameters)
+            return state.statement, list(state.positional_parameters)
+        return self._sql, [parameters[name] for name in self._order]
 
 
 def _text(statement: Executable, parameters: Mapping[str, Any]) -> _Text:
-    texts = _TEXTS.setdefault(statement, {})
-    names = tuple(parameters)
-    text = texts.get(names)
+    """Compile a statement, or find it among those that were used last."""
+    key = (id(statement), *parameters)
+    text = _TEXTS.get(key)
     if text is None:
-        text = texts[names] = _Text(statement, names)
+        text = _TEXTS[key] = _Text(statement, tuple(parameters))  # it keeps the statement, and so its id
+        if len(_TEXTS) > _KEPT:
+            _TEXTS.popitem(last=False)
+    else:
+        _TEXTS.move_to_end(key)
     return text
 
 
 _DIALECT: Final = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
-_TEXTS: Final[weakref.WeakKeyDictionary[Executable, dict[tuple[str, ...], _Text]]] = (
-    weakref.WeakKeyDictionary()
-)
+_TEXTS: Final[OrderedDict[tuple[Any, ...], _Text]] = OrderedDict()
+_KEPT: Final = 1000
 
 
 async def _leave_as_it_is(_connection: object) -> None:

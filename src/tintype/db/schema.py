@@ -1,11 +1,12 @@
 """Bring a database to the schema of this code, or say why that cannot be."""
 
 import asyncio
+import re
 import sqlite3
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import create_engine, event, inspect, make_url, text
+from sqlalchemy import create_engine, event, inspect, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -29,9 +30,9 @@ def upgrade(url: str) -> None:
             _upgrade_sqlite(url)
         else:
             asyncio.run(_upgrade_postgres(url))
-    except (DBAPIError, OSError, TimeoutError) as error:
+    except (DBAPIError, OSError, TimeoutError, ValueError) as error:
         reason = error.orig if isinstance(error, DBAPIError) else error
-        shown = make_url(url).render_as_string()
+        shown = re.sub(r"//[^/@]*@", "//…@", url)  # whoever reads the log need not know the password
         raise StartError(f"Cannot use the database {shown}: {reason}.") from error
 
 
@@ -57,7 +58,7 @@ async def _upgrade_postgres(url: str) -> None:
         async with engine.begin() as connection:
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
             await connection.run_sync(_upgrade)
-    except asyncpg.PostgresError as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise OSError(str(error)) from error
     finally:
         await engine.dispose()

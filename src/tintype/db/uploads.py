@@ -53,6 +53,7 @@ _ADVANCE: Final = (
     .where(table.c.id == bindparam("key"), table.c.holder == bindparam("by"))
     .values(offset=bindparam("reached"), expires_at=bindparam("expires"))
 )
+_LOCK: Final = select(table.c.id).where(table.c.id == bindparam("key")).with_for_update()
 _REMOVE: Final = delete(table).where(table.c.id == bindparam("key"))
 _PRUNE: Final = delete(table).where(table.c.expires_at < bindparam("now"), table.c.offset == table.c.length)
 
@@ -107,6 +108,11 @@ async def advance(tx: Transaction, upload: Upload, holder: str) -> bool:
     """Note how many bytes are safe; False where the request has lost the upload, and has nothing to say."""
     row = {"key": upload.id, "by": holder, "reached": upload.offset, "expires": upload.expires_at}
     return (await tx.execute(_ADVANCE, row)).rowcount == 1
+
+
+async def lock(tx: Transaction, upload_id: str) -> None:
+    """Let nobody else change an upload before the transaction ends."""
+    await tx.execute(_LOCK, {"key": upload_id})
 
 
 async def remove(tx: Transaction, upload_id: str) -> bool:

@@ -14,3 +14,5 @@ class Caller(msgspec.Struct, frozen=True):
     """Role names in lower case, implied ones included."""
     is_admin: bool = False
     """Whether the caller sees and does everything (Glance's `context_is_admin`)."""
+    service_roles: frozenset[str] = frozenset()
+    """Roles of the service that speaks for the user, if one does."""

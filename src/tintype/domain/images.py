@@ -99,10 +99,20 @@ class Image(msgspec.Struct, frozen=True):
     def target(self) -> dict[str, Any]:
         """Give what policy rules may name in `%(…)s`."""
         return {
+            **self.properties,
             "project_id": self.owner,
             "owner": self.owner,
+            "tenant": self.owner,
             "visibility": self.visibility,
             "member_id": self.member_id,
+            "id": self.id,
+            "image_id": self.id,
+            "name": self.name,
+            "status": self.status,
+            "protected": self.protected,
+            "os_hidden": self.os_hidden,
+            "disk_format": self.disk_format,
+            "container_format": self.container_format,
         }
 
 

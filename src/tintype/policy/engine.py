@@ -2,12 +2,15 @@
 
 A rule is an expression over the caller and the thing: `role:member and project_id:%(project_id)s`,
 `rule:context_is_admin or @`, `not 'public':%(visibility)s`. `and` binds tighter than `or`; the
-empty rule and `@` allow, `!` refuses.
+empty rule and `@` allow, `!` refuses. The old form, a list of lists of checks, means `or` of `and`.
 """
 
+import ast
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
+
+import yaml
 
 from tintype.domain.callers import Caller
 from tintype.errors import Forbidden, StartError
@@ -16,13 +19,40 @@ Check = Callable[[Caller, Mapping[str, Any]], bool]
 
 _TOKEN: Final = re.compile(r"""\(|\)|(?:'[^']*'|"[^"]*"|%\([^)]*\)s|[^\s()])+""")
 _REFERENCE: Final = re.compile(r"%\(([^)]+)\)s")
-_CALLER_FIELDS: Final = frozenset({"user_id", "project_id"})
+_REMOTE: Final = frozenset({"http", "https"})
+_CREDENTIALS: Final[Mapping[str, Callable[[Caller], Any]]] = {
+    "user_id": lambda caller: caller.user_id,
+    "user": lambda caller: caller.user_id,
+    "project_id": lambda caller: caller.project_id,
+    "tenant": lambda caller: caller.project_id,
+    "roles": lambda caller: caller.roles,
+    "service_roles": lambda caller: caller.service_roles,
+    "is_admin": lambda caller: caller.is_admin,
+    "is_admin_project": lambda _caller: True,
+    "system_scope": lambda _caller: None,
+    "domain_id": lambda _caller: None,
+}
+"""What a rule may say of the caller, by oslo.context's names."""
+
+
+def read_rules(text: str, origin: str) -> dict[str, Any]:
+    """Read an operator's policy file, YAML or JSON: rules by name; StartError where it is none."""
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise StartError(
+            f"The policy file {origin} cannot be read: {' '.join(str(error).split())}."
+        ) from None
+    rules = {} if found is None else found
+    if not isinstance(rules, dict) or not all(isinstance(name, str) for name in rules):
+        raise StartError(f"The policy file {origin} must map rule names to rules.")
+    return rules
 
 
 class Policy:
     """Every rule, compiled once. `rules` maps rule names to expressions."""
 
-    def __init__(self, rules: Mapping[str, str]) -> None:
+    def __init__(self, rules: Mapping[str, Any]) -> None:
         self._checks: dict[str, Check] = {}
         self._rules = rules
         for name in rules:
@@ -44,7 +74,7 @@ class Policy:
             raise StartError(f"Policy rule '{asking[-1]}' refers to '{name}', which does not exist.")
         if name not in self._checks:
             self._checks[name] = _Parser(
-                name, self._rules[name], lambda other: self._resolve(other, (*asking, name))
+                name, _as_text(name, self._rules[name]), lambda other: self._resolve(other, (*asking, name))
             ).parse()
         return self._checks[name]
 
@@ -111,9 +141,13 @@ class _Parser:
             raise self._error(f"'{token}' is no check")
         if kind == "rule":
             return self._resolve(match)
-        if kind == "role":
-            return _role(match.lower())
-        return _compare(kind, match)
+        if kind in _REMOTE:
+            raise self._error("checks by a remote server are not made")
+        try:
+            wanted = _wanted(match)
+        except (ValueError, TypeError):
+            raise self._error(f"'{token}' is no check") from None
+        return _role(wanted) if kind == "role" else _compare(kind, wanted)
 
 
 def _allow(_caller: Caller, _target: Mapping[str, Any]) -> bool:
@@ -136,25 +170,72 @@ def _not(check: Check) -> Check:
     return lambda caller, target: not check(caller, target)
 
 
-def _role(role: str) -> Check:
-    return lambda caller, _target: role in caller.roles
-
-
-def _compare(kind: str, match: str) -> Check:
-    """Compare a literal ('public') or a field of the caller (project_id) with the target's value.
-
-    A target that lacks the value, or has none, never matches.
-    """
-    reference = _REFERENCE.fullmatch(match)
-    literal = kind[1:-1] if kind[:1] in {"'", '"'} and kind[-1:] == kind[:1] else None
+def _role(wanted: "Wanted") -> Check:
+    if isinstance(wanted, str):
+        role = wanted.lower()
+        return lambda caller, _target: role in caller.roles
 
     def check(caller: Caller, target: Mapping[str, Any]) -> bool:
-        wanted = target.get(reference[1]) if reference else match
-        if wanted is None:
-            return False
-        if literal is not None:
-            return literal == str(wanted)
-        value = getattr(caller, kind) if kind in _CALLER_FIELDS else None
-        return value is not None and str(value) == str(wanted)
+        value = wanted(target)
+        return value is not None and value.lower() in caller.roles
 
     return check
+
+
+def _compare(kind: str, wanted: "Wanted") -> Check:
+    """Compare a literal ('public', True) or what is known of the caller (project_id) with a value.
+
+    A target that lacks the value never matches.
+    """
+    of_caller = _CREDENTIALS.get(kind)
+    literal: str | None = None
+    try:
+        literal = str(ast.literal_eval(kind))
+    except (ValueError, SyntaxError):
+        if of_caller is None:
+            return _refuse
+
+    def check(caller: Caller, target: Mapping[str, Any]) -> bool:
+        value = wanted if isinstance(wanted, str) else wanted(target)
+        if literal is not None or of_caller is None:
+            return literal == value
+        known = of_caller(caller)
+        return value in known if isinstance(known, frozenset) else value == str(known)
+
+    return check
+
+
+Wanted = str | Callable[[Mapping[str, Any]], str | None]
+"""The right side of a check: text, or what gives it of a target, None where that lacks something."""
+
+
+def _wanted(match: str) -> Wanted:
+    if "%" not in match:
+        return match
+    match % _Anything()  # a broken reference is said now
+    reference = _REFERENCE.fullmatch(match)
+    name = reference[1] if reference else ""
+
+    def of(target: Mapping[str, Any]) -> str | None:
+        try:
+            return str(target[name]) if reference else match % target
+        except KeyError:
+            return None
+
+    return of
+
+
+class _Anything(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return key
+
+
+def _as_text(name: str, rule: Any) -> str:
+    """Give a rule as one expression; of the old form, a list of lists, too."""
+    if isinstance(rule, str):
+        return rule
+    if isinstance(rule, list):
+        both = [[part] if isinstance(part, str) else part for part in rule if part]
+        if all(isinstance(part, list) and all(isinstance(one, str) for one in part) for part in both):
+            return " or ".join(f"({' and '.join(part)})" for part in both)
+    raise StartError(f"Policy rule '{name}' is neither text nor a list of lists of checks.")

@@ -128,11 +128,10 @@ class Intake:
         values = {"size": digests.size} if staged else msgspec.structs.asdict(digests)
         until = moment + STAGED_LIFETIME if staged else 0
         change = ((status,), UPLOADING if staged else ACTIVE)
-        done = await blob_rows.finish(
-            tx, blob.id, state, size=digests.size, digests=text, until=until
-        ) and await image_rows.set_status(
-            tx, blob.image_id, change, moment, stores=() if staged else (blob.store,), **values
-        )
+        stores = () if staged else (blob.store,)
+        done = await image_rows.set_status(
+            tx, blob.image_id, change, moment, stores=stores, **values
+        ) and await blob_rows.finish(tx, blob.id, state, size=digests.size, digests=text, until=until)
         if not done:
             raise Gone(f"Image {blob.image_id} was deleted during the upload; the bytes are not kept.")
 
@@ -142,6 +141,7 @@ class Intake:
         The bytes go at once, except where a store that does not answer would be waited for once more.
         """
         async with self._database.write() as tx:
+            await image_rows.lock(tx, blob.image_id)
             stored = await blob_rows.get(tx, blob.id)
             if stored is not None and stored.state in {blob_rows.READY, blob_rows.STAGED}:
                 return
@@ -154,6 +154,7 @@ class Intake:
     async def recover(self, blob: Blob, moment: int) -> None:
         """Undo what nobody has been heard of about in time; may be called by several sweepers at once."""
         async with self._database.write() as tx:
+            await image_rows.lock(tx, blob.image_id)
             upload = None
             if blob.state != blob_rows.STAGED:
                 upload = await upload_rows.get(tx, blob.image_id, blob.id)
@@ -161,6 +162,7 @@ class Intake:
                 if await blob_rows.expire(tx, blob, blob_rows.PARTIAL, moment, upload.expires_at):
                     await self.release(tx, blob, _LOST)
                 return
+            await upload_rows.lock(tx, blob.id)
             if not await blob_rows.expire(tx, blob, blob_rows.CONDEMNED, moment):
                 return
             await upload_rows.remove(tx, blob.id)

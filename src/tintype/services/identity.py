@@ -92,7 +92,7 @@ class Identity:
             matches = await self._verify(user, password)
             allowed = user is not None and matches and user.enabled
             async with self._database.write() as tx:
-                failed = FailedLogins(0, 0) if allowed else _one_more(await rows.failures(tx, key))
+                failed = FailedLogins(0, 0) if allowed else _one_more(await rows.lock_failures(tx, key))
                 await rows.set_failures(tx, key, failed)
         if user is None or not allowed:
             raise Unauthenticated(_WRONG)
@@ -242,9 +242,8 @@ class Identity:
         )
         project = Project(uuid.uuid4().hex, project_name, "The first project", enabled=True)
         async with self._database.write() as tx:
-            if await rows.secret(tx, _SIGNING_KEY) is not None:
+            if not await rows.set_secret(tx, _SIGNING_KEY, secrets.token_urlsafe(48)):
                 return None
-            await rows.set_secret(tx, _SIGNING_KEY, secrets.token_urlsafe(48))
             await rows.add_user(tx, user)
             await rows.add_project(tx, project)
             await rows.grant(tx, user.id, project.id, "admin")

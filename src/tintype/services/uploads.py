@@ -23,6 +23,7 @@ import msgspec
 from tintype.blobs.base import Resumable, ResumableWriter
 from tintype.blobs.stream import Chunks, Digests, Pass, Source, to_the_end
 from tintype.db import blobs as blob_rows
+from tintype.db import images as image_rows
 from tintype.db import uploads as upload_rows
 from tintype.db.blobs import PARTIAL, WRITING, Blob
 from tintype.db.engine import Database
@@ -243,6 +244,8 @@ class Uploads:
 
     async def _finish(self, blob: Blob, digests: Digests, finished: Upload, holder: str) -> None:
         async with self._database.write(durable=True) as tx:
+            await image_rows.lock(tx, blob.image_id)
+            await upload_rows.lock(tx, blob.id)
             await self._intake.finish(tx, blob, digests, SAVING)
             if not await upload_rows.advance(tx, finished, holder):
                 raise Gone("The upload was lost to another request.")
@@ -250,6 +253,7 @@ class Uploads:
     async def _put_back(self, blob: Blob, held: Held, reason: str) -> bool:
         """Let the upload wait for its next try; False where it is another request's by now, or gone."""
         async with self._database.write() as tx:
+            await image_rows.lock(tx, blob.image_id)
             mine = await upload_rows.keep(tx, blob.id, held.holder, now() + HOLD)
             if mine and await blob_rows.change(tx, blob.id, (WRITING, PARTIAL), held.upload.expires_at):
                 await self._intake.release(tx, blob, reason)

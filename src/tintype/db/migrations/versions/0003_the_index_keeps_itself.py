@@ -47,7 +47,7 @@ POSTGRESQL = (
         IF EXISTS (SELECT 1 FROM image_tombstones WHERE id = NEW.id) THEN
             RAISE unique_violation USING MESSAGE = 'the id was in use';
         END IF;
-        RETURN NEW;
+        RETURN NULL;
     END $$
     """,
     """
@@ -76,7 +76,8 @@ POSTGRESQL = (
         RETURN NULL;
     END $$
     """,
-    "CREATE TRIGGER image_insert BEFORE INSERT ON images FOR EACH ROW EXECUTE FUNCTION image_insert()",
+    # After the insert, which waits for a transaction that deletes the same id: only then is it buried.
+    "CREATE TRIGGER image_insert AFTER INSERT ON images FOR EACH ROW EXECUTE FUNCTION image_insert()",
     "CREATE TRIGGER image_inserted AFTER INSERT ON images FOR EACH ROW EXECUTE FUNCTION image_index()",
     """
     CREATE TRIGGER image_updated AFTER UPDATE OF properties, tags ON images FOR EACH ROW

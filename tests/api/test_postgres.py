@@ -1,0 +1,139 @@
+"""What only many writers at once show: on PostgreSQL nothing waits for one file's lock."""
+
+import asyncio
+import gc
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from inprocess import Prepared, Service, make_settings, running
+from tintype import server
+from tintype.db import blobs as blob_rows
+from tintype.db import postgres
+from tintype.db.blobs import Blob
+from tintype.errors import StartError
+from tintype.settings import DatabaseSettings
+
+pytestmark = [pytest.mark.parametrize("prepared", ["postgresql"], indirect=True), pytest.mark.needs("initdb")]
+RAW = {"disk_format": "raw", "container_format": "bare"}
+BINARY = {"Content-Type": "application/octet-stream"}
+
+
+async def test_uploads_and_deletions_of_the_same_images(service: Service) -> None:
+    """Locks are taken in one order: nobody is told of a deadlock, and nothing is left."""
+
+    async def one(number: int) -> tuple[int, int]:
+        image = (await service.call("alice", "POST", "/v2/images", json=RAW)).json()["id"]
+        path = f"/v2/images/{image}"
+        put = asyncio.create_task(
+            service.call("alice", "PUT", f"{path}/file", content=b"x" * 1000, headers=BINARY)
+        )
+        await asyncio.sleep(number % 30 / 1000)
+        deleted = await service.call("alice", "DELETE", path)
+        return (await put).status_code, deleted.status_code
+
+    found = set()
+    for _ in range(10):
+        found |= set(await asyncio.gather(*(one(number) for number in range(15))))
+    assert {put for put, _ in found} <= {204, 404, 409, 410}
+    assert {deleted for _, deleted in found} <= {204, 409}
+
+
+async def test_an_id_is_not_given_again_while_its_deletion_commits(service: Service) -> None:
+    """Who creates an image with the id of one that is just being deleted waits, and is refused."""
+    image = (await service.call("alice", "POST", "/v2/images", json=RAW)).json()["id"]
+    cluster_url = service.database_url
+
+    deleter = await asyncpg.connect(cluster_url)
+    async with deleter.transaction():
+        await deleter.execute("DELETE FROM images WHERE id = $1", image)
+        await deleter.execute("INSERT INTO image_tombstones (id, deleted_at) VALUES ($1, 1)", image)
+        creating = asyncio.create_task(service.call("bob", "POST", "/v2/images", json={"id": image}))
+        await asyncio.sleep(0.2)
+        assert not creating.done()
+    assert (await creating).status_code == 409
+    await deleter.close()
+
+
+async def test_parallel_failures_and_revocations(service: Service) -> None:
+    """Each failed login counts, and a token may be revoked by many at once."""
+    token = service.tokens["alice"]
+    headers = {"X-Auth-Token": token, "X-Subject-Token": token}
+    answers = await asyncio.gather(
+        *(service.client.delete("/identity/v3/auth/tokens", headers=headers) for _ in range(8))
+    )
+    assert {answer.status_code for answer in answers} <= {204, 401, 404}
+
+
+async def test_statements_are_let_go_of(service: Service) -> None:
+    """What is compiled is kept up to a number, whatever clients ask for."""
+    async with service.parts.database.write() as tx:
+        for number in range(postgres._KEPT + 200):
+            blob = Blob(f"blob-{number}", "local", "image", "ready")
+            await blob_rows.begin(tx, blob, now=1, lease_until=1)
+    gc.collect()
+    assert len(postgres._TEXTS) <= postgres._KEPT
+
+
+async def test_numbers_of_any_size_may_be_asked_for(service: Service) -> None:
+    """A number that no image can have finds none."""
+    for number in (2**31 - 1, 2**31, 2**63 - 1):
+        answer = await service.call("alice", "GET", f"/v2/images?min_ram={number}&min_disk={number}")
+        assert (answer.status_code, answer.json()["images"]) == (200, [])
+
+
+async def test_hosts_that_start_at_once(prepared: Prepared, tmp_path: Path) -> None:
+    """One of them makes the first admin; the others go on without."""
+    assert prepared.cluster is not None
+    url = prepared.cluster.url(prepared.cluster.create())
+
+    def start(number: int) -> object:
+        settings = make_settings(tmp_path / str(number), database=DatabaseSettings(url=url))
+        return server.prepare(settings, "http://testserver")
+
+    made = await asyncio.gather(*(asyncio.to_thread(start, number) for number in range(4)))
+    assert len([first for first in made if first is not None]) == 1
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:secret@h:port/x", "postgresql://u:secret@127.0.0.1:1/x"])
+async def test_a_database_that_cannot_be_reached(prepared: Prepared, tmp_path: Path, url: str) -> None:
+    """One line, without the password."""
+    settings = make_settings(tmp_path / "data", database=DatabaseSettings(url=url))
+    with pytest.raises(StartError) as failure:
+        await asyncio.to_thread(server.prepare, settings, "http://testserver")
+    assert "secret" not in failure.value.message
+    assert "\n" not in failure.value.message
+
+
+async def test_a_killed_database_is_told_and_outlived(prepared: Prepared, tmp_path: Path) -> None:
+    """While it is gone each request is 503 with a time to come back; what was acknowledged is there."""
+    async with running(prepared, tmp_path) as service:
+        cluster = prepared.cluster
+        assert cluster is not None
+        made, codes, stopped = [], [], []
+
+        async def load() -> None:
+            while not stopped:
+                answer = await service.call("alice", "POST", "/v2/images", json={"name": "x"})
+                codes.append(answer.status_code)
+                if answer.status_code == 201:
+                    made.append(answer.json()["id"])
+                else:
+                    assert "retry-after" in answer.headers
+                    await asyncio.sleep(0.02)
+
+        loading = [asyncio.create_task(load()) for _ in range(4)]
+        await asyncio.sleep(0.5)
+        assert made
+        await asyncio.to_thread(cluster.kill)
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(cluster.start)
+        count = len(made)
+        await asyncio.sleep(2)
+        assert len(made) > count
+        stopped.append(True)
+        await asyncio.gather(*loading)
+        assert set(codes) == {201, 503}
+        for image in made:
+            assert (await service.call("alice", "GET", f"/v2/images/{image}")).status_code == 200

@@ -1,0 +1,143 @@
+"""A cloud's Keystone in place of the built-in identity: who is who, revoked and expired tokens, outages."""
+
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from keystone import PASSWORD, TOKEN_SECONDS, Keystone
+from processes import BINARY, Server, eventually, started
+
+pytestmark = [pytest.mark.needs("keystone"), pytest.mark.xdist_group("keystone")]
+CACHE_SECONDS = 2
+RAW = {"disk_format": "raw", "container_format": "bare"}
+
+
+@pytest.fixture(scope="module")
+def keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
+    """Give a Keystone."""
+    keystone = Keystone(tmp_path_factory.mktemp("keystone"))
+    yield keystone
+    keystone.stop()
+
+
+@pytest.fixture(scope="module")
+def server(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Give a Tintype that trusts it, known to it as the image service."""
+    settings = {
+        "TINTYPE_KEYSTONE_AUTH_URL": keystone.url,
+        "TINTYPE_KEYSTONE_PASSWORD": PASSWORD,
+        "TINTYPE_KEYSTONE_CACHE_SECONDS": str(CACHE_SECONDS),
+        "TINTYPE_KEYSTONE_TIMEOUT": "5",
+    }
+    with started(tmp_path_factory.mktemp("tintype") / "data", **settings) as server:
+        keystone.offer(server.url)
+        server.clouds.write_text(keystone.clouds())
+        yield server
+
+
+def call(server: Server, token: str, method: str, path: str, **options: object) -> httpx2.Response:
+    headers = {"X-Auth-Token": token, **dict(options.pop("headers", None) or {})}
+    return httpx2.request(method, f"{server.url}{path}", headers=headers, timeout=30, **options)
+
+
+def test_official_clients(server: Server, tmp_path: Path) -> None:
+    """`openstack` and the SDK find the service by Keystone's catalogue; roles and projects hold."""
+    data = tmp_path / "disk.raw"
+    data.write_bytes(b"x" * 100_000)
+    formats = ("--disk-format", "raw", "--container-format", "bare")
+    made = server.run(
+        *(
+            "openstack",
+            "image",
+            "create",
+            *formats,
+            "--file",
+            str(data),
+            "mine",
+            "-f",
+            "value",
+            "-c",
+            "status",
+        ),
+        cloud="alice",
+    )
+    assert made.stdout.strip() == "active"
+    assert "mine" in server.run("openstack", "image", "list", cloud="carol").stdout
+    assert "mine" not in server.run("openstack", "image", "list", cloud="bob").stdout
+    assert "mine" in server.run("openstack", "image", "list", cloud="admin").stdout
+    assert server.run("openstack", "image", "create", "no", cloud="carol", check=False).returncode == 1
+    assert server.run("openstack", "image", "delete", "mine", cloud="alice").returncode == 0
+    script = f"""
+import openstack
+images = openstack.connect(cloud="alice").image
+image = images.create_image("sdk", filename={str(data)!r}, disk_format="raw", container_format="bare")
+assert images.get_image(image.id).status == "active"
+images.delete_image(image.id)
+"""
+    server.run(sys.executable, "-c", script)
+
+
+def test_there_is_no_other_identity(server: Server) -> None:
+    """The built-in one is off; a refusal names Keystone; nothing but a token is taken for one."""
+    assert httpx2.get(f"{server.url}/identity/v3").status_code == 404
+    for token in ("", "nonsense", "gAAAAA" + "x" * 200, "y" * 20_000):
+        answer = call(server, token, "GET", "/v2/images")
+        assert answer.status_code == 401
+        assert ":" in answer.headers["www-authenticate"]
+        assert "identity" not in answer.headers["www-authenticate"]
+
+
+def test_a_revoked_token(server: Server, keystone: Keystone) -> None:
+    """It lives no longer than the cache."""
+    token = keystone.log_in("alice", "alpha")
+    assert call(server, token, "GET", "/v2/images").status_code == 200
+    keystone.revoke(token)
+    eventually(lambda: call(server, token, "GET", "/v2/images").status_code == 401, CACHE_SECONDS + 2)
+
+
+def test_a_token_that_ends_during_long_work(server: Server, keystone: Keystone) -> None:
+    """By itself it is refused; with a service that speaks for the user it holds, and only then."""
+    token = keystone.log_in("alice", "alpha")
+    image = call(server, token, "POST", "/v2/images", json=RAW).json()["id"]
+    time.sleep(TOKEN_SECONDS + 1)
+    assert call(server, token, "GET", "/v2/images").status_code == 401
+    service = keystone.log_in("glance", "service")
+    put = {**BINARY, "X-Service-Token": service}
+    assert (
+        call(server, token, "PUT", f"/v2/images/{image}/file", content=b"abc", headers=put).status_code == 204
+    )
+    other = {"X-Service-Token": keystone.log_in("bob", "beta")}  # speaks for nobody
+    assert call(server, token, "GET", "/v2/images", headers=other).status_code == 401
+    wrong = {"X-Service-Token": "nonsense"}
+    fresh = keystone.log_in("alice", "alpha")
+    assert call(server, fresh, "GET", "/v2/images", headers=wrong).status_code == 401
+
+
+def test_keystone_is_killed_under_load(server: Server, keystone: Keystone) -> None:
+    """Known tokens hold on, unknown ones are 503 with a time to come back; then all is as before."""
+    known, codes, stopped = keystone.log_in("alice", "alpha"), [], []
+
+    def load() -> None:
+        while not stopped:
+            codes.append(call(server, known, "GET", "/v2/images").status_code)
+
+    with ThreadPoolExecutor(4) as threads:
+        try:
+            for _ in range(4):
+                threads.submit(load)
+            unknown = keystone.log_in("alice", "alpha")
+            eventually(lambda: len(codes) > 20)
+            keystone.stop()
+            time.sleep(CACHE_SECONDS + 1)
+            answer = call(server, unknown, "GET", "/v2/images")
+        finally:
+            stopped.append(True)
+    keystone.start()
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert set(codes) == {200}
+    assert call(server, keystone.log_in("bob", "beta"), "GET", "/v2/images").status_code == 200

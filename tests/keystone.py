@@ -1,0 +1,151 @@
+"""A real Keystone of our own, whose tokens end soon. `make keystone` installs it."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2
+
+PYTHON = Path(__file__).parents[1] / ".venv-keystone" / "bin" / "python"
+TOKEN_SECONDS = 15
+PASSWORD = "keystone-secret"
+CONFIG = """\
+[DEFAULT]
+log_file={folder}/keystone.log
+[database]
+connection=sqlite:///{folder}/keystone.db
+[token]
+expiration={seconds}
+[fernet_tokens]
+key_repository={folder}/fernet
+[credential]
+key_repository={folder}/credential
+[cache]
+enabled=false
+[identity]
+password_hash_rounds=4
+"""
+SERVE = """\
+import sys, waitress
+port = int(sys.argv.pop())  # what is left there Keystone takes for its own
+from keystone.wsgi.api import application
+waitress.serve(application, host="127.0.0.1", port=port, threads=8)
+"""
+
+
+class Keystone:
+    """A server with the users alice (member of alpha), bob (beta), carol (reader of alpha), admin, glance."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        (folder / "keystone.conf").write_text(CONFIG.format(folder=folder, seconds=TOKEN_SECONDS))
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            self.port = found.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/v3"
+        user = ("--keystone-user", "root") if Path("/root").exists() and Path.home() == Path("/root") else ()
+        group = ("--keystone-group", "root") if user else ()
+        self._manage("db_sync")
+        self._manage("fernet_setup", *user, *group)
+        self._manage("credential_setup", *user, *group)
+        self._manage("bootstrap", "--bootstrap-password", PASSWORD, "--bootstrap-public-url", self.url)
+        self.start()
+        self._roles = {}
+        self._fill()
+
+    def start(self) -> None:
+        """Start the server, again if need be."""
+        self.process = subprocess.Popen(
+            [PYTHON, "-c", SERVE, str(self.port)],
+            env={
+                "OS_KEYSTONE_CONFIG_DIR": str(self._folder),
+                "OS_KEYSTONE_CONFIG_FILES": str(self._folder / "keystone.conf"),
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx2.TransportError):
+                if httpx2.get(self.url, timeout=20).status_code == 200:
+                    return
+            time.sleep(0.1)
+        raise AssertionError("Keystone does not start")
+
+    def stop(self, with_signal: int = signal.SIGKILL) -> None:
+        """End the server."""
+        self.process.send_signal(with_signal)
+        self.process.wait(30)
+
+    def log_in(self, name: str, project: str) -> str:
+        """Give a token."""
+        domain = {"id": "default"}
+        user = {"name": name, "domain": domain, "password": PASSWORD}
+        auth = {
+            "identity": {"methods": ["password"], "password": {"user": user}},
+            "scope": {"project": {"name": project, "domain": domain}},
+        }
+        answer = httpx2.post(f"{self.url}/auth/tokens", json={"auth": auth}, timeout=20)
+        assert answer.status_code == 201, answer.text
+        return str(answer.headers["x-subject-token"])
+
+    def revoke(self, token: str) -> None:
+        """End a token."""
+        headers = {"X-Auth-Token": self.log_in("admin", "admin"), "X-Subject-Token": token}
+        assert httpx2.delete(f"{self.url}/auth/tokens", headers=headers, timeout=20).status_code == 204
+
+    def offer(self, url: str) -> None:
+        """Note where the image service is, for clients."""
+        service = self._post("services", "service", {"type": "image", "name": "glance"})
+        self._post("endpoints", "endpoint", {"service_id": service, "interface": "public", "url": url})
+
+    def clouds(self) -> str:
+        """Give a `clouds.yaml`."""
+        people = {"admin": "admin", "alice": "alpha", "bob": "beta", "carol": "alpha"}
+        entries = "".join(
+            f"  {name}:\n    auth: {{auth_url: '{self.url}', username: {name}, password: {PASSWORD}, "
+            f"project_name: {project}, user_domain_id: default, project_domain_id: default}}\n"
+            for name, project in people.items()
+        )
+        return f"clouds:\n{entries}"
+
+    def _fill(self) -> None:
+        headers = {"X-Auth-Token": self.log_in("admin", "admin")}
+        roles = httpx2.get(f"{self.url}/roles", headers=headers, timeout=20).json()["roles"]
+        self._roles = {role["name"]: role["id"] for role in roles}
+        if "service" not in self._roles:
+            self._roles["service"] = self._post("roles", "role", {"name": "service"})
+        projects = {
+            name: self._post("projects", "project", {"name": name}) for name in ("alpha", "beta", "service")
+        }
+        for name, project, *names in (
+            ("alice", "alpha", "member"),
+            ("bob", "beta", "member"),
+            ("carol", "alpha", "reader"),
+            ("glance", "service", "admin", "service"),
+        ):
+            user = self._post("users", "user", {"name": name, "password": PASSWORD})
+            for role in names:
+                url = f"{self.url}/projects/{projects[project]}/users/{user}/roles/{self._roles[role]}"
+                assert httpx2.put(url, headers=headers, timeout=20).status_code == 204
+
+    def _post(self, path: str, noun: str, body: dict[str, str]) -> str:
+        headers = {"X-Auth-Token": self.log_in("admin", "admin")}
+        answer = httpx2.post(f"{self.url}/{path}", headers=headers, json={noun: body}, timeout=20)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()[noun]["id"])
+
+    def _manage(self, *arguments: str) -> None:
+        script = "import sys; from keystone.cmd.manage import main; sys.exit(main())"
+        command = [PYTHON, "-c", script, "--config-file", self._folder / "keystone.conf", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def available() -> bool:
+    """Say whether it is installed."""
+    return PYTHON.exists() and sys.platform == "linux"
