@@ -56,6 +56,7 @@ OPTIONAL = {
     "qemu-img": "qemu-utils",
     "nginx": "nginx",
     "npm": "npm",
+    "openssl": "openssl",
     "initdb": "postgresql",
     "keystone": "",
     "unshare": "util-linux",

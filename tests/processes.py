@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -54,7 +55,7 @@ class Server:
         assert not check or done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
         return done
 
-    def log_in(self) -> str:
+    def log_in(self, verify: ssl.SSLContext | bool = True) -> str:
         """Give a token of the first admin."""
         auth = yaml.safe_load(self.clouds.read_text())["clouds"]["tintype"]["auth"]
         domain = {"id": "default"}
@@ -63,7 +64,9 @@ class Server:
             "identity": {"methods": ["password"], "password": {"user": user}},
             "scope": {"project": {"name": auth["project_name"], "domain": domain}},
         }
-        answer = httpx2.post(f"{self.url}/identity/v3/auth/tokens", json={"auth": body}, timeout=20)
+        answer = httpx2.post(
+            f"{self.url}/identity/v3/auth/tokens", json={"auth": body}, timeout=20, verify=verify
+        )
         assert answer.status_code == 201, answer.text
         return str(answer.headers["x-subject-token"])
 
@@ -74,7 +77,13 @@ class Server:
 
 
 @contextlib.contextmanager
-def started(folder: Path, *options: str, within: Sequence[str] = (), **environment: str) -> Iterator[Server]:
+def started(
+    folder: Path,
+    *options: str,
+    within: Sequence[str] = (),
+    verify: ssl.SSLContext | bool = True,
+    **environment: str,
+) -> Iterator[Server]:
     """Start a server on a free port, perhaps within another command, and end it."""
     with (folder.parent / f"{folder.name}.log").open("a") as log:
         process = subprocess.Popen(
@@ -91,9 +100,9 @@ def started(folder: Path, *options: str, within: Sequence[str] = (), **environme
             line = process.stdout.readline()
             assert line, f"no start: {printed} {(folder.parent / f'{folder.name}.log').read_text()}"
             printed += line
-        url = re.search(r"at (http://\S+)", printed)
+        url = re.search(r"at (https?://\S+)", printed)
         assert url is not None
-        _wait_for(url[1])
+        _wait_for(url[1], verify)
         yield Server(process, folder, url[1], printed)
     finally:
         if process.poll() is None:
@@ -102,11 +111,11 @@ def started(folder: Path, *options: str, within: Sequence[str] = (), **environme
         process.stdout.close()
 
 
-def _wait_for(url: str) -> None:
+def _wait_for(url: str, verify: ssl.SSLContext | bool) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx2.TransportError):
-            if httpx2.get(f"{url}/healthcheck").status_code == 200:
+            if httpx2.get(f"{url}/healthcheck", verify=verify).status_code == 200:
                 return
         time.sleep(0.05)
     pytest.fail(f"{url} does not answer")

@@ -6,6 +6,7 @@ import fcntl
 import functools
 import os
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -261,6 +262,7 @@ def prepare(settings: Settings, public_url: str) -> FirstStart | None:
     """
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_certificate(settings)
         open_stores(settings)  # what is wrong with them is said before anything is made
         open_policy(settings)
         in_memory = any(isinstance(store, kinds.MemoryStore) for store in settings.stores.values())
@@ -285,7 +287,10 @@ def serve(settings: Settings, listener: Listener) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(settings.server.trusted_proxies),
+        forwarded_allow_ips=list(settings.server.trusted_proxies),
+        ssl_certfile=settings.server.tls_certificate,
+        ssl_keyfile=settings.server.tls_key,
         workers=settings.server.workers,
         backlog=_BACKLOG,
         timeout_keep_alive=75,
@@ -316,6 +321,18 @@ def only_server_of(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _check_certificate(settings: Settings) -> None:
+    certificate, key = settings.server.tls_certificate, settings.server.tls_key
+    if certificate is None:
+        if key is not None:
+            raise StartError("server.tls_key needs server.tls_certificate beside it.")
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+    except OSError as error:  # ssl.SSLError is one
+        raise StartError(f"Cannot use the certificate {certificate}: {error}.") from None
 
 
 def _tolerated(names: tuple[str, ...]) -> frozenset[str]:

@@ -33,6 +33,17 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[str, Meta(pattern=r"^https?://[^\s/]+[^\s]*$")] | None,
         Meta(description="URL that clients reach the service by. Without it, the one each request came to."),
     ] = None
+    tls_certificate: Annotated[
+        str | None,
+        Meta(description="File of the certificate and its chain (PEM). With it only HTTPS is spoken."),
+    ] = None
+    tls_key: Annotated[
+        str | None, Meta(description="File of the certificate's key, if that is not beside it in one file.")
+    ] = None
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(description="Addresses or networks whose X-Forwarded-For and X-Forwarded-Proto are believed."),
+    ] = ()
     silent_seconds: Annotated[
         int, Meta(ge=1, description="How long a client may be silent in a body, or not read an answer.")
     ] = 60

@@ -31,7 +31,8 @@ def serve(
     listener = listen(settings.server.host, settings.server.port)
     address, bound_port = listener.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else {"0.0.0.0": "127.0.0.1"}.get(address, address)  # noqa: S104
-    url = settings.server.public_url or f"http://{shown}:{bound_port}"
+    scheme = "http" if settings.server.tls_certificate is None else "https"
+    url = settings.server.public_url or f"{scheme}://{shown}:{bound_port}"
     with server.only_server_of(settings.data_dir):
         first = server.prepare(settings, url)
         clouds = (settings.data_dir / server.CLOUDS).resolve()

@@ -1,0 +1,82 @@
+"""HTTPS without a proxy, and proxies that are believed."""
+
+import hashlib
+import os
+import ssl
+import subprocess
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from processes import BINARY, started
+
+RAW = {"disk_format": "raw", "container_format": "bare"}
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """Make a certificate for 127.0.0.1, and its key."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=tintype",
+    ]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
+    subprocess.run([*command, *names], check=True, capture_output=True)
+    return certificate, key
+
+
+@pytest.mark.needs("openssl")
+def test_large_bodies_over_https(certificate: tuple[Path, Path], tmp_path: Path) -> None:
+    """Uploads and downloads on one connection, large ones too; plain HTTP is not spoken."""
+    files = {
+        "TINTYPE_SERVER_TLS_CERTIFICATE": str(certificate[0]),
+        "TINTYPE_SERVER_TLS_KEY": str(certificate[1]),
+    }
+    trust = ssl.create_default_context(cafile=certificate[0])
+    with started(tmp_path / "data", verify=trust, **files) as server:
+        assert server.url.startswith("https://")
+        headers = {"X-Auth-Token": server.log_in(trust)}
+        with httpx2.Client(base_url=server.url, headers=headers, verify=trust, timeout=30) as http:
+            for size in (0, 70_000, 9_000_001):
+                image = f"/v2/images/{http.post('/v2/images', json=RAW).json()['id']}"
+                data = os.urandom(size)
+                assert http.put(f"{image}/file", content=data, headers=BINARY).status_code == 204
+                assert (
+                    http.get(image).json()["checksum"] == hashlib.md5(data, usedforsecurity=False).hexdigest()
+                )
+                assert http.get(f"{image}/file").content == data
+        with pytest.raises(httpx2.TransportError):
+            httpx2.get(server.url.replace("https:", "http:"), timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("proxies", "believed"), [("127.0.0.1", True), ("192.0.2.0/24", False), (None, False)]
+)
+def test_forwarded_headers(tmp_path: Path, proxies: str | None, believed: bool) -> None:
+    """They count from a trusted address only: in links, and in the log."""
+    settings = {"TINTYPE_SERVER_TRUSTED_PROXIES": proxies} if proxies else {}
+    with started(tmp_path / "data", **settings) as server:
+        forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9"}
+        answer = httpx2.get(f"{server.url}/versions", headers=forwarded)
+        link = answer.json()["versions"][0]["links"][0]["href"]
+    assert link.startswith("https://") is believed
+    assert ("203.0.113.9" in (tmp_path / "data.log").read_text()) is believed
+
+
+def test_a_certificate_that_cannot_be_used(tmp_path: Path) -> None:
+    """One line at the start."""
+    with (
+        pytest.raises(AssertionError, match="Cannot use the certificate"),
+        started(tmp_path / "data", TINTYPE_SERVER_TLS_CERTIFICATE=str(tmp_path / "none.pem")),
+    ):
+        pass
