@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import structlog
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
@@ -29,22 +28,17 @@ from tintype.api.protocol import BoundedConfig
 from tintype.api.routes import Route, identity_table, table
 from tintype.api.tags import TagsApi
 from tintype.api.uploads import UploadsApi
-from tintype.auth.base import Authenticator
 from tintype.auth.builtin import BuiltinAuthenticator
-from tintype.blobs.base import BlobStore
-from tintype.blobs.filesystem import FilesystemStore
-from tintype.blobs.memory import MemoryStore
 from tintype.db import blobs as blob_rows
 from tintype.db import schema
 from tintype.db import uploads as upload_rows
-from tintype.db.engine import Database, SQLite
+from tintype.db.engine import Database
 from tintype.errors import StartError
 from tintype.formats import every_check
 from tintype.jobs.sweeper import Sweeper
 from tintype.listener import Listener
 from tintype.observability.logs import adopt, make_logger
-from tintype.policy.engine import Policy, read_rules
-from tintype.policy.rules import DEFAULTS
+from tintype.openers import open_database, open_keystone, open_policy, open_stores, recognise_folders
 from tintype.services.data import ImageData, Intake
 from tintype.services.identity import Identity
 from tintype.services.images import Images
@@ -53,9 +47,8 @@ from tintype.services.members import Members
 from tintype.services.tags import Tags
 from tintype.services.upkeep import Upkeep
 from tintype.services.uploads import Uploads
-from tintype.settings import Settings, StoreSettings
+from tintype.settings import DATABASE, Settings
 
-DATABASE: Final = "tintype.db"
 CLOUDS: Final = "clouds.yaml"
 CLOUD: Final = "tintype"
 _ADMIN: Final = "admin"
@@ -154,104 +147,9 @@ def build(settings: Settings) -> Parts:
     return Parts(database, identity, intake, data, uploads, routes, Upkeep(database, intake), sweeper, app)
 
 
-def open_database(settings: Settings) -> Database:
-    """Give the database of the settings; its driver is imported only where it is needed."""
-    if settings.database.url is None:
-        return SQLite(settings.data_dir / DATABASE)
-    try:
-        from tintype.db.postgres import Postgres
-    except ImportError as missing:
-        raise StartError(f"PostgreSQL needs: pip install 'tintype[postgres]' ({missing}).") from None
-    return Postgres(settings.database.url, connections=settings.database.connections)
-
-
-def open_policy(settings: Settings) -> Policy:
-    """Give the rules: the defaults, and what the operator's file says instead."""
-    path = settings.data_dir / settings.policy.file
-    try:
-        return Policy(DEFAULTS | read_rules(path.read_text(encoding="utf-8"), str(path)))
-    except FileNotFoundError:
-        return Policy(DEFAULTS)
-    except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"Cannot read the policy file {path}: {error}.") from None
-
-
-def open_keystone(
-    settings: Settings, policy: Policy, log: structlog.typing.FilteringBoundLogger
-) -> Authenticator:
-    """Give the authenticator of a cloud's Keystone."""
-    try:
-        from tintype.auth.keystone import KeystoneAuthenticator, open_session
-    except ImportError as missing:
-        raise StartError(f"Keystone needs: pip install 'tintype[keystone]' ({missing}).") from None
-    chosen = settings.keystone
-    auth_url = chosen.auth_url or ""
-    session = open_session(
-        auth_url=auth_url,
-        username=chosen.username,
-        password=chosen.password,
-        project_name=chosen.project_name,
-        user_domain_name=chosen.user_domain_name,
-        project_domain_name=chosen.project_domain_name,
-        cafile=chosen.cafile,
-        timeout=chosen.timeout,
-    )
-    return KeystoneAuthenticator(
-        session,
-        auth_url,
-        policy,
-        log,
-        cache_seconds=chosen.cache_seconds,
-        service_roles=chosen.service_roles,
-    )
-
-
 def upgrade_database(settings: Settings) -> None:
     """Bring the database to this version's schema."""
     schema.upgrade(settings.database.url or f"sqlite:///{settings.data_dir / DATABASE}")
-
-
-def open_stores(settings: Settings) -> dict[str, BlobStore]:
-    """Give the stores by name, the default one first; what only some need is imported for them alone."""
-    return {name: _opened(name, chosen, settings.data_dir) for name, chosen in settings.stores.items()}
-
-
-def _opened(name: str, chosen: StoreSettings, data_dir: Path) -> BlobStore:
-    try:
-        return _open_store(name, chosen, data_dir)
-    except ImportError as missing:
-        raise StartError(f"The store '{name}' needs: pip install 'tintype[objects]' ({missing}).") from None
-    except OSError as error:
-        raise StartError(f"Cannot use the folder of the store '{name}': {error.strerror}.") from None
-    except ValueError as error:
-        raise StartError(f"Cannot open the store '{name}': {error}.") from None
-
-
-def _open_store(name: str, chosen: StoreSettings, data_dir: Path) -> BlobStore:
-    match chosen:
-        case kinds.FileStore():
-            folder = data_dir / chosen.folder
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return FilesystemStore(name, folder, reserve=chosen.reserve, accel_redirect=chosen.accel_redirect)
-        case kinds.S3Store():
-            from tintype.blobs.s3 import S3Store
-
-            return S3Store(name, **msgspec.structs.asdict(chosen))
-        case kinds.GoogleStore() | kinds.AzureStore():
-            from tintype.blobs import objects
-
-            make = objects.google if isinstance(chosen, kinds.GoogleStore) else objects.azure
-            return make(name, **msgspec.structs.asdict(chosen))
-        case kinds.RbdStore():
-            from tintype.blobs.rbd import RbdStore
-
-            return RbdStore(name, **msgspec.structs.asdict(chosen))
-        case kinds.HttpStore():
-            from tintype.blobs.http import HttpStore
-
-            return HttpStore(name, chosen.url)
-        case kinds.MemoryStore():
-            return MemoryStore(name, chosen.limit)
 
 
 def prepare(settings: Settings, public_url: str) -> FirstStart | None:
@@ -269,6 +167,7 @@ def prepare(settings: Settings, public_url: str) -> FirstStart | None:
         if in_memory and settings.server.workers > 1:
             raise StartError("A store of type memory is in one process: start with one worker.")
         upgrade_database(settings)
+        asyncio.run(recognise_folders(settings))
         password = asyncio.run(_bootstrap(settings, public_url))
     except OSError as error:
         raise StartError(f"Cannot use the data folder {settings.data_dir}: {error.strerror}.") from error

@@ -18,6 +18,8 @@ from tintype.errors import StartError
 
 PREFIX: Final = "TINTYPE_"
 FILE: Final = "tintype.toml"
+DATABASE: Final = "tintype.db"
+"""Where SQLite has its tables, in `data_dir`."""
 _PREFIX_MEANING: Final = "Folder of the objects, with a slash at its end: this service's alone."
 _TIMEOUT_MEANING: Final = "Seconds after which a silent request is given up; some are tried again."
 _STORE_PREFIX: Final = f"{PREFIX}STORES_"
@@ -94,7 +96,7 @@ class KeystoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A cloud's Keystone, in place of the built-in identity."""
 
     auth_url: Annotated[
-        Annotated[str, Meta(pattern="^https?://")] | None,
+        Annotated[str, Meta(pattern="^https?://[^/@\\s]+(/[^@\\s]*)?$")] | None,
         Meta(description="URL of Keystone. With it, its tokens are taken and no others."),
     ] = None
     public_url: Annotated[

@@ -13,7 +13,7 @@ from tintype.db import blobs as blob_rows
 from tintype.db import postgres
 from tintype.db.blobs import Blob
 from tintype.errors import StartError
-from tintype.settings import DatabaseSettings
+from tintype.settings import DatabaseSettings, MemoryStore
 
 pytestmark = [pytest.mark.parametrize("prepared", ["postgresql"], indirect=True), pytest.mark.needs("initdb")]
 RAW = {"disk_format": "raw", "container_format": "bare"}
@@ -89,21 +89,49 @@ async def test_hosts_that_start_at_once(prepared: Prepared, tmp_path: Path) -> N
     url = prepared.cluster.url(prepared.cluster.create())
 
     def start(number: int) -> object:
-        settings = make_settings(tmp_path / str(number), database=DatabaseSettings(url=url))
+        stores = {"memory": MemoryStore()}
+        settings = make_settings(tmp_path / str(number), database=DatabaseSettings(url=url), stores=stores)
         return server.prepare(settings, "http://testserver")
 
     made = await asyncio.gather(*(asyncio.to_thread(start, number) for number in range(4)))
     assert len([first for first in made if first is not None]) == 1
 
 
-@pytest.mark.parametrize("url", ["postgresql://u:secret@h:port/x", "postgresql://u:secret@127.0.0.1:1/x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:secret@h:port/x",
+        "postgresql://u:secret@127.0.0.1:1/x",
+        "postgresql://127.0.0.1:1/x?user=u&password=secret",
+        "postgresql://u:sec#ret@127.0.0.1:1/x",
+    ],
+)
 async def test_a_database_that_cannot_be_reached(prepared: Prepared, tmp_path: Path, url: str) -> None:
     """One line, without the password."""
     settings = make_settings(tmp_path / "data", database=DatabaseSettings(url=url))
     with pytest.raises(StartError) as failure:
         await asyncio.to_thread(server.prepare, settings, "http://testserver")
-    assert "secret" not in failure.value.message
+    assert "sec" not in failure.value.message
     assert "\n" not in failure.value.message
+
+
+async def test_hosts_have_one_folder_in_common(prepared: Prepared, tmp_path: Path) -> None:
+    """A host with another folder for the same store is refused, and so is a folder of another service."""
+    assert prepared.cluster is not None
+    urls = [prepared.cluster.url(prepared.cluster.create()) for _ in range(2)]
+
+    async def start(folder: str, url: str) -> None:
+        settings = make_settings(tmp_path / folder, database=DatabaseSettings(url=url))
+        await asyncio.to_thread(server.prepare, settings, "http://testserver")
+
+    await start("one", urls[0])
+    await start("one", urls[0])
+    with pytest.raises(StartError, match="not the one"):
+        await start("two", urls[0])
+    (tmp_path / "one" / "images" / "ab").mkdir()
+    (tmp_path / "one" / "images" / "ab" / "abc").touch()
+    with pytest.raises(StartError, match="another Tintype"):
+        await start("one", urls[1])
 
 
 async def test_a_killed_database_is_told_and_outlived(prepared: Prepared, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from oslo_policy.policy import Rules
 
 from tintype.domain.callers import Caller
 from tintype.errors import Forbidden, StartError
-from tintype.policy.engine import Policy, read_rules
+from tintype.policy.engine import Policy, read_rules, unused
 from tintype.policy.rules import DEFAULTS
 
 CALLER = Caller("u", "alice", "p", frozenset({"member", "reader"}))
@@ -126,13 +126,29 @@ def test_the_old_form_of_a_rule() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[", "- a", "1: x", "rule: 5", "rule: [[1]]", "rule: http://x", "rule: role:%(x"]
+    "text",
+    [
+        "[",
+        "- a",
+        "1: x",
+        "a: role:x\na: role:y",
+        "rule: 5",
+        "rule: [[1]]",
+        "rule: http://x",
+        "rule: role:%(x",
+    ],
 )
 def test_a_policy_file_that_cannot_be_read(text: str) -> None:
     """It stops the start with one line."""
     with pytest.raises(StartError) as failure:
         Policy(read_rules(text, "policy.yaml"))
     assert "\n" not in failure.value.message
+
+
+def test_a_misspelt_rule_is_named() -> None:
+    """A name that is neither a rule nor used by one is said; a helper is not."""
+    rules = {"get_imagez": "role:x", "friends": "role:y", "get_image": "rule:friends"}
+    assert unused(rules, DEFAULTS) == ["get_imagez"]
 
 
 def test_a_refusal_names_the_rule() -> None:

@@ -17,6 +17,7 @@ from tintype.errors import Gone, NotFound, OverLimit, Unavailable
 _CHUNK: Final = 1 << 20
 _PARTIAL: Final = "partial"
 _PAGE: Final = 4096
+_MARK: Final = ".tintype-store"
 _DIRECT: Final = getattr(os, "O_DIRECT", 0)
 """How Linux is told to write past the page cache; elsewhere nothing."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -219,6 +220,24 @@ def _open_to_read(path: Path) -> FileIO:
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
     return file
+
+
+def folder_mark(folder: Path) -> str | None:
+    """Give what tells a store's folder from all others, wherever it is mounted; None of a new one."""
+    try:
+        return (folder / _MARK).read_text().strip()
+    except FileNotFoundError:
+        return None
+
+
+def set_folder_mark(folder: Path, mark: str) -> str:
+    """Mark a folder, unless another process has done so by now; gives its mark."""
+    draft = folder / f"{_MARK}.{mark}"
+    draft.write_text(f"{mark}\n")
+    with contextlib.suppress(FileExistsError):
+        os.link(draft, folder / _MARK)
+    draft.unlink()
+    return (folder / _MARK).read_text().strip()
 
 
 async def _opened(path: Path) -> FileIO:

@@ -13,8 +13,9 @@ from rich.text import Text
 
 from tintype import server
 from tintype.errors import StartError
+from tintype.openers import open_database
 from tintype.services.identity import Identity
-from tintype.settings import Settings, load
+from tintype.settings import DATABASE, Settings, load
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]
     settings = _existing(data_dir)
 
     async def run() -> T:
-        database = server.open_database(settings)
+        database = open_database(settings)
         try:
             return await work(Identity(database, token_lifetime=settings.identity.token_lifetime))
         finally:
@@ -68,7 +69,7 @@ def with_parts(data_dir: Path | None, work: Callable[[server.Parts], Awaitable[T
 
 def _existing(data_dir: Path | None) -> Settings:
     settings = load(data_dir, os.environ)
-    if settings.database.url is None and not (settings.data_dir / server.DATABASE).exists():
+    if settings.database.url is None and not (settings.data_dir / DATABASE).exists():
         raise StartError(f"No Tintype in {settings.data_dir.resolve()}. Name its folder with --data-dir.")
     server.upgrade_database(settings)
     return settings

@@ -6,6 +6,7 @@ way of running it would cost as much again as everything else (docs/explanation/
 
 import asyncio
 import contextlib
+import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -19,7 +20,11 @@ from tintype.errors import TintypeError, Unavailable
 
 _PATIENCE_SECONDS: Final = 10.0
 """For a connection, and for the answer to a statement."""
-_LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_LOST: Final = (
+    *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+    *(OSError, TimeoutError),
+)
+_log: Final = logging.getLogger("tintype.postgres")
 
 
 class Postgres:
@@ -214,5 +219,5 @@ def _told() -> Iterator[None]:
     except (asyncpg.DataError, asyncpg.SyntaxOrAccessError):
         raise  # a mistake of ours
     except _LOST as error:
-        kind = str(error) or type(error).__name__
-        raise Unavailable(f"The database does not answer: {kind}.", Retry_After="1") from error
+        _log.error("the database does not answer: %s: %s", type(error).__name__, str(error).split("\n")[0])
+        raise Unavailable("The database does not answer.", Retry_After="1") from error

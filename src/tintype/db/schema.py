@@ -31,8 +31,10 @@ def upgrade(url: str) -> None:
         else:
             asyncio.run(_upgrade_postgres(url))
     except (DBAPIError, OSError, TimeoutError, ValueError) as error:
-        reason = error.orig if isinstance(error, DBAPIError) else error
-        shown = re.sub(r"//[^/@]*@", "//…@", url)  # whoever reads the log need not know the password
+        reason = str(error.orig if isinstance(error, DBAPIError) else error)
+        if isinstance(error, ValueError):  # its words may quote the URL
+            reason = "its URL cannot be read; what is special in a password is written as %40 for @"
+        shown = re.sub(r"//.*@|\?.*", "//…@" if "@" in url else "", url.partition("?")[0])
         raise StartError(f"Cannot use the database {shown}: {reason}.") from error
 
 

@@ -7,7 +7,7 @@ empty rule and `@` allow, `!` refuses. The old form, a list of lists of checks, 
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
 import yaml
@@ -38,7 +38,7 @@ _CREDENTIALS: Final[Mapping[str, Callable[[Caller], Any]]] = {
 def read_rules(text: str, origin: str) -> dict[str, Any]:
     """Read an operator's policy file, YAML or JSON: rules by name; StartError where it is none."""
     try:
-        found = yaml.safe_load(text)
+        found = yaml.load(text, _OnceEach)  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError as error:
         raise StartError(
             f"The policy file {origin} cannot be read: {' '.join(str(error).split())}."
@@ -47,6 +47,23 @@ def read_rules(text: str, origin: str) -> dict[str, Any]:
     if not isinstance(rules, dict) or not all(isinstance(name, str) for name in rules):
         raise StartError(f"The policy file {origin} must map rule names to rules.")
     return rules
+
+
+class _OnceEach(yaml.SafeLoader):  # type: ignore[misc]
+    """Refuses a name that stands twice: nobody knows which rule was meant."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"'{name}' stands twice", node.start_mark)
+        return dict(super().construct_mapping(node, deep))
+
+
+def unused(rules: Mapping[str, Any], known: Collection[str]) -> list[str]:
+    """Give the names that are neither rules of the service nor used by other rules: misspelt, perhaps."""
+    everything = " ".join(str(rule) for rule in rules.values())
+    return [name for name in rules if name not in known and f"rule:{name}" not in everything]
 
 
 class Policy:

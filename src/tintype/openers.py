@@ -1,0 +1,147 @@
+"""What the settings name, opened: the database, the rules, Keystone, the stores."""
+
+import os
+import uuid
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from tintype import settings as kinds
+from tintype.auth.base import Authenticator
+from tintype.blobs.base import BlobStore
+from tintype.blobs.filesystem import FilesystemStore, folder_mark, set_folder_mark
+from tintype.blobs.memory import MemoryStore
+from tintype.db import identity as identity_rows
+from tintype.db.engine import Database, SQLite
+from tintype.errors import StartError
+from tintype.observability.logs import make_logger
+from tintype.policy.engine import Policy, read_rules, unused
+from tintype.policy.rules import DEFAULTS
+from tintype.settings import DATABASE, Settings, StoreSettings
+
+
+def open_database(settings: Settings) -> Database:
+    """Give the database of the settings; its driver is imported only where it is needed."""
+    if settings.database.url is None:
+        return SQLite(settings.data_dir / DATABASE)
+    try:
+        from tintype.db.postgres import Postgres
+    except ImportError as missing:
+        raise StartError(f"PostgreSQL needs: pip install 'tintype[postgres]' ({missing}).") from None
+    return Postgres(settings.database.url, connections=settings.database.connections)
+
+
+def open_policy(settings: Settings) -> Policy:
+    """Give the rules: the defaults, and what the operator's file says instead."""
+    path = settings.data_dir / settings.policy.file
+    try:
+        rules = read_rules(path.read_text(encoding="utf-8"), str(path))
+        for name in unused(rules, DEFAULTS):
+            make_logger(settings.log.level, settings.log.style).warning(
+                "policy rule has no use here", rule=name, file=str(path)
+            )
+        return Policy(DEFAULTS | rules)
+    except FileNotFoundError:
+        return Policy(DEFAULTS)
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(f"Cannot read the policy file {path}: {error}.") from None
+
+
+def open_keystone(
+    settings: Settings, policy: Policy, log: structlog.typing.FilteringBoundLogger
+) -> Authenticator:
+    """Give the authenticator of a cloud's Keystone."""
+    try:
+        from tintype.auth.keystone import KeystoneAuthenticator, open_session
+    except ImportError as missing:
+        raise StartError(f"Keystone needs: pip install 'tintype[keystone]' ({missing}).") from None
+    chosen = settings.keystone
+    if chosen.cafile is not None and not os.access(chosen.cafile, os.R_OK):
+        raise StartError(f"Cannot read the certificates of keystone.cafile, {chosen.cafile}.")
+    auth_url = chosen.auth_url or ""
+    session = open_session(
+        auth_url=auth_url,
+        username=chosen.username,
+        password=chosen.password,
+        project_name=chosen.project_name,
+        user_domain_name=chosen.user_domain_name,
+        project_domain_name=chosen.project_domain_name,
+        cafile=chosen.cafile,
+        timeout=chosen.timeout,
+    )
+    return KeystoneAuthenticator(
+        session,
+        auth_url,
+        policy,
+        log,
+        cache_seconds=chosen.cache_seconds,
+        service_roles=chosen.service_roles,
+    )
+
+
+def open_stores(settings: Settings) -> dict[str, BlobStore]:
+    """Give the stores by name, the default one first; what only some need is imported for them alone."""
+    return {name: _opened(name, chosen, settings.data_dir) for name, chosen in settings.stores.items()}
+
+
+async def recognise_folders(settings: Settings) -> None:
+    """Refuse a folder of another service, or another folder than the other hosts have."""
+    database = open_database(settings)
+    try:
+        for name, chosen in settings.stores.items():
+            if not isinstance(chosen, kinds.FileStore):
+                continue
+            folder = settings.data_dir / chosen.folder
+            before = folder_mark(folder)
+            mark = before or set_folder_mark(folder, str(uuid.uuid4()))
+            async with database.write() as tx:
+                new_here = await identity_rows.set_secret(tx, f"folder of store {name}", mark)
+                known = await identity_rows.secret(tx, f"folder of store {name}")
+                if new_here and before is not None and any(folder.glob("??/*")):
+                    raise StartError(f"The folder {folder} has the images of another Tintype.")
+            if known != mark:
+                raise StartError(
+                    f"The folder {folder} is not the one of this database's store '{name}': hosts that share "
+                    f"a database mount the same folder, or use another kind of store."
+                )
+    finally:
+        await database.close()
+
+
+def _opened(name: str, chosen: StoreSettings, data_dir: Path) -> BlobStore:
+    try:
+        return _open_store(name, chosen, data_dir)
+    except ImportError as missing:
+        raise StartError(f"The store '{name}' needs: pip install 'tintype[objects]' ({missing}).") from None
+    except OSError as error:
+        raise StartError(f"Cannot use the folder of the store '{name}': {error.strerror}.") from None
+    except ValueError as error:
+        raise StartError(f"Cannot open the store '{name}': {error}.") from None
+
+
+def _open_store(name: str, chosen: StoreSettings, data_dir: Path) -> BlobStore:
+    match chosen:
+        case kinds.FileStore():
+            folder = data_dir / chosen.folder
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return FilesystemStore(name, folder, reserve=chosen.reserve, accel_redirect=chosen.accel_redirect)
+        case kinds.S3Store():
+            from tintype.blobs.s3 import S3Store
+
+            return S3Store(name, **msgspec.structs.asdict(chosen))
+        case kinds.GoogleStore() | kinds.AzureStore():
+            from tintype.blobs import objects
+
+            make = objects.google if isinstance(chosen, kinds.GoogleStore) else objects.azure
+            return make(name, **msgspec.structs.asdict(chosen))
+        case kinds.RbdStore():
+            from tintype.blobs.rbd import RbdStore
+
+            return RbdStore(name, **msgspec.structs.asdict(chosen))
+        case kinds.HttpStore():
+            from tintype.blobs.http import HttpStore
+
+            return HttpStore(name, chosen.url)
+        case kinds.MemoryStore():
+            return MemoryStore(name, chosen.limit)
