@@ -156,7 +156,7 @@ class Api:
         return connection
 
     def files(self) -> list[str]:
-        return [path.name for path in (self.server.folder / "images").rglob("*") if path.is_file()]
+        return [path.name for path in (self.server.folder / "images").glob("*/*") if path.is_file()]
 
     def descriptors(self) -> int:
         return len(list(Path(f"/proc/{self.server.process.pid}/fd").iterdir()))

@@ -78,7 +78,7 @@ async def stored(service: Service, image: str) -> bytes:
 
 
 def files(service: Service) -> list[Path]:
-    return [path for path in (service.folder / "images").rglob("*") if path.is_file()]
+    return [path for path in (service.folder / "images").glob("*/*") if path.is_file()]
 
 
 def checksum(algorithm: str, data: bytes) -> str:

@@ -19,7 +19,7 @@ async def filled(service: Service, data: bytes) -> str:
 
 
 def files(service: Service) -> dict[str, Path]:
-    return {path.name: path for path in (service.folder / "images").rglob("*") if path.is_file()}
+    return {path.name: path for path in (service.folder / "images").glob("*/*") if path.is_file()}
 
 
 async def blob_of(service: Service, image: str) -> Path:

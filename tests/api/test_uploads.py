@@ -30,7 +30,7 @@ async def show(service: Service, image_id: str) -> dict[str, object]:
 
 
 def files(service: Service) -> list[Path]:
-    return [path for path in (service.folder / "images").rglob("*") if path.is_file()]
+    return [path for path in (service.folder / "images").glob("*/*") if path.is_file()]
 
 
 def open_files() -> int:

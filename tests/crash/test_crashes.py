@@ -195,7 +195,7 @@ def check(server: Server, folder: Path, known: Known, token: str) -> None:
         assert set(images.values()) <= {"queued", "active", "uploading"}, "an image is stuck"
         blobs = rows(database, "SELECT id, image_id, state, digests FROM blobs")
         uploads = dict(rows(database, 'SELECT id, "offset" FROM uploads WHERE "offset" < length'))
-    files = {path.name: path for path in (folder / "images").rglob("*") if path.is_file()}
+    files = {path.name: path for path in (folder / "images").glob("*/*") if path.is_file()}
     complete = {
         image: json.loads(digests) for _, image, state, digests in blobs if state in {"ready", "staged"}
     }

@@ -149,7 +149,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         inside = Path(f"/proc/{server.process.pid}/root{disk}")
 
         def left() -> int:
-            return sum(path.stat().st_size for path in inside.rglob("*") if path.is_file())
+            return sum(path.stat().st_size for path in inside.glob("*/*") if path.is_file())
 
         image = api.image()
         for data in (b"x" * 100 * MIB, (b"x" * MIB for _ in range(100))):
@@ -350,7 +350,7 @@ def test_a_front_server_sends_the_bytes(tmp_path: Path, open_folder: Path) -> No
             assert (part.status_code, part.content) == (206, data[1000:2000])
             assert httpx2.get(url, headers={**api.headers, "If-None-Match": f'"{digest}"'}).status_code == 304
             assert httpx2.get(url).status_code == 401
-            (key,) = [path.name for path in (open_folder / "images").rglob("*") if path.is_file()]
+            (key,) = [path.name for path in (open_folder / "images").glob("*/*") if path.is_file()]
             assert httpx2.get(f"http://127.0.0.1:{port}/stored/{key[:2]}/{key}").status_code == 404
         api.http.close()
 
