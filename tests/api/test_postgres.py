@@ -9,11 +9,12 @@ import pytest
 
 from inprocess import Prepared, Service, make_settings, running
 from tintype import server
+from tintype.cli.upkeep import gc as gc_command
 from tintype.db import blobs as blob_rows
 from tintype.db import postgres
 from tintype.db.blobs import Blob
-from tintype.errors import StartError
-from tintype.settings import DatabaseSettings, MemoryStore
+from tintype.errors import StartError, Unavailable
+from tintype.settings import DatabaseSettings, KeystoneSettings, MemoryStore
 
 pytestmark = [pytest.mark.parametrize("prepared", ["postgresql"], indirect=True), pytest.mark.needs("initdb")]
 RAW = {"disk_format": "raw", "container_format": "bare"}
@@ -132,6 +133,25 @@ async def test_hosts_have_one_folder_in_common(prepared: Prepared, tmp_path: Pat
     (tmp_path / "one" / "images" / "ab" / "abc").touch()
     with pytest.raises(StartError, match="another Tintype"):
         await start("one", urls[1])
+    (tmp_path / "one" / "tintype.toml").write_text(f"[database]\nurl = '{urls[1]}'\n")
+    with pytest.raises(StartError, match="another Tintype"):
+        await asyncio.to_thread(lambda: gc_command(dry_run=False, data_dir=tmp_path / "one"))
+    assert (tmp_path / "one" / "images" / "ab" / "abc").exists()
+
+
+@pytest.mark.parametrize("kind", [asyncpg.InternalClientError, asyncpg.InterfaceError, ConnectionResetError])
+def test_what_a_dying_connection_says(prepared: Prepared, kind: type[Exception]) -> None:
+    """All of it means 503 to a client, who is told nothing of the driver."""
+    with pytest.raises(Unavailable) as failure, postgres._told():
+        raise kind("cannot switch to state 12")
+    assert "state" not in failure.value.message
+
+
+async def test_certificates_that_cannot_be_read(prepared: Prepared, tmp_path: Path) -> None:
+    """A wrong `keystone.cafile` stops the start, not each request."""
+    chosen = KeystoneSettings(auth_url="https://keystone.example.org", cafile=str(tmp_path / "none.pem"))
+    with pytest.raises(StartError, match="cafile"):
+        server.build(make_settings(tmp_path, keystone=chosen))
 
 
 async def test_a_killed_database_is_told_and_outlived(prepared: Prepared, tmp_path: Path) -> None:

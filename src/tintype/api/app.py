@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from tintype.api import errors as error_responses
+from tintype.api.direct import BROKEN_OFF
 from tintype.api.routes import Route
 from tintype.auth.base import Authenticator
 from tintype.blobs.stream import Buffer, Chunks, Source
@@ -65,7 +66,7 @@ class Call(Request):
         while more:
             message = await self.receive()
             if message["type"] == "http.disconnect":
-                raise Disconnected("The connection broke off before the request was whole.")
+                raise Disconnected(BROKEN_OFF)
             more = message.get("more_body", False)
             if body := message.get("body"):
                 yield body

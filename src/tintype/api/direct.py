@@ -13,6 +13,7 @@ from tintype.errors import Disconnected
 if TYPE_CHECKING:
     from tintype.api.protocol import BoundedHttpProtocol
 
+BROKEN_OFF: Final = "The connection broke off before the request was whole."
 _RECEIVE: Final = 512 << 10
 """Bytes taken at once: other connections wait that long."""
 
@@ -39,7 +40,7 @@ class DirectBody(asyncio.BufferedProtocol):
         self._early = self._early[buffer.add(self._early) :]
         if self._left and not buffer.ready:
             if self._lost or self._http.transport.is_closing():
-                raise Disconnected("The connection broke off before the request was whole.")
+                raise Disconnected(BROKEN_OFF)
             self._buffer, self._waiting = buffer, self._http.loop.create_future()
             self._http.flow.resume_reading()
             try:
@@ -78,9 +79,7 @@ class DirectBody(asyncio.BufferedProtocol):
         """Tell both who reads and HTTP."""
         self._lost = True
         if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(
-                Disconnected("The connection broke off before the request was whole.")
-            )
+            self._waiting.set_exception(Disconnected(BROKEN_OFF))
         self._http.connection_lost(exc)
 
     def eof_received(self) -> None:

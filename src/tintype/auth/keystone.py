@@ -76,7 +76,7 @@ class KeystoneAuthenticator:
         service_roles: tuple[str, ...],
     ) -> None:
         self._session = session
-        self._url = f"{auth_url.rstrip('/').removesuffix('/v3')}/v3/auth/tokens?nocatalog"
+        self._url = f"{_version_3(auth_url)}/auth/tokens?nocatalog"
         self._policy = policy
         self._log = log
         self._cache_seconds = cache_seconds
@@ -177,7 +177,7 @@ def open_session(
 ) -> keystone.Session:
     """Give a session of the service's own user; it logs in when it is first used, and again when need be."""
     auth = Password(
-        auth_url=f"{auth_url.rstrip('/').removesuffix('/v3')}/v3",
+        auth_url=_version_3(auth_url),
         username=username,
         password=password,
         project_name=project_name,
@@ -185,6 +185,11 @@ def open_session(
         project_domain_name=project_domain_name,
     )
     return keystone.Session(auth=auth, verify=cafile or True, timeout=timeout)
+
+
+def _version_3(auth_url: str) -> str:
+    """Give the URL of the API's version 3, whether an operator names the version or not."""
+    return f"{auth_url.rstrip('/').removesuffix('/v3')}/v3"
 
 
 def _refused() -> Unauthenticated:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from tintype import server
 from tintype.errors import StartError
-from tintype.openers import open_database
+from tintype.openers import open_database, recognise_folders
 from tintype.services.identity import Identity
 from tintype.settings import DATABASE, Settings, load
 
@@ -58,6 +58,7 @@ def with_parts(data_dir: Path | None, work: Callable[[server.Parts], Awaitable[T
     async def run() -> T:
         parts = server.build(settings)
         try:
+            await recognise_folders(settings)  # another service's bytes are not ours to delete
             return await work(parts)
         finally:
             for store in parts.intake.stores.values():
