@@ -97,6 +97,7 @@ def _conf(folder: Path, v2: int, v1: int, gateway: int) -> str:
         "osd_pool_default_min_size": 1,
         "osd_pool_default_pg_num": 8,
         "osd_pool_default_pg_autoscale_mode": "off",
+        "osd_pool_default_read_lease_ratio": 50,  # a lone OSD stopped past its lease may stay laggy for ever
     }
     lines = [f"{name} = {value}" for name, value in settings.items()]
     rgw = [
