@@ -98,10 +98,31 @@ class Keystone:
         headers = {"X-Auth-Token": self.log_in("admin", "admin"), "X-Subject-Token": token}
         assert httpx2.delete(f"{self.url}/auth/tokens", headers=headers, timeout=20).status_code == 204
 
-    def offer(self, url: str) -> None:
-        """Note where the image service is, for clients."""
+    def offer(self, url: str) -> tuple[str, str]:
+        """Note where the image service is, for clients; gives the ids of service and endpoint."""
         service = self._post("services", "service", {"type": "image", "name": "glance"})
-        self._post("endpoints", "endpoint", {"service_id": service, "interface": "public", "url": url})
+        endpoint = {"service_id": service, "interface": "public", "url": url}
+        return service, self._post("endpoints", "endpoint", endpoint)
+
+    def limit(self, service: str, defaults: dict[str, int], alpha: dict[str, int]) -> None:
+        """Register limits of a service, with others for the project alpha."""
+        headers = {"X-Auth-Token": self.log_in("admin", "admin")}
+        registered = [
+            {"service_id": service, "resource_name": name, "default_limit": value}
+            for name, value in defaults.items()
+        ]
+        own = [
+            {
+                "service_id": service,
+                "project_id": self.projects["alpha"],
+                "resource_name": name,
+                "resource_limit": value,
+            }
+            for name, value in alpha.items()
+        ]
+        for what, values in (("registered_limits", registered), ("limits", own)):
+            answer = httpx2.post(f"{self.url}/{what}", headers=headers, json={what: values}, timeout=20)
+            assert answer.status_code == 201, answer.text
 
     def clouds(self) -> str:
         """Give a `clouds.yaml`."""
@@ -119,7 +140,7 @@ class Keystone:
         self._roles = {role["name"]: role["id"] for role in roles}
         if "service" not in self._roles:
             self._roles["service"] = self._post("roles", "role", {"name": "service"})
-        projects = {
+        self.projects = projects = {
             name: self._post("projects", "project", {"name": name}) for name in ("alpha", "beta", "service")
         }
         for name, project, *names in (

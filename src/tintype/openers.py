@@ -18,6 +18,7 @@ from tintype.errors import StartError
 from tintype.observability.logs import make_logger
 from tintype.policy.engine import Policy, read_rules, unused
 from tintype.policy.rules import DEFAULTS
+from tintype.services.identity import Identity
 from tintype.settings import DATABASE, Settings, StoreSettings
 
 
@@ -30,6 +31,11 @@ def open_database(settings: Settings) -> Database:
     except ImportError as missing:
         raise StartError(f"PostgreSQL needs: pip install 'tintype[postgres]' ({missing}).") from None
     return Postgres(settings.database.url, connections=settings.database.connections)
+
+
+def open_identity(settings: Settings, database: Database) -> Identity:
+    """Give the built-in identity."""
+    return Identity(database, token_lifetime=settings.identity.token_lifetime, quota=settings.quotas)
 
 
 def open_policy(settings: Settings) -> Policy:
@@ -53,7 +59,8 @@ def open_keystone(
 ) -> Authenticator:
     """Give the authenticator of a cloud's Keystone."""
     try:
-        from tintype.auth.keystone import KeystoneAuthenticator, open_session
+        from tintype.auth.keystone import KeystoneAuthenticator, open_session, version_3
+        from tintype.auth.limits import UnifiedLimits
     except ImportError as missing:
         raise StartError(f"Keystone needs: pip install 'tintype[keystone]' ({missing}).") from None
     chosen = settings.keystone
@@ -70,6 +77,10 @@ def open_keystone(
         cafile=chosen.cafile,
         timeout=chosen.timeout,
     )
+    limits = None
+    if chosen.endpoint_id is not None:
+        url = version_3(auth_url)
+        limits = UnifiedLimits(session, url, chosen.endpoint_id, cache_seconds=chosen.cache_seconds)
     return KeystoneAuthenticator(
         session,
         auth_url,
@@ -77,6 +88,8 @@ def open_keystone(
         log,
         cache_seconds=chosen.cache_seconds,
         service_roles=chosen.service_roles,
+        quota=settings.quotas,
+        limits=limits,
     )
 
 

@@ -38,7 +38,14 @@ from tintype.formats import every_check
 from tintype.jobs.sweeper import Sweeper
 from tintype.listener import Listener
 from tintype.observability.logs import adopt, make_logger
-from tintype.openers import open_database, open_keystone, open_policy, open_stores, recognise_folders
+from tintype.openers import (
+    open_database,
+    open_identity,
+    open_keystone,
+    open_policy,
+    open_stores,
+    recognise_folders,
+)
 from tintype.services.data import ImageData, Intake
 from tintype.services.identity import Identity
 from tintype.services.images import Images
@@ -88,7 +95,7 @@ def build(settings: Settings) -> Parts:
     policy = open_policy(settings)
     stores = open_stores(settings)
 
-    identity = Identity(database, token_lifetime=settings.identity.token_lifetime)
+    identity = open_identity(settings, database)
     images = Images(database, policy, limits, stores)
     intake = Intake(
         database,
@@ -262,7 +269,7 @@ async def _bootstrap(settings: Settings, public_url: str) -> str | None:
             await _expire_leases(database)  # this process holds the folder: who was writing is dead
         if settings.keystone.auth_url is not None:
             return None
-        identity = Identity(database, token_lifetime=settings.identity.token_lifetime)
+        identity = open_identity(settings, database)
         return await identity.bootstrap(user_name=_ADMIN, project_name=_ADMIN, keep=keep)
     finally:
         await database.close()

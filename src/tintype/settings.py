@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from tintype.domain.images import Limits
+from tintype.domain.quotas import Quota
 from tintype.errors import StartError
 
 PREFIX: Final = "TINTYPE_"
@@ -110,6 +111,10 @@ class KeystoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user_domain_name: Annotated[str, Meta(description="Domain of the user.")] = "Default"
     project_domain_name: Annotated[str, Meta(description="Domain of the project.")] = "Default"
     cafile: Annotated[str | None, Meta(description="Certificates to trust, instead of the system's.")] = None
+    endpoint_id: Annotated[
+        str | None,
+        Meta(description="Id of our endpoint in Keystone. With it quotas are Keystone's unified limits."),
+    ] = None
     timeout: Annotated[int, Meta(ge=1, description="Seconds to wait for an answer.")] = 10
     cache_seconds: Annotated[
         int,
@@ -259,6 +264,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity: IdentitySettings = IdentitySettings()
     keystone: KeystoneSettings = KeystoneSettings()
     policy: PolicySettings = PolicySettings()
+    quotas: Quota = Quota()
     images: ImageSettings = ImageSettings()
     log: LogSettings = LogSettings()
     stores: Annotated[dict[str, StoreSettings], Meta(min_length=1)] = msgspec.field(

@@ -118,6 +118,25 @@ def test_a_token_that_ends_during_long_work(server: Server, keystone: Keystone) 
     assert call(server, fresh, "GET", "/v2/images", headers=wrong).status_code == 401
 
 
+def test_unified_limits(keystone: Keystone, tmp_path: Path) -> None:
+    """Quotas are what Keystone has registered, and what it says of one project."""
+    service, endpoint = keystone.offer("http://127.0.0.1:1")
+    names = ("image_count_total", "image_size_total", "image_stage_total", "image_count_uploading")
+    keystone.limit(service, dict.fromkeys(names, 3), {"image_count_total": 1, "image_size_total": -1})
+    settings = {
+        "TINTYPE_KEYSTONE_AUTH_URL": keystone.url,
+        "TINTYPE_KEYSTONE_PASSWORD": PASSWORD,
+        "TINTYPE_KEYSTONE_ENDPOINT_ID": endpoint,
+    }
+    with started(tmp_path / "data", **settings) as server:
+        alice, bob = keystone.log_in("alice", "alpha"), keystone.log_in("bob", "beta")
+        shown = call(server, alice, "GET", "/v2/info/usage").json()["usage"]
+        assert [shown[name]["limit"] for name in names] == [1, -1, 3, 3]
+        codes = [call(server, alice, "POST", "/v2/images", json=RAW).status_code for _ in range(2)]
+        codes += [call(server, bob, "POST", "/v2/images", json=RAW).status_code for _ in range(4)]
+        assert codes == [201, 413, 201, 201, 201, 413]
+
+
 def test_keystone_is_killed_under_load(server: Server, keystone: Keystone) -> None:
     """Known tokens hold on, unknown ones are 503 with a time to come back; then all is as before."""
     known, codes, stopped = keystone.log_in("alice", "alpha"), [], []

@@ -18,7 +18,9 @@ from keystoneauth1 import session as keystone
 from keystoneauth1.exceptions import ClientException
 from keystoneauth1.identity.v3 import Password
 
+from tintype.auth.limits import UnifiedLimits
 from tintype.domain.callers import Caller
+from tintype.domain.quotas import Quota
 from tintype.errors import Unauthenticated, Unavailable
 from tintype.policy.engine import Policy
 
@@ -74,9 +76,14 @@ class KeystoneAuthenticator:
         *,
         cache_seconds: int,
         service_roles: tuple[str, ...],
+        quota: Quota,
+        limits: UnifiedLimits | None,
     ) -> None:
+        """Make it. `quota` is that of every project, unless Keystone tells the `limits`."""
         self._session = session
-        self._url = f"{_version_3(auth_url)}/auth/tokens?nocatalog"
+        self._url = f"{version_3(auth_url)}/auth/tokens?nocatalog"
+        self._quota = quota
+        self._limits = limits
         self._policy = policy
         self._log = log
         self._cache_seconds = cache_seconds
@@ -140,7 +147,8 @@ class KeystoneAuthenticator:
         if status == 200:
             answer = msgspec.json.decode(content, type=_Answer).token
             expires_at = datetime.fromisoformat(answer.expires_at).timestamp()
-            return Verdict(self._to_caller(answer), expires_at, asked_at)
+            quota = await loop.run_in_executor(self._threads, self._quota_of, answer.project)
+            return Verdict(self._to_caller(answer, quota), expires_at, asked_at)
         if status in {400, 404}:
             return Verdict(None, 0.0, asked_at)
         self._log.error("keystone does not validate tokens", status=status)
@@ -157,10 +165,20 @@ class KeystoneAuthenticator:
             raise _silent() from error
         return answer.status_code, answer.content
 
-    def _to_caller(self, token: _Token) -> Caller:
+    def _quota_of(self, project: _Named | None) -> Quota:
+        if self._limits is None or project is None:
+            return self._quota
+        try:
+            return self._limits.of(project.id)
+        except (ClientException, Unavailable) as error:
+            reason = error.message if isinstance(error, Unavailable) else type(error).__name__
+            self._log.error("keystone does not tell limits", reason=reason)
+            raise _silent() from error
+
+    def _to_caller(self, token: _Token, quota: Quota) -> Caller:
         roles = frozenset(role.name.lower() for role in token.roles)
         project = token.project.id if token.project is not None else None
-        caller = Caller(token.user.id, token.user.name, project, roles)
+        caller = Caller(token.user.id, token.user.name, project, roles, quota=quota)
         return msgspec.structs.replace(caller, is_admin=self._policy.allows("context_is_admin", caller, {}))
 
 
@@ -177,7 +195,7 @@ def open_session(
 ) -> keystone.Session:
     """Give a session of the service's own user; it logs in when it is first used, and again when need be."""
     auth = Password(
-        auth_url=_version_3(auth_url),
+        auth_url=version_3(auth_url),
         username=username,
         password=password,
         project_name=project_name,
@@ -187,7 +205,7 @@ def open_session(
     return keystone.Session(auth=auth, verify=cafile or True, timeout=timeout)
 
 
-def _version_3(auth_url: str) -> str:
+def version_3(auth_url: str) -> str:
     """Give the URL of the API's version 3, whether an operator names the version or not."""
     return f"{auth_url.rstrip('/').removesuffix('/v3')}/v3"
 

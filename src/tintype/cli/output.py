@@ -13,7 +13,7 @@ from rich.text import Text
 
 from tintype import server
 from tintype.errors import StartError
-from tintype.openers import open_database, recognise_folders
+from tintype.openers import open_database, open_identity, recognise_folders
 from tintype.services.identity import Identity
 from tintype.settings import DATABASE, Settings, load
 
@@ -44,7 +44,7 @@ def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]
     async def run() -> T:
         database = open_database(settings)
         try:
-            return await work(Identity(database, token_lifetime=settings.identity.token_lifetime))
+            return await work(open_identity(settings, database))
         finally:
             await database.close()
 

@@ -2,10 +2,18 @@
 
 from typing import Annotated
 
+import msgspec
 import typer
 
 from tintype.cli import output
 from tintype.cli.serve import DataDir
+from tintype.domain.quotas import NAMES, Quota
+from tintype.errors import Invalid
+from tintype.services.identity import Identity
+
+Limit = Annotated[
+    str | None, typer.Option(metavar="N", help="A number (sizes in MiB), -1 for none, or default.")
+]
 
 app = typer.Typer(help="Projects of the built-in identity.", no_args_is_help=True)
 
@@ -27,6 +35,37 @@ def list_projects(data_dir: DataDir = None) -> None:
     projects = output.with_identity(data_dir, lambda identity: identity.projects())
     rows = [(project.id, project.name, project.description) for project in projects]
     output.table(("id", "name", "description"), rows)
+
+
+@app.command("limits")
+def limits(
+    name: str,
+    image_count_total: Limit = None,
+    image_size_total: Limit = None,
+    image_stage_total: Limit = None,
+    image_count_uploading: Limit = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Show the limits of a project, after setting those that are given."""
+    wanted = zip(
+        NAMES, (image_count_total, image_size_total, image_stage_total, image_count_uploading), strict=True
+    )
+
+    async def work(identity: Identity) -> Quota:
+        for limit, value in wanted:
+            if value is not None:
+                await identity.limit(name, limit, None if value == "default" else _number(value))
+        return await identity.limits(name)
+
+    found = msgspec.structs.asdict(output.with_identity(data_dir, work))
+    output.table(("limit", "value"), [(limit, str(value)) for limit, value in found.items()])
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise Invalid(f"A limit is a number, or default: not '{text}'.") from None
 
 
 @app.command("delete")

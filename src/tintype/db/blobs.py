@@ -101,8 +101,8 @@ _CONDEMN_OF: Final = update(table).where(table.c.image_id == bindparam("image"))
 _DELETE: Final = delete(table).where(table.c.id == bindparam("key"), table.c.state == CONDEMNED)
 
 
-async def begin(tx: Transaction, blob: Blob, *, now: int, lease_until: int) -> None:
-    """Note that bytes are about to be written."""
+async def begin(tx: Transaction, blob: Blob, *, now: int, lease_until: int, size: int | None = None) -> None:
+    """Note that bytes are about to be written: `size` of them, where that is declared."""
     await tx.execute(
         insert(table),
         {
@@ -110,6 +110,7 @@ async def begin(tx: Transaction, blob: Blob, *, now: int, lease_until: int) -> N
             "store": blob.store,
             "image_id": blob.image_id,
             "state": blob.state,
+            "size": size,
             "lease_expires_at": lease_until,
             "created_at": now,
         },

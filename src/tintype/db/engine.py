@@ -71,6 +71,9 @@ class Transaction(Protocol):
         Raises Violation, and Unavailable where the database does not answer.
         """
 
+    async def take_turns(self, name: str) -> None:
+        """Wait for other transactions that take turns under this name, and have later ones wait."""
+
 
 class Database(Protocol):
     """Where transactions come from."""
@@ -158,6 +161,9 @@ class SQLite:
 class _Inline:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    async def take_turns(self, name: str) -> None:
+        """Do nothing: only one transaction writes at a time."""
 
     async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
         try:

@@ -37,13 +37,15 @@ class FailedLogins(msgspec.Struct, frozen=True):
     not_before: int
 
 
+_PROJECT: Final = tuple(projects.c[name] for name in Project.__struct_fields__)
 _ROLES: Final = select(grants.c.role).where(
     grants.c.user_id == bindparam("user_id"), grants.c.project_id == bindparam("project_id")
 )
 _REVOKED: Final = select(revoked_tokens.c.id).where(revoked_tokens.c.id == bindparam("token_id"))
 _STANDING: Final = (
     select(
-        users, projects.c.id, projects.c.name, projects.c.enabled, grants.c.role, _REVOKED.scalar_subquery()
+        *(users, projects.c.id, projects.c.name, projects.c.enabled, grants.c.role),
+        *(_REVOKED.scalar_subquery(), projects.c.limits),
     )
     .select_from(users)
     .outerjoin(projects, projects.c.id == bindparam("project_id"))
@@ -74,6 +76,8 @@ class Standing(msgspec.Struct, frozen=True):
     project_enabled: bool
     granted: frozenset[str]
     revoked: bool
+    limits: str
+    """Of the project, as JSON."""
 
 
 async def standing(tx: Transaction, user_id: str, project_id: str | None, token_id: str) -> Standing | None:
@@ -90,6 +94,7 @@ async def standing(tx: Transaction, user_id: str, project_id: str | None, token_
         project_enabled=bool(first[7]),
         granted=frozenset(row[8] for row in rows if row[8] is not None),
         revoked=first[9] is not None,
+        limits=first[10] or "{}",
     )
 
 
@@ -105,7 +110,7 @@ async def find_project(
 ) -> Project | None:
     """Give a project by id or by name."""
     condition = projects.c.id == project_id if project_id is not None else projects.c.name == name
-    row = (await tx.execute(select(projects).where(condition))).first()
+    row = (await tx.execute(select(*_PROJECT).where(condition))).first()
     return None if row is None else Project(*row)
 
 
@@ -116,13 +121,13 @@ async def all_users(tx: Transaction) -> list[User]:
 
 async def all_projects(tx: Transaction) -> list[Project]:
     """Give every project, by name."""
-    return [Project(*row) for row in await tx.execute(select(projects).order_by(projects.c.name))]
+    return [Project(*row) for row in await tx.execute(select(*_PROJECT).order_by(projects.c.name))]
 
 
 async def projects_of(tx: Transaction, user_id: str) -> list[Project]:
     """Give the enabled projects in which a user has a role, by name."""
     mine = select(grants.c.project_id).where(grants.c.user_id == user_id)
-    statement = select(projects).where(projects.c.id.in_(mine), projects.c.enabled).order_by(projects.c.name)
+    statement = select(*_PROJECT).where(projects.c.id.in_(mine), projects.c.enabled).order_by(projects.c.name)
     return [Project(*row) for row in await tx.execute(statement)]
 
 
@@ -160,6 +165,16 @@ async def change_user(tx: Transaction, user_id: str, **values: Any) -> None:
 async def remove_user(tx: Transaction, user_id: str) -> None:
     """Delete a user and its roles."""
     await tx.execute(delete(users).where(users.c.id == user_id))
+
+
+async def limits(tx: Transaction, project_id: str) -> str:
+    """Give a project's limits as JSON."""
+    return str((await tx.execute(select(projects.c.limits).where(projects.c.id == project_id))).scalar_one())
+
+
+async def set_limits(tx: Transaction, project_id: str, limits: str) -> None:
+    """Set a project's limits."""
+    await tx.execute(update(projects).where(projects.c.id == project_id).values(limits=limits))
 
 
 async def remove_project(tx: Transaction, project_id: str) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, not_, or_, select, true, update
 
+from tintype.db.blobs import CONDEMNED, PARTIAL, STAGED, WRITING
 from tintype.db.engine import Transaction, Violation
-from tintype.db.tables import image_members, image_tombstones, images
-from tintype.domain.images import FILLING, Image
+from tintype.db.tables import blobs, image_members, image_tombstones, images
+from tintype.domain.images import FILLING, UPLOADING, Image
+from tintype.domain.quotas import Usage
 from tintype.errors import Conflict
 
 _JSON: Final = ("properties", "tags", "stores")
@@ -43,9 +45,31 @@ _DELETE: Final = delete(images).where(
     images.c.id == bindparam("key"), images.c.version == bindparam("expected")
 )
 _BURY: Final = insert(image_tombstones)
+
+
+def _bytes(which: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(blobs.c.size).filter(which), 0)
+
+
+_IS_STAGED: Final = or_(blobs.c.state == STAGED, and_(blobs.c.state == WRITING, images.c.status == UPLOADING))
+_COUNTS: Final = (
+    select(func.count().label("images"), func.count().filter(images.c.status.in_(FILLING)).label("filling"))
+    .where(images.c.owner == bindparam("owner"))
+    .subquery()
+)
+_SIZES: Final = (
+    select(
+        func.count().filter(blobs.c.state == PARTIAL).label("partial"),
+        _bytes(not_(_IS_STAGED)).label("stored"),
+        _bytes(_IS_STAGED).label("staged"),
+    )
+    .select_from(images.join(blobs, blobs.c.image_id == images.c.id))
+    .where(images.c.owner == bindparam("owner"), blobs.c.state != CONDEMNED)
+    .subquery()
+)
 _USAGE: Final = select(
-    func.count(), func.coalesce(func.sum(images.c.size), 0), func.count().filter(images.c.status.in_(FILLING))
-).where(images.c.owner == bindparam("owner"))
+    _COUNTS.c.images, _COUNTS.c.filling + _SIZES.c.partial, _SIZES.c.stored, _SIZES.c.staged
+).select_from(_COUNTS.join(_SIZES, true()))
 
 
 async def get(tx: Transaction, image_id: str, project_id: str | None, *, lock: bool = False) -> Image | None:
@@ -118,10 +142,9 @@ async def set_status(
     return (await tx.execute(statement)).rowcount == 1
 
 
-async def usage(tx: Transaction, owner: str) -> tuple[int, int, int]:
-    """Give a project's number of images, their bytes, and how many are being uploaded."""
-    count, size, uploading = (await tx.execute(_USAGE, {"owner": owner})).one()
-    return int(count), int(size), int(uploading)
+async def usage(tx: Transaction, owner: str) -> Usage:
+    """Give what a project has: counted, not kept, so that it is never wrong."""
+    return Usage(*(int(value) for value in (await tx.execute(_USAGE, {"owner": owner})).one()))
 
 
 def from_row(row: Sequence[Any]) -> Image:

@@ -131,6 +131,10 @@ class _Connection:
             status = await self._connection.execute(sql, *values)
             return _Found([], int(status.rpartition(" ")[2]))
 
+    async def take_turns(self, name: str) -> None:
+        with _told():
+            await self._connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name)
+
 
 class _Found:
     """Rows as SQLAlchemy's results give them."""

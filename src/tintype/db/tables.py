@@ -144,6 +144,7 @@ projects: Final = Table(
     Column("name", String(255), nullable=False, unique=True),
     Column("description", Text, nullable=False),
     Column("enabled", Boolean, nullable=False),
+    Column("limits", Text, nullable=False, server_default="{}"),  # of its quota, as JSON
 )
 
 users: Final = Table(

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from tintype.domain.quotas import Quota
+
 
 class Caller(msgspec.Struct, frozen=True):
     """An authenticated user working in one project."""
@@ -14,5 +16,7 @@ class Caller(msgspec.Struct, frozen=True):
     """Role names in lower case, implied ones included."""
     is_admin: bool = False
     """Whether the caller sees and does everything (Glance's `context_is_admin`)."""
+    quota: Quota = Quota()
+    """Of the project."""
     service_roles: frozenset[str] = frozenset()
     """Roles of the service that speaks for the user, if one does."""

@@ -22,13 +22,13 @@ from tintype.db import images as image_rows
 from tintype.db import uploads as upload_rows
 from tintype.db.blobs import Blob
 from tintype.db.engine import Database, Transaction
-from tintype.domain import conditions, images, ranges
+from tintype.domain import conditions, images, quotas, ranges
 from tintype.domain.callers import Caller
 from tintype.domain.images import ACTIVE, DEACTIVATED, FILLING, QUEUED, SAVING, UPLOADING, Image, Limits
 from tintype.errors import Conflict, Forbidden, Gone, Invalid, NotFound, OverLimit, TintypeError, Unavailable
 from tintype.formats import inspector_for
 from tintype.policy.engine import Policy
-from tintype.services.images import Gate, now
+from tintype.services.images import Gate, hold_to_quota, now
 
 LEASE: Final = 60_000_000
 """Microseconds for which an upload holds its image without a sign of life."""
@@ -296,28 +296,42 @@ class ImageData:
         intake.check_size(size)
         writer = await intake.stores[blob.store].create(blob.id, size)
         try:
-            image = await self._begin(caller, blob, status, rule)
+            image, most = await self._begin(caller, blob, status, rule, size)
             async with intake.lease(blob):
                 look = intake.look(image, expected)
-                await look.run(Exactly(source, size, intake.limits.size), writer.write, size)
+                await look.run(Exactly(source, size, most), writer.write, size)
                 digests = look.finish()
                 await intake.commit(blob, writer)
                 async with self._database.write(durable=True) as tx:
                     await intake.finish(tx, blob, digests, status)
+                    if size is None:  # what is not declared is not reserved
+                        await hold_to_quota(tx, caller, image.owner)
         except BaseException as error:
             await to_the_end(self._undo(blob, writer, error))
             raise
         await writer.close()
 
-    async def _begin(self, caller: Caller, blob: Blob, status: str, rule: str) -> Image:
-        """Decide on the image as it is when it is taken: its formats say how to look at the bytes."""
+    async def _begin(
+        self, caller: Caller, blob: Blob, status: str, rule: str, size: int | None
+    ) -> tuple[Image, int]:
+        """Decide on the image as it is when it is taken: its formats say how to look at the bytes.
+
+        Gives with it how many there may be.
+        """
         moment = now()
         async with self._database.write() as tx:
             image = await self._gate.load_in(tx, caller, blob.image_id)
             self._gate.require(rule, caller, image)
             await self._intake.claim(tx, image, status, moment)
-            await blob_rows.begin(tx, blob, now=moment, lease_until=moment + LEASE)
-        return image
+            await blob_rows.begin(tx, blob, now=moment, lease_until=moment + LEASE, size=size)
+            usage = await hold_to_quota(tx, caller, image.owner)
+        room = None
+        if size is None and usage is not None:
+            room = quotas.room(caller.quota.image_size_total, usage.stored)
+            if status == UPLOADING:
+                room = quotas.room(caller.quota.image_stage_total, usage.staged)
+        limit = self._intake.limits.size
+        return image, limit if room is None else min(limit, room)
 
     async def _undo(self, blob: Blob, writer: Writer, error: BaseException) -> None:
         try:

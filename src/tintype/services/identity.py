@@ -21,6 +21,7 @@ from tintype.db import identity as rows
 from tintype.db.engine import Database, Transaction
 from tintype.db.identity import FailedLogins, Project, Standing, User
 from tintype.domain.callers import Caller
+from tintype.domain.quotas import NAMES, UNLIMITED, Quota
 from tintype.errors import Invalid, NotFound, TooManyAttempts, Unauthenticated
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {
@@ -59,9 +60,10 @@ class Token(msgspec.Struct, frozen=True):
 class Identity:
     """The use cases of tokens, users, projects and roles."""
 
-    def __init__(self, database: Database, *, token_lifetime: int) -> None:
-        """`token_lifetime` is in seconds."""
+    def __init__(self, database: Database, *, token_lifetime: int, quota: Quota) -> None:
+        """`token_lifetime` is in seconds; `quota` is what projects have without limits of their own."""
         self._database = database
+        self._quota = quota
         self._lifetime = token_lifetime * _SECOND
         self._hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
         self._decoy = ""
@@ -116,7 +118,7 @@ class Identity:
             raise Unauthenticated("The token is not valid any more.")
         if claims["iss_us"] < standing.user.tokens_valid_from:
             raise Unauthenticated("The token was made void.")
-        caller, project = _caller(standing, project_id)
+        caller, project = self._caller(standing, project_id)
         return Token(
             claims["jti"],
             value,
@@ -210,6 +212,29 @@ class Identity:
         async with self._database.write() as tx:
             await rows.remove_user(tx, (await _user(tx, ref)).id)
 
+    async def limits(self, ref: str) -> Quota:
+        """Give the limits of a project, those of the settings where it has none of its own."""
+        async with self._database.read() as tx:
+            project = await _project(tx, ref)
+            own = msgspec.json.decode(await rows.limits(tx, project.id))
+        return msgspec.structs.replace(self._quota, **own)
+
+    async def limit(self, ref: str, name: str, value: int | None) -> None:
+        """Set a limit of a project, -1 for none; None gives it that of the settings again.
+
+        Raises Invalid for a name or value that no limit can have.
+        """
+        if name not in NAMES or (value is not None and not UNLIMITED <= value < 1 << 43):
+            raise Invalid(f"A limit is -1 or more, of one of: {', '.join(NAMES)}.")
+        async with self._database.write() as tx:
+            project = await _project(tx, ref)
+            await tx.take_turns(f"limits of {project.id}")
+            own = msgspec.json.decode(await rows.limits(tx, project.id))
+            own.pop(name, None)
+            if value is not None:
+                own[name] = value
+            await rows.set_limits(tx, project.id, msgspec.json.encode(own).decode())
+
     async def delete_project(self, ref: str) -> None:
         """Delete a project; its images stay, for an admin to see to."""
         async with self._database.write() as tx:
@@ -281,7 +306,7 @@ class Identity:
             raise Unauthenticated("The project does not exist, or the user has no role in it.")
         if standing.revoked or (verified is not None and verified != standing.user.password_hash):
             raise Unauthenticated(_WRONG)
-        caller, scoped = _caller(standing, project.id if project else None)
+        caller, scoped = self._caller(standing, project.id if project else None)
         claims = {
             "sub": user_id,
             "prj": scoped.id if scoped else None,
@@ -304,6 +329,18 @@ class Identity:
             )
         except jwt.InvalidTokenError:
             raise Unauthenticated("The token is wrong or has expired.") from None
+
+    def _caller(self, standing: Standing, project_id: str | None) -> tuple[Caller, Project | None]:
+        """Give the caller and its project; Unauthenticated where the user has no role there."""
+        user = standing.user
+        if project_id is None:
+            return Caller(user.id, user.name, None), None
+        if standing.project_id is None or not standing.project_enabled or not standing.granted:
+            raise Unauthenticated("The project does not exist, or the user has no role in it.")
+        roles = frozenset[str]().union(*(ROLES.get(role, frozenset({role})) for role in standing.granted))
+        project = Project(standing.project_id, standing.project_name or "", "", enabled=True)
+        quota = msgspec.structs.replace(self._quota, **msgspec.json.decode(standing.limits))
+        return Caller(user.id, user.name, project.id, roles, is_admin="admin" in roles, quota=quota), project
 
     async def _signing_key(self) -> str:
         if self._key is None:
@@ -353,18 +390,6 @@ def _one_more(failed: FailedLogins) -> FailedLogins:
     over = count - _FREE_ATTEMPTS
     delay = min(_LONGEST_DELAY, _SECOND << min(over - 1, 10)) if over > 0 else 0
     return FailedLogins(count, moment + delay)
-
-
-def _caller(standing: Standing, project_id: str | None) -> tuple[Caller, Project | None]:
-    """Give the caller and its project; Unauthenticated where the user has no role there."""
-    user = standing.user
-    if project_id is None:
-        return Caller(user.id, user.name, None), None
-    if standing.project_id is None or not standing.project_enabled or not standing.granted:
-        raise Unauthenticated("The project does not exist, or the user has no role in it.")
-    roles = frozenset[str]().union(*(ROLES.get(role, frozenset({role})) for role in standing.granted))
-    project = Project(standing.project_id, standing.project_name or "", "", enabled=True)
-    return Caller(user.id, user.name, project.id, roles, is_admin="admin" in roles), project
 
 
 def _check_role(role: str) -> None:

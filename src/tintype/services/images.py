@@ -12,11 +12,12 @@ from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db import listing
 from tintype.db.engine import Database, Transaction
-from tintype.domain import images, patch
+from tintype.domain import images, patch, quotas
 from tintype.domain.callers import Caller
 from tintype.domain.images import Image, Limits
 from tintype.domain.patch import Change
 from tintype.domain.query import Query
+from tintype.domain.quotas import NO_LIMITS, Usage
 from tintype.errors import Conflict, Forbidden, Invalid, NotFound
 from tintype.policy.engine import Policy
 
@@ -24,6 +25,20 @@ from tintype.policy.engine import Policy
 def now() -> int:
     """Give the time in microseconds since the epoch."""
     return time.time_ns() // 1000
+
+
+async def hold_to_quota(tx: Transaction, caller: Caller, owner: str | None) -> Usage | None:
+    """Refuse what the transaction has done so far where that is more than the quota allows: OverLimit.
+
+    Callers are held to the quota of their own project; who may act for another one is not. It is
+    looked at in turns, and last: of many at once none slips through, and no lock is waited for after it.
+    """
+    if owner != caller.project_id or owner is None or caller.quota == NO_LIMITS:
+        return None
+    await tx.take_turns(f"quota of {owner}")
+    usage = await image_rows.usage(tx, owner)
+    quotas.check(caller.quota, usage)
+    return usage
 
 
 class Gate:
@@ -83,8 +98,9 @@ class Images:
             raise Forbidden(f"You are not permitted to create images owned by '{image.owner}'")
         self._policy.require("add_image", caller, target)
         self._require_visibility(caller, image.visibility, target)
-        async with self._database.write(single=True) as tx:
+        async with self._database.write(single=caller.quota == NO_LIMITS) as tx:
             await image_rows.add(tx, image)
+            await hold_to_quota(tx, caller, image.owner)
         return image
 
     async def show(self, caller: Caller, image_id: str) -> Image:

@@ -6,11 +6,9 @@ from typing import Any
 from tintype.blobs.base import BlobStore
 from tintype.db import images as image_rows
 from tintype.db.engine import Database
+from tintype.domain import quotas
 from tintype.domain.callers import Caller
 from tintype.policy.engine import Policy
-
-_UNLIMITED = -1
-_MIB = 1 << 20
 
 
 class Info:
@@ -39,11 +37,8 @@ class Info:
     async def usage(self, caller: Caller) -> dict[str, dict[str, int]]:
         """Give what the caller's project uses: image sizes in MiB, -1 for no limit (Glance's units)."""
         async with self._database.read() as tx:
-            count, size, uploading = await image_rows.usage(tx, caller.project_id or "")
-        used = {
-            "image_size_total": -(-size // _MIB),
-            "image_stage_total": 0,
-            "image_count_total": count,
-            "image_count_uploading": uploading,
+            used = (await image_rows.usage(tx, caller.project_id or "")).counted()
+        return {
+            name: {"usage": getattr(used, name), "limit": getattr(caller.quota, name)}
+            for name in quotas.NAMES
         }
-        return {name: {"usage": usage, "limit": _UNLIMITED} for name, usage in used.items()}

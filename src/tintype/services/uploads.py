@@ -35,7 +35,7 @@ from tintype.domain.uploads import Checksum, Upload
 from tintype.errors import Gone, Invalid, Locked, NotFound, OverLimit, TintypeError, Unavailable
 from tintype.policy.engine import Policy
 from tintype.services.data import LEASE, Intake, reason_of
-from tintype.services.images import Gate, now
+from tintype.services.images import Gate, hold_to_quota, now
 from tintype.services.pieces import HOLD, Held, Piece, Safe, receive
 
 OPEN_LIMIT: Final = 32
@@ -87,8 +87,9 @@ class Uploads:
             images.changed_status(image, SAVING)
             if await upload_rows.open_of(tx, image.id) >= OPEN_LIMIT:
                 raise OverLimit(f"An image may have {OPEN_LIMIT} unfinished uploads at once.")
-            await blob_rows.begin(tx, blob, now=moment, lease_until=upload.expires_at)
+            await blob_rows.begin(tx, blob, now=moment, lease_until=upload.expires_at, size=length)
             await upload_rows.add(tx, upload)
+            await hold_to_quota(tx, caller, image.owner)
         if length == 0:
             await self._complete_nothing(caller, image, upload, blob)
         return upload

@@ -1,0 +1,59 @@
+"""What a project may have in all. Names and units are Glance's, which Keystone's unified limits know, too."""
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from tintype.errors import OverLimit
+
+UNLIMITED: Final = -1
+MIB: Final = 1 << 20
+
+
+class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The limits of a project; -1 is none."""
+
+    image_count_total: Annotated[int, Meta(ge=-1, description="Images of a project; -1 for no limit.")] = (
+        UNLIMITED
+    )
+    image_size_total: Annotated[
+        int, Meta(ge=-1, description="MiB of a project's images in the stores, each copy counted.")
+    ] = UNLIMITED
+    image_stage_total: Annotated[
+        int, Meta(ge=-1, description="MiB of a project that are staged for an import.")
+    ] = UNLIMITED
+    image_count_uploading: Annotated[
+        int, Meta(ge=-1, description="Uploads and imports of a project at the same time.")
+    ] = UNLIMITED
+
+
+NO_LIMITS: Final = Quota()
+NAMES: Final = Quota.__struct_fields__
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What a project has; sizes in bytes, those of uploads on their way included as far as declared."""
+
+    images: int
+    uploads: int
+    stored: int
+    staged: int
+
+    def counted(self) -> Quota:
+        """Give it in the names and units of a quota, MiB that have begun counted whole."""
+        return Quota(self.images, -(-self.stored // MIB), -(-self.staged // MIB), self.uploads)
+
+
+def check(quota: Quota, usage: Usage) -> None:
+    """Raise OverLimit where there is more than the quota allows."""
+    used = usage.counted()
+    for name in NAMES:
+        limit, count = getattr(quota, name), getattr(used, name)
+        if limit != UNLIMITED and count > limit:
+            raise OverLimit(f"The project's quota is used up: {name} is limited to {limit}.")
+
+
+def room(limit: int, used: int) -> int | None:
+    """Give the bytes that are left of a limit in MiB; None where there is none."""
+    return None if limit == UNLIMITED else max(0, limit * MIB - used)
