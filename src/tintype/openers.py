@@ -17,6 +17,7 @@ from tintype.db.engine import Database, SQLite
 from tintype.errors import StartError
 from tintype.observability.logs import make_logger
 from tintype.policy.engine import Policy, read_rules, unused
+from tintype.policy.properties import Protections, read_protections
 from tintype.policy.rules import DEFAULTS
 from tintype.services.identity import Identity
 from tintype.settings import DATABASE, Settings, StoreSettings
@@ -52,6 +53,19 @@ def open_policy(settings: Settings) -> Policy:
         return Policy(DEFAULTS)
     except (OSError, UnicodeDecodeError) as error:
         raise StartError(f"Cannot read the policy file {path}: {error}.") from None
+
+
+def open_protections(settings: Settings, policy: Policy) -> Protections | None:
+    """Give the property protections, if there are any."""
+    if settings.policy.property_file is None:
+        return None
+    path = settings.data_dir / settings.policy.property_file
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(f"Cannot read the property protections {path}: {error}.") from None
+    by_rule = settings.policy.property_rules == "policies"
+    return read_protections(text, str(path), policy if by_rule else None)
 
 
 def open_keystone(

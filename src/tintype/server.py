@@ -43,6 +43,7 @@ from tintype.openers import (
     open_identity,
     open_keystone,
     open_policy,
+    open_protections,
     open_stores,
     recognise_folders,
 )
@@ -96,7 +97,7 @@ def build(settings: Settings) -> Parts:
     stores = open_stores(settings)
 
     identity = open_identity(settings, database)
-    images = Images(database, policy, limits, stores)
+    images = Images(database, policy, open_protections(settings, policy), limits, stores)
     intake = Intake(
         database,
         limits,
@@ -169,7 +170,7 @@ def prepare(settings: Settings, public_url: str) -> FirstStart | None:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_certificate(settings)
         open_stores(settings)  # what is wrong with them is said before anything is made
-        open_policy(settings)
+        open_protections(settings, open_policy(settings))
         in_memory = any(isinstance(store, kinds.MemoryStore) for store in settings.stores.values())
         if in_memory and settings.server.workers > 1:
             raise StartError("A store of type memory is in one process: start with one worker.")

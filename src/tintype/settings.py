@@ -4,9 +4,7 @@ A setting comes from `tintype.toml` (`[server]` then `port = 9292`) or from the 
 (`TINTYPE_SERVER_PORT=9292`), which wins. An unknown name stops the start.
 """
 
-import difflib
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
 
@@ -15,15 +13,12 @@ from msgspec import Meta
 
 from tintype.domain.images import Limits
 from tintype.domain.quotas import Quota
-from tintype.errors import StartError
 
 PREFIX: Final = "TINTYPE_"
-FILE: Final = "tintype.toml"
 DATABASE: Final = "tintype.db"
 """Where SQLite has its tables, in `data_dir`."""
 _PREFIX_MEANING: Final = "Folder of the objects, with a slash at its end: this service's alone."
 _TIMEOUT_MEANING: Final = "Seconds after which a silent request is given up; some are tried again."
-_STORE_PREFIX: Final = f"{PREFIX}STORES_"
 
 
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,6 +86,13 @@ class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="Rules that differ from the defaults, below `data_dir`; it may be missing.",
         ),
     ] = "policy.yaml"
+    property_file: Annotated[
+        str | None,
+        Meta(description="Property protections, as Glance has them; a relative path is below `data_dir`."),
+    ] = None
+    property_rules: Annotated[
+        Literal["roles", "policies"], Meta(description="What stands in that file: roles, or policy rules.")
+    ] = "roles"
 
 
 class KeystoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -299,95 +301,6 @@ def every_store_setting() -> Iterator[Setting]:
     """Give each setting of each kind of store; they stand in sections `[stores.<name>]`."""
     for kind in get_args(StoreSettings):
         yield from _settings_of(str(kind.__struct_config__.tag), kind)
-
-
-def load(data_dir: Path | None, environment: Mapping[str, str], **server: Any) -> Settings:
-    """Read the settings of a data folder.
-
-    `server` are values of the section of that name from the command line: they win over the
-    environment, which wins over the file. Raises StartError for an unknown name or a wrong value.
-    """
-    folder = data_dir or Path(environment.get(PREFIX + "DATA_DIR", str(Settings().data_dir)))
-    values = _from_file(folder / FILE)
-    for variable, text in environment.items():
-        if variable.startswith(PREFIX):
-            _set_from_environment(values, variable, text)
-    values["data_dir"] = str(folder)
-    _check_names(values)
-    values.setdefault("server", {}).update({key: value for key, value in server.items() if value is not None})
-    for name, store in (values.get("stores") or {}).items() if isinstance(values.get("stores"), dict) else ():
-        try:
-            msgspec.convert(store, StoreSettings, strict=False)
-        except msgspec.ValidationError as error:
-            raise StartError(f"The store '{name}' has a wrong value: {error}.") from None
-    try:
-        return msgspec.convert(values, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
-    except msgspec.ValidationError as error:
-        raise StartError(f"A setting has a wrong value: {error}.") from None
-
-
-def _from_file(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise StartError(f"Cannot read {path}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StartError(f"{path} is not valid TOML: {error}.") from None
-
-
-def _set_from_environment(values: dict[str, Any], variable: str, text: str) -> None:
-    if variable.startswith(_STORE_PREFIX):
-        _set_store_from_environment(values, variable, text)
-        return
-    known = {setting.variable: setting for setting in every_setting()}
-    setting = known.get(variable)
-    if setting is None:
-        raise StartError(f"Unknown setting {variable} in the environment{_nearest(variable, known)}.")
-    value: Any = text
-    if "tuple" in str(setting.type):
-        value = [part.strip() for part in text.split(",")]
-    section = values.setdefault(setting.section, {}) if setting.section else values
-    section[setting.name] = value
-
-
-def _set_store_from_environment(values: dict[str, Any], variable: str, text: str) -> None:
-    rest = variable.removeprefix(_STORE_PREFIX)
-    for field in {"type", *(setting.name for setting in every_store_setting())}:
-        name = rest.removesuffix(f"_{field.upper()}")
-        if name and name != rest:
-            value = _from_json(variable, text) if field == "options" else text
-            values.setdefault("stores", {}).setdefault(name.lower(), {})[field] = value
-            return
-    raise StartError(f"Unknown setting {variable} in the environment: no kind of store has it.")
-
-
-def _from_json(variable: str, text: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        raise StartError(f"{variable} is not valid JSON: {error}.") from None
-
-
-def _check_names(values: Mapping[str, Any]) -> None:
-    known = {f"{setting.section}.{setting.name}".lstrip(".") for setting in every_setting()}
-    sections = {name.partition(".")[0] for name in known if "." in name}
-    given: list[str] = []
-    for key, value in values.items():
-        if key == "stores":
-            continue  # their names are the operator's; msgspec checks the rest
-        if key in sections and not isinstance(value, dict):
-            raise StartError(f"'{key}' is a section of settings, written [{key}].")
-        given.extend(f"{key}.{name}" for name in value) if key in sections else given.append(key)
-    for name in given:
-        if name not in known:
-            raise StartError(f"Unknown setting '{name}'{_nearest(name, known | sections)}.")
-
-
-def _nearest(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def _settings_of(section: str, struct: type[msgspec.Struct]) -> Iterator[Setting]:

@@ -22,7 +22,13 @@ LAYERS = (
 )
 """Rooms from top to bottom. A room imports from its own layer or from below, never upwards."""
 
-BESIDE = {"settings": {"domain", "errors"}, "cli": set(), "__main__": {"cli"}, "__init__": set()}
+BESIDE = {
+    "settings": {"domain"},
+    "configuration": {"settings", "errors"},
+    "cli": set(),
+    "__main__": {"cli"},
+    "__init__": set(),
+}
 """Rooms beside the tower. `settings` knows the limits of the rules; the command line may use any room."""
 
 LONG_MODULES: dict[str, str] = {}

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tintype.configuration import load
 from tintype.errors import StartError
-from tintype.settings import FileStore, GoogleStore, S3Store, load
+from tintype.settings import FileStore, GoogleStore, S3Store
 
 
 def test_environment_wins_over_file_and_arguments_over_both(tmp_path: Path) -> None:

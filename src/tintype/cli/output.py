@@ -12,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from tintype import server
+from tintype.configuration import load
 from tintype.errors import StartError
 from tintype.openers import open_database, open_identity, recognise_folders
 from tintype.services.identity import Identity
-from tintype.settings import DATABASE, Settings, load
+from tintype.settings import DATABASE, Settings
 
 T = TypeVar("T")
 

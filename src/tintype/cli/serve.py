@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from tintype import server
+from tintype.configuration import load
 from tintype.listener import listen
-from tintype.settings import load
 
 DataDir = Annotated[
     Path | None,

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is SQLite's
 
 from tintype.db.engine import Transaction, Violation
 from tintype.db.tables import failed_logins, grants, projects, revoked_tokens, secrets, users
+from tintype.domain.logins import FailedLogins
 from tintype.errors import Conflict
 
 
@@ -28,13 +29,6 @@ class Project(msgspec.Struct, frozen=True):
     name: str
     description: str
     enabled: bool
-
-
-class FailedLogins(msgspec.Struct, frozen=True):
-    """How often a user failed from an address, and until when no attempt is heard."""
-
-    count: int
-    not_before: int
 
 
 _PROJECT: Final = tuple(projects.c[name] for name in Project.__struct_fields__)

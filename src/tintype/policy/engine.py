@@ -75,6 +75,10 @@ class Policy:
         for name in rules:
             self._resolve(name, ())
 
+    def knows(self, rule: str) -> bool:
+        """Say whether there is a rule of this name."""
+        return rule in self._checks
+
     def allows(self, rule: str, caller: Caller, target: Mapping[str, Any]) -> bool:
         """Say whether the caller may do to the target what the rule is about."""
         return self._checks[rule](caller, target)

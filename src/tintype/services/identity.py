@@ -19,10 +19,11 @@ import msgspec
 
 from tintype.db import identity as rows
 from tintype.db.engine import Database, Transaction
-from tintype.db.identity import FailedLogins, Project, Standing, User
+from tintype.db.identity import Project, Standing, User
 from tintype.domain.callers import Caller
+from tintype.domain.logins import FORGET_FAILURES_AFTER, FailedLogins
 from tintype.domain.quotas import NAMES, UNLIMITED, Quota
-from tintype.errors import Invalid, NotFound, TooManyAttempts, Unauthenticated
+from tintype.errors import Invalid, NotFound, Unauthenticated
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {
     "admin": frozenset({"admin", "member", "reader"}),
@@ -34,9 +35,6 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
 
 _SECOND: Final = 1_000_000
 _SIGNING_KEY: Final = "token signing key"
-_FREE_ATTEMPTS: Final = 3
-_LONGEST_DELAY: Final = 60 * _SECOND
-FORGET_FAILURES_AFTER: Final = 900 * _SECOND
 _HASHES_AT_ONCE: Final = 2
 _WRONG: Final = "The request you have made requires authentication: user name or password is wrong."
 
@@ -90,11 +88,13 @@ class Identity:
                 user = await rows.find_user(tx, user_id=user_id, name=user_name)
                 who = user.id if user is not None else user_id or user_name
                 key = _digest(f"{who}\0{address}")
-                await self._check_delay(tx, key)
+                (await rows.failures(tx, key)).check(_now())
             matches = await self._verify(user, password)
             allowed = user is not None and matches and user.enabled
             async with self._database.write() as tx:
-                failed = FailedLogins(0, 0) if allowed else _one_more(await rows.lock_failures(tx, key))
+                failed = (
+                    FailedLogins(0, 0) if allowed else (await rows.lock_failures(tx, key)).one_more(_now())
+                )
                 await rows.set_failures(tx, key, failed)
         if user is None or not allowed:
             raise Unauthenticated(_WRONG)
@@ -350,13 +350,6 @@ class Identity:
             raise Unauthenticated("No token has ever been issued here.")
         return self._key
 
-    async def _check_delay(self, tx: Transaction, key: str) -> None:
-        wait = (await rows.failures(tx, key)).not_before - _now()
-        if wait > 0:
-            seconds = -(-wait // _SECOND)
-            message = f"Too many failed attempts. Try again in {seconds} s."
-            raise TooManyAttempts(message, Retry_After=str(seconds))
-
     async def _hash(self, password: str) -> str:
         if not password or "\0" in password:
             raise Invalid("A password must have at least one character, and no NUL.")
@@ -381,15 +374,6 @@ def _now() -> int:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _one_more(failed: FailedLogins) -> FailedLogins:
-    """Count a failure: some are free, then the delay doubles from one second to a minute."""
-    moment = _now()
-    count = failed.count + 1 if moment - failed.not_before < FORGET_FAILURES_AFTER else 1
-    over = count - _FREE_ATTEMPTS
-    delay = min(_LONGEST_DELAY, _SECOND << min(over - 1, 10)) if over > 0 else 0
-    return FailedLogins(count, moment + delay)
 
 
 def _check_role(role: str) -> None:

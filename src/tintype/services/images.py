@@ -20,6 +20,7 @@ from tintype.domain.query import Query
 from tintype.domain.quotas import NO_LIMITS, Usage
 from tintype.errors import Conflict, Forbidden, Invalid, NotFound
 from tintype.policy.engine import Policy
+from tintype.policy.properties import Protections
 
 
 def now() -> int:
@@ -80,10 +81,16 @@ class Images:
     """The use cases. Each raises NotFound for an image that the caller may not know of."""
 
     def __init__(
-        self, database: Database, policy: Policy, limits: Limits, stores: Mapping[str, BlobStore]
+        self,
+        database: Database,
+        policy: Policy,
+        protections: Protections | None,
+        limits: Limits,
+        stores: Mapping[str, BlobStore],
     ) -> None:
         self._database = database
         self._policy = policy
+        self._protections = protections
         self._limits = limits
         self._stores = stores
         self._gate = Gate(database, policy)
@@ -98,14 +105,16 @@ class Images:
             raise Forbidden(f"You are not permitted to create images owned by '{image.owner}'")
         self._policy.require("add_image", caller, target)
         self._require_visibility(caller, image.visibility, target)
+        if self._protections is not None:
+            self._protections.check_new(image, caller)
         async with self._database.write(single=caller.quota == NO_LIMITS) as tx:
             await image_rows.add(tx, image)
             await hold_to_quota(tx, caller, image.owner)
-        return image
+        return self._shown(caller, image)
 
     async def show(self, caller: Caller, image_id: str) -> Image:
         """Give one image."""
-        return await self._gate.load(caller, image_id)
+        return self._shown(caller, await self._gate.load(caller, image_id))
 
     async def list(self, caller: Caller, query: Query) -> Sequence[Image]:
         """Give a page of the images that the caller may list.
@@ -113,13 +122,16 @@ class Images:
         Raises Invalid where the marker is no image that the caller may know of.
         """
         self._policy.require("get_images", caller, {"project_id": caller.project_id})
+        if self._protections is not None and not self._protections.readable(query.properties, caller):
+            return []  # which images have a value is as much a secret as the value
         async with self._database.read() as tx:
             marker = None
             if query.marker is not None:
                 marker = await image_rows.get(tx, query.marker.lower(), caller.project_id)
                 if marker is None or not images.visible(marker, caller):
                     raise Invalid(f"No image found with ID {query.marker}")
-            return await listing.page(tx, caller, query, marker)
+            page = await listing.page(tx, caller, query, marker)
+        return [self._shown(caller, image) for image in page]
 
     async def update(self, caller: Caller, image_id: str, changes: Sequence[Change]) -> Image:
         """Apply a patch, whole or not at all."""
@@ -133,9 +145,11 @@ class Images:
                     raise Forbidden("Owner can't be updated by non admin.")
                 if change.name == "visibility" and change.op != "remove":
                     self._require_visibility(caller, change.value, image.target())
+            if self._protections is not None:
+                return self._protections.patched(image, changes, self._limits, caller)
             return patch.apply(image, changes, self._limits)
 
-        return await self.change(caller, image_id, decide)
+        return self._shown(caller, await self.change(caller, image_id, decide))
 
     async def deactivate(self, caller: Caller, image_id: str) -> None:
         """Close access to an active image's data."""
@@ -189,6 +203,9 @@ class Images:
             if after is before or await image_rows.save(tx, before, after):
                 return after
         raise _contended(image_id)
+
+    def _shown(self, caller: Caller, image: Image) -> Image:
+        return image if self._protections is None else self._protections.shown(image, caller)
 
     @staticmethod
     def _decided(before: Image, decide: Callable[[Image], Image]) -> Image:

@@ -1,0 +1,34 @@
+"""Failed logins: some are free, then the delay doubles from one second to a minute."""
+
+from typing import Final
+
+import msgspec
+
+from tintype.errors import TooManyAttempts
+
+_SECOND: Final = 1_000_000
+_FREE_ATTEMPTS: Final = 3
+_LONGEST_DELAY: Final = 60 * _SECOND
+FORGET_FAILURES_AFTER: Final = 900 * _SECOND
+
+
+class FailedLogins(msgspec.Struct, frozen=True):
+    """How often a user failed from an address, and until when no attempt is heard."""
+
+    count: int
+    not_before: int
+
+    def check(self, now: int) -> None:
+        """Raise TooManyAttempts while the delay runs."""
+        wait = self.not_before - now
+        if wait > 0:
+            seconds = -(-wait // _SECOND)
+            message = f"Too many failed attempts. Try again in {seconds} s."
+            raise TooManyAttempts(message, Retry_After=str(seconds))
+
+    def one_more(self, now: int) -> "FailedLogins":
+        """Count a failure."""
+        count = self.count + 1 if now - self.not_before < FORGET_FAILURES_AFTER else 1
+        over = count - _FREE_ATTEMPTS
+        delay = min(_LONGEST_DELAY, _SECOND << min(over - 1, 10)) if over > 0 else 0
+        return FailedLogins(count, now + delay)

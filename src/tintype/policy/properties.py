@@ -1,0 +1,136 @@
+"""Property protections: which roles may create, read, update and delete which custom properties.
+
+An operator's file as Glance has it. Each section is a regular expression; of a property the first
+that is found in its name counts, and what none is found in is nobody's:
+
+    [^vendor_]
+    create = admin,vendor        ; roles, or the name of one policy rule
+    read = @                     ; everybody
+    update = admin,vendor
+    delete = !                   ; nobody
+"""
+
+import configparser
+import functools
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from tintype.domain import patch
+from tintype.domain.callers import Caller
+from tintype.domain.images import BASE_ATTRIBUTES, Image, Limits, check_properties
+from tintype.domain.patch import Change
+from tintype.errors import Forbidden, StartError
+from tintype.policy.engine import Policy
+
+CREATE, READ, UPDATE, DELETE = _OPERATIONS = ("create", "read", "update", "delete")
+_NAMES: Final = 4096
+"""Property names whose rules are remembered."""
+
+Allowed = Callable[[Caller], bool]
+Rules = Mapping[str, Allowed]
+
+
+class Protections:
+    """The rules, in the order in which they count."""
+
+    def __init__(self, rules: Mapping[str, Rules]) -> None:
+        self._rules = {re.compile(pattern): allowed for pattern, allowed in rules.items()}
+        self._of = functools.lru_cache(_NAMES)(self._find)
+
+    def allows(self, operation: str, name: str, caller: Caller) -> bool:
+        """Say whether a caller may do something with the property of a name."""
+        rules = self._of(name)
+        return rules is not None and rules[operation](caller)
+
+    def readable(self, pairs: Iterable[tuple[str, str]], caller: Caller) -> bool:
+        """Say whether a caller may read every one of some properties."""
+        return all(self.allows(READ, name, caller) for name, _ in pairs)
+
+    def shown(self, image: Image, caller: Caller) -> Image:
+        """Give an image with the properties that the caller may read."""
+        kept = {name: value for name, value in image.properties.items() if self.allows(READ, name, caller)}
+        return msgspec.structs.replace(image, properties=kept)
+
+    def check_new(self, image: Image, caller: Caller) -> None:
+        """Raise Forbidden where the caller may not create one of a new image's properties."""
+        for name in image.properties:
+            self._require(CREATE, name, caller)
+
+    def patched(self, image: Image, changes: Sequence[Change], limits: Limits, caller: Caller) -> Image:
+        """Apply a patch to what the caller may read; what it may not is as if it were not there, and stays.
+
+        Raises Forbidden for a change that the rules do not allow, and all that the patch raises.
+        """
+        shown = self.shown(image, caller)
+        hidden = {name: value for name, value in image.properties.items() if name not in shown.properties}
+        there = set(shown.properties)
+        for change in changes:
+            name = change.name
+            if name in BASE_ATTRIBUTES or (name not in there and change.op != "add"):
+                continue  # the second is a conflict, which the patch tells
+            if name in hidden:
+                raise _protected(name)
+            operation = DELETE if change.op == "remove" else UPDATE if name in there else CREATE
+            self._require(operation, name, caller)
+            (there.discard if operation == DELETE else there.add)(name)
+        after = patch.apply(shown, changes, limits)
+        properties = hidden | after.properties
+        check_properties(properties, limits)
+        return msgspec.structs.replace(after, properties=properties)
+
+    def _require(self, operation: str, name: str, caller: Caller) -> None:
+        if not self.allows(operation, name, caller):
+            raise _protected(name)
+
+    def _find(self, name: str) -> Rules | None:
+        return next((rules for pattern, rules in self._rules.items() if pattern.search(name)), None)
+
+
+def _protected(name: str) -> Forbidden:
+    return Forbidden(f"Property '{name}' is protected.")
+
+
+def read_protections(text: str, origin: str, policy: Policy | None) -> Protections:
+    """Read an operator's file. Its values are roles, or with a policy the names of its rules.
+
+    Raises StartError for what cannot be meant.
+    """
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(text, origin)
+        return Protections(
+            {
+                section: {
+                    operation: _allowed(parser.get(section, operation), policy) for operation in _OPERATIONS
+                }
+                for section in parser.sections()
+                if not section.startswith("os_glance")  # is the service's own
+            }
+        )
+    except (configparser.Error, re.error, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise StartError(f"The property protections {origin} cannot be read: {reason}.") from None
+
+
+def _allowed(value: str, policy: Policy | None) -> Allowed:
+    names = {name.strip().lower() if policy is None else name.strip() for name in value.split(",")} - {""}
+    if {"@", "!"} <= names:
+        raise ValueError("'@' and '!' exclude each other")
+    if "@" in names or "!" in names:
+        everybody = "@" in names
+        return lambda _caller: everybody
+    if policy is None:
+        return lambda caller: not names.isdisjoint(caller.roles | caller.service_roles)
+    if len(names) > 1:
+        raise ValueError(f"'{value}' names more than one policy rule; combine them in the policy file")
+    return _by_rule(policy, names.pop()) if names else lambda _caller: False
+
+
+def _by_rule(policy: Policy, rule: str) -> Allowed:
+    if not policy.knows(rule):
+        raise ValueError(f"there is no policy rule '{rule}'")
+    nothing: Mapping[str, Any] = {}
+    return lambda caller: policy.allows(rule, caller, nothing)
