@@ -15,18 +15,22 @@ from typing import Final
 
 import msgspec
 import uvicorn
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
 from tintype import settings as kinds
-from tintype.api.app import App
+from tintype.api.app import App, Front
 from tintype.api.data import DataApi
 from tintype.api.identity import IdentityApi
 from tintype.api.images import ImagesApi
 from tintype.api.info import InfoApi
 from tintype.api.members import MembersApi
+from tintype.api.operations import OperationsApi
 from tintype.api.protocol import BoundedConfig
 from tintype.api.routes import Route, identity_table, table
 from tintype.api.tags import TagsApi
+from tintype.api.throttle import Throttle
 from tintype.api.uploads import UploadsApi
 from tintype.auth.builtin import BuiltinAuthenticator
 from tintype.db import blobs as blob_rows
@@ -38,6 +42,8 @@ from tintype.formats import every_check
 from tintype.jobs.sweeper import Sweeper
 from tintype.listener import Listener
 from tintype.observability.logs import adopt, make_logger
+from tintype.observability.metrics import Metrics, share
+from tintype.observability.tracing import traced
 from tintype.openers import (
     open_database,
     open_identity,
@@ -48,6 +54,7 @@ from tintype.openers import (
     recognise_folders,
 )
 from tintype.services.data import ImageData, Intake
+from tintype.services.health import Health
 from tintype.services.identity import Identity
 from tintype.services.images import Images
 from tintype.services.info import Info
@@ -62,6 +69,21 @@ CLOUD: Final = "tintype"
 _ADMIN: Final = "admin"
 _LOCK: Final = "lock"
 _BACKLOG: Final = 2048
+_EXPOSED: Final = (
+    *(
+        "Location",
+        "ETag",
+        "Repr-Digest",
+        "Content-MD5",
+        "Content-Range",
+        "Retry-After",
+        "X-Openstack-Request-Id",
+    ),
+    *("Upload-Offset", "Upload-Length", "Upload-Metadata", "Upload-Expires"),
+    *("Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm"),
+    *("OpenStack-image-store-ids", "OpenStack-image-import-methods", "X-Subject-Token"),
+)
+_PREFLIGHT_SECONDS: Final = 600
 _THREADS: Final = 32
 """That read, hash and write at once, in each process."""
 
@@ -85,7 +107,7 @@ class Parts(msgspec.Struct, frozen=True):
     routes: dict[str, Route]
     upkeep: Upkeep
     sweeper: Sweeper
-    app: App
+    app: ASGIApp
 
 
 def build(settings: Settings) -> Parts:
@@ -111,7 +133,9 @@ def build(settings: Settings) -> Parts:
     info = Info(database, policy, stores)
     builtin = BuiltinAuthenticator(identity)
     authenticator = builtin if settings.keystone.auth_url is None else open_keystone(settings, policy, log)
-    sweeper = Sweeper(database, intake, identity, log)
+    metrics = Metrics()
+    sweeper = Sweeper(database, intake, identity, log, metrics)
+    health = Health(database, stores, authenticator.check)
     routes = table(
         ImagesApi(
             images,
@@ -126,6 +150,7 @@ def build(settings: Settings) -> Parts:
         TagsApi(Tags(database, policy, limits, images)),
         MembersApi(Members(database, policy, limits)),
         InfoApi(info, limits),
+        OperationsApi(health, metrics, authenticator, policy, token=settings.metrics.token),
     )
     if settings.keystone.auth_url is None:
         routes |= identity_table(IdentityApi(identity, builtin, region=settings.identity.region))
@@ -148,16 +173,28 @@ def build(settings: Settings) -> Parts:
         authenticator,
         log,
         lifespan,
-        public_url=settings.server.public_url,
-        identity_url=settings.keystone.public_url or settings.keystone.auth_url,
-        body_limit=settings.server.metadata_body_limit,
+        metrics,
+        Front(
+            public_url=settings.server.public_url,
+            identity_url=settings.keystone.public_url or settings.keystone.auth_url,
+            body_limit=settings.server.metadata_body_limit,
+            throttle=_throttle(settings),
+        ),
     )
-    return Parts(database, identity, intake, data, uploads, routes, Upkeep(database, intake), sweeper, app)
+    return Parts(
+        *(database, identity, intake, data, uploads, routes, Upkeep(database, intake), sweeper),
+        app=_wrapped(app, settings),
+    )
+
+
+def database_url(settings: Settings) -> str:
+    """Give where the tables are."""
+    return settings.database.url or f"sqlite:///{settings.data_dir / DATABASE}"
 
 
 def upgrade_database(settings: Settings) -> None:
     """Bring the database to this version's schema."""
-    schema.upgrade(settings.database.url or f"sqlite:///{settings.data_dir / DATABASE}")
+    schema.upgrade(database_url(settings))
 
 
 def prepare(settings: Settings, public_url: str) -> FirstStart | None:
@@ -207,6 +244,7 @@ def serve(settings: Settings, listener: Listener) -> None:
     signal.signal(signal.SIGTERM, _leave)  # uvicorn raises the signal again when it has drained
     signal.signal(signal.SIGINT, _leave)
     if settings.server.workers > 1:
+        share(settings.data_dir / "metrics")
         Multiprocess(config, sockets=[listener]).run()
     else:
         server.run(sockets=[listener])
@@ -250,11 +288,32 @@ def _tolerated(names: tuple[str, ...]) -> frozenset[str]:
     return known if "all" in names else frozenset(names)
 
 
+def _throttle(settings: Settings) -> Throttle | None:
+    server = settings.server
+    return Throttle(server.rate_limit, server.rate_burst) if server.rate_limit else None
+
+
+def _wrapped(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """Put around the application what was asked for; each is others' work, and off by default."""
+    if settings.server.cors_origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=settings.server.cors_origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=_EXPOSED,
+            max_age=_PREFLIGHT_SECONDS,
+        )
+    if settings.tracing.endpoint is not None:
+        app = traced(app, settings.tracing.endpoint, settings.tracing.service)
+    return app
+
+
 def _leave(_signal: int, _frame: object) -> None:
     sys.exit(0)
 
 
-def _app(settings: Settings) -> App:
+def _app(settings: Settings) -> ASGIApp:
     adopt("uvicorn", make_logger(settings.log.level, settings.log.style))
     return build(settings).app
 

@@ -42,6 +42,14 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[str, ...],
         Meta(description="Addresses or networks whose X-Forwarded-For and X-Forwarded-Proto are believed."),
     ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Meta(description="Origins of web pages that may call the API from browsers; * for all."),
+    ] = ()
+    rate_limit: Annotated[
+        float, Meta(ge=0, description="Requests a second of each project and worker process; 0 for no limit.")
+    ] = 0
+    rate_burst: Annotated[int, Meta(ge=1, description="Requests that may come at once with it.")] = 100
     silent_seconds: Annotated[
         int, Meta(ge=1, description="How long a client may be silent in a body, or not read an answer.")
     ] = 60
@@ -125,6 +133,27 @@ class KeystoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     service_roles: Annotated[
         tuple[str, ...], Meta(description="Roles of services that may speak for users (X-Service-Token).")
     ] = ("service",)
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Numbers for Prometheus."""
+
+    token: Annotated[
+        Annotated[str, Meta(min_length=16)] | None,
+        Meta(description="Bearer token that shows `/metrics`; admins see it with their own."),
+    ] = None
+
+
+class TracingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Traces by OpenTelemetry."""
+
+    endpoint: Annotated[
+        Annotated[str, Meta(pattern="^https?://")] | None,
+        Meta(
+            description="OTLP collector (HTTP) that is told of each request, such as http://localhost:4318."
+        ),
+    ] = None
+    service: Annotated[str, Meta(description="Name of the service in traces.")] = "tintype"
 
 
 class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -269,6 +298,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quotas: Quota = Quota()
     images: ImageSettings = ImageSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
     stores: Annotated[dict[str, StoreSettings], Meta(min_length=1)] = msgspec.field(
         default_factory=lambda: {"local": FileStore()}
     )

@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
+import msgspec
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -21,10 +22,12 @@ from starlette.types import Message, Receive, Scope, Send
 from tintype.api import errors as error_responses
 from tintype.api.direct import BROKEN_OFF
 from tintype.api.routes import Route
+from tintype.api.throttle import Throttle
 from tintype.auth.base import Authenticator
 from tintype.blobs.stream import Buffer, Chunks, Source
 from tintype.domain.callers import Caller
 from tintype.errors import Disconnected, Invalid, NotFound, OverLimit, TintypeError, Unauthenticated
+from tintype.observability.metrics import Metrics
 
 DIRECT: Final = "tintype.direct_body"
 """The ASGI extension by which a server gives a body without copies: a call that gives a source, or None."""
@@ -46,10 +49,13 @@ class Call(Request):
     base_url_text: str
     body_limit: int
     route: Route | None = None
+    route_path = "none"
+    """As in the table of routes, with its parameters in braces."""
+    metrics: Metrics
 
     def data(self) -> Source:
         """Give the body as it comes; filling from it raises Disconnected where it breaks off."""
-        return _Body(self._chunks(), self.scope.get("extensions", {}).get(DIRECT))
+        return _Body(self._chunks(), self.scope.get("extensions", {}).get(DIRECT), self.metrics)
 
     async def bounded_body(self) -> bytes:
         """Read the whole body; raises OverLimit where it is larger than metadata may be."""
@@ -75,8 +81,11 @@ class Call(Request):
 class _Body(Chunks):
     """A body that, where the server can, comes straight from the socket into the buffer."""
 
-    def __init__(self, chunks: AsyncIterator[bytes], direct: Callable[[], Source | None] | None) -> None:
+    def __init__(
+        self, chunks: AsyncIterator[bytes], direct: Callable[[], Source | None] | None, metrics: Metrics
+    ) -> None:
         super().__init__(chunks)
+        self._metrics = metrics
         self._take_over = direct
         self._direct: Source | None = None
 
@@ -84,9 +93,25 @@ class _Body(Chunks):
         """Ask the server before anything has come as chunks."""
         if self._take_over is not None:
             self._direct, self._take_over = self._take_over(), None
-        if self._direct is not None:
-            return await self._direct.fill(buffer)
-        return await super().fill(buffer)
+        before = buffer.used
+        try:
+            if self._direct is not None:
+                return await self._direct.fill(buffer)
+            return await super().fill(buffer)
+        finally:
+            self._metrics.received.inc(buffer.used - before)
+
+
+class Front(msgspec.Struct, frozen=True):
+    """What the service shows to callers, and asks of them."""
+
+    public_url: str | None
+    """URL that clients reach it by; None for the one each request came to."""
+    identity_url: str | None
+    """URL of the identity service; None for our own."""
+    body_limit: int
+    """Bytes of a request's body, image data apart."""
+    throttle: Throttle | None
 
 
 class App:
@@ -98,18 +123,15 @@ class App:
         authenticator: Authenticator,
         log: structlog.typing.FilteringBoundLogger,
         lifespan: Callable[[], AbstractAsyncContextManager[None]],
-        *,
-        public_url: str | None,
-        identity_url: str | None,
-        body_limit: int,
+        metrics: Metrics,
+        front: Front,
     ) -> None:
         self._tree = _tree(routes)
         self._authenticator = authenticator
         self._log = log
         self._lifespan = lifespan
-        self._public_url = public_url
-        self._identity_url = identity_url
-        self._body_limit = body_limit
+        self._metrics = metrics
+        self._front = front
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -125,8 +147,10 @@ class App:
         started = time.perf_counter()
         call = Call(scope, receive)
         call.request_id = f"req-{uuid.uuid4()}"
-        call.body_limit = self._body_limit
+        call.body_limit = self._front.body_limit
+        call.metrics = self._metrics
         self._running += 1
+        self._metrics.running.inc()
         self._idle.clear()
         status = _CLOSED
         begun = False
@@ -138,6 +162,8 @@ class App:
                 message["headers"].append((b"x-openstack-request-id", call.request_id.encode()))
                 if call.route is not None:
                     message["headers"].extend(call.route.headers)
+            else:
+                self._metrics.sent.inc(len(message.get("body", b"")))
             await send(message)
 
         try:
@@ -158,8 +184,10 @@ class App:
             )
         finally:
             self._running -= 1
+            self._metrics.running.dec()
             if self._running == 0:
                 self._idle.set()
+            self._count(call, status, started)
             self._note(call, status, started)
 
     async def _respond(self, call: Call) -> Response:
@@ -170,7 +198,7 @@ class App:
             headers = dict(error.headers)
             if status == 401:
                 headers["WWW-Authenticate"] = (
-                    f'Keystone uri="{self._identity_url or f"{self._base_url(call)}/identity"}"'
+                    f'Keystone uri="{self._front.identity_url or f"{self._base_url(call)}/identity"}"'
                 )
             return self._fail(call, status, error.message, headers)
         except asyncio.CancelledError:  # the service stops, and its patience with requests is over
@@ -184,7 +212,7 @@ class App:
         if len(hosts) > 1 or (not hosts and call.scope["http_version"] != "1.0"):
             raise Invalid("A request has one Host header (RFC 9112, section 3.2).")
         call.base_url_text = self._base_url(call)
-        route, call.params = self._find(call)
+        route, call.route_path, call.params = self._find(call)
         call.route = route
         if call.method == "OPTIONS":
             return Response(status_code=200, headers={"Allow": route.allow, **route.options})
@@ -194,6 +222,9 @@ class App:
             return self._fail(call, 405, message, {"Allow": route.allow})
         if not route.open:
             call.caller = await self._authenticate(call)
+        if self._front.throttle is not None:
+            client = call.scope.get("client") or ("",)
+            self._front.throttle.take(client[0] if route.open else call.caller.project_id or "")
         return await endpoint(call)
 
     async def _authenticate(self, call: Call) -> Caller:
@@ -205,7 +236,7 @@ class App:
             raise Unauthenticated("The token is not scoped to a project: images belong to projects.")
         return caller
 
-    def _find(self, call: Call) -> tuple[Route, dict[str, str]]:
+    def _find(self, call: Call) -> tuple[Route, str, dict[str, str]]:
         raw: bytes = call.scope.get("raw_path") or call.scope["path"].encode()
         if len(raw) > _PATH_BYTES:
             raise Invalid("The URL is too long.")
@@ -222,12 +253,12 @@ class App:
             node = child
         if node.route is None:
             raise NotFound("The resource could not be found.")
-        return node.route, params
+        return node.route, node.path, params
 
     def _base_url(self, call: Call) -> str:
         """Give the URL of the service as this client knows it, without a slash at the end."""
-        if self._public_url is not None:
-            return self._public_url.rstrip("/")
+        if self._front.public_url is not None:
+            return self._front.public_url.rstrip("/")
         host = call.headers.get("host", "")
         if not _HOST.fullmatch(host):
             server = call.scope.get("server") or ("localhost", None)
@@ -238,6 +269,12 @@ class App:
         self, call: Call, status: int, message: str, extra: Mapping[str, str] | None = None
     ) -> Response:
         return error_responses.response(status, message, call.request_id, call.headers, extra)
+
+    def _count(self, call: Call, status: int, started: float) -> None:
+        known = call.route is not None and call.method in call.route.methods
+        method = call.method if known else "other"  # what a client makes up must not fill memory
+        self._metrics.requests.labels(method, call.route_path, status).inc()
+        self._metrics.seconds.labels(method, call.route_path).observe(time.perf_counter() - started)
 
     def _note(self, call: Call, status: int, started: float) -> None:
         caller = getattr(call, "caller", None)
@@ -280,6 +317,7 @@ class _Node:
         self.children: dict[str, _Node] = {}
         self.wild: tuple[str, _Node] | None = None
         self.route: Route | None = None
+        self.path = ""
 
 
 def _tree(routes: Mapping[str, Route]) -> _Node:
@@ -292,7 +330,7 @@ def _tree(routes: Mapping[str, Route]) -> _Node:
                 node = node.wild[1]
             else:
                 node = node.children.setdefault(part, _Node())
-        node.route = route
+        node.route, node.path = route, path
     return root
 
 

@@ -1,8 +1,8 @@
-"""Discovery over HTTP: versions, schemas, import methods, stores, usage, health."""
+"""Discovery over HTTP: versions, schemas, import methods, stores, usage."""
 
 from typing import TYPE_CHECKING, Any, Final
 
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from tintype.api import schemas, wire
 from tintype.domain.images import Limits
@@ -38,10 +38,6 @@ class InfoApi:
         ]
         versions[0]["status"] = "CURRENT"
         return wire.json_response({"versions": versions}, status)
-
-    async def health(self, _call: "Call") -> Response:
-        """Say that the service answers."""
-        return PlainTextResponse("OK")
 
     async def schema(self, call: "Call") -> Response:
         """Show a JSON schema."""

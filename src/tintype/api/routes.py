@@ -11,6 +11,7 @@ from tintype.api.identity import IdentityApi
 from tintype.api.images import ImagesApi
 from tintype.api.info import InfoApi
 from tintype.api.members import MembersApi
+from tintype.api.operations import OperationsApi
 from tintype.api.tags import TagsApi
 from tintype.api.uploads import UploadsApi
 
@@ -41,6 +42,7 @@ def table(
     tags: TagsApi,
     members: MembersApi,
     info: InfoApi,
+    operations: OperationsApi,
 ) -> dict[str, Route]:
     """Give every route of images. Parameters stand in braces."""
     # fmt: off
@@ -48,7 +50,10 @@ def table(
         "/":                                    Route({"GET": info.choices, "HEAD": info.choices}, open=True),
         "/versions":                            Route({"GET": info.versions}, open=True),
         "/versions/":                           Route({"GET": info.versions}, open=True),
-        "/healthcheck":                         Route({"GET": info.health, "HEAD": info.health}, open=True),
+        "/healthcheck":                         Route({"GET": operations.ready, "HEAD": operations.ready}, open=True),
+        "/healthcheck/live":                    Route({"GET": operations.live, "HEAD": operations.live}, open=True),
+        "/healthcheck/detail":                  Route({"GET": operations.detail}),
+        "/metrics":                             Route({"GET": operations.numbers}, open=True),
 
         "/v2/images":                           Route({"GET": images.index, "POST": images.create}),
         "/v2/images/{id}":                      Route({"GET": images.show, "PATCH": images.update, "DELETE": images.delete}),

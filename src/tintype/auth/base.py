@@ -13,3 +13,6 @@ class Authenticator(Protocol):
 
         `service_token` is that of a service which speaks for the caller.
         """
+
+    async def check(self) -> None:
+        """Raise Unavailable where callers cannot be asked for."""

@@ -104,6 +104,16 @@ class KeystoneAuthenticator:
         caller = await self._caller(token, expired_too=trusted)
         return msgspec.structs.replace(caller, service_roles=service.roles) if trusted else caller
 
+    async def check(self) -> None:
+        """Ask Keystone which version it speaks."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._version)
+
+    def _version(self) -> None:
+        try:
+            self._session.get(self._url.partition("/auth/")[0], authenticated=False, log=False)
+        except ClientException as error:
+            raise _silent() from error
+
     async def _caller(self, token: str, *, expired_too: bool) -> Caller:
         if len(token) > _LONGEST_TOKEN or not token.isascii():
             raise _refused()

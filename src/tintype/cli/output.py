@@ -40,7 +40,7 @@ def read_password(given: str | None) -> str | None:
 
 def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]]) -> T:
     """Do something with the identity of a data folder, whether its server runs or not."""
-    settings = _existing(data_dir)
+    settings = _upgraded(data_dir)
 
     async def run() -> T:
         database = open_database(settings)
@@ -54,7 +54,7 @@ def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]
 
 def with_parts(data_dir: Path | None, work: Callable[[server.Parts], Awaitable[T]]) -> T:
     """Do something with the parts of a service, its stores too, whether its server runs or not."""
-    settings = _existing(data_dir)
+    settings = _upgraded(data_dir)
 
     async def run() -> T:
         parts = server.build(settings)
@@ -69,9 +69,15 @@ def with_parts(data_dir: Path | None, work: Callable[[server.Parts], Awaitable[T
     return asyncio.run(run())
 
 
-def _existing(data_dir: Path | None) -> Settings:
+def existing(data_dir: Path | None) -> Settings:
+    """Give the settings of a data folder; raises StartError where no service is in it."""
     settings = load(data_dir, os.environ)
     if settings.database.url is None and not (settings.data_dir / DATABASE).exists():
         raise StartError(f"No Tintype in {settings.data_dir.resolve()}. Name its folder with --data-dir.")
+    return settings
+
+
+def _upgraded(data_dir: Path | None) -> Settings:
+    settings = existing(data_dir)
     server.upgrade_database(settings)
     return settings

@@ -1,11 +1,14 @@
 """Bring a database to the schema of this code, or say why that cannot be."""
 
 import asyncio
+import itertools
 import re
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
+import msgspec
 from sqlalchemy import create_engine, event, inspect, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
@@ -16,20 +19,47 @@ from tintype.errors import StartError
 
 HEAD: Final = "0004"
 """The newest revision; a test holds it to the migrations, so that a usual start need not load alembic."""
+SCRIPTS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 7468837
 """Held in PostgreSQL by the one process that migrates."""
 
+T = TypeVar("T")
 
-def upgrade(url: str) -> None:
+
+class State(msgspec.Struct, frozen=True):
+    """Where a database is on the way of its migrations."""
+
+    revision: str | None
+    newest: str
+    """What this version of the code needs."""
+    contractions: tuple[str, ...]
+    """Migrations that may be applied once no process of an older version runs."""
+
+
+def upgrade(url: str, *, contract: bool = False) -> None:
     """Apply the migrations that are missing, all or none of them.
 
+    Those at the end that take away what older code still uses are left, unless `contract` says so.
     Raises StartError where the database cannot be opened or written, or is newer than this code.
     """
+    _with(url, lambda connection: _upgrade(connection, contract=contract))
+
+
+def state(url: str) -> State:
+    """Say where a database is; raises StartError where it cannot be opened."""
+    return _with(url, _state)
+
+
+def check(url: str) -> list[str]:
+    """Give a line for each thing that is not as the migrations make it; none where all is well."""
+    return _with(url, _differences)
+
+
+def _with(url: str, work: Callable[[Connection], T]) -> T:
     try:
         if url.startswith("sqlite"):
-            _upgrade_sqlite(url)
-        else:
-            asyncio.run(_upgrade_postgres(url))
+            return _with_sqlite(url, work)
+        return asyncio.run(_with_postgres(url, work))
     except (DBAPIError, OSError, TimeoutError, ValueError) as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error)
         if isinstance(error, ValueError):  # its words may quote the URL
@@ -38,18 +68,18 @@ def upgrade(url: str) -> None:
         raise StartError(f"Cannot use the database {shown}: {reason}.") from error
 
 
-def _upgrade_sqlite(url: str) -> None:
+def _with_sqlite(url: str, work: Callable[[Connection], T]) -> T:
     engine = create_engine(url, poolclass=NullPool)
     event.listen(engine, "connect", _leave_transactions_to_us)
     event.listen(engine, "begin", _begin)
     try:
         with engine.begin() as connection:
-            _upgrade(connection)
+            return work(connection)
     finally:
         engine.dispose()
 
 
-async def _upgrade_postgres(url: str) -> None:
+async def _with_postgres(url: str, work: Callable[[Connection], T]) -> T:
     import asyncpg
     from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -59,16 +89,16 @@ async def _upgrade_postgres(url: str) -> None:
     try:
         async with engine.begin() as connection:
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-            await connection.run_sync(_upgrade)
+            return await connection.run_sync(work)
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise OSError(str(error)) from error
     finally:
         await engine.dispose()
 
 
-def _upgrade(connection: Connection) -> None:
-    if _revision(connection) != HEAD:
-        _migrate(connection)
+def _upgrade(connection: Connection, *, contract: bool) -> None:
+    if contract or _revision(connection) != HEAD:
+        _migrate(connection, contract=contract)
 
 
 def _leave_transactions_to_us(connection: sqlite3.Connection, _record: object) -> None:
@@ -86,19 +116,66 @@ def _revision(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
-def _migrate(connection: Connection) -> None:
+def _migrate(connection: Connection, *, contract: bool) -> None:
     from alembic import command
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
     from alembic.util import CommandError
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(SCRIPTS))
     config.attributes["connection"] = connection
     config.attributes["metadata"] = metadata
+    script = ScriptDirectory.from_config(config)
     try:
-        command.upgrade(config, "head")
+        known = {each.revision for each in script.walk_revisions()}
+        if _revision(connection) in known | {None}:
+            if contract or _revision(connection) not in _contractions(script):
+                command.upgrade(config, "head" if contract else expanded(script))
+            return
+        reason = "it was made by a newer one. Install that, or use another data folder"
     except CommandError as error:
-        raise StartError(
-            f"The database has schema {_revision(connection)}, which this version of Tintype does not know: "
-            f"it was made by a newer one. Install that, or use another data folder."
-        ) from error
+        reason = str(error)
+    raise StartError(
+        f"The database has schema {_revision(connection)}, which this version of Tintype does not know: "
+        f"{reason}."
+    )
+
+
+def expanded(script: Any) -> str:
+    """Give the newest revision that older code can still work with."""
+    left = _contractions(script)
+    return next(str(each.revision) for each in script.walk_revisions() if each.revision not in left)
+
+
+def _contractions(script: Any) -> list[str]:
+    """Give the migrations at the end of the way that only take away, the last one first."""
+    revisions = script.walk_revisions()
+    takes_away = itertools.takewhile(lambda each: each.module.phase == "contract", revisions)
+    return [each.revision for each in takes_away]
+
+
+def _state(connection: Connection) -> State:
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory(str(SCRIPTS))
+    revision, left = _revision(connection), _contractions(script)
+    open_ones = left[: left.index(revision)] if revision in left else left
+    return State(revision, HEAD, tuple(reversed(open_ones)))
+
+
+def _differences(connection: Connection) -> list[str]:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    found = []
+    if (revision := _revision(connection)) not in {HEAD, *_contractions(ScriptDirectory(str(SCRIPTS)))}:
+        found.append(f"schema {revision} instead of {HEAD}")
+    context = MigrationContext.configure(connection, opts={"compare_type": False})
+    found += [f"schema: {difference}" for difference in compare_metadata(context, metadata)]
+    if connection.dialect.name == "sqlite":
+        for statement in ("PRAGMA integrity_check", "PRAGMA foreign_key_check"):
+            rows = connection.exec_driver_sql(statement).all()
+            found += [f"{statement[7:]}: {' '.join(map(str, row))}" for row in rows if row[0] != "ok"]
+    return found

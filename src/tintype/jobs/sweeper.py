@@ -15,6 +15,7 @@ from tintype.db import blobs as blob_rows
 from tintype.db import uploads as upload_rows
 from tintype.db.engine import Database
 from tintype.errors import TintypeError, Unavailable
+from tintype.observability.metrics import Metrics
 from tintype.services.data import Intake
 from tintype.services.identity import Identity
 from tintype.services.images import now
@@ -34,11 +35,13 @@ class Sweeper:
         intake: Intake,
         identity: Identity,
         log: structlog.typing.FilteringBoundLogger,
+        metrics: Metrics,
     ) -> None:
         self._database = database
         self._intake = intake
         self._identity = identity
         self._log = log
+        self._metrics = metrics
         self._wake = asyncio.Event()
         self._pruned = 0
 
@@ -53,6 +56,7 @@ class Sweeper:
             try:
                 await self.sweep()
             except Exception as error:  # noqa: BLE001 (the one task that must never end)
+                self._metrics.sweep_failures.inc()
                 with contextlib.suppress(OSError):  # standard error may be on the disk that is full
                     self._log.error("sweep failed", reason=str(error))
             try:
@@ -66,7 +70,8 @@ class Sweeper:
         async with self._database.read() as tx:
             expired = await blob_rows.expired(tx, moment)
         for blob in expired:
-            await self._intake.recover(blob, moment)
+            if await self._intake.recover(blob, moment):
+                self._metrics.abandoned.inc()
         for store_id in self._intake.stores:
             await self._delete_from(store_id, moment)
         if moment - self._pruned > PRUNE_INTERVAL:

@@ -56,6 +56,8 @@ RULES: Final = (
         f"{_ADMIN} or (role:member and project_id:%(member_id)s)",
         "Accept or reject an image that is shared with one's project.",
     ),
+    Rule("get_health", f"{_ADMIN} or rule:service_api", "See how each part of the service is."),
+    Rule("get_metrics", f"{_ADMIN} or rule:service_api", "See the service's numbers."),
     Rule("stores_info_detail", f"{_ADMIN} or rule:service_api", "See how the stores are set up."),
 )
 

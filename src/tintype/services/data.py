@@ -151,8 +151,11 @@ class Intake:
             with contextlib.suppress(TintypeError):  # the sweeper tries again
                 await self.discard(blob)
 
-    async def recover(self, blob: Blob, moment: int) -> None:
-        """Undo what nobody has been heard of about in time; may be called by several sweepers at once."""
+    async def recover(self, blob: Blob, moment: int) -> bool:
+        """Undo what nobody has been heard of about in time; False where another sweeper did.
+
+        An upload that was being finished waits for its last byte instead.
+        """
         async with self._database.write() as tx:
             await image_rows.lock(tx, blob.image_id)
             upload = None
@@ -161,14 +164,15 @@ class Intake:
             if upload is not None and blob.state == blob_rows.WRITING:  # died while it was finished: go on
                 if await blob_rows.expire(tx, blob, blob_rows.PARTIAL, moment, upload.expires_at):
                     await self.release(tx, blob, _LOST)
-                return
+                return False
             await upload_rows.lock(tx, blob.id)
             if not await blob_rows.expire(tx, blob, blob_rows.CONDEMNED, moment):
-                return
+                return False
             await upload_rows.remove(tx, blob.id)
             if blob.state != blob_rows.PARTIAL:
                 await self.release(tx, blob, _STALE if blob.state == blob_rows.STAGED else _LOST)
         self._log.warning("upload was abandoned", image_id=blob.image_id, blob_id=blob.id)
+        return True
 
     async def discard(self, blob: Blob) -> None:
         """Delete a condemned blob's bytes, then its row. May be repeated."""

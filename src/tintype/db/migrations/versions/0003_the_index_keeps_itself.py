@@ -9,6 +9,7 @@ revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+phase = "expand"
 
 # `property_key` is a function of our connections (db/engine.py): SQLite has no digests.
 SQLITE = (

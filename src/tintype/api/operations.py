@@ -1,0 +1,65 @@
+"""For those who run the service: health and numbers."""
+
+import hmac
+from typing import TYPE_CHECKING
+
+from starlette.responses import PlainTextResponse, Response
+
+from tintype.api import wire
+from tintype.auth.base import Authenticator
+from tintype.errors import Unauthenticated
+from tintype.observability.metrics import CONTENT_TYPE, Metrics
+from tintype.policy.engine import Policy
+from tintype.services.health import Health
+
+if TYPE_CHECKING:
+    from tintype.api.app import Call
+
+
+class OperationsApi:
+    """Handlers of what monitors and load balancers ask."""
+
+    def __init__(
+        self,
+        health: Health,
+        metrics: Metrics,
+        authenticator: Authenticator,
+        policy: Policy,
+        *,
+        token: str | None,
+    ) -> None:
+        """Make the handlers; who has the `token` may see the numbers, and so may whoever the policy lets."""
+        self._health = health
+        self._metrics = metrics
+        self._authenticator = authenticator
+        self._policy = policy
+        self._token = token
+
+    async def live(self, _call: "Call") -> Response:
+        """Say that the process answers: where it does not, start it anew."""
+        return PlainTextResponse("OK")
+
+    async def ready(self, _call: "Call") -> Response:
+        """Say whether requests can be served: where not, send them elsewhere."""
+        if await self._health.ready():
+            return PlainTextResponse("OK")
+        return PlainTextResponse("The database does not answer.", 503, {"Retry-After": "1"})
+
+    async def detail(self, call: "Call") -> Response:
+        """Tell how each part is."""
+        self._policy.require("get_health", call.caller, {})
+        parts = await self._health.detail()
+        return wire.json_response(
+            {"parts": parts}, 200 if all(part["ok"] for part in parts.values()) else 503
+        )
+
+    async def numbers(self, call: "Call") -> Response:
+        """Give the numbers to Prometheus, which brings a bearer token, or to an operator."""
+        scheme, _, bearer = call.headers.get("authorization", "").partition(" ")
+        known = self._token is not None and hmac.compare_digest(bearer.encode(), self._token.encode())
+        if scheme.lower() != "bearer" or not known:
+            token = call.headers.get("x-auth-token")
+            if not token:
+                raise Unauthenticated("The numbers are for those who have a token.")
+            self._policy.require("get_metrics", await self._authenticator.authenticate(token), {})
+        return Response(self._metrics.text(), media_type=CONTENT_TYPE)

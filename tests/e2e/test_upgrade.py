@@ -1,0 +1,133 @@
+"""Going from one release to the next while the service runs: old code works on new tables."""
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+import pytest
+from typer import Exit
+
+from inprocess import Prepared
+from postgres import Cluster
+from processes import Api, started
+from tintype.cli import database as commands
+from tintype.db import schema
+
+PREVIOUS = next((Path(__file__).parents[1] / "previous").glob("*.whl"))
+RAW = {"disk_format": "raw", "container_format": "bare"}
+PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+TUS = {"Tus-Resumable": "1.0.0"}
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def previous(tmp_path: Path) -> Path:
+    """Give a folder with the code of the release before this one."""
+    with zipfile.ZipFile(PREVIOUS) as wheel:
+        wheel.extractall(tmp_path / "previous")
+    return tmp_path / "previous"
+
+
+def use(api: Api, data: bytes) -> str:
+    """Do what clients do with one image; give its path."""
+    made = api.http.post("/v2/images", json={**RAW, "name": "n", "colour": "red", "tags": ["t"]})
+    assert made.status_code == 201, made.text
+    image = f"/v2/images/{made.json()['id']}"
+    assert api.put(image, data).status_code == 204
+    change = [{"op": "replace", "path": "/name", "value": "m"}, {"op": "remove", "path": "/colour"}]
+    assert api.http.patch(image, json=change, headers=PATCH).status_code == 200
+    assert api.http.post(f"{image}/members", json={"member": "somebody"}).status_code in {200, 403}
+    check(api, image, data)
+    assert image.rpartition("/")[2] in api.http.get("/v2/images?tag=t&limit=1000&name=m").text
+    second = api.image()
+    begun = api.http.post(f"{second}/uploads", headers={**TUS, "Upload-Length": str(len(data))})
+    piece = {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    path = begun.headers["location"].removeprefix(api.server.url)
+    assert api.http.patch(path, content=data, headers=piece).status_code == 204
+    check(api, second, data)
+    assert api.http.delete(second).status_code == 204
+    return image
+
+
+def check(api: Api, image: str, data: bytes) -> None:
+    shown = api.show(image)
+    assert (shown["status"], shown["os_hash_value"]) == ("active", hashlib.sha512(data).hexdigest())
+    assert api.http.get(f"{image}/file").content == data
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("initdb"))])
+def test_the_last_release_on_the_new_tables(
+    kind: str, previous: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """It goes on while the tables are brought up to date beneath it; then the new release takes over."""
+    folder, environment = tmp_path / "data", {}
+    url = f"sqlite:///{folder / 'tintype.db'}"
+    if kind == "postgresql":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        url = environment["TINTYPE_DATABASE_URL"] = cluster.url(cluster.create())
+    old_code = {**environment, "PYTHONPATH": str(previous)}
+    with started(folder, **old_code) as running:
+        old = Api(running)
+        before = use(old, b"before" * 1000)
+        assert old.http.get("/healthcheck/live").status_code == 404  # it is the old code
+        revision = schema.state(url).revision
+        schema.upgrade(url)
+        assert schema.state(url).revision != revision
+        check(old, before, b"before" * 1000)
+        after = use(old, b"after" * 1000)
+        assert use(old, b"again" * 1000)
+        old.http.close()
+    with started(folder, **environment) as running:
+        new = Api(running)
+        check(new, before, b"before" * 1000)
+        check(new, after, b"after" * 1000)
+        use(new, b"new" * 1000)
+        new.http.close()
+        assert not schema.check(url)
+
+
+def contraction(scripts: Path) -> None:
+    """Add a migration that takes a column away."""
+    (scripts / "versions" / "9999_contract.py").write_text(
+        f'revision = "9999"\ndown_revision = "{schema.HEAD}"\nbranch_labels = None\ndepends_on = None\n'
+        'phase = "contract"\n\nfrom alembic import op\n\ndef upgrade():\n'
+        "    op.execute('ALTER TABLE projects DROP COLUMN limits')\n"
+    )
+
+
+def test_what_takes_away_waits(prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start leaves contractions alone; an operator applies them, and later starts accept that."""
+    scripts = tmp_path / "migrations"
+    for path in schema.SCRIPTS.rglob("*.py"):
+        target = scripts / path.relative_to(schema.SCRIPTS)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(path.read_text())
+    (scripts / "script.py.mako").write_text("")
+    contraction(scripts)
+    monkeypatch.setattr(schema, "SCRIPTS", scripts)
+    database = prepared.copy(tmp_path / "data")
+    url = database.url or f"sqlite:///{tmp_path / 'data' / 'tintype.db'}"
+    schema.upgrade(url)
+    assert schema.state(url) == schema.State(schema.HEAD, schema.HEAD, ("9999",))
+    schema.upgrade(url, contract=True)
+    assert schema.state(url) == schema.State("9999", schema.HEAD, ())
+    schema.upgrade(url)
+    assert schema.state(url).revision == "9999"
+    assert [line for line in schema.check(url) if "limits" in line]
+
+
+def test_the_command_line(prepared: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`tintype db` tells where the tables are, and finds what is not as it should be."""
+    settings = prepared.copy(tmp_path / "data")
+    if settings.url is not None:
+        (tmp_path / "data" / "tintype.toml").write_text(f"[database]\nurl = '{settings.url}'\n")
+    commands.status(data_dir=tmp_path / "data")
+    assert f"schema\t{schema.HEAD}" in capsys.readouterr().out
+    commands.upgrade(contract=False, data_dir=tmp_path / "data")
+    commands.check(data_dir=tmp_path / "data")
+    if prepared.cluster is not None:
+        prepared.cluster.sql("DROP INDEX ix_images_name", str(settings.url).split("/")[3].split("?")[0])
+        with pytest.raises(Exit):
+            commands.check(data_dir=tmp_path / "data")
+        assert "ix_images_name" in capsys.readouterr().out
