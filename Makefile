@@ -7,7 +7,7 @@ ARGS ?=
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check conformance contract keystone bench docs clean
+.PHONY: help serve test check conformance contract keystone glance bench docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,15 @@ keystone: .venv-keystone/.ready ## Install a Keystone for the tests that need on
 	@.venv-keystone/bin/python -m pip install -qq --disable-pip-version-check 'keystone>=27,<40' 'waitress>=3,<4'
 	@touch $@
 
+glance: .venv-glance/.ready ## Install a Glance for the tests of moving in
+
+.venv-glance/.ready:
+	@test -x .venv-glance/bin/python || $(PYTHON) -m venv .venv-glance
+	@echo "Installing Glance into .venv-glance …"
+	@.venv-glance/bin/python -m pip install -qq --disable-pip-version-check 'glance>=30,<40' 'waitress>=3,<4' \
+	  'psycopg2-binary>=2.9,<3' 'pymysql>=1.1,<2'
+	@touch $@
+
 bench: $(VENV)/.test ## Measure Tintype and Glance side by side; results go to benchmarks/results
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 	@$(BIN)/python benchmarks/transfers.py $(ARGS)
@@ -53,4 +62,4 @@ docs: $(VENV)/.server ## Generate docs/reference from the tables in the code
 	@$(BIN)/python tools/reference.py
 
 clean: ## Delete virtual environments and caches, not the data
-	rm -rf $(VENV) .venv-keystone .conformance .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-keystone .venv-glance .conformance .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+import glance
 import keystone
+import mariadb
 import postgres
 from inprocess import Prepared, Service, make_settings, running
 from postgres import Cluster
@@ -59,6 +61,8 @@ OPTIONAL = {
     "openssl": "openssl",
     "initdb": "postgresql",
     "keystone": "",
+    "glance": "",
+    "mariadb-install-db": "mariadb-server",
     "unshare": "util-linux",
     "radosgw": "ceph-mon ceph-mgr ceph-osd radosgw ceph-common python3-rbd python3-rados",
 }
@@ -72,8 +76,11 @@ def pytest_configure(config: pytest.Config) -> None:
     }
     if postgres.available():
         config.stash[MISSING].pop("initdb", None)
-    if keystone.available():
-        config.stash[MISSING].pop("keystone", None)
+    for name, there in (("keystone", keystone.available()), ("glance", glance.available())):
+        if there:
+            config.stash[MISSING].pop(name, None)
+    if mariadb.available():
+        config.stash[MISSING].pop("mariadb-install-db", None)
     if os.environ.get("REQUIRE") == "all" and config.stash[MISSING]:
         pytest.exit(_advice(config.stash[MISSING]), returncode=1)
 
@@ -99,5 +106,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def _advice(missing: dict[str, str]) -> str:
     packages = " ".join(package for package in missing.values() if package)
     ways = [f"apt-get install {packages}"] if packages else []
-    ways += ["make keystone"] if "keystone" in missing else []
+    ways += [f"make {name}" for name in ("keystone", "glance") if name in missing]
     return f"Not found: {', '.join(missing)}. Tests that need them are left out; {', '.join(ways)}"

@@ -16,7 +16,7 @@ LAYERS = (
     ("api", "dashboard", "jobs"),
     ("auth",),
     ("services",),
-    ("policy", "db", "blobs", "formats", "notify"),
+    ("policy", "db", "blobs", "formats", "glance"),
     ("domain",),
     ("errors", "observability", "listener"),
 )

@@ -1,7 +1,15 @@
 """What a blob store does: five verbs. What only some can is a capability, declared by having it."""
 
 from collections.abc import AsyncIterator
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
+
+FOREIGN: Final = "="
+"""Begins a key whose rest is the name that others gave the bytes: they were taken over where they are."""
+
+
+def name_in_store(key: str, ours: str) -> str:
+    """Give the name of a key's bytes in a store that calls what it writes itself `ours`."""
+    return key.removeprefix(FOREIGN) if key.startswith(FOREIGN) else ours
 
 
 class Writer(Protocol):

@@ -10,7 +10,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from tintype.blobs.base import Writer
+from tintype.blobs.base import FOREIGN, Writer
 from tintype.blobs.stream import in_thread, read_ahead, settled
 from tintype.errors import Gone, NotFound, OverLimit, Unavailable
 
@@ -102,11 +102,11 @@ class FilesystemStore:
         """Give the path for `X-Accel-Redirect`."""
         if self._accel_redirect is None:
             return None
-        return f"{self._accel_redirect.rstrip('/')}/{key[:2]}/{key}"
+        return f"{self._accel_redirect.rstrip('/')}/{_inside(key)}"
 
     def path(self, key: str) -> Path:
         """Give the place of complete bytes."""
-        return self._folder / key[:2] / key
+        return self._folder / _inside(key)
 
     def partial(self, key: str) -> Path:
         """Give the place of half-written bytes."""
@@ -265,6 +265,11 @@ def _locked(path: Path, flags: int = 0) -> int:
         os.close(file)
         raise
     return file
+
+
+def _inside(key: str) -> str:
+    """Give the place of complete bytes in the folder; those of others lie in it directly."""
+    return key.removeprefix(FOREIGN) if key.startswith(FOREIGN) else f"{key[:2]}/{key}"
 
 
 def _names(folder: Path) -> list[str]:

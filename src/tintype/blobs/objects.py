@@ -15,7 +15,7 @@ from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore
 from obstore.store import ObjectStore as Bucket
 
-from tintype.blobs.base import Writer
+from tintype.blobs.base import Writer, name_in_store
 from tintype.blobs.stream import settled
 from tintype.errors import NotFound, Unavailable
 
@@ -96,7 +96,7 @@ class ObjectStore:
 
     def path(self, key: str) -> str:
         """Give the name of a key's object."""
-        return f"{self._prefix}{key}"
+        return name_in_store(key, f"{self._prefix}{key}")
 
     async def get(self, path: str, start: int, stop: int) -> bytes:
         """Give a range of an object."""

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
+from tintype.blobs.base import name_in_store
 from tintype.blobs.stream import finished, read_ahead, to_the_end
 from tintype.errors import Conflict, Gone, NotFound, OverLimit, StartError, Unavailable
 
@@ -137,7 +138,9 @@ class RbdStore:
     def open(self, pool: Any, key: str, snapshot: str | None = None) -> Any:
         """Open an image; one with a snapshot is read-only."""
         read_only = snapshot is not None
-        return self._rbd.Image(pool, _PREFIX + key, snapshot=snapshot, read_only=read_only)
+        return self._rbd.Image(
+            pool, name_in_store(key, _PREFIX + key), snapshot=snapshot, read_only=read_only
+        )
 
     def make(self, pool: Any, key: str, size: int) -> Any:
         """Make an image in place of any that was half-written, and open it."""
@@ -187,7 +190,7 @@ class RbdStore:
     def _delete(self, pool: Any, key: str) -> None:
         with self.open(pool, key) as image:
             _remove_snapshot(image)
-        self._rbd.RBD().remove(pool, _PREFIX + key)
+        self._rbd.RBD().remove(pool, name_in_store(key, _PREFIX + key))
 
     def _names(self, pool: Any) -> list[str]:
         return [str(name) for name in self._rbd.RBD().list(pool)]

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import bindparam, delete, insert, select, update
 
+from tintype.blobs.base import FOREIGN
 from tintype.db.engine import Database, Transaction
 from tintype.db.tables import blobs as table
 
@@ -26,12 +27,19 @@ _BATCH: Final = 100
 
 
 class Blob(msgspec.Struct, frozen=True):
-    """Bytes in a store; the blob's id is their key there."""
+    """Bytes in a store."""
 
     id: str
     store: str
     image_id: str
     state: str = WRITING
+    place: str | None = None
+    """The name in the store of bytes that were taken over; others are named by the blob's id."""
+
+    @property
+    def key(self) -> str:
+        """What the store knows the bytes by."""
+        return self.id if self.place is None else f"{FOREIGN}{self.place}"
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -42,7 +50,7 @@ class Stored(msgspec.Struct, frozen=True):
     """As JSON; None of what was stored before digests were kept here."""
 
 
-_COLUMNS: Final = (table.c.id, table.c.store, table.c.image_id, table.c.state)
+_COLUMNS: Final = (table.c.id, table.c.store, table.c.image_id, table.c.state, table.c.place)
 _SELECT: Final = select(*_COLUMNS)
 _READY_OF: Final = _SELECT.where(table.c.image_id == bindparam("image"), table.c.state == READY)
 _GET: Final = _SELECT.where(table.c.id == bindparam("key"))
@@ -115,6 +123,12 @@ async def begin(tx: Transaction, blob: Blob, *, now: int, lease_until: int, size
             "created_at": now,
         },
     )
+
+
+async def adopt(tx: Transaction, blob: Blob, *, size: int, digests: str | None, now: int) -> None:
+    """Note bytes that others have written, complete where they are."""
+    row = {**msgspec.structs.asdict(blob), "size": size, "digests": digests}
+    await tx.execute(insert(table), {**row, "lease_expires_at": 0, "created_at": now})
 
 
 async def extend(tx: Transaction, blob_id: str, until: int, expected: str = WRITING) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, not_, or_, select, true, update
+from sqlalchemy.dialects.postgresql import insert as insert_once  # its ON CONFLICT is SQLite's, too
 
 from tintype.db.blobs import CONDEMNED, PARTIAL, STAGED, WRITING
 from tintype.db.engine import Transaction, Violation
@@ -45,6 +46,7 @@ _DELETE: Final = delete(images).where(
     images.c.id == bindparam("key"), images.c.version == bindparam("expected")
 )
 _BURY: Final = insert(image_tombstones)
+_BURY_ONCE: Final = insert_once(image_tombstones).on_conflict_do_nothing()
 
 
 def _bytes(which: ColumnElement[bool]) -> ColumnElement[int]:
@@ -112,6 +114,11 @@ async def remove(tx: Transaction, image: Image, now: int) -> bool:
         return False
     await tx.execute(_BURY, {"id": image.id, "deleted_at": now})
     return True
+
+
+async def bury(tx: Transaction, image_id: str, moment: int) -> None:
+    """Note an id that was in use elsewhere; well if it is noted."""
+    await tx.execute(_BURY_ONCE, {"id": image_id, "deleted_at": moment})
 
 
 async def set_status(

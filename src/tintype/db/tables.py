@@ -117,6 +117,7 @@ blobs: Final = Table(
     Column("digests", Text),  # what was found out about complete bytes, as JSON
     Column("lease_expires_at", BigInteger, nullable=False),  # of a blob that is not ready
     Column("created_at", BigInteger, nullable=False),
+    Column("place", Text),  # the name in the store of bytes that others wrote
     Index(None, "image_id"),
     Index(None, "state", "lease_expires_at"),
 )

@@ -176,7 +176,7 @@ class Intake:
 
     async def discard(self, blob: Blob) -> None:
         """Delete a condemned blob's bytes, then its row. May be repeated."""
-        await self.store(blob.store).delete(blob.id)
+        await self.store(blob.store).delete(blob.key)
         async with self._database.write() as tx:
             await blob_rows.forget(tx, blob.id)
 
@@ -278,10 +278,10 @@ class ImageData:
         store = self._intake.stores.get(blob.store)
         if store is None:
             raise Unavailable(f"The store '{blob.store}', where the data is, is not in the settings.")
-        if await store.size(blob.id) is None:
+        if await store.size(blob.key) is None:
             raise NotFound(f"The data of image {image_id} is missing from store '{blob.store}'.")
-        internal_path = store.internal_path(blob.id) if isinstance(store, HandsOff) else None
-        chunks = store.read(blob.id, start, stop)
+        internal_path = store.internal_path(blob.key) if isinstance(store, HandsOff) else None
+        chunks = store.read(blob.key, start, stop)
         return Download(
             image, start, stop, partial=wanted is not None, internal_path=internal_path, chunks=chunks
         )

@@ -14,7 +14,7 @@ from tintype.db import listing
 from tintype.db.engine import Database, Transaction
 from tintype.domain import images, patch, quotas
 from tintype.domain.callers import Caller
-from tintype.domain.images import Image, Limits
+from tintype.domain.images import DEACTIVATED, Image, Limits
 from tintype.domain.patch import Change
 from tintype.domain.query import Query
 from tintype.domain.quotas import NO_LIMITS, Usage
@@ -205,6 +205,10 @@ class Images:
         raise _contended(image_id)
 
     def _shown(self, caller: Caller, image: Image) -> Image:
+        if (
+            image.status == DEACTIVATED and not caller.is_admin
+        ):  # as Glance: where closed data is, is closed too
+            image = msgspec.structs.replace(image, stores=())
         return image if self._protections is None else self._protections.shown(image, caller)
 
     @staticmethod
@@ -226,7 +230,7 @@ class Images:
             blobs = await blob_rows.ready_of(tx, image.id)
         for blob in blobs:
             store = self._stores[blob.store]
-            if isinstance(store, Clonable) and await store.in_use(blob.id):
+            if isinstance(store, Clonable) and await store.in_use(blob.key):
                 raise Conflict(f"Image {image.id} is in use: volumes or servers were cloned from it.")
 
     def _require_visibility(self, caller: Caller, visibility: str, target: Mapping[str, Any]) -> None:

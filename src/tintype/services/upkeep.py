@@ -95,7 +95,7 @@ class Upkeep:
 
     async def _compare(self, stored: Stored) -> tuple[str, str]:
         """Give a state and what there is to say about it."""
-        key, wanted = stored.blob.id, await self._digests(stored)
+        key, wanted = stored.blob.key, await self._digests(stored)
         store = self._stores.get(stored.blob.store)
         if store is None:
             return "unknown", "there is no such store in the settings"

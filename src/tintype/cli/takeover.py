@@ -1,0 +1,94 @@
+"""`tintype import-glance`: moving in where a Glance was."""
+
+import asyncio
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tintype import glance, settings
+from tintype.cli import output
+from tintype.cli.serve import DataDir
+from tintype.glance import Configuration, Record
+from tintype.openers import open_policy
+from tintype.policy.engine import read_rules
+from tintype.server import Parts
+from tintype.services.takeover import DELETED, KNOWN, LEFT, TAKEN, UPDATED, Takeover
+
+
+def import_glance(
+    config: Annotated[Path, typer.Option(help="Glance's glance-api.conf.")],
+    policy: Annotated[
+        Path | None, typer.Option(help="Glance's policy.yaml, to be the policy file here.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Take over the images of a Glance; their bytes stay where they are. May be repeated.
+
+    Stop Glance, or run this once more after it has stopped. Exits 1 where images were left.
+    """
+    found = glance.read_configuration(config)
+    chosen = output.existing(data_dir)
+    homes = _homes(chosen)
+    _say_what_lacks(found, homes)
+    if policy is not None:
+        _take_policy(policy, chosen, dry_run=dry_run)
+
+    async def work(parts: Parts) -> None:
+        takeover = Takeover(parts.database, parts.intake.stores, homes, dry_run=dry_run)
+        loop = asyncio.get_running_loop()
+
+        def take_all(records: Iterator[Record]) -> None:
+            for record in records:
+                outcome = asyncio.run_coroutine_threadsafe(takeover.take(record), loop).result()
+                counts[outcome.what] += 1
+                if outcome.detail:
+                    told.append((outcome.image_id, outcome.name, outcome.what, outcome.detail))
+
+        await asyncio.to_thread(glance.with_records, found.database, take_all)
+
+    counts: Counter[str] = Counter()
+    told: list[tuple[str, str, str, str]] = []
+    output.with_parts(data_dir, work)
+    output.table(("image", "name", "what", "detail"), told)
+    print(", ".join(f"{counts[what]} {what}" for what in (TAKEN, UPDATED, KNOWN, DELETED, LEFT)))
+    namespaces = glance.count_namespaces(found.database)
+    if namespaces:
+        print(f"Not taken: {namespaces} namespaces of metadata definitions")
+    if counts[LEFT]:
+        raise typer.Exit(1)
+
+
+def _homes(chosen: settings.Settings) -> Mapping[tuple[str, str], str]:
+    homes = {}
+    for name, store in chosen.stores.items():
+        match store:
+            case settings.FileStore():
+                homes["file", str((chosen.data_dir / store.folder).resolve())] = name
+            case settings.RbdStore():
+                homes["rbd", store.pool] = name
+            case settings.S3Store() if store.prefix:  # without one, its objects would look like ours
+                homes["s3", store.bucket] = name
+    return homes
+
+
+def _say_what_lacks(found: Configuration, homes: Mapping[tuple[str, str], str]) -> None:
+    within = {"file": "folder", "rbd": "pool", "s3": "bucket"}
+    for name, store in found.stores.items():
+        kind = store.get("type")
+        if kind is not None and (kind, store[within[kind]]) not in homes:
+            print(f"Glance's store '{name}' is none of ours. To take its images over, add to tintype.toml:\n")
+            print(f"[stores.{name}]")
+            print("\n".join(f'{option} = "{value}"' for option, value in store.items()) + "\n")
+
+
+def _take_policy(path: Path, chosen: settings.Settings, *, dry_run: bool) -> None:
+    read_rules(path.read_text(encoding="utf-8"), str(path))
+    if not dry_run:
+        target = chosen.data_dir / chosen.policy.file
+        shutil.copyfile(path, target)
+        open_policy(chosen)  # says which rules have no use here, and refuses what cannot be meant

@@ -1,0 +1,256 @@
+"""Reading a Glance: its configuration, its database, and where its bytes are.
+
+Facts are Glance's: option names of `glance-api.conf`, tables of its schema (2024.1 and later), forms
+of location URLs of its store drivers.
+"""
+
+import asyncio
+import configparser
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+from sqlalchemy import Connection, MetaData, Table, create_engine, func, inspect, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from tintype.errors import StartError
+
+_BATCH: Final = 500
+_TABLES: Final = ("images", "image_properties", "image_tags", "image_members", "image_locations")
+T = TypeVar("T")
+
+
+class Location(msgspec.Struct, frozen=True):
+    """A copy of an image's bytes: `value` is an URL as Glance writes it."""
+
+    value: str
+    status: str
+    store: str | None
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A project that an image is shared with. Times are microseconds since the epoch."""
+
+    id: str
+    status: str
+    created_at: int
+    updated_at: int
+
+
+class Record(msgspec.Struct, frozen=True):
+    """An image as Glance has it."""
+
+    row: Mapping[str, Any]
+    properties: dict[str, str]
+    tags: tuple[str, ...]
+    members: tuple[Member, ...]
+    locations: tuple[Location, ...]
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where bytes are: the kind of store, what tells it from others of its kind, and their name in it."""
+
+    kind: str
+    within: str
+    name: str
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """What of `glance-api.conf` matters: the database, and the sections of `[stores]` that we would need."""
+
+    database: str
+    stores: dict[str, dict[str, str]]
+    """By name, the default one first; with our kind as `type`, or none where we have no such store."""
+
+
+def read_configuration(path: Path) -> Configuration:
+    """Read `glance-api.conf`; raises StartError where it names no database."""
+    parser = configparser.ConfigParser(interpolation=None, strict=False, default_section="\0")
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        raise StartError(f"Cannot read {path}: {' '.join(str(error).split())}.") from None
+    database = parser.get("database", "connection", fallback="")
+    if not database:
+        raise StartError(f"{path} names no database: [database] connection.")
+    return Configuration(database, dict(_stores(parser)))
+
+
+def _stores(parser: configparser.ConfigParser) -> Iterator[tuple[str, dict[str, str]]]:
+    default = parser.get("glance_store", "default_backend", fallback=None)
+    enabled = parser.get("DEFAULT", "enabled_backends", fallback="")
+    if not enabled:  # one store of each kind, as before Rocky
+        kinds = parser.get("glance_store", "stores", fallback="file,http").split(",")
+        default = parser.get("glance_store", "default_store", fallback="file")
+        enabled = ",".join(f"{kind.strip()}:{kind.strip()}" for kind in kinds)
+        sections = dict.fromkeys((kind.strip() for kind in kinds), "glance_store")
+    else:
+        sections = {name: name for name in (part.split(":")[0].strip() for part in enabled.split(","))}
+    pairs = [part.strip().partition(":") for part in enabled.split(",") if part.strip()]
+    for name, _, kind in sorted(pairs, key=lambda pair: pair[0] != default):
+        options = dict(parser.items(sections[name])) if parser.has_section(sections[name]) else {}
+        yield name, _store(kind, options)
+
+
+def _store(kind: str, options: Mapping[str, str]) -> dict[str, str]:
+    match kind:
+        case "file" | "filesystem":
+            folder = options.get("filesystem_store_datadir", "/var/lib/glance/images")
+            return {"type": "file", "folder": folder}
+        case "rbd":
+            return {
+                "type": "rbd",
+                "pool": options.get("rbd_store_pool", "images"),
+                "user": options.get("rbd_store_user", "glance"),
+                "conf": options.get("rbd_store_ceph_conf", "/etc/ceph/ceph.conf"),
+            }
+        case "s3":
+            return {
+                "type": "s3",
+                "bucket": options.get("s3_store_bucket", ""),
+                "endpoint": options.get("s3_store_host", ""),
+                "access_key": options.get("s3_store_access_key", ""),
+                "secret_key": "…",
+            }
+        case _:
+            return {}
+
+
+def place_of(url: str) -> Place | None:
+    """Read a location's URL; None where we have no store of its kind."""
+    parts = urlsplit(url)
+    match parts.scheme:
+        case "file" | "filesystem":
+            folder, _, name = unquote(parts.path).rpartition("/")
+            return Place("file", folder, name)
+        case "rbd":
+            pieces = [unquote(piece) for piece in f"{parts.netloc}{parts.path}".split("/")]
+            return Place("rbd", pieces[1], pieces[2]) if len(pieces) == 4 else None
+        case "s3" | "s3+http" | "s3+https":
+            bucket, _, name = (
+                unquote(parts.path.rpartition("/")[0]),
+                "",
+                unquote(parts.path.rpartition("/")[2]),
+            )
+            return Place("s3", bucket.rpartition("/")[2], name)
+        case _:
+            return None
+
+
+def with_records(url: str, work: Callable[[Iterator[Record]], T]) -> T:
+    """Read every image of a Glance database, deleted ones too, in one view of it.
+
+    `url` is Glance's own, as SQLAlchemy takes it. Raises StartError where it cannot be read.
+    """
+    return _with(url, lambda connection: work(_records(connection)))
+
+
+def count_namespaces(url: str) -> int:
+    """Give the number of metadata definition namespaces."""
+
+    def count(connection: Connection) -> int:
+        if not inspect(connection).has_table("metadef_namespaces"):
+            return 0
+        namespaces = Table("metadef_namespaces", MetaData(), autoload_with=connection)
+        return int(connection.execute(select(func.count()).select_from(namespaces)).scalar_one())
+
+    return _with(url, count)
+
+
+def _with(url: str, work: Callable[[Connection], T]) -> T:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "postgresql":
+            return asyncio.run(_with_postgres(parsed.set(drivername="postgresql+asyncpg"), work))
+        if parsed.get_backend_name() in {"mysql", "mariadb"}:
+            parsed = parsed.set(drivername="mysql+pymysql")
+        engine = create_engine(parsed, poolclass=NullPool)
+        try:
+            with engine.connect() as connection:
+                return work(connection)
+        finally:
+            engine.dispose()
+    except ImportError as missing:
+        raise StartError(f"This database needs: pip install 'tintype[glance]' ({missing}).") from None
+    except (SQLAlchemyError, ArgumentError, OSError) as error:
+        reason = " ".join(str(getattr(error, "orig", None) or error).split())
+        shown = url.partition("?")[0].rpartition("@")[2]
+        raise StartError(f"Cannot read Glance's database {shown}: {reason}.") from None
+
+
+async def _with_postgres(url: Any, work: Callable[[Connection], T]) -> T:
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+            return await connection.run_sync(work)
+    finally:
+        await engine.dispose()
+
+
+def _records(connection: Connection) -> Iterator[Record]:
+    metadata = MetaData()
+    if not inspect(connection).has_table("image_locations"):
+        raise StartError("This database has no images of a Glance.")
+    tables = {name: Table(name, metadata, autoload_with=connection) for name in _TABLES}
+    images, after = tables["images"], ""
+    while True:
+        statement = select(images).where(images.c.id > after).order_by(images.c.id).limit(_BATCH)
+        rows = connection.execute(statement).mappings().all()
+        ids = [row["id"] for row in rows]
+        found = {name: _rows_of(connection, tables[name], ids) for name in _TABLES[1:]}
+        for row in rows:
+            yield _record(dict(row), {name: by_image[row["id"]] for name, by_image in found.items()})
+        if len(rows) < _BATCH:
+            return
+        after = rows[-1]["id"]
+
+
+def _rows_of(connection: Connection, table: Table, ids: list[str]) -> Mapping[str, list[Mapping[str, Any]]]:
+    found: Mapping[str, list[Mapping[str, Any]]] = defaultdict(list)
+    order = table.c.id
+    for row in connection.execute(select(table).where(table.c.image_id.in_(ids)).order_by(order)).mappings():
+        if not row["deleted"]:
+            found[row["image_id"]].append(dict(row))
+    return found
+
+
+def _record(row: Mapping[str, Any], of: Mapping[str, list[Mapping[str, Any]]]) -> Record:
+    times = {name: _microseconds(row[name]) for name in ("created_at", "updated_at", "deleted_at")}
+    return Record(
+        row={**row, **times, "updated_at": times["updated_at"] or times["created_at"]},
+        properties={each["name"]: each["value"] or "" for each in of["image_properties"]},
+        tags=tuple(each["value"] for each in of["image_tags"]),
+        members=tuple(_member(each) for each in of["image_members"]),
+        locations=tuple(_location(each) for each in of["image_locations"]),
+    )
+
+
+def _member(row: Mapping[str, Any]) -> Member:
+    created = _microseconds(row["created_at"])
+    return Member(row["member"], row["status"], created, _microseconds(row["updated_at"]) or created)
+
+
+def _location(row: Mapping[str, Any]) -> Location:
+    try:
+        meta = json.loads(row["meta_data"] or "{}")
+    except ValueError:  # before JSON it was a pickle
+        meta = {}
+    return Location(row["value"], row["status"], meta.get("store") if isinstance(meta, dict) else None)
+
+
+def _microseconds(moment: datetime | None) -> int:
+    """Read a time of Glance, which has no zone and means UTC; 0 for none."""
+    if moment is None:
+        return 0
+    aware = moment.replace(tzinfo=moment.tzinfo or UTC)
+    return int(aware.timestamp()) * 1_000_000 + aware.microsecond

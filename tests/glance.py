@@ -1,0 +1,120 @@
+"""A real Glance of our own, to move in after. `make glance` installs it."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2
+
+PYTHON = Path(__file__).parents[1] / ".venv-glance" / "bin" / "python"
+CONFIG = """\
+[DEFAULT]
+log_file = {folder}/glance.log
+enabled_backends = fast:file, slow:file, web:http
+enabled_import_methods = [glance-direct,copy-image]
+node_staging_uri = file://{folder}/staging
+[database]
+connection = {database}
+[glance_store]
+default_backend = fast
+[fast]
+filesystem_store_datadir = {folder}/fast
+[slow]
+filesystem_store_datadir = {folder}/slow
+[os_glance_staging_store]
+filesystem_store_datadir = {folder}/staging
+[os_glance_tasks_store]
+filesystem_store_datadir = {folder}/tasks
+[paste_deploy]
+config_file = {folder}/paste.ini
+[oslo_concurrency]
+lock_path = {folder}/lock
+"""
+PASTE = """\
+[composite:glance-api]
+paste.composite_factory = glance.api:root_app_factory
+/: api
+[composite:api]
+paste.composite_factory = glance.api:pipeline_factory
+default = versionnegotiation context rootapp
+[composite:rootapp]
+paste.composite_factory = glance.api:root_app_factory
+/: apiversions
+/v2: apiv2app
+[app:apiversions]
+paste.app_factory = glance.api.versions:create_resource
+[app:apiv2app]
+paste.app_factory = glance.api.v2.router:API.factory
+[filter:versionnegotiation]
+paste.filter_factory = glance.api.middleware.version_negotiation:VersionNegotiationFilter.factory
+[filter:context]
+paste.filter_factory = glance.api.middleware.context:ContextMiddleware.factory
+"""
+SERVE = """\
+import sys, waitress
+port = int(sys.argv.pop())
+from glance.wsgi.api import application
+waitress.serve(application, host="127.0.0.1", port=port, threads=4)
+"""
+
+
+class Glance:
+    """A server that trusts the headers by which a caller says who it is."""
+
+    def __init__(self, folder: Path, database: str) -> None:
+        self.folder = folder
+        for name in ("fast", "slow", "staging", "tasks"):
+            (folder / name).mkdir()
+        self.config = folder / "glance-api.conf"
+        self.config.write_text(CONFIG.format(folder=folder, database=database))
+        (folder / "paste.ini").write_text(PASTE)
+        manage = "import sys; from glance.cmd.manage import main; sys.exit(main())"
+        done = subprocess.run(
+            [PYTHON, "-c", manage, "--config-file", self.config, "db_sync"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = found.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        with (folder / "stderr").open("wb") as stderr:
+            self.process = subprocess.Popen(
+                [PYTHON, "-c", SERVE, str(port)],
+                env={"OS_GLANCE_CONFIG_DIR": str(folder)},
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+            )
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx2.TransportError):
+                if httpx2.get(self.url, timeout=20).status_code == 300:
+                    return
+            time.sleep(0.1)
+        raise AssertionError("Glance does not start: " + (folder / "stderr").read_text())
+
+    def call(self, project: str, method: str, path: str, **options: object) -> httpx2.Response:
+        """Send a request as a member of a project, or as admin."""
+        headers = {
+            "X-Identity-Status": "Confirmed",
+            "X-User-Id": f"user-of-{project}",
+            "X-Project-Id": project,
+            "X-Roles": "admin,member,reader" if project == "admin" else "member,reader",
+            **dict(options.pop("headers", None) or {}),  # type: ignore[call-overload]
+        }
+        return httpx2.request(method, f"{self.url}{path}", headers=headers, timeout=60, **options)  # type: ignore[arg-type]
+
+    def stop(self) -> None:
+        """End the server."""
+        self.process.terminate()
+        self.process.wait(30)
+
+
+def available() -> bool:
+    """Say whether it is installed."""
+    return PYTHON.exists() and sys.platform == "linux"
