@@ -81,13 +81,15 @@ class Keystone:
         self.process.send_signal(with_signal)
         self.process.wait(30)
 
-    def log_in(self, name: str, project: str) -> str:
-        """Give a token."""
+    def log_in(self, name: str, project: str | None) -> str:
+        """Give a token; without a project one of the whole system."""
         domain = {"id": "default"}
         user = {"name": name, "domain": domain, "password": PASSWORD}
         auth = {
             "identity": {"methods": ["password"], "password": {"user": user}},
-            "scope": {"project": {"name": project, "domain": domain}},
+            "scope": {"project": {"name": project, "domain": domain}}
+            if project
+            else {"system": {"all": True}},
         }
         answer = httpx2.post(f"{self.url}/auth/tokens", json={"auth": auth}, timeout=20)
         assert answer.status_code == 201, answer.text

@@ -54,7 +54,16 @@ async def test_a_token_is_exchanged_for_another_scope(service: Service) -> None:
     """An unscoped token may not use images; in exchange for it there is one that may, and dies with it."""
     unscoped = await login(service, "alice", project=None)
     value = unscoped.headers["x-subject-token"]
-    assert (await service.client.get("/v2/images", headers={"X-Auth-Token": value})).status_code == 401
+    headers = {"X-Auth-Token": value}
+    image = (await service.call("alice", "POST", "/v2/images", json={})).json()["id"]
+    public = (await service.call("admin", "POST", "/v2/images", json={"visibility": "public"})).json()["id"]
+    for shown in (image, public):  # as Glance: nothing is there for whoever is in no project
+        for path in ("", "/file", "/members"):
+            answer = await service.client.get(f"/v2/images/{shown}{path}", headers=headers)
+            assert answer.status_code == 404
+    assert (await service.client.get("/v2/images", headers=headers)).status_code == 403
+    assert (await service.client.post("/v2/images", headers=headers, json={})).status_code == 403
+    assert (await service.client.get("/v2/info/usage", headers=headers)).status_code == 200
     body = {
         "auth": {
             "identity": {"methods": ["token"], "token": {"id": value}},

@@ -92,6 +92,16 @@ def test_there_is_no_other_identity(server: Server) -> None:
         assert "identity" not in answer.headers["www-authenticate"]
 
 
+def test_a_token_of_the_whole_system(server: Server, keystone: Keystone) -> None:
+    """Its admin is no admin of images, as with Glance: they belong to projects."""
+    image = call(server, keystone.log_in("alice", "alpha"), "POST", "/v2/images", json=RAW).json()["id"]
+    token = keystone.log_in("admin", None)
+    assert call(server, token, "GET", "/v2/images").status_code == 403
+    assert call(server, token, "POST", "/v2/images", json=RAW).status_code == 403
+    for method in ("GET", "DELETE"):
+        assert call(server, token, method, f"/v2/images/{image}").status_code == 404
+
+
 def test_a_revoked_token(server: Server, keystone: Keystone) -> None:
     """It lives no longer than the cache."""
     token = keystone.log_in("alice", "alpha")

@@ -231,10 +231,7 @@ class App:
         token = call.headers.get("x-auth-token")
         if not token:
             raise Unauthenticated("The request you have made requires authentication.")
-        caller = await self._authenticator.authenticate(token, call.headers.get("x-service-token"))
-        if caller.project_id is None:
-            raise Unauthenticated("The token is not scoped to a project: images belong to projects.")
-        return caller
+        return await self._authenticator.authenticate(token, call.headers.get("x-service-token"))
 
     def _find(self, call: Call) -> tuple[Route, str, dict[str, str]]:
         raw: bytes = call.scope.get("raw_path") or call.scope["path"].encode()

@@ -186,8 +186,10 @@ class KeystoneAuthenticator:
             raise _silent() from error
 
     def _to_caller(self, token: _Token, quota: Quota) -> Caller:
+        if token.project is None:  # of a domain, or of the whole system: those roles are none over images
+            return Caller(token.user.id, token.user.name, None)
         roles = frozenset(role.name.lower() for role in token.roles)
-        project = token.project.id if token.project is not None else None
+        project = token.project.id
         caller = Caller(token.user.id, token.user.name, project, roles, quota=quota)
         return msgspec.structs.replace(caller, is_admin=self._policy.allows("context_is_admin", caller, {}))
 

@@ -11,7 +11,7 @@ class Caller(msgspec.Struct, frozen=True):
     user_id: str
     user_name: str
     project_id: str | None
-    """The project the token is scoped to; None for an unscoped token, which may not use images."""
+    """The project the token is scoped to. Without one there are no roles, so nothing of images is allowed."""
     roles: frozenset[str] = frozenset()
     """Role names in lower case, implied ones included."""
     is_admin: bool = False
