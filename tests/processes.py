@@ -38,7 +38,7 @@ class Server:
         return self.folder / "clouds.yaml"
 
     def run(
-        self, *command: str, cloud: str = "tintype", check: bool = True
+        self, *command: str, cloud: str = "tintype", check: bool = True, **more: str
     ) -> subprocess.CompletedProcess[str]:
         """Run an official client, or `tintype` itself, as a user of this server would."""
         environment = {
@@ -48,6 +48,7 @@ class Server:
             "OS_CLOUD": cloud,
             "TINTYPE_DATA_DIR": str(self.folder),
             "LANG": "C.UTF-8",
+            **more,
         }
         done = subprocess.run(
             command, capture_output=True, text=True, env=environment, timeout=120, check=False

@@ -9,16 +9,18 @@ import hashlib
 import json
 import os
 import random
-import signal
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
+import psutil
 import pytest
 
+from postgres import Cluster
 from processes import Server, started
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "8"))
@@ -41,6 +43,32 @@ class Known:
     deleted: set[str] = dataclasses.field(default_factory=set)
     uploads: dict[str, tuple[str, bytes, int]] = dataclasses.field(default_factory=dict)
     """Unfinished resumable uploads by path: image, bytes, and an offset that was promised."""
+
+
+class Tables:
+    """What the database says, whichever it is."""
+
+    def __init__(self, folder: Path, cluster: Cluster | None) -> None:
+        self._file, self._cluster = folder / "tintype.db", cluster
+        self._name = cluster.create() if cluster is not None else ""
+        self.environment = {"TINTYPE_DATABASE_URL": cluster.url(self._name)} if cluster is not None else {}
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        if self._cluster is not None:
+            columns, _, rest = statement.partition(" FROM ")
+            query = f"SELECT coalesce(json_agg(json_build_array({columns})), '[]') FROM {rest}"
+            return [tuple(row) for row in json.loads(self._cluster.sql(query, self._name))]
+        with contextlib.closing(sqlite3.connect(self._file)) as database:
+            return database.execute(f"SELECT {statement}").fetchall()
+
+    def let_leases_pass(self) -> None:
+        """Do in no time what takes a minute where other hosts may be alive."""
+        if self._cluster is not None:
+            for change in (
+                "blobs SET lease_expires_at = 0 WHERE state = 'writing'",
+                "uploads SET held_until = 0",
+            ):
+                self._cluster.sql(f"UPDATE {change}", self._name)
 
 
 class Client(threading.Thread):
@@ -142,33 +170,50 @@ class Client(threading.Thread):
             yield data[start : start + step]
 
 
-def test_nothing_is_lost_stuck_or_left_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "workers"), [("sqlite", 1), pytest.param("postgresql", 2, marks=pytest.mark.needs("initdb"))]
+)
+def test_nothing_is_lost_stuck_or_left_behind(
+    tmp_path: Path, request: pytest.FixtureRequest, kind: str, workers: int
+) -> None:
     """After each kill and restart: active images have their bytes, none is stuck, the disk holds no more."""
     chance = random.Random(SEED)
     print(f"CRASH_SEED={SEED} CRASH_ROUNDS={ROUNDS}")
     known, folder = Known(), tmp_path / "data"
+    tables = Tables(folder, request.getfixturevalue("cluster") if kind == "postgresql" else None)
+    options = ("--workers", str(workers))
     kills = 0
     for number in range(ROUNDS):
         if number % 50 == 49:
             print(f"{number} kills, {len(known.active)} images active", flush=True)
-        with started(folder) as server:
+        with started(folder, *options, **tables.environment) as server:
             token = server.log_in()
-            check(server, folder, known, token)
+            check(server, tables, known, token)
             trim(server, known, token)
             clients = [Client(server.url, token, chance.randrange(1 << 32), known) for _ in range(CLIENTS)]
             for client in clients:
                 client.start()
             time.sleep(chance.uniform(0.02, 0.8))
-            server.stop(signal.SIGKILL)
+            kill(server)
             kills += 1
             for client in clients:
                 client.join(30)
                 assert not client.is_alive()
                 if client.failure is not None:
                     raise client.failure
-    with started(folder) as server:
-        check(server, folder, known, server.log_in())
+        tables.let_leases_pass()
+    with started(folder, *options, **tables.environment) as server:
+        check(server, tables, known, server.log_in())
     print(f"{kills} kills, {len(known.active)} images active, {len(known.uploads)} uploads unfinished")
+
+
+def kill(server: Server) -> None:
+    """End the server and its workers at once."""
+    parent = psutil.Process(server.process.pid)
+    for process in [parent, *parent.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    server.process.wait(30)
 
 
 def trim(server: Server, known: Known, token: str) -> None:
@@ -184,18 +229,17 @@ def trim(server: Server, known: Known, token: str) -> None:
             known.deleted.add(image)
 
 
-def check(server: Server, folder: Path, known: Known, token: str) -> None:
+def check(server: Server, tables: Tables, known: Known, token: str) -> None:
     """Hold database, disk and answers against each other and against what was acknowledged."""
-    with contextlib.closing(sqlite3.connect(folder / "tintype.db")) as database:
-        deadline = time.monotonic() + 20
-        while rows(database, "SELECT id FROM blobs WHERE state IN ('writing', 'condemned')"):
-            assert time.monotonic() < deadline, "the sweep does not end"
-            time.sleep(0.05)
-        images = dict(rows(database, "SELECT id, status FROM images"))
-        assert set(images.values()) <= {"queued", "active", "uploading"}, "an image is stuck"
-        blobs = rows(database, "SELECT id, image_id, state, digests FROM blobs")
-        uploads = dict(rows(database, 'SELECT id, "offset" FROM uploads WHERE "offset" < length'))
-    files = {path.name: path for path in (folder / "images").glob("*/*") if path.is_file()}
+    deadline = time.monotonic() + 20
+    while tables.rows("id FROM blobs WHERE state IN ('writing', 'condemned')"):
+        assert time.monotonic() < deadline, "the sweep does not end"
+        time.sleep(0.05)
+    images = dict(tables.rows("id, status FROM images"))
+    assert set(images.values()) <= {"queued", "active", "uploading"}, "an image is stuck"
+    blobs = tables.rows("id, image_id, state, digests FROM blobs")
+    uploads = dict(tables.rows('id, "offset" FROM uploads WHERE "offset" < length'))
+    files = {path.name: path for path in (server.folder / "images").glob("*/*") if path.is_file()}
     complete = {
         image: json.loads(digests) for _, image, state, digests in blobs if state in {"ready", "staged"}
     }
@@ -207,7 +251,7 @@ def check(server: Server, folder: Path, known: Known, token: str) -> None:
             assert files[blob].stat().st_size >= uploads[blob], "less is there than was noted"
     unknown = set(files) - {blob for blob, *_ in blobs}
     assert not unknown, f"the disk holds what nobody knows of: {unknown}"
-    assert server.run("tintype", "gc", "--dry-run").stdout.split("\n")[1:] == [""]
+    assert server.run("tintype", "gc", "--dry-run", **tables.environment).stdout.split("\n")[1:] == [""]
     headers = {"X-Auth-Token": token}
     for image, digest in list(known.active.items()):
         assert complete[image]["os_hash_value"] == digest, "an acknowledged upload is gone"
@@ -215,7 +259,3 @@ def check(server: Server, folder: Path, known: Known, token: str) -> None:
         answer = httpx2.get(f"{server.url}/v2/images/{image}/file", headers=headers, timeout=20)
         assert hashlib.sha512(answer.content).hexdigest() == known.active[image]
     assert not known.deleted & set(images), "an acknowledged deletion is undone"
-
-
-def rows(database: sqlite3.Connection, statement: str) -> list[tuple[str, ...]]:
-    return database.execute(statement).fetchall()
