@@ -125,6 +125,22 @@ def tintype(port: int, database: str | None = None) -> Iterator[Target]:
         server.wait(30)
 
 
+@contextlib.contextmanager
+def bare(port: int, database: str, ids: list[str]) -> Iterator[Target]:
+    """Start the handler that only asks the database: the limit."""
+    environment = os.environ | {"BARE_URL": database, "PYTHONPATH": str(Path(__file__).parent)}
+    options = ("--port", str(port), "--workers", str(PROCESSES), "--no-access-log", "--log-level", "error")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "bare:app", *options, "--loop", "uvloop"], env=environment
+    )
+    try:
+        peer.wait(f"http://127.0.0.1:{port}/")
+        yield Target("bare", port, {}, ids)
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
 def seed(target: Target) -> None:
     """Fill a service with images, and note their ids."""
     url = f"http://127.0.0.1:{target.port}/v2/images"
@@ -142,6 +158,8 @@ def measure(targets: list[Target], options: argparse.Namespace) -> dict[str, dic
             continue
         for _ in range(options.rounds):
             for target in targets:
+                if target.name == "bare" and name.startswith("list by"):
+                    continue  # it knows no filters
                 headers, requests = wishes(name, target)
                 outcome = load.run(
                     target.port,
@@ -165,10 +183,12 @@ def row(name: str, outcomes: dict[str, list[load.Outcome]]) -> str:
         target: statistics.median(outcome.p99 for outcome in taken) for target, taken in outcomes.items()
     }
     cells = [name]
-    for target in ("tintype", "glance"):
+    for target in ("tintype", "glance", "bare"):
         cells.append(f"{rates[target]:,.0f} /s" if target in rates else "")
         cells.append(f"{waits[target]:,.1f} ms" if target in waits else "")
-    cells.append(f"{rates['tintype'] / rates['glance']:.0f} x" if len(rates) == 2 else "")
+    cells += [
+        f"{rates['tintype'] / rates[other]:.3g} x" if other in rates else "" for other in ("glance", "bare")
+    ]
     return "| " + " | ".join(cells) + " |"
 
 
@@ -196,8 +216,8 @@ def keep(results: dict[str, dict[str, list[load.Outcome]]], options: argparse.Na
 
 
 HEAD = """\
-| work | tintype | p99 | glance | p99 | ratio |
-| --- | --: | --: | --: | --: | --: |"""
+| work | tintype | p99 | glance | p99 | bare handler | p99 | to glance | to bare |
+| --- | --: | --: | --: | --: | --: | --: | --: | --: |"""
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
@@ -230,6 +250,8 @@ def main() -> None:
             started = time.perf_counter()
             seed(target)
             print(f"{target.name}: {IMAGES} images in {time.perf_counter() - started:.1f} s", flush=True)
+        if database is not None:
+            targets.append(stack.enter_context(bare(19492, database, targets[0].ids)))
         print(HEAD, flush=True)
         results = measure(targets, options)
     if not options.no_glance and not options.only:

@@ -1,6 +1,7 @@
 """Moving in where a real Glance was: the same images, by the same ids, from the same bytes."""
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Iterator
@@ -46,20 +47,17 @@ QUERIES = (
 def glance(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glance]:
     """Give a Glance on each kind of database that an operator may have."""
     folder = tmp_path_factory.mktemp("glance")
-    if request.param == "postgresql":
-        cluster: Cluster = request.getfixturevalue("cluster")
-        name = cluster.create()
-        glance = Glance(folder, cluster.url(name).replace("postgresql:", "postgresql+psycopg2:"))
+    with contextlib.ExitStack() as stack:
+        if request.param == "postgresql":
+            cluster: Cluster = request.getfixturevalue("cluster")
+            url = cluster.url(cluster.create()).replace("postgresql:", "postgresql+psycopg2:")
+        else:
+            server = MariaDb(tmp_path_factory.mktemp("mariadb"))
+            stack.callback(server.close)
+            url = server.create("glance")
+        glance = Glance(folder, url)
+        stack.callback(glance.stop)
         yield glance
-    else:
-        (folder / "mariadb").mkdir()
-        server = MariaDb(folder / "mariadb")
-        glance = Glance(folder, server.create("glance"))
-        yield glance
-        glance.stop()
-        server.close()
-        return
-    glance.stop()
 
 
 def make(glance: Glance, project: str, data: bytes | None, store: str = "fast", **attributes: object) -> str:
