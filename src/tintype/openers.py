@@ -18,7 +18,7 @@ from tintype.errors import StartError
 from tintype.observability.logs import make_logger
 from tintype.policy.engine import Policy, read_rules, unused
 from tintype.policy.properties import Protections, read_protections
-from tintype.policy.rules import DEFAULTS
+from tintype.policy.rules import DEFAULTS, SERVED
 from tintype.services.identity import Identity
 from tintype.settings import DATABASE, Settings, StoreSettings
 
@@ -44,7 +44,7 @@ def open_policy(settings: Settings) -> Policy:
     path = settings.data_dir / settings.policy.file
     try:
         rules = read_rules(path.read_text(encoding="utf-8"), str(path))
-        for name in unused(rules, DEFAULTS):
+        for name in unused(rules, SERVED):
             make_logger(settings.log.level, settings.log.style).warning(
                 "policy rule has no use here", rule=name, file=str(path)
             )

@@ -101,6 +101,7 @@ class Parts(msgspec.Struct, frozen=True):
 
     database: Database
     identity: Identity
+    images: Images
     intake: Intake
     data: ImageData
     uploads: Uploads
@@ -182,7 +183,7 @@ def build(settings: Settings) -> Parts:
         ),
     )
     return Parts(
-        *(database, identity, intake, data, uploads, routes, Upkeep(database, intake), sweeper),
+        *(database, identity, images, intake, data, uploads, routes, Upkeep(database, intake), sweeper),
         app=_wrapped(app, settings),
     )
 

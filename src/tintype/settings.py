@@ -69,7 +69,7 @@ class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="PostgreSQL, as in postgresql://user@host/name. Without it, SQLite in `data_dir`."),
     ] = None
     connections: Annotated[
-        int, Meta(ge=1, le=1000, description="Connections to PostgreSQL of each server process at most.")
+        int, Meta(ge=2, le=1000, description="Connections to PostgreSQL of each server process at most.")
     ] = 10
 
 

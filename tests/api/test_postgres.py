@@ -1,6 +1,7 @@
 """What only many writers at once show: on PostgreSQL nothing waits for one file's lock."""
 
 import asyncio
+import functools
 import gc
 from pathlib import Path
 
@@ -82,6 +83,65 @@ async def test_numbers_of_any_size_may_be_asked_for(service: Service) -> None:
     for number in (2**31 - 1, 2**31, 2**63 - 1):
         answer = await service.call("alice", "GET", f"/v2/images?min_ram={number}&min_disk={number}")
         assert (answer.status_code, answer.json()["images"]) == (200, [])
+
+
+async def test_what_is_asked_together_is_answered_each(service: Service) -> None:
+    """Of hundreds of shows at once everybody is told of the image that it asked for, as it sees it."""
+    images = [
+        (await service.call("alice", "POST", "/v2/images", json={"name": str(n)})).json() for n in range(60)
+    ]
+    shared = images[7]["id"]
+    member = {"member": service.projects["bob"]}
+    assert (
+        await service.call("alice", "POST", f"/v2/images/{shared}/members", json=member)
+    ).status_code == 200
+
+    async def show(who: str, image: dict[str, str]) -> None:
+        answer = await service.call(who, "GET", f"/v2/images/{image['id']}")
+        if who == "alice" or image["id"] == shared:
+            assert (answer.status_code, answer.json()["name"]) == (200, image["name"])
+        else:
+            assert answer.status_code == 404
+
+    nowhere = {"id": "00000000-0000-0000-0000-000000000000", "name": ""}
+    asked = [show(who, image) for image in images * 3 for who in ("alice", "bob")]
+    asked += [show("bob", nowhere) for _ in range(20)]
+    await asyncio.gather(*asked)
+
+
+async def test_who_goes_away_takes_nobody_along(service: Service) -> None:
+    """A reader that is cancelled while others wait for the same question leaves them their answers."""
+    image = (await service.call("alice", "POST", "/v2/images", json={"name": "n"})).json()["id"]
+    caller = (await service.parts.identity.validate(service.tokens["alice"])).caller
+    show = functools.partial(service.parts.images.show, caller, image)
+    for number in range(30):
+        tasks = [asyncio.create_task(show()) for _ in range(8)]
+        await asyncio.sleep(0)
+        tasks[number % 8].cancel()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [each.name for each in found if not isinstance(each, asyncio.CancelledError)] == ["n"] * 7
+
+
+async def test_a_lost_connection_is_told_to_all_who_asked(service: Service) -> None:
+    """Each gets its own 503; the next ones are answered over a new connection."""
+    image = (await service.call("alice", "POST", "/v2/images", json={"name": "n"})).json()["id"]
+    assert (await service.call("alice", "GET", f"/v2/images/{image}")).status_code == 200
+    admin = await asyncpg.connect(service.database_url)
+    slow = await asyncpg.connect(service.database_url)
+    async with slow.transaction():
+        await slow.execute("LOCK TABLE images IN ACCESS EXCLUSIVE MODE")
+        asking = [asyncio.create_task(service.call("alice", "GET", f"/v2/images/{image}")) for _ in range(6)]
+        await asyncio.sleep(0.3)
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'tintype' AND wait_event_type = 'Lock'"
+        )
+        await asyncio.sleep(0.1)
+    assert {(await each).status_code for each in asking} <= {200, 503}
+    assert (await asking[0]).status_code == 503
+    assert (await service.call("alice", "GET", f"/v2/images/{image}")).status_code == 200
+    await admin.close()
+    await slow.close()
 
 
 async def test_hosts_that_start_at_once(prepared: Prepared, tmp_path: Path) -> None:

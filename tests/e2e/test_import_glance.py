@@ -159,6 +159,9 @@ async def test_everything_is_as_it_was(
         await service.parts.sweeper.sweep()
         assert not [path for path in glance.folder.glob("*/*") if path.name == ids["both"]]
         assert (glance.folder / "fast" / ids["plain"]).exists()
+        assert await take(glance, service) == 0
+        assert "it was deleted here since" in capsys.readouterr().out
+        assert (await service.call("alice", "GET", f"/v2/images/{ids['both']}")).status_code == 404
         for name in ids:
             if name not in {"gone", "both"}:
                 await asyncio.to_thread(

@@ -11,7 +11,7 @@ from oslo_policy.policy import Rules
 from tintype.domain.callers import Caller
 from tintype.errors import Forbidden, StartError
 from tintype.policy.engine import Policy, read_rules, unused
-from tintype.policy.rules import DEFAULTS
+from tintype.policy.rules import DEFAULTS, SERVED
 
 CALLER = Caller("u", "alice", "p", frozenset({"member", "reader"}))
 TARGET = {"project_id": "p", "visibility": "public", "none": None}
@@ -148,7 +148,7 @@ def test_a_policy_file_that_cannot_be_read(text: str) -> None:
 def test_a_misspelt_rule_is_named() -> None:
     """A name that is neither a rule nor used by one is said; a helper is not."""
     rules = {"get_imagez": "role:x", "friends": "role:y", "get_image": "rule:friends"}
-    assert unused(rules, DEFAULTS) == ["get_imagez"]
+    assert unused(rules, SERVED) == ["get_imagez"]
 
 
 def test_a_refusal_names_the_rule() -> None:

@@ -222,9 +222,8 @@ class App:
             return self._fail(call, 405, message, {"Allow": route.allow})
         if not route.open:
             call.caller = await self._authenticate(call)
-        if self._front.throttle is not None:
-            client = call.scope.get("client") or ("",)
-            self._front.throttle.take(client[0] if route.open else call.caller.project_id or "")
+            if self._front.throttle is not None:
+                self._front.throttle.take(call.caller.project_id or call.caller.user_id)
         return await endpoint(call)
 
     async def _authenticate(self, call: Call) -> Caller:

@@ -41,6 +41,8 @@ def read_password(given: str | None) -> str | None:
 def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]]) -> T:
     """Do something with the identity of a data folder, whether its server runs or not."""
     settings = _upgraded(data_dir)
+    if settings.keystone.auth_url is not None:
+        raise StartError("Users, projects and roles are Keystone's here, and so are limits of projects.")
 
     async def run() -> T:
         database = open_database(settings)

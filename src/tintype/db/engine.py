@@ -81,6 +81,13 @@ class Database(Protocol):
     def read(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction that only reads."""
 
+    async def first(self, statement: Executable, parameters: Mapping[str, str | None]) -> Any:
+        """Give the first row of what a statement reads, or None.
+
+        Who asks the same at once may be answered together: the parameters are text, and no two columns
+        have the same name.
+        """
+
     def write(
         self, *, durable: bool = False, single: bool = False
     ) -> AbstractAsyncContextManager[Transaction]:
@@ -115,6 +122,10 @@ class SQLite:
     async def read(self) -> AsyncIterator[Transaction]:
         """Give the reading connection: WAL readers never block. Each statement sees its own moment."""
         yield self._read_face
+
+    async def first(self, statement: Executable, parameters: Mapping[str, str | None]) -> Any:
+        """Read at once."""
+        return (await self._read_face.execute(statement, parameters)).first()
 
     @asynccontextmanager
     async def write(self, *, durable: bool = False, single: bool = False) -> AsyncIterator[Transaction]:  # noqa: ARG002

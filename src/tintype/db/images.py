@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, not
 from sqlalchemy.dialects.postgresql import insert as insert_once  # its ON CONFLICT is SQLite's, too
 
 from tintype.db.blobs import CONDEMNED, PARTIAL, STAGED, WRITING
-from tintype.db.engine import Transaction, Violation
+from tintype.db.engine import Database, Transaction, Violation
 from tintype.db.tables import blobs, image_members, image_tombstones, images
 from tintype.domain.images import FILLING, UPLOADING, Image
 from tintype.domain.quotas import Usage
@@ -46,6 +46,7 @@ _DELETE: Final = delete(images).where(
     images.c.id == bindparam("key"), images.c.version == bindparam("expected")
 )
 _BURY: Final = insert(image_tombstones)
+_BURIED: Final = select(image_tombstones.c.id).where(image_tombstones.c.id == bindparam("key"))
 _BURY_ONCE: Final = insert_once(image_tombstones).on_conflict_do_nothing()
 
 
@@ -74,8 +75,14 @@ _USAGE: Final = select(
 ).select_from(_COUNTS.join(_SIZES, true()))
 
 
+async def find(database: Database, image_id: str, project_id: str | None) -> Image | None:
+    """Give the image with its `member_id` as the project sees it, or None."""
+    row = await database.first(_GET, {"image_id": image_id, "project_id": project_id})
+    return None if row is None else from_row(row)
+
+
 async def get(tx: Transaction, image_id: str, project_id: str | None, *, lock: bool = False) -> Image | None:
-    """Give the image with its `member_id` as the project sees it, or None.
+    """Do the same in a transaction.
 
     With `lock` nobody else changes it before the transaction ends.
     """
@@ -119,6 +126,11 @@ async def remove(tx: Transaction, image: Image, now: int) -> bool:
 async def bury(tx: Transaction, image_id: str, moment: int) -> None:
     """Note an id that was in use elsewhere; well if it is noted."""
     await tx.execute(_BURY_ONCE, {"id": image_id, "deleted_at": moment})
+
+
+async def is_buried(tx: Transaction, image_id: str) -> bool:
+    """Say whether an id was in use before."""
+    return (await tx.execute(_BURIED, {"key": image_id})).first() is not None
 
 
 async def set_status(

@@ -7,6 +7,7 @@ way of running it would cost as much again as everything else (docs/explanation/
 import asyncio
 import contextlib
 import logging
+import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -20,6 +21,15 @@ from tintype.errors import TintypeError, Unavailable
 
 _PATIENCE_SECONDS: Final = 10.0
 """For a connection, and for the answer to a statement."""
+_OPTIONS: Final[Mapping[str, Any]] = {
+    "statement_cache_size": 1000,
+    "max_cached_statement_lifetime": 0,
+    "timeout": _PATIENCE_SECONDS,
+    "command_timeout": _PATIENCE_SECONDS,
+}
+_SERVER: Final = {"application_name": "tintype", "jit": "off"}
+_TOGETHER: Final = 100
+"""Questions that go as one at most."""
 _LOST: Final = (
     *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
     *(OSError, TimeoutError),
@@ -35,6 +45,7 @@ class Postgres:
         self._connections = connections
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
+        self._together: dict[str, _Together] = {}
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
@@ -45,6 +56,14 @@ class Postgres:
             yield _Connection(connection)
         finally:
             await self._release(connection)
+
+    async def first(self, statement: Executable, parameters: Mapping[str, str | None]) -> Any:
+        """Read with all who ask while the server is at work on the same for others."""
+        sql, values = _text(statement, parameters).values(parameters)
+        together = self._together.get(sql)
+        if together is None:
+            together = self._together[sql] = _Together(self._url, sql, len(values))
+        return await together.first(values)
 
     @contextlib.asynccontextmanager
     async def write(
@@ -75,6 +94,8 @@ class Postgres:
 
     async def close(self) -> None:
         """Let go of every connection."""
+        for together in self._together.values():
+            together.close()
         if self._pool is not None:
             self._pool.terminate()
 
@@ -85,14 +106,11 @@ class Postgres:
                     self._pool = await asyncpg.create_pool(
                         self._url,
                         min_size=1,
-                        max_size=self._connections,
+                        max_size=self._connections - 1,  # one is for what is read together
                         max_inactive_connection_lifetime=0,
                         reset=_leave_as_it_is,
-                        statement_cache_size=1000,
-                        max_cached_statement_lifetime=0,
-                        timeout=_PATIENCE_SECONDS,
-                        command_timeout=_PATIENCE_SECONDS,
-                        server_settings={"application_name": "tintype", "jit": "off"},
+                        **_OPTIONS,
+                        server_settings=_SERVER,
                     )
         return await self._pool.acquire(timeout=_PATIENCE_SECONDS)
 
@@ -134,6 +152,82 @@ class _Connection:
     async def take_turns(self, name: str) -> None:
         with _told():
             await self._connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name)
+
+
+class _Together:
+    """One statement asked by many: while the server works on it, the next ones gather and then go as one.
+
+    Who comes alone waits for nobody, and a server with much to do gets fewer questions instead of more.
+    They go over a connection of their own, whose plans are made once: of a list of values the server
+    would make a new one each time, which takes longer than the answer.
+    """
+
+    def __init__(self, url: str, sql: str, count: int) -> None:
+        self._url = url
+        self._alone = sql
+        each = re.sub(r"\$(\d+)", r"asked.p\1", sql)
+        arrays = ", ".join(f"${number}::text[]" for number in range(1, count + 1))
+        names = ", ".join(f"p{number}" for number in range(1, count + 1))
+        self._many = (
+            f"SELECT asked.number, found.* FROM unnest({arrays}) WITH ORDINALITY AS asked ({names}, number), "
+            f"LATERAL ({each} LIMIT 1) AS found"
+        )
+        self._connection: Any = None
+        self._busy = False
+        self._waiting: list[tuple[Sequence[Any], asyncio.Future[Any]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def first(self, values: Sequence[Any]) -> Any:
+        """Give the first row of the statement with these values, or None."""
+        if self._busy:
+            answer = asyncio.get_running_loop().create_future()
+            self._waiting.append((values, answer))
+            return await answer
+        self._busy = True
+        try:
+            rows = await self._fetch(self._alone, values)
+            return rows[0] if rows else None
+        finally:
+            self._go_on()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    def _go_on(self) -> None:
+        if self._waiting:
+            self._task = asyncio.ensure_future(self._ask())
+        else:
+            self._busy = False
+
+    async def _ask(self) -> None:
+        asked, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+        try:
+            rows = await self._fetch(self._many, list(zip(*(values for values, _ in asked), strict=True)))
+        except Exception as error:  # noqa: BLE001 (whoever waits is told)
+            for _, answer in asked:
+                if not answer.done():
+                    answer.set_exception(error)
+        else:
+            found = {row[0]: row[1:] for row in rows}
+            for number, (_, answer) in enumerate(asked, 1):
+                if not answer.done():
+                    answer.set_result(found.get(number))
+        finally:
+            self._go_on()
+
+    async def _fetch(self, sql: str, values: Sequence[Any]) -> Any:
+        with _told():
+            try:
+                if self._connection is None or self._connection.is_closed():
+                    settings = {**_SERVER, "plan_cache_mode": "force_generic_plan"}
+                    self._connection = await asyncpg.connect(self._url, **_OPTIONS, server_settings=settings)
+                return await self._connection.fetch(sql, *values)
+            except _LOST:
+                self.close()
+                raise
 
 
 class _Found:

@@ -61,4 +61,33 @@ RULES: Final = (
     Rule("stores_info_detail", f"{_ADMIN} or rule:service_api", "See how the stores are set up."),
 )
 
-DEFAULTS: Final = {rule.name: rule.default for rule in RULES}
+_NAMESPACE_READER: Final = (
+    f"{_ADMIN} or (role:reader and (project_id:%(project_id)s or 'public':%(visibility)s))"
+)
+_OF_METADEFS: Final = ("namespace", "object", "property", "tag")
+
+GLANCES: Final = {
+    "default": "",
+    "download_from_store": f"{_ADMIN} or (role:member and {_OWN_OR_OPEN})",
+    "get_image_location": _PROJECT_READER,
+    "set_image_location": _PROJECT_MEMBER,
+    "add_image_location": f"rule:service_api or ({_MEMBER} and project_id:%(owner)s)",
+    "fetch_image_location": "rule:service_api",
+    **dict.fromkeys(("get_task", "get_tasks", "add_task", "modify_task"), "rule:default"),
+    **dict.fromkeys(("delete_image_location", "copy_image", "tasks_api_access", "list_cached_nodes"), _ADMIN),
+    **dict.fromkeys(("manage_image_cache", "cache_image", "cache_list", "cache_delete"), _ADMIN),
+    **dict.fromkeys(("cache_clean", "cache_prune", "metadef_admin"), _ADMIN),
+    "metadef_default": "",
+    "get_metadef_namespaces": _PROJECT_READER,
+    **{f"get_metadef_{noun}": _NAMESPACE_READER for noun in (*_OF_METADEFS, "resource_type")},
+    **{f"get_metadef_{noun}": _NAMESPACE_READER for noun in ("objects", "properties", "tags")},
+    "list_metadef_resource_types": _NAMESPACE_READER,
+    **{f"{verb}_metadef_{noun}": "rule:metadef_admin" for verb in ("add", "modify") for noun in _OF_METADEFS},
+    **{f"delete_metadef_{noun}": "rule:metadef_admin" for noun in ("namespace", "object", "tag", "tags")},
+    **{f"{verb}_metadef_resource_type_association": "rule:metadef_admin" for verb in ("add", "remove")},
+    **dict.fromkeys(("add_metadef_tags", "remove_metadef_property"), "rule:metadef_admin"),
+}
+"""Glance's rules of what is not served here: an operator's file may have them, or build on them."""
+
+SERVED: Final = {rule.name: rule.default for rule in RULES}
+DEFAULTS: Final = GLANCES | SERVED

@@ -51,8 +51,8 @@ class Gate:
 
     async def load(self, caller: Caller, image_id: str) -> Image:
         """Give an image, as one that the caller may see; raises NotFound for any other."""
-        async with self._database.read() as tx:
-            return self._seen(caller, image_id, await image_rows.get(tx, image_id.lower(), caller.project_id))
+        image = await image_rows.find(self._database, image_id.lower(), caller.project_id)
+        return self._seen(caller, image_id, image)
 
     async def load_in(self, tx: Transaction, caller: Caller, image_id: str) -> Image:
         """Do the same inside a writing transaction, for what must still hold when it commits."""

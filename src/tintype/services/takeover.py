@@ -62,10 +62,13 @@ class Takeover:
         image_id = record.row["id"].lower()
         async with self._database.read() as tx:
             before = await image_rows.get(tx, image_id, None)
+            buried = before is None and await image_rows.is_buried(tx, image_id)
         if record.row["deleted"]:
             what, detail = await self._delete(before, record), ""
         elif record.row["status"] not in {ACTIVE, DEACTIVATED, QUEUED}:
             what, detail = LEFT, f"it is {record.row['status']} there: take it later"
+        elif buried:
+            what, detail = KNOWN, "it was deleted here since"
         elif before is not None and before.updated_at > record.row["updated_at"]:
             what, detail = KNOWN, "it was changed here since"
         else:
