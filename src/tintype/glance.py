@@ -7,6 +7,7 @@ of location URLs of its store drivers.
 import asyncio
 import configparser
 import json
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from tintype.errors import StartError
 
 _BATCH: Final = 500
 _TABLES: Final = ("images", "image_properties", "image_tags", "image_members", "image_locations")
+_FILES: Final = ("file", "filesystem")
 T = TypeVar("T")
 
 
@@ -96,14 +98,18 @@ def _stores(parser: configparser.ConfigParser) -> Iterator[tuple[str, dict[str, 
     pairs = [part.strip().partition(":") for part in enabled.split(",") if part.strip()]
     for name, _, kind in sorted(pairs, key=lambda pair: pair[0] != default):
         options = dict(parser.items(sections[name])) if parser.has_section(sections[name]) else {}
-        yield name, _store(kind, options)
+        folders = options.get("filesystem_store_datadirs", "").split(",") if kind in _FILES else [""]
+        for number, folder in enumerate(folders):  # of several each is a store of its own here
+            if folder.strip():
+                options = {"filesystem_store_datadir": folder.strip().partition(":")[0]}
+            yield (name if number == 0 else f"{name}-{number + 1}"), _store(kind, options)
 
 
 def _store(kind: str, options: Mapping[str, str]) -> dict[str, str]:
     match kind:
         case "file" | "filesystem":
             folder = options.get("filesystem_store_datadir", "/var/lib/glance/images")
-            return {"type": "file", "folder": folder}
+            return {"type": "file", "folder": os.path.realpath(folder)}
         case "rbd":
             return {
                 "type": "rbd",
@@ -125,23 +131,28 @@ def _store(kind: str, options: Mapping[str, str]) -> dict[str, str]:
 
 def place_of(url: str) -> Place | None:
     """Read a location's URL; None where we have no store of its kind."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
     match parts.scheme:
         case "file" | "filesystem":
             folder, _, name = unquote(parts.path).rpartition("/")
-            return Place("file", folder, name)
+            return Place("file", os.path.realpath(folder), name)
         case "rbd":
             pieces = [unquote(piece) for piece in f"{parts.netloc}{parts.path}".split("/")]
             return Place("rbd", pieces[1], pieces[2]) if len(pieces) == 4 else None
         case "s3" | "s3+http" | "s3+https":
-            bucket, _, name = (
-                unquote(parts.path.rpartition("/")[0]),
-                "",
-                unquote(parts.path.rpartition("/")[2]),
-            )
-            return Place("s3", bucket.rpartition("/")[2], name)
+            bucket, _, name = unquote(parts.path).removeprefix("/").rpartition("/")
+            return Place("s3", f"{host_of(parts.netloc)}/{bucket}", name)
         case _:
             return None
+
+
+def host_of(address: str) -> str:
+    """Give what of an S3 address tells one service from others: host and port, or Amazon."""
+    host = address.rpartition("//")[2].rpartition("@")[2].partition("/")[0].lower()
+    return "amazonaws.com" if not host or host.endswith("amazonaws.com") else host
 
 
 def with_records(url: str, work: Callable[[Iterator[Record]], T]) -> T:
@@ -230,7 +241,7 @@ def _record(row: Mapping[str, Any], of: Mapping[str, list[Mapping[str, Any]]]) -
         row={**row, **times, "updated_at": times["updated_at"] or times["created_at"]},
         properties={each["name"]: each["value"] or "" for each in of["image_properties"]},
         tags=tuple(each["value"] for each in of["image_tags"]),
-        members=tuple(_member(each) for each in of["image_members"]),
+        members=tuple({each["member"]: _member(each) for each in of["image_members"]}.values()),
         locations=tuple(_location(each) for each in of["image_locations"]),
     )
 

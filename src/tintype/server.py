@@ -42,7 +42,7 @@ from tintype.formats import every_check
 from tintype.jobs.sweeper import Sweeper
 from tintype.listener import Listener
 from tintype.observability.logs import adopt, make_logger
-from tintype.observability.metrics import Metrics, share
+from tintype.observability.metrics import Metrics, shared
 from tintype.observability.tracing import traced
 from tintype.openers import (
     open_database,
@@ -245,8 +245,8 @@ def serve(settings: Settings, listener: Listener) -> None:
     signal.signal(signal.SIGTERM, _leave)  # uvicorn raises the signal again when it has drained
     signal.signal(signal.SIGINT, _leave)
     if settings.server.workers > 1:
-        share(settings.data_dir / "metrics")
-        Multiprocess(config, sockets=[listener]).run()
+        with shared():
+            Multiprocess(config, sockets=[listener]).run()
     else:
         server.run(sockets=[listener])
 

@@ -116,6 +116,7 @@ async def test_policy_rules(prepared: Prepared, tmp_path: Path) -> None:
     [
         ("[a]\ncreate = @\nread = @\nupdate = @\n", None),
         ("[a(]\ncreate = @\nread = @\nupdate = @\ndelete = @\n", None),
+        ("[a]\ncreate = @ ; all\nread = @\nupdate = @\ndelete = @\n", None),
         ("[a]\ncreate = @,!\nread = @\nupdate = @\ndelete = @\n", None),
         ("[a]\ncreate = x,y\nread = @\nupdate = @\ndelete = @\n", Policy({"x": "", "y": ""})),
         ("[a]\ncreate = z\nread = @\nupdate = @\ndelete = @\n", Policy({"x": ""})),

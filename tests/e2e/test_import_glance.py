@@ -140,7 +140,7 @@ async def test_everything_is_as_it_was(
         assert await take(glance, service) == 0
         await compare(glance, service, ids)
         assert await take(glance, service) == 0
-        assert f"0 taken, 0 updated, {len(ids) - 1} known" in capsys.readouterr().out
+        assert f"0 taken, 0 updated, {len(ids)} known" in capsys.readouterr().out
 
         again = {**RAW, "id": ids["gone"]}
         assert (await service.call("alice", "POST", "/v2/images", json=again)).status_code == 409
@@ -160,7 +160,7 @@ async def test_everything_is_as_it_was(
         assert not [path for path in glance.folder.glob("*/*") if path.name == ids["both"]]
         assert (glance.folder / "fast" / ids["plain"]).exists()
         assert await take(glance, service) == 0
-        assert "it was deleted here since" in capsys.readouterr().out
+        assert "it was deleted here" in capsys.readouterr().out
         assert (await service.call("alice", "GET", f"/v2/images/{ids['both']}")).status_code == 404
         for name in ids:
             if name not in {"gone", "both"}:
@@ -230,7 +230,7 @@ async def test_what_cannot_be_taken(
         assert await take(glance, service) == 1
         told = capsys.readouterr().out
         assert re.search(f"{elsewhere}.*left.*no store here is the file store", told)
-        assert re.search(f"{lost}.*left.*no bytes at", told)
+        assert re.search(f"{lost}.*left.*no bytes of it", told)
         assert re.search(f"{halfway}.*left.*uploading", told)
         assert '[stores.slow]\ntype = "file"' in told
         assert (await service.call("alice", "GET", f"/v2/images/{whole}/file")).content == b"whole"

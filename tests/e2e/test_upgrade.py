@@ -12,6 +12,7 @@ from postgres import Cluster
 from processes import Api, started
 from tintype.cli import database as commands
 from tintype.db import schema
+from tintype.errors import StartError
 
 PREVIOUS = next((Path(__file__).parents[1] / "previous").glob("*.whl"))
 RAW = {"disk_format": "raw", "container_format": "bare"}
@@ -87,24 +88,52 @@ def test_the_last_release_on_the_new_tables(
         assert not schema.check(url)
 
 
-def contraction(scripts: Path) -> None:
+def contraction(scripts: Path, after: str) -> None:
     """Add a migration that takes a column away."""
     (scripts / "versions" / "9999_contract.py").write_text(
-        f'revision = "9999"\ndown_revision = "{schema.HEAD}"\nbranch_labels = None\ndepends_on = None\n'
+        f'revision = "9999"\ndown_revision = "{after}"\nbranch_labels = None\ndepends_on = None\n'
         'phase = "contract"\n\nfrom alembic import op\n\ndef upgrade():\n'
         "    op.execute('ALTER TABLE projects DROP COLUMN limits')\n"
     )
 
 
-def test_what_takes_away_waits(prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A start leaves contractions alone; an operator applies them, and later starts accept that."""
+def test_the_last_release_starts_again(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the next one, after a crash or back from it: tables that were only added to are no obstacle."""
+    database = prepared.copy(tmp_path / "data")
+    url = database.url or f"sqlite:///{tmp_path / 'data' / 'tintype.db'}"
+    scripts = copied_scripts(tmp_path)
+    newest = max((scripts / "versions").glob("*.py"))
+    newest.unlink()
+    with monkeypatch.context() as older:
+        older.setattr(schema, "SCRIPTS", scripts)
+        older.setattr(schema, "HEAD", max((scripts / "versions").glob("*.py")).name[:4])
+        schema.upgrade(url)
+    assert schema.state(url).revision == newest.name[:4]
+    contraction(scripts, after=schema.HEAD)
+    newest.write_text((schema.SCRIPTS / "versions" / newest.name).read_text())
+    with monkeypatch.context() as newer:
+        newer.setattr(schema, "SCRIPTS", scripts)
+        schema.upgrade(url, contract=True)
+    with pytest.raises(StartError, match="newer"):
+        schema.upgrade(url)
+
+
+def copied_scripts(tmp_path: Path) -> Path:
+    """Give a copy of the migrations."""
     scripts = tmp_path / "migrations"
     for path in schema.SCRIPTS.rglob("*.py"):
         target = scripts / path.relative_to(schema.SCRIPTS)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(path.read_text())
-    (scripts / "script.py.mako").write_text("")
-    contraction(scripts)
+    return scripts
+
+
+def test_what_takes_away_waits(prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start leaves contractions alone; an operator applies them, and later starts accept that."""
+    scripts = copied_scripts(tmp_path)
+    contraction(scripts, after=schema.HEAD)
     monkeypatch.setattr(schema, "SCRIPTS", scripts)
     database = prepared.copy(tmp_path / "data")
     url = database.url or f"sqlite:///{tmp_path / 'data' / 'tintype.db'}"

@@ -54,12 +54,17 @@ def test_head_is_the_newest_migration() -> None:
     assert schema.expanded(ScriptDirectory.from_config(config)) == schema.HEAD
 
 
-def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    """Old code never writes to a schema it does not know."""
+@pytest.mark.parametrize("oldest", ["9998", None])
+def test_a_database_of_a_newer_version_is_refused(tmp_path: Path, oldest: str | None) -> None:
+    """Old code never writes to a schema that may lack what it knows."""
     schema.upgrade(url(tmp_path))
     engine = create_engine(url(tmp_path))
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("DELETE FROM secrets"))
+        if oldest is not None:
+            values = {"name": schema._OLDEST, "value": oldest}
+            connection.execute(text("INSERT INTO secrets (name, value) VALUES (:name, :value)"), values)
     engine.dispose()
     with pytest.raises(StartError, match="newer"):
         schema.upgrade(url(tmp_path))

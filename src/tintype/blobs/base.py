@@ -83,6 +83,14 @@ class Resumable(Protocol):
 
 
 @runtime_checkable
+class Checkable(Protocol):
+    """A store that may be lost without its answers telling so."""
+
+    async def check(self) -> None:
+        """Raise Unavailable where the store is not there."""
+
+
+@runtime_checkable
 class HandsOff(Protocol):
     """A store whose bytes a front server can send by itself."""
 

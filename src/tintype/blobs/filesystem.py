@@ -95,6 +95,11 @@ class FilesystemStore:
             for name in await _in_thread(_names, self._folder / folder):
                 yield name
 
+    async def check(self) -> None:
+        """Look for the folder's mark: where a disk or share is not mounted there is none."""
+        if await _in_thread(folder_mark, self._folder) is None:
+            raise Unavailable(f"The folder of the store '{self.id}' is not there.")
+
     async def close(self) -> None:
         """Let go of nothing: files are open only while they are used."""
 

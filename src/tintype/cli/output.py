@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +17,7 @@ from tintype.configuration import load
 from tintype.errors import StartError
 from tintype.openers import open_database, open_identity, recognise_folders
 from tintype.services.identity import Identity
-from tintype.settings import DATABASE, Settings
+from tintype.settings import DATABASE, Settings, TracingSettings
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]
 
 def with_parts(data_dir: Path | None, work: Callable[[server.Parts], Awaitable[T]]) -> T:
     """Do something with the parts of a service, its stores too, whether its server runs or not."""
-    settings = _upgraded(data_dir)
+    settings = msgspec.structs.replace(_upgraded(data_dir), tracing=TracingSettings())
 
     async def run() -> T:
         parts = server.build(settings)

@@ -1,7 +1,7 @@
 """`tintype import-glance`: moving in where a Glance was."""
 
 import asyncio
-import shutil
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,9 +12,11 @@ import typer
 from tintype import glance, settings
 from tintype.cli import output
 from tintype.cli.serve import DataDir
+from tintype.errors import StartError
 from tintype.glance import Configuration, Record
 from tintype.openers import open_policy
-from tintype.policy.engine import read_rules
+from tintype.policy.engine import Policy, read_rules
+from tintype.policy.rules import DEFAULTS
 from tintype.server import Parts
 from tintype.services.takeover import DELETED, KNOWN, LEFT, TAKEN, UPDATED, Takeover
 
@@ -68,27 +70,38 @@ def _homes(chosen: settings.Settings) -> Mapping[tuple[str, str], str]:
     for name, store in chosen.stores.items():
         match store:
             case settings.FileStore():
-                homes["file", str((chosen.data_dir / store.folder).resolve())] = name
+                homes["file", os.path.realpath(chosen.data_dir / store.folder)] = name
             case settings.RbdStore():
                 homes["rbd", store.pool] = name
             case settings.S3Store() if store.prefix:  # without one, its objects would look like ours
-                homes["s3", store.bucket] = name
+                homes["s3", f"{glance.host_of(store.endpoint or '')}/{store.bucket}"] = name
     return homes
 
 
 def _say_what_lacks(found: Configuration, homes: Mapping[tuple[str, str], str]) -> None:
-    within = {"file": "folder", "rbd": "pool", "s3": "bucket"}
     for name, store in found.stores.items():
-        kind = store.get("type")
-        if kind is not None and (kind, store[within[kind]]) not in homes:
+        within = store.get("folder") or store.get("pool") or ""
+        if store.get("type") == "s3":
+            within = f"{glance.host_of(store['endpoint'])}/{store['bucket']}"
+        if store and (store["type"], within) not in homes:
             print(f"Glance's store '{name}' is none of ours. To take its images over, add to tintype.toml:\n")
             print(f"[stores.{name}]")
             print("\n".join(f'{option} = "{value}"' for option, value in store.items()) + "\n")
 
 
 def _take_policy(path: Path, chosen: settings.Settings, *, dry_run: bool) -> None:
-    read_rules(path.read_text(encoding="utf-8"), str(path))
-    if not dry_run:
-        target = chosen.data_dir / chosen.policy.file
-        shutil.copyfile(path, target)
-        open_policy(chosen)  # says which rules have no use here, and refuses what cannot be meant
+    """Take a policy file that can be meant; the one before is kept beside it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(f"Cannot read the policy file {path}: {error}.") from None
+    Policy(DEFAULTS | read_rules(text, str(path)))
+    target = chosen.data_dir / chosen.policy.file
+    if dry_run or (target.exists() and target.read_text(encoding="utf-8") == text):
+        return
+    draft = target.with_name(f"{target.name}.new")
+    draft.write_text(text, encoding="utf-8")
+    if target.exists():
+        target.replace(target.with_name(f"{target.name}.before"))
+    draft.replace(target)
+    open_policy(chosen)  # says which rules have no use here

@@ -71,9 +71,6 @@ class Transaction(Protocol):
         Raises Violation, and Unavailable where the database does not answer.
         """
 
-    async def take_turns(self, name: str) -> None:
-        """Wait for other transactions that take turns under this name, and have later ones wait."""
-
 
 class Database(Protocol):
     """Where transactions come from."""
@@ -89,12 +86,12 @@ class Database(Protocol):
         """
 
     def write(
-        self, *, durable: bool = False, single: bool = False
+        self, *, durable: bool = False, single: bool = False, turn: str | None = None
     ) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction that commits at the end of the block, or leaves nothing on an exception.
 
         A durable one outlives a power cut: for what bytes in a store depend on. A single one is of one
-        statement, and may be committed with that.
+        statement, and may be committed with that. Those with the same `turn` come one after the other.
         """
 
     async def close(self) -> None:
@@ -128,7 +125,13 @@ class SQLite:
         return (await self._read_face.execute(statement, parameters)).first()
 
     @asynccontextmanager
-    async def write(self, *, durable: bool = False, single: bool = False) -> AsyncIterator[Transaction]:  # noqa: ARG002
+    async def write(
+        self,
+        *,
+        durable: bool = False,
+        single: bool = False,  # noqa: ARG002 (all are begun and ended)
+        turn: str | None = None,  # noqa: ARG002 (only one is open at a time)
+    ) -> AsyncIterator[Transaction]:
         """Commit at the end; raises Unavailable where others keep the database busy for ten seconds."""
         deadline = time.monotonic() + _BUSY_SECONDS
         try:
@@ -172,9 +175,6 @@ class SQLite:
 class _Inline:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-
-    async def take_turns(self, name: str) -> None:
-        """Do nothing: only one transaction writes at a time."""
 
     async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
         try:

@@ -50,13 +50,6 @@ async def add(tx: Transaction, member: Member) -> None:
     await tx.execute(insert(table), msgspec.structs.asdict(member))
 
 
-async def replace_all(tx: Transaction, image_id: str, members: Sequence[Member]) -> None:
-    """Give an image other members."""
-    await tx.execute(delete(table).where(table.c.image_id == image_id))
-    for member in members:
-        await add(tx, member)
-
-
 async def set_status(tx: Transaction, member: Member) -> bool:
     """Store a member's answer; False where it is no member any more."""
     row = {

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import re
+import weakref
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -27,7 +28,10 @@ _OPTIONS: Final[Mapping[str, Any]] = {
     "timeout": _PATIENCE_SECONDS,
     "command_timeout": _PATIENCE_SECONDS,
 }
-_SERVER: Final = {"application_name": "tintype", "jit": "off"}
+_SETTINGS: Final = "SET application_name = 'tintype'; SET jit = off"
+"""Said once connected: a pooler in between may refuse them as parameters of the connection."""
+_WAITING: Final = 10_000
+_TAKE_TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 _TOGETHER: Final = 100
 """Questions that go as one at most."""
 _LOST: Final = (
@@ -46,6 +50,7 @@ class Postgres:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
         self._together: dict[str, _Together] = {}
+        self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
@@ -71,12 +76,36 @@ class Postgres:
         *,
         durable: bool = False,  # noqa: ARG002 (all are)
         single: bool = False,
+        turn: str | None = None,
     ) -> AsyncIterator[Transaction]:
         """Commit at the end; raises Unavailable where the server does not answer."""
-        if single:  # without a transaction the server commits each statement: two questions less
+        if turn is None and single:  # without a transaction the server commits each: two questions less
             async with self.read() as tx:
                 yield tx
-            return
+        elif turn is None:
+            async with self._transaction() as tx:
+                yield tx
+        else:  # who waits for its turn here waits without a connection, which others have use for
+            async with self._in_turn(turn), self._transaction() as tx:
+                with _told():
+                    await tx.connection.execute(_TAKE_TURN, turn)
+                yield tx
+
+    @contextlib.asynccontextmanager
+    async def _in_turn(self, name: str) -> AsyncIterator[None]:
+        lock = self._turns.setdefault(name, asyncio.Lock())
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await lock.acquire()
+        except TimeoutError:
+            raise Unavailable("Too much is being done for this project at once.", Retry_After="1") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self) -> "AsyncIterator[_Connection]":
         with _told():
             connection = await self._acquire()
         try:
@@ -110,7 +139,7 @@ class Postgres:
                         max_inactive_connection_lifetime=0,
                         reset=_leave_as_it_is,
                         **_OPTIONS,
-                        server_settings=_SERVER,
+                        init=_set_up,
                     )
         return await self._pool.acquire(timeout=_PATIENCE_SECONDS)
 
@@ -137,7 +166,7 @@ class _Connection:
     """What a use case sees."""
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection
+        self.connection = connection
 
     async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
         with _told():
@@ -145,13 +174,9 @@ class _Connection:
             text = _text(statement, parameters)
             sql, values = text.values(parameters)
             if text.gives_rows:
-                return _Found(await self._connection.fetch(sql, *values), 0)
-            status = await self._connection.execute(sql, *values)
+                return _Found(await self.connection.fetch(sql, *values), 0)
+            status = await self.connection.execute(sql, *values)
             return _Found([], int(status.rpartition(" ")[2]))
-
-    async def take_turns(self, name: str) -> None:
-        with _told():
-            await self._connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name)
 
 
 class _Together:
@@ -180,6 +205,8 @@ class _Together:
     async def first(self, values: Sequence[Any]) -> Any:
         """Give the first row of the statement with these values, or None."""
         if self._busy:
+            if len(self._waiting) >= _WAITING:
+                raise _silent()
             answer = asyncio.get_running_loop().create_future()
             self._waiting.append((values, answer))
             return await answer
@@ -207,9 +234,7 @@ class _Together:
         try:
             rows = await self._fetch(self._many, list(zip(*(values for values, _ in asked), strict=True)))
         except Exception as error:  # noqa: BLE001 (whoever waits is told)
-            for _, answer in asked:
-                if not answer.done():
-                    answer.set_exception(error)
+            self._tell(asked, error)
         else:
             found = {row[0]: row[1:] for row in rows}
             for number, (_, answer) in enumerate(asked, 1):
@@ -218,16 +243,23 @@ class _Together:
         finally:
             self._go_on()
 
+    def _tell(self, asked: list[tuple[Sequence[Any], asyncio.Future[Any]]], error: Exception) -> None:
+        for _, answer in asked:
+            if not answer.done():
+                answer.set_exception(error)
+
     async def _fetch(self, sql: str, values: Sequence[Any]) -> Any:
-        with _told():
-            try:
+        try:
+            with _told():
                 if self._connection is None or self._connection.is_closed():
-                    settings = {**_SERVER, "plan_cache_mode": "force_generic_plan"}
-                    self._connection = await asyncpg.connect(self._url, **_OPTIONS, server_settings=settings)
+                    self._connection = await asyncpg.connect(self._url, **_OPTIONS)
+                    await self._connection.execute(f"{_SETTINGS}; SET plan_cache_mode = force_generic_plan")
                 return await self._connection.fetch(sql, *values)
-            except _LOST:
-                self.close()
-                raise
+        except Unavailable as error:  # who waits would wait for the same
+            self.close()
+            waiting, self._waiting = self._waiting, []
+            self._tell(waiting, error)
+            raise
 
 
 class _Found:
@@ -301,6 +333,10 @@ _TEXTS: Final[OrderedDict[tuple[Any, ...], _Text]] = OrderedDict()
 _KEPT: Final = 1000
 
 
+async def _set_up(connection: Any) -> None:
+    await connection.execute(_SETTINGS)
+
+
 async def _leave_as_it_is(_connection: object) -> None:
     """Spare a question to the server each time: we leave nothing in a session."""
 
@@ -318,4 +354,8 @@ def _told() -> Iterator[None]:
         raise  # a mistake of ours
     except _LOST as error:
         _log.error("the database does not answer: %s: %s", type(error).__name__, str(error).split("\n")[0])
-        raise Unavailable("The database does not answer.", Retry_After="1") from error
+        raise _silent() from error
+
+
+def _silent() -> Unavailable:
+    return Unavailable("The database does not answer.", Retry_After="1")

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
-from sqlalchemy import create_engine, event, inspect, text
+from sqlalchemy import create_engine, delete, event, insert, inspect, select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from tintype.db.tables import metadata
+from tintype.db.tables import metadata, secrets
 from tintype.errors import StartError
 
 HEAD: Final = "0005"
 """The newest revision; a test holds it to the migrations, so that a usual start need not load alembic."""
+_OLDEST: Final = "oldest schema whose code works with this one"
 SCRIPTS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 7468837
 """Held in PostgreSQL by the one process that migrates."""
@@ -42,7 +43,7 @@ def upgrade(url: str, *, contract: bool = False) -> None:
     Those at the end that take away what older code still uses are left, unless `contract` says so.
     Raises StartError where the database cannot be opened or written, or is newer than this code.
     """
-    _with(url, lambda connection: _upgrade(connection, contract=contract))
+    _with(url, lambda connection: _upgrade(connection, contract=contract), alone=True)
 
 
 def state(url: str) -> State:
@@ -55,11 +56,12 @@ def check(url: str) -> list[str]:
     return _with(url, _differences)
 
 
-def _with(url: str, work: Callable[[Connection], T]) -> T:
+def _with(url: str, work: Callable[[Connection], T], *, alone: bool = False) -> T:
+    """Do something with the database, `alone` as the only one that changes its tables."""
     try:
         if url.startswith("sqlite"):
-            return _with_sqlite(url, work)
-        return asyncio.run(_with_postgres(url, work))
+            return _with_sqlite(url, work, alone=alone)
+        return asyncio.run(_with_postgres(url, work, alone=alone))
     except (DBAPIError, OSError, TimeoutError, ValueError) as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error)
         if isinstance(error, ValueError):  # its words may quote the URL
@@ -68,10 +70,10 @@ def _with(url: str, work: Callable[[Connection], T]) -> T:
         raise StartError(f"Cannot use the database {shown}: {reason}.") from error
 
 
-def _with_sqlite(url: str, work: Callable[[Connection], T]) -> T:
+def _with_sqlite(url: str, work: Callable[[Connection], T], *, alone: bool) -> T:
     engine = create_engine(url, poolclass=NullPool)
     event.listen(engine, "connect", _leave_transactions_to_us)
-    event.listen(engine, "begin", _begin)
+    event.listen(engine, "begin", _begin_alone if alone else _begin)
     try:
         with engine.begin() as connection:
             return work(connection)
@@ -79,7 +81,7 @@ def _with_sqlite(url: str, work: Callable[[Connection], T]) -> T:
         engine.dispose()
 
 
-async def _with_postgres(url: str, work: Callable[[Connection], T]) -> T:
+async def _with_postgres(url: str, work: Callable[[Connection], T], *, alone: bool) -> T:
     import asyncpg
     from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -88,7 +90,9 @@ async def _with_postgres(url: str, work: Callable[[Connection], T]) -> T:
     )
     try:
         async with engine.begin() as connection:
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+            if alone:
+                await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+                await connection.execute(text("SET LOCAL lock_timeout = '10s'"))  # others wait behind us
             return await connection.run_sync(work)
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise OSError(str(error)) from error
@@ -107,6 +111,10 @@ def _leave_transactions_to_us(connection: sqlite3.Connection, _record: object) -
 
 
 def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def _begin_alone(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
@@ -132,7 +140,10 @@ def _migrate(connection: Connection, *, contract: bool) -> None:
         if _revision(connection) in known | {None}:
             if contract or _revision(connection) not in _contractions(script):
                 command.upgrade(config, "head" if contract else expanded(script))
+                _note_oldest(connection, script)
             return
+        if (_oldest(connection) or "~") <= HEAD:
+            return  # a newer version has only added to it: as when the last one starts again meanwhile
         reason = "it was made by a newer one. Install that, or use another data folder"
     except CommandError as error:
         reason = str(error)
@@ -140,6 +151,19 @@ def _migrate(connection: Connection, *, contract: bool) -> None:
         f"The database has schema {_revision(connection)}, which this version of Tintype does not know: "
         f"{reason}."
     )
+
+
+def _note_oldest(connection: Connection, script: Any) -> None:
+    """Note the oldest schema whose code can work with this one: where something was last taken away."""
+    revision = _revision(connection) or ""
+    taken = [each for each in script.walk_revisions() if each.module.phase == "contract"]
+    oldest = max((each.revision for each in taken if each.revision <= revision), default="0001")
+    connection.execute(delete(secrets).where(secrets.c.name == _OLDEST))
+    connection.execute(insert(secrets).values(name=_OLDEST, value=oldest))
+
+
+def _oldest(connection: Connection) -> str | None:
+    return connection.execute(select(secrets.c.value).where(secrets.c.name == _OLDEST)).scalar_one_or_none()
 
 
 def expanded(script: Any) -> str:

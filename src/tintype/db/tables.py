@@ -122,6 +122,15 @@ blobs: Final = Table(
     Index(None, "state", "lease_expires_at"),
 )
 
+# What images were like elsewhere when they were taken over: by that it is seen who has changed them since.
+takeovers: Final = Table(
+    "takeovers",
+    metadata,
+    Column("image_id", String(36), primary_key=True),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("members", Text, nullable=False),  # answers by project, as JSON
+)
+
 # Resumable uploads; the id is the blob's.
 uploads: Final = Table(
     "uploads",

@@ -1,5 +1,6 @@
 """What a project may have in all. Names and units are Glance's, which Keystone's unified limits know, too."""
 
+from collections.abc import Iterable
 from typing import Annotated, Final
 
 import msgspec
@@ -29,6 +30,10 @@ class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 NO_LIMITS: Final = Quota()
+COUNT: Final = ("image_count_total",)
+STORE: Final = ("image_size_total", "image_count_uploading")
+STAGE: Final = ("image_stage_total", "image_count_uploading")
+"""What creating an image, bringing its bytes, and staging some takes of a quota."""
 NAMES: Final = Quota.__struct_fields__
 
 
@@ -45,10 +50,10 @@ class Usage(msgspec.Struct, frozen=True):
         return Quota(self.images, -(-self.stored // MIB), -(-self.staged // MIB), self.uploads)
 
 
-def check(quota: Quota, usage: Usage) -> None:
-    """Raise OverLimit where there is more than the quota allows."""
+def check(quota: Quota, usage: Usage, names: Iterable[str]) -> None:
+    """Raise OverLimit where there is more than the quota allows of what the names say."""
     used = usage.counted()
-    for name in NAMES:
+    for name in names:
         limit, count = getattr(quota, name), getattr(used, name)
         if limit != UNLIMITED and count > limit:
             raise OverLimit(f"The project's quota is used up: {name} is limited to {limit}.")

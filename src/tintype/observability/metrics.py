@@ -1,6 +1,9 @@
 """What Prometheus is told of this service, by all of its processes on this host."""
 
+import contextlib
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -64,9 +67,13 @@ class Metrics:
         return generate_latest(everybody)
 
 
-def share(folder: Path) -> None:
-    """Have the processes that are started from now on keep their numbers in a folder, empty at first."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    for path in folder.glob("*.db"):
-        path.unlink()
-    os.environ[VARIABLE] = str(folder)
+@contextlib.contextmanager
+def shared() -> Iterator[None]:
+    """Have the processes that are started inside keep their numbers together, in memory where there is some.
+
+    On a disk that is full, a page that is mapped and not yet there ends the process that touches it.
+    """
+    memory = Path("/dev/shm")  # noqa: S108 (the folder below it is our own)
+    with tempfile.TemporaryDirectory(prefix="tintype-", dir=memory if memory.is_dir() else None) as folder:
+        os.environ[VARIABLE] = folder
+        yield

@@ -4,10 +4,12 @@ An operator's file as Glance has it. Each section is a regular expression; of a 
 that is found in its name counts, and what none is found in is nobody's:
 
     [^vendor_]
-    create = admin,vendor        ; roles, or the name of one policy rule
-    read = @                     ; everybody
+    create = admin,vendor
+    read = @
     update = admin,vendor
-    delete = !                   ; nobody
+    delete = !
+
+Values are roles, or the name of one policy rule; `@` is everybody and `!` nobody.
 """
 
 import configparser
@@ -26,6 +28,7 @@ from tintype.errors import Forbidden, StartError
 from tintype.policy.engine import Policy
 
 CREATE, READ, UPDATE, DELETE = _OPERATIONS = ("create", "read", "update", "delete")
+_NAME: Final = re.compile(r"[^\s;#]+")
 _NAMES: Final = 4096
 """Property names whose rules are remembered."""
 
@@ -117,6 +120,8 @@ def read_protections(text: str, origin: str, policy: Policy | None) -> Protectio
 
 def _allowed(value: str, policy: Policy | None) -> Allowed:
     names = {name.strip().lower() if policy is None else name.strip() for name in value.split(",")} - {""}
+    if odd := [name for name in names if not _NAME.fullmatch(name)]:
+        raise ValueError(f"'{odd[0]}' is no name; comments stand on lines of their own")
     if {"@", "!"} <= names:
         raise ValueError("'@' and '!' exclude each other")
     if "@" in names or "!" in names:

@@ -28,13 +28,14 @@ from tintype.domain.images import ACTIVE, DEACTIVATED, FILLING, QUEUED, SAVING, 
 from tintype.errors import Conflict, Forbidden, Gone, Invalid, NotFound, OverLimit, TintypeError, Unavailable
 from tintype.formats import inspector_for
 from tintype.policy.engine import Policy
-from tintype.services.images import Gate, hold_to_quota, now
+from tintype.services.images import Gate, hold_to_quota, now, quota_turn
 
 LEASE: Final = 60_000_000
 """Microseconds for which an upload holds its image without a sign of life."""
 _HEARTBEAT_SECONDS: Final = 15
 STAGED_LIFETIME: Final = 7 * 24 * 3600 * 1_000_000
 """Microseconds for which staged bytes wait for their import."""
+_QUOTAS: Final = {SAVING: quotas.STORE, UPLOADING: quotas.STAGE}
 _LOST: Final = "The server that took the upload did not come to its end."
 _STALE: Final = "The staged bytes were not imported in time."
 
@@ -306,10 +307,10 @@ class ImageData:
                 await look.run(Exactly(source, size, most), writer.write, size)
                 digests = look.finish()
                 await intake.commit(blob, writer)
-                async with self._database.write(durable=True) as tx:
+                async with self._database.write(durable=True, turn=quota_turn(caller)) as tx:
                     await intake.finish(tx, blob, digests, status)
                     if size is None:  # what is not declared is not reserved
-                        await hold_to_quota(tx, caller, image.owner)
+                        await hold_to_quota(tx, caller, image.owner, _QUOTAS[status][:1])
         except BaseException as error:
             await to_the_end(self._undo(blob, writer, error))
             raise
@@ -323,12 +324,12 @@ class ImageData:
         Gives with it how many there may be.
         """
         moment = now()
-        async with self._database.write() as tx:
+        async with self._database.write(turn=quota_turn(caller)) as tx:
             image = await self._gate.load_in(tx, caller, blob.image_id)
             self._gate.require(rule, caller, image)
             await self._intake.claim(tx, image, status, moment)
             await blob_rows.begin(tx, blob, now=moment, lease_until=moment + LEASE, size=size)
-            usage = await hold_to_quota(tx, caller, image.owner)
+            usage = await hold_to_quota(tx, caller, image.owner, _QUOTAS[status])
         room = None
         if size is None and usage is not None:
             room = quotas.room(caller.quota.image_size_total, usage.stored)

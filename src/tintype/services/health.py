@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import literal, select
 
-from tintype.blobs.base import BlobStore
+from tintype.blobs.base import BlobStore, Checkable
 from tintype.db.engine import Database
 from tintype.errors import TintypeError
 
@@ -57,7 +57,10 @@ class Health:
 
 def _asks(store: BlobStore) -> Callable[[], Awaitable[None]]:
     async def ask() -> None:
-        await store.size(_NOBODY)
+        if isinstance(store, Checkable):
+            await store.check()
+        else:
+            await store.size(_NOBODY)
 
     return ask
 
@@ -72,4 +75,6 @@ async def _tried(ask: Callable[[], Awaitable[None]]) -> dict[str, Any]:
         found = {"ok": False, "reason": error.message}
     except TimeoutError:
         found = {"ok": False, "reason": f"No answer in {_PATIENCE_SECONDS:.0f} s."}
+    except Exception as error:  # noqa: BLE001 (the other parts are asked for, too)
+        found = {"ok": False, "reason": type(error).__name__}
     return {**found, "ms": round((time.monotonic() - started) * 1000, 1)}

@@ -226,9 +226,8 @@ class Identity:
         """
         if name not in NAMES or (value is not None and not UNLIMITED <= value < 1 << 43):
             raise Invalid(f"A limit is -1 or more, of one of: {', '.join(NAMES)}.")
-        async with self._database.write() as tx:
+        async with self._database.write(turn=f"limits of {ref}") as tx:
             project = await _project(tx, ref)
-            await tx.take_turns(f"limits of {project.id}")
             own = msgspec.json.decode(await rows.limits(tx, project.id))
             own.pop(name, None)
             if value is not None:

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -28,17 +28,22 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
-async def hold_to_quota(tx: Transaction, caller: Caller, owner: str | None) -> Usage | None:
-    """Refuse what the transaction has done so far where that is more than the quota allows: OverLimit.
+def quota_turn(caller: Caller) -> str | None:
+    """Name what transactions take turns for that count against the quota of the caller's project."""
+    return None if caller.quota == NO_LIMITS else f"quota of {caller.project_id}"
 
-    Callers are held to the quota of their own project; who may act for another one is not. It is
-    looked at in turns, and last: of many at once none slips through, and no lock is waited for after it.
+
+async def hold_to_quota(
+    tx: Transaction, caller: Caller, owner: str | None, names: Iterable[str]
+) -> Usage | None:
+    """Refuse what the transaction, in its turn, has done so far where a quota of these names is exceeded.
+
+    Raises OverLimit. Callers are held to the quota of their own project; who may act for another one is not.
     """
     if owner != caller.project_id or owner is None or caller.quota == NO_LIMITS:
         return None
-    await tx.take_turns(f"quota of {owner}")
     usage = await image_rows.usage(tx, owner)
-    quotas.check(caller.quota, usage)
+    quotas.check(caller.quota, usage, names)
     return usage
 
 
@@ -107,9 +112,9 @@ class Images:
         self._require_visibility(caller, image.visibility, target)
         if self._protections is not None:
             self._protections.check_new(image, caller)
-        async with self._database.write(single=caller.quota == NO_LIMITS) as tx:
+        async with self._database.write(single=True, turn=quota_turn(caller)) as tx:
             await image_rows.add(tx, image)
-            await hold_to_quota(tx, caller, image.owner)
+            await hold_to_quota(tx, caller, image.owner, quotas.COUNT)
         return self._shown(caller, image)
 
     async def show(self, caller: Caller, image_id: str) -> Image:

@@ -27,7 +27,7 @@ from tintype.db import images as image_rows
 from tintype.db import uploads as upload_rows
 from tintype.db.blobs import PARTIAL, WRITING, Blob
 from tintype.db.engine import Database
-from tintype.domain import images
+from tintype.domain import images, quotas
 from tintype.domain import uploads as rules
 from tintype.domain.callers import Caller
 from tintype.domain.images import SAVING, Image
@@ -35,7 +35,7 @@ from tintype.domain.uploads import Checksum, Upload
 from tintype.errors import Gone, Invalid, Locked, NotFound, OverLimit, TintypeError, Unavailable
 from tintype.policy.engine import Policy
 from tintype.services.data import LEASE, Intake, reason_of
-from tintype.services.images import Gate, hold_to_quota, now
+from tintype.services.images import Gate, hold_to_quota, now, quota_turn
 from tintype.services.pieces import HOLD, Held, Piece, Safe, receive
 
 OPEN_LIMIT: Final = 32
@@ -81,7 +81,7 @@ class Uploads:
             str(uuid.uuid4()), image_id.lower(), length, 0, metadata, expected, moment + self._lifetime
         )
         blob = Blob(upload.id, store.id, upload.image_id, PARTIAL)
-        async with self._database.write() as tx:
+        async with self._database.write(turn=quota_turn(caller)) as tx:
             image = await self._gate.load_in(tx, caller, image_id)
             self._gate.require("upload_image", caller, image)
             images.changed_status(image, SAVING)
@@ -89,7 +89,7 @@ class Uploads:
                 raise OverLimit(f"An image may have {OPEN_LIMIT} unfinished uploads at once.")
             await blob_rows.begin(tx, blob, now=moment, lease_until=upload.expires_at, size=length)
             await upload_rows.add(tx, upload)
-            await hold_to_quota(tx, caller, image.owner)
+            await hold_to_quota(tx, caller, image.owner, quotas.STORE)
         if length == 0:
             await self._complete_nothing(caller, image, upload, blob)
         return upload

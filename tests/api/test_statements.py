@@ -1,0 +1,73 @@
+"""How many statements a request costs: what keeps the speed of metadata from ebbing away unseen."""
+
+from typing import Any
+
+import pytest
+
+from inprocess import Service
+from tintype.db import engine, postgres
+
+BINARY = {"Content-Type": "application/octet-stream"}
+PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+RAW = {"disk_format": "raw", "container_format": "bare"}
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Give a list of all that is asked of the database; transactions' begins and ends apart."""
+    asked: list[str] = []
+
+    def listen(kind: Any, name: str) -> None:
+        real = getattr(kind, name)
+
+        async def note(self: Any, statement: Any, *more: Any) -> Any:
+            asked.append(" ".join(str(statement).split()))
+            return await real(self, statement, *more)
+
+        monkeypatch.setattr(kind, name, note)
+
+    listen(engine._Inline, "execute")
+    listen(postgres._Connection, "execute")
+    listen(postgres._Together, "_fetch")
+    return asked
+
+
+async def test_metadata(service: Service, statements: list[str]) -> None:
+    """One for what is shown or listed, one more for the marker of a page, one for each change."""
+
+    async def cost(*request: str, status: int, **options: object) -> int:
+        await service.call("alice", "GET", "/v2/schemas/image")  # the token is looked at once a second
+        statements.clear()
+        answer = await service.call("alice", *request, **options)
+        assert answer.status_code == status, answer.text
+        return len([each for each in statements if "tokens" not in each])
+
+    body = {**RAW, "name": "n", "colour": "red", "tags": ["a", "b"]}
+    assert await cost("POST", "/v2/images", status=201, json=body) == 1
+    for _ in range(30):
+        await service.call("alice", "POST", "/v2/images", json=body)
+    page = (await service.call("alice", "GET", "/v2/images")).json()
+    image = f"/v2/images/{page['images'][0]['id']}"
+    assert await cost("GET", image, status=200) == 1
+    for query in ("", "?limit=1000", "?colour=red", "?tag=a&tag=b", "?sort=name:asc", "?visibility=shared"):
+        assert await cost("GET", f"/v2/images{query}", status=200) == 1
+    assert await cost("GET", page["next"], status=200) == 2
+    change = [{"op": "replace", "path": "/name", "value": "m"}, {"op": "add", "path": "/x", "value": "y"}]
+    assert await cost("PATCH", image, status=200, json=change, headers=PATCH) == 2
+    assert await cost("PUT", f"{image}/tags/c", status=204) == 2
+    assert await cost("GET", f"{image}/members", status=200) == 2
+    assert await cost("GET", "/v2/info/usage", status=200) == 1
+    assert await cost("DELETE", image, status=204) == 4  # seen, deleted, buried, its bytes condemned
+
+
+async def test_bytes(service: Service, statements: list[str]) -> None:
+    """An upload is two short transactions, whatever its size; a download asks for the image and its blob."""
+    image = (await service.call("alice", "POST", "/v2/images", json=RAW)).json()["id"]
+    path = f"/v2/images/{image}/file"
+    statements.clear()
+    put = await service.call("alice", "PUT", path, content=b"x" * (5 << 20), headers=BINARY)
+    assert put.status_code == 204
+    assert len([each for each in statements if "tokens" not in each]) == 5
+    statements.clear()
+    assert (await service.call("alice", "GET", path)).status_code == 200
+    assert len([each for each in statements if "tokens" not in each]) == 2
