@@ -1,4 +1,4 @@
-"""Taking over from a Glance in cases that a real one seldom shows: attacks, accidents, both sides changing."""
+"""Taking over from a Glance in cases that a real one seldom shows: attacks, accidents, two sides changing."""
 
 import hashlib
 import uuid

@@ -20,6 +20,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     false,
+    func,
     literal,
     null,
     or_,
@@ -92,7 +93,7 @@ def _statement(shape: Shape) -> Any:
     filters = list(_filters(shape))
     branches = [branch.where(*filters) for branch in _branches(shape)]
     limit: ColumnElement[int] = bindparam("limit")
-    ordering = _ordering(shape.order, images.c)
+    ordering = _ordering(shape.order, _sorted(shape))
     if len(branches) == 1:
         return branches[0].order_by(*ordering).limit(limit)
     cut = [branch.order_by(*ordering).limit(limit).subquery() for branch in branches]
@@ -147,7 +148,7 @@ def _filters(shape: Shape) -> Iterator[ColumnElement[bool]]:
     for number in range(shape.tags):
         yield _has(shape, image_tags.c.image_id == images.c.id, image_tags.c.tag == bindparam(f"tag{number}"))
     if shape.nulls is not None:
-        yield _behind(shape.order, shape.nulls)
+        yield _behind(shape)
 
 
 def _has(shape: Shape, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -177,38 +178,52 @@ def _ordering(order: Sequence[tuple[str, str]], columns: Any) -> list[Any]:
     return [_ordered(columns[key], direction, nullable=images.c[key].nullable) for key, direction in order]
 
 
+def _sorted(shape: Shape) -> Mapping[str, Any]:
+    """Give the columns to sort by.
+
+    A member's images are few and are sorted. Along an index of everybody's, by id or name, SQLite would
+    walk through a million others to find them: so the first key is one that no index has.
+    """
+    columns: dict[str, Any] = dict(images.c)
+    first = shape.order[0][0]
+    if not shape.is_admin and first in {"id", "name"}:
+        columns[first] = func.coalesce(images.c[first], images.c[first])
+    return columns
+
+
 def _ordered(column: Any, direction: str, *, nullable: bool | None) -> Any:
     if direction == "asc":
         return column.asc().nulls_first() if nullable else column.asc()
     return column.desc().nulls_last() if nullable else column.desc()
 
 
-def _behind(order: Sequence[tuple[str, str]], nulls: frozenset[str]) -> ColumnElement[bool]:
+def _behind(shape: Shape) -> ColumnElement[bool]:
     """Hold for rows that sort behind the marker: later in the first key that differs."""
+    nulls, columns = shape.nulls or frozenset(), _sorted(shape)
     alternatives: list[ColumnElement[bool]] = []
     equal: list[ColumnElement[bool]] = []
-    for key, direction in order:
-        column = images.c[key]
+    for key, direction in shape.order:
+        column, nullable = columns[key], images.c[key].nullable
         value: Any = None if key in nulls else bindparam(f"marker_{key}")
         if not alternatives:
-            bound = _not_before(column, direction, value)
-        alternatives.append(and_(*equal, _after(column, direction, value)))
+            bound = _not_before(column, direction, value, nullable=nullable)
+        alternatives.append(and_(*equal, _after(column, direction, value, nullable=nullable)))
         equal.append(column.is_(None) if value is None else column == value)
     return and_(bound, or_(*alternatives))
 
 
-def _not_before(column: Any, direction: str, value: Any) -> ColumnElement[bool]:
+def _not_before(column: Any, direction: str, value: Any, *, nullable: bool | None) -> ColumnElement[bool]:
     """Hold for rows whose first key is at or behind the marker's: a bound that an index can use."""
     if value is None:
         return column.is_(None) if direction == "desc" else literal(True)
     if direction == "asc":
         return column >= value  # type: ignore[no-any-return]
-    return or_(column <= value, column.is_(None)) if column.nullable else column <= value
+    return or_(column <= value, column.is_(None)) if nullable else column <= value
 
 
-def _after(column: Any, direction: str, value: Any) -> ColumnElement[bool]:
+def _after(column: Any, direction: str, value: Any, *, nullable: bool | None) -> ColumnElement[bool]:
     if direction == "asc":
         return column.is_not(None) if value is None else column > value  # type: ignore[no-any-return]
     if value is None:
         return false()
-    return or_(column < value, column.is_(None)) if column.nullable else column < value
+    return or_(column < value, column.is_(None)) if nullable else column < value
