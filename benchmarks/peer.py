@@ -109,8 +109,8 @@ def install(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def postgresql(folder: Path, port: int) -> Iterator[str]:
-    """Give the URL of a throw-away PostgreSQL of this machine's binaries."""
+def postgresql(folder: Path, port: int, *options: str) -> Iterator[str]:
+    """Give the URL of a throw-away PostgreSQL of this machine's binaries, with settings as `name=value`."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not found:
         sys.exit("PostgreSQL is not installed: apt-get install postgresql")
@@ -134,7 +134,10 @@ def postgresql(folder: Path, port: int) -> Iterator[str]:
         **user,
     )
     server = subprocess.Popen(  # type: ignore[call-overload]
-        [found[-1] / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder],
+        [
+            *(found[-1] / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder),
+            *(part for option in options for part in ("-c", option)),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",

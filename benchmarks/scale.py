@@ -44,6 +44,8 @@ COLUMNS = {
     "image_members": ("image_id", "member_id", "status", "created_at", "updated_at"),
 }
 BATCH = 20_000
+BUFFERS = "4GB"
+"""Of PostgreSQL, in each size: a share of the memory, as its manual advises, not 128 MB for laptops."""
 PASSWORD = "scale-secret"
 
 
@@ -162,7 +164,8 @@ def measure(count: int, options: argparse.Namespace) -> dict[str, float]:
     with contextlib.ExitStack() as stack:
         database = None
         if options.database == "postgresql":
-            database = stack.enter_context(peer.postgresql(bench.WORK / "postgresql-scale", 19296))
+            folder = bench.WORK / "postgresql-scale"
+            database = stack.enter_context(peer.postgresql(folder, 19296, f"shared_buffers={BUFFERS}"))
         target = stack.enter_context(bench.tintype(19292, database))
         environment = os.environ | ({"TINTYPE_DATABASE_URL": database} if database else {})
         folder = bench.WORK / "tintype"

@@ -245,7 +245,7 @@ def serve(settings: Settings, listener: Listener) -> None:
     signal.signal(signal.SIGTERM, _leave)  # uvicorn raises the signal again when it has drained
     signal.signal(signal.SIGINT, _leave)
     if settings.server.workers > 1:
-        with shared():
+        with shared(settings.data_dir):
             Multiprocess(config, sockets=[listener]).run()
     else:
         server.run(sockets=[listener])

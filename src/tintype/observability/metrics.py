@@ -1,8 +1,9 @@
 """What Prometheus is told of this service, by all of its processes on this host."""
 
 import contextlib
+import hashlib
 import os
-import tempfile
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,8 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
+
+from tintype.errors import StartError
 
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Where the library keeps the numbers of several processes: read by it when it is imported."""
@@ -68,12 +71,22 @@ class Metrics:
 
 
 @contextlib.contextmanager
-def shared() -> Iterator[None]:
+def shared(data_dir: Path) -> Iterator[None]:
     """Have the processes that are started inside keep their numbers together, in memory where there is some.
 
     On a disk that is full, a page that is mapped and not yet there ends the process that touches it.
+    The folder is the same one each time: what a killed service left is not left for long.
     """
     memory = Path("/dev/shm")  # noqa: S108 (the folder below it is our own)
-    with tempfile.TemporaryDirectory(prefix="tintype-", dir=memory if memory.is_dir() else None) as folder:
-        os.environ[VARIABLE] = folder
+    digest = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:16]
+    folder = (memory if memory.is_dir() else data_dir) / f"tintype-{os.getuid()}-{digest}"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise StartError(f"Cannot keep numbers in {folder}: {error.strerror}.") from None
+    os.environ[VARIABLE] = str(folder)
+    try:
         yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
