@@ -21,6 +21,7 @@ find "$work" -mindepth 1 -maxdepth 1 ! -name venv -exec rm -rf {} +
 start() { # start NAME [VARIABLE=value]: a server on a free port; sets url
   server_dir=$work/$1
   mkdir -p "$server_dir"
+  : > "$work/$1.out"  # there to be read before the server is
   env "${@:2}" "$bin/tintype" serve --data-dir "$work/$1" --port 0 >"$work/$1.out" 2>"$work/$1.log" &
   servers+=($!)
   url=
