@@ -49,7 +49,7 @@ tempest_run() { # tempest_run SERVER ENFORCE REGEX
       account "member$n" "alpha$n" member
       account "alt$n" "beta$n" member
       account "spare$n" "gamma$n" member
-      account "reader$n" "alpha$n" reader
+      for project in alpha beta gamma; do account "reader-$project$n" "$project$n" reader; done
     done; } > "$work/accounts-$1.yaml"
   "$work/venv/bin/tempest" init --name "$1" --workspace-path "$work/workspaces.yaml" "$work/run-$1" >/dev/null 2>&1
   cat > "$work/run-$1/etc/tempest.conf" <<C
