@@ -182,6 +182,10 @@ def _with(url: str, work: Callable[[Connection], T]) -> T:
             return asyncio.run(_with_postgres(parsed.set(drivername="postgresql+asyncpg"), work))
         if parsed.get_backend_name() in {"mysql", "mariadb"}:
             parsed = parsed.set(drivername="mysql+pymysql")
+        elif parsed.get_backend_name() != "sqlite":
+            raise StartError("Glance's database must be PostgreSQL, MySQL, MariaDB or SQLite.")
+        elif not os.path.isfile(parsed.database or ""):  # noqa: PTH113 (SQLite would make one)
+            raise StartError(f"There is no file {parsed.database}.")
         engine = create_engine(parsed, poolclass=NullPool)
         try:
             with engine.connect() as connection:
@@ -190,7 +194,7 @@ def _with(url: str, work: Callable[[Connection], T]) -> T:
             engine.dispose()
     except ImportError as missing:
         raise StartError(f"This database needs: pip install 'tintype[glance]' ({missing}).") from None
-    except (SQLAlchemyError, ArgumentError, OSError) as error:
+    except (SQLAlchemyError, ArgumentError, OSError, ValueError, OverflowError) as error:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
         shown = url.partition("?")[0].rpartition("@")[2]
         raise StartError(f"Cannot read Glance's database {shown}: {reason}.") from None

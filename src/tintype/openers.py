@@ -12,8 +12,9 @@ from tintype.auth.base import Authenticator
 from tintype.blobs.base import BlobStore
 from tintype.blobs.filesystem import FilesystemStore, folder_mark, set_folder_mark
 from tintype.blobs.memory import MemoryStore
+from tintype.db import blobs as blob_rows
 from tintype.db import identity as identity_rows
-from tintype.db.engine import Database, SQLite
+from tintype.db.engine import Database, SQLite, Transaction
 from tintype.errors import StartError
 from tintype.observability.logs import make_logger
 from tintype.policy.engine import Policy, read_rules, unused
@@ -49,9 +50,9 @@ def open_policy(settings: Settings) -> Policy:
                 "policy rule has no use here", rule=name, file=str(path)
             )
         return Policy(DEFAULTS | rules)
-    except FileNotFoundError:
-        return Policy(DEFAULTS)
     except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, FileNotFoundError) and settings.policy.file == kinds.PolicySettings().file:
+            return Policy(DEFAULTS)
         raise StartError(f"Cannot read the policy file {path}: {error}.") from None
 
 
@@ -113,27 +114,38 @@ def open_stores(settings: Settings) -> dict[str, BlobStore]:
 
 
 async def recognise_folders(settings: Settings) -> None:
-    """Refuse a folder of another service, or another folder than the other hosts have."""
+    """Refuse a folder of another service, or another folder than the one where this store's bytes are."""
     database = open_database(settings)
     try:
         for name, chosen in settings.stores.items():
-            if not isinstance(chosen, kinds.FileStore):
-                continue
-            folder = settings.data_dir / chosen.folder
-            before = folder_mark(folder)
-            mark = before or set_folder_mark(folder, str(uuid.uuid4()))
-            async with database.write() as tx:
-                new_here = await identity_rows.set_secret(tx, f"folder of store {name}", mark)
-                known = await identity_rows.secret(tx, f"folder of store {name}")
-                if new_here and before is not None and any(folder.glob("??/*")):
-                    raise StartError(f"The folder {folder} has the images of another Tintype.")
-            if known != mark:
-                raise StartError(
-                    f"The folder {folder} is not the one of this database's store '{name}': hosts that share "
-                    f"a database mount the same folder, or use another kind of store."
-                )
+            if isinstance(chosen, kinds.FileStore):
+                async with database.write() as tx:
+                    folder = settings.data_dir / chosen.folder
+                    await _recognise(tx, name, folder, shared=settings.database.url is not None)
     finally:
         await database.close()
+
+
+async def _recognise(tx: Transaction, name: str, folder: Path, *, shared: bool) -> None:
+    """Hold a folder against what is known; where no other host can be, a store that is empty may move."""
+    secret = f"folder of store {name}"
+    mark, known = folder_mark(folder), await identity_rows.secret(tx, secret)
+    if mark is not None and mark == known:
+        return
+    if known is not None and (shared or await blob_rows.any_in(tx, name)):
+        raise StartError(
+            f"The folder {folder} is not the one of this database's store '{name}': is it mounted? Hosts "
+            f"that share a database mount the same folder, or use another kind of store."
+        )
+    if mark is not None and _has_images(folder):
+        raise StartError(f"The folder {folder} has the images of another Tintype.")
+    mark = mark or set_folder_mark(folder, str(uuid.uuid4()))
+    await identity_rows.forget_secret(tx, secret)
+    await identity_rows.set_secret(tx, secret, mark)
+
+
+def _has_images(folder: Path) -> bool:
+    return any(folder.glob("??/*"))
 
 
 def _opened(name: str, chosen: StoreSettings, data_dir: Path) -> BlobStore:

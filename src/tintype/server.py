@@ -315,7 +315,8 @@ def _leave(_signal: int, _frame: object) -> None:
 
 
 def _app(settings: Settings) -> ASGIApp:
-    adopt("uvicorn", make_logger(settings.log.level, settings.log.style))
+    for library in ("uvicorn", "opentelemetry"):
+        adopt(library, make_logger(settings.log.level, settings.log.style))
     return build(settings).app
 
 

@@ -140,7 +140,7 @@ class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     token: Annotated[
         Annotated[str, Meta(min_length=16)] | None,
-        Meta(description="Bearer token that shows `/metrics`; admins see it with their own."),
+        Meta(description="Bearer token for `/metrics` and `/healthcheck/detail`; admins may use their own."),
     ] = None
 
 

@@ -121,6 +121,8 @@ async def test_policy_rules(prepared: Prepared, tmp_path: Path) -> None:
         ("[a]\ncreate = x,y\nread = @\nupdate = @\ndelete = @\n", Policy({"x": "", "y": ""})),
         ("[a]\ncreate = z\nread = @\nupdate = @\ndelete = @\n", Policy({"x": ""})),
         ("create = z\n", None),
+        ("", None),
+        ("[a]\ncreate = @\nread = @\nupdate = @\ndelete = @\nwrite = @\n", None),
     ],
 )
 def test_files_that_cannot_be_meant(text: str, policy: Policy | None) -> None:

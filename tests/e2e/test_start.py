@@ -217,12 +217,13 @@ def test_the_disk_is_full(tmp_path: Path) -> None:
 
 
 def test_the_database_is_newer(tmp_path: Path) -> None:
-    """A database of a later version is refused, untouched."""
+    """A database from which a later version has taken something away is refused, untouched."""
     folder = tmp_path / "data"
     with started(folder) as server:
         server.stop()
     with sqlite3.connect(folder / "tintype.db") as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.execute("UPDATE secrets SET value = '9999' WHERE name LIKE 'oldest schema%'")
     database.close()
     assert "newer" in fails(folder)
 

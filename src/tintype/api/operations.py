@@ -28,7 +28,7 @@ class OperationsApi:
         *,
         token: str | None,
     ) -> None:
-        """Make the handlers; who has the `token` may see the numbers, and so may whoever the policy lets."""
+        """Make the handlers; who has the `token` may see all of it, and so may whoever the policy lets."""
         self._health = health
         self._metrics = metrics
         self._authenticator = authenticator
@@ -47,19 +47,24 @@ class OperationsApi:
 
     async def detail(self, call: "Call") -> Response:
         """Tell how each part is."""
-        self._policy.require("get_health", call.caller, {})
+        await self._check(call, "get_health")
         parts = await self._health.detail()
         return wire.json_response(
             {"parts": parts}, 200 if all(part["ok"] for part in parts.values()) else 503
         )
 
     async def numbers(self, call: "Call") -> Response:
-        """Give the numbers to Prometheus, which brings a bearer token, or to an operator."""
+        """Give the numbers."""
+        await self._check(call, "get_metrics")
+        return Response(self._metrics.text(), media_type=CONTENT_TYPE)
+
+    async def _check(self, call: "Call", rule: str) -> None:
+        """Let in who has the bearer token, which needs no database, or a token that the rule allows."""
         scheme, _, bearer = call.headers.get("authorization", "").partition(" ")
         known = self._token is not None and hmac.compare_digest(bearer.encode(), self._token.encode())
-        if scheme.lower() != "bearer" or not known:
-            token = call.headers.get("x-auth-token")
-            if not token:
-                raise Unauthenticated("The numbers are for those who have a token.")
-            self._policy.require("get_metrics", await self._authenticator.authenticate(token), {})
-        return Response(self._metrics.text(), media_type=CONTENT_TYPE)
+        if scheme.lower() == "bearer" and known:
+            return
+        token = call.headers.get("x-auth-token")
+        if not token:
+            raise Unauthenticated("This is for those who have a token.")
+        self._policy.require(rule, await self._authenticator.authenticate(token), {})

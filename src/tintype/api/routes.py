@@ -52,7 +52,7 @@ def table(
         "/versions/":                           Route({"GET": info.versions}, open=True),
         "/healthcheck":                         Route({"GET": operations.ready, "HEAD": operations.ready}, open=True),
         "/healthcheck/live":                    Route({"GET": operations.live, "HEAD": operations.live}, open=True),
-        "/healthcheck/detail":                  Route({"GET": operations.detail}),
+        "/healthcheck/detail":                  Route({"GET": operations.detail}, open=True),
         "/metrics":                             Route({"GET": operations.numbers}, open=True),
 
         "/v2/images":                           Route({"GET": images.index, "POST": images.create}),

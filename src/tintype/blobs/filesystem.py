@@ -47,13 +47,12 @@ class FilesystemStore:
 
     async def create(self, key: str, size: int | None) -> Writer:
         """Begin to write; raises OverLimit where the disk has no room for that many bytes."""
-        if size is not None:
-            await _in_thread(self._check_space, size)
+        await self._make_sure(size or 0)
         return _FileWriter(self, key, 0)
 
     async def resume(self, key: str, offset: int, size: int) -> "_FileWriter":
         """Go on writing at an offset; bytes that were complete but not yet in use, too."""
-        await _in_thread(self._check_space, size - offset)
+        await self._make_sure(size - offset)
         writer = _FileWriter(self, key, offset)
         if offset:
             try:
@@ -123,6 +122,12 @@ class FilesystemStore:
         if size > disk.f_bavail * disk.f_frsize - self._reserve:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    async def _make_sure(self, size: int) -> None:
+        try:
+            await _in_thread(self._check_space, size)
+        except NotFound:
+            raise Unavailable(f"The folder of the store '{self.id}' is not there.", Retry_After="5") from None
+
     def _check_space(self, size: int) -> None:
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -171,7 +176,7 @@ class _FileWriter:
 
     def _open(self) -> int:
         if self._file < 0:
-            self._partial.parent.mkdir(parents=True, exist_ok=True)
+            self._partial.parent.mkdir(exist_ok=True)
             self._file = _locked(self._partial, os.O_CREAT)
             os.ftruncate(self._file, 0)
             os.fchmod(self._file, self._store.modes[0])  # whatever the umask

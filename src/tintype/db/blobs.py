@@ -60,6 +60,7 @@ _COMPLETE: Final = (
     .order_by(table.c.id)
     .limit(_BATCH)
 )
+_ANY_IN: Final = select(table.c.id).where(table.c.store == bindparam("store")).limit(1)
 _KNOWN: Final = select(table.c.id).where(table.c.id.in_(bindparam("keys", expanding=True)))
 _CHANGE: Final = (
     update(table)
@@ -182,6 +183,11 @@ async def complete(database: Database) -> AsyncIterator[Stored]:
         if len(rows) < _BATCH:
             return
         after = rows[-1][0]
+
+
+async def any_in(tx: Transaction, store_id: str) -> bool:
+    """Say whether there is any blob in a store."""
+    return (await tx.execute(_ANY_IN, {"store": store_id})).first() is not None
 
 
 async def unknown(tx: Transaction, keys: list[str]) -> list[str]:

@@ -230,6 +230,11 @@ async def set_secret(tx: Transaction, name: str, value: str) -> bool:
     return (await tx.execute(_SET_SECRET, {"name": name, "value": value})).rowcount == 1
 
 
+async def forget_secret(tx: Transaction, name: str) -> None:
+    """Delete a secret."""
+    await tx.execute(delete(secrets).where(secrets.c.name == name))
+
+
 async def _insert(tx: Transaction, table: Any, record: msgspec.Struct, taken: str) -> None:
     try:
         await tx.execute(insert(table), msgspec.structs.asdict(record))

@@ -22,6 +22,7 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    literal_column,
     null,
     or_,
     select,
@@ -32,10 +33,14 @@ from tintype.db import images as image_rows
 from tintype.db.engine import Transaction, property_key
 from tintype.db.tables import image_members, image_properties, image_tags, images
 from tintype.domain.callers import Caller
-from tintype.domain.images import Image
+from tintype.domain.images import VISIBILITIES, Image
 from tintype.domain.query import Query
 
 _SHAPES: Final = 512
+_VISIBILITY: Final[Mapping[str, ColumnElement[str]]] = {
+    name: literal_column(f"'{name}'") for name in VISIBILITIES
+}
+"""Written into the statement: PostgreSQL knows how many images have each, and plans once, not each time."""
 _SHARED_WITH: Final = image_members.c.member_id == bindparam("project_id")
 
 
@@ -107,12 +112,14 @@ def _branches(shape: Shape) -> list[Select[Any]]:
     own = images.c.owner == bindparam("project_id")
     if shape.is_admin:
         if wanted is None:
-            return [_plain(or_(own, images.c.visibility != "community"))]
-        return [_plain()] if wanted == "all" else [_plain(images.c.visibility == wanted)]
+            return [_plain(or_(own, images.c.visibility != _VISIBILITY["community"]))]
+        return [_plain()] if wanted == "all" else [_plain(images.c.visibility == _VISIBILITY[wanted])]
     foreign = images.c.owner.is_distinct_from(bindparam("project_id"))
-    branches = [_plain(own) if wanted in {None, "all"} else _plain(own, images.c.visibility == wanted)]
+    branches = [
+        _plain(own) if wanted in {None, "all"} else _plain(own, images.c.visibility == _VISIBILITY[wanted])
+    ]
     branches.extend(
-        _plain(images.c.visibility == open_visibility, foreign)
+        _plain(images.c.visibility == _VISIBILITY[open_visibility], foreign)
         for open_visibility in ("public", "community")
         if wanted in {open_visibility, "all"} or (wanted is None and open_visibility == "public")
     )
@@ -120,7 +127,7 @@ def _branches(shape: Shape) -> list[Select[Any]]:
         shared = (
             select(*image_rows.COLUMNS, image_members.c.member_id)
             .join(image_members, image_members.c.image_id == images.c.id)
-            .where(_SHARED_WITH, images.c.visibility == "shared", foreign)
+            .where(_SHARED_WITH, images.c.visibility == _VISIBILITY["shared"], foreign)
         )
         answered = image_members.c.status == bindparam("answer")
         branches.append(shared if shape.any_answer else shared.where(answered))

@@ -134,7 +134,7 @@ class Postgres:
                 if self._pool is None:
                     self._pool = await asyncpg.create_pool(
                         self._url,
-                        min_size=1,
+                        min_size=0,
                         max_size=self._connections - 1,  # one is for what is read together
                         max_inactive_connection_lifetime=0,
                         reset=_leave_as_it_is,

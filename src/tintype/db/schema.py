@@ -62,9 +62,9 @@ def _with(url: str, work: Callable[[Connection], T], *, alone: bool = False) -> 
         if url.startswith("sqlite"):
             return _with_sqlite(url, work, alone=alone)
         return asyncio.run(_with_postgres(url, work, alone=alone))
-    except (DBAPIError, OSError, TimeoutError, ValueError) as error:
+    except (DBAPIError, OSError, TimeoutError, ValueError, OverflowError) as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error)
-        if isinstance(error, ValueError):  # its words may quote the URL
+        if isinstance(error, (ValueError, OverflowError)):  # its words may quote the URL
             reason = "its URL cannot be read; what is special in a password is written as %40 for @"
         shown = re.sub(r"//.*@|\?.*", "//…@" if "@" in url else "", url.partition("?")[0])
         raise StartError(f"Cannot use the database {shown}: {reason}.") from error
@@ -163,6 +163,8 @@ def _note_oldest(connection: Connection, script: Any) -> None:
 
 
 def _oldest(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(secrets.name):
+        raise StartError("This is no database of a Tintype.")
     return connection.execute(select(secrets.c.value).where(secrets.c.name == _OLDEST)).scalar_one_or_none()
 
 

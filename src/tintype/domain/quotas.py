@@ -10,22 +10,23 @@ from tintype.errors import OverLimit
 
 UNLIMITED: Final = -1
 MIB: Final = 1 << 20
+MOST: Final = 1 << 43
 
 
 class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The limits of a project; -1 is none."""
 
-    image_count_total: Annotated[int, Meta(ge=-1, description="Images of a project; -1 for no limit.")] = (
-        UNLIMITED
-    )
+    image_count_total: Annotated[
+        int, Meta(ge=-1, le=MOST, description="Images of a project; -1 for no limit.")
+    ] = UNLIMITED
     image_size_total: Annotated[
-        int, Meta(ge=-1, description="MiB of a project's images in the stores, each copy counted.")
+        int, Meta(ge=-1, le=MOST, description="MiB of a project's images in the stores, each copy counted.")
     ] = UNLIMITED
     image_stage_total: Annotated[
-        int, Meta(ge=-1, description="MiB of a project that are staged for an import.")
+        int, Meta(ge=-1, le=MOST, description="MiB of a project that are staged for an import.")
     ] = UNLIMITED
     image_count_uploading: Annotated[
-        int, Meta(ge=-1, description="Uploads and imports of a project at the same time.")
+        int, Meta(ge=-1, le=MOST, description="Uploads and imports of a project at the same time.")
     ] = UNLIMITED
 
 
@@ -56,7 +57,8 @@ def check(quota: Quota, usage: Usage, names: Iterable[str]) -> None:
     for name in names:
         limit, count = getattr(quota, name), getattr(used, name)
         if limit != UNLIMITED and count > limit:
-            raise OverLimit(f"The project's quota is used up: {name} is limited to {limit}.")
+            unit = " MiB" if name in {"image_size_total", "image_stage_total"} else ""
+            raise OverLimit(f"The project's quota is used up: {name} is limited to {limit}{unit}.")
 
 
 def room(limit: int, used: int) -> int | None:

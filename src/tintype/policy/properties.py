@@ -104,6 +104,7 @@ def read_protections(text: str, origin: str, policy: Policy | None) -> Protectio
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(text, origin)
+        _check_shape(parser)
         return Protections(
             {
                 section: {
@@ -116,6 +117,14 @@ def read_protections(text: str, origin: str, policy: Policy | None) -> Protectio
     except (configparser.Error, re.error, ValueError) as error:
         reason = " ".join(str(error).split())
         raise StartError(f"The property protections {origin} cannot be read: {reason}.") from None
+
+
+def _check_shape(parser: configparser.ConfigParser) -> None:
+    if not parser.sections():
+        raise ValueError("it has no section, so every property would be nobody's")
+    for section in parser.sections():
+        if unknown := set(parser.options(section)) - set(_OPERATIONS):
+            raise ValueError(f"[{section}] has '{unknown.pop()}', which is no operation")
 
 
 def _allowed(value: str, policy: Policy | None) -> Allowed:

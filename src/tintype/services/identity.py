@@ -22,7 +22,7 @@ from tintype.db.engine import Database, Transaction
 from tintype.db.identity import Project, Standing, User
 from tintype.domain.callers import Caller
 from tintype.domain.logins import FORGET_FAILURES_AFTER, FailedLogins
-from tintype.domain.quotas import NAMES, UNLIMITED, Quota
+from tintype.domain.quotas import MOST, NAMES, UNLIMITED, Quota
 from tintype.errors import Invalid, NotFound, Unauthenticated
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {
@@ -224,8 +224,8 @@ class Identity:
 
         Raises Invalid for a name or value that no limit can have.
         """
-        if name not in NAMES or (value is not None and not UNLIMITED <= value < 1 << 43):
-            raise Invalid(f"A limit is -1 or more, of one of: {', '.join(NAMES)}.")
+        if name not in NAMES or (value is not None and not UNLIMITED <= value <= MOST):
+            raise Invalid(f"A limit is a number from -1 to {MOST}, of one of: {', '.join(NAMES)}.")
         async with self._database.write(turn=f"limits of {ref}") as tx:
             project = await _project(tx, ref)
             own = msgspec.json.decode(await rows.limits(tx, project.id))

@@ -5,6 +5,8 @@ as it is, and what was changed on both sides is told. Members are brought up to 
 was shut out there is shut out here. No bytes are ever deleted by it.
 """
 
+import hashlib
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -31,6 +33,7 @@ _FIELDS: Final = (
     *("name", "owner", "status", "visibility", "disk_format", "container_format", "min_disk", "min_ram"),
     *("virtual_size", "checksum", "os_hash_algo", "os_hash_value", "created_at", "updated_at"),
 )
+_HEX: Final = re.compile("(?:[0-9a-f]{2})+")
 _BLOBS: Final = uuid.UUID("2b6a3c0e-1f0e-5b7c-9a44-6d1f4f1d0c55")
 """Under which the ids of blobs are made from their places: the same ones each time."""
 
@@ -234,7 +237,14 @@ class Takeover:
 
 
 def _image(image_id: str, record: Record, stores: tuple[str, ...]) -> Image:
-    row = record.row
+    row = dict(record.row)
+    if not _HEX.fullmatch(row["checksum"] or ""):
+        row["checksum"] = None
+    if (
+        not _HEX.fullmatch(row["os_hash_value"] or "")
+        or row["os_hash_algo"] not in hashlib.algorithms_available
+    ):
+        row["os_hash_algo"] = row["os_hash_value"] = None
     properties = {
         name: value for name, value in record.properties.items() if not name.startswith(RESERVED_PREFIX)
     }
