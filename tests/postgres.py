@@ -76,10 +76,14 @@ class Cluster:
 
     def kill(self) -> None:
         """End every process of the server as a power cut would."""
+        self.signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send every process of the server a signal: STOP makes it silent, CONT lets it go on."""
         family = [self.process.pid, *(child.pid for child in psutil.Process(self.process.pid).children())]
         for pid in family:
-            os.kill(pid, signal.SIGKILL)
-        self.process.wait(10)
+            os.kill(pid, number)
 
     def close(self) -> None:
         """End the server and delete all of it."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import gzip
+import signal
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -85,6 +87,42 @@ async def test_health_without_a_database(prepared: Prepared, tmp_path: Path) -> 
         await asyncio.to_thread(cluster.start)
         await asyncio.sleep(1.1)
         assert (await service.call(None, "GET", "/healthcheck")).status_code == 200
+
+
+@pytest.mark.parametrize("prepared", ["postgresql"], indirect=True)
+@pytest.mark.needs("initdb")
+async def test_health_beside_a_silent_database(prepared: Prepared, tmp_path: Path) -> None:
+    """One that takes questions and never answers is told of within seconds; the bearer token needs none."""
+    async with running(prepared, tmp_path, metrics=MetricsSettings(token=TOKEN)) as service:
+        bearer = {"Authorization": f"Bearer {TOKEN}"}
+        assert (await service.call(None, "GET", "/healthcheck/detail", headers=bearer)).status_code == 200
+        await asyncio.sleep(1.1)
+        assert prepared.cluster is not None
+        prepared.cluster.signal(signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            assert (await service.call(None, "GET", "/healthcheck")).status_code == 503
+            detail = await service.call(None, "GET", "/healthcheck/detail", headers=bearer)
+            assert time.monotonic() - started < 8
+        finally:
+            prepared.cluster.signal(signal.SIGCONT)
+        parts = detail.json()["parts"]
+        assert (parts["database"]["ok"], parts["store local"]["ok"]) == (False, True)
+
+
+async def test_a_store_that_is_not_mounted(service: Service) -> None:
+    """An upload is 503 and makes no folder in its place; operators are told which part it is."""
+    image = (await service.call("alice", "POST", "/v2/images", json=RAW)).json()["id"]
+    folder = service.folder / "images"
+    folder.rename(service.folder / "elsewhere")
+    put = await service.call("alice", "PUT", f"/v2/images/{image}/file", content=b"x", headers=BINARY)
+    assert (put.status_code, put.headers["retry-after"]) == (503, "5")
+    assert not folder.exists()
+    detail = await service.call("admin", "GET", "/healthcheck/detail")
+    assert (detail.status_code, detail.json()["parts"]["store local"]["ok"]) == (503, False)
+    (service.folder / "elsewhere").rename(folder)
+    put = await service.call("alice", "PUT", f"/v2/images/{image}/file", content=b"x", headers=BINARY)
+    assert put.status_code == 204
 
 
 async def test_callers_have_a_rate(prepared: Prepared, tmp_path: Path) -> None:

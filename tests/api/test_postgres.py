@@ -163,6 +163,7 @@ async def test_hosts_that_start_at_once(prepared: Prepared, tmp_path: Path) -> N
     [
         "postgresql://u:secret@h:port/x",
         "postgresql://u:secret@127.0.0.1:1/x",
+        "postgresql://u:secret@127.0.0.1:99999/x",
         "postgresql://127.0.0.1:1/x?user=u&password=secret",
         "postgresql://u:sec#ret@127.0.0.1:1/x",
     ],

@@ -187,3 +187,10 @@ async def test_an_id_that_is_in_use_here(service: Service, folder: Path) -> None
     gone = record(service, folder, mine["id"], deleted=True, deleted_at=2**62)
     assert (await take(service, folder, gone)).what == "left"
     assert (await service.call("alice", "GET", f"/v2/images/{mine['id']}")).json()["name"] == "mine"
+
+
+async def test_digests_that_are_none(service: Service, folder: Path) -> None:
+    """What is no digest is not taken over as one; the bytes are served without."""
+    taken = record(service, folder, os_hash_value="x", checksum="nonsense")
+    assert (await take(service, folder, taken)).what == "taken"
+    assert await download(service, taken.row["id"]) == DATA

@@ -437,3 +437,28 @@ def test_uploads_under_way_when_the_service_stops_are_told(tmp_path: Path) -> No
         assert answer.startswith("HTTP/1.1 503")
         assert "The service is stopping." in answer
     assert "Traceback" not in (tmp_path / "data.log").read_text()
+
+
+def test_a_store_that_nothing_is_in_may_move(tmp_path: Path) -> None:
+    """Until it has bytes; then its folder must be the one that they are in."""
+    folder, other = tmp_path / "data", tmp_path / "other"
+    with started(folder):
+        pass
+    (folder / "tintype.toml").write_text(f"[stores.local]\ntype = 'file'\nfolder = '{other}'\n")
+    with started(folder) as server:
+        headers = login(server)
+        body = {"disk_format": "raw", "container_format": "bare"}
+        image = httpx2.post(f"{server.url}/v2/images", json=body, headers=headers).json()["id"]
+        put = httpx2.put(f"{server.url}/v2/images/{image}/file", content=b"x", headers=headers | UPLOAD)
+        assert put.status_code == 204
+    other.rename(tmp_path / "away")
+    assert "is it mounted?" in fails(folder)
+    assert not list(other.iterdir())
+
+
+def test_a_policy_file_that_is_named_and_missing(tmp_path: Path) -> None:
+    """A typo must not mean the default rules."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "tintype.toml").write_text("[policy]\nfile = 'polcy.yaml'\n")
+    assert "polcy.yaml" in fails(folder)

@@ -59,6 +59,9 @@ def test_configurations_without_a_database(tmp_path: Path, text: str) -> None:
     [
         "nonsense",
         "sqlite:////nowhere/glance.db",
+        "oracle://g:hidden@h/g",
+        "mysql+pymysql://g:hidden@h:33o6/g",
+        "postgresql://g:hidden@127.0.0.1:99999/g",
         "postgresql://g:hidden@127.0.0.1:1/g",
         "mysql+pymysql://g:hidden@127.0.0.1:1/g",
         "sqlite://",
