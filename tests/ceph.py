@@ -15,6 +15,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from processes import free_ports
+
 KEY, SECRET = "images", "images-secret"
 BUCKET, POOL = "images", "images"
 _SECONDS = 90
@@ -55,7 +57,7 @@ def started(folder: Path) -> Iterator[Ceph]:
     """Start a cluster and end it."""
     for name in ("mon", "mgr", "osd", "rgw", "run", "log"):
         (folder / name).mkdir(parents=True)
-    v2, v1, gateway = _free_ports(3)
+    v2, v1, gateway = free_ports(3)
     ceph = Ceph(folder, f"http://127.0.0.1:{gateway}")
     ceph.conf.write_text(_conf(folder, v2, v1, gateway))
     try:
@@ -157,11 +159,3 @@ def _answers(endpoint: str) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
         return True
     return False
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports

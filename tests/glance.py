@@ -1,13 +1,14 @@
 """A real Glance of our own, to move in after. `make glance` installs it."""
 
 import contextlib
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import httpx2
+
+from processes import free_ports
 
 PYTHON = Path(__file__).parents[1] / ".venv-glance" / "bin" / "python"
 CONFIG = """\
@@ -79,9 +80,7 @@ class Glance:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            port = found.getsockname()[1]
+        (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
         with (folder / "stderr").open("wb") as stderr:
             self.process = subprocess.Popen(

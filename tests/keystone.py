@@ -2,13 +2,14 @@
 
 import contextlib
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import httpx2
+
+from processes import free_ports
 
 PYTHON = Path(__file__).parents[1] / ".venv-keystone" / "bin" / "python"
 TOKEN_SECONDS = 15
@@ -43,9 +44,7 @@ class Keystone:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         (folder / "keystone.conf").write_text(CONFIG.format(folder=folder, seconds=TOKEN_SECONDS))
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = found.getsockname()[1]
+        (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}/v3"
         user = ("--keystone-user", "root") if Path("/root").exists() and Path.home() == Path("/root") else ()
         group = ("--keystone-group", "root") if user else ()

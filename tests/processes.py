@@ -163,6 +163,15 @@ class Api:
         return len(list(Path(f"/proc/{self.server.process.pid}/fd").iterdir()))
 
 
+def free_ports(count: int) -> list[int]:
+    """Give ports of loopback that nobody listens on just now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [sock.getsockname()[1] for sock in sockets]
+    for sock in sockets:
+        sock.close()
+    return ports
+
+
 def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
     deadline = time.monotonic() + seconds
     while not condition():

@@ -6,7 +6,6 @@ of location URLs of its store drivers.
 
 import asyncio
 import configparser
-import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +33,6 @@ class Location(msgspec.Struct, frozen=True):
 
     value: str
     status: str
-    store: str | None
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -86,18 +84,17 @@ def read_configuration(path: Path) -> Configuration:
 
 
 def _stores(parser: configparser.ConfigParser) -> Iterator[tuple[str, dict[str, str]]]:
-    default = parser.get("glance_store", "default_backend", fallback=None)
     enabled = parser.get("DEFAULT", "enabled_backends", fallback="")
-    if not enabled:  # one store of each kind, as before Rocky
-        kinds = parser.get("glance_store", "stores", fallback="file,http").split(",")
+    if enabled:
+        default = parser.get("glance_store", "default_backend", fallback="")
+        pairs = [part.strip().partition(":") for part in enabled.split(",") if part.strip()]
+        found = [(name.strip(), kind.strip(), name.strip()) for name, _, kind in pairs]
+    else:  # one store of each kind, as before Rocky
         default = parser.get("glance_store", "default_store", fallback="file")
-        enabled = ",".join(f"{kind.strip()}:{kind.strip()}" for kind in kinds)
-        sections = dict.fromkeys((kind.strip() for kind in kinds), "glance_store")
-    else:
-        sections = {name: name for name in (part.split(":")[0].strip() for part in enabled.split(","))}
-    pairs = [part.strip().partition(":") for part in enabled.split(",") if part.strip()]
-    for name, _, kind in sorted(pairs, key=lambda pair: pair[0] != default):
-        options = dict(parser.items(sections[name])) if parser.has_section(sections[name]) else {}
+        kinds = parser.get("glance_store", "stores", fallback="file,http").split(",")
+        found = [(kind.strip(), kind.strip(), "glance_store") for kind in kinds]
+    for name, kind, section in sorted(found, key=lambda store: store[0] != default):
+        options = dict(parser.items(section)) if parser.has_section(section) else {}
         folders = options.get("filesystem_store_datadirs", "").split(",") if kind in _FILES else [""]
         for number, folder in enumerate(folders):  # of several each is a store of its own here
             if folder.strip():
@@ -156,9 +153,10 @@ def host_of(address: str) -> str:
 
 
 def with_records(url: str, work: Callable[[Iterator[Record]], T]) -> T:
-    """Read every image of a Glance database, deleted ones too, in one view of it.
+    """Read every image of a Glance database, deleted ones too, a batch at a time.
 
-    `url` is Glance's own, as SQLAlchemy takes it. Raises StartError where it cannot be read.
+    PostgreSQL and MySQL show them all as they were at the beginning. `url` is Glance's own, as SQLAlchemy
+    takes it. Raises StartError where it cannot be read.
     """
     return _with(url, lambda connection: work(_records(connection)))
 
@@ -246,21 +244,13 @@ def _record(row: Mapping[str, Any], of: Mapping[str, list[Mapping[str, Any]]]) -
         properties={each["name"]: each["value"] or "" for each in of["image_properties"]},
         tags=tuple(each["value"] for each in of["image_tags"]),
         members=tuple({each["member"]: _member(each) for each in of["image_members"]}.values()),
-        locations=tuple(_location(each) for each in of["image_locations"]),
+        locations=tuple(Location(each["value"], each["status"]) for each in of["image_locations"]),
     )
 
 
 def _member(row: Mapping[str, Any]) -> Member:
     created = _microseconds(row["created_at"])
     return Member(row["member"], row["status"], created, _microseconds(row["updated_at"]) or created)
-
-
-def _location(row: Mapping[str, Any]) -> Location:
-    try:
-        meta = json.loads(row["meta_data"] or "{}")
-    except ValueError:  # before JSON it was a pickle
-        meta = {}
-    return Location(row["value"], row["status"], meta.get("store") if isinstance(meta, dict) else None)
 
 
 def _microseconds(moment: datetime | None) -> int:

@@ -56,7 +56,7 @@ def record(service: Service, folder: Path, image: str | None = None, **changes: 
         {"colour": "red"},
         ("t",),
         tuple(Member(each, "accepted", START, START) for each in members),  # type: ignore[attr-defined]
-        tuple(Location(each, "active", None) for each in locations),  # type: ignore[attr-defined]
+        tuple(Location(each, "active") for each in locations),  # type: ignore[attr-defined]
     )
 
 

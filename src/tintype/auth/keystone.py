@@ -81,7 +81,8 @@ class KeystoneAuthenticator:
     ) -> None:
         """Make it. `quota` is that of every project, unless Keystone tells the `limits`."""
         self._session = session
-        self._url = f"{version_3(auth_url)}/auth/tokens?nocatalog"
+        self._version = version_3(auth_url)
+        self._url = f"{self._version}/auth/tokens?nocatalog"
         self._quota = quota
         self._limits = limits
         self._policy = policy
@@ -106,11 +107,11 @@ class KeystoneAuthenticator:
 
     async def check(self) -> None:
         """Ask Keystone which version it speaks."""
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._version)
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._ask_version)
 
-    def _version(self) -> None:
+    def _ask_version(self) -> None:
         try:
-            self._session.get(self._url.partition("/auth/")[0], authenticated=False, log=False)
+            self._session.get(self._version, authenticated=False, log=False)
         except ClientException as error:
             raise _silent() from error
 
@@ -157,7 +158,10 @@ class KeystoneAuthenticator:
         if status == 200:
             answer = msgspec.json.decode(content, type=_Answer).token
             expires_at = datetime.fromisoformat(answer.expires_at).timestamp()
-            quota = await loop.run_in_executor(self._threads, self._quota_of, answer.project)
+            quota = self._quota
+            if self._limits is not None and answer.project is not None:
+                project = answer.project.id
+                quota = await loop.run_in_executor(self._threads, self._ask_limits, self._limits, project)
             return Verdict(self._to_caller(answer, quota), expires_at, asked_at)
         if status in {400, 404}:
             return Verdict(None, 0.0, asked_at)
@@ -175,11 +179,9 @@ class KeystoneAuthenticator:
             raise _silent() from error
         return answer.status_code, answer.content
 
-    def _quota_of(self, project: _Named | None) -> Quota:
-        if self._limits is None or project is None:
-            return self._quota
+    def _ask_limits(self, limits: UnifiedLimits, project_id: str) -> Quota:
         try:
-            return self._limits.of(project.id)
+            return limits.of(project_id)
         except (ClientException, Unavailable) as error:
             reason = error.message if isinstance(error, Unavailable) else type(error).__name__
             self._log.error("keystone does not tell limits", reason=reason)

@@ -179,6 +179,10 @@ class _Connection:
             return _Found([], int(status.rpartition(" ")[2]))
 
 
+_Asked = tuple[Sequence[Any], asyncio.Future[Any]]
+"""The values of a question, and where its answer is waited for."""
+
+
 class _Together:
     """One statement asked by many: while the server works on it, the next ones gather and then go as one.
 
@@ -199,7 +203,7 @@ class _Together:
         )
         self._connection: Any = None
         self._busy = False
-        self._waiting: list[tuple[Sequence[Any], asyncio.Future[Any]]] = []
+        self._waiting: list[_Asked] = []
         self._task: asyncio.Task[None] | None = None
 
     async def first(self, values: Sequence[Any]) -> Any:
@@ -234,7 +238,7 @@ class _Together:
         try:
             rows = await self._fetch(self._many, list(zip(*(values for values, _ in asked), strict=True)))
         except Exception as error:  # noqa: BLE001 (whoever waits is told)
-            self._tell(asked, error)
+            _tell(asked, error)
         else:
             found = {row[0]: row[1:] for row in rows}
             for number, (_, answer) in enumerate(asked, 1):
@@ -243,23 +247,32 @@ class _Together:
         finally:
             self._go_on()
 
-    def _tell(self, asked: list[tuple[Sequence[Any], asyncio.Future[Any]]], error: Exception) -> None:
-        for _, answer in asked:
-            if not answer.done():
-                answer.set_exception(error)
-
     async def _fetch(self, sql: str, values: Sequence[Any]) -> Any:
         try:
             with _told():
                 if self._connection is None or self._connection.is_closed():
-                    self._connection = await asyncpg.connect(self._url, **_OPTIONS)
-                    await self._connection.execute(f"{_SETTINGS}; SET plan_cache_mode = force_generic_plan")
+                    self._connection = await self._connect()
                 return await self._connection.fetch(sql, *values)
         except Unavailable as error:  # who waits would wait for the same
             self.close()
             waiting, self._waiting = self._waiting, []
-            self._tell(waiting, error)
+            _tell(waiting, error)
             raise
+
+    async def _connect(self) -> Any:
+        connection = await asyncpg.connect(self._url, **_OPTIONS)
+        try:
+            await connection.execute(f"{_SETTINGS}; SET plan_cache_mode = force_generic_plan")
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+
+def _tell(asked: "Sequence[_Asked]", error: Exception) -> None:
+    for _, answer in asked:
+        if not answer.done():
+            answer.set_exception(error)
 
 
 class _Found:

@@ -310,7 +310,7 @@ class ImageData:
                 async with self._database.write(durable=True, turn=quota_turn(caller)) as tx:
                     await intake.finish(tx, blob, digests, status)
                     if size is None:  # what is not declared is not reserved
-                        await hold_to_quota(tx, caller, image.owner, _QUOTAS[status][:1])
+                        await hold_to_quota(tx, caller, image.owner, _QUOTAS[status])
         except BaseException as error:
             await to_the_end(self._undo(blob, writer, error))
             raise

@@ -210,9 +210,8 @@ class Images:
         raise _contended(image_id)
 
     def _shown(self, caller: Caller, image: Image) -> Image:
-        if (
-            image.status == DEACTIVATED and not caller.is_admin
-        ):  # as Glance: where closed data is, is closed too
+        """Give what the caller may see of an image; as with Glance, where closed bytes are is closed, too."""
+        if image.status == DEACTIVATED and not caller.is_admin:
             image = msgspec.structs.replace(image, stores=())
         return image if self._protections is None else self._protections.shown(image, caller)
 
