@@ -26,9 +26,10 @@ from tintype.api.identity import IdentityApi
 from tintype.api.images import ImagesApi
 from tintype.api.info import InfoApi
 from tintype.api.members import MembersApi
+from tintype.api.metadefs import MetadefsApi
 from tintype.api.operations import OperationsApi
 from tintype.api.protocol import BoundedConfig
-from tintype.api.routes import Route, identity_table, table
+from tintype.api.routes import Route, identity_table, metadefs_table, table
 from tintype.api.tags import TagsApi
 from tintype.api.throttle import Throttle
 from tintype.api.uploads import UploadsApi
@@ -59,6 +60,7 @@ from tintype.services.identity import Identity
 from tintype.services.images import Images
 from tintype.services.info import Info
 from tintype.services.members import Members
+from tintype.services.metadefs import Metadefs
 from tintype.services.tags import Tags
 from tintype.services.upkeep import Upkeep
 from tintype.services.uploads import Uploads
@@ -152,6 +154,13 @@ def build(settings: Settings) -> Parts:
         MembersApi(Members(database, policy, limits)),
         InfoApi(info, limits),
         OperationsApi(health, metrics, authenticator, policy, token=settings.metrics.token),
+    )
+    routes |= metadefs_table(
+        MetadefsApi(
+            Metadefs(database, policy),
+            page_size=settings.images.page_size,
+            max_page_size=settings.images.max_page_size,
+        )
     )
     if settings.keystone.auth_url is None:
         routes |= identity_table(IdentityApi(identity, builtin, region=settings.identity.region))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -49,7 +49,7 @@ class ImagesApi:
 
     async def index(self, call: "Call") -> Response:
         """List a page of images, with the address of the next one."""
-        pairs = _query_pairs(call)
+        pairs = wire.query_pairs(call.scope["query_string"])
         wanted = query.parse(pairs, default_limit=self._page_size, max_limit=self._max_page_size)
         images = await self._images.list(call.caller, wanted)
         body: dict[str, Any] = {
@@ -96,13 +96,6 @@ class ImagesApi:
         """List the tasks of an image: none, as long as nothing here makes tasks."""
         await self._images.show(call.caller, call.params["id"])
         return wire.json_response({"tasks": []})
-
-
-def _query_pairs(call: "Call") -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(call.scope["query_string"].decode(), keep_blank_values=True, errors="strict")
-    except (UnicodeDecodeError, ValueError):
-        raise Invalid("The query string is not valid UTF-8.") from None
 
 
 def _page_path(pairs: list[tuple[str, str]]) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import Response
 
 from tintype.api import schemas, wire
+from tintype.api.metadef_schemas import every_metadef_schema
 from tintype.domain.images import Limits
 from tintype.errors import NotFound
 from tintype.services.info import Info
@@ -21,7 +22,8 @@ class InfoApi:
 
     def __init__(self, info: Info, limits: Limits) -> None:
         self._info = info
-        self._schemas = schemas.every_schema(limits)
+        metadefs = {f"metadefs/{name}": schema for name, schema in every_metadef_schema().items()}
+        self._schemas = schemas.every_schema(limits) | metadefs
 
     async def choices(self, call: "Call") -> Response:
         """Offer the versions: 300, as Glance."""
@@ -41,7 +43,7 @@ class InfoApi:
 
     async def schema(self, call: "Call") -> Response:
         """Show a JSON schema."""
-        name = call.params["name"]
+        name = call.route_path.removeprefix("/v2/schemas/").replace("{name}", call.params["name"])
         if name not in self._schemas:
             raise NotFound(f"There is no schema '{name}'.")
         return wire.json_response(self._schemas[name])

@@ -11,6 +11,7 @@ from tintype.api.identity import IdentityApi
 from tintype.api.images import ImagesApi
 from tintype.api.info import InfoApi
 from tintype.api.members import MembersApi
+from tintype.api.metadefs import MetadefsApi
 from tintype.api.operations import OperationsApi
 from tintype.api.tags import TagsApi
 from tintype.api.uploads import UploadsApi
@@ -71,10 +72,38 @@ def table(
         "/v2/images/{id}/members/{member}":     Route({"GET": members.show, "PUT": members.update, "DELETE": members.delete}),
 
         "/v2/schemas/{name}":                   Route({"GET": info.schema}),
+        "/v2/schemas/metadefs/{name}":          Route({"GET": info.schema}),
         "/v2/info/import":                      Route({"GET": info.import_methods}),
         "/v2/info/stores":                      Route({"GET": info.stores}),
         "/v2/info/stores/detail":               Route({"GET": info.stores_detail}),
         "/v2/info/usage":                       Route({"GET": info.usage}),
+    }
+    # fmt: on
+
+
+def metadefs_table(metadefs: MetadefsApi) -> dict[str, Route]:
+    """Give the routes of metadata definitions."""
+    types, namespaces = "/v2/metadefs/resource_types", "/v2/metadefs/namespaces"
+    one = f"{namespaces}/{{namespace}}"
+    # fmt: off
+    return {
+        types:                            Route({"GET": metadefs.resource_types}),
+        namespaces:                       Route({"GET": metadefs.index, "POST": metadefs.create}),
+        one:                              Route({"GET": metadefs.show, "PUT": metadefs.update, "DELETE": metadefs.delete}),
+        f"{one}/resource_types":          Route({"GET": metadefs.list_associations, "POST": metadefs.create_association}),
+        f"{one}/resource_types/{{name}}": Route({"DELETE": metadefs.delete_association}),
+        f"{one}/properties":              Route({"GET": metadefs.list_properties, "POST": metadefs.create_property,
+                                                 "DELETE": metadefs.clear_properties}),
+        f"{one}/properties/{{name}}":     Route({"GET": metadefs.show_property, "PUT": metadefs.update_property,
+                                                 "DELETE": metadefs.delete_property}),
+        f"{one}/objects":                 Route({"GET": metadefs.list_objects, "POST": metadefs.create_object,
+                                                 "DELETE": metadefs.clear_objects}),
+        f"{one}/objects/{{name}}":        Route({"GET": metadefs.show_object, "PUT": metadefs.update_object,
+                                                 "DELETE": metadefs.delete_object}),
+        f"{one}/tags":                    Route({"GET": metadefs.list_tags, "POST": metadefs.create_tags,
+                                                 "DELETE": metadefs.clear_tags}),
+        f"{one}/tags/{{name}}":           Route({"GET": metadefs.show_tag, "POST": metadefs.create_tag,
+                                                 "PUT": metadefs.update_tag, "DELETE": metadefs.delete_tag}),
     }
     # fmt: on
 

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.responses import Response
@@ -46,6 +47,14 @@ def parse_json(body: bytes) -> Any:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else "a number is too long"
         raise Invalid(f"Malformed JSON in request body: {reason}.") from None
     return value
+
+
+def query_pairs(query: bytes) -> list[tuple[str, str]]:
+    """Read a query string; raises Invalid where it is no UTF-8."""
+    try:
+        return parse_qsl(query.decode(), keep_blank_values=True, errors="strict")
+    except (UnicodeDecodeError, ValueError):
+        raise Invalid("The query string is not valid UTF-8.") from None
 
 
 def image_view(image: Image) -> dict[str, Any]:

@@ -147,6 +147,46 @@ uploads: Final = Table(
     Column("wanted", Boolean, nullable=False),  # by another request
 )
 
+# A namespace of metadata definitions is one document, in parts that lists need and parts that they do not.
+metadef_namespaces: Final = Table(
+    "metadef_namespaces",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("namespace", String(80), nullable=False, unique=True),
+    Column("display_name", String(80)),
+    Column("description", Text),
+    Column("visibility", String(20), nullable=False),
+    Column("protected", Boolean, nullable=False),
+    Column("owner", String(255), index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("properties", Text, nullable=False),  # this and what follows as JSON, by name
+    Column("objects", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("associations", Text, nullable=False),
+    Column("loaded", String(64)),  # the digest of the document it was loaded from
+)
+
+# Types of resources stay known when no namespace is for them any more.
+metadef_resource_types: Final = Table(
+    "metadef_resource_types",
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+# The associations of namespaces once more, to find namespaces by them.
+metadef_associations: Final = Table(
+    "metadef_associations",
+    metadata,
+    Column(
+        "namespace_id", String(36), ForeignKey("metadef_namespaces.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("resource_type", String(80), primary_key=True),
+    Index(None, "resource_type", "namespace_id"),
+)
+
 projects: Final = Table(
     "projects",
     metadata,

@@ -25,7 +25,7 @@ _OWN_OR_OPEN: Final = f"(project_id:%(project_id)s or {_OPEN} or 'shared':%(visi
 _PROJECT_MEMBER: Final = f"{_ADMIN} or ({_MEMBER})"
 _PROJECT_READER: Final = f"{_ADMIN} or ({_READER})"
 
-RULES: Final = (
+IMAGES: Final = (
     Rule("context_is_admin", "role:admin", "Who sees and does everything."),
     Rule("service_api", "role:service or role:admin", "Other services of the cloud."),
     Rule("add_image", f"{_ADMIN} or ({_MEMBER} and project_id:%(owner)s)", "Create an image."),
@@ -64,7 +64,38 @@ RULES: Final = (
 _NAMESPACE_READER: Final = (
     f"{_ADMIN} or (role:reader and (project_id:%(project_id)s or 'public':%(visibility)s))"
 )
-_OF_METADEFS: Final = ("namespace", "object", "property", "tag")
+_METADEF_ADMIN: Final = "rule:metadef_admin"
+
+METADEFS: Final = (
+    Rule("metadef_default", "", "Of older policy files."),
+    Rule("metadef_admin", _ADMIN, "Who writes metadata definitions."),
+    Rule("get_metadef_namespace", _NAMESPACE_READER, "Show a namespace of metadata definitions."),
+    Rule("get_metadef_namespaces", _PROJECT_READER, "List namespaces."),
+    Rule("modify_metadef_namespace", _METADEF_ADMIN, "Change a namespace."),
+    Rule("add_metadef_namespace", _METADEF_ADMIN, "Create a namespace."),
+    Rule("delete_metadef_namespace", _METADEF_ADMIN, "Delete a namespace, or all of one kind in it."),
+    Rule("get_metadef_object", _NAMESPACE_READER, "Show an object of a namespace."),
+    Rule("get_metadef_objects", _NAMESPACE_READER, "List the objects of a namespace."),
+    Rule("modify_metadef_object", _METADEF_ADMIN, "Change an object."),
+    Rule("add_metadef_object", _METADEF_ADMIN, "Put an object into a namespace."),
+    Rule("delete_metadef_object", _METADEF_ADMIN, "Delete an object."),
+    Rule("list_metadef_resource_types", _NAMESPACE_READER, "List types of resources."),
+    Rule("get_metadef_resource_type", _NAMESPACE_READER, "See which types of resources a namespace is for."),
+    Rule("add_metadef_resource_type_association", _METADEF_ADMIN, "Say what a namespace is for."),
+    Rule("remove_metadef_resource_type_association", _METADEF_ADMIN, "Say what a namespace is no more for."),
+    Rule("get_metadef_property", _NAMESPACE_READER, "Show a property of a namespace."),
+    Rule("get_metadef_properties", _NAMESPACE_READER, "List the properties of a namespace."),
+    Rule("modify_metadef_property", _METADEF_ADMIN, "Change a property."),
+    Rule("add_metadef_property", _METADEF_ADMIN, "Put a property into a namespace."),
+    Rule("remove_metadef_property", _METADEF_ADMIN, "Delete a property."),
+    Rule("get_metadef_tag", _NAMESPACE_READER, "Show a tag of a namespace."),
+    Rule("get_metadef_tags", _NAMESPACE_READER, "List the tags of a namespace."),
+    Rule("modify_metadef_tag", _METADEF_ADMIN, "Rename a tag."),
+    Rule("add_metadef_tag", _METADEF_ADMIN, "Put a tag into a namespace."),
+    Rule("add_metadef_tags", _METADEF_ADMIN, "Give a namespace several tags."),
+    Rule("delete_metadef_tag", _METADEF_ADMIN, "Delete a tag."),
+    Rule("delete_metadef_tags", _METADEF_ADMIN, "Delete all tags of a namespace."),
+)
 
 GLANCES: Final = {
     "default": "",
@@ -76,18 +107,10 @@ GLANCES: Final = {
     **dict.fromkeys(("get_task", "get_tasks", "add_task", "modify_task"), "rule:default"),
     **dict.fromkeys(("delete_image_location", "copy_image", "tasks_api_access", "list_cached_nodes"), _ADMIN),
     **dict.fromkeys(("manage_image_cache", "cache_image", "cache_list", "cache_delete"), _ADMIN),
-    **dict.fromkeys(("cache_clean", "cache_prune", "metadef_admin"), _ADMIN),
-    "metadef_default": "",
-    "get_metadef_namespaces": _PROJECT_READER,
-    **{f"get_metadef_{noun}": _NAMESPACE_READER for noun in (*_OF_METADEFS, "resource_type")},
-    **{f"get_metadef_{noun}": _NAMESPACE_READER for noun in ("objects", "properties", "tags")},
-    "list_metadef_resource_types": _NAMESPACE_READER,
-    **{f"{verb}_metadef_{noun}": "rule:metadef_admin" for verb in ("add", "modify") for noun in _OF_METADEFS},
-    **{f"delete_metadef_{noun}": "rule:metadef_admin" for noun in ("namespace", "object", "tag", "tags")},
-    **{f"{verb}_metadef_resource_type_association": "rule:metadef_admin" for verb in ("add", "remove")},
-    **dict.fromkeys(("add_metadef_tags", "remove_metadef_property"), "rule:metadef_admin"),
+    **dict.fromkeys(("cache_clean", "cache_prune"), _ADMIN),
 }
 """Glance's rules of what is not served here: an operator's file may have them, or build on them."""
 
+RULES: Final = (*IMAGES, *METADEFS)
 SERVED: Final = {rule.name: rule.default for rule in RULES}
 DEFAULTS: Final = GLANCES | SERVED

@@ -1,0 +1,143 @@
+"""Metadata definitions in the database: rows in, `Namespace` out. Rules live in `domain/metadefs.py`."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as insert_once  # its ON CONFLICT is SQLite's, too
+
+from tintype.db.engine import Transaction, Violation
+from tintype.db.tables import metadef_associations as links
+from tintype.db.tables import metadef_namespaces as table
+from tintype.db.tables import metadef_resource_types as types
+from tintype.domain.callers import Caller
+from tintype.domain.metadefs import PUBLIC, Association, Definition, Listing, Namespace, Object, Tag
+from tintype.errors import Conflict
+
+_DOCUMENTS: Final = {
+    "properties": dict[str, Definition],
+    "objects": dict[str, Object],
+    "tags": dict[str, Tag],
+    "associations": dict[str, Association],
+}
+_WHOLE: Final = Namespace.__struct_fields__
+_HEAD: Final = tuple(name for name in _WHOLE if name not in {"properties", "objects", "tags"})
+"""What lists show."""
+_DECODERS: Final = {name: msgspec.json.Decoder(kind).decode for name, kind in _DOCUMENTS.items()}
+_encode: Final = msgspec.json.Encoder().encode
+
+_GET: Final = select(*(table.c[name] for name in _WHOLE)).where(table.c.namespace == bindparam("name"))
+_GET_LOCKED: Final = _GET.with_for_update()
+_UPDATE: Final = (
+    update(table)
+    .where(table.c.id == bindparam("key"))
+    .values({name: bindparam(name) for name in _WHOLE if name not in {"id", "created_at"}})
+)
+_DELETE: Final = delete(table).where(table.c.id == bindparam("key"))
+_UNLINK: Final = delete(links).where(links.c.namespace_id == bindparam("key"))
+_KNOW_TYPE: Final = insert_once(types).on_conflict_do_nothing()
+_TYPES: Final = select(types.c.name, types.c.created_at, types.c.updated_at).order_by(
+    types.c.created_at, types.c.name
+)
+_CLEAR: Final = tuple(delete(each) for each in (links, table, types))
+
+
+async def get(tx: Transaction, name: str, *, lock: bool = False) -> Namespace | None:
+    """Give a namespace, or None. With `lock` nobody else changes it before the transaction ends."""
+    row = (await tx.execute(_GET_LOCKED if lock else _GET, {"name": name})).first()
+    return None if row is None else _from_row(_WHOLE, row)
+
+
+async def page(
+    tx: Transaction, caller: Caller, listing: Listing, marker: Namespace | None, *, whole: bool = False
+) -> list[Namespace]:
+    """Give a page of what the caller may list, in one statement; without what is in it unless `whole`."""
+    names = _WHOLE if whole else _HEAD
+    statement = select(*(table.c[name] for name in names)).limit(listing.limit)
+    if not caller.is_admin:
+        statement = statement.where(or_(table.c.visibility == PUBLIC, table.c.owner == caller.project_id))
+    if listing.visibility is not None:
+        statement = statement.where(table.c.visibility == listing.visibility)
+    if listing.resource_types is not None:
+        wanted = links.c.resource_type.in_(listing.resource_types)
+        statement = statement.where(exists().where(links.c.namespace_id == table.c.id, wanted))
+    keys = list(dict.fromkeys((listing.sort_key, "created_at", "id")))
+    columns = [func.coalesce(table.c[key], "") if table.c[key].nullable else table.c[key] for key in keys]
+    if marker is not None:
+        here = tuple_(*columns)
+        there = tuple_(*(_or_empty(getattr(marker, key)) for key in keys))
+        statement = statement.where(here > there if listing.ascending else here < there)
+    order = [column.asc() if listing.ascending else column.desc() for column in columns]
+    return [_from_row(names, row) for row in await tx.execute(statement.order_by(*order))]
+
+
+async def add(tx: Transaction, namespace: Namespace) -> None:
+    """Store a new namespace; raises Conflict where its name is taken."""
+    try:
+        await tx.execute(insert(table), _to_row(namespace))
+    except Violation:
+        raise _taken(namespace) from None
+    await _link(tx, namespace)
+
+
+async def save(tx: Transaction, before: Namespace, after: Namespace) -> None:
+    """Replace a namespace that is locked; raises Conflict where its new name is taken."""
+    row = _to_row(after) | {"key": before.id}
+    del row["id"], row["created_at"]
+    try:
+        await tx.execute(_UPDATE, row)
+    except Violation:
+        raise _taken(after) from None
+    if after.associations.keys() != before.associations.keys():
+        await tx.execute(_UNLINK, {"key": before.id})
+        await _link(tx, after)
+
+
+async def remove(tx: Transaction, namespace: Namespace) -> None:
+    """Delete a namespace and what is in it."""
+    await tx.execute(_DELETE, {"key": namespace.id})
+
+
+async def clear(tx: Transaction) -> None:
+    """Delete every namespace and type of resource."""
+    for statement in _CLEAR:
+        await tx.execute(statement)
+
+
+async def resource_types(tx: Transaction) -> list[tuple[str, int, int]]:
+    """Give each known type of resource, oldest first: name, and when it was made and changed."""
+    return [(row[0], row[1], row[2]) for row in await tx.execute(_TYPES)]
+
+
+async def know_type(tx: Transaction, name: str, created_at: int, updated_at: int) -> None:
+    """Note a type of resource; well if it is noted."""
+    await tx.execute(_KNOW_TYPE, {"name": name, "created_at": created_at, "updated_at": updated_at})
+
+
+async def _link(tx: Transaction, namespace: Namespace) -> None:
+    for each in namespace.associations.values():
+        await know_type(tx, each.name, each.created_at, each.updated_at)
+        await tx.execute(insert(links), {"namespace_id": namespace.id, "resource_type": each.name})
+
+
+def _taken(namespace: Namespace) -> Conflict:
+    return Conflict(f"The metadata definition namespace={namespace.namespace} already exists.")
+
+
+def _or_empty(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def _from_row(names: Sequence[str], row: Sequence[Any]) -> Namespace:
+    values = dict(zip(names, row, strict=True))
+    for name in values.keys() & _DOCUMENTS.keys():
+        values[name] = _DECODERS[name](values[name])
+    return Namespace(**values)
+
+
+def _to_row(namespace: Namespace) -> dict[str, Any]:
+    row = msgspec.structs.asdict(namespace)
+    for name in _DOCUMENTS:
+        row[name] = _encode(row[name]).decode()
+    return row

@@ -1,0 +1,264 @@
+"""How metadata definitions are written, in requests and in files; the form is Glance's."""
+
+import hashlib
+import re
+from collections.abc import Container, Iterable, Mapping
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import replace
+
+from tintype.domain.metadefs import (
+    DESCRIPTION_LIMIT,
+    NAME_LIMIT,
+    OWNER_LIMIT,
+    PRIVATE,
+    VISIBILITIES,
+    Association,
+    Definition,
+    Listing,
+    Namespace,
+    Object,
+    Tag,
+)
+from tintype.errors import Conflict, Forbidden, Invalid
+
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,100}")
+_BIGGEST: Final = 2**31 - 1
+_READ_ONLY: Final = ("self", "schema", "created_at", "updated_at")
+_NO_NUL: Final = r"^[^\x00]*$"
+Text = Annotated[str, Meta(pattern=_NO_NUL)]
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT, pattern=_NO_NUL)]
+Short = Annotated[str, Meta(max_length=NAME_LIMIT, pattern=_NO_NUL)]
+Count = Annotated[int, Meta(ge=0)]
+Type = Literal["array", "boolean", "integer", "number", "object", "string"]
+T = TypeVar("T")
+
+
+class Items(msgspec.Struct, forbid_unknown_fields=True):
+    """What a definition of type array says of its elements."""
+
+    type: Type | UnsetType = UNSET
+    enum: list[Any] = []
+
+
+class _Definition(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """What a definition may say."""
+
+    title: Text
+    type: Type
+    name: Name | UnsetType = UNSET
+    description: Text = ""
+    operators: list[Text] = []
+    required: list[Text] = []
+    minimum: float = 0
+    maximum: float = 0
+    max_length: Count = 0
+    min_length: Count = 0
+    pattern: Text = ""
+    enum: list[Any] = []
+    readonly: bool = False
+    confidential: bool = False
+    default: Any = None
+    items: Items | UnsetType = UNSET
+    max_items: Count = 0
+    min_items: Count = 0
+    unique_items: bool = False
+    additional_items: bool = False
+
+
+class AssociationBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """An association, as it is written."""
+
+    name: Name
+    prefix: Short | UnsetType = UNSET
+    properties_target: Short | UnsetType = UNSET
+
+
+class ObjectBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """An object, as it is written."""
+
+    name: Name
+    description: Text | UnsetType = UNSET
+    required: list[Name] = []
+    properties: dict[Name, Definition] = {}
+
+
+class TagBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A tag, as it is written."""
+
+    name: Name
+
+
+class TagsBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Tags, as they are written."""
+
+    tags: list[TagBody]
+
+
+class NamespaceBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A namespace, as it is written in a request and in a file of Glance's form."""
+
+    namespace: Name
+    display_name: Short | UnsetType = UNSET
+    description: Annotated[str, Meta(max_length=DESCRIPTION_LIMIT, pattern=_NO_NUL)] | UnsetType = UNSET
+    visibility: Literal["public", "private"] | UnsetType = UNSET
+    protected: bool | UnsetType = UNSET
+    owner: Annotated[str, Meta(max_length=OWNER_LIMIT, pattern=_NO_NUL)] | UnsetType = UNSET
+    resource_type_associations: list[AssociationBody] = []
+    properties: dict[Name, Definition] = {}
+    objects: list[ObjectBody] = []
+    tags: list[TagBody] = []
+
+
+def checked(body: Any, kind: type[T]) -> T:
+    """Read what is written in a request; raises Invalid, and Forbidden for what only the service says."""
+    _check_writable(body)
+    try:
+        value = msgspec.convert(body, kind)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"{error}.") from None
+    if isinstance(value, NamespaceBody | ObjectBody):
+        objects = value.objects if isinstance(value, NamespaceBody) else [value]
+        groups = [value.properties, *(each.properties for each in objects)]
+        for name, definition in (pair for group in groups for pair in group.items()):
+            _check_definition(name, definition)
+        for each in objects:
+            if len(set(each.required)) < len(each.required):
+                raise Invalid(f"Object '{each.name}' names a required property twice.")
+    return value
+
+
+def checked_property(body: Any) -> tuple[str, Definition]:
+    """Read the property that is written in a request: its name, and its definition with that."""
+    _check_writable(body)
+    named = checked({"name": body["name"]} if "name" in body else {}, TagBody)
+    _check_definition(named.name, body)
+    return named.name, body
+
+
+def _check_writable(body: Any) -> None:
+    if not isinstance(body, dict):
+        raise Invalid("Expected a JSON object.")
+    for name in _READ_ONLY:
+        if name in body:
+            raise Forbidden(f"Attribute '{name}' is read-only.")
+
+
+def _check_definition(name: str, definition: Definition) -> None:
+    try:
+        msgspec.convert(definition, _Definition)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"Property '{name}': {error}.") from None
+
+
+def new_namespace(body: NamespaceBody, *, namespace_id: str, owner: str | None, now: int) -> Namespace:
+    """Give the namespace that is written; raises Conflict for what is in it twice."""
+    return _described(
+        Namespace(
+            id=namespace_id,
+            namespace=body.namespace,
+            created_at=now,
+            updated_at=now,
+            properties=dict(body.properties),
+            objects=_by_name(body.namespace, (new_object(each, now) for each in body.objects)),
+            tags=_by_name(body.namespace, (Tag(each.name, now, now) for each in body.tags)),
+            associations=_by_name(
+                body.namespace, (new_association(each, now) for each in body.resource_type_associations)
+            ),
+        ),
+        body,
+        owner,
+    )
+
+
+def described(namespace: Namespace, body: NamespaceBody, *, owner: str | None, now: int) -> Namespace:
+    """Say anew what a namespace is, all of it: what is not written is reset. What is in it stays."""
+    return _described(replace(namespace, updated_at=now), body, owner)
+
+
+def _described(namespace: Namespace, body: NamespaceBody, owner: str | None) -> Namespace:
+    return replace(
+        namespace,
+        namespace=body.namespace,
+        display_name=body.display_name or None,
+        description=body.description or None,
+        visibility=body.visibility or PRIVATE,
+        protected=body.protected or False,
+        owner=body.owner or owner,
+    )
+
+
+def new_object(body: ObjectBody, now: int) -> Object:
+    """Give the object that is written."""
+    return Object(body.name, now, now, body.description or None, tuple(body.required), body.properties)
+
+
+def new_association(body: AssociationBody, now: int) -> Association:
+    """Give the association that is written."""
+    return Association(body.name, now, now, body.prefix or None, body.properties_target or None)
+
+
+def _by_name(namespace: str, found: Iterable[Any]) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for each in found:
+        if each.name in named:
+            raise Conflict(f"'{each.name}' stands twice in namespace={namespace}.")
+        named[each.name] = each
+    return named
+
+
+def document(namespace: Namespace) -> NamespaceBody:
+    """Give what is written in a file of the namespace."""
+    return NamespaceBody(
+        namespace=namespace.namespace,
+        display_name=namespace.display_name or UNSET,
+        description=namespace.description or UNSET,
+        visibility=namespace.visibility,  # type: ignore[arg-type]
+        protected=namespace.protected,
+        resource_type_associations=[
+            AssociationBody(each.name, each.prefix or UNSET, each.properties_target or UNSET)
+            for each in namespace.associations.values()
+        ],
+        properties=namespace.properties,
+        objects=[
+            ObjectBody(each.name, each.description or UNSET, list(each.required), each.properties)
+            for each in namespace.objects.values()
+        ],
+        tags=[TagBody(each) for each in namespace.tags],
+    )
+
+
+def digest(body: NamespaceBody) -> str:
+    """Give what tells two documents apart, the order of what is in them aside."""
+    return hashlib.sha256(msgspec.json.encode(body, order="deterministic")).hexdigest()
+
+
+def listing(asked: Mapping[str, str], sort_keys: Container[str]) -> Listing:
+    """Read a request for a page from its query; raises Invalid."""
+    direction, sort_key = asked.get("sort_dir", "desc"), asked.get("sort_key", "created_at")
+    if direction not in {"asc", "desc"}:
+        raise Invalid(f"Invalid sort direction: {direction}")
+    if sort_key not in sort_keys:
+        raise Invalid(f"Invalid sort key: {sort_key}")
+    visibility = asked.get("visibility")
+    if visibility and visibility not in VISIBILITIES:
+        raise Invalid(f"Invalid visibility value: {visibility}")
+    return Listing(
+        _limit(asked["limit"]) if asked.get("limit") else None,
+        asked.get("marker"),
+        sort_key,
+        direction == "asc",
+        visibility,
+        tuple(asked["resource_types"].split(",")) if "resource_types" in asked else None,
+    )
+
+
+def _limit(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise Invalid("limit param must be an integer")
+    limit = int(text)
+    if limit < 0:
+        raise Invalid("limit param must be positive")
+    return min(limit, _BIGGEST)

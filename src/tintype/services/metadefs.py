@@ -1,0 +1,235 @@
+"""What callers do with metadata definitions: list, show, create, change, delete."""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from tintype.db import metadefs as rows
+from tintype.db.engine import Database
+from tintype.domain import metadef_documents as documents
+from tintype.domain import metadefs
+from tintype.domain.callers import Caller
+from tintype.domain.metadef_documents import NamespaceBody
+from tintype.domain.metadefs import Association, Listing, Namespace, Tag
+from tintype.errors import NotFound, OverLimit
+from tintype.policy.engine import Policy
+from tintype.services.images import now
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """One kind of what is in a namespace: where it is held, and the rules that guard it."""
+
+    held_in: str
+    show: str
+    list: str
+    add: str
+    modify: str
+    remove: str
+    clear: tuple[str, ...]
+
+
+PROPERTIES: Final = Kind(
+    *("properties", "get_metadef_property", "get_metadef_properties"),
+    *("add_metadef_property", "modify_metadef_property", "remove_metadef_property"),
+    clear=("delete_metadef_namespace",),
+)
+OBJECTS: Final = Kind(
+    *("objects", "get_metadef_object", "get_metadef_objects"),
+    *("add_metadef_object", "modify_metadef_object", "delete_metadef_object"),
+    clear=("delete_metadef_namespace",),
+)
+TAGS: Final = Kind(
+    *("tags", "get_metadef_tag", "get_metadef_tags"),
+    *("add_metadef_tag", "modify_metadef_tag", "delete_metadef_tag"),
+    clear=("delete_metadef_namespace", "delete_metadef_tags"),
+)
+_LIST_TYPES: Final = "list_metadef_resource_types"
+_ASSOCIATE: Final = "add_metadef_resource_type_association"
+_WHOLE: Final = ("get_metadef_namespace", _LIST_TYPES, OBJECTS.list, PROPERTIES.list, TAGS.list)
+_CONTENTS: Final = {
+    "associations": _ASSOCIATE,
+    **{kind.held_in: kind.add for kind in (OBJECTS, PROPERTIES, TAGS)},
+}
+
+
+class Metadefs:
+    """The use cases. Each raises NotFound for a namespace that the caller may not know of."""
+
+    def __init__(self, database: Database, policy: Policy) -> None:
+        self._database = database
+        self._policy = policy
+
+    async def list(self, caller: Caller, listing: Listing, *, whole: bool = False) -> Sequence[Namespace]:
+        """Give a page of namespaces, with what is in them if `whole`.
+
+        Raises NotFound where the marker is no namespace that the caller may know of.
+        """
+        own = {"project_id": caller.project_id}
+        for rule in ("get_metadef_namespaces", _LIST_TYPES):
+            self._policy.require(rule, caller, own)
+        async with self._database.read() as tx:
+            marker = None
+            if listing.marker is not None:
+                marker = self._seen(caller, listing.marker, await rows.get(tx, listing.marker))
+            page = await rows.page(tx, caller, listing, marker, whole=whole)
+        return [each for each in page if self._policy.allows("get_metadef_namespace", caller, each.target())]
+
+    async def show(self, caller: Caller, name: str, rules: Sequence[str] = _WHOLE) -> Namespace:
+        """Give a namespace to whom the rules allow it."""
+        async with self._database.read() as tx:
+            namespace = self._seen(caller, name, await rows.get(tx, name))
+        self._require(rules, caller, namespace)
+        return namespace
+
+    async def create(self, caller: Caller, body: NamespaceBody) -> Namespace:
+        """Store a new namespace with all that is written of it."""
+        namespace = documents.new_namespace(
+            body, namespace_id=str(uuid.uuid4()), owner=caller.project_id, now=now()
+        )
+        needed = [rule for held_in, rule in _CONTENTS.items() if getattr(namespace, held_in)]
+        for rule in ("add_metadef_namespace", *needed):
+            self._policy.require(rule, caller, {"project_id": caller.project_id})
+        _check_size(namespace)
+        async with self._database.write() as tx:
+            await rows.add(tx, namespace)
+        return namespace
+
+    async def describe(self, caller: Caller, name: str, body: NamespaceBody) -> Namespace:
+        """Say anew what a namespace is; what is in it stays."""
+
+        def decide(namespace: Namespace) -> Namespace:
+            return documents.described(namespace, body, owner=caller.project_id, now=now())
+
+        return await self._change(caller, name, ("modify_metadef_namespace",), decide)
+
+    async def delete(self, caller: Caller, name: str) -> None:
+        """Delete a namespace and what is in it; raises Forbidden where it is protected."""
+        async with self._database.write() as tx:
+            namespace = self._seen(caller, name, await rows.get(tx, name, lock=True))
+            self._require(("delete_metadef_namespace",), caller, namespace)
+            metadefs.check_unprotected(namespace)
+            await rows.remove(tx, namespace)
+
+    async def add(self, caller: Caller, name: str, kind: Kind, key: str, value: Any) -> None:
+        """Put something of a kind into a namespace; raises Conflict where its name is taken."""
+
+        def decide(held: Mapping[str, Any]) -> Mapping[str, Any]:
+            return metadefs.added(held, key, value)
+
+        await self._change(caller, name, (kind.add,), _held(kind, decide))
+
+    async def exchange(self, caller: Caller, name: str, kind: Kind, old: str, new: str, value: Any) -> Any:
+        """Replace something in a namespace, perhaps under a new name; gives it as it is now.
+
+        Raises NotFound, and Conflict where the new name is taken.
+        """
+
+        def decide(held: Mapping[str, Any]) -> Mapping[str, Any]:
+            before = metadefs.found(held, old)
+            aged = value if isinstance(value, dict) else replace(value, created_at=before.created_at)
+            return metadefs.exchanged(held, old, new, aged)
+
+        after = await self._change(caller, name, (kind.modify,), _held(kind, decide))
+        return getattr(after, kind.held_in)[new]
+
+    async def remove(self, caller: Caller, name: str, kind: Kind, key: str) -> None:
+        """Delete something from a namespace; raises Forbidden where that is protected."""
+
+        def decide(held: Mapping[str, Any]) -> Mapping[str, Any]:
+            return metadefs.without(held, key)
+
+        await self._change(caller, name, (kind.remove,), _held(kind, decide), deletes=True)
+
+    async def clear(self, caller: Caller, name: str, kind: Kind) -> None:
+        """Delete all of a kind from a namespace; raises Forbidden where that is protected."""
+        await self._change(caller, name, kind.clear, _held(kind, lambda _held: {}), deletes=True)
+
+    async def add_tags(self, caller: Caller, name: str, words: Sequence[str], *, append: bool) -> None:
+        """Give a namespace these tags in place of those it has, or besides them; no tags change nothing."""
+        moment = now()
+
+        def decide(held: Mapping[str, Tag]) -> Mapping[str, Tag]:
+            after = dict(held) if append or not words else {}
+            for word in words:
+                after = metadefs.added(after, word, Tag(word, moment, moment))
+            return after
+
+        await self._change(caller, name, ("add_metadef_tags",), _held(TAGS, decide))
+
+    async def resource_types(self, caller: Caller) -> Sequence[tuple[str, int, int]]:
+        """Give every known type of resource: its name, and when it was made and changed."""
+        self._policy.require(_LIST_TYPES, caller, {"project_id": caller.project_id})
+        async with self._database.read() as tx:
+            return await rows.resource_types(tx)
+
+    async def associations(self, caller: Caller, name: str) -> Sequence[Association]:
+        """Give the types of resources that a namespace is for."""
+        namespace = await self.show(caller, name, (_LIST_TYPES,))
+        allowed = self._policy.allows("get_metadef_resource_type", caller, namespace.target())
+        return list(namespace.associations.values()) if allowed else []
+
+    async def associate(self, caller: Caller, name: str, association: Association) -> None:
+        """Say that a namespace is for a type of resource; raises Conflict where it is said."""
+
+        def decide(namespace: Namespace) -> Namespace:
+            held = metadefs.added(namespace.associations, association.name, association)
+            return replace(namespace, associations=held)
+
+        await self._change(caller, name, (_ASSOCIATE,), decide)
+
+    async def dissociate(self, caller: Caller, name: str, resource_type: str) -> None:
+        """Say that a namespace is no more for a type of resource."""
+
+        def decide(namespace: Namespace) -> Namespace:
+            return replace(namespace, associations=metadefs.without(namespace.associations, resource_type))
+
+        rule = "remove_metadef_resource_type_association"
+        await self._change(caller, name, (rule,), decide, deletes=True)
+
+    async def _change(
+        self,
+        caller: Caller,
+        name: str,
+        needed: Sequence[str],
+        decide: Callable[[Namespace], Namespace],
+        *,
+        deletes: bool = False,
+    ) -> Namespace:
+        """Lock, decide, save: one document, so nobody sees half of a change."""
+        async with self._database.write() as tx:
+            before = self._seen(caller, name, await rows.get(tx, name, lock=True))
+            self._require(needed, caller, before)
+            after = decide(before)
+            if deletes:
+                metadefs.check_unprotected(before)
+            _check_size(after)
+            await rows.save(tx, before, after)
+        return after
+
+    def _seen(self, caller: Caller, name: str, namespace: Namespace | None) -> Namespace:
+        if (
+            namespace is None
+            or not metadefs.visible(namespace, caller)
+            or not self._policy.allows("get_metadef_namespace", caller, namespace.target())
+        ):
+            raise NotFound(f"Metadata definition namespace={name} was not found.")
+        return namespace
+
+    def _require(self, rules: Sequence[str], caller: Caller, namespace: Namespace) -> None:
+        for rule in rules:
+            self._policy.require(rule, caller, namespace.target())
+
+
+def _held(
+    kind: Kind, decide: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> Callable[[Namespace], Namespace]:
+    """Change only what is held of a kind."""
+    return lambda namespace: replace(namespace, **{kind.held_in: decide(getattr(namespace, kind.held_in))})
+
+
+def _check_size(namespace: Namespace) -> None:
+    if len(msgspec.json.encode(namespace)) > metadefs.MOST_BYTES:
+        raise OverLimit(f"A namespace may have {metadefs.MOST_BYTES} bytes with all that is in it.")
