@@ -11,6 +11,7 @@ import httpx2
 from processes import free_ports
 
 PYTHON = Path(__file__).parents[1] / ".venv-glance" / "bin" / "python"
+METADEFS = PYTHON.parents[1] / "etc" / "glance" / "metadefs"
 CONFIG = """\
 [DEFAULT]
 log_file = {folder}/glance.log
@@ -72,14 +73,8 @@ class Glance:
         self.config = folder / "glance-api.conf"
         self.config.write_text(CONFIG.format(folder=folder, database=database))
         (folder / "paste.ini").write_text(PASTE)
-        manage = "import sys; from glance.cmd.manage import main; sys.exit(main())"
-        done = subprocess.run(
-            [PYTHON, "-c", manage, "--config-file", self.config, "db_sync"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        self._manage("db_sync")
+        self._manage("db_load_metadefs", str(METADEFS))
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
         with (folder / "stderr").open("wb") as stderr:
@@ -96,6 +91,16 @@ class Glance:
                     return
             time.sleep(0.1)
         raise AssertionError("Glance does not start: " + (folder / "stderr").read_text())
+
+    def _manage(self, *command: str) -> None:
+        manage = "import sys; from glance.cmd.manage import main; sys.exit(main())"
+        done = subprocess.run(
+            [PYTHON, "-c", manage, "--config-file", self.config, *command],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
 
     def call(self, project: str, method: str, path: str, **options: object) -> httpx2.Response:
         """Send a request as a member of a project, or as admin."""

@@ -7,6 +7,7 @@ of location URLs of its store drivers.
 import asyncio
 import configparser
 import os
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -15,11 +16,12 @@ from typing import Any, Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import msgspec
-from sqlalchemy import Connection, MetaData, Table, create_engine, func, inspect, select
+from sqlalchemy import Connection, MetaData, Table, create_engine, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from tintype.domain.metadefs import PRIVATE, Association, Namespace, Object, Tag
 from tintype.errors import StartError
 
 _BATCH: Final = 500
@@ -52,6 +54,13 @@ class Record(msgspec.Struct, frozen=True):
     tags: tuple[str, ...]
     members: tuple[Member, ...]
     locations: tuple[Location, ...]
+
+
+class Metadefs(msgspec.Struct, frozen=True):
+    """Metadata definitions: namespaces, and types of resources with when they were made and changed."""
+
+    namespaces: tuple[Namespace, ...]
+    types: tuple[tuple[str, int, int], ...]
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -161,16 +170,9 @@ def with_records(url: str, work: Callable[[Iterator[Record]], T]) -> T:
     return _with(url, lambda connection: work(_records(connection)))
 
 
-def count_namespaces(url: str) -> int:
-    """Give the number of metadata definition namespaces."""
-
-    def count(connection: Connection) -> int:
-        if not inspect(connection).has_table("metadef_namespaces"):
-            return 0
-        namespaces = Table("metadef_namespaces", MetaData(), autoload_with=connection)
-        return int(connection.execute(select(func.count()).select_from(namespaces)).scalar_one())
-
-    return _with(url, count)
+def read_metadefs(url: str) -> Metadefs:
+    """Read the metadata definitions; none where the database has no tables of them."""
+    return _with(url, _metadefs)
 
 
 def _with(url: str, work: Callable[[Connection], T]) -> T:
@@ -228,6 +230,71 @@ def _records(connection: Connection) -> Iterator[Record]:
         after = rows[-1]["id"]
 
 
+def _metadefs(connection: Connection) -> Metadefs:
+    if not inspect(connection).has_table("metadef_namespaces"):
+        return Metadefs((), ())
+
+    def rows(name: str) -> list[Mapping[str, Any]]:
+        table = Table(f"metadef_{name}", MetaData(), autoload_with=connection)
+        first = table.c[("namespace_id" if name == "namespace_resource_types" else "id")]
+        return [dict(row) for row in connection.execute(select(table).order_by(first)).mappings()]
+
+    def of_each(name: str) -> Mapping[int, list[Mapping[str, Any]]]:
+        found: Mapping[int, list[Mapping[str, Any]]] = defaultdict(list)
+        for row in rows(name):
+            found[row["namespace_id"]].append(row)
+        return found
+
+    types = {row["id"]: row for row in rows("resource_types")}
+    parts = {name: of_each(name) for name in ("properties", "objects", "tags", "namespace_resource_types")}
+    namespaces = (
+        _namespace(row, types, {name: found[row["id"]] for name, found in parts.items()})
+        for row in rows("namespaces")
+    )
+    return Metadefs(tuple(namespaces), tuple((row["name"], *_stamps(row)) for row in types.values()))
+
+
+def _namespace(
+    row: Mapping[str, Any], types: Mapping[int, Any], of: Mapping[str, list[Mapping[str, Any]]]
+) -> Namespace:
+    created_at, updated_at = _stamps(row)
+    return Namespace(
+        id=str(uuid.uuid4()),
+        namespace=row["namespace"],
+        display_name=row["display_name"],
+        description=row["description"],
+        visibility=row["visibility"] or PRIVATE,
+        protected=bool(row["protected"]),
+        owner=row["owner"],
+        created_at=created_at,
+        updated_at=updated_at,
+        properties={each["name"]: _json(each["json_schema"]) for each in of["properties"]},
+        objects={each["name"]: _object(each) for each in of["objects"]},
+        tags={each["name"]: Tag(each["name"], *_stamps(each)) for each in of["tags"]},
+        associations={
+            name: Association(name, *_stamps(each), each["prefix"], each["properties_target"])
+            for each in of["namespace_resource_types"]
+            for name in [types[each["resource_type_id"]]["name"]]
+        },
+    )
+
+
+def _object(row: Mapping[str, Any]) -> Object:
+    required = tuple(row["required"].split(",")) if row["required"] else ()
+    return Object(row["name"], *_stamps(row), row["description"], required, _json(row["json_schema"]))
+
+
+def _json(text: Any) -> dict[str, Any]:
+    """Read a column that drivers give as text, or as what it means."""
+    value = msgspec.json.decode(text) if isinstance(text, str) else text
+    return value if isinstance(value, dict) else {}
+
+
+def _stamps(row: Mapping[str, Any]) -> tuple[int, int]:
+    created_at = _microseconds(row["created_at"])
+    return created_at, _microseconds(row["updated_at"]) or created_at
+
+
 def _rows_of(connection: Connection, table: Table, ids: list[str]) -> Mapping[str, list[Mapping[str, Any]]]:
     found: Mapping[str, list[Mapping[str, Any]]] = defaultdict(list)
     order = table.c.id
@@ -249,8 +316,7 @@ def _record(row: Mapping[str, Any], of: Mapping[str, list[Mapping[str, Any]]]) -
 
 
 def _member(row: Mapping[str, Any]) -> Member:
-    created = _microseconds(row["created_at"])
-    return Member(row["member"], row["status"], created, _microseconds(row["updated_at"]) or created)
+    return Member(row["member"], row["status"], *_stamps(row))
 
 
 def _microseconds(moment: datetime | None) -> int:

@@ -54,13 +54,14 @@ from tintype.openers import (
     open_stores,
     recognise_folders,
 )
+from tintype.services.catalogue import Catalogue
 from tintype.services.data import ImageData, Intake
 from tintype.services.health import Health
 from tintype.services.identity import Identity
 from tintype.services.images import Images
 from tintype.services.info import Info
 from tintype.services.members import Members
-from tintype.services.metadefs import Metadefs
+from tintype.services.metadefs import Metadefs, PropertyCheck
 from tintype.services.tags import Tags
 from tintype.services.upkeep import Upkeep
 from tintype.services.uploads import Uploads
@@ -83,7 +84,12 @@ _EXPOSED: Final = (
     ),
     *("Upload-Offset", "Upload-Length", "Upload-Metadata", "Upload-Expires"),
     *("Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm"),
-    *("OpenStack-image-store-ids", "OpenStack-image-import-methods", "X-Subject-Token"),
+    *(
+        "OpenStack-image-store-ids",
+        "OpenStack-image-import-methods",
+        "OpenStack-image-property-warnings",
+        "X-Subject-Token",
+    ),
 )
 _PREFLIGHT_SECONDS: Final = 600
 _THREADS: Final = 32
@@ -147,6 +153,7 @@ def build(settings: Settings) -> Parts:
             page_size=settings.images.page_size,
             max_page_size=settings.images.max_page_size,
             deleted=sweeper.wake,
+            check=_property_check(settings, database),
         ),
         DataApi(data),
         UploadsApi(uploads, limits),
@@ -298,6 +305,11 @@ def _tolerated(names: tuple[str, ...]) -> frozenset[str]:
     return known if "all" in names else frozenset(names)
 
 
+def _property_check(settings: Settings, database: Database) -> PropertyCheck | None:
+    wanted = settings.images.property_check
+    return None if wanted == "off" else PropertyCheck(database, refuse=wanted == "refuse")
+
+
 def _throttle(settings: Settings) -> Throttle | None:
     server = settings.server
     return Throttle(server.rate_limit, server.rate_burst) if server.rate_limit else None
@@ -338,6 +350,7 @@ async def _bootstrap(settings: Settings, public_url: str) -> str | None:
     try:
         if settings.database.url is None:
             await _expire_leases(database)  # this process holds the folder: who was writing is dead
+        await Catalogue(database).load_first()
         if settings.keystone.auth_url is not None:
             return None
         identity = open_identity(settings, database)

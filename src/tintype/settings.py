@@ -170,6 +170,13 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 128 << 10
     tag_limit: Annotated[int, Meta(ge=0, description="Tags of an image.")] = 128
     member_limit: Annotated[int, Meta(ge=0, description="Projects that an image is shared with.")] = 128
+    property_check: Annotated[
+        Literal["off", "warn", "refuse"],
+        Meta(
+            description="What becomes of properties that no public metadata definition accepts: nothing, "
+            "a header OpenStack-image-property-warnings in the answer, or a refusal."
+        ),
+    ] = "off"
     tolerated_format_checks: Annotated[
         tuple[str, ...],
         Meta(

@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 from inprocess import Service
+from tintype.domain import metadef_documents as documents
+from tintype.services.catalogue import Catalogue
 
 REQUESTS = 4000
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
@@ -96,6 +98,8 @@ NAMES = (
         "add",
         "custom",
     ),
+    *("namespace", "display_name", "description", "properties", "objects", "title", "type", "enum", "items"),
+    *("required", "prefix", "properties_target", "resource_type_associations", "default", "minimum"),
 )
 FILTERS = (
     *(
@@ -123,7 +127,7 @@ FILTERS = (
         "x_min",
         "custom",
     ),
-    *("container_format", "disk_format", "checksum", "changes-since"),
+    *("container_format", "disk_format", "checksum", "changes-since", "resource_type", "resource_types"),
 )
 HEADERS = (
     *("Range", "Content-Range", "Content-Type", "X-Image-Meta-Store", "X-OpenStack-Image-Size", "Accept"),
@@ -201,7 +205,8 @@ async def test_no_request_is_answered_with_a_server_error(service: Service) -> N
     made = [
         (await service.call("alice", "POST", "/v2/images", json={"name": "x"})).json()["id"] for _ in range(3)
     ]
-    fuzzer = Fuzzer(20_261_121, [*made, "alpha", service.projects["bob"]])
+    spaces = [each.namespace for each in await Catalogue(service.parts.database).export()]
+    fuzzer = Fuzzer(20_261_121, [*made, "alpha", service.projects["bob"], *spaces[:2], "n"])
     routes = [path for path in service.parts.routes if path != "/identity/v3/auth/tokens"]
     callers = ["alice", "bob", "carol", "admin", None]
     seen: dict[int, int] = {}
@@ -220,6 +225,8 @@ async def test_no_request_is_answered_with_a_server_error(service: Service) -> N
             assert (error.get("error") or error)["message"]
     assert {200, 400, 401, 403, 404, 405} <= set(seen), seen
     listed = await service.call("admin", "GET", "/v2/images?visibility=all&limit=1000")
+    for each in await Catalogue(service.parts.database).export():
+        assert documents.from_file(documents.document(each)), "what a refused request left behind is whole"
     for image in listed.json()["images"]:
         shown = await service.call("admin", "GET", f"/v2/images/{image['id']}")
         assert shown.json() == image, "what a refused request left behind is whole"

@@ -60,6 +60,30 @@ async def test_metadata(service: Service, statements: list[str]) -> None:
     assert await cost("DELETE", image, status=204) == 4  # seen, deleted, buried, its bytes condemned
 
 
+async def test_metadefs(service: Service, statements: list[str]) -> None:
+    """One to show or list namespaces with all that is in them, two to change one, however many there are."""
+
+    async def cost(*request: str, status: int = 200, **options: object) -> int:
+        await service.call("admin", "GET", "/v2/schemas/image")
+        statements.clear()
+        answer = await service.call("admin", *request, **options)
+        assert answer.status_code == status, answer.text
+        return len([each for each in statements if "tokens" not in each])
+
+    spaces = "/v2/metadefs/namespaces"
+    for number in range(40):
+        properties = {f"p{each}": {"title": "t", "type": "string"} for each in range(number)}
+        body = {"namespace": f"n{number}", "properties": properties, "tags": [{"name": "t"}]}
+        await service.call("admin", "POST", spaces, json=body)
+    assert await cost("GET", f"{spaces}?limit=1000") == 1
+    assert await cost("GET", f"{spaces}?limit=5&resource_types=OS::Glance::Image") == 1
+    assert await cost("GET", f"{spaces}?limit=5&marker=n7") == 2
+    assert await cost("GET", f"{spaces}/n39") == 1
+    assert await cost("GET", f"{spaces}/n39/properties") == 1
+    assert await cost("PUT", f"{spaces}/n39/tags/t", json={"name": "u"}) == 2
+    assert await cost("DELETE", f"{spaces}/n39", status=204) == 2
+
+
 async def test_bytes(service: Service, statements: list[str]) -> None:
     """An upload is two short transactions, whatever its size; a download asks for the image and its blob."""
     image = (await service.call("alice", "POST", "/v2/images", json=RAW)).json()["id"]

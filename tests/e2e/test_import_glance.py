@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer import Exit
@@ -139,6 +140,7 @@ async def test_everything_is_as_it_was(
         assert (await service.call("admin", "GET", "/v2/images")).json()["images"] == []
         assert await take(glance, service) == 0
         await compare(glance, service, ids)
+        capsys.readouterr()
         assert await take(glance, service) == 0
         assert f"0 taken, 0 updated, {len(ids)} known" in capsys.readouterr().out
 
@@ -236,3 +238,74 @@ async def test_what_cannot_be_taken(
         assert (await service.call("alice", "GET", f"/v2/images/{whole}/file")).content == b"whole"
         for image in (elsewhere, lost, halfway):
             assert (await service.call("alice", "GET", f"/v2/images/{image}")).status_code == 404
+
+
+async def test_metadata_definitions_are_as_they_were(
+    glance: Glance, prepared: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each namespace is shown and listed alike; ours give way, what was changed here stays and is told."""
+    async with running(prepared, tmp_path) as service:
+        own = {
+            "namespace": "own",
+            "owner": service.projects["alice"],
+            "properties": {"p": {"title": "P", "type": "integer", "default": 8, "maximum": 9}},
+            "objects": [{"name": "o", "required": ["x", "y"], "description": "d"}],
+            "tags": [{"name": "t1"}, {"name": "t2"}],
+            "resource_type_associations": [
+                {"name": "Own::Type", "prefix": "o_"},
+                {"name": "OS::Nova::Server"},
+            ],
+        }
+        path = "/v2/metadefs/namespaces"
+        made = await asyncio.to_thread(glance.call, "admin", "POST", path, json=own)
+        assert made.status_code == 201, made.text
+        await take(glance, service, dry_run=True)
+        words = (
+            r"namespaces of metadata definitions: (\d+) added, (\d+) replaced, (\d+) kept, (\d+) changed here"
+        )
+        there = len((await names(glance))["namespaces"])
+
+        def told() -> list[int]:
+            return [int(number) for number in re.findall(words, capsys.readouterr().out)[0]]
+
+        assert told() == [1, there - 1, 0, 0]
+        assert (await service.call("admin", "GET", f"{path}/own")).status_code == 404
+        await take(glance, service)
+        assert told() == [1, there - 1, 0, 0]
+        for who, project in (("alice", service.projects["alice"]), ("bob", "another"), ("admin", "admin")):
+            for each in (await names(glance))["namespaces"]:
+                one = f"{path}/{each['namespace']}"
+                theirs = await asyncio.to_thread(glance.call, project, "GET", one)
+                mine = await service.call(who, "GET", one)
+                assert mine.status_code == theirs.status_code, (who, one)
+                if mine.is_success:
+                    assert alike(mine.json(), theirs.json()), (who, one)
+        listed = (await service.call("alice", "GET", f"{path}?resource_types=Own::Type")).json()["namespaces"]
+        assert [each["namespace"] for each in listed] == ["own"]
+
+        assert (
+            await service.call("admin", "PUT", f"{path}/own/tags/t1", json={"name": "T"})
+        ).status_code == 200
+        assert await take(glance, service) == 1
+        assert told() == [0, 0, there - 1, 1]
+        gone = await asyncio.to_thread(glance.call, "admin", "DELETE", f"{path}/own")
+        assert gone.status_code == 204
+
+
+async def names(glance: Glance) -> Any:
+    """List every namespace of a Glance."""
+    path = "/v2/metadefs/namespaces?limit=1000"
+    return (await asyncio.to_thread(glance.call, "admin", "GET", path)).json()
+
+
+def alike(mine: Any, theirs: Any) -> bool:
+    """Say whether two answers say the same; of what was never changed Glance may say no time of change."""
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        extra = mine.keys() - theirs.keys()
+        return extra <= {"updated_at"} and all(
+            name in mine and alike(mine[name], value) for name, value in theirs.items()
+        )
+    if isinstance(mine, list) and isinstance(theirs, list) and mine and isinstance(mine[0], dict):
+        by_name = [sorted(each, key=lambda one: str(one["name"])) for each in (mine, theirs)]
+        return len(mine) == len(theirs) and all(map(alike, *by_name))
+    return bool(mine == theirs)

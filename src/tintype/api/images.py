@@ -1,7 +1,7 @@
 """Images over HTTP."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from starlette.responses import Response
@@ -12,9 +12,12 @@ from tintype.domain.images import Limits
 from tintype.errors import Invalid
 from tintype.services.images import Images
 from tintype.services.info import Info
+from tintype.services.metadefs import PropertyCheck
 
 if TYPE_CHECKING:
     from tintype.api.app import Call
+
+_WARNING_BYTES: Final = 4096
 
 
 class ImagesApi:
@@ -29,6 +32,7 @@ class ImagesApi:
         page_size: int,
         max_page_size: int,
         deleted: Callable[[], None],
+        check: PropertyCheck | None,
     ) -> None:
         """Make the handlers; `deleted` is told of each deletion: there may be bytes to delete now."""
         self._images = images
@@ -36,6 +40,7 @@ class ImagesApi:
         self._page_size = page_size
         self._max_page_size = max_page_size
         self._deleted = deleted
+        self._check = check
         self._create_headers = {"OpenStack-image-store-ids": ",".join(store["id"] for store in info.stores())}
 
     async def create(self, call: "Call") -> Response:
@@ -43,9 +48,11 @@ class ImagesApi:
         attributes = wire.parse_json(await call.bounded_body())
         if not isinstance(attributes, dict):
             raise Invalid("The request body must be a JSON object of image attributes.")
+        warnings = await self._warnings(attributes)
         image = await self._images.create(call.caller, attributes)
         location = f"{call.base_url_text}/v2/images/{image.id}"
-        return wire.json_response(wire.image_view(image), 201, {"Location": location, **self._create_headers})
+        headers = {"Location": location, **self._create_headers, **warnings}
+        return wire.json_response(wire.image_view(image), 201, headers)
 
     async def index(self, call: "Call") -> Response:
         """List a page of images, with the address of the next one."""
@@ -72,9 +79,9 @@ class ImagesApi:
         if media_type not in patch.MEDIA_TYPES:
             patch.parse(media_type, None, self._limits)  # refuses before the body is read
         changes = patch.parse(media_type, wire.parse_json(await call.bounded_body()), self._limits)
-        return wire.json_response(
-            wire.image_view(await self._images.update(call.caller, call.params["id"], changes))
-        )
+        warnings = await self._warnings({each.name: each.value for each in changes if each.op != "remove"})
+        image = await self._images.update(call.caller, call.params["id"], changes)
+        return wire.json_response(wire.image_view(image), headers=warnings)
 
     async def delete(self, call: "Call") -> Response:
         """Delete an image."""
@@ -96,6 +103,14 @@ class ImagesApi:
         """List the tasks of an image: none, as long as nothing here makes tasks."""
         await self._images.show(call.caller, call.params["id"])
         return wire.json_response({"tasks": []})
+
+    async def _warnings(self, properties: Mapping[str, Any]) -> dict[str, str]:
+        """Give a header that says which properties the catalogue does not accept, if that is asked for."""
+        if self._check is None or not properties:
+            return {}
+        found = "; ".join(await self._check.complaints(properties))
+        plain = found.encode("unicode_escape").decode()[:_WARNING_BYTES]
+        return {"OpenStack-image-property-warnings": plain} if plain else {}
 
 
 def _page_path(pairs: list[tuple[str, str]]) -> str:

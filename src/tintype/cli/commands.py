@@ -3,7 +3,7 @@
 import typer
 
 from tintype import __version__
-from tintype.cli import database, projects, roles, serve, takeover, upkeep, users
+from tintype.cli import database, metadefs, projects, roles, serve, takeover, upkeep, users
 
 app = typer.Typer(
     name="tintype",
@@ -17,6 +17,7 @@ app.command("gc")(upkeep.gc)
 app.command("scrub")(upkeep.scrub)
 app.command("import-glance")(takeover.import_glance)
 app.add_typer(database.app, name="db")
+app.add_typer(metadefs.app, name="metadefs")
 app.add_typer(users.app, name="user")
 app.add_typer(projects.app, name="project")
 app.add_typer(roles.app, name="role")

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from tintype import server
 from tintype.configuration import load
+from tintype.db.engine import Database
 from tintype.errors import StartError
 from tintype.openers import open_database, open_identity, recognise_folders
 from tintype.services.identity import Identity
@@ -41,14 +42,21 @@ def read_password(given: str | None) -> str | None:
 
 def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]]) -> T:
     """Do something with the identity of a data folder, whether its server runs or not."""
-    settings = _upgraded(data_dir)
+    settings = existing(data_dir)
     if settings.keystone.auth_url is not None:
         raise StartError("Users, projects and roles are Keystone's here, and so are limits of projects.")
+
+    return with_database(data_dir, lambda database: work(open_identity(settings, database)))
+
+
+def with_database(data_dir: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:
+    """Do something with the database of a data folder, whether its server runs or not."""
+    settings = _upgraded(data_dir)
 
     async def run() -> T:
         database = open_database(settings)
         try:
-            return await work(open_identity(settings, database))
+            return await work(database)
         finally:
             await database.close()
 

@@ -18,6 +18,7 @@ from tintype.openers import open_policy
 from tintype.policy.engine import Policy, read_rules
 from tintype.policy.rules import DEFAULTS
 from tintype.server import Parts
+from tintype.services.catalogue import ADDED, CHANGED, KEPT, REPLACED, Catalogue
 from tintype.services.takeover import DELETED, KNOWN, LEFT, TAKEN, UPDATED, Takeover
 
 
@@ -29,7 +30,7 @@ def import_glance(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Take over the images of a Glance; their bytes stay where they are. May be repeated.
+    """Take over the images and metadata definitions of a Glance; bytes stay where they are. May be repeated.
 
     Stop Glance, or run this once more after it has stopped. Exits 1 where images were left.
     """
@@ -52,16 +53,21 @@ def import_glance(
                     told.append((outcome.image_id, outcome.name, outcome.what, outcome.detail))
 
         await asyncio.to_thread(glance.with_records, found.database, take_all)
+        metadefs = await asyncio.to_thread(glance.read_metadefs, found.database)
+        catalogue = Catalogue(parts.database)
+        taken = await catalogue.take(metadefs.namespaces, metadefs.types, dry_run=dry_run)
+        namespaces.update(what for _, what in taken)
+        told.extend(("", name, LEFT, "it was changed here") for name, what in taken if what == CHANGED)
 
     counts: Counter[str] = Counter()
+    namespaces: Counter[str] = Counter()
     told: list[tuple[str, str, str, str]] = []
     output.with_parts(data_dir, work)
     output.table(("image", "name", "what", "detail"), told)
     print(", ".join(f"{counts[what]} {what}" for what in (TAKEN, UPDATED, KNOWN, DELETED, LEFT)))
-    namespaces = glance.count_namespaces(found.database)
-    if namespaces:
-        print(f"Not taken: {namespaces} namespaces of metadata definitions")
-    if counts[LEFT]:
+    print("namespaces of metadata definitions:", end=" ")
+    print(", ".join(f"{namespaces[what]} {what}" for what in (ADDED, REPLACED, KEPT, CHANGED)))
+    if counts[LEFT] or namespaces[CHANGED]:
         raise typer.Exit(1)
 
 

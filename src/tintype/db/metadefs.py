@@ -11,6 +11,7 @@ from tintype.db.engine import Transaction, Violation
 from tintype.db.tables import metadef_associations as links
 from tintype.db.tables import metadef_namespaces as table
 from tintype.db.tables import metadef_resource_types as types
+from tintype.db.tables import secrets
 from tintype.domain.callers import Caller
 from tintype.domain.metadefs import PUBLIC, Association, Definition, Listing, Namespace, Object, Tag
 from tintype.errors import Conflict
@@ -28,11 +29,16 @@ _DECODERS: Final = {name: msgspec.json.Decoder(kind).decode for name, kind in _D
 _encode: Final = msgspec.json.Encoder().encode
 
 _GET: Final = select(*(table.c[name] for name in _WHOLE)).where(table.c.namespace == bindparam("name"))
+_FOR: Final = (
+    select(*(table.c[name] for name in _WHOLE))
+    .join(links, links.c.namespace_id == table.c.id)
+    .where(links.c.resource_type == bindparam("resource_type"))
+)
 _GET_LOCKED: Final = _GET.with_for_update()
 _UPDATE: Final = (
     update(table)
     .where(table.c.id == bindparam("key"))
-    .values({name: bindparam(name) for name in _WHOLE if name not in {"id", "created_at"}})
+    .values({name: bindparam(name) for name in _WHOLE if name != "id"})
 )
 _DELETE: Final = delete(table).where(table.c.id == bindparam("key"))
 _UNLINK: Final = delete(links).where(links.c.namespace_id == bindparam("key"))
@@ -40,6 +46,8 @@ _KNOW_TYPE: Final = insert_once(types).on_conflict_do_nothing()
 _TYPES: Final = select(types.c.name, types.c.created_at, types.c.updated_at).order_by(
     types.c.created_at, types.c.name
 )
+_FIRST_LOAD: Final = "metadata definitions were loaded"
+_CLAIM: Final = insert_once(secrets).on_conflict_do_nothing()
 _CLEAR: Final = tuple(delete(each) for each in (links, table, types))
 
 
@@ -54,7 +62,9 @@ async def page(
 ) -> list[Namespace]:
     """Give a page of what the caller may list, in one statement; without what is in it unless `whole`."""
     names = _WHOLE if whole else _HEAD
-    statement = select(*(table.c[name] for name in names)).limit(listing.limit)
+    statement = select(*(table.c[name] for name in names))
+    if listing.limit is not None:
+        statement = statement.limit(listing.limit)
     if not caller.is_admin:
         statement = statement.where(or_(table.c.visibility == PUBLIC, table.c.owner == caller.project_id))
     if listing.visibility is not None:
@@ -72,6 +82,11 @@ async def page(
     return [_from_row(names, row) for row in await tx.execute(statement.order_by(*order))]
 
 
+async def for_resource(tx: Transaction, resource_type: str) -> list[Namespace]:
+    """Give every namespace that is for a type of resource, whole."""
+    return [_from_row(_WHOLE, row) for row in await tx.execute(_FOR, {"resource_type": resource_type})]
+
+
 async def add(tx: Transaction, namespace: Namespace) -> None:
     """Store a new namespace; raises Conflict where its name is taken."""
     try:
@@ -84,7 +99,7 @@ async def add(tx: Transaction, namespace: Namespace) -> None:
 async def save(tx: Transaction, before: Namespace, after: Namespace) -> None:
     """Replace a namespace that is locked; raises Conflict where its new name is taken."""
     row = _to_row(after) | {"key": before.id}
-    del row["id"], row["created_at"]
+    del row["id"]
     try:
         await tx.execute(_UPDATE, row)
     except Violation:
@@ -108,6 +123,11 @@ async def clear(tx: Transaction) -> None:
 async def resource_types(tx: Transaction) -> list[tuple[str, int, int]]:
     """Give each known type of resource, oldest first: name, and when it was made and changed."""
     return [(row[0], row[1], row[2]) for row in await tx.execute(_TYPES)]
+
+
+async def claim_first_load(tx: Transaction) -> bool:
+    """Say, once and never again, that definitions have not been loaded yet."""
+    return (await tx.execute(_CLAIM, {"name": _FIRST_LOAD, "value": "1"})).rowcount == 1
 
 
 async def know_type(tx: Transaction, name: str, created_at: int, updated_at: int) -> None:

@@ -68,7 +68,7 @@ class _Definition(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     additional_items: bool = False
 
 
-class AssociationBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+class AssociationBody(msgspec.Struct, forbid_unknown_fields=True):
     """An association, as it is written."""
 
     name: Name
@@ -76,7 +76,7 @@ class AssociationBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=
     properties_target: Short | UnsetType = UNSET
 
 
-class ObjectBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+class ObjectBody(msgspec.Struct, forbid_unknown_fields=True):
     """An object, as it is written."""
 
     name: Name
@@ -97,7 +97,7 @@ class TagsBody(msgspec.Struct, forbid_unknown_fields=True):
     tags: list[TagBody]
 
 
-class NamespaceBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+class NamespaceBody(msgspec.Struct, forbid_unknown_fields=True):
     """A namespace, as it is written in a request and in a file of Glance's form."""
 
     namespace: Name
@@ -209,30 +209,55 @@ def _by_name(namespace: str, found: Iterable[Any]) -> dict[str, Any]:
     return named
 
 
-def document(namespace: Namespace) -> NamespaceBody:
+def from_file(value: Any) -> NamespaceBody:
+    """Read what is written in a file; raises Invalid.
+
+    It may be as Glance shows a namespace, and have nulls for what is not said.
+    """
+    body = _written(value)
+    if isinstance(body, dict):
+        for name in ("objects", "resource_type_associations"):
+            if isinstance(body.get(name), list):
+                body[name] = [_written(each) for each in body[name]]
+    return checked(body, NamespaceBody)
+
+
+def _written(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: each for name, each in value.items() if each is not None and name not in _READ_ONLY}
+
+
+def document(namespace: Namespace) -> dict[str, Any]:
     """Give what is written in a file of the namespace."""
-    return NamespaceBody(
-        namespace=namespace.namespace,
-        display_name=namespace.display_name or UNSET,
-        description=namespace.description or UNSET,
-        visibility=namespace.visibility,  # type: ignore[arg-type]
-        protected=namespace.protected,
-        resource_type_associations=[
-            AssociationBody(each.name, each.prefix or UNSET, each.properties_target or UNSET)
+    said = {
+        "namespace": namespace.namespace,
+        "display_name": namespace.display_name,
+        "description": namespace.description,
+        "visibility": namespace.visibility,
+        "protected": namespace.protected,
+        "resource_type_associations": [
+            _written({"name": each.name, "prefix": each.prefix, "properties_target": each.properties_target})
             for each in namespace.associations.values()
         ],
-        properties=namespace.properties,
-        objects=[
-            ObjectBody(each.name, each.description or UNSET, list(each.required), each.properties)
-            for each in namespace.objects.values()
-        ],
-        tags=[TagBody(each) for each in namespace.tags],
-    )
+        "properties": namespace.properties,
+        "objects": [_object(each) for each in namespace.objects.values()],
+        "tags": [{"name": each} for each in namespace.tags],
+    }
+    return {name: value for name, value in said.items() if value not in (None, [], {})}
 
 
-def digest(body: NamespaceBody) -> str:
+def _object(written: Object) -> dict[str, Any]:
+    rest = {"required": list(written.required), "properties": written.properties}
+    return {"name": written.name, **_written({"description": written.description}), **rest}
+
+
+def digest(namespace: Namespace) -> str:
     """Give what tells two documents apart, the order of what is in them aside."""
-    return hashlib.sha256(msgspec.json.encode(body, order="deterministic")).hexdigest()
+    whole = document(namespace) | {"owner": namespace.owner}
+    for name in ("resource_type_associations", "objects", "tags"):
+        whole[name] = {each["name"]: each for each in whole.get(name, ())}
+    return hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).hexdigest()
 
 
 def listing(asked: Mapping[str, str], sort_keys: Container[str]) -> Listing:

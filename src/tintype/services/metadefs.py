@@ -10,11 +10,11 @@ from msgspec.structs import replace
 from tintype.db import metadefs as rows
 from tintype.db.engine import Database
 from tintype.domain import metadef_documents as documents
-from tintype.domain import metadefs
+from tintype.domain import metadefs, property_checks
 from tintype.domain.callers import Caller
 from tintype.domain.metadef_documents import NamespaceBody
 from tintype.domain.metadefs import Association, Listing, Namespace, Tag
-from tintype.errors import NotFound, OverLimit
+from tintype.errors import Invalid, NotFound, OverLimit
 from tintype.policy.engine import Policy
 from tintype.services.images import now
 
@@ -233,3 +233,21 @@ def _held(
 def _check_size(namespace: Namespace) -> None:
     if len(msgspec.json.encode(namespace)) > metadefs.MOST_BYTES:
         raise OverLimit(f"A namespace may have {metadefs.MOST_BYTES} bytes with all that is in it.")
+
+
+class PropertyCheck:
+    """Holds what a request says of an image against the public definitions of image properties."""
+
+    def __init__(self, database: Database, *, refuse: bool) -> None:
+        self._database = database
+        self._refuse = refuse
+
+    async def complaints(self, properties: Mapping[str, Any]) -> list[str]:
+        """Give what is wrong with some properties; raises Invalid with that where it shall be refused."""
+        async with self._database.read() as tx:
+            known = property_checks.definitions(await rows.for_resource(tx, property_checks.IMAGE_TYPE))
+        texts = {name: value for name, value in properties.items() if isinstance(value, str)}
+        found = property_checks.complaints(texts, known)
+        if found and self._refuse:
+            raise Invalid(f"{'; '.join(found)}.")
+        return found

@@ -1,0 +1,112 @@
+"""Image properties held against their definitions in the catalogue. What is not defined may be anything."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import regex
+
+from tintype.domain.metadefs import PUBLIC, Definition, Namespace
+
+IMAGE_TYPE: Final = "OS::Glance::Image"
+_BOOLEANS: Final = frozenset({*("true", "t", "yes", "y", "on", "1"), *("false", "f", "no", "n", "off", "0")})
+"""What services of OpenStack read as true or false, in small letters."""
+_SECONDS: Final = 0.05
+"""For a pattern: an unlucky one must not hold up everybody."""
+_SHOWN: Final = 20
+
+
+def definitions(namespaces: Iterable[Namespace]) -> dict[str, list[Definition]]:
+    """Give the definitions of each property that images may have, by its name on images.
+
+    Several namespaces may define the same name, each for another hypervisor.
+    """
+    found: dict[str, list[Definition]] = {}
+    for namespace in namespaces:
+        association = namespace.associations.get(IMAGE_TYPE)
+        if association is None or namespace.visibility != PUBLIC:
+            continue
+        groups = [namespace.properties, *(each.properties for each in namespace.objects.values())]
+        for name, definition in (pair for group in groups for pair in group.items()):
+            found.setdefault(f"{association.prefix or ''}{name}", []).append(definition)
+    return found
+
+
+def complaints(properties: Mapping[str, str], known: Mapping[str, Sequence[Definition]]) -> list[str]:
+    """Say of each property that no definition of its name accepts what one of them wants."""
+    said = []
+    for name, value in properties.items():
+        wanted = [wish for definition in known.get(name, ()) if (wish := unmet(value, definition))]
+        if wanted and len(wanted) == len(known[name]):
+            said.append(f"{name} must be {' or '.join(dict.fromkeys(wanted))}")
+    return said
+
+
+def unmet(value: str, definition: Definition) -> str | None:
+    """Say what a definition wants that a value is not; None where it is all of that."""
+    check = _CHECKS.get(str(definition.get("type")))
+    return None if check is None else check(value, definition)
+
+
+def _text(value: str, definition: Definition) -> str | None:
+    if (wish := _chosen(value, definition.get("enum"))) is not None:
+        return wish
+    shortest, longest = definition.get("minLength", 0), definition.get("maxLength")
+    if len(value) < shortest:
+        return f"of at least {shortest} characters"
+    if longest is not None and len(value) > longest:
+        return f"of at most {longest} characters"
+    pattern = definition.get("pattern")
+    return f"like {pattern}" if pattern and not _matches(pattern, value) else None
+
+
+def _number(kind: type[int] | type[float], word: str) -> Callable[[str, Definition], str | None]:
+    def check(value: str, definition: Definition) -> str | None:
+        try:
+            number = kind(value)
+        except ValueError:
+            return word
+        if "_" in value:  # which Python takes for a digit
+            return word
+        lowest, highest = definition.get("minimum"), definition.get("maximum")
+        if lowest is not None and not number >= lowest:  # which nan is not either
+            return f"{word} of at least {lowest}"
+        if highest is not None and not number <= highest:
+            return f"{word} of at most {highest}"
+        return _chosen(value, definition.get("enum"))
+
+    return check
+
+
+def _boolean(value: str, _definition: Definition) -> str | None:
+    return None if value.lower() in _BOOLEANS else "true or false"
+
+
+def _several(value: str, definition: Definition) -> str | None:
+    """Hold each of the words of a list, which Nova separates by commas, against what they may be."""
+    words = [word.strip() for word in value.split(",")]
+    choice = definition.get("items", {}).get("enum")
+    return next((wish for word in words if (wish := _chosen(word, choice)) is not None), None)
+
+
+def _chosen(value: str, choice: Sequence[Any] | None) -> str | None:
+    if not choice or value in map(str, choice):
+        return None
+    shown = ", ".join(map(str, choice[:_SHOWN]))
+    return f"one of {shown}" + (" …" if len(choice) > _SHOWN else "")
+
+
+def _matches(pattern: str, value: str) -> bool:
+    """Say whether a pattern is found in a value; of one that is none, or takes for ever, nothing is held."""
+    try:
+        return regex.search(pattern, value, timeout=_SECONDS) is not None
+    except (regex.error, TimeoutError):
+        return True
+
+
+_CHECKS: Final[Mapping[str, Callable[[str, Definition], str | None]]] = {
+    "string": _text,
+    "integer": _number(int, "a whole number"),
+    "number": _number(float, "a number"),
+    "boolean": _boolean,
+    "array": _several,
+}

@@ -1,0 +1,309 @@
+"""The catalogue of metadata definitions: what comes with the service, files, checks of image properties."""
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inprocess import Prepared, Service, running
+from tintype.cli import metadefs as cli
+from tintype.domain import metadef_documents as documents
+from tintype.errors import StartError
+from tintype.services.catalogue import Catalogue, shipped
+from tintype.settings import ImageSettings, PolicySettings
+
+SPACES = "/v2/metadefs/namespaces"
+PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+WARNINGS = "OpenStack-image-property-warnings"
+
+
+async def shown(service: Service, name: str, who: str = "alice") -> Any:
+    answer = await service.call(who, "GET", f"{SPACES}/{name}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_a_first_start_loads_the_catalogue_once(service: Service) -> None:
+    """It is there for everybody from the start; what an operator deletes does not come back."""
+    listed = (await service.call("alice", "GET", f"{SPACES}?limit=1000")).json()["namespaces"]
+    assert {each["namespace"] for each in listed} == {each.namespace for each in shipped()}
+    assert len(listed) == 33
+    catalogue = Catalogue(service.parts.database)
+    await catalogue.unload()
+    assert (await service.call("alice", "GET", SPACES)).json()["namespaces"] == []
+    assert (await service.call("alice", "GET", "/v2/metadefs/resource_types")).json() == {
+        "resource_types": []
+    }
+    await catalogue.load_first()
+    assert await catalogue.export() == []
+
+
+async def test_changes_of_one_namespace_at_once_are_all_kept(service: Service) -> None:
+    """Fifty callers put a property each into one namespace: none is lost, though it is one document."""
+    await service.call("admin", "POST", SPACES, json={"namespace": "n", "visibility": "public"})
+    answers = await asyncio.gather(
+        *(
+            service.call(
+                *("admin", "POST", f"{SPACES}/n/properties"),
+                json={"name": f"p{number % 50}", "title": "t", "type": "string"},
+            )
+            for number in range(100)
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [201] * 50 + [409] * 50
+    assert len((await shown(service, "n"))["properties"]) == 50
+
+
+async def test_namespaces_made_at_once_by_one_name(service: Service) -> None:
+    """One is made, whole; the others are told that it is there."""
+    answers = await asyncio.gather(
+        *(
+            service.call(
+                *("admin", "POST", SPACES),
+                json={"namespace": "n", "resource_type_associations": [{"name": f"r{number}"}]},
+            )
+            for number in range(10)
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 9
+    assert len((await shown(service, "n", "admin"))["resource_type_associations"]) == 1
+
+
+async def test_a_namespace_does_not_grow_without_end(service: Service) -> None:
+    """Past a bound it is refused, and what is there stays."""
+    await service.call("admin", "POST", SPACES, json={"namespace": "n"})
+    for number in range(6):
+        body = {"name": f"p{number}", "title": "t" * 900_000, "type": "string"}
+        answer = await service.call("admin", "POST", f"{SPACES}/n/properties", json=body)
+        assert answer.status_code == (201 if number < 4 else 413), answer.text
+    assert len((await shown(service, "n", "admin"))["properties"]) == 4
+
+
+async def test_an_operator_may_let_others_write(prepared: Prepared, tmp_path: Path) -> None:
+    """Each rule guards what its name says, as with Glance; the others stay as they are."""
+    file = tmp_path / "rules.yaml"
+    file.write_text('"add_metadef_namespace": "role:member"\n"add_metadef_property": "role:member"\n')
+    async with running(prepared, tmp_path, policy=PolicySettings(file=str(file))) as service:
+        made = await service.call("alice", "POST", SPACES, json={"namespace": "mine"})
+        assert made.status_code == 201
+        assert made.json()["owner"] == service.projects["alice"]
+        tagged = {"namespace": "tagged", "tags": [{"name": "t"}]}
+        assert (await service.call("alice", "POST", SPACES, json=tagged)).status_code == 403
+        body = {"name": "p", "title": "t", "type": "string"}
+        path = f"{SPACES}/mine/properties"
+        assert (await service.call("alice", "POST", path, json=body)).status_code == 201
+        assert (await service.call("alice", "DELETE", f"{path}/p")).status_code == 403
+        assert (await service.call("bob", "POST", path, json=body)).status_code == 404
+
+
+NEW: dict[str, Any] = {
+    "namespace": "n",
+    "display_name": "new",
+    "visibility": "public",
+    "properties": {"both": {"title": "new", "type": "string"}, "fresh": {"title": "new", "type": "string"}},
+    "objects": [{"name": "o", "required": [], "properties": {"x": {"title": "new", "type": "number"}}}],
+    "tags": [{"name": "t2"}],
+    "resource_type_associations": [{"name": "B", "prefix": "b_"}],
+}
+OLD: dict[str, Any] = {
+    "namespace": "n",
+    "display_name": "old",
+    "properties": {"both": {"title": "old", "type": "string"}, "own": {"title": "old", "type": "string"}},
+    "tags": [{"name": "t1"}],
+    "resource_type_associations": [{"name": "A"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "titles", "tags", "types"),
+    [
+        ("keep", "old", {"both": "old", "own": "old"}, {"t1"}, {"A"}),
+        ("merge", "old", {"both": "old", "own": "old", "fresh": "new"}, {"t1", "t2"}, {"A", "B"}),
+        ("prefer-new", "new", {"both": "new", "own": "old", "fresh": "new"}, {"t1", "t2"}, {"A", "B"}),
+        ("overwrite", "new", {"both": "new", "fresh": "new"}, {"t2"}, {"B"}),
+    ],
+)
+async def test_loading_what_is_there(
+    service: Service, mode: Any, name: str, titles: dict[str, str], tags: set[str], types: set[str]
+) -> None:
+    """What is kept, added, exchanged or replaced is what the mode says; lists find it by its new types."""
+    await service.call("admin", "POST", SPACES, json=OLD)
+    await Catalogue(service.parts.database).load([documents.from_file(NEW)], mode)
+    found = await shown(service, "n", "admin")
+    assert found["display_name"] == name
+    assert {key: each["title"] for key, each in found["properties"].items()} == titles
+    assert {each["name"] for each in found["tags"]} == tags
+    assert {each["name"] for each in found["resource_type_associations"]} == types
+    for wanted in ("A", "B"):
+        listed = (await service.call("admin", "GET", f"{SPACES}?resource_types={wanted}")).json()
+        assert len(listed["namespaces"]) == (wanted in types)
+
+
+async def test_what_is_written_to_files_can_be_loaded(service: Service, tmp_path: Path) -> None:
+    """`export`, `unload --yes` and `load` give the same catalogue, through the command line."""
+    await service.call("admin", "POST", SPACES, json=NEW)
+    await service.call("admin", "POST", SPACES, json=OLD | {"namespace": "N"})
+    (service.folder / "tintype.toml").write_text(
+        f'[database]\nurl = "{service.database_url}"\n' if service.database_url else ""
+    )
+
+    def round_trip() -> None:
+        cli.export(tmp_path / "out", service.folder)
+        cli.unload(yes=True, data_dir=service.folder)
+        cli.load(tmp_path / "out", data_dir=service.folder)
+        cli.export(tmp_path / "again", service.folder)
+
+    await asyncio.to_thread(round_trip)
+    files = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert len(files) == 35
+    assert {"n.json", "n-2.json", "os-compute-libvirt.json"} <= set(files)
+    assert files == sorted(path.name for path in (tmp_path / "again").iterdir())
+    for name in files:
+        assert json.loads((tmp_path / "out" / name).read_text()) == json.loads(
+            (tmp_path / "again" / name).read_text()
+        )
+    assert json.loads((tmp_path / "out" / "n-2.json").read_text()) == NEW | {"protected": False}
+    originals = [documents.from_file(documents.document(each)) for each in await exported(service)]
+    assert [each for each in originals if "::" in each.namespace] == sorted(
+        shipped(), key=lambda each: each.namespace
+    )
+
+
+async def exported(service: Service) -> list[Any]:
+    return await Catalogue(service.parts.database).export()
+
+
+async def test_a_bad_file_loads_nothing(service: Service, tmp_path: Path) -> None:
+    """One of two files is no namespace: the command names it, and the other is not loaded either."""
+    (tmp_path / "a.json").write_text(json.dumps(NEW))
+    for text in ("{", "[]", '{"namespace": "x", "properties": {"p": {"type": "mood", "title": "t"}}}', "{}"):
+        (tmp_path / "b.json").write_text(text)
+        with pytest.raises(StartError, match=r"Nothing was loaded: .*b\.json: "):
+            await asyncio.to_thread(cli.load, tmp_path, data_dir=service.folder)
+    assert (await service.call("admin", "GET", f"{SPACES}/n")).status_code == 404
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StartError, match=r"no file \*\.json"):
+        await asyncio.to_thread(cli.load, tmp_path / "empty", data_dir=service.folder)
+
+
+async def test_a_file_with_nulls(service: Service) -> None:
+    """Glance writes null for what is not said, and its own times and owner: they are read, not refused."""
+    written = {
+        "namespace": "n",
+        "display_name": None,
+        "description": None,
+        "visibility": None,
+        "protected": None,
+        "owner": "somebody",
+        "created_at": "2020-01-01T00:00:00Z",
+        "self": "x",
+        "schema": "y",
+        "resource_type_associations": [{"name": "A", "prefix": None, "properties_target": None}],
+        "objects": [{"name": "o", "description": None, "properties": {}, "updated_at": "x"}],
+        "properties": {},
+        "tags": [],
+    }
+    await Catalogue(service.parts.database).load([documents.from_file(written)], "keep")
+    found = await shown(service, "n", "admin")
+    assert (found["owner"], found["visibility"], found["protected"]) == ("somebody", "private", False)
+
+
+async def test_image_properties_are_not_checked_unless_asked_for(service: Service) -> None:
+    """As with Glance a property may have any value."""
+    body = {"hw_disk_bus": "carrier pigeon"}
+    answer = await service.call("alice", "POST", "/v2/images", json=body)
+    assert (answer.status_code, answer.headers.get(WARNINGS)) == (201, None)
+
+
+async def test_image_properties_that_the_catalogue_does_not_accept(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    """They are told in a header, or refused; what is in no definition, or in another's, may be anything."""
+    good = {
+        "hw_disk_bus": "virtio",
+        "hw_cpu_cores": "4",
+        "hw_firmware_stateless": "True",
+        "mood": "any",
+        "hw_vif_model": "VirtualE1000",
+        "kernel_id": "not checked: in no namespace for images",
+        "cinder_img_volume_type": "fast",
+        "CIM_PASD_InstructionSetExtensionName": "x86:AES, x86:AVX",
+        "os_shutdown_timeout": "60",
+        "sw_webserver_nginx_http_port": "8080",
+    }
+    bad = {
+        "hw_disk_bus": "carrier pigeon",
+        "hw_cpu_cores": "many",
+        "hw_firmware_stateless": "perhaps",
+        "hw_vif_model": "wet string",
+        "os_shutdown_timeout": "-1",
+        "hw_video_ram": "1_000",
+        "CIM_PASD_InstructionSetExtensionName": "x86:AES, x86:MAGIC",
+        "sw_webserver_nginx_http_port": "65536",
+    }
+    async with running(prepared, tmp_path, images=ImageSettings(property_check="warn")) as service:
+        answer = await service.call("alice", "POST", "/v2/images", json=good)
+        assert (answer.status_code, answer.headers.get(WARNINGS)) == (201, None)
+        answer = await service.call("alice", "POST", "/v2/images", json=bad)
+        assert answer.status_code == 201
+        said = answer.headers[WARNINGS].split("; ")
+        assert [each.split(" ")[0] for each in said] == list(bad)
+        assert "hw_cpu_cores must be a whole number" in said
+        assert "os_shutdown_timeout must be a whole number of at least 0" in said
+        image = f"/v2/images/{answer.json()['id']}"
+        change = [
+            {"op": "replace", "path": "/hw_disk_bus", "value": "tin can"},
+            {"op": "remove", "path": "/hw_video_ram"},
+        ]
+        answer = await service.call("alice", "PATCH", image, json=change, headers=PATCH)
+        assert answer.headers[WARNINGS].startswith("hw_disk_bus must be one of scsi, virtio")
+    async with running(prepared, tmp_path / "2", images=ImageSettings(property_check="refuse")) as service:
+        for name, value in bad.items():
+            answer = await service.call("alice", "POST", "/v2/images", json={name: value})
+            assert answer.status_code == 400, name
+            assert name in answer.json()["message"]
+        made = await service.call("alice", "POST", "/v2/images", json=good)
+        assert made.status_code == 201
+        path = f"/v2/images/{made.json()['id']}"
+        change = [{"op": "replace", "path": "/hw_disk_bus", "value": "tin can"}]
+        assert (await service.call("alice", "PATCH", path, json=change, headers=PATCH)).status_code == 400
+        assert (await service.call("alice", "GET", path)).json()["hw_disk_bus"] == "virtio"
+
+
+async def test_a_pattern_without_end_holds_nobody_up(prepared: Prepared, tmp_path: Path) -> None:
+    """A pattern that would take years gives up, and one that is none says nothing."""
+    async with running(prepared, tmp_path, images=ImageSettings(property_check="refuse")) as service:
+        for name, pattern in (("slow", r"^(a|aa)+$"), ("none", "("), ("short", "^[a-z]{2,3}$")):
+            body = {
+                "namespace": name,
+                "visibility": "public",
+                "resource_type_associations": [{"name": "OS::Glance::Image"}],
+                "properties": {name: {"title": "t", "type": "string", "pattern": pattern, "maxLength": 99}},
+            }
+            assert (await service.call("admin", "POST", SPACES, json=body)).status_code == 201
+        begun = time.monotonic()
+        answer = await service.call("alice", "POST", "/v2/images", json={"slow": "a" * 60 + "!", "none": "x"})
+        assert answer.status_code == 201, answer.text
+        assert time.monotonic() - begun < 5
+        assert (await service.call("alice", "POST", "/v2/images", json={"short": "ab"})).status_code == 201
+        for value in ("a", "AB", "x" * 100):
+            answer = await service.call("alice", "POST", "/v2/images", json={"short": value})
+            assert answer.status_code == 400
+
+
+async def test_a_private_namespace_says_nothing_about_images(prepared: Prepared, tmp_path: Path) -> None:
+    """What somebody keeps to themselves does not bind others."""
+    async with running(prepared, tmp_path, images=ImageSettings(property_check="refuse")) as service:
+        body = {
+            "namespace": "n",
+            "resource_type_associations": [{"name": "OS::Glance::Image"}],
+            "properties": {"mood": {"title": "t", "type": "string", "enum": ["good"]}},
+        }
+        assert (await service.call("admin", "POST", SPACES, json=body)).status_code == 201
+        assert (await service.call("alice", "POST", "/v2/images", json={"mood": "bad"})).status_code == 201
+        public = {"namespace": "n", "visibility": "public"}
+        assert (await service.call("admin", "PUT", f"{SPACES}/n", json=public)).status_code == 200
+        assert (await service.call("alice", "POST", "/v2/images", json={"mood": "bad"})).status_code == 400
