@@ -95,12 +95,12 @@ WORKS = (
 
 
 @contextlib.contextmanager
-def tintype(port: int, database: str | None = None) -> Iterator[Target]:
+def tintype(port: int, database: str | None = None, name: str = "tintype") -> Iterator[Target]:
     """Start Tintype as its users do: SQLite or PostgreSQL, files, the built-in identity checking tokens."""
-    folder = WORK / "tintype"
+    folder = WORK / name
     shutil.rmtree(folder, ignore_errors=True)
     command = Path(sys.executable).parent / "tintype"
-    with (WORK / "tintype.log").open("w") as log:
+    with (WORK / f"{name}.log").open("w") as log:
         options: list[str | Path] = ["--data-dir", folder, "--port", str(port), "--workers", str(PROCESSES)]
         environment = os.environ | ({"TINTYPE_DATABASE_URL": database} if database else {})
         server = subprocess.Popen([command, "serve", *options], stdout=log, stderr=log, env=environment)

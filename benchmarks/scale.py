@@ -3,7 +3,9 @@
     python benchmarks/scale.py [--sizes 1000,1000000] [--database postgresql] [--seconds 2]
 
 The member has the same images in each: 200 of its own, 100 shared with it, and what is public. All
-others belong to projects of 50 images. So a difference is what other people's images cost.
+others belong to projects of 50 images. So a difference is what other people's images cost. Every size
+is up at once and they are asked in turn, list by list and round by round: what happens to the machine
+meanwhile happens to each.
 """
 
 import argparse
@@ -19,7 +21,7 @@ import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,13 @@ BATCH = 20_000
 BUFFERS = "4GB"
 """Of PostgreSQL, in each size: a share of the memory, as its manual advises, not 128 MB for laptops."""
 PASSWORD = "scale-secret"
+
+
+class Member(msgspec.Struct, frozen=True):
+    """Who asks, and which service."""
+
+    port: int
+    headers: dict[str, str]
 
 
 def rows(count: int, project: str) -> Iterator[dict[str, list[tuple[Any, ...]]]]:
@@ -83,13 +92,17 @@ def one(
         (
             *(image, f"image {number % 2000}", owner, status, visibility, False, False),
             *(chance.choice(("qcow2", "raw", "iso")), "bare", 0, 0, size, digest, "sha512", digest * 4),
-            *(json.dumps(properties), json.dumps(tags), '["local"]', at, at + chance.randrange(10**12), 0),
+            *(_encoded(properties), _encoded(tags), '["local"]', at, at + chance.randrange(10**12), 0),
         )
     )
     batch["image_properties"] += [(image, name, value) for name, value in properties.items()]
     batch["image_tags"] += [(image, tag) for tag in tags]
     if kind == "shared":
         batch["image_members"].append((image, project, "accepted", at, at))
+
+
+def _encoded(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 async def fill_postgresql(url: str, count: int, project: str) -> None:
@@ -159,23 +172,26 @@ def deep(port: int, headers: dict[str, str], query: str) -> str:
         return str(json.load(answer)["images"][-1]["id"])
 
 
-def measure(count: int, options: argparse.Namespace) -> dict[str, float]:
-    """Fill a fresh service and give the p99 of each list in milliseconds."""
+@contextlib.contextmanager
+def serving(number: int, count: int, options: argparse.Namespace) -> Iterator[Member]:
+    """Fill a fresh service, and give its plain member."""
     with contextlib.ExitStack() as stack:
         database = None
         if options.database == "postgresql":
-            folder = bench.WORK / "postgresql-scale"
-            database = stack.enter_context(peer.postgresql(folder, 19296, f"shared_buffers={BUFFERS}"))
-        target = stack.enter_context(bench.tintype(19292, database))
-        environment = os.environ | ({"TINTYPE_DATABASE_URL": database} if database else {})
-        folder = bench.WORK / "tintype"
+            folder = bench.WORK / f"postgresql-{count}"
+            database = stack.enter_context(
+                peer.postgresql(folder, 19296 + number, f"shared_buffers={BUFFERS}")
+            )
+        name = f"tintype-{count}"
+        target = stack.enter_context(bench.tintype(19292 - number, database, name))
+        folder = bench.WORK / name
         subprocess.run(
             [
                 *(Path(sys.executable).parent / "tintype", "user", "create", "plain", "--password", PASSWORD),
                 *("--project", "plain", "--role", "member", "--data-dir", folder),
             ],
             check=True,
-            env=environment,
+            env=os.environ | ({"TINTYPE_DATABASE_URL": database} if database else {}),
             stdout=subprocess.DEVNULL,
         )
         token, project = log_in(target.port)
@@ -185,18 +201,29 @@ def measure(count: int, options: argparse.Namespace) -> dict[str, float]:
         else:
             fill_sqlite(folder / "tintype.db", count, project)
         print(f"{count:,} images in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-        headers = {"X-Auth-Token": token}
-        found = {}
-        for name, path in wishes(target.port, headers):
-            wish = [load.Wish("GET", path)]
-            load.run(target.port, headers, wish, clients=1, seconds=0.5)
-            taken = [
-                load.run(target.port, headers, wish, clients=1, seconds=options.seconds)
-                for _ in range(options.rounds)
-            ]
-            assert not any(outcome.failures for outcome in taken), path
-            found[name] = statistics.median(outcome.p99 for outcome in taken)
-        return found
+        yield Member(target.port, {"X-Auth-Token": token})
+
+
+def measure(members: Mapping[int, Member], options: argparse.Namespace) -> dict[int, dict[str, float]]:
+    """Give the p99 of each list in milliseconds, the median of the rounds, for each number of images."""
+    lists = {
+        count: [(name, [load.Wish("GET", path)]) for name, path in wishes(member.port, member.headers)]
+        for count, member in members.items()
+    }
+    taken: dict[int, dict[str, list[float]]] = {count: {} for count in members}
+    for number in range(options.rounds + 1):
+        seconds = options.seconds if number else 0.5  # the first round is for warming up
+        for turn in range(len(next(iter(lists.values())))):
+            for count, member in members.items():
+                name, wish = lists[count][turn]
+                outcome = load.run(member.port, member.headers, wish, clients=1, seconds=seconds)
+                assert not outcome.failures, name
+                if number:
+                    taken[count].setdefault(name, []).append(outcome.p99)
+    return {
+        count: {name: statistics.median(rounds) for name, rounds in found.items()}
+        for count, found in taken.items()
+    }
 
 
 def main() -> None:
@@ -209,7 +236,11 @@ def main() -> None:
     options = parser.parse_args()
     bench.WORK.mkdir(parents=True, exist_ok=True)
     sizes = [int(size) for size in options.sizes.split(",")]
-    taken = {size: measure(size, options) for size in sizes}
+    with contextlib.ExitStack() as stack:
+        members = {
+            size: stack.enter_context(serving(number, size, options)) for number, size in enumerate(sizes)
+        }
+        taken = measure(members, options)
     lines = [
         "| p99 of a page of 25, ms | "
         + " | ".join(f"{size:,} images" for size in sizes)
