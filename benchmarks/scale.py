@@ -59,21 +59,31 @@ class Member(msgspec.Struct, frozen=True):
 
 
 def rows(count: int, project: str) -> Iterator[dict[str, list[tuple[Any, ...]]]]:
-    """Give so many images in batches, as rows of each table."""
-    chance = random.Random(1)
+    """Give so many images in batches, as rows of each table.
+
+    The member's are the same, in the same order, however many others lie between them.
+    """
+    mine, others = random.Random(1), random.Random(2)
     kinds = ["own"] * OWN + ["shared"] * SHARED + ["public"] * PUBLIC
-    kinds += ["other"] * (count - len(kinds))
-    chance.shuffle(kinds)
+    mine.shuffle(kinds)
+    places = dict(zip(sorted(others.sample(range(count), len(kinds))), kinds, strict=True))
     start = 1_700_000_000_000_000
     for begin in range(0, count, BATCH):
         batch: dict[str, list[tuple[Any, ...]]] = {name: [] for name in COLUMNS}
         for number in range(begin, min(begin + BATCH, count)):
-            one(batch, number, kinds[number], project, start + number * 1_000_000, chance)
+            kind = places.get(number, "other")
+            chance = others if kind == "other" else mine
+            one(batch, number, kind, project, start + number * 1_000_000, chance)
         yield batch
 
 
 def one(
-    batch: dict[str, list[tuple[Any, ...]]], number: int, kind: str, project: str, at: int, chance: Any
+    batch: dict[str, list[tuple[Any, ...]]],
+    number: int,
+    kind: str,
+    project: str,
+    at: int,
+    chance: random.Random,
 ) -> None:
     """Add one image."""
     image = str(uuid.UUID(int=chance.getrandbits(128), version=4))
@@ -88,14 +98,15 @@ def one(
     digest = f"{chance.getrandbits(128):032x}"
     status = "active" if chance.random() < 0.95 else "queued"
     size = chance.randrange(1 << 34)
+    name = f"image {chance.randrange(2000)}"
     batch["images"].append(
         (
-            *(image, f"image {number % 2000}", owner, status, visibility, False, False),
+            *(image, name, owner, status, visibility, False, False),
             *(chance.choice(("qcow2", "raw", "iso")), "bare", 0, 0, size, digest, "sha512", digest * 4),
             *(_encoded(properties), _encoded(tags), '["local"]', at, at + chance.randrange(10**12), 0),
         )
     )
-    batch["image_properties"] += [(image, name, value) for name, value in properties.items()]
+    batch["image_properties"] += [(image, key, value) for key, value in properties.items()]
     batch["image_tags"] += [(image, tag) for tag in tags]
     if kind == "shared":
         batch["image_members"].append((image, project, "accepted", at, at))
@@ -155,7 +166,7 @@ def wishes(port: int, headers: dict[str, str]) -> Iterator[tuple[str, str]]:
         ("a rare property", "rare=yes"),
         ("a tag", "tag=group-3"),
         ("two tags", "tag=test&tag=group-7"),
-        ("a name", "name=image%207"),
+        ("a name", "name=image%201314"),
         ("visibility=public", "visibility=public"),
     ):
         yield f"by {name}", f"/v2/images?{query}"
