@@ -21,6 +21,7 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import load
 import msgspec
@@ -29,6 +30,7 @@ import peer
 ROOT = Path(__file__).parents[1]
 WORK = Path(os.environ.get("BENCH_DIR", "/tmp/tintype-bench"))
 IMAGES = 1000
+NAMESPACES = 200
 PROCESSES = 2
 """Of either service: as many as there are cores here."""
 JSON = {"Content-Type": "application/json"}
@@ -78,6 +80,8 @@ def wishes(work: str, target: Target) -> tuple[dict[str, str], list[load.Wish]]:
         "list by property": "/v2/images?os_distro=debian",
         "list by tag": "/v2/images?tag=group-3",
         "list by name": "/v2/images?name=image%207",
+        "list of 200 namespaces": "/v2/metadefs/namespaces?limit=200",
+        "show a namespace": "/v2/metadefs/namespaces/bench-7",
     }
     return {}, [load.Wish("GET", paths[work])]
 
@@ -91,6 +95,8 @@ WORKS = (
     ("list by name", 8),
     ("patch", 4),
     ("create", 8),
+    ("list of 200 namespaces", 1),
+    ("show a namespace", 8),
 )
 
 
@@ -141,13 +147,41 @@ def bare(port: int, database: str, ids: list[str]) -> Iterator[Target]:
         server.wait(30)
 
 
+def namespace_body(number: int) -> str:
+    """Give a namespace of metadata definitions of the size that shipped ones have."""
+    properties = {
+        f"property_{each}": {
+            "title": f"Property {each}",
+            "description": "What it means, in a sentence or two. " * 4,
+            "type": "string",
+            "enum": [f"value {value}" for value in range(10)],
+        }
+        for each in range(10)
+    }
+    types = [{"name": "OS::Glance::Image", "prefix": "hw_"}, {"name": "OS::Nova::Flavor", "prefix": "hw:"}]
+    return json.dumps(
+        {
+            "namespace": f"bench-{number}",
+            "visibility": "public",
+            "display_name": f"Bench {number}",
+            "properties": properties,
+            "resource_type_associations": types,
+        }
+    )
+
+
 def seed(target: Target) -> None:
-    """Fill a service with images, and note their ids."""
-    url = f"http://127.0.0.1:{target.port}/v2/images"
-    for number in range(IMAGES):
-        body = image_body(number).encode()
-        with urllib.request.urlopen(urllib.request.Request(url, body, {**target.headers, **JSON})) as answer:
-            target.ids.append(json.load(answer)["id"])
+    """Fill a service with images, whose ids are noted, and with metadata definitions."""
+
+    def post(path: str, body: str) -> Any:
+        url = f"http://127.0.0.1:{target.port}{path}"
+        request = urllib.request.Request(url, body.encode(), {**target.headers, **JSON})
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    target.ids += [post("/v2/images", image_body(number))["id"] for number in range(IMAGES)]
+    for number in range(NAMESPACES):
+        post("/v2/metadefs/namespaces", namespace_body(number))
 
 
 def measure(targets: list[Target], options: argparse.Namespace) -> dict[str, dict[str, list[load.Outcome]]]:
@@ -158,8 +192,8 @@ def measure(targets: list[Target], options: argparse.Namespace) -> dict[str, dic
             continue
         for _ in range(options.rounds):
             for target in targets:
-                if target.name == "bare" and name.startswith("list by"):
-                    continue  # it knows no filters
+                if target.name == "bare" and (name.startswith("list by") or "namespace" in name):
+                    continue  # it knows neither filters nor those
                 headers, requests = wishes(name, target)
                 outcome = load.run(
                     target.port,
