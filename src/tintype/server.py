@@ -54,6 +54,7 @@ from tintype.openers import (
     open_stores,
     recognise_folders,
 )
+from tintype.policy.engine import Policy
 from tintype.services.catalogue import Catalogue
 from tintype.services.data import ImageData, Intake
 from tintype.services.health import Health
@@ -153,7 +154,7 @@ def build(settings: Settings) -> Parts:
             page_size=settings.images.page_size,
             max_page_size=settings.images.max_page_size,
             deleted=sweeper.wake,
-            check=_property_check(settings, database),
+            check=_property_check(settings, database, policy),
         ),
         DataApi(data),
         UploadsApi(uploads, limits),
@@ -305,9 +306,9 @@ def _tolerated(names: tuple[str, ...]) -> frozenset[str]:
     return known if "all" in names else frozenset(names)
 
 
-def _property_check(settings: Settings, database: Database) -> PropertyCheck | None:
+def _property_check(settings: Settings, database: Database, policy: Policy) -> PropertyCheck | None:
     wanted = settings.images.property_check
-    return None if wanted == "off" else PropertyCheck(database, refuse=wanted == "refuse")
+    return None if wanted == "off" else PropertyCheck(database, policy, refuse=wanted == "refuse")
 
 
 def _throttle(settings: Settings) -> Throttle | None:

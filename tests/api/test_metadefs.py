@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from inprocess import Prepared, Service, running
 from tintype.cli import metadefs as cli
+from tintype.db.tables import secrets
 from tintype.domain import metadef_documents as documents
+from tintype.domain.metadefs import Namespace
 from tintype.errors import StartError
 from tintype.services.catalogue import Catalogue, shipped
 from tintype.settings import ImageSettings, PolicySettings
@@ -165,7 +168,9 @@ async def test_what_is_written_to_files_can_be_loaded(service: Service, tmp_path
         assert json.loads((tmp_path / "out" / name).read_text()) == json.loads(
             (tmp_path / "again" / name).read_text()
         )
-    assert json.loads((tmp_path / "out" / "n-2.json").read_text()) == NEW | {"protected": False}
+    owner = {"owner": service.projects["admin"]}
+    assert json.loads((tmp_path / "out" / "n-2.json").read_text()) == NEW | {"protected": False} | owner
+    assert {each.owner for each in await exported(service)} == {"admin", *owner.values()}
     originals = [documents.from_file(documents.document(each)) for each in await exported(service)]
     assert [each for each in originals if "::" in each.namespace] == sorted(
         shipped(), key=lambda each: each.namespace
@@ -274,9 +279,16 @@ async def test_image_properties_that_the_catalogue_does_not_accept(
 
 
 async def test_a_pattern_without_end_holds_nobody_up(prepared: Prepared, tmp_path: Path) -> None:
-    """A pattern that would take years gives up, and one that is none says nothing."""
+    """One that others take years for is quick; one that is none, or is too much to hold, says nothing."""
     async with running(prepared, tmp_path, images=ImageSettings(property_check="refuse")) as service:
-        for name, pattern in (("slow", r"^(a|aa)+$"), ("none", "("), ("short", "^[a-z]{2,3}$")):
+        patterns = {
+            "slow": r"^(a|aa)+$",
+            "none": "(",
+            "short": "^[a-z]{2,3}$",
+            "large": "(?:(?:a{1000}){1000}){1000}",
+            "deep": "(" * 3000 + "a" + ")" * 3000,
+        }
+        for name, pattern in patterns.items():
             body = {
                 "namespace": name,
                 "visibility": "public",
@@ -285,8 +297,11 @@ async def test_a_pattern_without_end_holds_nobody_up(prepared: Prepared, tmp_pat
             }
             assert (await service.call("admin", "POST", SPACES, json=body)).status_code == 201
         begun = time.monotonic()
-        answer = await service.call("alice", "POST", "/v2/images", json={"slow": "a" * 60 + "!", "none": "x"})
+        held = {"none": "x", "large": "a", "deep": "b"}
+        answer = await service.call("alice", "POST", "/v2/images", json=held)
         assert answer.status_code == 201, answer.text
+        answer = await service.call("alice", "POST", "/v2/images", json={"slow": "a" * 60 + "!"})
+        assert answer.status_code == 400, answer.text
         assert time.monotonic() - begun < 5
         assert (await service.call("alice", "POST", "/v2/images", json={"short": "ab"})).status_code == 201
         for value in ("a", "AB", "x" * 100):
@@ -307,3 +322,133 @@ async def test_a_private_namespace_says_nothing_about_images(prepared: Prepared,
         public = {"namespace": "n", "visibility": "public"}
         assert (await service.call("admin", "PUT", f"{SPACES}/n", json=public)).status_code == 200
         assert (await service.call("alice", "POST", "/v2/images", json={"mood": "bad"})).status_code == 400
+
+
+async def test_the_check_says_no_more_than_the_caller_may_know(prepared: Prepared, tmp_path: Path) -> None:
+    """Attributes of images are no properties; of an image that one may not change, that is what is told."""
+    async with running(prepared, tmp_path, images=ImageSettings(property_check="refuse")) as service:
+        body = {
+            "namespace": "n",
+            "visibility": "public",
+            "resource_type_associations": [{"name": "OS::Glance::Image"}],
+            "properties": {"name": {"title": "t", "type": "integer"}},
+        }
+        assert (await service.call("admin", "POST", SPACES, json=body)).status_code == 201
+        made = await service.call("alice", "POST", "/v2/images", json={"name": "no number"})
+        assert made.status_code == 201
+        bad = [{"op": "add", "path": "/hw_disk_bus", "value": "tin can"}]
+        for who, image, status in (
+            ("alice", made.json()["id"], 400),
+            ("carol", made.json()["id"], 403),
+            ("bob", made.json()["id"], 404),
+            ("alice", "5f3a9a7c-0000-4000-8000-000000000000", 404),
+        ):
+            answer = await service.call(who, "PATCH", f"/v2/images/{image}", json=bad, headers=PATCH)
+            assert answer.status_code == status, (who, answer.text)
+
+
+async def test_new_types_of_resources_in_any_order(service: Service) -> None:
+    """Namespaces made at once, for the same new types in opposite orders, do not wait for each other."""
+    for turn in range(5):
+        types = [{"name": f"type {turn} {number}"} for number in range(20)]
+        bodies = [
+            {"namespace": f"n {turn} {number}", "resource_type_associations": types[:: (-1) ** number]}
+            for number in range(4)
+        ]
+        answers = await asyncio.gather(*(service.call("admin", "POST", SPACES, json=body) for body in bodies))
+        assert [answer.status_code for answer in answers] == [201] * 4, [each.text for each in answers]
+
+
+async def test_names_of_all_the_world(service: Service) -> None:
+    """A name of any script has an address that a header can hold; control characters are in none."""
+    for name in ("名前", "ü ö", "a?b#c", "100%"):
+        made = await service.call("admin", "POST", SPACES, json={"namespace": name, "visibility": "public"})
+        assert made.status_code == 201
+        location = made.headers["location"].removeprefix("http://testserver")
+        assert (await service.call("alice", "GET", location)).json()["namespace"] == name
+    for name in ("a\r\nX-Evil: 1", "\x7f", "a\0", ""):
+        for body in ({"namespace": name}, {"namespace": "n", "tags": [{"name": name}]}):
+            assert (await service.call("admin", "POST", SPACES, json=body)).status_code == 400
+
+
+async def test_hostile_queries_and_numbers(service: Service) -> None:
+    """NUL, too many types, and numbers without end are a clear 400 on every database."""
+    for query in (
+        "marker=%00",
+        "resource_types=%00",
+        "resource_types=a%00,b",
+        f"resource_types={','.join(map(str, range(1001)))}",
+    ):
+        assert (await service.call("alice", "GET", f"{SPACES}?{query}")).status_code == 400, query[:40]
+    for field in ('"minimum": 1e999', '"enum": [1e999]', '"default": -1e999'):
+        body = '{"namespace": "n", "properties": {"p": {"title": "t", "type": "number", ' + field + "}}}"
+        answer = await service.call(
+            "admin", "POST", SPACES, content=body.encode(), headers={"Content-Type": "application/json"}
+        )
+        assert answer.status_code == 400, answer.text
+    many = {"tags": [{"name": f"t{number}"} for number in range(50_000)]}
+    assert (await service.call("admin", "POST", SPACES, json={"namespace": "n"})).status_code == 201
+    assert (await service.call("admin", "POST", f"{SPACES}/n/tags", json=many)).status_code == 413
+
+
+async def test_a_property_is_shown_by_the_name_it_is_held_by(service: Service) -> None:
+    """Whatever name stands inside its definition."""
+    body = {"namespace": "n", "properties": {"p": {"name": "other", "title": "t", "type": "string"}}}
+    await service.call("admin", "POST", SPACES, json=body)
+    assert (await service.call("admin", "GET", f"{SPACES}/n/properties/p")).json()["name"] == "p"
+
+
+def elsewhere(*names: str, **changes: Any) -> list[Namespace]:
+    """Give namespaces of another service."""
+    return [
+        Namespace(id=f"id of {name}", namespace=name, owner="o", created_at=1, updated_at=1, **changes)
+        for name in names
+    ]
+
+
+async def test_taking_over_again_follows_what_was_deleted(service: Service) -> None:
+    """What was deleted or renamed here stays so; what was deleted there goes, unless it was changed here."""
+    catalogue = Catalogue(service.parts.database)
+
+    async def take(*names: str) -> dict[str, str]:
+        taken = await catalogue.take(elsewhere(*names), [], dry_run=False)
+        return {name: what for name, what, _ in taken}
+
+    assert set((await take("a", "b", "c", "d")).values()) == {"added"}
+    assert (await service.call("admin", "DELETE", f"{SPACES}/a")).status_code == 204
+    renamed = {"namespace": "B", "owner": "o"}
+    assert (await service.call("admin", "PUT", f"{SPACES}/b", json=renamed)).status_code == 200
+    assert (await service.call("admin", "POST", f"{SPACES}/c/tags/t")).status_code == 201
+    assert await take("a", "b", "c", "d") == {"a": "kept", "b": "kept", "c": "left", "d": "kept"}
+    for gone in ("a", "b"):
+        assert (await service.call("admin", "GET", f"{SPACES}/{gone}")).status_code == 404
+    assert await take("a", "b") == {"a": "kept", "b": "kept", "c": "left", "d": "deleted"}
+    assert (await service.call("admin", "GET", f"{SPACES}/c")).status_code == 200
+    assert (await service.call("admin", "GET", f"{SPACES}/d")).status_code == 404
+
+
+async def test_what_no_client_may_write_is_not_taken_over(service: Service) -> None:
+    """Glance loads any file unread; what of it means nothing is left, and named."""
+    bad: list[dict[str, Any]] = [
+        {"title": "t", "type": "string", "minLength": None},
+        {"title": "t", "type": "integer", "minimum": "1"},
+        {"title": "t", "type": "string", "enum": 5},
+        {"title": "t", "type": "array", "items": [1]},
+    ]
+    for definition in bad:
+        namespaces = elsewhere("n", properties={"p": definition})
+        [(name, what, why)] = await Catalogue(service.parts.database).take(namespaces, [], dry_run=False)
+        assert (name, what) == ("n", "left")
+        assert why.startswith("Property 'p': ")
+    assert (await service.call("admin", "GET", f"{SPACES}/n")).status_code == 404
+
+
+async def test_own_files_before_the_first_start(service: Service) -> None:
+    """Whoever loads their own first gets the shipped catalogue with the first start all the same."""
+    catalogue = Catalogue(service.parts.database)
+    await catalogue.unload()
+    async with service.parts.database.write() as tx:
+        await tx.execute(delete(secrets).where(secrets.c.name == "metadata definitions were loaded"))
+    await catalogue.load([documents.from_file(NEW)], "keep")
+    await catalogue.load_first()
+    assert len(await catalogue.export()) == 34

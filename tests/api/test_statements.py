@@ -6,6 +6,7 @@ import pytest
 
 from inprocess import Service
 from tintype.db import engine, postgres
+from tintype.services.catalogue import Catalogue
 
 BINARY = {"Content-Type": "application/octet-stream"}
 PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
@@ -61,7 +62,7 @@ async def test_metadata(service: Service, statements: list[str]) -> None:
 
 
 async def test_metadefs(service: Service, statements: list[str]) -> None:
-    """One to show or list namespaces with all that is in them, two to change one, however many there are."""
+    """One to show a namespace, to list them, or all with all that is in them; two to change one."""
 
     async def cost(*request: str, status: int = 200, **options: object) -> int:
         await service.call("admin", "GET", "/v2/schemas/image")
@@ -78,6 +79,9 @@ async def test_metadefs(service: Service, statements: list[str]) -> None:
     assert await cost("GET", f"{spaces}?limit=1000") == 1
     assert await cost("GET", f"{spaces}?limit=5&resource_types=OS::Glance::Image") == 1
     assert await cost("GET", f"{spaces}?limit=5&marker=n7") == 2
+    statements.clear()
+    assert len(await Catalogue(service.parts.database).export()) == 73
+    assert len(statements) == 1
     assert await cost("GET", f"{spaces}/n39") == 1
     assert await cost("GET", f"{spaces}/n39/properties") == 1
     assert await cost("PUT", f"{spaces}/n39/tags/t", json={"name": "u"}) == 2

@@ -1,6 +1,6 @@
 """Images over HTTP."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -48,7 +48,7 @@ class ImagesApi:
         attributes = wire.parse_json(await call.bounded_body())
         if not isinstance(attributes, dict):
             raise Invalid("The request body must be a JSON object of image attributes.")
-        warnings = await self._warnings(attributes)
+        warnings = {} if self._check is None else _warnings(await self._check.of_new(attributes))
         image = await self._images.create(call.caller, attributes)
         location = f"{call.base_url_text}/v2/images/{image.id}"
         headers = {"Location": location, **self._create_headers, **warnings}
@@ -79,7 +79,10 @@ class ImagesApi:
         if media_type not in patch.MEDIA_TYPES:
             patch.parse(media_type, None, self._limits)  # refuses before the body is read
         changes = patch.parse(media_type, wire.parse_json(await call.bounded_body()), self._limits)
-        warnings = await self._warnings({each.name: each.value for each in changes if each.op != "remove"})
+        warnings = {}
+        if self._check is not None:
+            said = {each.name: each.value for each in changes if each.op != "remove"}
+            warnings = _warnings(await self._check.of_changed(call.caller, call.params["id"], said))
         image = await self._images.update(call.caller, call.params["id"], changes)
         return wire.json_response(wire.image_view(image), headers=warnings)
 
@@ -104,13 +107,11 @@ class ImagesApi:
         await self._images.show(call.caller, call.params["id"])
         return wire.json_response({"tasks": []})
 
-    async def _warnings(self, properties: Mapping[str, Any]) -> dict[str, str]:
-        """Give a header that says which properties the catalogue does not accept, if that is asked for."""
-        if self._check is None or not properties:
-            return {}
-        found = "; ".join(await self._check.complaints(properties))
-        plain = found.encode("unicode_escape").decode()[:_WARNING_BYTES]
-        return {"OpenStack-image-property-warnings": plain} if plain else {}
+
+def _warnings(found: Sequence[str]) -> dict[str, str]:
+    """Give a header that says which properties the catalogue does not accept."""
+    plain = "; ".join(found).encode("unicode_escape").decode()[:_WARNING_BYTES]
+    return {"OpenStack-image-property-warnings": plain} if plain else {}
 
 
 def _page_path(pairs: list[tuple[str, str]]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from msgspec.structs import replace
 from starlette.responses import Response
@@ -51,7 +51,9 @@ class MetadefsApi:
         """Make a namespace, with what is written of its contents."""
         body = documents.checked(await _body(call), documents.NamespaceBody)
         view = _whole_view(await self._metadefs.create(call.caller, body))
-        return wire.json_response(view, 201, {"Location": call.base_url_text + view["self"]})
+        return wire.json_response(
+            view, 201, {"Location": call.base_url_text + quote(view["self"], safe="/:")}
+        )
 
     async def show(self, call: "Call") -> Response:
         """Show a namespace; `resource_type` asks for the names that properties have on such a resource."""
@@ -89,7 +91,7 @@ class MetadefsApi:
         else:
             namespace = await self._show(call, PROPERTIES.show)
         definition = rules.found(namespace.properties, name)
-        return wire.json_response(_property_view({"name": name, **definition}))
+        return wire.json_response(_property_view({**definition, "name": name}))
 
     async def update_property(self, call: "Call") -> Response:
         """Replace a property."""

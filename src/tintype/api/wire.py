@@ -1,6 +1,7 @@
 """What goes over the wire: JSON in, JSON out, and the shapes of the image API."""
 
 import json
+import math
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -34,7 +35,9 @@ def parse_json(body: bytes) -> Any:
     if not body:
         raise Invalid("Body expected in request.")
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_no_constant)
+        value = json.loads(
+            body.decode(), object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite
+        )
         if b"\\u" in body:  # half of a surrogate pair can only be written as an escape
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError:
@@ -50,11 +53,14 @@ def parse_json(body: bytes) -> Any:
 
 
 def query_pairs(query: bytes) -> list[tuple[str, str]]:
-    """Read a query string; raises Invalid where it is no UTF-8."""
+    """Read a query string; raises Invalid where it is no UTF-8, or has a NUL."""
     try:
-        return parse_qsl(query.decode(), keep_blank_values=True, errors="strict")
+        pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict")
     except (UnicodeDecodeError, ValueError):
         raise Invalid("The query string is not valid UTF-8.") from None
+    if any("\0" in name or "\0" in value for name, value in pairs):
+        raise Invalid("The query string has a NUL in it.")
+    return pairs
 
 
 def image_view(image: Image) -> dict[str, Any]:
@@ -118,6 +124,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 raise Invalid(f"The name '{name[:100]}' stands twice in one JSON object.")
             seen.add(name)
     return result
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise Invalid(f"{text[:100]} is too large a number.")
+    return number
 
 
 def _no_constant(name: str) -> Any:

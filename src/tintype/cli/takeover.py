@@ -18,7 +18,7 @@ from tintype.openers import open_policy
 from tintype.policy.engine import Policy, read_rules
 from tintype.policy.rules import DEFAULTS
 from tintype.server import Parts
-from tintype.services.catalogue import ADDED, CHANGED, KEPT, REPLACED, Catalogue
+from tintype.services.catalogue import ADDED, KEPT, REPLACED, Catalogue
 from tintype.services.takeover import DELETED, KNOWN, LEFT, TAKEN, UPDATED, Takeover
 
 
@@ -32,7 +32,7 @@ def import_glance(
 ) -> None:
     """Take over the images and metadata definitions of a Glance; bytes stay where they are. May be repeated.
 
-    Stop Glance, or run this once more after it has stopped. Exits 1 where images were left.
+    Stop Glance, or run this once more after it has stopped. Exits 1 where something was left.
     """
     found = glance.read_configuration(config)
     chosen = output.existing(data_dir)
@@ -56,8 +56,8 @@ def import_glance(
         metadefs = await asyncio.to_thread(glance.read_metadefs, found.database)
         catalogue = Catalogue(parts.database)
         taken = await catalogue.take(metadefs.namespaces, metadefs.types, dry_run=dry_run)
-        namespaces.update(what for _, what in taken)
-        told.extend(("", name, LEFT, "it was changed here") for name, what in taken if what == CHANGED)
+        namespaces.update(what for _, what, _ in taken)
+        told.extend(("", name, what, why) for name, what, why in taken if why)
 
     counts: Counter[str] = Counter()
     namespaces: Counter[str] = Counter()
@@ -66,8 +66,8 @@ def import_glance(
     output.table(("image", "name", "what", "detail"), told)
     print(", ".join(f"{counts[what]} {what}" for what in (TAKEN, UPDATED, KNOWN, DELETED, LEFT)))
     print("namespaces of metadata definitions:", end=" ")
-    print(", ".join(f"{namespaces[what]} {what}" for what in (ADDED, REPLACED, KEPT, CHANGED)))
-    if counts[LEFT] or namespaces[CHANGED]:
+    print(", ".join(f"{namespaces[what]} {what}" for what in (ADDED, REPLACED, KEPT, DELETED, LEFT)))
+    if counts[LEFT] or namespaces[LEFT]:
         raise typer.Exit(1)
 
 

@@ -7,7 +7,6 @@ of request and kept; only its parameters change.
 
 import functools
 import operator
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -29,6 +28,8 @@ from sqlalchemy import (
     select,
     union_all,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import GenericFunction
 
 from tintype.db import images as image_rows
 from tintype.db.engine import Transaction, property_key
@@ -42,9 +43,8 @@ _VISIBILITY: Final[Mapping[str, ColumnElement[str]]] = {
     name: literal_column(f"'{name}'") for name in VISIBILITIES
 }
 """Written into the statement: PostgreSQL knows how many images have each, and plans once, not each time."""
-_ESCAPE: Final = "~"
 _LIKELY: Final = 200
-"""Characters that are looked for in an image's own row, before its row in the index is."""
+"""Characters at most that are looked for in an image's own row, before its row in the index is."""
 _SHARED_WITH: Final = image_members.c.member_id == bindparam("project_id")
 
 
@@ -90,9 +90,9 @@ def _values(query: Query, marker: Image | None) -> Iterator[tuple[str, Any]]:
             yield f"value{number}", condition.value
     for number, (name, value) in enumerate(query.properties):
         yield from ((f"property{number}", name), (f"key{number}", property_key(value)))
-        yield f"likely_property{number}", _pattern(_quoted(name), _quoted(value))
+        yield f"likely_property{number}", f"{_json(name)}:{_json(value)}"[:_LIKELY]
     for number, tag in enumerate(query.tags):
-        yield from ((f"tag{number}", tag), (f"likely_tag{number}", _pattern(_quoted(tag))))
+        yield from ((f"tag{number}", tag), (f"likely_tag{number}", _json(tag)))
     if marker is not None:
         for key, _ in query.order:
             yield f"marker_{key}", getattr(marker, key)
@@ -156,11 +156,11 @@ def _filters(shape: Shape) -> Iterator[ColumnElement[bool]]:
     for number in range(shape.properties):
         of = image_properties.c
         named = (of.name == bindparam(f"property{number}"), of.value_key == bindparam(f"key{number}"))
-        likely = images.c.properties.like(bindparam(f"likely_property{number}"), escape=_ESCAPE)
+        likely = contains(images.c.properties, bindparam(f"likely_property{number}")) > 0
         yield _has(shape, likely, of.image_id == images.c.id, *named)
     for number in range(shape.tags):
         tagged = image_tags.c.tag == bindparam(f"tag{number}")
-        likely = images.c.tags.like(bindparam(f"likely_tag{number}"), escape=_ESCAPE)
+        likely = contains(images.c.tags, bindparam(f"likely_tag{number}")) > 0
         yield _has(shape, likely, image_tags.c.image_id == images.c.id, tagged)
     if shape.nulls is not None:
         yield _behind(shape)
@@ -178,15 +178,26 @@ def _has(shape: Shape, likely: ColumnElement[bool], *conditions: ColumnElement[b
     return and_(likely, select(literal(1)).where(*conditions).limit(1).scalar_subquery().is_not(None))
 
 
-def _pattern(*texts: str) -> str:
-    """Give a pattern for text that has these in it, one after the other."""
-    escaped = (re.sub(r"([%_~])", rf"{_ESCAPE}\1", text) for text in texts)
-    return f"%{'%'.join(escaped)}%"
+def _json(text: str) -> str:
+    """Write a text as it stands in a row's JSON."""
+    return msgspec.json.encode(text).decode()
 
 
-def _quoted(text: str) -> str:
-    """Write a text as it stands in a row's JSON, or the beginning of a long one."""
-    return msgspec.json.encode(text).decode()[:_LIKELY]
+class contains(GenericFunction[int]):  # noqa: N801 (SQL names its functions so)
+    """Where one text is in another, from 1 on; 0 where it is not."""
+
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(contains, "sqlite")
+def _instr(element: contains, compiler: Any, **options: Any) -> str:
+    return f"instr({compiler.process(element.clauses, **options)})"
+
+
+@compiles(contains)
+def _strpos(element: contains, compiler: Any, **options: Any) -> str:
+    return f"strpos({compiler.process(element.clauses, **options)})"
 
 
 _OPERATORS: Final[Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]] = {

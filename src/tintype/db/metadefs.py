@@ -1,20 +1,30 @@
 """Metadata definitions in the database: rows in, `Namespace` out. Rules live in `domain/metadefs.py`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as insert_once  # its ON CONFLICT is SQLite's, too
 
-from tintype.db.engine import Transaction, Violation
+from tintype.db.engine import Database, Transaction, Violation
 from tintype.db.tables import metadef_associations as links
 from tintype.db.tables import metadef_namespaces as table
 from tintype.db.tables import metadef_resource_types as types
+from tintype.db.tables import metadef_takeovers as notes
 from tintype.db.tables import secrets
 from tintype.domain.callers import Caller
-from tintype.domain.metadefs import PUBLIC, Association, Definition, Listing, Namespace, Object, Tag
-from tintype.errors import Conflict
+from tintype.domain.metadefs import (
+    MOST_BYTES,
+    PUBLIC,
+    Association,
+    Definition,
+    Listing,
+    Namespace,
+    Object,
+    Tag,
+)
+from tintype.errors import Conflict, OverLimit
 
 _DOCUMENTS: Final = {
     "properties": dict[str, Definition],
@@ -48,6 +58,8 @@ _TYPES: Final = select(types.c.name, types.c.created_at, types.c.updated_at).ord
 )
 _FIRST_LOAD: Final = "metadata definitions were loaded"
 _CLAIM: Final = insert_once(secrets).on_conflict_do_nothing()
+_LOADED: Final = select(secrets.c.name).where(secrets.c.name == bindparam("name"))
+_TAKEN: Final = select(notes.c.namespace, notes.c.digest)
 _CLEAR: Final = tuple(delete(each) for each in (links, table, types))
 
 
@@ -125,19 +137,41 @@ async def resource_types(tx: Transaction) -> list[tuple[str, int, int]]:
     return [(row[0], row[1], row[2]) for row in await tx.execute(_TYPES)]
 
 
+async def was_loaded(tx: Transaction) -> bool:
+    """Say whether definitions were loaded once."""
+    return (await tx.execute(_LOADED, {"name": _FIRST_LOAD})).first() is not None
+
+
 async def claim_first_load(tx: Transaction) -> bool:
     """Say, once and never again, that definitions have not been loaded yet."""
     return (await tx.execute(_CLAIM, {"name": _FIRST_LOAD, "value": "1"})).rowcount == 1
 
 
-async def know_type(tx: Transaction, name: str, created_at: int, updated_at: int) -> None:
-    """Note a type of resource; well if it is noted."""
-    await tx.execute(_KNOW_TYPE, {"name": name, "created_at": created_at, "updated_at": updated_at})
+async def taken(tx: Transaction) -> dict[str, str]:
+    """Give the digest of each namespace that was taken over, as it was then."""
+    return {row[0]: row[1] for row in await tx.execute(_TAKEN)}
+
+
+async def note_taken(tx: Transaction, digests: Mapping[str, str]) -> None:
+    """Note what was taken over, in place of what was noted before."""
+    await tx.execute(delete(notes))
+    for name, digest in digests.items():
+        await tx.execute(insert(notes), {"namespace": name, "digest": digest})
+
+
+async def know_types(database: Database, types: Iterable[tuple[str, int, int]]) -> None:
+    """Note types of resources, each with when it was made and changed; well if they are noted.
+
+    Each by itself: of two who note the same in another order, in a transaction each, both would wait.
+    """
+    for name, created_at, updated_at in types:
+        async with database.write(single=True) as tx:
+            row = {"name": name, "created_at": created_at, "updated_at": updated_at}
+            await tx.execute(_KNOW_TYPE, row)
 
 
 async def _link(tx: Transaction, namespace: Namespace) -> None:
     for each in namespace.associations.values():
-        await know_type(tx, each.name, each.created_at, each.updated_at)
         await tx.execute(insert(links), {"namespace_id": namespace.id, "resource_type": each.name})
 
 
@@ -160,4 +194,6 @@ def _to_row(namespace: Namespace) -> dict[str, Any]:
     row = msgspec.structs.asdict(namespace)
     for name in _DOCUMENTS:
         row[name] = _encode(row[name]).decode()
+    if sum(len(row[name]) for name in _DOCUMENTS) > MOST_BYTES:
+        raise OverLimit(f"A namespace may have {MOST_BYTES} bytes with all that is in it.")
     return row

@@ -187,6 +187,14 @@ metadef_associations: Final = Table(
     Index(None, "resource_type", "namespace_id"),
 )
 
+# What namespaces were like elsewhere when they were taken over: by that it is seen what was deleted since.
+metadef_takeovers: Final = Table(
+    "metadef_takeovers",
+    metadata,
+    Column("namespace", String(80), primary_key=True),
+    Column("digest", String(64), nullable=False),
+)
+
 projects: Final = Table(
     "projects",
     metadata,

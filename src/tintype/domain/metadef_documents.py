@@ -24,12 +24,15 @@ from tintype.domain.metadefs import (
 )
 from tintype.errors import Conflict, Forbidden, Invalid
 
+OWNER: Final = "admin"
+"""Of a namespace whose file says no owner, as with Glance."""
+_MOST_TYPES: Final = 1000
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,100}")
 _BIGGEST: Final = 2**31 - 1
 _READ_ONLY: Final = ("self", "schema", "created_at", "updated_at")
 _NO_NUL: Final = r"^[^\x00]*$"
 Text = Annotated[str, Meta(pattern=_NO_NUL)]
-Name = Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT, pattern=_NO_NUL)]
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Short = Annotated[str, Meta(max_length=NAME_LIMIT, pattern=_NO_NUL)]
 Count = Annotated[int, Meta(ge=0)]
 Type = Literal["array", "boolean", "integer", "number", "object", "string"]
@@ -134,6 +137,8 @@ def checked_property(body: Any) -> tuple[str, Definition]:
     """Read the property that is written in a request: its name, and its definition with that."""
     _check_writable(body)
     named = checked({"name": body["name"]} if "name" in body else {}, TagBody)
+    if "confidential" in body:
+        raise Invalid("Object contains unknown field `confidential`.")
     _check_definition(named.name, body)
     return named.name, body
 
@@ -182,22 +187,26 @@ def _described(namespace: Namespace, body: NamespaceBody, owner: str | None) -> 
     return replace(
         namespace,
         namespace=body.namespace,
-        display_name=body.display_name or None,
-        description=body.description or None,
+        display_name=_said(body.display_name),
+        description=_said(body.description),
         visibility=body.visibility or PRIVATE,
         protected=body.protected or False,
-        owner=body.owner or owner,
+        owner=owner if body.owner is UNSET else body.owner,
     )
 
 
 def new_object(body: ObjectBody, now: int) -> Object:
     """Give the object that is written."""
-    return Object(body.name, now, now, body.description or None, tuple(body.required), body.properties)
+    return Object(body.name, now, now, _said(body.description), tuple(body.required), body.properties)
 
 
 def new_association(body: AssociationBody, now: int) -> Association:
     """Give the association that is written."""
-    return Association(body.name, now, now, body.prefix or None, body.properties_target or None)
+    return Association(body.name, now, now, _said(body.prefix), _said(body.properties_target))
+
+
+def _said(text: str | UnsetType) -> str | None:
+    return None if text is UNSET else text
 
 
 def _by_name(namespace: str, found: Iterable[Any]) -> dict[str, Any]:
@@ -236,6 +245,7 @@ def document(namespace: Namespace) -> dict[str, Any]:
         "description": namespace.description,
         "visibility": namespace.visibility,
         "protected": namespace.protected,
+        "owner": None if namespace.owner == OWNER else namespace.owner,
         "resource_type_associations": [
             _written({"name": each.name, "prefix": each.prefix, "properties_target": each.properties_target})
             for each in namespace.associations.values()
@@ -254,7 +264,7 @@ def _object(written: Object) -> dict[str, Any]:
 
 def digest(namespace: Namespace) -> str:
     """Give what tells two documents apart, the order of what is in them aside."""
-    whole = document(namespace) | {"owner": namespace.owner}
+    whole = document(namespace)
     for name in ("resource_type_associations", "objects", "tags"):
         whole[name] = {each["name"]: each for each in whole.get(name, ())}
     return hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).hexdigest()
@@ -276,8 +286,15 @@ def listing(asked: Mapping[str, str], sort_keys: Container[str]) -> Listing:
         sort_key,
         direction == "asc",
         visibility,
-        tuple(asked["resource_types"].split(",")) if "resource_types" in asked else None,
+        _types(asked["resource_types"]) if "resource_types" in asked else None,
     )
+
+
+def _types(text: str) -> tuple[str, ...]:
+    types = tuple(dict.fromkeys(text.split(",")))
+    if len(types) > _MOST_TYPES:
+        raise Invalid(f"At most {_MOST_TYPES} types of resources may be asked for.")
+    return types
 
 
 def _limit(text: str) -> int:

@@ -4,7 +4,7 @@ A namespace holds definitions of properties, objects (groups of properties) and 
 types of resources they are. It is one document: what changes in it changes whole or not at all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -140,6 +140,15 @@ def found(held: Mapping[str, T], name: str) -> T:
     return held[name]
 
 
+def types_of(namespaces: Iterable[Namespace]) -> list[tuple[str, int, int]]:
+    """Give each type of resource that namespaces are for, with when the first was associated with it."""
+    found: dict[str, tuple[str, int, int]] = {}
+    for namespace in namespaces:
+        for each in namespace.associations.values():
+            found.setdefault(each.name, (each.name, each.created_at, each.updated_at))
+    return list(found.values())
+
+
 def tag_page(tags: Mapping[str, Tag], listing: Listing) -> list[Tag]:
     """Give a page of tags, of one age the last ones as the youngest; raises NotFound for the marker."""
     ordered = sorted(
@@ -148,7 +157,7 @@ def tag_page(tags: Mapping[str, Tag], listing: Listing) -> list[Tag]:
         reverse=not listing.ascending,
     )
     page = [tag for _, tag in ordered]
-    if listing.marker is not None:
+    if listing.marker:
         page = page[page.index(found(tags, listing.marker)) + 1 :]
     return page[: listing.limit]
 

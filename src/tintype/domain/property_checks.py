@@ -3,15 +3,19 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import regex
+import re2
 
+from tintype.domain.images import Image
 from tintype.domain.metadefs import PUBLIC, Definition, Namespace
 
 IMAGE_TYPE: Final = "OS::Glance::Image"
 _BOOLEANS: Final = frozenset({*("true", "t", "yes", "y", "on", "1"), *("false", "f", "no", "n", "off", "0")})
 """What services of OpenStack read as true or false, in small letters."""
-_SECONDS: Final = 0.05
-"""For a pattern: an unlucky one must not hold up everybody."""
+_PATTERN: Final = 1000
+"""Characters of a pattern that is held against values."""
+_OPTIONS: Final = re2.Options()
+_OPTIONS.max_mem = 1 << 20  # bytes
+_OPTIONS.log_errors = False
 _SHOWN: Final = 20
 
 
@@ -31,10 +35,12 @@ def definitions(namespaces: Iterable[Namespace]) -> dict[str, list[Definition]]:
     return found
 
 
-def complaints(properties: Mapping[str, str], known: Mapping[str, Sequence[Definition]]) -> list[str]:
-    """Say of each property that no definition of its name accepts what one of them wants."""
+def complaints(attributes: Mapping[str, Any], known: Mapping[str, Sequence[Definition]]) -> list[str]:
+    """Say of each property among an image's attributes what it must be, where no definition accepts it."""
     said = []
-    for name, value in properties.items():
+    for name, value in attributes.items():
+        if name in Image.__struct_fields__ or not isinstance(value, str):
+            continue
         wanted = [wish for definition in known.get(name, ()) if (wish := unmet(value, definition))]
         if wanted and len(wanted) == len(known[name]):
             said.append(f"{name} must be {' or '.join(dict.fromkeys(wanted))}")
@@ -96,10 +102,12 @@ def _chosen(value: str, choice: Sequence[Any] | None) -> str | None:
 
 
 def _matches(pattern: str, value: str) -> bool:
-    """Say whether a pattern is found in a value; of one that is none, or takes for ever, nothing is held."""
+    """Say whether a pattern is found in a value; of one that is none, or is too much to hold, nothing is."""
+    if len(pattern) > _PATTERN:
+        return True
     try:
-        return regex.search(pattern, value, timeout=_SECONDS) is not None
-    except (regex.error, TimeoutError):
+        return re2.compile(pattern, _OPTIONS).search(value) is not None
+    except re2.error:
         return True
 
 

@@ -6,7 +6,7 @@ What nobody has changed here since it was loaded may be replaced by what is load
 import importlib.resources
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from msgspec.structs import replace
@@ -18,12 +18,12 @@ from tintype.domain import metadefs
 from tintype.domain.callers import Caller
 from tintype.domain.metadef_documents import NamespaceBody
 from tintype.domain.metadefs import Listing, Namespace
+from tintype.errors import TintypeError
 from tintype.services.images import now
 
-ADDED, KEPT, MERGED, REPLACED, CHANGED = "added", "kept", "merged", "replaced", "changed here"
+ADDED, KEPT, MERGED, REPLACED = "added", "kept", "merged", "replaced"
+DELETED, LEFT = "deleted", "left"
 Mode = Literal["keep", "merge", "prefer-new", "overwrite"]
-_OWNER: Final = "admin"
-"""Of what files say no owner of, as with Glance."""
 _TURN: Final = "catalogue of metadata definitions"
 _EVERYBODY: Final = Caller("", "", None, is_admin=True)
 
@@ -45,9 +45,14 @@ class Catalogue:
 
     async def load_first(self) -> None:
         """Load what comes with Tintype, on the first start and never again: who deletes it means that."""
+        async with self._database.read() as tx:
+            if await rows.was_loaded(tx):
+                return
+        bodies = shipped()
+        await self._know_types(bodies)
         async with self._database.write(turn=_TURN) as tx:
             if await rows.claim_first_load(tx):
-                await self._load(tx, shipped(), "keep")
+                await self._load(tx, bodies, "keep")
 
     async def load(self, bodies: Sequence[NamespaceBody], mode: Mode) -> list[tuple[str, str]]:
         """Load namespaces, all of them or none; gives what became of each.
@@ -55,9 +60,14 @@ class Catalogue:
         Of what there is already all is kept, or by `mode` what it lacks is added, or what differs is
         exchanged as well, or it is replaced whole.
         """
+        await self._know_types(bodies)
         async with self._database.write(turn=_TURN) as tx:
-            await rows.claim_first_load(tx)
             return await self._load(tx, bodies, mode)
+
+    async def _know_types(self, bodies: Sequence[NamespaceBody]) -> None:
+        moment = now()
+        names = dict.fromkeys(each.name for body in bodies for each in body.resource_type_associations)
+        await rows.know_types(self._database, [(name, moment, moment) for name in names])
 
     async def _load(
         self, tx: Transaction, bodies: Sequence[NamespaceBody], mode: Mode
@@ -65,7 +75,7 @@ class Catalogue:
         outcome, moment = [], now()
         for number, body in enumerate(bodies):
             new = documents.new_namespace(
-                body, namespace_id=str(uuid.uuid4()), owner=_OWNER, now=moment + number
+                body, namespace_id=str(uuid.uuid4()), owner=documents.OWNER, now=moment + number
             )
             new = replace(new, loaded=documents.digest(new))
             old = await rows.get(tx, new.namespace, lock=True)
@@ -88,37 +98,43 @@ class Catalogue:
 
     async def take(
         self,
-        namespaces: Iterable[Namespace],
-        types: Iterable[tuple[str, int, int]],
+        namespaces: Sequence[Namespace],
+        types: Sequence[tuple[str, int, int]],
         *,
         dry_run: bool,
-    ) -> list[tuple[str, str]]:
-        """Take namespaces and types of resources over from elsewhere; gives what became of each namespace.
+    ) -> list[tuple[str, str, str]]:
+        """Take all namespaces and types of resources of another service over.
 
-        May be repeated: what nobody has changed here since follows what it is there.
+        Gives the name of each namespace, what became of it, and what there is to say about that. May be
+        repeated: what nobody has changed here since becomes what it is there, and goes where it was
+        deleted there.
         """
-        outcome = []
+        if not dry_run:
+            await rows.know_types(self._database, types)
+        outcome, digests = [], {}
         async with self._database.write(turn=_TURN) as tx:
-            for name, created_at, updated_at in types:
-                if not dry_run:
-                    await rows.know_type(tx, name, created_at, updated_at)
+            before = await rows.taken(tx)
             for theirs in namespaces:
-                new = replace(theirs, loaded=documents.digest(theirs))
-                old = await rows.get(tx, new.namespace, lock=True)
-                here = None if old is None else documents.digest(old)
-                if here == new.loaded:
-                    what = KEPT
-                elif old is None:
-                    what = ADDED
-                elif here == old.loaded:
-                    what = REPLACED
-                else:
-                    what = CHANGED
-                if not dry_run and old is None:
+                digests[theirs.namespace] = digest = documents.digest(theirs)
+                old = await rows.get(tx, theirs.namespace, lock=True)
+                what, why = _fate(theirs, digest, old, before.get(theirs.namespace))
+                new = replace(theirs, loaded=digest)
+                if what == ADDED and not dry_run:
                     await rows.add(tx, new)
-                elif not dry_run and old is not None and what == REPLACED:
+                elif what == REPLACED and old is not None and not dry_run:
                     await rows.save(tx, old, replace(new, id=old.id))
-                outcome.append((new.namespace, what))
+                outcome.append((theirs.namespace, what, why))
+            for name in before.keys() - digests.keys():
+                old = await rows.get(tx, name, lock=True)
+                if old is not None and documents.digest(old) == before[name]:
+                    if not dry_run:
+                        await rows.remove(tx, old)
+                    outcome.append((name, DELETED, ""))
+                elif old is not None:
+                    outcome.append((name, LEFT, "it was deleted there, and changed here"))
+            if not dry_run:
+                await rows.note_taken(tx, digests)
+                await rows.claim_first_load(tx)
         return outcome
 
     async def export(self) -> list[Namespace]:
@@ -130,4 +146,19 @@ class Catalogue:
     async def unload(self) -> None:
         """Delete every namespace and type of resource, protected or not."""
         async with self._database.write(turn=_TURN) as tx:
+            await rows.claim_first_load(tx)
             await rows.clear(tx)
+
+
+def _fate(theirs: Namespace, digest: str, old: Namespace | None, taken: str | None) -> tuple[str, str]:
+    """Say what becomes of a namespace of another service, and why."""
+    try:
+        documents.from_file(documents.document(theirs))
+    except TintypeError as error:
+        return LEFT, error.message
+    if old is None:
+        return (ADDED, "") if taken is None else (KEPT, "it was deleted here")
+    here = documents.digest(old)
+    if here == digest:
+        return KEPT, ""
+    return (REPLACED, "") if here == old.loaded else (LEFT, "it was changed here")

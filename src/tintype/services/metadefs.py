@@ -14,9 +14,9 @@ from tintype.domain import metadefs, property_checks
 from tintype.domain.callers import Caller
 from tintype.domain.metadef_documents import NamespaceBody
 from tintype.domain.metadefs import Association, Listing, Namespace, Tag
-from tintype.errors import Invalid, NotFound, OverLimit
+from tintype.errors import Conflict, Invalid, NotFound
 from tintype.policy.engine import Policy
-from tintype.services.images import now
+from tintype.services.images import Gate, now
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -62,8 +62,8 @@ class Metadefs:
         self._database = database
         self._policy = policy
 
-    async def list(self, caller: Caller, listing: Listing, *, whole: bool = False) -> Sequence[Namespace]:
-        """Give a page of namespaces, with what is in them if `whole`.
+    async def list(self, caller: Caller, listing: Listing) -> Sequence[Namespace]:
+        """Give a page of namespaces, without what is in them.
 
         Raises NotFound where the marker is no namespace that the caller may know of.
         """
@@ -74,7 +74,7 @@ class Metadefs:
             marker = None
             if listing.marker is not None:
                 marker = self._seen(caller, listing.marker, await rows.get(tx, listing.marker))
-            page = await rows.page(tx, caller, listing, marker, whole=whole)
+            page = await rows.page(tx, caller, listing, marker)
         return [each for each in page if self._policy.allows("get_metadef_namespace", caller, each.target())]
 
     async def show(self, caller: Caller, name: str, rules: Sequence[str] = _WHOLE) -> Namespace:
@@ -92,7 +92,7 @@ class Metadefs:
         needed = [rule for held_in, rule in _CONTENTS.items() if getattr(namespace, held_in)]
         for rule in ("add_metadef_namespace", *needed):
             self._policy.require(rule, caller, {"project_id": caller.project_id})
-        _check_size(namespace)
+        await rows.know_types(self._database, metadefs.types_of([namespace]))
         async with self._database.write() as tx:
             await rows.add(tx, namespace)
         return namespace
@@ -154,7 +154,9 @@ class Metadefs:
         def decide(held: Mapping[str, Tag]) -> Mapping[str, Tag]:
             after = dict(held) if append or not words else {}
             for word in words:
-                after = metadefs.added(after, word, Tag(word, moment, moment))
+                if word in after:
+                    raise Conflict(f"'{word}' already exists in this namespace.")
+                after[word] = Tag(word, moment, moment)
             return after
 
         await self._change(caller, name, ("add_metadef_tags",), _held(TAGS, decide))
@@ -173,6 +175,9 @@ class Metadefs:
 
     async def associate(self, caller: Caller, name: str, association: Association) -> None:
         """Say that a namespace is for a type of resource; raises Conflict where it is said."""
+        before = await self.show(caller, name, (_ASSOCIATE,))
+        named = {association.name: association}
+        await rows.know_types(self._database, metadefs.types_of([replace(before, associations=named)]))
 
         def decide(namespace: Namespace) -> Namespace:
             held = metadefs.added(namespace.associations, association.name, association)
@@ -205,7 +210,6 @@ class Metadefs:
             after = decide(before)
             if deletes:
                 metadefs.check_unprotected(before)
-            _check_size(after)
             await rows.save(tx, before, after)
         return after
 
@@ -230,24 +234,24 @@ def _held(
     return lambda namespace: replace(namespace, **{kind.held_in: decide(getattr(namespace, kind.held_in))})
 
 
-def _check_size(namespace: Namespace) -> None:
-    if len(msgspec.json.encode(namespace)) > metadefs.MOST_BYTES:
-        raise OverLimit(f"A namespace may have {metadefs.MOST_BYTES} bytes with all that is in it.")
-
-
 class PropertyCheck:
     """Holds what a request says of an image against the public definitions of image properties."""
 
-    def __init__(self, database: Database, *, refuse: bool) -> None:
+    def __init__(self, database: Database, policy: Policy, *, refuse: bool) -> None:
         self._database = database
+        self._gate = Gate(database, policy)
         self._refuse = refuse
 
-    async def complaints(self, properties: Mapping[str, Any]) -> list[str]:
-        """Give what is wrong with some properties; raises Invalid with that where it shall be refused."""
+    async def of_new(self, attributes: Mapping[str, Any]) -> list[str]:
+        """Give what is wrong with a new image; raises Invalid with that where it shall be refused."""
         async with self._database.read() as tx:
             known = property_checks.definitions(await rows.for_resource(tx, property_checks.IMAGE_TYPE))
-        texts = {name: value for name, value in properties.items() if isinstance(value, str)}
-        found = property_checks.complaints(texts, known)
+        found = property_checks.complaints(attributes, known)
         if found and self._refuse:
             raise Invalid(f"{'; '.join(found)}.")
         return found
+
+    async def of_changed(self, caller: Caller, image_id: str, attributes: Mapping[str, Any]) -> list[str]:
+        """Do the same for an image that the caller may change; raises NotFound or Forbidden for others."""
+        self._gate.require("modify_image", caller, await self._gate.load(caller, image_id))
+        return await self.of_new(attributes)

@@ -56,3 +56,9 @@ def upgrade() -> None:
         "metadef_associations",
         ["resource_type", "namespace_id"],
     )
+    op.create_table(
+        "metadef_takeovers",
+        sa.Column("namespace", sa.String(80), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.PrimaryKeyConstraint("namespace", name="pk_metadef_takeovers"),
+    )
