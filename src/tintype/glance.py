@@ -285,9 +285,17 @@ def _object(row: Mapping[str, Any]) -> Object:
 
 
 def _json(text: Any) -> dict[str, Any]:
-    """Read a column that drivers give as text, or as what it means."""
-    value = msgspec.json.decode(text) if isinstance(text, str) else text
-    return value if isinstance(value, dict) else {}
+    """Read a column that drivers give as text, or as what it means.
+
+    What cannot be read becomes what cannot be taken: Glance loads files that it has not looked into.
+    """
+    try:
+        value = msgspec.json.decode(text) if isinstance(text, str) else text
+    except (msgspec.DecodeError, RecursionError):
+        value = text
+    if value is None:
+        return {}
+    return value if isinstance(value, dict) else {"?": value}
 
 
 def _stamps(row: Mapping[str, Any]) -> tuple[int, int]:

@@ -105,7 +105,6 @@ async def test_an_operator_may_let_others_write(prepared: Prepared, tmp_path: Pa
 NEW: dict[str, Any] = {
     "namespace": "n",
     "display_name": "new",
-    "visibility": "public",
     "properties": {"both": {"title": "new", "type": "string"}, "fresh": {"title": "new", "type": "string"}},
     "objects": [{"name": "o", "required": [], "properties": {"x": {"title": "new", "type": "number"}}}],
     "tags": [{"name": "t2"}],
@@ -114,6 +113,9 @@ NEW: dict[str, Any] = {
 OLD: dict[str, Any] = {
     "namespace": "n",
     "display_name": "old",
+    "description": "words",
+    "visibility": "public",
+    "protected": True,
     "properties": {"both": {"title": "old", "type": "string"}, "own": {"title": "old", "type": "string"}},
     "tags": [{"name": "t1"}],
     "resource_type_associations": [{"name": "A"}],
@@ -137,6 +139,9 @@ async def test_loading_what_is_there(
     await Catalogue(service.parts.database).load([documents.from_file(NEW)], mode)
     found = await shown(service, "n", "admin")
     assert found["display_name"] == name
+    kept = mode != "overwrite"  # what a file does not say is no wish to change it
+    assert (found["visibility"], found["protected"]) == (("public", True) if kept else ("private", False))
+    assert found.get("description") == ("words" if kept else None)
     assert {key: each["title"] for key, each in found["properties"].items()} == titles
     assert {each["name"] for each in found["tags"]} == tags
     assert {each["name"] for each in found["resource_type_associations"]} == types
@@ -168,8 +173,8 @@ async def test_what_is_written_to_files_can_be_loaded(service: Service, tmp_path
         assert json.loads((tmp_path / "out" / name).read_text()) == json.loads(
             (tmp_path / "again" / name).read_text()
         )
-    owner = {"owner": service.projects["admin"]}
-    assert json.loads((tmp_path / "out" / "n-2.json").read_text()) == NEW | {"protected": False} | owner
+    said, owner = {"visibility": "private", "protected": False}, {"owner": service.projects["admin"]}
+    assert json.loads((tmp_path / "out" / "n-2.json").read_text()) == NEW | said | owner
     assert {each.owner for each in await exported(service)} == {"admin", *owner.values()}
     originals = [documents.from_file(documents.document(each)) for each in await exported(service)]
     assert [each for each in originals if "::" in each.namespace] == sorted(
@@ -184,9 +189,15 @@ async def exported(service: Service) -> list[Any]:
 async def test_a_bad_file_loads_nothing(service: Service, tmp_path: Path) -> None:
     """One of two files is no namespace: the command names it, and the other is not loaded either."""
     (tmp_path / "a.json").write_text(json.dumps(NEW))
-    for text in ("{", "[]", '{"namespace": "x", "properties": {"p": {"type": "mood", "title": "t"}}}', "{}"):
+    deep = "[" * 900 + "]" * 900
+    for text in (
+        *("{", "[]", "{}", json.dumps({"namespace": "x", "tags": [{"name": "t"}, {"name": "t"}]})),
+        '{"namespace": "x", "properties": {"p": {"type": "mood", "title": "t"}}}',
+        '{"namespace": "x", "properties": {"p": {"type": "array", "title": "t", "default": ' + deep + "}}}",
+        json.dumps(NEW),
+    ):
         (tmp_path / "b.json").write_text(text)
-        with pytest.raises(StartError, match=r"Nothing was loaded: .*b\.json: "):
+        with pytest.raises(StartError, match=r"Nothing was loaded: .*b\.json"):
             await asyncio.to_thread(cli.load, tmp_path, data_dir=service.folder)
     assert (await service.call("admin", "GET", f"{SPACES}/n")).status_code == 404
     (tmp_path / "empty").mkdir()
@@ -434,6 +445,7 @@ async def test_what_no_client_may_write_is_not_taken_over(service: Service) -> N
         {"title": "t", "type": "integer", "minimum": "1"},
         {"title": "t", "type": "string", "enum": 5},
         {"title": "t", "type": "array", "items": [1]},
+        {"?": "no JSON at all"},
     ]
     for definition in bad:
         namespaces = elsewhere("n", properties={"p": definition})

@@ -8,7 +8,6 @@ image.
 
 import asyncio
 import contextlib
-import functools
 import hashlib
 import mmap
 import threading
@@ -48,8 +47,7 @@ async def settled(work: asyncio.Future[Any]) -> None:
 
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a blocking call beside the event loop; who is cancelled goes on when the call has ended."""
-    work = functools.partial(call, *args, **kwargs)
-    return await finished(asyncio.get_running_loop().run_in_executor(None, work))
+    return await finished(asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs)))
 
 
 async def finished(work: asyncio.Future[T]) -> T:
@@ -247,18 +245,15 @@ async def pump(
             if buffer.used:
                 data = buffer.memory[: buffer.used]
                 taken += buffer.used
-                round_ = _Round(len(steps))
-                for step in steps:
-                    step.take(data, round_)
-                busy.append((round_.over, buffer))
+                busy.append((asyncio.ensure_future(_all_of([step.take(data) for step in steps])), buffer))
         while busy:
             await asyncio.shield(busy[0][0])
             busy.popleft()
     finally:
-        for over, _ in busy:
-            await settled(over)  # threads still look at the buffers
-            if not over.cancelled():
-                over.exception()  # what came first is told, not this
+        for task, _ in busy:
+            await settled(task)  # threads still look at the buffers
+            if not task.cancelled():
+                task.exception()  # what came first is told, not this
     return taken
 
 
@@ -272,35 +267,6 @@ async def _free_buffer(busy: deque[tuple[asyncio.Future[None], Buffer]], length:
     return buffer
 
 
-class _Round:
-    """A buffer on its way through all steps. The event loop hears of it once, when the last one is done."""
-
-    def __init__(self, steps: int) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.over = self._loop.create_future()
-        """Set when every step has ended, with the failure that came first if there was one."""
-        self._left = steps
-        self._lock = threading.Lock()
-        self._failure: BaseException | None = None
-
-    def ended(self, failure: BaseException | None) -> None:
-        """Count a step that has ended; from any thread."""
-        with self._lock:
-            self._left -= 1
-            self._failure = self._failure or failure
-            if self._left:
-                return
-        self._loop.call_soon_threadsafe(self._tell)
-
-    def _tell(self) -> None:
-        if self.over.cancelled():
-            return
-        if self._failure is None:
-            self.over.set_result(None)
-        else:
-            self.over.set_exception(self._failure)
-
-
 class _InThread:
     """A step done in a thread, which goes on to the next buffer by itself, and to none behind a failure."""
 
@@ -308,17 +274,19 @@ class _InThread:
         self._look = look
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[memoryview, _Round]] = deque()
+        self._waiting: deque[tuple[memoryview, asyncio.Future[None]]] = deque()
         self._working = False
         self._failure: Exception | None = None
 
-    def take(self, data: memoryview, round_: _Round) -> None:
+    def take(self, data: memoryview) -> asyncio.Future[None]:
         """Do the step when it has done the buffers before."""
+        done = self._loop.create_future()
         with self._lock:
-            self._waiting.append((data, round_))
+            self._waiting.append((data, done))
             asleep, self._working = not self._working, True
         if asleep:
             self._loop.run_in_executor(None, self._work)
+        return done
 
     def _work(self) -> None:
         while True:
@@ -326,13 +294,22 @@ class _InThread:
                 if not self._waiting:
                     self._working = False
                     return
-                data, round_ = self._waiting.popleft()
+                data, done = self._waiting.popleft()
             try:
                 if self._failure is None:
                     self._look(data)
             except Exception as failure:  # noqa: BLE001 (whoever waits is told)
                 self._failure = failure
-            round_.ended(self._failure)
+            self._loop.call_soon_threadsafe(self._tell, done, self._failure)
+
+    @staticmethod
+    def _tell(done: asyncio.Future[None], failure: Exception | None) -> None:
+        if done.cancelled():
+            return
+        if failure is None:
+            done.set_result(None)
+        else:
+            done.set_exception(failure)
 
 
 class _InOrder:
@@ -342,23 +319,23 @@ class _InOrder:
         self._write = write
         self._turn = asyncio.Lock()  # given in the order it is asked for
         self._failure: BaseException | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    def take(self, data: memoryview, round_: _Round) -> None:
+    async def take(self, data: memoryview) -> None:
         """Do the step when it has done the buffers before."""
-        task = asyncio.create_task(self._take(data, round_))
-        self._tasks.add(task)  # the event loop would not keep it
-        task.add_done_callback(self._tasks.discard)
+        async with self._turn:
+            if self._failure is not None:
+                raise self._failure
+            try:
+                await self._write(data)
+            except BaseException as failure:  # a write that was cancelled leaves a hole, too
+                self._failure = failure
+                raise
 
-    async def _take(self, data: memoryview, round_: _Round) -> None:
-        try:
-            async with self._turn:
-                if self._failure is None:
-                    await self._write(data)
-        except BaseException as failure:  # noqa: BLE001 (a write that was cancelled leaves a hole, too)
-            self._failure = failure
-        finally:
-            round_.ended(self._failure)
+
+async def _all_of(work: Sequence[Awaitable[None]]) -> None:
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if result is not None:
+            raise result
 
 
 async def read_ahead(

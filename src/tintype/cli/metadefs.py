@@ -11,8 +11,8 @@ import typer
 from tintype.api.wire import parse_json
 from tintype.cli import output
 from tintype.cli.serve import DataDir
-from tintype.domain.metadef_documents import NamespaceBody, document, from_file
-from tintype.errors import Invalid, StartError
+from tintype.domain.metadef_documents import NamespaceBody, document, from_file, new_namespace
+from tintype.errors import StartError, TintypeError
 from tintype.services.catalogue import Catalogue, Mode, shipped
 
 app = typer.Typer(
@@ -36,7 +36,7 @@ def load(
     if prefer_new and overwrite:
         raise StartError("Choose one of --prefer-new and --overwrite.")
     mode: Mode = "overwrite" if overwrite else "prefer-new" if prefer_new else "merge" if merge else "keep"
-    bodies = shipped() if path is None else [_read(file) for file in _files(path)]
+    bodies = shipped() if path is None else _read_all(_files(path))
     output.table(
         ("namespace", "what"),
         output.with_database(data_dir, lambda database: Catalogue(database).load(bodies, mode)),
@@ -79,13 +79,27 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
+def _read_all(paths: list[Path]) -> list[NamespaceBody]:
+    found: dict[str, Path] = {}
+    bodies = []
+    for path in paths:
+        body = _read(path)
+        if other := found.get(body.namespace):
+            raise StartError(f"Nothing was loaded: {other} and {path} are both of {body.namespace}.")
+        found[body.namespace] = path
+        bodies.append(body)
+    return bodies
+
+
 def _read(path: Path) -> NamespaceBody:
     try:
-        return from_file(parse_json(path.read_bytes()))
+        body = from_file(parse_json(path.read_bytes()))
+        new_namespace(body, namespace_id="", owner=None, now=0)  # says what stands in it twice
     except OSError as error:
         raise StartError(f"Cannot read {path}: {error.strerror}.") from None
-    except Invalid as error:
+    except TintypeError as error:
         raise StartError(f"Nothing was loaded: {path}: {error.message}") from None
+    return body
 
 
 def _names(namespaces: list[str]) -> list[str]:

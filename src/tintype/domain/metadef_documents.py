@@ -27,6 +27,7 @@ from tintype.errors import Conflict, Forbidden, Invalid
 OWNER: Final = "admin"
 """Of a namespace whose file says no owner, as with Glance."""
 _MOST_TYPES: Final = 1000
+_DEEPEST: Final = 32
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,100}")
 _BIGGEST: Final = 2**31 - 1
 _READ_ONLY: Final = ("self", "schema", "created_at", "updated_at")
@@ -118,6 +119,7 @@ class NamespaceBody(msgspec.Struct, forbid_unknown_fields=True):
 def checked(body: Any, kind: type[T]) -> T:
     """Read what is written in a request; raises Invalid, and Forbidden for what only the service says."""
     _check_writable(body)
+    _check_depth(body, _DEEPEST)
     try:
         value = msgspec.convert(body, kind)
     except msgspec.ValidationError as error:
@@ -139,6 +141,7 @@ def checked_property(body: Any) -> tuple[str, Definition]:
     named = checked({"name": body["name"]} if "name" in body else {}, TagBody)
     if "confidential" in body:
         raise Invalid("Object contains unknown field `confidential`.")
+    _check_depth(body, _DEEPEST)
     _check_definition(named.name, body)
     return named.name, body
 
@@ -149,6 +152,14 @@ def _check_writable(body: Any) -> None:
     for name in _READ_ONLY:
         if name in body:
             raise Forbidden(f"Attribute '{name}' is read-only.")
+
+
+def _check_depth(value: Any, left: int) -> None:
+    if isinstance(value, dict | list):
+        if not left:
+            raise Invalid(f"The JSON is nested deeper than {_DEEPEST} levels.")
+        for each in value.values() if isinstance(value, dict) else value:
+            _check_depth(each, left - 1)
 
 
 def _check_definition(name: str, definition: Definition) -> None:
@@ -175,6 +186,15 @@ def new_namespace(body: NamespaceBody, *, namespace_id: str, owner: str | None, 
         ),
         body,
         owner,
+    )
+
+
+def filled(new: Namespace, body: NamespaceBody, old: Namespace) -> Namespace:
+    """Give a written namespace with what is not said of it as it is in an older one."""
+    return replace(
+        new,
+        visibility=old.visibility if body.visibility is UNSET else new.visibility,
+        protected=old.protected if body.protected is UNSET else new.protected,
     )
 
 

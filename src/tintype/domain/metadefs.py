@@ -163,14 +163,18 @@ def tag_page(tags: Mapping[str, Tag], listing: Listing) -> list[Tag]:
 
 
 def merged(old: Namespace, new: Namespace, *, prefer_new: bool) -> Namespace:
-    """Give a namespace with what another of its name has besides; of what both have, either's is kept."""
+    """Give a namespace with what another of its name has besides; what both have is kept as one has it."""
     first, second = (new, old) if prefer_new else (old, new)
-    described = {name: getattr(first, name) for name in ("display_name", "description", "visibility")}
+    described = {
+        name: getattr(second if getattr(first, name) is None else first, name)
+        for name in ("display_name", "description")
+    }
     contents = {
         name: getattr(old, name) | getattr(second, name) | getattr(first, name)
         for name in ("properties", "objects", "tags", "associations")
     }
-    return replace(old, protected=first.protected, **described, **contents)
+    said = {"visibility": first.visibility, "protected": first.protected}
+    return replace(old, **said, **described, **contents)
 
 
 def prefixed(namespace: Namespace, resource_type: str | None) -> Namespace:
@@ -197,7 +201,9 @@ def prefixed(namespace: Namespace, resource_type: str | None) -> Namespace:
 def unprefixed(namespace: Namespace, resource_type: str, name: str) -> str:
     """Give the name here of a property that is named as on a type of resource; raises NotFound."""
     prefix = found(namespace.associations, resource_type).prefix
-    if not prefix or not name.startswith(prefix):
+    if not prefix:
+        raise NotFound(f"Properties have no prefix on resource type {resource_type}.")
+    if not name.startswith(prefix):
         raise NotFound(
             f"Property {name} does not begin with the prefix of resource type {resource_type}: '{prefix}'."
         )

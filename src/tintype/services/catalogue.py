@@ -88,13 +88,18 @@ class Catalogue:
                 await rows.save(tx, old, replace(new, id=old.id))
                 what = REPLACED
             else:
-                after = metadefs.merged(old, new, prefer_new=mode == "prefer-new")
-                untouched = documents.digest(old) == old.loaded
-                loaded = documents.digest(after) if untouched else old.loaded
-                await rows.save(tx, old, replace(after, loaded=loaded, updated_at=moment))
-                what = MERGED
+                what = await self._merge(tx, old, documents.filled(new, body, old), mode, moment)
             outcome.append((new.namespace, what))
         return outcome
+
+    async def _merge(self, tx: Transaction, old: Namespace, new: Namespace, mode: Mode, moment: int) -> str:
+        after = metadefs.merged(old, new, prefer_new=mode == "prefer-new")
+        if documents.digest(after) == documents.digest(old):
+            return KEPT
+        untouched = documents.digest(old) == old.loaded
+        loaded = documents.digest(after) if untouched else old.loaded
+        await rows.save(tx, old, replace(after, loaded=loaded, updated_at=moment))
+        return MERGED
 
     async def take(
         self,
