@@ -453,6 +453,8 @@ async def test_what_no_client_may_write_is_not_taken_over(service: Service) -> N
         assert (name, what) == ("n", "left")
         assert why.startswith("Property 'p': ")
     assert (await service.call("admin", "GET", f"{SPACES}/n")).status_code == 404
+    mended = elsewhere("n", properties={"p": {"title": "t", "type": "string"}})
+    assert await Catalogue(service.parts.database).take(mended, [], dry_run=False) == [("n", "added", "")]
 
 
 async def test_own_files_before_the_first_start(service: Service) -> None:

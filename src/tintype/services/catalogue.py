@@ -116,31 +116,46 @@ class Catalogue:
         """
         if not dry_run:
             await rows.know_types(self._database, types)
-        outcome, digests = [], {}
+        outcome = []
         async with self._database.write(turn=_TURN) as tx:
             before = await rows.taken(tx)
+            there = {each.namespace for each in namespaces}
+            digests = {name: digest for name, digest in before.items() if name in there}
             for theirs in namespaces:
-                digests[theirs.namespace] = digest = documents.digest(theirs)
-                old = await rows.get(tx, theirs.namespace, lock=True)
-                what, why = _fate(theirs, digest, old, before.get(theirs.namespace))
-                new = replace(theirs, loaded=digest)
-                if what == ADDED and not dry_run:
-                    await rows.add(tx, new)
-                elif what == REPLACED and old is not None and not dry_run:
-                    await rows.save(tx, old, replace(new, id=old.id))
-                outcome.append((theirs.namespace, what, why))
-            for name in before.keys() - digests.keys():
-                old = await rows.get(tx, name, lock=True)
-                if old is not None and documents.digest(old) == before[name]:
-                    if not dry_run:
-                        await rows.remove(tx, old)
-                    outcome.append((name, DELETED, ""))
-                elif old is not None:
-                    outcome.append((name, LEFT, "it was deleted there, and changed here"))
+                new = replace(theirs, loaded=documents.digest(theirs))
+                what, why = await self._take(tx, new, before.get(new.namespace), dry_run=dry_run)
+                if not why:  # it is here as it is there
+                    digests[new.namespace] = new.loaded or ""
+                outcome.append((new.namespace, what, why))
+            for name in before.keys() - there:
+                outcome += await self._follow_deletion(tx, name, before[name], dry_run=dry_run)
             if not dry_run:
                 await rows.note_taken(tx, digests)
                 await rows.claim_first_load(tx)
         return outcome
+
+    async def _take(
+        self, tx: Transaction, new: Namespace, taken: str | None, *, dry_run: bool
+    ) -> tuple[str, str]:
+        old = await rows.get(tx, new.namespace, lock=True)
+        what, why = _fate(new, old, taken)
+        if what == ADDED and not dry_run:
+            await rows.add(tx, new)
+        elif what == REPLACED and old is not None and not dry_run:
+            await rows.save(tx, old, replace(new, id=old.id))
+        return what, why
+
+    async def _follow_deletion(
+        self, tx: Transaction, name: str, taken: str, *, dry_run: bool
+    ) -> list[tuple[str, str, str]]:
+        old = await rows.get(tx, name, lock=True)
+        if old is None:
+            return []
+        if documents.digest(old) != taken:
+            return [(name, LEFT, "it was deleted there, and changed here")]
+        if not dry_run:
+            await rows.remove(tx, old)
+        return [(name, DELETED, "")]
 
     async def export(self) -> list[Namespace]:
         """Give every namespace with all that is in it, by name."""
@@ -155,8 +170,11 @@ class Catalogue:
             await rows.clear(tx)
 
 
-def _fate(theirs: Namespace, digest: str, old: Namespace | None, taken: str | None) -> tuple[str, str]:
-    """Say what becomes of a namespace of another service, and why."""
+def _fate(theirs: Namespace, old: Namespace | None, taken: str | None) -> tuple[str, str]:
+    """Say what becomes of a namespace of another service, and why.
+
+    `taken` is the digest it had when it was taken over, if it was.
+    """
     try:
         documents.from_file(documents.document(theirs))
     except TintypeError as error:
@@ -164,6 +182,6 @@ def _fate(theirs: Namespace, digest: str, old: Namespace | None, taken: str | No
     if old is None:
         return (ADDED, "") if taken is None else (KEPT, "it was deleted here")
     here = documents.digest(old)
-    if here == digest:
+    if here == theirs.loaded:
         return KEPT, ""
     return (REPLACED, "") if here == old.loaded else (LEFT, "it was changed here")
