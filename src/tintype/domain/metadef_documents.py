@@ -1,7 +1,6 @@
 """How metadata definitions are written, in requests and in files; the form is Glance's."""
 
 import hashlib
-import re
 from collections.abc import Container, Iterable, Mapping
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -22,13 +21,13 @@ from tintype.domain.metadefs import (
     Object,
     Tag,
 )
+from tintype.domain.query import page_limit
 from tintype.errors import Conflict, Forbidden, Invalid
 
 OWNER: Final = "admin"
 """Of a namespace whose file says no owner, as with Glance."""
 _MOST_TYPES: Final = 1000
 _DEEPEST: Final = 32
-_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,100}")
 _BIGGEST: Final = 2**31 - 1
 _READ_ONLY: Final = ("self", "schema", "created_at", "updated_at")
 _NO_NUL: Final = r"^[^\x00]*$"
@@ -301,7 +300,7 @@ def listing(asked: Mapping[str, str], sort_keys: Container[str]) -> Listing:
     if visibility and visibility not in VISIBILITIES:
         raise Invalid(f"Invalid visibility value: {visibility}")
     return Listing(
-        _limit(asked["limit"]) if asked.get("limit") else None,
+        page_limit(asked["limit"], _BIGGEST, _BIGGEST) if asked.get("limit") else None,
         asked.get("marker"),
         sort_key,
         direction == "asc",
@@ -315,12 +314,3 @@ def _types(text: str) -> tuple[str, ...]:
     if len(types) > _MOST_TYPES:
         raise Invalid(f"At most {_MOST_TYPES} types of resources may be asked for.")
     return types
-
-
-def _limit(text: str) -> int:
-    if not _NUMBER.fullmatch(text):
-        raise Invalid("limit param must be an integer")
-    limit = int(text)
-    if limit < 0:
-        raise Invalid("limit param must be positive")
-    return min(limit, _BIGGEST)

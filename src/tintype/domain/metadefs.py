@@ -4,7 +4,7 @@ A namespace holds definitions of properties, objects (groups of properties) and 
 types of resources they are. It is one document: what changes in it changes whole or not at all.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -138,15 +138,6 @@ def found(held: Mapping[str, T], name: str) -> T:
     if name not in held:
         raise NotFound(f"'{name}' was not found in this namespace.")
     return held[name]
-
-
-def types_of(namespaces: Iterable[Namespace]) -> list[tuple[str, int, int]]:
-    """Give each type of resource that namespaces are for, with when the first was associated with it."""
-    found: dict[str, tuple[str, int, int]] = {}
-    for namespace in namespaces:
-        for each in namespace.associations.values():
-            found.setdefault(each.name, (each.name, each.created_at, each.updated_at))
-    return list(found.values())
 
 
 def tag_page(tags: Mapping[str, Tag], listing: Listing) -> list[Tag]:

@@ -71,7 +71,7 @@ def parse(params: Iterable[tuple[str, str]], *, default_limit: int, max_limit: i
     visibility = single.get("visibility")
     conditions, properties = _conditions(filters)
     return Query(
-        limit=_limit(single.get("limit"), default_limit, max_limit),
+        limit=page_limit(single.get("limit"), default_limit, max_limit),
         marker=single.get("marker"),
         order=_order(pairs),
         visibility=_choice("visibility value", visibility, VISIBILITY_CHOICES) if visibility else None,
@@ -93,7 +93,8 @@ def _choice(noun: str, value: str, allowed: Sequence[str]) -> str:
     return value
 
 
-def _limit(value: str | None, default: int, maximum: int) -> int:
+def page_limit(value: str | None, default: int, maximum: int) -> int:
+    """Read how many a page may have at most; raises Invalid."""
     if value is None:
         return min(default, maximum)
     number = _integer("limit", value)

@@ -92,7 +92,10 @@ class Metadefs:
         needed = [rule for held_in, rule in _CONTENTS.items() if getattr(namespace, held_in)]
         for rule in ("add_metadef_namespace", *needed):
             self._policy.require(rule, caller, {"project_id": caller.project_id})
-        await rows.know_types(self._database, metadefs.types_of([namespace]))
+        types = namespace.associations.values()
+        await rows.know_types(
+            self._database, [(each.name, each.created_at, each.updated_at) for each in types]
+        )
         async with self._database.write() as tx:
             await rows.add(tx, namespace)
         return namespace
@@ -175,9 +178,9 @@ class Metadefs:
 
     async def associate(self, caller: Caller, name: str, association: Association) -> None:
         """Say that a namespace is for a type of resource; raises Conflict where it is said."""
-        before = await self.show(caller, name, (_ASSOCIATE,))
-        named = {association.name: association}
-        await rows.know_types(self._database, metadefs.types_of([replace(before, associations=named)]))
+        await self.show(caller, name, (_ASSOCIATE,))  # who may not say it makes no type known either
+        known = (association.name, association.created_at, association.updated_at)
+        await rows.know_types(self._database, [known])
 
         def decide(namespace: Namespace) -> Namespace:
             held = metadefs.added(namespace.associations, association.name, association)
