@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 
 from postgres import Cluster
-from tintype import server
+from tintype.parts import Parts, build
 from tintype.settings import DatabaseSettings, LogSettings, Settings
 
 PEOPLE = {"alice": ("alpha", "member"), "bob": ("beta", "member"), "carol": ("alpha", "reader")}
@@ -21,7 +21,7 @@ PASSWORD = "secret"
 class Service:
     """A Tintype in this process, an HTTP client for it, and a token for each caller."""
 
-    parts: server.Parts
+    parts: Parts
     client: httpx2.AsyncClient
     tokens: dict[str, str]
     projects: dict[str, str]
@@ -72,7 +72,7 @@ class _Running:
     async def __aenter__(self) -> Service:
         database = self._prepared.copy(self._folder)
         settings = make_settings(self._folder, **{"database": database, **self._changes})
-        self._parts = parts = server.build(settings)
+        self._parts = parts = build(settings)
         identity = parts.identity
         projects, tokens = {}, {}
         for name, (project, role) in PEOPLE.items():
@@ -94,4 +94,7 @@ class _Running:
 
     async def __aexit__(self, *_failure: object) -> None:
         await self._client.aclose()
+        await self._parts.base.web.close()
+        for store in self._parts.base.stores.values():
+            await store.close()
         await self._parts.database.close()

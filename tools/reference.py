@@ -13,9 +13,9 @@ from typing import Any
 import typer.main
 from msgspec import NODEFAULT
 
-from tintype import server
 from tintype.api.errors import STATUS
 from tintype.cli.commands import app
+from tintype.parts import build
 from tintype.policy.rules import RULES
 from tintype.settings import Settings, every_setting, every_store_setting
 
@@ -48,7 +48,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def routes() -> str:
     """Give the URL space."""
     with tempfile.TemporaryDirectory() as folder:
-        parts = server.build(Settings(data_dir=Path(folder)))
+        parts = build(Settings(data_dir=Path(folder)))
         rows = []
         for path, route in parts.routes.items():
             for method, endpoint in route.methods.items():

@@ -9,7 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from tintype.errors import StartError
-from tintype.settings import PREFIX, Settings, StoreSettings, every_setting, every_store_setting
+from tintype.settings import PREFIX, Settings, every_setting, every_store_setting
+from tintype.store_settings import StoreSettings
 
 FILE: Final = "tintype.toml"
 _STORE_PREFIX: Final = f"{PREFIX}STORES_"
@@ -61,7 +62,9 @@ def _set_from_environment(values: dict[str, Any], variable: str, text: str) -> N
         raise StartError(f"Unknown setting {variable} in the environment{_nearest(variable, known)}.")
     value: Any = text
     if "tuple" in str(setting.type):
-        value = [part.strip() for part in text.split(",")]
+        value = [part.strip() for part in text.split(",")] if text.strip() else []
+    elif "dict" in str(setting.type):
+        value = _from_json(variable, text)
     section = values.setdefault(setting.section, {}) if setting.section else values
     section[setting.name] = value
 

@@ -3,25 +3,38 @@
 import os
 import uuid
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
 
-from tintype import settings as kinds
+from tintype import store_settings as kinds
 from tintype.auth.base import Authenticator
 from tintype.blobs.base import BlobStore
 from tintype.blobs.filesystem import FilesystemStore, folder_mark, set_folder_mark
+from tintype.blobs.http import HttpStore
 from tintype.blobs.memory import MemoryStore
+from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
 from tintype.db import identity as identity_rows
 from tintype.db.engine import Database, SQLite, Transaction
+from tintype.domain.addresses import WebRules, networks
+from tintype.domain.stores import StoreInfo
 from tintype.errors import StartError
+from tintype.formats import every_check
+from tintype.jobs.regions import KeystoneRegions, OwnRegion, Regions
 from tintype.observability.logs import make_logger
+from tintype.plugins.base import Plugin, others
+from tintype.plugins.convert import Convert
+from tintype.plugins.decompress import Decompress
+from tintype.plugins.inject import Inject
 from tintype.policy.engine import Policy, read_rules, unused
 from tintype.policy.properties import Protections, read_protections
 from tintype.policy.rules import DEFAULTS, SERVED
+from tintype.services.copies import Copies
 from tintype.services.identity import Identity
-from tintype.settings import DATABASE, Settings, StoreSettings
+from tintype.settings import DATABASE, PolicySettings, Settings
+from tintype.store_settings import StoreSettings
 
 
 def open_database(settings: Settings) -> Database:
@@ -51,7 +64,7 @@ def open_policy(settings: Settings) -> Policy:
             )
         return Policy(DEFAULTS | rules)
     except (OSError, UnicodeDecodeError) as error:
-        if isinstance(error, FileNotFoundError) and settings.policy.file == kinds.PolicySettings().file:
+        if isinstance(error, FileNotFoundError) and settings.policy.file == PolicySettings().file:
             return Policy(DEFAULTS)
         raise StartError(f"Cannot read the policy file {path}: {error}.") from None
 
@@ -79,8 +92,7 @@ def open_keystone(
     except ImportError as missing:
         raise StartError(f"Keystone needs: pip install 'tintype[keystone]' ({missing}).") from None
     chosen = settings.keystone
-    if chosen.cafile is not None and not os.access(chosen.cafile, os.R_OK):
-        raise StartError(f"Cannot read the certificates of keystone.cafile, {chosen.cafile}.")
+    _check_certificates(chosen.cafile)
     auth_url = chosen.auth_url or ""
     session = open_session(
         auth_url=auth_url,
@@ -108,9 +120,89 @@ def open_keystone(
     )
 
 
+def store_infos(settings: Settings) -> dict[str, StoreInfo]:
+    """Give what is known of the stores by name, the default one first; raises StartError for two of them."""
+    infos = {
+        name: StoreInfo(
+            name,
+            str(chosen.__struct_config__.tag),
+            chosen.description,
+            chosen.weight,
+            read_only=isinstance(chosen, kinds.HttpStore),
+        )
+        for name, chosen in settings.stores.items()
+    }
+    wished = [name for name, chosen in settings.stores.items() if chosen.default]
+    if len(wished) > 1 or any(infos[name].read_only for name in wished):
+        raise StartError("One store is the default one, and can be written to.")
+    first = next((name for name, info in infos.items() if not info.read_only), next(iter(infos)))
+    default = (wished or [first])[0]
+    infos[default] = msgspec.structs.replace(infos[default], default=True)
+    return {name: infos[name] for name in (default, *(name for name in infos if name != default))}
+
+
 def open_stores(settings: Settings) -> dict[str, BlobStore]:
     """Give the stores by name, the default one first; what only some need is imported for them alone."""
-    return {name: _opened(name, chosen, settings.data_dir) for name, chosen in settings.stores.items()}
+    return {name: _opened(name, settings.stores[name], settings) for name in store_infos(settings)}
+
+
+def web_rules(settings: Settings) -> WebRules:
+    """Give where on the web downloads may come from."""
+    chosen = settings.imports
+    return WebRules(
+        networks(chosen.allowed_networks),
+        networks(chosen.denied_networks),
+        frozenset(chosen.ports),
+        frozenset(chosen.schemes),
+    )
+
+
+def open_plugins(settings: Settings) -> list[Plugin]:
+    """Give the plugins of imports, in their order; raises StartError for one that there is not."""
+    return [_plugin(name, settings) for name in settings.imports.plugins]
+
+
+def open_regions(settings: Settings, database: Database, policy: Policy, copies: Copies) -> Regions:
+    """Give where images of other regions are had from: by the catalogue of the identity service."""
+    if settings.keystone.auth_url is None:
+        return OwnRegion(database, policy, copies, settings.identity.region)
+    _check_certificates(settings.keystone.cafile)
+    web = Web(WebRules(anywhere=True), cafile=settings.keystone.cafile)
+    limit, seconds = settings.images.size_limit, settings.imports.seconds
+    return KeystoneRegions(settings.keystone.auth_url, web, limit=limit, seconds=seconds)
+
+
+def tolerated(settings: Settings) -> frozenset[str]:
+    """Give the format checks that only write to the log; raises StartError for one that there is not."""
+    names = settings.images.tolerated_format_checks
+    known = every_check()
+    unknown = sorted(set(names) - known - {"all"})
+    if unknown:
+        raise StartError(f"Unknown format check '{unknown[0]}'. There are: {', '.join(sorted(known))}.")
+    return known if "all" in names else frozenset(names)
+
+
+def _check_certificates(cafile: str | None) -> None:
+    if cafile is not None and not os.access(cafile, os.R_OK):
+        raise StartError(f"Cannot read the certificates of keystone.cafile, {cafile}.")
+
+
+def _plugin(name: str, settings: Settings) -> Plugin:
+    chosen, limit = settings.imports, settings.images.size_limit
+    match name:
+        case "inject":
+            return Inject(chosen.inject_properties, frozenset(chosen.inject_ignored_roles))
+        case "decompress":
+            return Decompress(limit, chosen.decompression_ratio)
+        case "convert":
+            return Convert(
+                chosen.convert_to,
+                limit=limit,
+                seconds=chosen.convert_seconds,
+                tolerated=tolerated(settings),
+            )
+        case _:
+            return others(name)
 
 
 async def recognise_folders(settings: Settings) -> None:
@@ -148,9 +240,9 @@ def _has_images(folder: Path) -> bool:
     return any(folder.glob("??/*"))
 
 
-def _opened(name: str, chosen: StoreSettings, data_dir: Path) -> BlobStore:
+def _opened(name: str, chosen: StoreSettings, settings: Settings) -> BlobStore:
     try:
-        return _open_store(name, chosen, data_dir)
+        return _open_store(name, chosen, settings)
     except ImportError as missing:
         raise StartError(f"The store '{name}' needs: pip install 'tintype[objects]' ({missing}).") from None
     except OSError as error:
@@ -159,28 +251,33 @@ def _opened(name: str, chosen: StoreSettings, data_dir: Path) -> BlobStore:
         raise StartError(f"Cannot open the store '{name}': {error}.") from None
 
 
-def _open_store(name: str, chosen: StoreSettings, data_dir: Path) -> BlobStore:
+def _open_store(name: str, chosen: StoreSettings, settings: Settings) -> BlobStore:
     match chosen:
         case kinds.FileStore():
-            folder = data_dir / chosen.folder
+            folder = settings.data_dir / chosen.folder
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return FilesystemStore(name, folder, reserve=chosen.reserve, accel_redirect=chosen.accel_redirect)
         case kinds.S3Store():
             from tintype.blobs.s3 import S3Store
 
-            return S3Store(name, **msgspec.structs.asdict(chosen))
+            return S3Store(name, **own_settings(chosen))
         case kinds.GoogleStore() | kinds.AzureStore():
             from tintype.blobs import objects
 
             make = objects.google if isinstance(chosen, kinds.GoogleStore) else objects.azure
-            return make(name, **msgspec.structs.asdict(chosen))
+            return make(name, **own_settings(chosen))
         case kinds.RbdStore():
             from tintype.blobs.rbd import RbdStore
 
-            return RbdStore(name, **msgspec.structs.asdict(chosen))
+            return RbdStore(name, **own_settings(chosen))
         case kinds.HttpStore():
-            from tintype.blobs.http import HttpStore
-
-            return HttpStore(name, chosen.url)
+            rules = web_rules(settings) if chosen.url is None else WebRules(anywhere=True)
+            return HttpStore(name, chosen.url, Web(rules))
         case kinds.MemoryStore():
             return MemoryStore(name, chosen.limit)
+
+
+def own_settings(chosen: StoreSettings) -> dict[str, Any]:
+    """Give the settings of a store that only its kind has."""
+    common = kinds.Store.__struct_fields__
+    return {name: value for name, value in msgspec.structs.asdict(chosen).items() if name not in common}

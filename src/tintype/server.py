@@ -1,4 +1,4 @@
-"""The composition root: settings in, a running service out. Every part is made here, once."""
+"""The service as a process: the data folder made ready, requests served, the end waited for."""
 
 import asyncio
 import contextlib
@@ -8,93 +8,46 @@ import os
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import uvicorn
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
-from tintype import settings as kinds
-from tintype.api.app import App, Front
-from tintype.api.data import DataApi
-from tintype.api.identity import IdentityApi
-from tintype.api.images import ImagesApi
-from tintype.api.info import InfoApi
-from tintype.api.members import MembersApi
-from tintype.api.metadefs import MetadefsApi
-from tintype.api.operations import OperationsApi
 from tintype.api.protocol import BoundedConfig
-from tintype.api.routes import Route, identity_table, metadefs_table, table
-from tintype.api.tags import TagsApi
-from tintype.api.throttle import Throttle
-from tintype.api.uploads import UploadsApi
-from tintype.auth.builtin import BuiltinAuthenticator
 from tintype.db import blobs as blob_rows
+from tintype.db import jobs as job_rows
 from tintype.db import schema
 from tintype.db import uploads as upload_rows
 from tintype.db.engine import Database
 from tintype.errors import StartError
-from tintype.formats import every_check
-from tintype.jobs.sweeper import Sweeper
 from tintype.listener import Listener
 from tintype.observability.logs import adopt, make_logger
-from tintype.observability.metrics import Metrics, shared
-from tintype.observability.tracing import traced
+from tintype.observability.metrics import shared
 from tintype.openers import (
     open_database,
     open_identity,
-    open_keystone,
+    open_plugins,
     open_policy,
     open_protections,
     open_stores,
     recognise_folders,
+    tolerated,
+    web_rules,
 )
-from tintype.policy.engine import Policy
+from tintype.parts import at_work, build, lay
 from tintype.services.catalogue import Catalogue
-from tintype.services.data import ImageData, Intake
-from tintype.services.health import Health
-from tintype.services.identity import Identity
-from tintype.services.images import Images
-from tintype.services.info import Info
-from tintype.services.members import Members
-from tintype.services.metadefs import Metadefs, PropertyCheck
-from tintype.services.tags import Tags
-from tintype.services.upkeep import Upkeep
-from tintype.services.uploads import Uploads
 from tintype.settings import DATABASE, Settings
+from tintype.store_settings import MemoryStore
 
 CLOUDS: Final = "clouds.yaml"
 CLOUD: Final = "tintype"
 _ADMIN: Final = "admin"
 _LOCK: Final = "lock"
 _BACKLOG: Final = 2048
-_EXPOSED: Final = (
-    *(
-        "Location",
-        "ETag",
-        "Repr-Digest",
-        "Content-MD5",
-        "Content-Range",
-        "Retry-After",
-        "X-Openstack-Request-Id",
-    ),
-    *("Upload-Offset", "Upload-Length", "Upload-Metadata", "Upload-Expires"),
-    *("Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm"),
-    *(
-        "OpenStack-image-store-ids",
-        "OpenStack-image-import-methods",
-        "OpenStack-image-property-warnings",
-        "X-Subject-Token",
-    ),
-)
-_PREFLIGHT_SECONDS: Final = 600
-_THREADS: Final = 32
-"""That read, hash and write at once, in each process."""
 
 
 class FirstStart(msgspec.Struct, frozen=True):
@@ -103,106 +56,6 @@ class FirstStart(msgspec.Struct, frozen=True):
     user: str
     project: str
     password: str
-
-
-class Parts(msgspec.Struct, frozen=True):
-    """The service, put together: for the server, the tests and the generated reference."""
-
-    database: Database
-    identity: Identity
-    images: Images
-    intake: Intake
-    data: ImageData
-    uploads: Uploads
-    routes: dict[str, Route]
-    upkeep: Upkeep
-    sweeper: Sweeper
-    app: ASGIApp
-
-
-def build(settings: Settings) -> Parts:
-    """Put the service together on a data folder that `prepare` has seen."""
-    log = make_logger(settings.log.level, settings.log.style)
-    limits = settings.images.limits()
-    database = open_database(settings)
-    policy = open_policy(settings)
-    stores = open_stores(settings)
-
-    identity = open_identity(settings, database)
-    images = Images(database, policy, open_protections(settings, policy), limits, stores)
-    intake = Intake(
-        database,
-        limits,
-        stores,
-        algorithm=settings.images.hash_algorithm,
-        tolerated=_tolerated(settings.images.tolerated_format_checks),
-        log=log,
-    )
-    data = ImageData(database, policy, intake)
-    uploads = Uploads(database, policy, intake, lifetime=settings.images.upload_lifetime * 1_000_000)
-    info = Info(database, policy, stores)
-    builtin = BuiltinAuthenticator(identity)
-    authenticator = builtin if settings.keystone.auth_url is None else open_keystone(settings, policy, log)
-    metrics = Metrics()
-    sweeper = Sweeper(database, intake, identity, log, metrics)
-    health = Health(database, stores, authenticator.check)
-    routes = table(
-        ImagesApi(
-            images,
-            info,
-            limits,
-            page_size=settings.images.page_size,
-            max_page_size=settings.images.max_page_size,
-            deleted=sweeper.wake,
-            check=_property_check(settings, database, policy),
-        ),
-        DataApi(data),
-        UploadsApi(uploads, limits),
-        TagsApi(Tags(database, policy, limits, images)),
-        MembersApi(Members(database, policy, limits)),
-        InfoApi(info, limits),
-        OperationsApi(health, metrics, authenticator, policy, token=settings.metrics.token),
-    )
-    routes |= metadefs_table(
-        MetadefsApi(
-            Metadefs(database, policy),
-            page_size=settings.images.page_size,
-            max_page_size=settings.images.max_page_size,
-        )
-    )
-    if settings.keystone.auth_url is None:
-        routes |= identity_table(IdentityApi(identity, builtin, region=settings.identity.region))
-
-    @contextlib.asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "bytes"))
-        sweeping = asyncio.create_task(sweeper.run())
-        try:
-            yield
-        finally:
-            sweeping.cancel()
-            await asyncio.wait([sweeping])
-            for store in stores.values():
-                await store.close()
-            await database.close()
-
-    app = App(
-        routes,
-        authenticator,
-        log,
-        lifespan,
-        metrics,
-        Front(
-            public_url=settings.server.public_url,
-            identity_url=settings.keystone.public_url or settings.keystone.auth_url,
-            body_limit=settings.server.metadata_body_limit,
-            throttle=_throttle(settings),
-        ),
-    )
-    return Parts(
-        *(database, identity, images, intake, data, uploads, routes, Upkeep(database, intake), sweeper),
-        app=_wrapped(app, settings),
-    )
 
 
 def database_url(settings: Settings) -> str:
@@ -225,8 +78,11 @@ def prepare(settings: Settings, public_url: str) -> FirstStart | None:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_certificate(settings)
         open_stores(settings)  # what is wrong with them is said before anything is made
+        tolerated(settings)
+        web_rules(settings)
+        open_plugins(settings)
         open_protections(settings, open_policy(settings))
-        in_memory = any(isinstance(store, kinds.MemoryStore) for store in settings.stores.values())
+        in_memory = any(isinstance(store, MemoryStore) for store in settings.stores.values())
         if in_memory and settings.server.workers > 1:
             raise StartError("A store of type memory is in one process: start with one worker.")
         upgrade_database(settings)
@@ -268,6 +124,19 @@ def serve(settings: Settings, listener: Listener) -> None:
         server.run(sockets=[listener])
 
 
+def work(settings: Settings) -> None:
+    """Work on jobs until a signal says stop, without serving requests; then hand over what is at work."""
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(each, stop.set)
+        async with at_work(lay(settings)):
+            await stop.wait()
+
+    asyncio.run(run())
+
+
 @contextlib.contextmanager
 def only_server_of(folder: Path) -> Iterator[None]:
     """Hold the data folder, so that no second server works on it."""
@@ -296,40 +165,6 @@ def _check_certificate(settings: Settings) -> None:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
     except OSError as error:  # ssl.SSLError is one
         raise StartError(f"Cannot use the certificate {certificate}: {error}.") from None
-
-
-def _tolerated(names: tuple[str, ...]) -> frozenset[str]:
-    known = every_check()
-    unknown = sorted(set(names) - known - {"all"})
-    if unknown:
-        raise StartError(f"Unknown format check '{unknown[0]}'. There are: {', '.join(sorted(known))}.")
-    return known if "all" in names else frozenset(names)
-
-
-def _property_check(settings: Settings, database: Database, policy: Policy) -> PropertyCheck | None:
-    wanted = settings.images.property_check
-    return None if wanted == "off" else PropertyCheck(database, policy, refuse=wanted == "refuse")
-
-
-def _throttle(settings: Settings) -> Throttle | None:
-    server = settings.server
-    return Throttle(server.rate_limit, server.rate_burst) if server.rate_limit else None
-
-
-def _wrapped(app: ASGIApp, settings: Settings) -> ASGIApp:
-    """Put around the application what was asked for; each is others' work, and off by default."""
-    if settings.server.cors_origins:
-        app = CORSMiddleware(
-            app,
-            allow_origins=settings.server.cors_origins,
-            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["*"],
-            expose_headers=_EXPOSED,
-            max_age=_PREFLIGHT_SECONDS,
-        )
-    if settings.tracing.endpoint is not None:
-        app = traced(app, settings.tracing.endpoint, settings.tracing.service)
-    return app
 
 
 def _leave(_signal: int, _frame: object) -> None:
@@ -364,6 +199,7 @@ async def _expire_leases(database: Database) -> None:
     async with database.write() as tx:
         await blob_rows.expire_all(tx)
         await upload_rows.let_go_all(tx)
+        await job_rows.let_go_all(tx)
 
 
 def _write_secret(path: Path, text: str) -> None:

@@ -13,12 +13,11 @@ from msgspec import Meta
 
 from tintype.domain.images import Limits
 from tintype.domain.quotas import Quota
+from tintype.store_settings import FileStore, StoreSettings
 
 PREFIX: Final = "TINTYPE_"
 DATABASE: Final = "tintype.db"
 """Where SQLite has its tables, in `data_dir`."""
-_PREFIX_MEANING: Final = "Folder of the objects, with a slash at its end: this service's alone."
-_TIMEOUT_MEANING: Final = "Seconds after which a silent request is given up; some are tried again."
 
 
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -210,75 +209,101 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-class FileStore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="file", tag_field="type"):
-    """Files in a folder."""
+class ImportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Imports: where bytes may come from, and what is done with them on the way."""
+
+    methods: Annotated[
+        tuple[Literal["glance-direct", "web-download", "copy-image", "glance-download"], ...],
+        Meta(description="Methods that may be asked for."),
+    ] = ("glance-direct", "web-download", "copy-image", "glance-download")
+    plugins: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="What is done with imported bytes, in this order: inject, decompress, convert, or "
+            "entry points of the group `tintype.import_plugins`."
+        ),
+    ] = ()
+    convert_to: Annotated[
+        Literal["raw", "qcow2", "vmdk"], Meta(description="Disk format that `convert` makes.")
+    ] = "raw"
+    convert_seconds: Annotated[int, Meta(ge=1, description="How long a conversion may take.")] = 3600
+    inject_properties: Annotated[
+        dict[str, str], Meta(description="Properties that `inject` sets; JSON in the environment.")
+    ] = {}
+    inject_ignored_roles: Annotated[
+        tuple[str, ...], Meta(description="Roles whose imports are left as they are by `inject`.")
+    ] = ("admin",)
+    decompression_ratio: Annotated[
+        int, Meta(ge=1, description="How many times its size an image may unpack to, after the first GiB.")
+    ] = 200
+    scratch: Annotated[
+        str,
+        Meta(min_length=1, description="Folder for files in between; a relative one is below `data_dir`."),
+    ] = "scratch"
+    schemes: Annotated[
+        tuple[Literal["http", "https"], ...], Meta(description="Schemes of addresses to download from.")
+    ] = ("http", "https")
+    ports: Annotated[tuple[int, ...], Meta(description="Ports of such addresses.")] = (80, 443)
+    allowed_networks: Annotated[
+        tuple[str, ...],
+        Meta(description="Networks to download from although they are not public, as 10.1.0.0/16."),
+    ] = ()
+    denied_networks: Annotated[
+        tuple[str, ...],
+        Meta(description="Networks never to download from, beside those that are not public."),
+    ] = ()
+    seconds: Annotated[int, Meta(ge=1, description="How long a download may take.")] = 6 * 3600
+    copied_properties: Annotated[
+        tuple[str, ...],
+        Meta(description="Beginnings of names of properties that come along from another region."),
+    ] = ("hw_", "trait:", "os_distro", "os_secure_boot", "os_type")
+
+
+class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Work that goes on without a request."""
+
+    concurrency: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=256,
+            description="Jobs at once in each server process; 0 leaves them to `tintype worker`.",
+        ),
+    ] = 4
+    task_lifetime: Annotated[
+        int, Meta(ge=1, description="Seconds for which a task is remembered after its end.")
+    ] = 48 * 3600
+
+
+class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where images' data is, and who is told."""
+
+    show_direct_url: Annotated[
+        bool,
+        Meta(description="Whether images show the address of their data, as services need it that clone."),
+    ] = False
+    show_multiple: Annotated[
+        bool,
+        Meta(
+            description="Whether images show all their locations, and have them changed by PATCH: the API "
+            "before 2.17, by which users can exchange data (OSSN-0065)."
+        ),
+    ] = False
+
+
+class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Images kept on this node in front of slow stores."""
 
     folder: Annotated[
-        str, Meta(min_length=1, description="The folder; a relative one is below `data_dir`.")
-    ] = "images"
-    reserve: Annotated[
-        int, Meta(ge=0, description="Bytes of its disk that uploads leave free, for the database and others.")
-    ] = 64 << 20
-    accel_redirect: Annotated[
-        Annotated[str, Meta(pattern="^/")] | None,
-        Meta(description="Path by which a front server knows the folder: it sends the bytes (docs/howto)."),
+        str | None,
+        Meta(
+            description="Folder of its own; a relative one is below `data_dir`. Without it nothing is kept."
+        ),
     ] = None
-
-
-class S3Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="s3", tag_field="type"):
-    """A bucket of Amazon S3, Ceph's gateway, MinIO, and others that speak as they do."""
-
-    bucket: Annotated[str, Meta(min_length=1, description="The bucket; it must exist.")]
-    access_key: Annotated[str, Meta(description="Name of the credentials.")]
-    secret_key: Annotated[str, Meta(description="The secret; better in the environment than in the file.")]
-    endpoint: Annotated[str | None, Meta(description="URL of the service; without it, Amazon's.")] = None
-    region: Annotated[str, Meta(description="Region of the bucket.")] = "us-east-1"
-    prefix: Annotated[str, Meta(pattern="^(.+/)?$", description=_PREFIX_MEANING)] = "tintype/"
-    timeout: Annotated[int, Meta(ge=1, description=_TIMEOUT_MEANING)] = 30
-
-
-class BucketStore(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What Google's and Microsoft's have in common."""
-
-    bucket: Annotated[str, Meta(min_length=1, description="The bucket or container; it must exist.")]
-    options: Annotated[
-        dict[str, str],
-        Meta(description="Credentials and more, as obstore names them; JSON in the environment."),
-    ] = {}
-    prefix: Annotated[str, Meta(pattern="^(.+/)?$", description=_PREFIX_MEANING)] = "tintype/"
-    timeout: Annotated[int, Meta(ge=1, description=_TIMEOUT_MEANING)] = 30
-
-
-class GoogleStore(BucketStore, frozen=True, forbid_unknown_fields=True, tag="gcs", tag_field="type"):
-    """A bucket of Google Cloud Storage."""
-
-
-class AzureStore(BucketStore, frozen=True, forbid_unknown_fields=True, tag="azure", tag_field="type"):
-    """A container of Azure Blob Storage."""
-
-
-class RbdStore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="rbd", tag_field="type"):
-    """A pool of a Ceph cluster."""
-
-    pool: Annotated[str, Meta(min_length=1, description="The pool.")] = "images"
-    user: Annotated[str, Meta(description="Ceph user, without `client.`.")] = "tintype"
-    conf: Annotated[str, Meta(description="Ceph's configuration file.")] = "/etc/ceph/ceph.conf"
-    timeout: Annotated[int, Meta(ge=1, description="Seconds after which a silent cluster is given up.")] = 30
-
-
-class HttpStore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="http", tag_field="type"):
-    """What lies on a web server, to read only."""
-
-    url: Annotated[str, Meta(pattern="^https?://", description="Address below which the bytes are.")]
-
-
-class MemoryStore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="memory", tag_field="type"):
-    """Memory of one server process: for tests."""
-
-    limit: Annotated[int, Meta(ge=1, description="Bytes in all.")] = 1 << 30
-
-
-StoreSettings = FileStore | S3Store | GoogleStore | AzureStore | RbdStore | HttpStore | MemoryStore
+    limit: Annotated[int, Meta(ge=1, description="Bytes that it may take.")] = 10 << 30
+    node: Annotated[str | None, Meta(description="Name of this node; without it, the name of the host.")] = (
+        None
+    )
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -304,6 +329,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy: PolicySettings = PolicySettings()
     quotas: Quota = Quota()
     images: ImageSettings = ImageSettings()
+    imports: ImportSettings = ImportSettings()
+    jobs: JobSettings = JobSettings()
+    locations: LocationSettings = LocationSettings()
+    cache: CacheSettings = CacheSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     tracing: TracingSettings = TracingSettings()

@@ -9,13 +9,14 @@ import asyncpg
 import pytest
 
 from inprocess import Prepared, Service, make_settings, running
-from tintype import server
+from tintype import parts, server
 from tintype.cli.upkeep import gc as gc_command
 from tintype.db import blobs as blob_rows
 from tintype.db import postgres
 from tintype.db.blobs import Blob
 from tintype.errors import StartError, Unavailable
-from tintype.settings import DatabaseSettings, KeystoneSettings, MemoryStore
+from tintype.settings import DatabaseSettings, KeystoneSettings
+from tintype.store_settings import MemoryStore
 
 pytestmark = [pytest.mark.parametrize("prepared", ["postgresql"], indirect=True), pytest.mark.needs("initdb")]
 RAW = {"disk_format": "raw", "container_format": "bare"}
@@ -212,7 +213,7 @@ async def test_certificates_that_cannot_be_read(prepared: Prepared, tmp_path: Pa
     """A wrong `keystone.cafile` stops the start, not each request."""
     chosen = KeystoneSettings(auth_url="https://keystone.example.org", cafile=str(tmp_path / "none.pem"))
     with pytest.raises(StartError, match="cafile"):
-        server.build(make_settings(tmp_path, keystone=chosen))
+        parts.build(make_settings(tmp_path, keystone=chosen))
 
 
 async def test_a_killed_database_is_told_and_outlived(prepared: Prepared, tmp_path: Path) -> None:

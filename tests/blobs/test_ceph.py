@@ -16,13 +16,14 @@ import pytest_asyncio
 import ceph as cluster
 from ceph import Ceph
 from inprocess import Prepared, Service, running
-from tintype import settings
+from tintype import store_settings
 from tintype.blobs import conformance
 from tintype.blobs.base import Clonable, Resumable
 from tintype.blobs.conformance import Check, by_writing
 from tintype.blobs.rbd import RbdStore
 from tintype.blobs.s3 import S3Store
 from tintype.errors import Unavailable
+from tintype.openers import own_settings
 
 pytestmark = [
     pytest.mark.needs("radosgw"),
@@ -30,8 +31,8 @@ pytestmark = [
 ]
 MIB = 1 << 20
 BINARY = {"Content-Type": "application/octet-stream"}
-ANY = settings.S3Store(bucket="b", endpoint="http://localhost", access_key="a", secret_key="s")
-ALL = conformance.checks_of(S3Store("s3", **msgspec.structs.asdict(ANY)))
+ANY = store_settings.S3Store(bucket="b", endpoint="http://localhost", access_key="a", secret_key="s")
+ALL = conformance.checks_of(S3Store("s3", **own_settings(ANY)))
 
 
 @pytest.fixture(scope="session")
@@ -41,8 +42,8 @@ def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
         yield running_cluster
 
 
-def s3_settings(ceph: Ceph, timeout: int = 30) -> settings.S3Store:
-    return settings.S3Store(
+def s3_settings(ceph: Ceph, timeout: int = 30) -> store_settings.S3Store:
+    return store_settings.S3Store(
         bucket=cluster.BUCKET,
         endpoint=ceph.endpoint,
         access_key=cluster.KEY,
@@ -55,7 +56,7 @@ def s3_settings(ceph: Ceph, timeout: int = 30) -> settings.S3Store:
 async def s3(ceph: Ceph) -> AsyncIterator[S3Store]:
     """Give a store in a bucket that is empty before and after."""
     chosen = s3_settings(ceph)
-    store = S3Store("s3", **msgspec.structs.asdict(chosen))
+    store = S3Store("s3", **own_settings(chosen))
     await store.call("create_bucket")
     yield store
     assert "Contents" not in await store.call("list_objects_v2")
@@ -99,7 +100,7 @@ async def test_a_signed_address_is_good_for_anybody(s3: S3Store) -> None:
 async def test_a_wrong_secret_is_told_without_it(ceph: Ceph) -> None:
     """The failure is 503 for the caller, and says nothing of credentials."""
     chosen = msgspec.structs.replace(s3_settings(ceph), secret_key="hidden-and-wrong")
-    store = S3Store("s3", **msgspec.structs.asdict(chosen))
+    store = S3Store("s3", **own_settings(chosen))
     for work in (store.size("x"), store.delete("x"), by_writing(store)("x", b"abc")):
         with pytest.raises(Unavailable) as failure:
             await work
@@ -110,7 +111,7 @@ async def test_a_wrong_secret_is_told_without_it(ceph: Ceph) -> None:
 async def test_a_part_that_is_not_taken_is_not_forgotten(ceph: Ceph) -> None:
     """With the gateway away a flush fails too: nothing is promised that is only in memory."""
     chosen = msgspec.structs.replace(s3_settings(ceph, timeout=1), endpoint="http://127.0.0.1:1")
-    store = S3Store("s3", **msgspec.structs.asdict(chosen))
+    store = S3Store("s3", **own_settings(chosen))
     writer = await store.create("x", 100 * MIB)
     with pytest.raises(Unavailable):
         await writer.write(memoryview(os.urandom(20 * MIB)))
@@ -122,7 +123,7 @@ async def test_a_part_that_is_not_taken_is_not_forgotten(ceph: Ceph) -> None:
 @pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
 async def test_what_was_cloned_stays(prepared: Prepared, tmp_path: Path, ceph: Ceph, rbd: RbdStore) -> None:
     """An image that a volume was cloned from is not deleted: 409; afterwards it can be."""
-    stores = {"rbd": settings.RbdStore(user="admin", conf=str(ceph.conf), timeout=5)}
+    stores = {"rbd": store_settings.RbdStore(user="admin", conf=str(ceph.conf), timeout=5)}
     async with running(prepared, tmp_path, stores=stores) as service:
         data = os.urandom(3 * MIB + 5)
         image = await make(service)
@@ -148,7 +149,7 @@ async def test_a_store_that_dies_in_the_middle(
     """The upload is 503, the image queued with the reason; when the store is back, nothing is left of it."""
     stores = {
         "s3": {"s3": s3_settings(ceph, timeout=3)},
-        "rbd": {"rbd": settings.RbdStore(user="admin", conf=str(ceph.conf), timeout=5)},
+        "rbd": {"rbd": store_settings.RbdStore(user="admin", conf=str(ceph.conf), timeout=5)},
     }[kind]
     async with running(prepared, tmp_path, stores=stores) as service:
         store = service.parts.intake.store(None)

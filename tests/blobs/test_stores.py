@@ -16,6 +16,8 @@ from tintype.blobs.conformance import Check
 from tintype.blobs.filesystem import FilesystemStore
 from tintype.blobs.http import HttpStore
 from tintype.blobs.memory import MemoryStore
+from tintype.blobs.web import Web
+from tintype.domain.addresses import WebRules
 
 
 def name(check: Check) -> str:
@@ -59,14 +61,15 @@ def web(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[str, P
     server.server_close()
 
 
-READ_ONLY = conformance.checks_of(HttpStore("web", "http://localhost"), read_only=True)
+TRUSTED = WebRules(anywhere=True)
+READ_ONLY = conformance.checks_of(HttpStore("web", "http://localhost", Web(TRUSTED)), read_only=True)
 
 
 @pytest.mark.parametrize("check", READ_ONLY, ids=name)
 async def test_http(web: tuple[str, Path], check: Check) -> None:
     """A web server does what a read-only store must."""
     url, folder = web
-    store: BlobStore = HttpStore("web", url)
+    store: BlobStore = HttpStore("web", url, Web(TRUSTED))
 
     async def put(key: str, data: bytes) -> None:
         (folder / key).write_bytes(data)

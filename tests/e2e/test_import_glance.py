@@ -16,7 +16,7 @@ from inprocess import Prepared, Service, running
 from mariadb import MariaDb
 from postgres import Cluster
 from tintype.cli.takeover import import_glance
-from tintype.settings import FileStore
+from tintype.store_settings import FileStore
 
 pytestmark = [
     pytest.mark.e2e,

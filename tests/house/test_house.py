@@ -12,10 +12,12 @@ SOURCE = ROOT / "src" / "tintype"
 
 LAYERS = (
     ("server",),
+    ("parts",),
     ("openers",),
     ("api", "dashboard", "jobs"),
     ("auth",),
     ("services",),
+    ("plugins",),
     ("policy", "db", "blobs", "formats", "glance"),
     ("domain",),
     ("errors", "observability", "listener"),
@@ -23,8 +25,9 @@ LAYERS = (
 """Rooms from top to bottom. A room imports from its own layer or from below, never upwards."""
 
 BESIDE = {
-    "settings": {"domain"},
-    "configuration": {"settings", "errors"},
+    "settings": {"domain", "store_settings"},
+    "store_settings": set(),
+    "configuration": {"settings", "store_settings", "errors"},
     "cli": set(),
     "__main__": {"cli"},
     "__init__": set(),
@@ -37,7 +40,6 @@ LONG_MODULES: dict[str, str] = {}
 LONG_FUNCTIONS: dict[str, str] = {
     "api/routes.py:table": "the URL space is one table",
     "api/schemas.py:_image": "the image schema, one attribute a line",
-    "server.py:build": "the composition root is one readable list",
 }
 """Functions of more than 50 lines, each with its reason."""
 
@@ -74,7 +76,9 @@ def test_imports_go_one_way(path: Path) -> None:
         else:
             below = level.get(other, -1)
             assert (
-                other == "settings" if mine in {"server", "openers"} and below < 0 else below >= level[mine]
+                other in {"settings", "store_settings"}
+                if mine in {"server", "parts", "openers"} and below < 0
+                else below >= level[mine]
             ), f"{mine} imports {other}"
 
 

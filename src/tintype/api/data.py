@@ -47,30 +47,36 @@ class DataApi:
 
     async def download(self, call: "Call") -> Response:
         """Send an image's bytes, or one range of them."""
-        names = ("range", "content-range", "if-range", "if-none-match")
-        wish = Wish(*(call.headers.get(name) for name in names))
+        headers = call.headers
+        wish = Wish(
+            range=headers.get("range"),
+            content_range=headers.get("content-range"),
+            if_range=headers.get("if-range"),
+            if_none_match=headers.get("if-none-match"),
+            prefer=call.query_params.get("prefer"),
+        )
         download = await self._data.download(call.caller, call.params["id"], wish)
         if download is None:
             return Response(status_code=204)
         image = download.image
-        headers = {"Accept-Ranges": "bytes"}
+        answer = {"Accept-Ranges": "bytes"}
         if tag := conditions.etag(image):
-            headers["ETag"] = tag
+            answer["ETag"] = tag
         if download.known:
-            return Response(status_code=304, headers=headers)
-        headers["Content-Length"] = str(download.stop - download.start)
+            return Response(status_code=304, headers=answer)
+        answer["Content-Length"] = str(download.stop - download.start)
         if digest := conditions.repr_digest(image):
-            headers["Repr-Digest"] = digest
+            answer["Repr-Digest"] = digest
         if image.checksum:
-            headers["Content-MD5"] = image.checksum  # of the whole image, in hex, on ranges too: as Glance
+            answer["Content-MD5"] = image.checksum  # of the whole image, in hex, on ranges too: as Glance
         if download.partial:
-            headers["Content-Range"] = f"bytes {download.start}-{download.stop - 1}/{image.size}"
+            answer["Content-Range"] = f"bytes {download.start}-{download.stop - 1}/{image.size}"
         status = 206 if download.partial else 200
         if download.chunks is None or call.method == "HEAD":
-            return Response(None, status, headers, _BINARY)
+            return Response(None, status, answer, _BINARY)
         if download.internal_path is not None:
-            return _handed_off(download.internal_path, headers)
-        return StreamingResponse(download.chunks, status, headers, _BINARY)
+            return _handed_off(download.internal_path, answer)
+        return StreamingResponse(download.chunks, status, answer, _BINARY)
 
 
 def check_type(call: "Call", wanted: str) -> None:

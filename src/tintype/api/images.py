@@ -4,14 +4,19 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
+import msgspec
 from starlette.responses import Response
 
 from tintype.api import wire
 from tintype.domain import patch, query
-from tintype.domain.images import Limits
+from tintype.domain.callers import Caller
+from tintype.domain.images import Image, Limits
+from tintype.domain.locations import parse as parse_location
+from tintype.domain.patch import LocationChange
 from tintype.errors import Invalid
 from tintype.services.images import Images
 from tintype.services.info import Info
+from tintype.services.locations import Locations
 from tintype.services.metadefs import PropertyCheck
 
 if TYPE_CHECKING:
@@ -20,28 +25,42 @@ if TYPE_CHECKING:
 _WARNING_BYTES: Final = 4096
 
 
+class ImageOptions(msgspec.Struct, frozen=True):
+    """What an operator chose of how images are shown."""
+
+    page_size: int
+    max_page_size: int
+    shows_locations: bool
+    shows_direct_url: bool
+    methods: Sequence[str]
+    """Of imports."""
+
+
 class ImagesApi:
     """Handlers of `/v2/images`."""
 
     def __init__(
         self,
         images: Images,
+        locations: Locations,
         info: Info,
         limits: Limits,
+        options: ImageOptions,
         *,
-        page_size: int,
-        max_page_size: int,
         deleted: Callable[[], None],
         check: PropertyCheck | None,
     ) -> None:
         """Make the handlers; `deleted` is told of each deletion: there may be bytes to delete now."""
         self._images = images
+        self._locations = locations
         self._limits = limits
-        self._page_size = page_size
-        self._max_page_size = max_page_size
+        self._options = options
         self._deleted = deleted
         self._check = check
-        self._create_headers = {"OpenStack-image-store-ids": ",".join(store["id"] for store in info.stores())}
+        writable = [store["id"] for store in info.stores() if "read-only" not in store]
+        self._create_headers = {"OpenStack-image-store-ids": ",".join(writable)}
+        if options.methods:
+            self._create_headers["OpenStack-image-import-methods"] = ",".join(options.methods)
 
     async def create(self, call: "Call") -> Response:
         """Make an image record."""
@@ -52,15 +71,17 @@ class ImagesApi:
         image = await self._images.create(call.caller, attributes)
         location = f"{call.base_url_text}/v2/images/{image.id}"
         headers = {"Location": location, **self._create_headers, **warnings}
-        return wire.json_response(wire.image_view(image), 201, headers)
+        return wire.json_response((await self._views(call.caller, [image]))[0], 201, headers)
 
     async def index(self, call: "Call") -> Response:
         """List a page of images, with the address of the next one."""
         pairs = wire.query_pairs(call.scope["query_string"])
-        wanted = query.parse(pairs, default_limit=self._page_size, max_limit=self._max_page_size)
+        wanted = query.parse(
+            pairs, default_limit=self._options.page_size, max_limit=self._options.max_page_size
+        )
         images = await self._images.list(call.caller, wanted)
         body: dict[str, Any] = {
-            "images": [wire.image_view(image) for image in images],
+            "images": await self._views(call.caller, images),
             "first": _page_path([pair for pair in pairs if pair[0] != "marker"]),
             "schema": "/v2/schemas/images",
         }
@@ -71,20 +92,24 @@ class ImagesApi:
 
     async def show(self, call: "Call") -> Response:
         """Show one image."""
-        return wire.json_response(wire.image_view(await self._images.show(call.caller, call.params["id"])))
+        image = await self._images.show(call.caller, call.params["id"])
+        return wire.json_response((await self._views(call.caller, [image]))[0])
 
     async def update(self, call: "Call") -> Response:
         """Patch an image, in either dialect."""
         media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type not in patch.MEDIA_TYPES:
             patch.parse(media_type, None, self._limits)  # refuses before the body is read
-        changes = patch.parse(media_type, wire.parse_json(await call.bounded_body()), self._limits)
+        body = wire.parse_json(await call.bounded_body())
+        if self._options.shows_locations and (change := patch.parse_locations(media_type, body)):
+            return await self._update_locations(call, change)
+        changes = patch.parse(media_type, body, self._limits)
         warnings = {}
         if self._check is not None:
             said = {each.name: each.value for each in changes if each.op != "remove"}
             warnings = _warnings(await self._check.of_changed(call.caller, call.params["id"], said))
         image = await self._images.update(call.caller, call.params["id"], changes)
-        return wire.json_response(wire.image_view(image), headers=warnings)
+        return wire.json_response((await self._views(call.caller, [image]))[0], headers=warnings)
 
     async def delete(self, call: "Call") -> Response:
         """Delete an image."""
@@ -102,10 +127,33 @@ class ImagesApi:
         await self._images.reactivate(call.caller, call.params["id"])
         return wire.no_content()
 
-    async def tasks(self, call: "Call") -> Response:
-        """List the tasks of an image: none, as long as nothing here makes tasks."""
-        await self._images.show(call.caller, call.params["id"])
-        return wire.json_response({"tasks": []})
+    async def _update_locations(self, call: "Call", change: LocationChange) -> Response:
+        """Change where the data is: the API before 2.17, switched on by the operator."""
+        image_id = call.params["id"]
+        if change.op == "remove":
+            await self._locations.remove(call.caller, image_id, change.position or 0)
+            self._deleted()
+        elif change.op == "add":
+            await self._locations.add(call.caller, image_id, parse_location(change.value))
+        elif isinstance(change.value, list):
+            wanted = [parse_location(value) for value in change.value]
+            await self._locations.replace(call.caller, image_id, wanted)
+        else:
+            raise Invalid("'locations' must be an array.")
+        return await self.show(call)
+
+    async def _views(self, caller: Caller, images: Sequence[Image]) -> list[dict[str, Any]]:
+        """Give images as the API shows them, with where their data is if that is told here."""
+        views = [wire.image_view(image) for image in images]
+        if self._options.shows_locations or self._options.shows_direct_url:
+            found = await self._locations.shown(caller, images)
+            for view in views:
+                places = found.get(view["id"], [])
+                if self._options.shows_locations:
+                    view["locations"] = places
+                if self._options.shows_direct_url and places:
+                    view["direct_url"] = places[0]["url"]
+        return views
 
 
 def _warnings(found: Sequence[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Discovery over HTTP: versions, schemas, import methods, stores, usage."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
@@ -13,15 +14,23 @@ from tintype.services.info import Info
 if TYPE_CHECKING:
     from tintype.api.app import Call
 
-MINOR_VERSIONS: Final = (15, 13, 12, 7, 5, 4, 3, 2, 1, 0)
-"""What is served, newest first. 2.6 (import), 2.8 to 2.11 (several stores) and 2.14 (cache) are not yet."""
+_WITH_CACHE: Final = frozenset({18, 16, 14})
+"""Minor versions of the API that are about the cache: served where there is one."""
+
+
+def minor_versions(*, cache: bool) -> list[int]:
+    """Give what is served, newest first."""
+    return [minor for minor in range(18, -1, -1) if cache or minor not in _WITH_CACHE]
 
 
 class InfoApi:
     """Handlers of what a client asks before anything else."""
 
-    def __init__(self, info: Info, limits: Limits) -> None:
+    def __init__(self, info: Info, limits: Limits, *, methods: Sequence[str], cache: bool) -> None:
+        """Make the handlers; `methods` of imports are served, and perhaps a cache."""
         self._info = info
+        self._methods = list(methods)
+        self._minor_versions = minor_versions(cache=cache)
         metadefs = {f"metadefs/{name}": schema for name, schema in every_metadef_schema().items()}
         self._schemas = schemas.every_schema(limits) | metadefs
 
@@ -36,7 +45,7 @@ class InfoApi:
     def _versions(self, call: "Call", status: int) -> Response:
         links = [{"rel": "self", "href": f"{call.base_url_text}/v2/"}]
         versions: list[dict[str, Any]] = [
-            {"id": f"v2.{minor}", "status": "SUPPORTED", "links": links} for minor in MINOR_VERSIONS
+            {"id": f"v2.{minor}", "status": "SUPPORTED", "links": links} for minor in self._minor_versions
         ]
         versions[0]["status"] = "CURRENT"
         return wire.json_response({"versions": versions}, status)
@@ -50,9 +59,8 @@ class InfoApi:
 
     async def import_methods(self, _call: "Call") -> Response:
         """Name the import methods that work here."""
-        return wire.json_response(
-            {"import-methods": {"description": "Import methods available.", "type": "array", "value": []}}
-        )
+        methods = {"description": "Import methods available.", "type": "array", "value": self._methods}
+        return wire.json_response({"import-methods": methods})
 
     async def stores(self, _call: "Call") -> Response:
         """Name the stores."""
@@ -60,7 +68,7 @@ class InfoApi:
 
     async def stores_detail(self, call: "Call") -> Response:
         """Describe the stores to operators and services."""
-        return wire.json_response({"stores": self._info.stores_detail(call.caller)})
+        return wire.json_response({"stores": await self._info.stores_detail(call.caller)})
 
     async def usage(self, call: "Call") -> Response:
         """Tell what the caller's project uses."""

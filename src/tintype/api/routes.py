@@ -6,14 +6,19 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response
 
+from tintype.api.cache import CacheApi
 from tintype.api.data import DataApi
 from tintype.api.identity import IdentityApi
 from tintype.api.images import ImagesApi
+from tintype.api.imports import ImportsApi
 from tintype.api.info import InfoApi
+from tintype.api.locations import LocationsApi
 from tintype.api.members import MembersApi
 from tintype.api.metadefs import MetadefsApi
 from tintype.api.operations import OperationsApi
+from tintype.api.stores import StoresApi
 from tintype.api.tags import TagsApi
+from tintype.api.tasks import TasksApi
 from tintype.api.uploads import UploadsApi
 
 Endpoint = Callable[[Any], Awaitable[Response]]
@@ -36,49 +41,75 @@ class Route(msgspec.Struct, frozen=True):
         return ", ".join(method for method in _METHODS if method in self.methods)
 
 
-def table(
-    images: ImagesApi,
-    data: DataApi,
-    uploads: UploadsApi,
-    tags: TagsApi,
-    members: MembersApi,
-    info: InfoApi,
-    operations: OperationsApi,
-) -> dict[str, Route]:
+class Handlers(msgspec.Struct, frozen=True):
+    """What answers requests, by noun."""
+
+    images: ImagesApi
+    data: DataApi
+    uploads: UploadsApi
+    tags: TagsApi
+    members: MembersApi
+    imports: ImportsApi
+    tasks: TasksApi
+    locations: LocationsApi
+    stores: StoresApi
+    info: InfoApi
+    operations: OperationsApi
+
+
+def table(to: Handlers) -> dict[str, Route]:
     """Give every route of images. Parameters stand in braces."""
     # fmt: off
     return {
-        "/":                                    Route({"GET": info.choices, "HEAD": info.choices}, open=True),
-        "/versions":                            Route({"GET": info.versions}, open=True),
-        "/versions/":                           Route({"GET": info.versions}, open=True),
-        "/healthcheck":                         Route({"GET": operations.ready, "HEAD": operations.ready}, open=True),
-        "/healthcheck/live":                    Route({"GET": operations.live, "HEAD": operations.live}, open=True),
-        "/healthcheck/detail":                  Route({"GET": operations.detail}, open=True),
-        "/metrics":                             Route({"GET": operations.numbers}, open=True),
+        "/":                                    Route({"GET": to.info.choices, "HEAD": to.info.choices}, open=True),
+        "/versions":                            Route({"GET": to.info.versions}, open=True),
+        "/versions/":                           Route({"GET": to.info.versions}, open=True),
+        "/healthcheck":                         Route({"GET": to.operations.ready, "HEAD": to.operations.ready}, open=True),
+        "/healthcheck/live":                    Route({"GET": to.operations.live, "HEAD": to.operations.live}, open=True),
+        "/healthcheck/detail":                  Route({"GET": to.operations.detail}, open=True),
+        "/metrics":                             Route({"GET": to.operations.numbers}, open=True),
 
-        "/v2/images":                           Route({"GET": images.index, "POST": images.create}),
-        "/v2/images/{id}":                      Route({"GET": images.show, "PATCH": images.update, "DELETE": images.delete}),
-        "/v2/images/{id}/actions/deactivate":   Route({"POST": images.deactivate}),
-        "/v2/images/{id}/actions/reactivate":   Route({"POST": images.reactivate}),
-        "/v2/images/{id}/tasks":                Route({"GET": images.tasks}),
-        "/v2/images/{id}/file":                 Route({"GET": data.download, "HEAD": data.download, "PUT": data.upload}),
-        "/v2/images/{id}/stage":                Route({"PUT": data.stage}),
-        "/v2/images/{id}/uploads":              Route({"GET": uploads.index, "POST": uploads.create},
-                                                      headers=uploads.headers, options=uploads.options),
-        "/v2/images/{id}/uploads/{upload}":     Route({"HEAD": uploads.show, "PATCH": uploads.append, "DELETE": uploads.remove,
-                                                       "POST": uploads.override}, headers=uploads.headers, options=uploads.options),
-        "/v2/images/{id}/tags/{tag}":           Route({"PUT": tags.add, "DELETE": tags.remove}),
-        "/v2/images/{id}/members":              Route({"GET": members.index, "POST": members.create}),
-        "/v2/images/{id}/members/{member}":     Route({"GET": members.show, "PUT": members.update, "DELETE": members.delete}),
+        "/v2/images":                           Route({"GET": to.images.index, "POST": to.images.create}),
+        "/v2/images/{id}":                      Route({"GET": to.images.show, "PATCH": to.images.update, "DELETE": to.images.delete}),
+        "/v2/images/{id}/actions/deactivate":   Route({"POST": to.images.deactivate}),
+        "/v2/images/{id}/actions/reactivate":   Route({"POST": to.images.reactivate}),
+        "/v2/images/{id}/tasks":                Route({"GET": to.tasks.of_image}),
+        "/v2/images/{id}/import":               Route({"POST": to.imports.create}),
+        "/v2/images/{id}/locations":            Route({"GET": to.locations.index, "POST": to.locations.create}),
+        "/v2/images/{id}/file":                 Route({"GET": to.data.download, "HEAD": to.data.download, "PUT": to.data.upload}),
+        "/v2/images/{id}/stage":                Route({"PUT": to.data.stage}),
+        "/v2/images/{id}/uploads":              Route({"GET": to.uploads.index, "POST": to.uploads.create},
+                                                      headers=to.uploads.headers, options=to.uploads.options),
+        "/v2/images/{id}/uploads/{upload}":     Route({"HEAD": to.uploads.show, "PATCH": to.uploads.append, "DELETE": to.uploads.remove,
+                                                       "POST": to.uploads.override}, headers=to.uploads.headers, options=to.uploads.options),
+        "/v2/images/{id}/tags/{tag}":           Route({"PUT": to.tags.add, "DELETE": to.tags.remove}),
+        "/v2/images/{id}/members":              Route({"GET": to.members.index, "POST": to.members.create}),
+        "/v2/images/{id}/members/{member}":     Route({"GET": to.members.show, "PUT": to.members.update, "DELETE": to.members.delete}),
 
-        "/v2/schemas/{name}":                   Route({"GET": info.schema}),
-        "/v2/schemas/metadefs/{name}":          Route({"GET": info.schema}),
-        "/v2/info/import":                      Route({"GET": info.import_methods}),
-        "/v2/info/stores":                      Route({"GET": info.stores}),
-        "/v2/info/stores/detail":               Route({"GET": info.stores_detail}),
-        "/v2/info/usage":                       Route({"GET": info.usage}),
+        "/v2/stores/{store}/{id}":              Route({"DELETE": to.stores.delete_copy}),
+        "/v2/tasks":                            Route({"GET": to.tasks.index, "POST": to.tasks.create}),
+        "/v2/tasks/{id}":                       Route({"GET": to.tasks.show}),
+        "/v2/tasks/{id}/actions/cancel":        Route({"POST": to.tasks.cancel}),
+
+        "/v2/schemas/{name}":                   Route({"GET": to.info.schema}),
+        "/v2/schemas/metadefs/{name}":          Route({"GET": to.info.schema}),
+        "/v2/info/import":                      Route({"GET": to.info.import_methods}),
+        "/v2/info/stores":                      Route({"GET": to.info.stores}),
+        "/v2/info/stores/detail":               Route({"GET": to.info.stores_detail}),
+        "/v2/info/usage":                       Route({"GET": to.info.usage}),
     }
     # fmt: on
+
+
+def cache_table(cache: CacheApi) -> dict[str, Route]:
+    """Give the routes of the cache: there are none where nothing is kept."""
+    return {
+        "/v2/cache": Route({"GET": cache.index, "DELETE": cache.clear}),
+        "/v2/cache/{id}": Route({"PUT": cache.queue, "DELETE": cache.delete}),
+        "/v2/cache/clean": Route({"POST": cache.clean}),
+        "/v2/cache/prune": Route({"POST": cache.prune}),
+        "/v2/cache/nodes/{id}": Route({"GET": cache.nodes}),
+    }
 
 
 def metadefs_table(metadefs: MetadefsApi) -> dict[str, Route]:

@@ -95,6 +95,11 @@ def image_view(image: Image) -> dict[str, Any]:
         view["os_glance_failed_reason"] = image.failure
     if image.stores:
         view["stores"] = ",".join(image.stores)
+    if image.importing_to is not None:  # there from the first import on, as in Glance
+        view["os_glance_importing_to_stores"] = image.importing_to
+        view["os_glance_failed_import"] = image.import_failed or ""
+    if image.import_task is not None:
+        view["os_glance_import_task"] = image.import_task
     return view
 
 

@@ -112,3 +112,25 @@ class Clonable(Protocol):
 
     async def in_use(self, key: str) -> bool:
         """Say whether somebody does: the blob cannot be deleted then."""
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A store of whose set-up services of the cloud want to know something."""
+
+    async def properties(self) -> dict[str, str]:
+        """Give it, by the names that the image API has for it."""
+
+
+@runtime_checkable
+class Addressed(Protocol):
+    """A store whose blobs have addresses that other services of the cloud know."""
+
+    async def url(self, key: str) -> str:
+        """Give the address, without any secret."""
+
+    async def place(self, url: str) -> str | None:
+        """Give the name in the store of bytes that others wrote there; None where a URL leads elsewhere.
+
+        Raises Invalid where the URL leads here, and may not be used.
+        """

@@ -108,6 +108,14 @@ class FilesystemStore:
             return None
         return f"{self._accel_redirect.rstrip('/')}/{_inside(key)}"
 
+    async def url(self, key: str) -> str:
+        """Give the address of a file."""
+        return f"file://{self.path(key).absolute()}"
+
+    async def place(self, url: str) -> str | None:
+        """Know none: nobody names a path of ours."""
+        return None
+
     def path(self, key: str) -> Path:
         """Give the place of complete bytes."""
         return self._folder / _inside(key)

@@ -1,30 +1,24 @@
-"""Blobs on a web server, to read only: a mirror of images that somebody else keeps."""
+"""Blobs on the web, to read only: below one address of the operator's, or wherever images say."""
 
 from collections.abc import AsyncIterator
-from typing import Final
 from urllib.parse import quote
 
-import httpx2
-
-from tintype.blobs.base import Writer
+from tintype.blobs.base import FOREIGN, Writer
+from tintype.blobs.stream import closing
+from tintype.blobs.web import Web
 from tintype.errors import Invalid, NotFound, Unavailable
-
-_CHUNK: Final = 1 << 20
-_SECONDS: Final = 30.0
 
 
 class HttpStore:
-    """What lies below one address. It is the operator's, so it is trusted; redirects are not followed."""
+    """What lies on web servers. With an address of its own it is the operator's, and trusted."""
 
     type = "http"
 
-    def __init__(self, store_id: str, url: str) -> None:
+    def __init__(self, store_id: str, url: str | None, web: Web) -> None:
+        """Make it; without a URL each blob's place is its whole address."""
         self.id = store_id
-        self._url = url.rstrip("/")
-        # No proxy of the environment, no decoding: the bytes are counted as they are stored.
-        self._client = httpx2.AsyncClient(
-            timeout=_SECONDS, trust_env=False, headers={"Accept-Encoding": "identity"}
-        )
+        self._url = url
+        self._web = web
 
     async def create(self, key: str, size: int | None) -> Writer:
         """Refuse: this store is read-only."""
@@ -34,35 +28,27 @@ class HttpStore:
         """Give the bytes of a range; of a server that knows no ranges those before it are passed over."""
         if start == stop:
             return
-        headers = {"Range": f"bytes={start}-{stop - 1}"}
-        try:
-            async with self._client.stream("GET", self._address(key), headers=headers) as answer:
-                self._check(answer, {200, 206})
-                position = start if answer.status_code == 206 else 0
-                async for chunk in answer.aiter_raw(_CHUNK):
-                    wanted = chunk[max(0, start - position) : max(0, stop - position)]
-                    position += len(chunk)
-                    if wanted:
-                        yield wanted
-                    if position >= stop:
-                        return
-        except httpx2.HTTPError as error:
-            raise self._unavailable(error) from error
+        position = start
+        async with self._web.bytes(self._address(key), {}, start, stop) as (_, chunks), closing(chunks):
+            async for chunk in chunks:
+                wanted = chunk[: stop - position]
+                position += len(wanted)
+                yield wanted
+                if position == stop:
+                    return
         raise Unavailable(f"The bytes of the store '{self.id}' end at {position}, before {stop}.")
 
     async def size(self, key: str) -> int | None:
         """Give the length that the server tells."""
         try:
-            answer = await self._client.head(self._address(key))
-        except httpx2.HTTPError as error:
-            raise self._unavailable(error) from error
-        if answer.status_code in {404, 410}:
+            facts = await self._web.facts(self._address(key))
+        except Invalid as error:  # of an address that may no longer be gone to
+            raise Unavailable(f"The store '{self.id}' does not serve: {error.message}") from error
+        if facts is None:
             return None
-        self._check(answer, {200})
-        length = answer.headers.get("content-length", "")
-        if not length.isdigit():
+        if facts.size is None:
             raise Unavailable(f"The store '{self.id}' does not tell the size.")
-        return int(length)
+        return facts.size
 
     async def delete(self, key: str) -> None:
         """Leave the bytes where they are: they are not ours."""
@@ -73,18 +59,27 @@ class HttpStore:
         for key in nothing:
             yield key
 
+    async def check(self) -> None:
+        """Do nothing: there is no place to ask whether all of them are there."""
+
     async def close(self) -> None:
         """Let go of connections."""
-        await self._client.aclose()
+        await self._web.close()
+
+    async def url(self, key: str) -> str:
+        """Give a blob's address."""
+        return self._address(key)
+
+    async def place(self, url: str) -> str | None:
+        """Take any address that the rules of the web let through, where the store has none of its own."""
+        if self._url is not None:
+            return None
+        await self._web.check(url)
+        return url
 
     def _address(self, key: str) -> str:
-        return f"{self._url}/{quote(key)}"
-
-    def _check(self, answer: httpx2.Response, wanted: set[int]) -> None:
-        if answer.status_code in {404, 410}:
+        if self._url is not None:
+            return f"{self._url.rstrip('/')}/{quote(key)}"
+        if not key.startswith(FOREIGN):
             raise NotFound("The stored bytes are missing.")
-        if answer.status_code not in wanted:
-            raise Unavailable(f"The store '{self.id}' answers {answer.status_code}.", Retry_After="5")
-
-    def _unavailable(self, error: httpx2.HTTPError) -> Unavailable:
-        return Unavailable(f"The store '{self.id}' does not answer: {type(error).__name__}.", Retry_After="5")
+        return key.removeprefix(FOREIGN)

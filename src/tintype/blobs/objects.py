@@ -23,14 +23,17 @@ _CHUNK: Final = 4 << 20
 _AHEAD: Final = 2
 _PART: Final = 8 << 20
 ATTEMPTS: Final = 3
+_SCHEMES: Final = {"s3": "s3", "gcs": "gs", "azure": "az"}
 
 
 class ObjectStore:
     """The objects below one prefix of a bucket, each named by its key."""
 
-    def __init__(self, store_id: str, kind: str, bucket: Bucket, prefix: str) -> None:
+    def __init__(self, store_id: str, kind: str, bucket: Bucket, prefix: str, name: str) -> None:
+        """Make it; `name` is the bucket's."""
         self.id = store_id
         self.type = kind
+        self._root = f"{_SCHEMES[kind]}://{name}/"
         self._bucket = bucket
         self._prefix = prefix
 
@@ -90,6 +93,15 @@ class ObjectStore:
             return await obstore.sign_async(self._signer(), "GET", self.path(key), duration)
         except (BaseError, OSError) as error:
             raise self.unavailable(error) from error
+
+    async def url(self, key: str) -> str:
+        """Give the address of an object, as the image service's users know them."""
+        return f"{self._root}{self.path(key)}"
+
+    async def place(self, url: str) -> str | None:
+        """Know the objects of this bucket that are not ours."""
+        name = url.removeprefix(self._root)
+        return None if name == url or name.startswith(self._prefix or "\0") else name
 
     async def close(self) -> None:
         """Let go of nothing: obstore looks after its connections."""
@@ -187,7 +199,7 @@ def google(
 ) -> ObjectStore:
     """Give a store in Google Cloud Storage; `options` are obstore's, such as service_account."""
     config: Any = dict(options)
-    return ObjectStore(store_id, "gcs", GCSStore(bucket, config=config, **patience(timeout)), prefix)
+    return ObjectStore(store_id, "gcs", GCSStore(bucket, config=config, **patience(timeout)), prefix, bucket)
 
 
 def azure(
@@ -195,4 +207,6 @@ def azure(
 ) -> ObjectStore:
     """Give a store in Azure Blob Storage; `options` are obstore's, such as account_name and access_key."""
     config: Any = dict(options)
-    return ObjectStore(store_id, "azure", AzureStore(bucket, config=config, **patience(timeout)), prefix)
+    return ObjectStore(
+        store_id, "azure", AzureStore(bucket, config=config, **patience(timeout)), prefix, bucket
+    )

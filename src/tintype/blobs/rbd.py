@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from urllib.parse import quote, unquote
 
 from tintype.blobs.base import name_in_store
 from tintype.blobs.stream import finished, read_ahead, to_the_end
@@ -104,6 +105,23 @@ class RbdStore:
         except NotFound:
             return False
 
+    async def url(self, key: str) -> str:
+        """Give the address by which Nova and Cinder clone an image: cluster, pool, image, snapshot."""
+        name = quote(name_in_store(key, _PREFIX + key), safe="")
+        return f"{await self.run(self._root)}{name}/{_SNAPSHOT}"
+
+    async def properties(self) -> dict[str, str]:
+        """Give the pool and the cluster: by these Nova and Cinder see that they can clone."""
+        return {"pool": self._pool, "fsid": await self.run(lambda _pool: str(self._cluster.get_fsid()))}
+
+    async def place(self, url: str) -> str | None:
+        """Know the images of this pool that others made, with their snapshot."""
+        root = await self.run(self._root)
+        name, _, snapshot = url.removeprefix(root).rpartition("/")
+        name = unquote(name)
+        ours = url.startswith(root) and snapshot == _SNAPSHOT and not name.startswith(_PREFIX)
+        return name if ours and name and "/" not in name else None
+
     async def keys(self) -> AsyncIterator[str]:
         """Give the key of every image that is ours."""
         for name in await self.run(self._names):
@@ -191,6 +209,9 @@ class RbdStore:
         with self.open(pool, key) as image:
             _remove_snapshot(image)
         self._rbd.RBD().remove(pool, name_in_store(key, _PREFIX + key))
+
+    def _root(self, _pool: Any) -> str:
+        return f"rbd://{self._cluster.get_fsid()}/{quote(self._pool, safe='')}/"
 
     def _names(self, pool: Any) -> list[str]:
         return [str(name) for name in self._rbd.RBD().list(pool)]

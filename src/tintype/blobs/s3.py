@@ -53,7 +53,7 @@ class S3Store(ObjectStore):
         if endpoint:
             config["endpoint"] = endpoint
         kept = Bucket(bucket, config=config, **patience(timeout))
-        super().__init__(store_id, "s3", kept, prefix)
+        super().__init__(store_id, "s3", kept, prefix, bucket)
         self.bucket = bucket
         self._timeout = timeout
         self._options = {

@@ -366,6 +366,16 @@ async def read_ahead(
                 ahead.exception()  # nobody wants what was read ahead, nor how that failed
 
 
+@contextlib.asynccontextmanager
+async def closing(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Give chunks, and let go of where they come from as soon as nobody wants more of them."""
+    try:
+        yield chunks
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()
+
+
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     """Do what must be done, however often whoever waits for it is cancelled."""
     task = asyncio.ensure_future(work)

@@ -3,7 +3,7 @@
 import typer
 
 from tintype import __version__
-from tintype.cli import database, metadefs, projects, roles, serve, takeover, upkeep, users
+from tintype.cli import database, metadefs, projects, roles, serve, takeover, upkeep, users, worker
 
 app = typer.Typer(
     name="tintype",
@@ -13,6 +13,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # brackets in help texts are brackets
 )
 app.command("serve")(serve.serve)
+app.command("worker")(worker.worker)
 app.command("gc")(upkeep.gc)
 app.command("scrub")(upkeep.scrub)
 app.command("import-glance")(takeover.import_glance)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tintype import server
+from tintype import parts, server
 from tintype.configuration import load
 from tintype.db.engine import Database
 from tintype.errors import StartError
@@ -63,19 +63,19 @@ def with_database(data_dir: Path | None, work: Callable[[Database], Awaitable[T]
     return asyncio.run(run())
 
 
-def with_parts(data_dir: Path | None, work: Callable[[server.Parts], Awaitable[T]]) -> T:
+def with_parts(data_dir: Path | None, work: Callable[[parts.Parts], Awaitable[T]]) -> T:
     """Do something with the parts of a service, its stores too, whether its server runs or not."""
     settings = msgspec.structs.replace(_upgraded(data_dir), tracing=TracingSettings())
 
     async def run() -> T:
-        parts = server.build(settings)
+        made = parts.build(settings)
         try:
             await recognise_folders(settings)  # another service's bytes are not ours to delete
-            return await work(parts)
+            return await work(made)
         finally:
-            for store in parts.intake.stores.values():
+            for store in made.intake.stores.values():
                 await store.close()
-            await parts.database.close()
+            await made.database.close()
 
     return asyncio.run(run())
 

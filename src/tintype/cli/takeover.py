@@ -9,15 +9,15 @@ from typing import Annotated
 
 import typer
 
-from tintype import glance, settings
+from tintype import glance, settings, store_settings
 from tintype.cli import output
 from tintype.cli.serve import DataDir
 from tintype.errors import StartError
 from tintype.glance import Configuration, Record
 from tintype.openers import open_policy
+from tintype.parts import Parts
 from tintype.policy.engine import Policy, read_rules
 from tintype.policy.rules import DEFAULTS
-from tintype.server import Parts
 from tintype.services.catalogue import ADDED, KEPT, REPLACED, Catalogue
 from tintype.services.takeover import DELETED, KNOWN, LEFT, TAKEN, UPDATED, Takeover
 
@@ -75,11 +75,11 @@ def _homes(chosen: settings.Settings) -> Mapping[tuple[str, str], str]:
     homes = {}
     for name, store in chosen.stores.items():
         match store:
-            case settings.FileStore():
+            case store_settings.FileStore():
                 homes["file", os.path.realpath(chosen.data_dir / store.folder)] = name
-            case settings.RbdStore():
+            case store_settings.RbdStore():
                 homes["rbd", store.pool] = name
-            case settings.S3Store() if store.prefix:  # without one, its objects would look like ours
+            case store_settings.S3Store() if store.prefix:  # without one, its objects would look like ours
                 homes["s3", f"{glance.host_of(store.endpoint or '')}/{store.bucket}"] = name
     return homes
 

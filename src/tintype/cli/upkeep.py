@@ -9,7 +9,7 @@ import typer
 from tintype.cli import output
 from tintype.cli.serve import DataDir
 from tintype.errors import TintypeError
-from tintype.server import Parts
+from tintype.parts import Parts
 from tintype.services.upkeep import Finding, Orphan
 
 

@@ -7,7 +7,7 @@
 `condemned`   to be deleted: the bytes first, then the row
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import msgspec
@@ -34,7 +34,9 @@ class Blob(msgspec.Struct, frozen=True):
     image_id: str
     state: str = WRITING
     place: str | None = None
-    """The name in the store of bytes that were taken over; others are named by the blob's id."""
+    """The name in the store of bytes that others wrote; ours are named by the blob's id."""
+    metadata: str | None = None
+    """What is noted beside it as a location, as JSON."""
 
     @property
     def key(self) -> str:
@@ -50,9 +52,24 @@ class Stored(msgspec.Struct, frozen=True):
     """As JSON; None of what was stored before digests were kept here."""
 
 
-_COLUMNS: Final = (table.c.id, table.c.store, table.c.image_id, table.c.state, table.c.place)
+_COLUMNS: Final = (
+    table.c.id,
+    table.c.store,
+    table.c.image_id,
+    table.c.state,
+    table.c.place,
+    table.c.metadata,
+)
 _SELECT: Final = select(*_COLUMNS)
-_READY_OF: Final = _SELECT.where(table.c.image_id == bindparam("image"), table.c.state == READY)
+_READY_OF: Final = _SELECT.where(table.c.image_id == bindparam("image"), table.c.state == READY).order_by(
+    table.c.created_at, table.c.id
+)
+_READY_OF_MANY: Final = _SELECT.where(
+    table.c.image_id.in_(bindparam("images", expanding=True)), table.c.state == READY
+).order_by(table.c.created_at, table.c.id)
+_STAGED_OF: Final = select(*_COLUMNS, table.c.size, table.c.digests).where(
+    table.c.image_id == bindparam("image"), table.c.state == STAGED
+)
 _GET: Final = _SELECT.where(table.c.id == bindparam("key"))
 _COMPLETE: Final = (
     select(*_COLUMNS, table.c.digests)
@@ -82,6 +99,11 @@ _EXTEND: Final = (
     .where(table.c.id == bindparam("key"), table.c.state == bindparam("expected"))
     .values(lease_expires_at=bindparam("until"))
 )
+_EXTEND_OF: Final = (
+    update(table)
+    .where(table.c.image_id == bindparam("image"), table.c.state == WRITING)
+    .values(lease_expires_at=bindparam("until"))
+)
 _EXPIRED: Final = (
     _SELECT.where(table.c.state.in_(_LEASED), table.c.lease_expires_at < bindparam("now"))
     .order_by(table.c.lease_expires_at)
@@ -107,6 +129,16 @@ _POSTPONE: Final = (
     .values(lease_expires_at=bindparam("moment"))
 )
 _CONDEMN_OF: Final = update(table).where(table.c.image_id == bindparam("image")).values(state=CONDEMNED)
+_CONDEMN_SOME_OF: Final = (
+    update(table)
+    .where(table.c.image_id == bindparam("image"), table.c.state == bindparam("expected"))
+    .values(state=CONDEMNED, lease_expires_at=0)
+)
+_PLACED: Final = select(table.c.image_id).where(
+    table.c.store == bindparam("store"), table.c.place == bindparam("name"), table.c.state != CONDEMNED
+)
+_NOTE_DIGESTS: Final = update(table).where(table.c.id == bindparam("key")).values(digests=bindparam("text"))
+_NOTE: Final = update(table).where(table.c.id == bindparam("key")).values(metadata=bindparam("text"))
 _DELETE: Final = delete(table).where(table.c.id == bindparam("key"), table.c.state == CONDEMNED)
 
 
@@ -170,6 +202,42 @@ async def condemn_all_of(tx: Transaction, image_id: str) -> None:
 async def ready_of(tx: Transaction, image_id: str) -> list[Blob]:
     """Give the complete blobs of an image."""
     return [Blob(*row) for row in await tx.execute(_READY_OF, {"image": image_id})]
+
+
+async def ready_of_many(tx: Transaction, image_ids: Sequence[str]) -> list[Blob]:
+    """Give the complete blobs of some images."""
+    return [Blob(*row) for row in await tx.execute(_READY_OF_MANY, {"images": list(image_ids)})]
+
+
+async def staged_of(tx: Transaction, image_id: str) -> tuple[Blob, int, str] | None:
+    """Give the staged blob of an image, its size and its digests as JSON; None where there is none."""
+    row = (await tx.execute(_STAGED_OF, {"image": image_id})).first()
+    return None if row is None else (Blob(*row[:-2]), row[-2], row[-1])
+
+
+async def extend_of(tx: Transaction, image_id: str, until: int) -> None:
+    """Prolong the leases of everything that is being written for an image."""
+    await tx.execute(_EXTEND_OF, {"image": image_id, "until": until})
+
+
+async def condemn_some_of(tx: Transaction, image_id: str, expected: str) -> None:
+    """Give up the blobs of an image that are in one state."""
+    await tx.execute(_CONDEMN_SOME_OF, {"image": image_id, "expected": expected})
+
+
+async def placed(tx: Transaction, store_id: str, place: str) -> list[str]:
+    """Give the images that have bytes of others at a place."""
+    return [row[0] for row in await tx.execute(_PLACED, {"store": store_id, "name": place})]
+
+
+async def note_digests(tx: Transaction, blob_id: str, digests: str) -> None:
+    """Note what bytes of others are."""
+    await tx.execute(_NOTE_DIGESTS, {"key": blob_id, "text": digests})
+
+
+async def note(tx: Transaction, blob_id: str, metadata: str) -> None:
+    """Note metadata of a location."""
+    await tx.execute(_NOTE, {"key": blob_id, "text": metadata})
 
 
 async def complete(database: Database) -> AsyncIterator[Stored]:

@@ -10,7 +10,7 @@ import hashlib
 import random
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -94,6 +94,9 @@ class Database(Protocol):
         statement, and may be committed with that. Those with the same `turn` come one after the other.
         """
 
+    async def listen(self, wake: Callable[[], None]) -> None:
+        """Call `wake` whenever a job waits for a worker, as far as the database tells; never ends."""
+
     async def close(self) -> None:
         """Let go of every connection."""
 
@@ -164,6 +167,10 @@ class SQLite:
     def _in_transaction(self) -> bool:
         connection = self._writer.connection.driver_connection
         return isinstance(connection, sqlite3.Connection) and connection.in_transaction
+
+    async def listen(self, wake: Callable[[], None]) -> None:  # noqa: ARG002
+        """Tell nothing: a file cannot."""
+        await asyncio.Event().wait()
 
     async def close(self) -> None:
         """Let go of both connections."""

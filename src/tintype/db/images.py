@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_once  # its ON CONFL
 from tintype.db.blobs import CONDEMNED, PARTIAL, STAGED, WRITING
 from tintype.db.engine import Database, Transaction, Violation
 from tintype.db.tables import blobs, image_members, image_tombstones, images
-from tintype.domain.images import FILLING, UPLOADING, Image
+from tintype.domain.images import BUSY, UPLOADING, Image
 from tintype.domain.quotas import Usage
 from tintype.errors import Conflict
 
@@ -34,6 +34,9 @@ _GET: Final = (
 )
 _GET_LOCKED: Final = _GET.with_for_update(of=images)
 _LOCK: Final = select(images.c.id).where(images.c.id == bindparam("image_id")).with_for_update()
+_TAKEN_BY: Final = select(images.c.id).where(
+    images.c.id == bindparam("key"), images.c.import_task == bindparam("task")
+)
 _INSERT: Final = insert(images)
 _UPDATE: Final = (
     update(images)
@@ -56,7 +59,7 @@ def _bytes(which: ColumnElement[bool]) -> ColumnElement[int]:
 
 _IS_STAGED: Final = or_(blobs.c.state == STAGED, and_(blobs.c.state == WRITING, images.c.status == UPLOADING))
 _COUNTS: Final = (
-    select(func.count().label("images"), func.count().filter(images.c.status.in_(FILLING)).label("filling"))
+    select(func.count().label("images"), func.count().filter(images.c.status.in_(BUSY)).label("filling"))
     .where(images.c.owner == bindparam("owner"))
     .subquery()
 )
@@ -98,6 +101,11 @@ async def lock(tx: Transaction, image_id: str) -> None:
     What changes an upload or a blob, and perhaps the image, begins with this: locks are taken in one order.
     """
     await tx.execute(_LOCK, {"image_id": image_id})
+
+
+async def is_taken_by(tx: Transaction, image_id: str, task_id: str) -> bool:
+    """Say whether there is an image still, and a task is at work on it."""
+    return (await tx.execute(_TAKEN_BY, {"key": image_id, "task": task_id})).first() is not None
 
 
 async def add(tx: Transaction, image: Image) -> None:

@@ -10,7 +10,7 @@ import logging
 import re
 import weakref
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -32,6 +32,9 @@ _SETTINGS: Final = "SET application_name = 'tintype'; SET jit = off"
 """Said once connected: a pooler in between may refuse them as parameters of the connection."""
 _WAITING: Final = 10_000
 _TAKE_TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+_JOBS: Final = "tintype_jobs"
+"""The channel of migration 0007."""
+_RECONNECT_SECONDS: Final = 2.0
 _TOGETHER: Final = 100
 """Questions that go as one at most."""
 _LOST: Final = (
@@ -120,6 +123,24 @@ class Postgres:
                 raise
         finally:
             await self._release(connection)
+
+    async def listen(self, wake: Callable[[], None]) -> None:
+        """Have PostgreSQL tell, over a connection of its own that is made again when it is lost."""
+        while True:
+            lost = asyncio.Event()
+            connection: Any = None
+            try:
+                connection = await asyncpg.connect(self._url, **_OPTIONS)
+                connection.add_termination_listener(lambda _connection, lost=lost: lost.set())
+                await connection.add_listener(_JOBS, lambda *_told: wake())
+                wake()  # for what was told while nobody listened
+                await lost.wait()
+            except _LOST as error:
+                _log.error("the database does not tell of jobs: %s", type(error).__name__)
+            finally:
+                if connection is not None:
+                    connection.terminate()
+            await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def close(self) -> None:
         """Let go of every connection."""

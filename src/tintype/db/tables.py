@@ -45,6 +45,9 @@ images: Final = Table(
     Column("os_hash_algo", String(64)),
     Column("os_hash_value", String(128)),
     Column("failure", Text),  # why the last upload came to nothing
+    Column("importing_to", Text),  # of the last import: what its job still has to fill, what it could not,
+    Column("import_failed", Text),
+    Column("import_task", String(36)),  # and its id, until it ends
     # Properties, tags and stores stand here once more, as JSON ready to show: a page is one statement.
     Column("properties", Text, nullable=False),
     Column("tags", Text, nullable=False),
@@ -118,8 +121,64 @@ blobs: Final = Table(
     Column("lease_expires_at", BigInteger, nullable=False),  # of a blob that is not ready
     Column("created_at", BigInteger, nullable=False),
     Column("place", Text),  # the name in the store of bytes that others wrote
+    Column("metadata", Text),  # of a location, as JSON
     Index(None, "image_id"),
     Index(None, "state", "lease_expires_at"),
+    Index(
+        None,
+        "place",
+        sqlite_where=text("place IS NOT NULL"),
+        postgresql_where=text("place IS NOT NULL"),
+    ),
+)
+
+# Work that goes on without a request; the API shows it as tasks.
+jobs: Final = Table(
+    "jobs",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("type", String(30), nullable=False),
+    Column("state", String(20), nullable=False),  # of domain/tasks.py
+    Column("image_id", String(36)),
+    Column("owner", String(255)),
+    Column("user_id", String(255)),
+    Column("request_id", String(64)),
+    Column("input", Text, nullable=False),  # this and the result as JSON
+    Column("result", Text),
+    Column("message", Text, nullable=False),
+    Column("caller", Text, nullable=False),  # for whom it is done, as JSON
+    Column("secret", Text),  # the caller's token, where another service is asked with it; until the end
+    Column("bytes_done", BigInteger, nullable=False),
+    Column("bytes_total", BigInteger),
+    Column("attempts", Integer, nullable=False),
+    Column("not_before", BigInteger, nullable=False),  # when it is tried again
+    Column("holder", String(36)),  # the attempt that works on it
+    Column("held_until", BigInteger, nullable=False),
+    Column("cancelled", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, index=True),  # when the record of a job that has ended is deleted
+    Index(None, "image_id", "created_at"),
+    Index(None, "created_at", "id"),
+)
+LIVE: Final = text("state IN ('pending', 'processing')")
+Index("ix_jobs_live", jobs.c.created_at, sqlite_where=LIVE, postgresql_where=LIVE)
+# An image is the object of one job at a time.
+Index("uq_jobs_image_id", jobs.c.image_id, unique=True, sqlite_where=LIVE, postgresql_where=LIVE)
+
+# Which images each node keeps, or is asked to keep, in front of slow stores.
+cached_images: Final = Table(
+    "cached_images",
+    metadata,
+    Column("node", String(255), primary_key=True),
+    Column("image_id", String(36), primary_key=True),
+    Column("digest", String(160), nullable=False),  # by which the node has its bytes
+    Column("size", BigInteger, nullable=False),
+    Column("state", String(20), nullable=False),  # of db/cache.py
+    Column("hits", BigInteger, nullable=False),
+    Column("accessed_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "image_id"),
 )
 
 # What images were like elsewhere when they were taken over: by that it is seen who has changed them since.

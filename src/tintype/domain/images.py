@@ -15,14 +15,16 @@ from tintype.errors import Conflict, Forbidden, Invalid, OverLimit
 QUEUED: Final = "queued"
 SAVING: Final = "saving"
 UPLOADING: Final = "uploading"
+IMPORTING: Final = "importing"
 ACTIVE: Final = "active"
 DEACTIVATED: Final = "deactivated"
 DELETED: Final = "deleted"
 
 TRANSITIONS: Final[Mapping[str, frozenset[str]]] = {
-    QUEUED: frozenset({SAVING, UPLOADING, DELETED}),
+    QUEUED: frozenset({SAVING, UPLOADING, IMPORTING, ACTIVE, DELETED}),  # active at once: bytes of others
     SAVING: frozenset({ACTIVE, QUEUED, DELETED}),
-    UPLOADING: frozenset({QUEUED, DELETED}),
+    UPLOADING: frozenset({IMPORTING, QUEUED, DELETED}),
+    IMPORTING: frozenset({ACTIVE, QUEUED, DELETED}),
     ACTIVE: frozenset({DEACTIVATED, DELETED}),
     DEACTIVATED: frozenset({ACTIVE, DELETED}),
     DELETED: frozenset(),
@@ -31,6 +33,9 @@ TRANSITIONS: Final[Mapping[str, frozenset[str]]] = {
 
 FILLING: Final = (SAVING, UPLOADING)
 """Statuses of an image that an upload has taken for itself; it goes back to queued where that fails."""
+
+BUSY: Final = (*FILLING, IMPORTING)
+"""Statuses of an image whose bytes are on their way."""
 
 STATUSES: Final = (
     *("queued", "saving", "active", "killed", "deleted"),
@@ -88,6 +93,12 @@ class Image(msgspec.Struct, frozen=True):
     os_hash_value: str | None = None
     failure: str | None = None
     """Why the last upload came to nothing; None where there was none, or it is being tried again."""
+    importing_to: str | None = None
+    """Stores that an import still has to fill, separated by commas; None where there was no import."""
+    import_failed: str | None = None
+    """Stores that the last import did not fill."""
+    import_task: str | None = None
+    """The task of an import that is not at its end."""
     properties: dict[str, str] = {}
     tags: tuple[str, ...] = ()
     stores: tuple[str, ...] = ()
@@ -138,13 +149,18 @@ def changed_status(image: Image, status: str, **changes: Any) -> Image:
     if status not in TRANSITIONS[image.status]:
         raise Conflict(f"Image status transition from {image.status} to {status} is not allowed")
     if status == SAVING:
-        missing = [name for name in ("disk_format", "container_format") if not getattr(image, name)]
-        if missing:
-            noun = "Property" if len(missing) == 1 else "Properties"
-            raise Invalid(f"{noun} {', '.join(missing)} must be set prior to saving data.")
-    if status in FILLING:
+        check_formats(image)
+    if status in BUSY:
         changes["failure"] = None
     return msgspec.structs.replace(image, status=status, **changes)
+
+
+def check_formats(image: Image) -> None:
+    """Refuse data for an image whose formats are not known."""
+    missing = [name for name in ("disk_format", "container_format") if not getattr(image, name)]
+    if missing:
+        noun = "Property" if len(missing) == 1 else "Properties"
+        raise Invalid(f"{noun} {', '.join(missing)} must be set prior to saving data.")
 
 
 def deactivated(image: Image) -> Image:

@@ -36,6 +36,15 @@ class Change(msgspec.Struct, frozen=True):
     """Draft 4: adding what is there already is a conflict."""
 
 
+class LocationChange(msgspec.Struct, frozen=True):
+    """One operation on an image's locations, where an operator has them changed so."""
+
+    op: str
+    position: int | None
+    """Of the one to remove; None of those to add and replace."""
+    value: Any = None
+
+
 _NOTHING: Final = Change("remove", "stores")
 """openstacksdk takes `stores` for a property, and removes it with others that it replaces."""
 
@@ -54,6 +63,39 @@ def parse(media_type: str, body: Any, limits: Limits) -> list[Change]:
     draft4 = media_type == MEDIA_TYPES[0]
     changes = [_parse_change(raw, draft4=draft4, limits=limits) for raw in body]
     return [change for change in changes if change is not _NOTHING]
+
+
+def parse_locations(media_type: str, body: Any) -> LocationChange | None:
+    """Read a patch document that is about locations; None where it is not.
+
+    Raises Invalid where it has other operations, too: they are stored apart, and a patch holds as a whole.
+    """
+    draft4 = media_type == MEDIA_TYPES[0]
+    read = _draft4_operation if draft4 else _operation
+    operations = (
+        [(raw, *read(raw)) for raw in body if isinstance(raw, dict)] if isinstance(body, list) else []
+    )
+    on_locations = [each for each in operations if str(each[2]).startswith("/locations")]
+    if not on_locations or media_type not in MEDIA_TYPES:
+        return None
+    if len(body) != 1:
+        raise Invalid("A patch that changes an image's locations has one operation.")
+    return _parse_location_change(*on_locations[0])
+
+
+def _parse_location_change(raw: dict[str, Any], op: str, pointer: Any) -> LocationChange:
+    path = _decode_pointer(pointer)
+    if path[0] != "locations" or len(path) != (1 if op == "replace" else 2):
+        raise Invalid(f"Invalid JSON pointer for this resource: '{pointer}'")
+    if op == "remove":
+        if not (path[1].isascii() and path[1].isdigit() and len(path[1]) < 4):
+            raise Invalid("Invalid position for removing a location.")
+        return LocationChange(op, int(path[1]))
+    if op == "add" and path[1] != "-":
+        raise Invalid("Invalid position for adding a location: they are added at the end, with '-'.")
+    if "value" not in raw:
+        raise Invalid(f'Operation "{op}" requires a member named "value".')
+    return LocationChange(op, None, raw["value"])
 
 
 def apply(image: Image, changes: Sequence[Change], limits: Limits) -> Image:

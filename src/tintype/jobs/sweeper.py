@@ -2,7 +2,8 @@
 
 * A blob whose lease is over, in writing, partial or staged: what was begun with it is undone.
 * A condemned blob: its bytes are deleted, then its row. Both may be repeated.
-* Notes that no longer matter are deleted: finished uploads, revoked tokens, failed logins.
+* Notes that no longer matter are deleted: finished uploads, ended jobs, revoked tokens, failed
+  logins.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from typing import Final
 import structlog
 
 from tintype.db import blobs as blob_rows
+from tintype.db import jobs as job_rows
 from tintype.db import uploads as upload_rows
 from tintype.db.engine import Database
 from tintype.errors import TintypeError, Unavailable
@@ -78,6 +80,7 @@ class Sweeper:
             self._pruned = moment
             async with self._database.write() as tx:
                 await upload_rows.prune(tx, moment)
+                await job_rows.prune(tx, moment)
             await self._identity.prune()
 
     async def _delete_from(self, store_id: str, moment: int) -> None:

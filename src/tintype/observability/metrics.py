@@ -52,6 +52,7 @@ class Metrics:
             "Uploads undone because nothing was heard of them.",
             registry=registry,
         )
+        self.jobs = Counter("tintype_jobs", "Jobs that have ended.", ("type", "outcome"), registry=registry)
         self.sweep_failures = Counter(
             "tintype_sweep_failures", "Sweeps that ended with an error.", registry=registry
         )

@@ -37,6 +37,29 @@ IMAGES: Final = (
     Rule("communitize_image", _PROJECT_MEMBER, "Offer an image to the community."),
     Rule("upload_image", _PROJECT_MEMBER, "Upload an image's data."),
     Rule("download_image", f"{_ADMIN} or (role:member and {_OWN_OR_OPEN})", "Download an image's data."),
+    Rule(
+        "download_from_store",
+        f"{_ADMIN} or (role:member and {_OWN_OR_OPEN})",
+        "Say from which store an image's data shall come.",
+    ),
+    Rule("copy_image", _ADMIN, "Copy an image to more stores."),
+    Rule("get_image_location", _PROJECT_READER, "See where an image's data is, where that is shown."),
+    Rule("set_image_location", _PROJECT_MEMBER, "Say where an image's data is, where that may be said."),
+    Rule("delete_image_location", _ADMIN, "Take an image's data out of one of its stores."),
+    Rule(
+        "add_image_location",
+        f"rule:service_api or ({_MEMBER} and project_id:%(owner)s)",
+        "Have an image take data that is somewhere already.",
+    ),
+    Rule("fetch_image_location", "rule:service_api", "Be told where an image's data is."),
+    Rule("tasks_api_access", _ADMIN, "See tasks, and import by them."),
+    Rule("manage_image_cache", _ADMIN, "Of older policy files."),
+    Rule("cache_image", _ADMIN, "Have an image kept on a node."),
+    Rule("cache_list", _ADMIN, "See what a node keeps."),
+    Rule("cache_delete", _ADMIN, "Drop images from a node."),
+    Rule("cache_clean", _ADMIN, "Drop what a node has not kept whole."),
+    Rule("cache_prune", _ADMIN, "Bring what a node keeps within its limit."),
+    Rule("list_cached_nodes", _ADMIN, "See which nodes keep an image."),
     Rule("deactivate", _PROJECT_MEMBER, "Close access to an image's data."),
     Rule("reactivate", _PROJECT_MEMBER, "Open access to an image's data again."),
     Rule("add_member", _PROJECT_MEMBER, "Share an image with a project."),
@@ -99,15 +122,7 @@ METADEFS: Final = (
 
 GLANCES: Final = {
     "default": "",
-    "download_from_store": f"{_ADMIN} or (role:member and {_OWN_OR_OPEN})",
-    "get_image_location": _PROJECT_READER,
-    "set_image_location": _PROJECT_MEMBER,
-    "add_image_location": f"rule:service_api or ({_MEMBER} and project_id:%(owner)s)",
-    "fetch_image_location": "rule:service_api",
     **dict.fromkeys(("get_task", "get_tasks", "add_task", "modify_task"), "rule:default"),
-    **dict.fromkeys(("delete_image_location", "copy_image", "tasks_api_access", "list_cached_nodes"), _ADMIN),
-    **dict.fromkeys(("manage_image_cache", "cache_image", "cache_list", "cache_delete"), _ADMIN),
-    **dict.fromkeys(("cache_clean", "cache_prune"), _ADMIN),
 }
 """Glance's rules of what is not served here: an operator's file may have them, or build on them."""
 

@@ -25,9 +25,12 @@ from tintype.db.engine import Database, Transaction
 from tintype.domain import conditions, images, quotas, ranges
 from tintype.domain.callers import Caller
 from tintype.domain.images import ACTIVE, DEACTIVATED, FILLING, QUEUED, SAVING, UPLOADING, Image, Limits
+from tintype.domain.stores import preferred
 from tintype.errors import Conflict, Forbidden, Gone, Invalid, NotFound, OverLimit, TintypeError, Unavailable
 from tintype.formats import inspector_for
 from tintype.policy.engine import Policy
+from tintype.services.cache import Cache
+from tintype.services.copies import Copies
 from tintype.services.images import Gate, hold_to_quota, now, quota_turn
 
 LEASE: Final = 60_000_000
@@ -47,6 +50,8 @@ class Wish(msgspec.Struct, frozen=True):
     content_range: str | None = None
     if_range: str | None = None
     if_none_match: str | None = None
+    prefer: str | None = None
+    """Of the query string: stores to take the bytes from, if they are there."""
 
 
 class Download(msgspec.Struct, frozen=True):
@@ -97,15 +102,15 @@ class Intake:
         if size is not None and size > self.limits.size:
             raise OverLimit(f"The incoming image is too large: at most {self.limits.size} bytes are allowed.")
 
-    def look(self, image: Image, expected: dict[str, str]) -> Pass:
-        """Begin to look at the bytes of an image."""
+    def look(self, image: Image, expected: dict[str, str], algorithm: str | None = None) -> Pass:
+        """Begin to look at the bytes of an image; `algorithm` in place of the one in the settings."""
 
         def warn(finding: str) -> None:
             self._log.warning("format check", image_id=image.id, finding=finding)
 
         formats = (image.disk_format, image.container_format)
         inspector = inspector_for(*formats, self._tolerated, warn)
-        return Pass(inspector, formats=formats, algorithm=self._algorithm, expected=expected)
+        return Pass(inspector, formats=formats, algorithm=algorithm or self._algorithm, expected=expected)
 
     async def claim(self, tx: Transaction, image: Image, status: str, moment: int) -> None:
         """Take an image for one upload; raises Conflict where another was faster."""
@@ -217,10 +222,15 @@ class Intake:
 class ImageData:
     """The use cases: all the bytes in one request."""
 
-    def __init__(self, database: Database, policy: Policy, intake: Intake) -> None:
+    def __init__(
+        self, database: Database, policy: Policy, intake: Intake, copies: Copies, cache: Cache | None
+    ) -> None:
+        """Make them; downloads go through the cache, where there is one."""
         self._database = database
         self._gate = Gate(database, policy)
         self._intake = intake
+        self._copies = copies
+        self._cache = cache
 
     async def upload(
         self,
@@ -258,12 +268,16 @@ class ImageData:
     async def download(self, caller: Caller, image_id: str, wish: Wish) -> Download | None:
         """Give an image's bytes, or those of a range; None where it has no data yet.
 
-        Raises Forbidden for a deactivated image, except to an admin.
+        Raises Forbidden for a deactivated image, except to an admin; Invalid for a wish for a store that
+        there is not.
         """
         image = await self._gate.load(caller, image_id)
         if image.status == DEACTIVATED and not caller.is_admin:
             raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
         self._gate.require("download_image", caller, image)
+        stores = preferred(wish.prefer, self._copies.infos)
+        if stores:
+            self._gate.require("download_from_store", caller, image)
         async with self._database.read() as tx:
             blobs = await blob_rows.ready_of(tx, image.id)
         if not blobs or image.size is None:
@@ -275,14 +289,13 @@ class ImageData:
         if conditions.range_applies(wish.if_range, tag):
             wanted = ranges.requested(wish.range, wish.content_range, image.size)
         start, stop = wanted or (0, image.size)
-        blob = blobs[0]
-        store = self._intake.stores.get(blob.store)
-        if store is None:
-            raise Unavailable(f"The store '{blob.store}', where the data is, is not in the settings.")
-        if await store.size(blob.key) is None:
-            raise NotFound(f"The data of image {image_id} is missing from store '{blob.store}'.")
-        internal_path = store.internal_path(blob.key) if isinstance(store, HandsOff) else None
-        chunks = store.read(blob.key, start, stop)
+        if self._cache is not None and not stores and (cached := await self._cache.find(image)) is not None:
+            chunks = self._cache.read(cached, blobs, start, stop)
+            return Download(image, start, stop, partial=wanted is not None, chunks=chunks)
+        blobs = await self._copies.there(self._copies.ordered(blobs, stores))
+        store = self._copies.store(blobs[0])
+        internal_path = store.internal_path(blobs[0].key) if isinstance(store, HandsOff) else None
+        chunks = self._copies.read(blobs, start, stop)
         return Download(
             image, start, stop, partial=wanted is not None, internal_path=internal_path, chunks=chunks
         )

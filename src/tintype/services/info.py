@@ -3,36 +3,55 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tintype.blobs.base import BlobStore
+from tintype.blobs.base import BlobStore, Described
 from tintype.db import images as image_rows
 from tintype.db.engine import Database
 from tintype.domain import quotas
 from tintype.domain.callers import Caller
+from tintype.domain.stores import StoreInfo
+from tintype.errors import Unavailable
 from tintype.policy.engine import Policy
 
 
 class Info:
     """The use cases."""
 
-    def __init__(self, database: Database, policy: Policy, stores: Mapping[str, BlobStore]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        policy: Policy,
+        stores: Mapping[str, BlobStore],
+        infos: Mapping[str, StoreInfo],
+    ) -> None:
         self._database = database
         self._policy = policy
         self._stores = stores
+        self._infos = infos
 
     def stores(self) -> list[dict[str, Any]]:
         """Describe the stores, the default one first."""
-        described: list[dict[str, Any]] = [{"id": store_id} for store_id in self._stores]
-        described[0]["default"] = "true"
-        return described
+        return [_described(info) for info in self._infos.values()]
 
-    def stores_detail(self, caller: Caller) -> list[dict[str, Any]]:
+    async def stores_detail(self, caller: Caller) -> list[dict[str, Any]]:
         """Describe how the stores are set up, to operators and services."""
         self._policy.require("stores_info_detail", caller, {})
-        types = [store.type for store in self._stores.values()]
         return [
-            {**described, "type": store_type, "weight": 0, "properties": {}}
-            for described, store_type in zip(self.stores(), types, strict=True)
+            {
+                **_described(info),
+                "type": info.type,
+                "weight": info.weight,
+                "properties": await self._properties(name),
+            }
+            for name, info in self._infos.items()
         ]
+
+    async def _properties(self, name: str) -> dict[str, Any]:
+        """Give what services need to know of a store; what does not answer now has nothing to tell."""
+        store = self._stores[name]
+        try:
+            return await store.properties() if isinstance(store, Described) else {}
+        except Unavailable:
+            return {}
 
     async def usage(self, caller: Caller) -> dict[str, dict[str, int]]:
         """Give what the caller's project uses: image sizes in MiB, -1 for no limit (Glance's units)."""
@@ -42,3 +61,15 @@ class Info:
             name: {"usage": getattr(used, name), "limit": getattr(caller.quota, name)}
             for name in quotas.NAMES
         }
+
+
+def _described(info: StoreInfo) -> dict[str, Any]:
+    """Describe a store as the API does: flags are strings, and there only where they hold."""
+    described = {"id": info.id}
+    if info.description:
+        described["description"] = info.description
+    if info.default:
+        described["default"] = "true"
+    if info.read_only:
+        described["read-only"] = "true"
+    return described

@@ -1,0 +1,75 @@
+"""The cache of this node over HTTP (Image API 2.14 and 2.18)."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.responses import Response
+
+from tintype.api import wire
+from tintype.db.cache import FILLING, QUEUED, READY, Entry
+from tintype.errors import Invalid
+from tintype.services.cache import Cache
+
+if TYPE_CHECKING:
+    from tintype.api.app import Call
+
+_TARGETS: Final = {"": (READY, FILLING, QUEUED), "cache": (READY, FILLING), "queue": (QUEUED,)}
+
+
+class CacheApi:
+    """Handlers of `/v2/cache`."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+
+    async def index(self, call: "Call") -> Response:
+        """List what is kept, and what waits to be."""
+        kept, queued = await self._cache.state(call.caller)
+        return wire.json_response(
+            {"cached_images": [_view(entry) for entry in kept], "queued_images": queued}
+        )
+
+    async def queue(self, call: "Call") -> Response:
+        """Have an image fetched."""
+        await self._cache.queue(call.caller, call.params["id"])
+        return Response(status_code=202)
+
+    async def delete(self, call: "Call") -> Response:
+        """Drop an image from the cache and its queue."""
+        await self._cache.forget(call.caller, call.params["id"])
+        return wire.no_content()
+
+    async def clear(self, call: "Call") -> Response:
+        """Drop everything, or what the header x-image-cache-clear-target says."""
+        target = call.headers.get("x-image-cache-clear-target", "").lower()
+        if target not in _TARGETS:
+            raise Invalid(
+                "If provided 'x-image-cache-clear-target' must be 'cache', 'queue' or empty string."
+            )
+        await self._cache.clear(call.caller, _TARGETS[target])
+        return wire.no_content()
+
+    async def clean(self, call: "Call") -> Response:
+        """Drop what stalled, and what belongs to nothing."""
+        await self._cache.clean(call.caller)
+        return Response(status_code=200)
+
+    async def prune(self, call: "Call") -> Response:
+        """Bring the cache within its limit."""
+        images, size = await self._cache.prune(call.caller)
+        return wire.json_response({"total_files_pruned": images, "total_bytes_pruned": size})
+
+    async def nodes(self, call: "Call") -> Response:
+        """Name the nodes that keep an image."""
+        return wire.json_response(list(await self._cache.nodes(call.caller, call.params["id"])))
+
+
+def _view(entry: Entry) -> dict[str, Any]:
+    """Give an entry as Glance does: times in seconds since the epoch."""
+    return {
+        "image_id": entry.image_id,
+        "size": entry.size,
+        "hits": entry.hits,
+        "checksum": entry.digest.partition("-")[2],
+        "last_accessed": entry.accessed_at / 1_000_000 if entry.hits else 0,
+        "last_modified": entry.created_at / 1_000_000,
+    }

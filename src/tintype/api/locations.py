@@ -1,0 +1,30 @@
+"""Locations over HTTP."""
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from tintype.api import wire
+from tintype.domain import locations as rules
+from tintype.services.locations import Locations
+
+if TYPE_CHECKING:
+    from tintype.api.app import Call
+
+
+class LocationsApi:
+    """Handlers of `/v2/images/{id}/locations`."""
+
+    def __init__(self, locations: Locations) -> None:
+        self._locations = locations
+
+    async def index(self, call: "Call") -> Response:
+        """Tell a service where an image's bytes are."""
+        return wire.json_response(await self._locations.told(call.caller, call.params["id"]))
+
+    async def create(self, call: "Call") -> Response:
+        """Have an image take bytes that are somewhere already."""
+        body = wire.parse_json(await call.bounded_body())
+        location = rules.parse(body)
+        await self._locations.begin(call.caller, call.params["id"], location, body, call.request_id)
+        return Response(status_code=202)

@@ -1,0 +1,125 @@
+"""Tasks over HTTP."""
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from tintype.api import wire
+from tintype.domain import tasks as rules
+from tintype.domain.tasks import PROCESSING, Task
+from tintype.services.imports import Imports
+from tintype.services.tasks import Tasks
+
+if TYPE_CHECKING:
+    from tintype.api.app import Call
+
+_PATH: Final = "/v2/tasks"
+
+
+class TasksApi:
+    """Handlers of `/v2/tasks`, and of the tasks of an image."""
+
+    def __init__(self, tasks: Tasks, imports: Imports, *, page_size: int, max_page_size: int) -> None:
+        self._tasks = tasks
+        self._imports = imports
+        self._page_size = page_size
+        self._max_page_size = max_page_size
+
+    async def index(self, call: "Call") -> Response:
+        """List a page of tasks."""
+        pairs = wire.query_pairs(call.scope["query_string"])
+        query = rules.parse_query(pairs, default_limit=self._page_size, max_limit=self._max_page_size)
+        tasks = await self._tasks.list(call.caller, query)
+        rest = [pair for pair in pairs if pair[0] != "marker"]
+        body: dict[str, Any] = {
+            "tasks": [_short_view(task) for task in tasks],
+            "first": _page_path(rest),
+            "schema": "/v2/schemas/tasks",
+        }
+        if tasks and len(tasks) == query.limit:
+            body["next"] = _page_path([*rest, ("marker", tasks[-1].id)])
+        return wire.json_response(body)
+
+    async def create(self, call: "Call") -> Response:
+        """Make a task of type import: a new image, with bytes from the web."""
+        given = rules.check_legacy_import(wire.parse_json(await call.bounded_body()))
+        task = await self._imports.begin_legacy(call.caller, given, call.request_id)
+        return wire.json_response(_view(task), 201, {"Location": f"{_PATH}/{task.id}"})
+
+    async def show(self, call: "Call") -> Response:
+        """Show one task."""
+        return wire.json_response(_view(await self._tasks.show(call.caller, call.params["id"])))
+
+    async def cancel(self, call: "Call") -> Response:
+        """Ask for the end of a task."""
+        task = await self._tasks.cancel(call.caller, call.params["id"])
+        return wire.json_response(_view(task), 202)
+
+    async def of_image(self, call: "Call") -> Response:
+        """List the tasks of an image."""
+        tasks = await self._tasks.of(call.caller, call.params["id"])
+        return wire.json_response({"tasks": [_image_view(task) for task in tasks]})
+
+
+def _short_view(task: Task) -> dict[str, Any]:
+    view: dict[str, Any] = {
+        "id": task.id,
+        "type": task.type,
+        "status": task.state,
+        "owner": task.owner,
+        "created_at": wire.timestamp(task.created_at),
+        "updated_at": wire.timestamp(task.updated_at),
+        "self": f"{_PATH}/{task.id}",
+        "schema": "/v2/schemas/task",
+    }
+    if task.expires_at is not None:
+        view["expires_at"] = wire.timestamp(task.expires_at)
+    return view
+
+
+def _view(task: Task) -> dict[str, Any]:
+    view = _short_view(task) | {"input": task.input, "message": _message(task), "result": _result(task)}
+    for name in ("image_id", "request_id", "user_id"):
+        if getattr(task, name):
+            view[name] = getattr(task, name)
+    return view
+
+
+def _image_view(task: Task) -> dict[str, Any]:
+    """Give a task as the list of an image's has it: with every field, and no links."""
+    return {
+        "id": task.id,
+        "type": task.type,
+        "status": task.state,
+        "owner": task.owner,
+        "input": task.input,
+        "result": _result(task),
+        "message": _message(task),
+        "image_id": task.image_id,
+        "request_id": task.request_id,
+        "user_id": task.user_id,
+        "expires_at": None if task.expires_at is None else wire.timestamp(task.expires_at),
+        "created_at": wire.timestamp(task.created_at),
+        "updated_at": wire.timestamp(task.updated_at),
+        "deleted": False,
+        "deleted_at": None,
+    }
+
+
+def _result(task: Task) -> dict[str, Any] | None:
+    """Give what a task made; of one at work, how far it is in bytes."""
+    if task.state == PROCESSING and task.bytes_done:
+        return {"bytes": task.bytes_done, "bytes_total": task.bytes_total}
+    return task.result
+
+
+def _message(task: Task) -> str:
+    if task.state != PROCESSING or not task.bytes_done:
+        return task.message
+    of = "" if task.bytes_total is None else f" of {task.bytes_total >> 20}"
+    return f"Copied {task.bytes_done >> 20}{of} MiB."
+
+
+def _page_path(pairs: list[tuple[str, str]]) -> str:
+    return f"{_PATH}?{urlencode(pairs)}" if pairs else _PATH

@@ -1,0 +1,152 @@
+"""Pieces of images on this node's disk, in front of slow stores: each a file, named by the image's digest.
+
+A piece is written beside its place, with a checksum behind it, and moved there: what is there is whole.
+One that the disk has changed since is taken for absent. Processes of a node share the folder; a lock on
+the unfinished file has each piece fetched by one of them.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from tintype.blobs.stream import in_thread
+
+PIECE: Final = 4 << 20
+"""Bytes of each piece but the last."""
+_CHECK: Final = 4
+_PAUSE_SECONDS: Final = 0.05
+Fetch = Callable[[], Awaitable[bytes]]
+
+
+class PieceFiles:
+    """The pieces in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._fetching: dict[Path, asyncio.Task[bytes]] = {}
+
+    async def piece(self, digest: str, number: int, fetch: Fetch) -> bytes:
+        """Give a piece, fetched by the first who asks while all others wait for it.
+
+        Raises what `fetch` raises. A disk that is full or broken costs the cache, not the reader.
+        """
+        path = self._path(digest, number)
+        kept = await in_thread(_read, path)
+        if kept is not None:
+            return kept
+        fetching = self._fetching.get(path)
+        if fetching is None:
+            fetching = self._fetching[path] = asyncio.create_task(self._fill(path, fetch))
+            fetching.add_done_callback(lambda done: self._forget(path, done))
+        return await asyncio.shield(fetching)
+
+    async def has(self, digest: str, size: int) -> bool:
+        """Say whether every piece of so many bytes is there."""
+        return await in_thread(self._has, digest, size)
+
+    async def is_whole(self, digest: str, size: int) -> bool:
+        """Say whether the pieces together have the digest that they are named by."""
+        algorithm, _, value = digest.partition("-")
+        return await in_thread(self._digest, digest, size, algorithm) == value
+
+    async def drop(self, digest: str) -> None:
+        """Delete the pieces of an image."""
+        await in_thread(shutil.rmtree, self._path(digest, 0).parent, ignore_errors=True)
+
+    async def digests(self) -> AsyncIterator[str]:
+        """Give the digest of everything that is kept, whole or not."""
+        for name in await in_thread(self._names):
+            yield name
+
+    def _forget(self, path: Path, done: asyncio.Task[bytes]) -> None:
+        self._fetching.pop(path, None)
+        if not done.cancelled():
+            done.exception()  # who waits is told; perhaps nobody does any more
+
+    async def _fill(self, path: Path, fetch: Fetch) -> bytes:
+        try:
+            lock = await in_thread(_open_part, path)
+        except OSError:
+            return await fetch()
+        try:
+            while not await in_thread(_lock, lock):  # another process of this node is at it
+                await asyncio.sleep(_PAUSE_SECONDS)
+                if (kept := await in_thread(_read, path)) is not None:
+                    return kept
+            if (kept := await in_thread(_read, path)) is not None:
+                return kept
+            data = await fetch()
+            with contextlib.suppress(OSError):
+                await in_thread(_write, lock, path, data)
+            return data
+        finally:
+            os.close(lock)
+
+    def _path(self, digest: str, number: int) -> Path:
+        value = digest.partition("-")[2]
+        return self._folder / value[:2] / digest / str(number)
+
+    def _has(self, digest: str, size: int) -> bool:
+        folder = self._path(digest, 0).parent
+        return all((folder / str(number)).exists() for number in range(pieces(size)))
+
+    def _digest(self, digest: str, size: int, algorithm: str) -> str:
+        found = hashlib.new(algorithm, usedforsecurity=False)
+        for number in range(pieces(size)):
+            data = _read(self._path(digest, number))
+            if data is None:
+                return ""
+            found.update(data)
+        return found.hexdigest()
+
+    def _names(self) -> list[str]:
+        return [path.name for path in self._folder.glob("??/*") if path.is_dir()]
+
+
+def pieces(size: int) -> int:
+    """Give into how many pieces so many bytes are cut."""
+    return -(-size // PIECE)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    body, check = data[:-_CHECK], data[-_CHECK:]
+    if zlib.crc32(body).to_bytes(_CHECK) == check:
+        return body
+    with contextlib.suppress(OSError):
+        path.unlink()
+    return None
+
+
+def _open_part(path: Path) -> int:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return os.open(f"{path}.part", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _write(file: int, path: Path, data: bytes) -> None:
+    part = Path(f"{path}.part")
+    try:
+        os.ftruncate(file, 0)
+        os.pwritev(file, [data, zlib.crc32(data).to_bytes(_CHECK)], 0)
+        part.rename(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise

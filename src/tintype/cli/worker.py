@@ -1,0 +1,32 @@
+"""`tintype worker`: a process that only works on jobs."""
+
+import os
+from typing import Annotated
+
+import msgspec
+import typer
+
+from tintype import server
+from tintype.cli import output
+from tintype.cli.serve import DataDir
+from tintype.errors import StartError
+from tintype.settings import JobSettings
+from tintype.store_settings import MemoryStore
+
+
+def worker(
+    data_dir: DataDir = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Jobs at once. [default: jobs.concurrency, or 4]", min=1)
+    ] = None,
+) -> None:
+    """Work on imports and other jobs, without serving requests: beside servers, or on hosts of its own."""
+    os.umask(0o077)
+    settings = output.existing(data_dir)
+    if any(isinstance(store, MemoryStore) for store in settings.stores.values()):
+        raise StartError("A store of type memory is in one process: its server's own.")
+    jobs = msgspec.structs.replace(
+        settings.jobs, concurrency=concurrency or settings.jobs.concurrency or JobSettings().concurrency
+    )
+    print(f"Tintype works on jobs for {settings.data_dir.resolve()}", flush=True)
+    server.work(msgspec.structs.replace(settings, jobs=jobs))

@@ -1,0 +1,220 @@
+"""Jobs in the database: who has which, for how long without a sign of life, and how far it is.
+
+A job is claimed by an attempt, under a name that each of its writes must give. Who has lost a job, to
+another attempt after its lease was over or to its end, changes nothing any more.
+"""
+
+import operator
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import bindparam, delete, insert, literal, select, update
+
+from tintype.db.engine import Transaction, Violation
+from tintype.db.tables import jobs as table
+from tintype.domain.callers import Caller
+from tintype.domain.tasks import LIVE, PENDING, PROCESSING, Task, TaskQuery
+from tintype.errors import Conflict
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """What an attempt learns when it gives a sign of life."""
+
+    cancelled: bool
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_caller: Final = msgspec.json.Decoder(Caller).decode
+_COLUMNS: Final = tuple(table.c[name] for name in Task.__struct_fields__)
+_SELECT: Final = select(*_COLUMNS)
+_GET: Final = _SELECT.where(table.c.id == bindparam("key"))
+_OF: Final = _SELECT.where(table.c.image_id == bindparam("image")).order_by(table.c.created_at, table.c.id)
+_PRIVATE: Final = select(table.c.caller, table.c.secret).where(table.c.id == bindparam("key"))
+_DUE: Final = (
+    select(table.c.id)
+    .where(
+        table.c.state.in_(LIVE),
+        table.c.not_before <= bindparam("now"),
+        table.c.held_until < bindparam("now"),
+    )
+    .order_by(table.c.created_at)
+    .limit(1)
+)
+_CLAIM: Final = (
+    update(table)
+    .where(table.c.id == _DUE.with_for_update(skip_locked=True).scalar_subquery())
+    .values(
+        state=PROCESSING,
+        holder=bindparam("by"),
+        held_until=bindparam("until"),
+        attempts=table.c.attempts + 1,
+        updated_at=bindparam("now"),
+    )
+    .returning(*_COLUMNS)
+)
+_MINE: Final = (table.c.id == bindparam("key"), table.c.holder == bindparam("by"))
+_BEAT: Final = (
+    update(table)
+    .where(*_MINE)
+    .values(
+        held_until=bindparam("until"),
+        bytes_done=bindparam("done"),
+        bytes_total=bindparam("total"),
+        updated_at=bindparam("now"),
+    )
+    .returning(table.c.cancelled)
+)
+_END: Final = (
+    update(table)
+    .where(*_MINE)
+    .values(
+        state=bindparam("to"),
+        result=bindparam("outcome"),
+        message=bindparam("said"),
+        bytes_done=bindparam("done"),
+        secret=None,
+        holder=None,
+        held_until=0,
+        updated_at=bindparam("now"),
+        expires_at=bindparam("expires"),
+    )
+)
+_PUT_BACK: Final = (
+    update(table)
+    .where(*_MINE)
+    .values(
+        state=PENDING,
+        message=bindparam("said"),
+        bytes_done=0,
+        attempts=table.c.attempts - bindparam("uncounted"),
+        not_before=bindparam("then"),
+        holder=None,
+        held_until=0,
+        updated_at=bindparam("now"),
+    )
+)
+_CANCEL: Final = (
+    update(table)
+    .where(table.c.id == bindparam("key"), table.c.state.in_(LIVE))
+    .values(cancelled=True, not_before=0, updated_at=bindparam("now"))
+)
+_PRUNE: Final = delete(table).where(table.c.expires_at < bindparam("now"))
+
+
+async def add(tx: Transaction, task: Task, caller: Caller, secret: str | None) -> None:
+    """Store a new job; raises Conflict where its image is the object of another one."""
+    row = msgspec.structs.asdict(task) | {
+        "input": _encode(task.input).decode(),
+        "caller": _encode(caller).decode(),
+        "secret": secret,
+        "not_before": 0,
+        "holder": None,
+        "held_until": 0,
+    }
+    try:
+        await tx.execute(insert(table), row)
+    except Violation:
+        raise Conflict(
+            f"New operation on image '{task.image_id}' is not permitted as prior operation is still in "
+            "progress"
+        ) from None
+
+
+async def get(tx: Transaction, task_id: str) -> Task | None:
+    """Give a job, or None."""
+    row = (await tx.execute(_GET, {"key": task_id})).first()
+    return None if row is None else _from_row(row)
+
+
+async def private(tx: Transaction, task_id: str) -> tuple[Caller, str | None]:
+    """Give for whom a job is done, and the secret that it was given."""
+    caller, secret = (await tx.execute(_PRIVATE, {"key": task_id})).one()
+    return _decode_caller(caller), secret
+
+
+async def of(tx: Transaction, image_id: str) -> list[Task]:
+    """Give the jobs of an image, the oldest first."""
+    return [_from_row(row) for row in await tx.execute(_OF, {"image": image_id})]
+
+
+async def page(tx: Transaction, query: TaskQuery, marker: Task | None) -> list[Task]:
+    """Give a page of jobs; `marker` is the last one of the page before."""
+    key = table.c[_COLUMN.get(query.sort_key, query.sort_key)]
+    statement = _SELECT.where(*(table.c[_COLUMN.get(name, name)] == value for name, value in query.filters))
+    if query.sort_key == "expires_at":
+        statement = statement.where(key.is_not(None))
+    if marker is not None:
+        behind = operator.lt if query.descending else operator.gt
+        value = getattr(marker, _COLUMN.get(query.sort_key, query.sort_key))
+        statement = statement.where(
+            behind(key, value) | ((key == literal(value)) & behind(table.c.id, marker.id))
+        )
+    order = (key.desc(), table.c.id.desc()) if query.descending else (key, table.c.id)
+    return [_from_row(row) for row in await tx.execute(statement.order_by(*order).limit(query.limit))]
+
+
+async def claim(tx: Transaction, holder: str, *, now: int, until: int) -> Task | None:
+    """Take the oldest job that is due, whoever had it before; None where there is none."""
+    row = (await tx.execute(_CLAIM, {"by": holder, "now": now, "until": until})).first()
+    return None if row is None else _from_row(row)
+
+
+async def beat(tx: Transaction, task: Task, holder: str, *, now: int, until: int) -> Beat | None:
+    """Give a sign of life, and say how far the job is; None where the attempt has lost it."""
+    row = {"key": task.id, "by": holder, "until": until, "now": now}
+    row |= {"done": task.bytes_done, "total": task.bytes_total}
+    found = (await tx.execute(_BEAT, row)).first()
+    return None if found is None else Beat(bool(found[0]))
+
+
+async def end(tx: Transaction, task: Task, holder: str, *, now: int, lifetime: int) -> bool:
+    """Store how a job has ended; False where the attempt has lost it."""
+    row = {"key": task.id, "by": holder, "to": task.state, "said": task.message, "now": now}
+    row |= {"done": task.bytes_done, "expires": now + lifetime}
+    row["outcome"] = None if task.result is None else _encode(task.result).decode()
+    return (await tx.execute(_END, row)).rowcount == 1
+
+
+async def put_back(
+    tx: Transaction, task_id: str, holder: str, *, now: int, then: int, message: str, counted: bool
+) -> bool:
+    """Let another attempt have a job, from a time on; False where it was lost already.
+
+    An attempt that is not `counted` was not the job's fault.
+    """
+    row = {"key": task_id, "by": holder, "said": message, "then": then, "now": now}
+    return (await tx.execute(_PUT_BACK, row | {"uncounted": 0 if counted else 1})).rowcount == 1
+
+
+async def cancel(tx: Transaction, task_id: str, now: int) -> bool:
+    """Ask for the end of a job; False where it has ended."""
+    return (await tx.execute(_CANCEL, {"key": task_id, "now": now})).rowcount == 1
+
+
+async def is_due(tx: Transaction, now: int) -> bool:
+    """Say whether there is a job to be taken."""
+    return (await tx.execute(_DUE, {"now": now})).first() is not None
+
+
+async def let_go_all(tx: Transaction) -> None:
+    """End every lease: for when it is known that nobody works on any job."""
+    await tx.execute(update(table).where(table.c.held_until > 0).values(held_until=0))
+
+
+async def prune(tx: Transaction, now: int) -> None:
+    """Forget jobs that have ended, and whose time is over."""
+    await tx.execute(_PRUNE, {"now": now})
+
+
+_COLUMN: Final = {"status": "state"}
+"""What the API calls otherwise than the table."""
+
+
+def _from_row(row: Sequence[Any]) -> Task:
+    values = dict(zip(Task.__struct_fields__, row, strict=True))
+    values["input"] = _decode(values["input"])
+    values["result"] = None if values["result"] is None else _decode(values["result"])
+    values["cancelled"] = bool(values["cancelled"])
+    return Task(**values)

@@ -1,0 +1,142 @@
+"""Which addresses of the web the service may go to for a user: none that it could not reach by itself.
+
+A name is resolved once, every address that it has is checked, and the connection is made to a checked
+one (`blobs/web.py`). So neither encodings, redirects nor names that change their mind lead inside.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tintype.errors import Invalid, StartError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+LONGEST: Final = 2048
+_PORTS: Final = {"http": 80, "https": 443}
+_NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
+_NUMBER: Final = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\.?")
+_UNSAFE: Final = re.compile(r"[^!-~]|[\\<>\"^`{|}]")
+_NEVER: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "224.0.0.0/3"),
+        *(
+            "::/96",
+            "64:ff9b:1::/48",
+            "100::/64",
+            "2001::/23",
+            "fc00::/7",
+            "fe80::/10",
+            "fec0::/10",
+            "ff00::/8",
+        ),
+    )
+)
+"""Beside what Python knows not to be global: what some of its versions take for global, or once was."""
+_TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
+"""By which IPv6 reaches IPv4 addresses (RFC 6052)."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where a URL leads to."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+class WebRules(msgspec.Struct, frozen=True):
+    """What an operator allows and refuses beyond the rules that always hold."""
+
+    allowed: tuple[Network, ...] = ()
+    """Networks that may be reached although they are not public."""
+    denied: tuple[Network, ...] = ()
+    ports: frozenset[int] = frozenset(_PORTS.values())
+    schemes: frozenset[str] = frozenset(_PORTS)
+    anywhere: bool = False
+    """Whether addresses, ports and credentials are nobody's concern: for what an operator names himself."""
+
+    def check_url(self, url: str) -> Target:
+        """Give where a URL leads to; raises Invalid where it may not, as far as that can be seen in it."""
+        try:
+            parts = urlsplit(url)
+            host, port = (parts.hostname or "").lower(), parts.port
+        except ValueError:
+            raise _refused(url, "it is malformed") from None
+        if len(url) > LONGEST or _UNSAFE.search(url):
+            raise _refused(url, "it is too long, or has characters that a URL has not")
+        if parts.scheme not in (_PORTS if self.anywhere else self.schemes):
+            raise _refused(url, f"its scheme must be one of: {', '.join(sorted(self.schemes))}")
+        if not self.anywhere and "@" in parts.netloc:
+            raise _refused(url, "it has credentials")
+        if not _is_host(host):
+            raise _refused(url, "its host is no name and no address")
+        target = Target(parts.scheme, host, port or _PORTS[parts.scheme])
+        if port == 0 or not (self.anywhere or target.port in self.ports):
+            raise _refused(url, f"port {target.port} is not allowed")
+        return target
+
+    def check_addresses(self, host: str, found: Sequence[str]) -> None:
+        """Refuse a host that has any address which may not be reached, or none at all."""
+        if not found:
+            raise _refused(host, "its host has no address")
+        if not self.anywhere:
+            for address in found:
+                if not self.reachable(address):
+                    raise _refused(host, "its host has an address that is not public")
+
+    def reachable(self, text: str) -> bool:
+        """Say whether an address may be connected to; IPv4 in IPv6 clothes is what it is."""
+        try:
+            address = _plain(ipaddress.ip_address(text.partition("%")[0]))
+        except ValueError:
+            return False
+        if _within(address, self.denied):
+            return False
+        if _within(address, self.allowed):
+            return True
+        return address.is_global and not address.is_multicast and not _within(address, _NEVER)
+
+
+def networks(names: Iterable[str]) -> tuple[Network, ...]:
+    """Read networks of the settings; raises StartError for what is none."""
+    found = []
+    for name in names:
+        try:
+            found.append(ipaddress.ip_network(name))
+        except ValueError as error:
+            raise StartError(f"'{name}' is no network: {error}.") from None
+    return tuple(found)
+
+
+def _is_host(host: str) -> bool:
+    """Say whether a host is a name, or an address written in full: no octal, hexadecimal or short forms."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        last = host.rstrip(".").rpartition(".")[2]
+        return len(host) < 254 and bool(_NAME.fullmatch(host)) and not _NUMBER.fullmatch(last)
+    return "%" not in host
+
+
+def _plain(address: Address) -> Address:
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and address in _TRANSLATED:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        return inner or address
+    return address
+
+
+def _within(address: Address, within: Iterable[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in within)
+
+
+def _refused(url: str, why: str) -> Invalid:
+    return Invalid(f"URI does not pass filtering: {url[:200]}: {why}.")

@@ -1,0 +1,61 @@
+"""Locations: where an image's bytes are, as services and, where an operator wants it, users tell it."""
+
+from typing import Any, Final
+
+import msgspec
+
+from tintype.domain.images import QUEUED, Image
+from tintype.domain.imports import checked_digest
+from tintype.errors import Conflict, Invalid
+
+URL_LIMIT: Final = 2048
+MOST: Final = 10
+"""Locations of an image, as in Glance."""
+
+
+class Location(msgspec.Struct, frozen=True):
+    """A place to be added, and what its bytes are said to be."""
+
+    url: str
+    metadata: dict[str, Any] = {}
+    checksum: str | None = None
+    algorithm: str | None = None
+    digest: str | None = None
+
+
+def parse(body: Any) -> Location:
+    """Read the body of a request to add a location (Image API 2.17)."""
+    if not isinstance(body, dict) or not isinstance(body.get("url"), str):
+        raise Invalid('A location is written like: {"url": "https://…"}')
+    unknown = sorted(set(body) - {"url", "metadata", "validation_data"})
+    if unknown:
+        raise Invalid(f"A location has no '{unknown[0]}'.")
+    if not body["url"] or len(body["url"]) > URL_LIMIT:
+        raise Invalid(f"The URL of a location has 1 to {URL_LIMIT} characters.")
+    metadata = body.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise Invalid("The metadata of a location must be an object.")
+    location = Location(body["url"], metadata)
+    known = body.get("validation_data") or {}
+    if not isinstance(known, dict) or set(known) - {"checksum", "os_hash_algo", "os_hash_value"}:
+        raise Invalid("validation_data has os_hash_algo, os_hash_value and perhaps checksum.")
+    if not known:
+        return location
+    if not {"os_hash_algo", "os_hash_value"} <= set(known):
+        raise Invalid("validation_data needs both os_hash_algo and os_hash_value.")
+    digest = checked_digest(known["os_hash_algo"], known["os_hash_value"])
+    checksum = known.get("checksum")
+    return msgspec.structs.replace(
+        location,
+        algorithm=known["os_hash_algo"],
+        digest=digest,
+        checksum=None if checksum is None else checked_digest("md5", checksum),
+    )
+
+
+def check_queued(image: Image) -> None:
+    """Refuse a location for an image that has bytes, or is getting some."""
+    if image.status != QUEUED:
+        raise Conflict(f"It's not allowed to add locations if image status is {image.status}.")
+    if image.import_task is not None:
+        raise Conflict(f"A task is at work on the image '{image.id}' already: {image.import_task}.")

@@ -1,0 +1,39 @@
+"""What is known of a store beside how it keeps bytes, and in which order copies of an image are taken."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from tintype.errors import Invalid
+
+T = TypeVar("T")
+
+
+class StoreInfo(msgspec.Struct, frozen=True):
+    """A store as its operator describes it. The heavier one is read first."""
+
+    id: str
+    type: str
+    description: str = ""
+    weight: int = 0
+    default: bool = False
+    read_only: bool = False
+
+
+def in_order(names: Iterable[str], stores: Mapping[str, StoreInfo]) -> tuple[str, ...]:
+    """Give names of stores, each once, as lists show them: by weight, then by name."""
+
+    def rank(name: str) -> tuple[int, str]:
+        return (-stores[name].weight if name in stores else 0, name)
+
+    return tuple(sorted(set(names), key=rank))
+
+
+def preferred(wish: str | None, stores: Mapping[str, StoreInfo]) -> Sequence[str]:
+    """Read a wish for stores, `a,b`; raises Invalid for one that there is not."""
+    names = [name.strip() for name in (wish or "").split(",") if name.strip()]
+    for name in names:
+        if name not in stores:
+            raise Invalid(f"Store '{name}' does not exist. There are: {', '.join(stores)}.")
+    return names

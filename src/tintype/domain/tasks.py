@@ -1,0 +1,113 @@
+"""Tasks: what the API shows of jobs, and how lists of them are asked for."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from tintype.domain.images import UUID
+from tintype.errors import Invalid
+
+PENDING: Final = "pending"
+PROCESSING: Final = "processing"
+SUCCESS: Final = "success"
+FAILURE: Final = "failure"
+STATES: Final = (PENDING, PROCESSING, SUCCESS, FAILURE)
+LIVE: Final = (PENDING, PROCESSING)
+
+LEGACY_IMPORT: Final = "import"
+IMPORT: Final = "api_image_import"
+LOCATION: Final = "location_import"
+TYPES: Final = (LEGACY_IMPORT, IMPORT, LOCATION)
+"""Of the API: an import asked for as a task, one asked for of an image, and a location that was added."""
+
+SORT_KEYS: Final = ("created_at", "updated_at", "expires_at", "id", "type", "status", "owner")
+_FILTERS: Final = ("status", "type", "owner")
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A job as it is stored. Times are microseconds since the epoch, sizes are bytes."""
+
+    id: str
+    type: str
+    image_id: str | None
+    owner: str | None
+    user_id: str | None
+    request_id: str | None
+    input: dict[str, Any]
+    created_at: int
+    updated_at: int
+    state: str = PENDING
+    result: dict[str, Any] | None = None
+    message: str = ""
+    bytes_done: int = 0
+    bytes_total: int | None = None
+    attempts: int = 0
+    cancelled: bool = False
+    expires_at: int | None = None
+
+
+class TaskQuery(msgspec.Struct, frozen=True):
+    """Which tasks a list shows, and in what order."""
+
+    limit: int
+    marker: str | None
+    sort_key: str
+    descending: bool
+    filters: tuple[tuple[str, str], ...]
+
+    def of(self, owner: str) -> "TaskQuery":
+        """Give the same list of one project's tasks."""
+        others = tuple(pair for pair in self.filters if pair[0] != "owner")
+        wrong = any(name == "owner" and value != owner for name, value in self.filters)
+        return msgspec.structs.replace(self, filters=(*others, ("owner", "" if wrong else owner)))
+
+
+def parse_query(pairs: Sequence[tuple[str, str]], *, default_limit: int, max_limit: int) -> TaskQuery:
+    """Read the query string of a list; raises Invalid for what it does not know."""
+    values = dict(pairs)
+    limit = values.pop("limit", None)
+    marker = values.pop("marker", None)
+    sort_key = values.pop("sort_key", "created_at")
+    sort_dir = values.pop("sort_dir", "desc")
+    if limit is not None and not (limit.isascii() and limit.isdigit() and len(limit) < 10):
+        raise Invalid("limit param must be an integer that is not negative.")
+    if marker is not None and not UUID.fullmatch(marker):
+        raise Invalid("Invalid marker format")
+    if sort_key not in SORT_KEYS:
+        raise Invalid(f"Invalid sort_key '{sort_key}'; it must be one of: {', '.join(SORT_KEYS)}.")
+    if sort_dir not in {"asc", "desc"}:
+        raise Invalid(f"Invalid sort direction: {sort_dir}")
+    for name, known in (("status", STATES), ("type", TYPES)):
+        if name in values and values[name] not in known:
+            raise Invalid(f"Invalid {name} value: {values[name]}")
+    return TaskQuery(
+        min(default_limit if limit is None else int(limit), max_limit),
+        None if marker is None else marker.lower(),
+        sort_key,
+        sort_dir == "desc",
+        tuple((name, values[name]) for name in _FILTERS if name in values),
+    )
+
+
+def check_legacy_import(body: Any) -> dict[str, Any]:
+    """Give the input of a request for a task of type import.
+
+    Raises Invalid for another type, or for input that does not say what to import.
+    """
+    if not isinstance(body, dict):
+        raise Invalid("The request body must be a JSON object.")
+    for name in ("type", "input"):
+        if name not in body:
+            raise Invalid(f"Task '{name}' is required")
+    if body["type"] != LEGACY_IMPORT:
+        raise Invalid(f"Tasks of type '{LEGACY_IMPORT}' can be made; the others come with what they are for.")
+    given = body["input"]
+    if not isinstance(given, dict):
+        raise Invalid("Task 'input' must be an object.")
+    for name in ("import_from", "import_from_format", "image_properties"):
+        if name not in given:
+            raise Invalid(f"Input does not contain '{name}' field")
+    if not isinstance(given["image_properties"], dict) or not isinstance(given["import_from"], str):
+        raise Invalid("'image_properties' must be an object and 'import_from' a URL.")
+    return given

@@ -1,0 +1,108 @@
+"""Bringing the same bytes into several stores at once, in the one pass that hashes and inspects them."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+
+from tintype.blobs.base import Writer
+from tintype.blobs.stream import Chunks, Digests, Exactly, to_the_end
+from tintype.db import blobs as blob_rows
+from tintype.db import images as image_rows
+from tintype.db.blobs import Blob
+from tintype.db.engine import Database
+from tintype.domain import quotas
+from tintype.domain.images import Image
+from tintype.errors import Gone, TintypeError
+from tintype.jobs.worker import DELETED, Attempt
+from tintype.plugins.base import Stream
+from tintype.services.data import LEASE, Intake
+from tintype.services.images import hold_to_quota, now, quota_turn
+
+
+class Filling:
+    """Some stores that are filled for one image. A store that fails ends it, or is only left out."""
+
+    def __init__(
+        self,
+        database: Database,
+        intake: Intake,
+        attempt: Attempt,
+        stores: Sequence[str],
+        *,
+        must_succeed: bool,
+    ) -> None:
+        image_id = attempt.task.image_id or ""
+        self.failures: dict[str, TintypeError] = {}
+        """Of the stores that were left out."""
+        self._database = database
+        self._intake = intake
+        self._attempt = attempt
+        self._must_succeed = must_succeed
+        self._blobs = [Blob(str(uuid.uuid4()), store, image_id) for store in stores]
+        self._writers: dict[str, Writer] = {}
+
+    @property
+    def filled(self) -> list[Blob]:
+        """The blobs in stores that have not failed."""
+        return [blob for blob in self._blobs if blob.store not in self.failures]
+
+    async def room(self, size: int | None) -> int:
+        """Note what is about to be written, and give how many bytes there may be of it.
+
+        Raises Gone where the image was deleted, OverLimit where the project's quota has no room.
+        """
+        moment, caller = now(), self._attempt.caller
+        self._intake.check_size(size)
+        async with self._database.write(turn=quota_turn(caller)) as tx:
+            image = await image_rows.get(tx, self._attempt.task.image_id or "", None, lock=True)
+            if image is None:
+                raise Gone(DELETED)
+            for blob in self._blobs:
+                await blob_rows.begin(tx, blob, now=moment, lease_until=moment + LEASE, size=size)
+            usage = await hold_to_quota(tx, caller, image.owner, quotas.STORE)
+        room = None
+        if size is None and usage is not None:
+            room = quotas.room(caller.quota.image_size_total, usage.stored)
+        limit = self._intake.limits.size
+        return limit if room is None else min(limit, room // max(1, len(self._blobs)))
+
+    async def run(self, image: Image, stream: Stream, expected: dict[str, str], limit: int) -> Digests:
+        """Write the bytes everywhere and commit them; give what they are.
+
+        Raises what the bytes are refused for, and what the last store failed with.
+        """
+        try:
+            for blob in self._blobs:
+                await self._try(blob, self._open(blob, stream.size))
+            look = self._intake.look(image, expected)
+            source = Exactly(Chunks(stream.chunks), stream.size, limit)
+            await look.run(source, self._write, stream.size)
+            digests = look.finish()
+            await asyncio.gather(*(self._try(blob, self._commit(blob)) for blob in self.filled))
+        finally:
+            for writer in self._writers.values():
+                await to_the_end(writer.close())
+        return digests
+
+    async def _write(self, data: memoryview) -> None:
+        await asyncio.gather(
+            *(self._try(blob, self._writers[blob.store].write(data)) for blob in self.filled)
+        )
+        self._attempt.progress(self._attempt.task.bytes_done + len(data))
+
+    async def _open(self, blob: Blob, size: int | None) -> None:
+        self._writers[blob.store] = await self._intake.store(blob.store).create(blob.id, size)
+
+    async def _commit(self, blob: Blob) -> None:
+        await self._intake.commit(blob, self._writers[blob.store])
+
+    async def _try(self, blob: Blob, work: "asyncio.Future[None] | object") -> None:
+        """Do something with one store; leave it out where it fails and others may do without it."""
+        try:
+            await work  # type: ignore[misc]
+        except Gone:
+            raise
+        except TintypeError as error:
+            self.failures[blob.store] = error
+            if self._must_succeed or len(self.failures) == len(self._blobs):
+                raise

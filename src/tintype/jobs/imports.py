@@ -1,0 +1,302 @@
+"""Imports: bytes from where a method says, through the plugins, into stores; the image is active at the end.
+
+An attempt begins anew each time; what the one before has written is given up first. Bytes that were
+staged in a store which the import names are not moved at all: they become the image's.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tintype.blobs.stream import Digests, closing, in_thread
+from tintype.blobs.web import Download, Web
+from tintype.db import blobs as blob_rows
+from tintype.db import images as image_rows
+from tintype.db.blobs import READY, STAGED, WRITING, Blob
+from tintype.db.engine import Database, Transaction
+from tintype.domain import images, imports, quotas
+from tintype.domain.images import ACTIVE, IMPORTING, QUEUED, Image, Limits
+from tintype.domain.imports import COPY, DIRECT, GLANCE, METHODS, WEB, Import
+from tintype.domain.stores import in_order
+from tintype.domain.tasks import LEGACY_IMPORT, Task
+from tintype.errors import Gone, Invalid
+from tintype.jobs.filling import Filling
+from tintype.jobs.regions import Regions
+from tintype.jobs.worker import DELETED, LOST, Attempt
+from tintype.plugins.base import Plugin, Stream, Subject, scratch_in
+from tintype.services.copies import Copies
+from tintype.services.data import STAGED_LIFETIME, Intake
+from tintype.services.images import hold_to_quota, now, quota_turn
+
+
+class ImportOptions(msgspec.Struct, frozen=True):
+    """What an operator chose of imports."""
+
+    plugins: Sequence[Plugin]
+    scratch: Path
+    """Where files in between are."""
+    seconds: float
+    """For which a download may take."""
+    copied_properties: tuple[str, ...]
+    """Beginnings of names of properties that come along from another region."""
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where an import's bytes come from, and what is known of them."""
+
+    stream: Stream
+    expected: dict[str, str] = {}
+    """Digests in hex by algorithm that they must have."""
+    formats: tuple[str, str] | None = None
+    properties: dict[str, str] = {}
+    """What comes with them, in place of what the image says of itself."""
+
+
+class Staged(msgspec.Struct, frozen=True):
+    """Bytes that wait for their import."""
+
+    blob: Blob
+    size: int
+    digests: Digests
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What an import has come to, to be shown in one transaction."""
+
+    blobs: Sequence[Blob]
+    """Written for it, complete."""
+    digests: Digests
+    formats: tuple[str | None, str | None]
+    properties: dict[str, str] = {}
+    """What the import sets, beside what the image has."""
+    failed: Sequence[str] = ()
+    """Stores that were left out."""
+    staged: Staged | None = None
+    adopted: bool = False
+    """Whether the staged bytes are the image's now, where they are."""
+
+
+class ImportWork:
+    """The work of jobs of both types of import."""
+
+    def __init__(
+        self,
+        database: Database,
+        intake: Intake,
+        copies: Copies,
+        web: Web,
+        regions: Regions,
+        options: ImportOptions,
+    ) -> None:
+        self._database = database
+        self._intake = intake
+        self._copies = copies
+        self._web = web
+        self._regions = regions
+        self._options = options
+
+    async def run(self, attempt: Attempt) -> None:
+        """Bring the bytes, and show the image with them."""
+        wanted = wish_of(attempt.task)
+        image, blobs, staged = await self._load(attempt.task)
+        targets: Sequence[str] = attempt.task.input["backend"]
+        plugins = () if wanted.method == COPY else self._options.plugins
+        adopted = staged is not None and not plugins and staged.blob.store in targets
+        rest = [name for name in targets if not (staged and adopted and name == staged.blob.store)]
+        if staged is not None and adopted and not rest:
+            done = Done((), staged.digests, (image.disk_format, image.container_format))
+        else:
+            done = await self._fill(attempt, wanted, image, blobs, staged, plugins, rest)
+        await self._finish(attempt, wanted, msgspec.structs.replace(done, staged=staged, adopted=adopted))
+
+    async def undo(self, tx: Transaction, task: Task) -> None:
+        """Give up what was being written for the image."""
+        await image_rows.lock(tx, task.image_id or "")
+        await blob_rows.condemn_some_of(tx, task.image_id or "", WRITING)
+
+    async def fail(self, tx: Transaction, task: Task, reason: str) -> None:
+        """Let the image be queued again, or active as it was before a copy, and say why."""
+        image = await image_rows.get(tx, task.image_id or "", None, lock=True)
+        if image is None or image.import_task != task.id:
+            return
+        changes: dict[str, Any] = {
+            "importing_to": "",
+            "import_failed": ",".join(task.input["backend"]),
+            "import_task": None,
+            "failure": reason,
+            "updated_at": max(now(), image.updated_at),
+        }
+        if image.status == IMPORTING:
+            await blob_rows.condemn_some_of(tx, image.id, STAGED)
+            image_after = images.changed_status(image, QUEUED, size=None, **changes)
+        else:
+            image_after = msgspec.structs.replace(image, **changes)
+        await image_rows.save(tx, image, image_after)
+
+    async def _load(self, task: Task) -> tuple[Image, list[Blob], Staged | None]:
+        """Give the image, its copies, and what is staged for it, which is kept for longer."""
+        async with self._database.write() as tx:
+            image = await image_rows.get(tx, task.image_id or "", None, lock=True)
+            if image is None:
+                raise Gone(DELETED)
+            if image.import_task != task.id:
+                raise Gone(LOST)
+            found = await blob_rows.staged_of(tx, image.id)
+            if found is not None:
+                await blob_rows.extend(tx, found[0].id, now() + STAGED_LIFETIME, STAGED)
+            blobs = await blob_rows.ready_of(tx, image.id)
+        if found is None:
+            return image, blobs, None
+        return image, blobs, Staged(found[0], found[1], msgspec.json.decode(found[2], type=Digests))
+
+    async def _fill(
+        self,
+        attempt: Attempt,
+        wanted: Import,
+        image: Image,
+        blobs: Sequence[Blob],
+        staged: Staged | None,
+        plugins: Sequence[Plugin],
+        stores: Sequence[str],
+    ) -> Done:
+        with scratch_in(self._options.scratch) as scratch:
+            origin = await self._origin(attempt, wanted, image, blobs, staged)
+            disk_format, container_format = origin.formats or (image.disk_format, image.container_format)
+            subject = Subject(
+                image.id,
+                disk_format or "",
+                container_format or "",
+                {**image.properties, **origin.properties},
+                attempt.caller.roles,
+            )
+            stream, expected = origin.stream, origin.expected
+            if plugins and expected:
+                stream, expected = Stream(_verified(stream.chunks, expected), stream.size), {}
+            for plugin in plugins:
+                stream = await plugin.apply(subject, stream, scratch)
+            images.check_properties(subject.properties, self._intake.limits)
+            imported = _with_formats(image, (subject.disk_format, subject.container_format))
+            filling = Filling(self._database, self._intake, attempt, stores, must_succeed=wanted.must_succeed)
+            limit = await filling.room(stream.size)
+            attempt.progress(0, stream.size)
+            async with closing(stream.chunks) as chunks:
+                digests = await filling.run(imported, Stream(chunks, stream.size), expected, limit)
+        return Done(
+            filling.filled,
+            digests,
+            (imported.disk_format, imported.container_format),
+            {
+                name: value
+                for name, value in subject.properties.items()
+                if image.properties.get(name) != value
+            },
+            tuple(filling.failures),
+        )
+
+    async def _origin(
+        self, attempt: Attempt, wanted: Import, image: Image, blobs: Sequence[Blob], staged: Staged | None
+    ) -> Origin:
+        """Open the source of a method."""
+        if wanted.method == DIRECT:
+            if staged is None:
+                raise Invalid("The staged bytes are gone; stage them again.")
+            chunks = self._copies.read([staged.blob], 0, staged.size)
+            known = {staged.digests.os_hash_algo: staged.digests.os_hash_value}
+            return Origin(Stream(chunks, staged.size), known)
+        if wanted.method == COPY:
+            if not blobs or image.size is None:
+                raise Gone("The image has no data any more.")
+            known = (
+                {image.os_hash_algo: image.os_hash_value}
+                if image.os_hash_algo and image.os_hash_value
+                else {}
+            )
+            chunks = self._copies.read(self._copies.ordered(blobs), 0, image.size)
+            return Origin(Stream(chunks, image.size), known)
+        if wanted.method == GLANCE:
+            remote = await self._regions.open(attempt, wanted)
+            formats = _checked_formats(remote.disk_format, remote.container_format, self._intake.limits)
+            properties = imports.copied_properties(remote.properties, self._options.copied_properties)
+            return Origin(Stream(remote.chunks, remote.size), remote.expected, formats, properties)
+        download = Download(
+            self._web, wanted.uri or "", limit=self._intake.limits.size, seconds=self._options.seconds
+        )
+        chunks = await download.begin()
+        size = None if download.facts is None else download.facts.size
+        return Origin(Stream(chunks, size), wanted.expected)
+
+    async def _finish(self, attempt: Attempt, wanted: Import, done: Done) -> None:
+        """Show everything at once: the job's end, the bytes, the image; raises Gone where it is too late."""
+        task, caller, digests = attempt.task, attempt.caller, done.digests
+        text = msgspec.json.encode(digests).decode()
+        names = [blob.store for blob in done.blobs]
+        message = f"Copied {digests.size >> 20} MiB to {', '.join(names)}." if names else ""
+        async with self._database.write(durable=True, turn=quota_turn(caller)) as tx:
+            image = await image_rows.get(tx, task.image_id or "", None, lock=True)
+            if image is None or image.import_task != task.id:
+                raise Gone(DELETED)
+            attempt.progress(digests.size)
+            await attempt.succeed(tx, {"image_id": image.id}, message)
+            for blob in done.blobs:
+                if not await blob_rows.finish(tx, blob.id, READY, size=digests.size, digests=text, until=0):
+                    raise Gone(LOST)
+            await blob_rows.condemn_some_of(tx, image.id, WRITING)  # in stores that were left out
+            if done.staged is not None:
+                names += await self._end_staging(tx, done.staged, adopted=done.adopted)
+            after = msgspec.structs.replace(
+                _with_formats(image, done.formats),
+                properties={**image.properties, **done.properties},
+                stores=in_order((*image.stores, *names), self._copies.infos),
+                importing_to="",
+                import_failed=",".join(done.failed),
+                import_task=None,
+                failure=None,
+                updated_at=max(now(), image.updated_at),
+            )
+            if wanted.method != COPY:
+                after = images.changed_status(after, ACTIVE, **msgspec.structs.asdict(digests))
+            await image_rows.save(tx, image, after)
+            await hold_to_quota(tx, caller, image.owner, quotas.STORE)
+
+    @staticmethod
+    async def _end_staging(tx: Transaction, staged: Staged, *, adopted: bool) -> list[str]:
+        """Let staged bytes be the image's, or go; gives the store that the image has through them."""
+        if not await blob_rows.change(
+            tx, staged.blob.id, (STAGED, READY if adopted else blob_rows.CONDEMNED), 0
+        ):
+            raise Gone("The staged bytes are gone; stage them again.")
+        return [staged.blob.store] if adopted else []
+
+
+def wish_of(task: Task) -> Import:
+    """Give what a job was asked to import."""
+    if task.type == LEGACY_IMPORT:
+        return Import(WEB, uri=task.input["import_from"])
+    return imports.parse(task.input["import_req"], None, METHODS)
+
+
+def _with_formats(image: Image, formats: tuple[str | None, str | None]) -> Image:
+    return msgspec.structs.replace(image, disk_format=formats[0], container_format=formats[1])
+
+
+def _checked_formats(disk_format: str, container_format: str, limits: Limits) -> tuple[str, str]:
+    """Refuse formats of another service that images here cannot have."""
+    if disk_format not in limits.disk_formats or container_format not in limits.container_formats:
+        raise Invalid(f"Images here cannot have the formats {disk_format}, {container_format}.")
+    return disk_format, container_format
+
+
+async def _verified(chunks: AsyncIterator[bytes], expected: dict[str, str]) -> AsyncIterator[bytes]:
+    """Hold bytes against their digests before plugins make others of them; raises Invalid at the end."""
+    digests = {name: hashlib.new(name, usedforsecurity=False) for name in expected}
+    async with closing(chunks):
+        async for chunk in chunks:
+            for digest in digests.values():
+                await in_thread(digest.update, chunk)
+            yield chunk
+    for name, digest in digests.items():
+        if digest.hexdigest() != expected[name]:
+            raise Invalid(f"The {name} digest of the bytes is not the one that was declared.")

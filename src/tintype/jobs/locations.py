@@ -1,0 +1,136 @@
+"""Locations that were added: their bytes are read, inspected and hashed, then they are the image's.
+
+A service of the cloud is trusted with what it has written itself: its image is active at once, and the
+digests follow.
+"""
+
+from typing import Any
+
+import msgspec
+
+from tintype.blobs.stream import Chunks, Digests, closing
+from tintype.db import blobs as blob_rows
+from tintype.db import images as image_rows
+from tintype.db.blobs import READY, Blob
+from tintype.db.engine import Database, Transaction
+from tintype.domain import images, quotas
+from tintype.domain.images import ACTIVE, IMPORTING, QUEUED, Image
+from tintype.domain.tasks import Task
+from tintype.errors import Gone, Invalid
+from tintype.jobs.worker import DELETED, LOST, Attempt
+from tintype.services.copies import Copies
+from tintype.services.data import Intake
+from tintype.services.images import hold_to_quota, now, quota_turn
+from tintype.services.locations import location_of
+
+
+class LocationWork:
+    """The work of jobs of type location_import."""
+
+    def __init__(self, database: Database, intake: Intake, copies: Copies, *, algorithm: str) -> None:
+        self._database = database
+        self._intake = intake
+        self._copies = copies
+        self._algorithm = algorithm
+
+    async def run(self, attempt: Attempt) -> None:
+        """Look at the bytes, and show the image with them."""
+        task = attempt.task
+        location, trusted = location_of(task), bool(task.input.get("trusted"))
+        blob = Blob(task.id, task.input["store"], task.image_id or "", READY, task.input["place"])
+        image = await self._load(task)
+        size = await self._copies.store(blob).size(blob.key)
+        if size is None:
+            raise Invalid("There are no bytes at the location.")
+        self._intake.check_size(size)
+        algorithm = location.algorithm or self._algorithm
+        if trusted and image.status == IMPORTING and location.digest is None:
+            unknown = {"os_hash_algo": algorithm, "os_hash_value": None}
+            await self._show(attempt, blob, size, unknown, ends=False)
+        expected = {algorithm: location.digest} if location.digest else {}
+        expected |= {"md5": location.checksum} if location.checksum else {}
+        look = self._intake.look(image, expected, algorithm)
+        async with closing(self._copies.read([blob], 0, size)) as chunks:
+            await look.run(_Counted(chunks, attempt, size), None, size)
+        digests = look.finish()
+        await self._show(attempt, blob, size, msgspec.structs.asdict(digests), ends=True, digests=digests)
+
+    async def undo(self, tx: Transaction, task: Task) -> None:
+        """Do nothing: bytes of others are not touched."""
+
+    async def fail(self, tx: Transaction, task: Task, reason: str) -> None:
+        """Let the image be queued again, and say why; one that is active stays so, without digests."""
+        image = await image_rows.get(tx, task.image_id or "", None, lock=True)
+        if image is None or image.import_task != task.id:
+            return
+        changes: dict[str, Any] = {
+            "import_task": None,
+            "failure": reason,
+            "updated_at": max(now(), image.updated_at),
+        }
+        if image.status == IMPORTING:  # as in Glance the store stays named: the bytes are there still
+            after = images.changed_status(image, QUEUED, stores=(task.input["store"],), **changes)
+        else:
+            after = msgspec.structs.replace(image, os_hash_algo=None, **changes)
+        await image_rows.save(tx, image, after)
+
+    async def _load(self, task: Task) -> Image:
+        async with self._database.read() as tx:
+            image = await image_rows.get(tx, task.image_id or "", None)
+        if image is None:
+            raise Gone(DELETED)
+        if image.import_task != task.id:
+            raise Gone(LOST)
+        return image
+
+    async def _show(
+        self,
+        attempt: Attempt,
+        blob: Blob,
+        size: int,
+        values: dict[str, Any],
+        *,
+        ends: bool,
+        digests: Digests | None = None,
+    ) -> None:
+        """Give the image the bytes and what is known of them, and perhaps end the job."""
+        text = None if digests is None else msgspec.json.encode(digests).decode()
+        async with self._database.write(durable=True, turn=quota_turn(attempt.caller)) as tx:
+            image = await image_rows.get(tx, blob.image_id, None, lock=True)
+            if image is None or image.import_task != attempt.task.id:
+                raise Gone(DELETED)
+            if ends:
+                await attempt.succeed(tx, {"image_id": image.id})
+            if image.status == IMPORTING:
+                await blob_rows.adopt(tx, blob, size=size, digests=text, now=now())
+            elif text is not None:
+                await blob_rows.note_digests(tx, blob.id, text)
+            changes = {
+                **values,
+                "size": size,
+                "stores": (blob.store,),
+                "failure": None,
+                "import_task": None if ends else image.import_task,
+                "updated_at": max(now(), image.updated_at),
+            }
+            if image.status == IMPORTING:
+                after = images.changed_status(image, ACTIVE, **changes)
+            else:
+                after = msgspec.structs.replace(image, **changes)
+            await image_rows.save(tx, image, after)
+            await hold_to_quota(tx, attempt.caller, image.owner, quotas.STORE)
+
+
+class _Counted(Chunks):
+    """Bytes that are counted as they pass."""
+
+    def __init__(self, chunks: Any, attempt: Attempt, size: int) -> None:
+        super().__init__(self._count(chunks, attempt, size))
+
+    @staticmethod
+    async def _count(chunks: Any, attempt: Attempt, size: int) -> Any:
+        done = 0
+        async for chunk in chunks:
+            done += len(chunk)
+            attempt.progress(done, size)
+            yield chunk

@@ -1,0 +1,37 @@
+"""Brings images into this node's cache that operators asked for, and looks after what is there."""
+
+import asyncio
+import contextlib
+import time
+from typing import Final
+
+import structlog
+
+from tintype.services.cache import Cache
+
+_LOOK_SECONDS: Final = 5.0
+_MAINTAIN_SECONDS: Final = 60.0
+
+
+class Prefetcher:
+    """Works until it is cancelled; every process of a node has one, and pieces are fetched once."""
+
+    def __init__(self, cache: Cache, log: structlog.typing.FilteringBoundLogger) -> None:
+        self._cache = cache
+        self._log = log
+
+    async def run(self) -> None:
+        """Look for what is queued at once, and then now and again; whatever fails is tried again."""
+        maintained = 0.0
+        while True:
+            self._cache.wake.clear()
+            try:
+                await self._cache.fetch_queued()
+                if time.monotonic() > maintained + _MAINTAIN_SECONDS:
+                    maintained = time.monotonic()
+                    await self._cache.maintain()
+            except Exception as error:  # noqa: BLE001 (the one task that must never end)
+                with contextlib.suppress(OSError):
+                    self._log.error("the cache is not looked after", reason=str(error))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._cache.wake.wait(), _LOOK_SECONDS)

@@ -1,0 +1,133 @@
+"""Image services of other regions, from which images are taken over with their bytes (glance-download)."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from tintype.blobs.web import Download, Web
+from tintype.db import blobs as blob_rows
+from tintype.db.engine import Database
+from tintype.domain.images import ACTIVE, BASE_ATTRIBUTES
+from tintype.domain.imports import Import
+from tintype.errors import Invalid, NotFound
+from tintype.jobs.worker import Attempt
+from tintype.policy.engine import Policy
+from tintype.services.copies import Copies
+from tintype.services.images import Gate
+
+_INTERFACES: Final = ("public", "internal", "admin")
+_DOCUMENT: Final = 8 << 20
+"""Bytes that a catalogue or an image record may have."""
+
+
+class Remote(msgspec.Struct, frozen=True):
+    """An image of another region, and its bytes."""
+
+    disk_format: str
+    container_format: str
+    properties: Mapping[str, Any]
+    size: int
+    expected: dict[str, str]
+    """Digests in hex by algorithm."""
+    chunks: AsyncIterator[bytes]
+
+
+class Regions(Protocol):
+    """Where images of other regions are had from."""
+
+    async def open(self, attempt: Attempt, wanted: Import) -> Remote:
+        """Give an image as the caller sees it there; raises Invalid, NotFound, Forbidden or Unavailable."""
+
+
+class OwnRegion:
+    """The only region of the built-in identity: this service's own images, by the caller's rights."""
+
+    def __init__(self, database: Database, policy: Policy, copies: Copies, region: str) -> None:
+        self._database = database
+        self._gate = Gate(database, policy)
+        self._copies = copies
+        self._region = region
+
+    async def open(self, attempt: Attempt, wanted: Import) -> Remote:
+        """Give one of our own images."""
+        if wanted.region != self._region or wanted.interface not in _INTERFACES:
+            raise _no_service(wanted)
+        image = await self._gate.load(attempt.caller, wanted.remote_id or "")
+        self._gate.require("download_image", attempt.caller, image)
+        async with self._database.read() as tx:
+            blobs = await blob_rows.ready_of(tx, image.id)
+        if image.status != ACTIVE or image.size is None or not blobs:
+            raise _not_active(wanted)
+        expected = (
+            {image.os_hash_algo: image.os_hash_value} if image.os_hash_algo and image.os_hash_value else {}
+        )
+        return Remote(
+            image.disk_format or "",
+            image.container_format or "",
+            image.properties,
+            image.size,
+            expected,
+            self._copies.read(self._copies.ordered(blobs), 0, image.size),
+        )
+
+
+class KeystoneRegions:
+    """The image services that a Keystone's catalogue has for the caller, asked with the caller's token."""
+
+    def __init__(self, auth_url: str, web: Web, *, limit: int, seconds: float) -> None:
+        """Make it: the cloud's own addresses are trusted, so `web` has no rules for them."""
+        self._catalogue = f"{auth_url.rstrip('/').removesuffix('/v3')}/v3/auth/catalog"
+        self._web = web
+        self._limit = limit
+        self._seconds = seconds
+
+    async def open(self, attempt: Attempt, wanted: Import) -> Remote:
+        """Give an image of a service in the catalogue."""
+        headers = {"X-Auth-Token": attempt.secret or ""}
+        endpoint = await self._endpoint(headers, wanted)
+        address = f"{endpoint}/v2/images/{wanted.remote_id}"
+        image = await self._web.get_json(address, headers, _DOCUMENT)
+        if (
+            not isinstance(image, dict)
+            or image.get("status") != ACTIVE
+            or not isinstance(image.get("size"), int)
+        ):
+            raise _not_active(wanted)
+        download = Download(
+            self._web, f"{address}/file", limit=self._limit, seconds=self._seconds, headers=headers
+        )
+        algorithm, digest = image.get("os_hash_algo"), image.get("os_hash_value")
+        return Remote(
+            str(image.get("disk_format") or ""),
+            str(image.get("container_format") or ""),
+            {name: value for name, value in image.items() if name not in BASE_ATTRIBUTES},
+            image["size"],
+            {algorithm: digest} if algorithm in _KNOWN and isinstance(digest, str) else {},
+            await download.begin(),
+        )
+
+    async def _endpoint(self, headers: Mapping[str, str], wanted: Import) -> str:
+        try:
+            document = await self._web.get_json(self._catalogue, headers, _DOCUMENT)
+            for service in document["catalog"]:
+                for endpoint in service["endpoints"] if service["type"] == "image" else ():
+                    region = endpoint.get("region_id") or endpoint.get("region")
+                    if (region, endpoint["interface"]) == (wanted.region, wanted.interface):
+                        return str(endpoint["url"]).rstrip("/").removesuffix("/v2")
+        except (KeyError, TypeError, AttributeError, NotFound):
+            raise Invalid("The catalogue of the identity service makes no sense.") from None
+        raise _no_service(wanted)
+
+
+_KNOWN: Final = frozenset({"sha256", "sha512", "blake2b"})
+
+
+def _no_service(wanted: Import) -> Invalid:
+    return Invalid(
+        f"There is no image service in region '{wanted.region}' at interface '{wanted.interface}'."
+    )
+
+
+def _not_active(wanted: Import) -> Invalid:
+    return Invalid(f"The image {wanted.remote_id} in region '{wanted.region}' is not active.")

@@ -1,0 +1,313 @@
+"""The composition root: settings in, the parts of a service out. Each is made here, once."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import msgspec
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from tintype.api.app import App, Front
+from tintype.api.cache import CacheApi
+from tintype.api.data import DataApi
+from tintype.api.identity import IdentityApi
+from tintype.api.images import ImageOptions, ImagesApi
+from tintype.api.imports import ImportsApi
+from tintype.api.info import InfoApi
+from tintype.api.locations import LocationsApi
+from tintype.api.members import MembersApi
+from tintype.api.metadefs import MetadefsApi
+from tintype.api.operations import OperationsApi
+from tintype.api.routes import Handlers, Route, cache_table, identity_table, metadefs_table, table
+from tintype.api.stores import StoresApi
+from tintype.api.tags import TagsApi
+from tintype.api.tasks import TasksApi
+from tintype.api.throttle import Throttle
+from tintype.api.uploads import UploadsApi
+from tintype.auth.builtin import BuiltinAuthenticator
+from tintype.blobs.base import BlobStore
+from tintype.blobs.cache import PieceFiles
+from tintype.blobs.web import Web
+from tintype.db.engine import Database
+from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, LOCATION
+from tintype.jobs.imports import ImportOptions, ImportWork
+from tintype.jobs.locations import LocationWork
+from tintype.jobs.prefetcher import Prefetcher
+from tintype.jobs.sweeper import Sweeper
+from tintype.jobs.worker import Worker
+from tintype.observability.logs import make_logger
+from tintype.observability.metrics import Metrics
+from tintype.observability.tracing import traced
+from tintype.openers import (
+    open_database,
+    open_identity,
+    open_keystone,
+    open_plugins,
+    open_policy,
+    open_protections,
+    open_regions,
+    open_stores,
+    store_infos,
+    tolerated,
+    web_rules,
+)
+from tintype.policy.engine import Policy
+from tintype.services.cache import Cache
+from tintype.services.copies import Copies
+from tintype.services.data import ImageData, Intake
+from tintype.services.health import Health
+from tintype.services.identity import Identity
+from tintype.services.images import Images
+from tintype.services.imports import Imports
+from tintype.services.info import Info
+from tintype.services.locations import Locations
+from tintype.services.members import Members
+from tintype.services.metadefs import Metadefs, PropertyCheck
+from tintype.services.stores import Stores
+from tintype.services.tags import Tags
+from tintype.services.tasks import Tasks
+from tintype.services.upkeep import Upkeep
+from tintype.services.uploads import Uploads
+from tintype.settings import Settings
+
+_EXPOSED: Final = (
+    *(
+        "Location",
+        "ETag",
+        "Repr-Digest",
+        "Content-MD5",
+        "Content-Range",
+        "Retry-After",
+        "X-Openstack-Request-Id",
+    ),
+    *("Upload-Offset", "Upload-Length", "Upload-Metadata", "Upload-Expires"),
+    *("Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm"),
+    *(
+        "OpenStack-image-store-ids",
+        "OpenStack-image-import-methods",
+        "OpenStack-image-property-warnings",
+        "X-Subject-Token",
+    ),
+)
+_PREFLIGHT_SECONDS: Final = 600
+_THREADS: Final = 32
+"""That read, hash and write at once, in each process."""
+
+
+class Foundation(msgspec.Struct, frozen=True):
+    """What the use cases, the jobs and the commands stand on."""
+
+    settings: Settings
+    database: Database
+    policy: Policy
+    stores: Mapping[str, BlobStore]
+    copies: Copies
+    intake: Intake
+    images: Images
+    identity: Identity
+    web: Web
+    metrics: Metrics
+    worker: Worker
+    sweeper: Sweeper
+    cache: Cache | None
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """The service, put together: for the server, the tests and the generated reference."""
+
+    database: Database
+    identity: Identity
+    images: Images
+    intake: Intake
+    data: ImageData
+    uploads: Uploads
+    routes: dict[str, Route]
+    upkeep: Upkeep
+    sweeper: Sweeper
+    worker: Worker
+    app: ASGIApp
+    base: Foundation
+
+
+def lay(settings: Settings) -> Foundation:
+    """Put together what does the work, on a data folder that `prepare` has seen."""
+    log = make_logger(settings.log.level, settings.log.style)
+    database, policy, stores = open_database(settings), open_policy(settings), open_stores(settings)
+    limits, metrics = settings.images.limits(), Metrics()
+    copies = Copies(stores, store_infos(settings))
+    identity = open_identity(settings, database)
+    images = Images(database, policy, open_protections(settings, policy), limits, stores)
+    algorithm = settings.images.hash_algorithm
+    intake = Intake(database, limits, stores, algorithm=algorithm, tolerated=tolerated(settings), log=log)
+    web = Web(web_rules(settings))
+    chosen = settings.imports
+    importing = ImportWork(
+        database,
+        intake,
+        copies,
+        web,
+        open_regions(settings, database, policy, copies),
+        ImportOptions(
+            open_plugins(settings),
+            settings.data_dir / chosen.scratch,
+            chosen.seconds,
+            chosen.copied_properties,
+        ),
+    )
+    locating = LocationWork(database, intake, copies, algorithm=algorithm)
+    worker = Worker(
+        database,
+        {IMPORT: importing, LEGACY_IMPORT: importing, LOCATION: locating},
+        log,
+        metrics,
+        concurrency=settings.jobs.concurrency,
+        lifetime=settings.jobs.task_lifetime * 1_000_000,
+    )
+    cache = None
+    if settings.cache.folder is not None:
+        files = PieceFiles(settings.data_dir / settings.cache.folder)
+        node = settings.cache.node or socket.gethostname()
+        cache = Cache(database, policy, copies, files, log, node=node, limit=settings.cache.limit)
+    sweeper = Sweeper(database, intake, identity, log, metrics)
+    return Foundation(
+        settings,
+        *(database, policy, stores, copies, intake, images, identity, web),
+        *(metrics, worker, sweeper, cache),
+    )
+
+
+@contextlib.asynccontextmanager
+async def at_work(base: Foundation) -> AsyncIterator[None]:
+    """Run what goes on without requests: sweeper, worker, cache; let go of everything at the end."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "bytes"))
+    going = [asyncio.create_task(base.sweeper.run())]
+    if base.settings.jobs.concurrency:
+        going.append(asyncio.create_task(base.worker.run()))
+    if base.cache is not None:
+        log = make_logger(base.settings.log.level, base.settings.log.style)
+        going.append(asyncio.create_task(Prefetcher(base.cache, log).run()))
+    try:
+        yield
+    finally:
+        for task in going:
+            task.cancel()
+        await asyncio.wait(going)
+        await base.web.close()
+        for store in base.stores.values():
+            await store.close()
+        await base.database.close()
+
+
+def build(settings: Settings) -> Parts:
+    """Put the service together on a data folder that `prepare` has seen."""
+    base = lay(settings)
+    database, policy, intake = base.database, base.policy, base.intake
+    log = make_logger(settings.log.level, settings.log.style)
+    builtin = BuiltinAuthenticator(base.identity)
+    authenticator = builtin if settings.keystone.auth_url is None else open_keystone(settings, policy, log)
+    data = ImageData(database, policy, intake, base.copies, base.cache)
+    uploads = Uploads(database, policy, intake, lifetime=settings.images.upload_lifetime * 1_000_000)
+    health = Health(database, base.stores, authenticator.check)
+    routes = _routes(
+        base,
+        data,
+        uploads,
+        OperationsApi(health, base.metrics, authenticator, policy, token=settings.metrics.token),
+    )
+    if settings.keystone.auth_url is None:
+        routes |= identity_table(IdentityApi(base.identity, builtin, region=settings.identity.region))
+    app = App(
+        routes,
+        authenticator,
+        log,
+        lambda: at_work(base),
+        base.metrics,
+        Front(
+            public_url=settings.server.public_url,
+            identity_url=settings.keystone.public_url or settings.keystone.auth_url,
+            body_limit=settings.server.metadata_body_limit,
+            throttle=_throttle(settings),
+        ),
+    )
+    return Parts(
+        *(database, base.identity, base.images, intake, data, uploads, routes, Upkeep(database, intake)),
+        *(base.sweeper, base.worker),
+        app=_wrapped(app, settings),
+        base=base,
+    )
+
+
+def _routes(
+    base: Foundation, data: ImageData, uploads: Uploads, operations: OperationsApi
+) -> dict[str, Route]:
+    """Put together what is served, but for the identity."""
+    settings, database, policy = base.settings, base.database, base.policy
+    limits = settings.images.limits()
+    pages = {"page_size": settings.images.page_size, "max_page_size": settings.images.max_page_size}
+    methods = settings.imports.methods
+    info = Info(database, policy, base.stores, base.copies.infos)
+    locations = Locations(database, policy, base.stores, base.copies, wake=base.worker.wake)
+    imports = Imports(
+        database,
+        policy,
+        base.copies.infos,
+        base.web,
+        base.images,
+        methods=methods,
+        wake=base.worker.wake,
+    )
+    tasks = Tasks(database, policy, wake=base.worker.wake)
+    options = ImageOptions(
+        **pages,
+        shows_locations=settings.locations.show_multiple,
+        shows_direct_url=settings.locations.show_direct_url,
+        methods=methods,
+    )
+    deleted, check = base.sweeper.wake, _property_check(settings, database, policy)
+    handlers = Handlers(
+        ImagesApi(base.images, locations, info, limits, options, deleted=deleted, check=check),
+        DataApi(data),
+        UploadsApi(uploads, limits),
+        TagsApi(Tags(database, policy, limits, base.images)),
+        MembersApi(Members(database, policy, limits)),
+        ImportsApi(imports),
+        TasksApi(tasks, imports, **pages),
+        LocationsApi(locations),
+        StoresApi(Stores(database, policy, base.stores, base.copies), deleted),
+        InfoApi(info, limits, methods=methods, cache=base.cache is not None),
+        operations,
+    )
+    routes = table(handlers)
+    if base.cache is not None:
+        routes |= cache_table(CacheApi(base.cache))
+    return routes | metadefs_table(MetadefsApi(Metadefs(database, policy), **pages))
+
+
+def _property_check(settings: Settings, database: Database, policy: Policy) -> PropertyCheck | None:
+    wanted = settings.images.property_check
+    return None if wanted == "off" else PropertyCheck(database, policy, refuse=wanted == "refuse")
+
+
+def _throttle(settings: Settings) -> Throttle | None:
+    server = settings.server
+    return Throttle(server.rate_limit, server.rate_burst) if server.rate_limit else None
+
+
+def _wrapped(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """Put around the application what was asked for; each is others' work, and off by default."""
+    if settings.server.cors_origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=settings.server.cors_origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=_EXPOSED,
+            max_age=_PREFLIGHT_SECONDS,
+        )
+    if settings.tracing.endpoint is not None:
+        app = traced(app, settings.tracing.endpoint, settings.tracing.service)
+    return app

@@ -1,0 +1,176 @@
+"""Unpacks what is imported packed: gzip, xz, zstd, bzip2, and zip with one file in it.
+
+What comes out is bounded at each step, and in all by what the images' size and a ratio allow: a small
+file that unpacks to a disk full of nothing is refused on the way.
+"""
+
+import bz2
+import lzma
+import sys
+import zipfile
+import zlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from tintype.blobs.stream import closing, in_thread
+from tintype.errors import Invalid, OverLimit
+from tintype.plugins.base import Stream, Subject, to_file
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_STEP: Final = 1 << 20
+_MEMORY: Final = 256 << 20
+"""Bytes that xz may take to unpack."""
+_WINDOW_LOG: Final = 27
+"""Of zstd: 128 MiB of memory, what its own command takes without being asked."""
+_FREE: Final = 1 << 30
+"""Bytes that may come out whatever went in."""
+_ZIP: Final = b"PK\x03\x04"
+_BROKEN: Final = (
+    zlib.error,
+    lzma.LZMAError,
+    zstd.ZstdError,
+    EOFError,
+    OSError,
+    zipfile.BadZipFile,
+    ValueError,
+)
+
+
+class Unpacker(Protocol):
+    """As the standard library's: bytes in, at most `max_length` bytes out."""
+
+    eof: bool
+    needs_input: bool
+    unused_data: bytes
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """Take bytes and give what comes out, to be called with none until it needs some."""
+
+
+class _Gzip:
+    """zlib's unpacker with the face of the others."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(wbits=31)
+        self.eof = False
+        self.needs_input = True
+        self.unused_data = b""
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        out = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+        self.eof, self.unused_data = self._inner.eof, self._inner.unused_data
+        self.needs_input = not self._inner.unconsumed_tail and len(out) < max_length
+        return out
+
+
+def _xz() -> Any:
+    return lzma.LZMADecompressor(memlimit=_MEMORY)
+
+
+def _zstd() -> Any:
+    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG})
+
+
+KINDS: Final[Mapping[bytes, Callable[[], Any]]] = {
+    b"\x1f\x8b\x08": _Gzip,
+    b"\xfd7zXZ\x00": _xz,
+    b"\x28\xb5\x2f\xfd": _zstd,
+    b"BZh": bz2.BZ2Decompressor,
+}
+_LONGEST: Final = max(map(len, (*KINDS, _ZIP)))
+
+
+class Decompress:
+    """Unpacks by what the first bytes say; anything else passes as it is, and so does `compressed`."""
+
+    def __init__(self, limit: int, ratio: int) -> None:
+        """Make it: at most `limit` bytes come out, and after the first GiB `ratio` times what went in."""
+        self._limit = limit
+        self._ratio = ratio
+
+    async def apply(self, subject: Subject, stream: Stream, scratch: Path) -> Stream:
+        """Give the unpacked bytes; their number is not known before."""
+        if subject.container_format == "compressed":
+            return stream
+        head, chunks = await _peek(stream.chunks)
+        if head.startswith(_ZIP):
+            return Stream(self._unzipped(Stream(chunks, stream.size), scratch), None)
+        kind = next((make for magic, make in KINDS.items() if head.startswith(magic)), None)
+        if kind is None:
+            return Stream(chunks, stream.size)
+        return Stream(self._unpacked(chunks, kind), None)
+
+    async def _unpacked(
+        self, chunks: AsyncIterator[bytes], kind: Callable[[], Unpacker]
+    ) -> AsyncIterator[bytes]:
+        """Unpack streams that follow each other, as the commands do."""
+        taken = given = 0
+        unpacker: Unpacker | None = None
+        async with closing(chunks):
+            async for chunk in chunks:
+                taken += len(chunk)
+                rest, more = chunk, True
+                while more:
+                    unpacker = unpacker or kind()
+                    try:
+                        out = await in_thread(unpacker.decompress, rest, _STEP)
+                    except _BROKEN as error:
+                        raise Invalid(f"The image cannot be unpacked: {error}.") from None
+                    given += len(out)
+                    self._check(taken, given)
+                    if out:
+                        yield out
+                    more, rest = not unpacker.needs_input, b""
+                    if unpacker.eof:
+                        rest, unpacker = unpacker.unused_data, None
+                        more = bool(rest.strip(b"\0"))  # what others fill up with is no further stream
+        if unpacker is not None:
+            raise Invalid("The image cannot be unpacked: it breaks off.")
+
+    async def _unzipped(self, stream: Stream, scratch: Path) -> AsyncIterator[bytes]:
+        """Unpack a file's only member; the table of what is in it stands at the end."""
+        packed = scratch / "packed.zip"
+        taken, given = await to_file(stream, packed), 0
+        try:
+            with zipfile.ZipFile(packed) as archive:
+                members = [each for each in archive.infolist() if not each.is_dir()]
+                if len(members) != 1:
+                    raise Invalid("A zip archive must have one file in it, the image.")
+                with archive.open(members[0]) as file:
+                    while out := await in_thread(file.read, _STEP):
+                        given += len(out)
+                        self._check(taken, given)
+                        yield out
+        except (*_BROKEN, RuntimeError) as error:  # also of a password, and of a method nobody has
+            raise Invalid(f"The image cannot be unpacked: {error}.") from None
+        finally:
+            packed.unlink(missing_ok=True)
+
+    def _check(self, taken: int, given: int) -> None:
+        if given > self._limit:
+            raise OverLimit(f"The unpacked image has more than the {self._limit} bytes that are allowed.")
+        if given > max(_FREE, taken * self._ratio):
+            raise OverLimit(f"The image unpacks to more than {self._ratio} times its size.")
+
+
+async def _peek(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
+    """Give the first bytes, and all of them."""
+    first = b""
+    while len(first) < _LONGEST:
+        chunk = await anext(chunks, None)
+        if chunk is None:
+            break
+        first += chunk
+
+    async def whole() -> AsyncIterator[bytes]:
+        async with closing(chunks):
+            yield first
+            async for chunk in chunks:
+                yield chunk
+
+    return first[:_LONGEST], whole()

@@ -1,0 +1,23 @@
+"""Gives imported images properties that an operator wants them to have: Glance's inject_image_metadata."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tintype.domain.images import RESERVED_PREFIX
+from tintype.plugins.base import Stream, Subject
+
+
+class Inject:
+    """Sets properties, except for callers of some roles."""
+
+    def __init__(self, properties: Mapping[str, str], ignored_roles: frozenset[str]) -> None:
+        self._properties = {
+            name: value for name, value in properties.items() if not name.startswith(RESERVED_PREFIX)
+        }
+        self._ignored_roles = ignored_roles
+
+    async def apply(self, subject: Subject, stream: Stream, scratch: Path) -> Stream:  # noqa: ARG002
+        """Set the properties; the bytes stay as they are."""
+        if not subject.roles & self._ignored_roles:
+            subject.properties |= self._properties
+        return stream

@@ -1,0 +1,272 @@
+"""Images kept on this node in front of slow stores: filled by readers, bounded, held against their digest.
+
+Room is given to whole images, before the first piece is kept; who was not asked for the longest time
+makes it. Whether a caller may read an image was decided before anything here is asked.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from tintype.blobs.cache import PIECE, PieceFiles, pieces
+from tintype.db import blobs as blob_rows
+from tintype.db import cache as rows
+from tintype.db import images as image_rows
+from tintype.db.blobs import Blob
+from tintype.db.cache import FILLING, QUEUED, READY, Entry
+from tintype.db.engine import Database
+from tintype.domain.callers import Caller
+from tintype.domain.images import ACTIVE, Image
+from tintype.errors import Invalid, NotFound, TintypeError
+from tintype.policy.engine import Policy
+from tintype.services.copies import Copies
+from tintype.services.images import Gate, now
+
+_FRESH: Final = 10_000_000
+"""Microseconds for which hits are counted in memory."""
+_STALLED: Final = 24 * 3600 * 1_000_000
+"""Microseconds after which what is not whole, and not asked for, is dropped by a clean-up (Glance's)."""
+
+
+class Cache:
+    """The use cases, of this node."""
+
+    def __init__(
+        self,
+        database: Database,
+        policy: Policy,
+        copies: Copies,
+        files: PieceFiles,
+        log: structlog.typing.FilteringBoundLogger,
+        *,
+        node: str,
+        limit: int,
+    ) -> None:
+        """Make it; `limit` is the bytes that it may take."""
+        self._database = database
+        self._policy = policy
+        self._gate = Gate(database, policy)
+        self._copies = copies
+        self._files = files
+        self._log = log
+        self._node = node
+        self._limit = limit
+        self._turn = f"cache of {node}"
+        self._hits: dict[str, tuple[int, int]] = {}
+        self._verifying: dict[str, asyncio.Task[bool]] = {}
+        self.wake = asyncio.Event()
+        """Set when something was queued."""
+
+    async def find(self, image: Image) -> Entry | None:
+        """Give the image's entry, made where there is room for it; None where it is not worth one."""
+        if not image.os_hash_value or not image.size or image.size > self._limit:
+            return None
+        digest = f"{image.os_hash_algo}-{image.os_hash_value}"
+        async with self._database.read() as tx:
+            entry = await rows.get(tx, self._node, image.id)
+        if entry is not None and entry.digest == digest and entry.state != QUEUED:
+            await self._count(entry)
+            return entry
+        infos = self._copies.infos
+        if any(infos[name].type == "file" for name in image.stores if name in infos):
+            return None  # a disk in front of a disk
+        return await self._reserve(image.id, digest, image.size)
+
+    async def read(self, entry: Entry, blobs: Sequence[Blob], start: int, stop: int) -> AsyncIterator[bytes]:
+        """Give bytes by their pieces, one ahead of the reader; those that are not kept yet are."""
+        ordered = self._copies.ordered(blobs)
+
+        async def piece(number: int) -> bytes:
+            first, last = number * PIECE, min((number + 1) * PIECE, entry.size)
+
+            async def fetch() -> bytes:
+                return b"".join([chunk async for chunk in self._copies.read(ordered, first, last)])
+
+            return await self._files.piece(entry.digest, number, fetch)
+
+        numbers = range(start // PIECE, pieces(stop))
+        ahead: asyncio.Task[bytes] | None = None
+        try:
+            for number in numbers:
+                data = await (ahead or asyncio.ensure_future(piece(number)))
+                ahead = asyncio.ensure_future(piece(number + 1)) if number + 1 in numbers else None
+                yield data[max(0, start - number * PIECE) : stop - number * PIECE]
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.wait([ahead])
+        if entry.state != READY:
+            self._verify_soon(entry)
+
+    async def state(self, caller: Caller) -> tuple[list[Entry], list[str]]:
+        """Give what is kept whole, and the ids of images that are queued."""
+        self._policy.require("cache_list", caller, {})
+        async with self._database.read() as tx:
+            found = await rows.of(tx, self._node)
+        return (
+            [entry for entry in found if entry.state == READY],
+            [entry.image_id for entry in found if entry.state == QUEUED],
+        )
+
+    async def queue(self, caller: Caller, image_id: str) -> None:
+        """Have an active image fetched soon; raises Invalid for one in another state."""
+        image = await self._gate.load(caller, image_id)
+        self._gate.require("cache_image", caller, image)
+        if image.status != ACTIVE or image.size is None:
+            raise Invalid("Only images with status active can be targeted for queueing")
+        if not image.os_hash_value or image.size > self._limit:
+            raise Invalid("The image is larger than the cache, or has no digest yet.")
+        moment = now()
+        digest = f"{image.os_hash_algo}-{image.os_hash_value}"
+        async with self._database.write(turn=self._turn) as tx:
+            entry = await rows.get(tx, self._node, image.id)
+            if entry is None or entry.state != READY or entry.digest != digest:
+                queued = Entry(self._node, image.id, digest, image.size, QUEUED, 0, moment, moment)
+                await rows.put(tx, queued)
+        self.wake.set()
+
+    async def forget(self, caller: Caller, image_id: str) -> None:
+        """Drop an image from the cache and its queue, perhaps one that there is no more."""
+        image_id = image_id.lower()
+        async with self._database.read() as tx:
+            entry = await rows.get(tx, self._node, image_id)
+        if entry is None:
+            image = await self._gate.load(caller, image_id)
+            self._gate.require("cache_delete", caller, image)
+            return
+        self._policy.require("cache_delete", caller, {})
+        await self._drop([entry])
+
+    async def clear(self, caller: Caller, states: Sequence[str]) -> int:
+        """Drop everything that is in some states; gives how much."""
+        self._policy.require("cache_delete", caller, {})
+        async with self._database.read() as tx:
+            found = [entry for entry in await rows.of(tx, self._node) if entry.state in states]
+        await self._drop(found)
+        return len(found)
+
+    async def clean(self, caller: Caller) -> None:
+        """Drop what is not whole and was not asked for in a day, and what belongs to no image."""
+        self._policy.require("cache_clean", caller, {})
+        async with self._database.read() as tx:
+            found = await rows.of(tx, self._node)
+        stale = now() - _STALLED
+        await self._drop([entry for entry in found if entry.state == FILLING and entry.accessed_at < stale])
+        await self.maintain()
+
+    async def prune(self, caller: Caller) -> tuple[int, int]:
+        """Bring the cache within its limit; gives the images and bytes that had to go."""
+        self._policy.require("cache_prune", caller, {})
+        gone = await self._make_room(0)
+        return len(gone), sum(entry.size for entry in gone)
+
+    async def nodes(self, caller: Caller, image_id: str) -> Sequence[str]:
+        """Give the names of the nodes that keep an image whole."""
+        self._policy.require("list_cached_nodes", caller, {})
+        image = await self._gate.load(caller, image_id)
+        async with self._database.read() as tx:
+            return await rows.nodes(tx, image.id)
+
+    async def fetch_queued(self) -> None:
+        """Bring what was queued, one after the other; what cannot be had is taken off the queue."""
+        async with self._database.read() as tx:
+            queued = [entry for entry in await rows.of(tx, self._node) if entry.state == QUEUED]
+        for entry in queued:
+            try:
+                await self._fetch(entry)
+            except TintypeError as error:
+                self._log.warning("image was not cached", image_id=entry.image_id, reason=error.message)
+                async with self._database.write() as tx:
+                    await rows.remove(tx, self._node, entry.image_id)
+
+    async def maintain(self) -> None:
+        """Forget images that there are no more, note hits, and delete pieces that belong to nothing."""
+        hits, self._hits = self._hits, {}
+        async with self._database.write() as tx:
+            await rows.remove_deleted(tx, self._node)
+            for image_id, (count, moment) in hits.items():
+                await rows.hit(tx, self._node, image_id, count, moment)
+        kept = [digest async for digest in self._files.digests()]  # first what is there, then what is known
+        async with self._database.read() as tx:
+            known = {entry.digest for entry in await rows.of(tx, self._node)}
+        for digest in set(kept) - known:
+            await self._files.drop(digest)
+
+    async def _fetch(self, entry: Entry) -> None:
+        async with self._database.read() as tx:
+            image = await image_rows.get(tx, entry.image_id, None)
+            blobs = await blob_rows.ready_of(tx, entry.image_id)
+        if image is None or not blobs:
+            raise NotFound("The image has no data any more.")
+        reserved = await self._reserve(entry.image_id, entry.digest, entry.size)
+        async for _ in self.read(msgspec.structs.replace(reserved, state=READY), blobs, 0, entry.size):
+            pass
+        if not await self._verify(reserved):
+            raise Invalid("The bytes do not have the image's digest.")
+
+    async def _reserve(self, image_id: str, digest: str, size: int) -> Entry:
+        """Give room to an image that fits, and take it from others."""
+        moment = now()
+        entry = Entry(self._node, image_id, digest, size, FILLING, 0, moment, moment)
+        await self._make_room(size, entry)
+        return entry
+
+    async def _make_room(self, size: int, entry: Entry | None = None) -> list[Entry]:
+        gone: list[Entry] = []
+        async with self._database.write(turn=self._turn) as tx:
+            too_many = await rows.taken(tx, self._node) + size - self._limit
+            for other in await rows.of(tx, self._node) if too_many > 0 else ():
+                if (
+                    too_many > 0
+                    and other.state != QUEUED
+                    and (entry is None or other.image_id != entry.image_id)
+                ):
+                    await rows.remove(tx, self._node, other.image_id)
+                    gone.append(other)
+                    too_many -= other.size
+            if entry is not None:
+                await rows.put(tx, entry)
+        await self._drop_files(gone)
+        return gone
+
+    async def _drop(self, entries: Sequence[Entry]) -> None:
+        async with self._database.write(turn=self._turn) as tx:
+            for entry in entries:
+                await rows.remove(tx, self._node, entry.image_id)
+        await self._drop_files(entries)
+
+    async def _drop_files(self, entries: Sequence[Entry]) -> None:
+        """Delete pieces, but for those that other images have, too."""
+        if entries:
+            async with self._database.read() as tx:
+                known = {entry.digest for entry in await rows.of(tx, self._node)}
+            for digest in {entry.digest for entry in entries} - known:
+                await self._files.drop(digest)
+
+    async def _count(self, entry: Entry) -> None:
+        count, _ = self._hits.get(entry.image_id, (0, 0))
+        moment = now()
+        self._hits[entry.image_id] = (count + 1, moment)
+        if moment - entry.accessed_at > _FRESH:
+            hits, _ = self._hits.pop(entry.image_id)
+            async with self._database.write() as tx:
+                await rows.hit(tx, self._node, entry.image_id, hits, moment)
+
+    def _verify_soon(self, entry: Entry) -> None:
+        if entry.digest not in self._verifying:
+            task = self._verifying[entry.digest] = asyncio.create_task(self._verify(entry))
+            task.add_done_callback(lambda _done: self._verifying.pop(entry.digest, None))
+
+    async def _verify(self, entry: Entry) -> bool:
+        """Hold what is there against its digest once it is whole; other bytes are dropped."""
+        if not await self._files.has(entry.digest, entry.size):
+            return True
+        if await self._files.is_whole(entry.digest, entry.size):
+            async with self._database.write() as tx:
+                return await rows.set_state(tx, entry, READY)
+        self._log.error("cached bytes are not the image's", image_id=entry.image_id)
+        await self._drop([entry])
+        return False

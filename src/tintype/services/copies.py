@@ -1,0 +1,67 @@
+"""The complete bytes of an image, wherever copies of them are: the first store that answers gives them."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from tintype.blobs.base import BlobStore
+from tintype.blobs.stream import closing
+from tintype.db.blobs import Blob
+from tintype.domain.stores import StoreInfo, in_order
+from tintype.errors import NotFound, TintypeError, Unavailable
+
+
+class Copies:
+    """Chooses among copies, and goes on with the next one where a store fails in the middle."""
+
+    def __init__(self, stores: Mapping[str, BlobStore], infos: Mapping[str, StoreInfo]) -> None:
+        self._stores = stores
+        self.infos = infos
+
+    def ordered(self, blobs: Sequence[Blob], wish: Sequence[str] = ()) -> list[Blob]:
+        """Give copies in the order to try: those in the stores of a wish, then by the stores' weight."""
+        if len(blobs) < 2:
+            return list(blobs)
+        ranks = {name: at for at, name in enumerate(dict.fromkeys((*wish, *self._order(blobs))))}
+        return sorted(blobs, key=lambda blob: ranks[blob.store])
+
+    async def there(self, blobs: Sequence[Blob]) -> list[Blob]:
+        """Give copies from the first one on whose store has it.
+
+        Raises Unavailable or NotFound, as the last one did, where none has.
+        """
+        failure: TintypeError | None = None
+        for at, blob in enumerate(blobs):
+            try:
+                if await self.store(blob).size(blob.key) is not None:
+                    return list(blobs[at:])
+                if not isinstance(failure, Unavailable):  # who may be there later is the better news
+                    failure = NotFound(
+                        f"The data of image {blob.image_id} is missing from store '{blob.store}'."
+                    )
+            except Unavailable as error:
+                failure = error
+        raise failure or NotFound("There is no data.")
+
+    async def read(self, blobs: Sequence[Blob], start: int, stop: int) -> AsyncIterator[bytes]:
+        """Give the bytes from `start` to before `stop`, of the first copy as long as it lasts."""
+        failure: TintypeError | None = None
+        for blob in blobs:
+            try:
+                async with closing(self.store(blob).read(blob.key, start, stop)) as chunks:
+                    async for chunk in chunks:
+                        start += len(chunk)
+                        yield chunk
+            except (Unavailable, NotFound) as error:
+                failure = error
+            else:
+                return
+        raise failure or NotFound("There is no data.")
+
+    def store(self, blob: Blob) -> BlobStore:
+        """Give a copy's store; raises Unavailable where the settings have none of its name."""
+        store = self._stores.get(blob.store)
+        if store is None:
+            raise Unavailable(f"The store '{blob.store}', where the data is, is not in the settings.")
+        return store
+
+    def _order(self, blobs: Sequence[Blob]) -> Sequence[str]:
+        return in_order((blob.store for blob in blobs), self.infos)

@@ -1,0 +1,124 @@
+"""Asking for imports: the image is taken for one, and a job is stored that will do it.
+
+Both in one transaction, so there is no import without its job, and no job without its image.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from tintype.blobs.web import Web
+from tintype.db import images as image_rows
+from tintype.db import jobs
+from tintype.db.engine import Database, Transaction
+from tintype.domain import images, imports, quotas
+from tintype.domain.callers import Caller
+from tintype.domain.images import IMPORTING, Image
+from tintype.domain.imports import COPY, GLANCE, WEB, Import
+from tintype.domain.stores import StoreInfo
+from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, Task
+from tintype.errors import Conflict
+from tintype.policy.engine import Policy
+from tintype.services.images import Gate, Images, hold_to_quota, now, quota_turn
+
+
+class Imports:
+    """The use cases."""
+
+    def __init__(
+        self,
+        database: Database,
+        policy: Policy,
+        infos: Mapping[str, StoreInfo],
+        web: Web,
+        images: Images,
+        *,
+        methods: Sequence[str],
+        wake: Callable[[], None],
+    ) -> None:
+        """Make them; `methods` may be asked for, and `wake` is told that there is work."""
+        self.methods = methods
+        self._database = database
+        self._policy = policy
+        self._gate = Gate(database, policy)
+        self._infos = infos
+        self._web = web
+        self._images = images
+        self._wake = wake
+
+    async def begin(
+        self, caller: Caller, image_id: str, wanted: Import, body: Any, *, request_id: str, token: str
+    ) -> None:
+        """Take an image for an import, and store the job.
+
+        `body` is the request, to be shown with the task; `token` the caller's, for another region. Raises
+        Conflict where the image is in another state, or a store is none to write to.
+        """
+        image = await self._gate.load(caller, image_id)
+        imports.check_importable(image, wanted)
+        self._gate.require("copy_image" if wanted.method == COPY else "modify_image", caller, image)
+        if wanted.method == WEB:
+            await self._web.check(wanted.uri or "")
+        task = _new_task(IMPORT, caller, {"image_id": image.id, "import_req": body}, request_id)
+        async with self._database.write(turn=quota_turn(caller)) as tx:
+            image = await self._gate.load_in(tx, caller, image_id)
+            imports.check_importable(image, wanted)
+            stores = self._targets(image, wanted)
+            if not stores:
+                return
+            task = _about(task, image, {"backend": stores})
+            await self._take(tx, caller, image, task, wanted.method)
+            await jobs.add(tx, task, caller, token if wanted.method == GLANCE else None)
+        self._wake()
+
+    async def begin_legacy(self, caller: Caller, given: Mapping[str, Any], request_id: str) -> Task:
+        """Make an image and import its bytes from the web: a task of type import."""
+        self._policy.require("tasks_api_access", caller, {})
+        await self._web.check(given["import_from"])
+        properties = {name: value for name, value in given["image_properties"].items() if value is not None}
+        image = await self._images.create(caller, properties)
+        wanted = Import(WEB, uri=given["import_from"])
+        task = _new_task(LEGACY_IMPORT, caller, dict(given), request_id)
+        async with self._database.write(turn=quota_turn(caller)) as tx:
+            image = await self._gate.load_in(tx, caller, image.id)
+            imports.check_importable(image, wanted)
+            task = _about(task, image, {"backend": self._targets(image, wanted)})
+            await self._take(tx, caller, image, task, WEB)
+            await jobs.add(tx, task, caller, None)
+        self._wake()
+        return task
+
+    def _targets(self, image: Image, wanted: Import) -> tuple[str, ...]:
+        writable = [name for name, info in self._infos.items() if not info.read_only]
+        return imports.targets(image, wanted, writable, self._infos)
+
+    @staticmethod
+    async def _take(tx: Transaction, caller: Caller, image: Image, task: Task, method: str) -> None:
+        """Let the image say that it is being imported, and to where."""
+        changes: dict[str, Any] = {
+            "importing_to": ",".join(task.input["backend"]),
+            "import_failed": "",
+            "import_task": task.id,
+            "updated_at": max(task.created_at, image.updated_at),
+        }
+        if method == COPY:
+            taken = msgspec.structs.replace(image, **changes)
+        else:
+            taken = images.changed_status(image, IMPORTING, **changes)
+        if not await image_rows.save(tx, image, taken):
+            raise Conflict(f"Image {image.id} was changed by others at the same time. Try again.")
+        await hold_to_quota(tx, caller, image.owner, quotas.STORE)
+
+
+def _new_task(kind: str, caller: Caller, given: dict[str, Any], request_id: str) -> Task:
+    moment = now()
+    return Task(
+        str(uuid.uuid4()), kind, None, caller.project_id, caller.user_id, request_id, given, moment, moment
+    )
+
+
+def _about(task: Task, image: Image, more: Mapping[str, Any]) -> Task:
+    given = {**task.input, **{name: list(value) for name, value in more.items()}}
+    return msgspec.structs.replace(task, image_id=image.id, input=given)

@@ -1,0 +1,260 @@
+"""Where images' bytes are: told to services, set by them, and by users where an operator wants that."""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from tintype.blobs.base import Addressed, BlobStore
+from tintype.db import blobs as blob_rows
+from tintype.db import images as image_rows
+from tintype.db import jobs
+from tintype.db.blobs import READY, Blob
+from tintype.db.engine import Database, Transaction
+from tintype.domain import images, locations, quotas
+from tintype.domain.callers import Caller
+from tintype.domain.images import ACTIVE, IMPORTING, QUEUED, Image
+from tintype.domain.locations import Location
+from tintype.domain.stores import in_order
+from tintype.domain.tasks import LOCATION, Task
+from tintype.errors import Conflict, Forbidden, Invalid, TintypeError, Unavailable
+from tintype.policy.engine import Policy
+from tintype.services.copies import Copies
+from tintype.services.images import Gate, hold_to_quota, now, quota_turn
+
+_WEB: Final = ("http://", "https://")
+
+
+class Locations:
+    """The use cases."""
+
+    def __init__(
+        self,
+        database: Database,
+        policy: Policy,
+        stores: Mapping[str, BlobStore],
+        copies: Copies,
+        *,
+        wake: Callable[[], None],
+    ) -> None:
+        """Make them; `wake` is told that there is work."""
+        self._database = database
+        self._policy = policy
+        self._gate = Gate(database, policy)
+        self._stores = stores
+        self._copies = copies
+        self._wake = wake
+
+    async def begin(
+        self, caller: Caller, image_id: str, location: Location, body: Any, request_id: str
+    ) -> None:
+        """Have a queued image take bytes that are somewhere already (Image API 2.17).
+
+        A service may name what lies in a store of ours, all others what lies on the web. Raises Conflict
+        where the image is not queued, Forbidden or Invalid for another place.
+        """
+        image = await self._gate.load(caller, image_id)
+        locations.check_queued(image)
+        self._gate.require("add_image_location", caller, image)
+        trusted = "service" in caller.roles | caller.service_roles
+        store, place = await self._place(location.url, trusted=trusted)
+        moment = now()
+        task = Task(
+            str(uuid.uuid4()),
+            LOCATION,
+            image.id,
+            caller.project_id,
+            caller.user_id,
+            request_id,
+            {
+                "image_id": image.id,
+                "loc_url": location.url,
+                "validation_data": body.get("validation_data") or {},
+                "store": store,
+                "place": place,
+                "trusted": trusted,
+            },
+            moment,
+            moment,
+        )
+        async with self._database.write(turn=quota_turn(caller)) as tx:
+            image = await self._gate.load_in(tx, caller, image_id)
+            locations.check_queued(image)
+            images.check_formats(image)
+            await self._check_free(tx, store, place)
+            changes = {"import_task": task.id, "updated_at": max(moment, image.updated_at)}
+            taken = images.changed_status(image, IMPORTING, **changes)
+            if not await image_rows.save(tx, image, taken):
+                raise _contended(image)
+            await hold_to_quota(tx, caller, image.owner, quotas.STORE)
+            await jobs.add(tx, task, caller, None)
+        self._wake()
+
+    async def told(self, caller: Caller, image_id: str) -> list[dict[str, Any]]:
+        """Tell services of the cloud where an image's bytes are."""
+        image = await self._gate.load(caller, image_id)
+        self._policy.require("fetch_image_location", caller, image.target())
+        return (await self._of([image]))[image.id]
+
+    async def shown(self, caller: Caller, shown: Sequence[Image]) -> dict[str, list[dict[str, Any]]]:
+        """Give the locations of images that the caller sees, for those whose locations it may see, too."""
+        allowed = [
+            image
+            for image in shown
+            if self._policy.allows("get_image_location", caller, image.target())
+            and (image.status != images.DEACTIVATED or caller.is_admin)
+        ]
+        return await self._of(allowed)
+
+    async def add(self, caller: Caller, image_id: str, location: Location) -> Image:
+        """Add a location at once, its digests believed (the API before 2.17, where it is switched on)."""
+        image = await self._gate.load(caller, image_id)
+        self._gate.require("set_image_location", caller, image)
+        _check_changeable(image)
+        store, place = await self._place(location.url, trusted="service" in caller.roles)
+        size = await self._copies.store(Blob("", store, image.id, READY, place)).size(f"={place}")
+        if size is None:
+            raise Invalid("There are no bytes at the location.")
+        async with self._database.write(durable=True, turn=quota_turn(caller)) as tx:
+            image = await self._gate.load_in(tx, caller, image_id)
+            _check_changeable(image)
+            images.check_formats(image)
+            await self._check_free(tx, store, place, image.id)
+            known = await blob_rows.ready_of(tx, image.id)
+            if len(known) >= locations.MOST:
+                raise Conflict(f"An image may have {locations.MOST} locations.")
+            metadata = msgspec.json.encode(location.metadata).decode()
+            blob = Blob(str(uuid.uuid4()), store, image.id, READY, place, metadata)
+            await blob_rows.adopt(tx, blob, size=size, digests=None, now=now())
+            after = _with_location(image, location, size)
+            after = msgspec.structs.replace(
+                after,
+                stores=in_order((*image.stores, store), self._copies.infos),
+                updated_at=max(now(), image.updated_at),
+            )
+            if not await image_rows.save(tx, image, after):
+                raise _contended(image)
+            await hold_to_quota(tx, caller, image.owner, quotas.STORE)
+        return after
+
+    async def replace(self, caller: Caller, image_id: str, wanted: Sequence[Location]) -> Image:
+        """Give locations other metadata; which ones there are cannot be changed so."""
+        image = await self._gate.load(caller, image_id)
+        self._gate.require("set_image_location", caller, image)
+        if image.status == QUEUED and len(wanted) == 1:
+            return await self.add(caller, image_id, wanted[0])
+        _check_changeable(image)
+        async with self._database.read() as tx:
+            known = await blob_rows.ready_of(tx, image.id)
+        urls = [await self._url(blob) for blob in known]
+        if sorted(urls) != sorted(location.url for location in wanted):
+            raise Invalid("Original locations cannot be replaced, only their metadata.")
+        metadata = {location.url: location.metadata for location in wanted}
+        async with self._database.write() as tx:
+            for url, blob in zip(urls, known, strict=True):
+                kept = {name: value for name, value in metadata[url].items() if name != "store"}
+                await blob_rows.note(tx, blob.id, msgspec.json.encode(kept).decode())
+        return image
+
+    async def remove(self, caller: Caller, image_id: str, position: int) -> Image:
+        """Take one of an image's locations away, and its bytes if they are ours."""
+        image = await self._gate.load(caller, image_id)
+        self._gate.require("delete_image_location", caller, image)
+        async with self._database.write(durable=True) as tx:
+            image = await self._gate.load_in(tx, caller, image_id)
+            if image.status != ACTIVE:
+                raise Conflict(f"It's not allowed to remove locations if image status is {image.status}.")
+            known = self._copies.ordered(await blob_rows.ready_of(tx, image.id))
+            if len(known) == 1:
+                raise Forbidden("Cannot remove last location in the image.")
+            if not 0 <= position < len(known):
+                raise Invalid("Invalid position for removing a location.")
+            gone = known.pop(position)
+            await blob_rows.change(tx, gone.id, (READY, blob_rows.CONDEMNED), 0)
+            after = msgspec.structs.replace(
+                image,
+                stores=in_order((blob.store for blob in known), self._copies.infos),
+                updated_at=max(now(), image.updated_at),
+            )
+            if not await image_rows.save(tx, image, after):
+                raise _contended(image)
+        return after
+
+    async def _of(self, shown: Sequence[Image]) -> dict[str, list[dict[str, Any]]]:
+        found: dict[str, list[Blob]] = {image.id: [] for image in shown}
+        async with self._database.read() as tx:
+            for blob in await blob_rows.ready_of_many(tx, list(found)) if found else ():
+                found[blob.image_id].append(blob)
+        return {
+            image_id: [await self._view(blob) for blob in self._copies.ordered(blobs)]
+            for image_id, blobs in found.items()
+        }
+
+    async def _view(self, blob: Blob) -> dict[str, Any]:
+        metadata = {} if blob.metadata is None else msgspec.json.decode(blob.metadata)
+        return {"url": await self._url(blob), "metadata": {**metadata, "store": blob.store}}
+
+    async def _url(self, blob: Blob) -> str:
+        """Give a blob's address; where its store does not tell, by names that are known here."""
+        store = self._stores.get(blob.store)
+        try:
+            if isinstance(store, Addressed):
+                return await store.url(blob.key)
+        except Unavailable:
+            pass
+        return f"tintype://{blob.store}/{blob.id}"
+
+    async def _place(self, url: str, *, trusted: bool) -> tuple[str, str]:
+        """Give the store that a URL leads into, and the name there."""
+        on_the_web = url.lower().startswith(_WEB)
+        if not on_the_web and not trusted:
+            raise Invalid("A location is an address on the web: http or https.")
+        for name, store in self._stores.items():
+            if isinstance(store, Addressed) and (store.type == "http") == on_the_web:
+                place = await store.place(url)
+                if place is not None:
+                    return name, place
+        if on_the_web:
+            raise Forbidden("http store must be enabled to use location API by normal user.")
+        raise Invalid("The location is in none of the stores.")
+
+    async def _check_free(self, tx: Transaction, store: str, place: str, image_id: str | None = None) -> None:
+        """Refuse bytes in a store of ours that an image has already: they would go with either of the two."""
+        others = await blob_rows.placed(tx, store, place)
+        if image_id in others or (others and not self._copies.infos[store].read_only):
+            raise Invalid("An image has this location already.")
+
+
+def location_of(task: Task) -> Location:
+    """Give the location that a job is about."""
+    given = {"url": task.input["loc_url"], "validation_data": task.input["validation_data"]}
+    return locations.parse(given)
+
+
+def _with_location(image: Image, location: Location, size: int) -> Image:
+    """Give a queued image its first location, or hold another one against what is known."""
+    known = (location.checksum, location.algorithm, location.digest)
+    if image.status == QUEUED:
+        return images.changed_status(
+            image,
+            ACTIVE,
+            size=size,
+            checksum=location.checksum,
+            os_hash_algo=location.algorithm,
+            os_hash_value=location.digest,
+        )
+    if location.algorithm and known != (image.checksum, image.os_hash_algo, image.os_hash_value):
+        raise Conflict("The location's validation_data is not that of the image.")
+    if size != image.size:
+        raise Conflict("The bytes at the location are not as many as the image's.")
+    return image
+
+
+def _check_changeable(image: Image) -> None:
+    if image.status not in {ACTIVE, QUEUED} or image.import_task is not None:
+        raise Conflict(f"It's not allowed to change locations if image status is {image.status}.")
+
+
+def _contended(image: Image) -> TintypeError:
+    return Conflict(f"Image {image.id} was changed by others at the same time. Try again.")

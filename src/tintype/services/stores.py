@@ -1,0 +1,73 @@
+"""Copies of images in stores: taking one away."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from tintype.blobs.base import BlobStore, Clonable
+from tintype.db import blobs as blob_rows
+from tintype.db import images as image_rows
+from tintype.db.blobs import CONDEMNED, READY
+from tintype.db.engine import Database
+from tintype.domain.callers import Caller
+from tintype.domain.images import ACTIVE
+from tintype.domain.stores import in_order
+from tintype.errors import Conflict, Forbidden, NotFound
+from tintype.policy.engine import Policy
+from tintype.services.copies import Copies
+from tintype.services.images import Gate, now
+
+
+class Stores:
+    """The use cases."""
+
+    def __init__(
+        self, database: Database, policy: Policy, stores: Mapping[str, BlobStore], copies: Copies
+    ) -> None:
+        self._database = database
+        self._gate = Gate(database, policy)
+        self._stores = stores
+        self._copies = copies
+
+    async def delete_copy(self, caller: Caller, store_id: str, image_id: str) -> None:
+        """Take an image's copy out of one store; its bytes go soon after.
+
+        Raises Conflict where the image is not active or something builds on the copy, Forbidden for the
+        last copy, NotFound where there is none.
+        """
+        store = self._stores.get(store_id)
+        if store is None:
+            raise Conflict(f"The selected store {store_id} is not available on this node.")
+        image = await self._gate.load(caller, image_id)
+        self._gate.require("get_image_location", caller, image)
+        self._gate.require("delete_image_location", caller, image)
+        async with self._database.read() as tx:
+            known = await blob_rows.ready_of(tx, image.id)
+        for blob in known:
+            if blob.store == store_id and isinstance(store, Clonable) and await store.in_use(blob.key):
+                raise Conflict(f"The data of image {image.id} is in use in store {store_id}.")
+        async with self._database.write(durable=True) as tx:
+            image = await self._gate.load_in(tx, caller, image_id)
+            if image.status != ACTIVE:
+                raise Conflict(
+                    "It's not allowed to remove image data from store if image status is not 'active'"
+                )
+            known = await blob_rows.ready_of(tx, image.id)
+            left = [blob for blob in known if blob.store != store_id]
+            if len(left) == len(known):
+                raise NotFound(f"Image {image.id} is not stored in store {store_id}.")
+            if not left:
+                raise Forbidden(
+                    "Cannot delete image data from the only store containing it. "
+                    "Consider deleting the image instead."
+                )
+            for blob in known:
+                if blob not in left:
+                    await blob_rows.change(tx, blob.id, (READY, CONDEMNED), 0)
+            after = msgspec.structs.replace(
+                image,
+                stores=in_order((blob.store for blob in left), self._copies.infos),
+                updated_at=max(now(), image.updated_at),
+            )
+            if not await image_rows.save(tx, image, after):
+                raise Conflict(f"Image {image.id} was changed by others at the same time. Try again.")

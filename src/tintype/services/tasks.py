@@ -1,0 +1,91 @@
+"""Tasks: what callers see of jobs, and how they end one."""
+
+from collections.abc import Callable, Sequence
+
+from tintype.db import jobs
+from tintype.db.engine import Database
+from tintype.domain.callers import Caller
+from tintype.domain.tasks import LIVE, Task, TaskQuery
+from tintype.errors import Conflict, Forbidden, Invalid, NotFound
+from tintype.policy.engine import Policy
+from tintype.services.images import Gate, now
+
+
+class Tasks:
+    """The use cases."""
+
+    def __init__(self, database: Database, policy: Policy, *, wake: Callable[[], None]) -> None:
+        """Make them; `wake` is told where a job has to be looked at."""
+        self._database = database
+        self._policy = policy
+        self._gate = Gate(database, policy)
+        self._wake = wake
+
+    async def list(self, caller: Caller, query: TaskQuery) -> Sequence[Task]:
+        """Give a page of tasks: everybody's to an admin, otherwise those of the caller's project."""
+        self._policy.require("tasks_api_access", caller, {})
+        if not caller.is_admin:
+            query = query.of(caller.project_id or "")
+        async with self._database.read() as tx:
+            marker = None
+            if query.marker is not None:
+                marker = await jobs.get(tx, query.marker)
+                if marker is None or not _sees(caller, marker):
+                    raise Invalid(f"No task found with ID {query.marker}")
+            return await jobs.page(tx, query, marker)
+
+    async def show(self, caller: Caller, task_id: str) -> Task:
+        """Give one task."""
+        self._policy.require("tasks_api_access", caller, {})
+        return await self._find(caller, task_id)
+
+    async def of(self, caller: Caller, image_id: str) -> Sequence[Task]:
+        """Give the tasks of an image to whoever may see the image."""
+        image = await self._gate.load(caller, image_id)
+        async with self._database.read() as tx:
+            return await jobs.of(tx, image.id)
+
+    async def cancel(self, caller: Caller, task_id: str) -> Task:
+        """Ask for the end of a task; raises Conflict where it has ended.
+
+        Whoever may change the task's image may end it, and an admin; for all others it does not exist.
+        """
+        async with self._database.read() as tx:
+            task = await jobs.get(tx, task_id.lower())
+        if task is None:
+            raise _no_task(task_id)
+        if not caller.is_admin:
+            await self._check_may_end(caller, task)
+        async with self._database.write() as tx:
+            asked = await jobs.cancel(tx, task.id, now())
+            found = await jobs.get(tx, task.id)
+        if not asked or found is None or found.state not in LIVE:
+            raise Conflict(f"The task {task.id} has ended already.")
+        self._wake()
+        return found
+
+    async def _check_may_end(self, caller: Caller, task: Task) -> None:
+        if task.image_id is None:
+            raise _no_task(task.id)
+        try:
+            image = await self._gate.load(caller, task.image_id)
+        except NotFound:
+            raise _no_task(task.id) from None
+        if task.owner != caller.project_id:
+            raise Forbidden("Only the project that began a task may end it.")
+        self._gate.require("modify_image", caller, image)
+
+    async def _find(self, caller: Caller, task_id: str) -> Task:
+        async with self._database.read() as tx:
+            task = await jobs.get(tx, task_id.lower())
+        if task is None or not _sees(caller, task):
+            raise _no_task(task_id)
+        return task
+
+
+def _sees(caller: Caller, task: Task) -> bool:
+    return caller.is_admin or (task.owner is not None and task.owner == caller.project_id)
+
+
+def _no_task(task_id: str) -> NotFound:
+    return NotFound(f"No task found with ID {task_id}")

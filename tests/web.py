@@ -1,0 +1,119 @@
+"""Web servers on loopback, to download from: good ones, slow ones, broken ones, and names that lie."""
+
+import contextlib
+import http.server
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+Handler = Callable[["Request"], None]
+
+
+class Request(http.server.BaseHTTPRequestHandler):
+    """One request, answered by the server's function."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.server.seen.append((self.command, self.path, dict(self.headers.items())))
+        with contextlib.suppress(ConnectionError):
+            self.server.answer(self)
+
+    do_HEAD = do_GET  # noqa: N815 (the base class names it)
+
+    def give(self, data: bytes, *, status: int = 200, length: int | None = None, **headers: str) -> None:
+        """Answer with bytes; `length` in place of the true one."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(data) if length is None else length))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def redirect(self, location: str, status: int = 302) -> None:
+        self.give(b"", status=status, Location=location)
+
+    def ranged(self, data: bytes, until: int | None = None) -> None:
+        """Answer as a good server does, a range too; break off after `until` bytes of the thing."""
+        headers = {"ETag": '"v1"', "Accept-Ranges": "bytes"}
+        wanted = self.headers.get("Range")
+        start = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted else 0
+        self.send_response(206 if wanted else 200)
+        if wanted:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data) - start))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data[start : len(data) if until is None else max(start, until)])
+            if until is not None:
+                self.wfile.flush()
+                self.connection.shutdown(socket.SHUT_RDWR)
+                self.close_connection = True
+
+    def drip(self, data: bytes, pause: float, length: int) -> None:
+        """Answer so slowly that it never ends."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        for at in range(length):
+            self.wfile.write(data[at : at + 1])
+            self.wfile.flush()
+            time.sleep(pause)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """A server that answers by a function, and notes what it was asked."""
+
+    daemon_threads = True
+    answer: Handler
+    seen: list[tuple[str, str, dict[str, str]]]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+@contextlib.contextmanager
+def serving(answer: Handler, host: str = "127.0.0.1") -> Iterator[Server]:
+    """Serve by a function, on a free port."""
+    server = Server((host, 0), Request)
+    server.answer, server.seen = answer, []
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def names(table: dict[str, list[list[str]]]) -> Iterator[list[str]]:
+    """Have names resolve to addresses of ours, at each look-up to the next ones of their lists."""
+    asked: list[str] = []
+    real = socket.getaddrinfo
+
+    def resolve(host: object, port: object, *arguments: object, **options: object) -> object:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name not in table:
+            return real(host, port, *arguments, **options)
+        asked.append(str(name))
+        turns = table[str(name)]
+        found = turns[min(asked.count(str(name)), len(turns)) - 1]
+        if not found:
+            raise socket.gaierror(socket.EAI_NONAME, "no such name")
+        return [entry for address in found for entry in real(address, port, *arguments, **options)]
+
+    socket.getaddrinfo = resolve
+    try:
+        yield asked
+    finally:
+        socket.getaddrinfo = real
