@@ -41,16 +41,26 @@ def parse(body: Any) -> Location:
         raise Invalid("validation_data has os_hash_algo, os_hash_value and perhaps checksum.")
     if not known:
         return location
-    if not {"os_hash_algo", "os_hash_value"} <= set(known):
-        raise Invalid("validation_data needs both os_hash_algo and os_hash_value.")
-    digest = checked_digest(known["os_hash_algo"], known["os_hash_value"])
-    checksum = known.get("checksum")
+    if not {"os_hash_algo", "os_hash_value"} <= set(known) or not all(map(_is_text, known.values())):
+        raise Invalid("validation_data needs both os_hash_algo and os_hash_value, as strings.")
     return msgspec.structs.replace(
         location,
         algorithm=known["os_hash_algo"],
-        digest=digest,
-        checksum=None if checksum is None else checked_digest("md5", checksum),
+        digest=known["os_hash_value"].lower(),
+        checksum=None if "checksum" not in known else known["checksum"].lower(),
     )
+
+
+def check_digests(location: Location) -> None:
+    """Refuse digests that their algorithms cannot have made: for an image that is to have them."""
+    if location.digest is not None:
+        checked_digest(location.algorithm, location.digest)
+    if location.checksum is not None:
+        checked_digest("md5", location.checksum)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def check_queued(image: Image) -> None:

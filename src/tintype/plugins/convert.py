@@ -81,7 +81,7 @@ class Convert:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
-            env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C"},
+            env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C", "MALLOC_ARENA_MAX": "2"},
         )
         assert process.stderr is not None  # noqa: S101 (a pipe was asked for)
         try:

@@ -54,6 +54,7 @@ class Locations:
         A service may name what lies in a store of ours, all others what lies on the web. Raises Conflict
         where the image is not queued, Forbidden or Invalid for another place.
         """
+        locations.check_digests(location)
         image = await self._gate.load(caller, image_id)
         locations.check_queued(image)
         self._gate.require("add_image_location", caller, image)
@@ -236,6 +237,7 @@ def _with_location(image: Image, location: Location, size: int) -> Image:
     """Give a queued image its first location, or hold another one against what is known."""
     known = (location.checksum, location.algorithm, location.digest)
     if image.status == QUEUED:
+        locations.check_digests(location)
         return images.changed_status(
             image,
             ACTIVE,

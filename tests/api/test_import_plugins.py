@@ -1,0 +1,269 @@
+"""What happens to imported bytes on the way: unpacked, converted, given properties; and what is refused."""
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_imports import begin, ended, new_image, show, staged, working
+
+import web
+from inprocess import Prepared, Service, running
+from tintype.errors import StartError
+from tintype.openers import open_plugins
+from tintype.plugins.base import Stream, Subject
+from tintype.plugins.decompress import Decompress
+from tintype.settings import ImageSettings, ImportSettings, Settings
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+DATA = os.urandom(3 << 20) + bytes(2 << 20)
+
+
+def zipped(*members: bytes) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, member in enumerate(members):
+            archive.writestr(f"disk{number}.raw", member)
+    return made.getvalue()
+
+
+PACKED = {
+    "gzip": gzip.compress(DATA, 1),
+    "gzip in two members": gzip.compress(DATA[: 1 << 20], 1) + gzip.compress(DATA[1 << 20 :], 1),
+    "xz": lzma.compress(DATA, preset=0),
+    "zstd": zstd.compress(DATA, options={zstd.CompressionParameter.checksum_flag: 1}),
+    "bzip2": bz2.compress(DATA, 1),
+    "zip": zipped(DATA),
+    "nothing": DATA,
+}
+
+
+async def chunks(data: bytes, size: int = 65_536) -> AsyncIterator[bytes]:
+    for at in range(0, len(data), size):
+        yield data[at : at + size]
+
+
+async def unpacked(data: bytes, folder: Path, size: int = 65_536, **limits: int) -> bytes:
+    plugin = Decompress(**{"limit": 1 << 40, "ratio": 200, **limits})
+    subject = Subject("id", "raw", "bare", {}, frozenset())
+    stream = await plugin.apply(subject, Stream(chunks(data, size), len(data)), folder)
+    return b"".join([chunk async for chunk in stream.chunks])
+
+
+@pytest.mark.parametrize("size", [1 << 20, 65_536, 997])
+@pytest.mark.parametrize("name", PACKED)
+async def test_unpacking(name: str, size: int, tmp_path: Path) -> None:
+    """Every kind comes out as it went in, however its bytes come."""
+    assert await unpacked(PACKED[name], tmp_path, size) == DATA
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [name for name in PACKED if name != "nothing"])
+async def test_broken_archives(name: str, tmp_path: Path) -> None:
+    """What breaks off, or is damaged, is refused with a reason."""
+    packed = PACKED[name]
+    damaged = packed[:1000] + bytes(1000) + packed[2000:]
+    for broken in (packed[: len(packed) // 2], damaged):
+        with pytest.raises(Exception, match="unpacked"):
+            await unpacked(broken, tmp_path)
+
+
+async def test_zip_archives_that_are_refused(tmp_path: Path) -> None:
+    """There is one image in an archive."""
+    for archive in (zipped(b"one", b"two"), b"PK\x03\x04" + b"x" * 100):
+        with pytest.raises(Exception, match=r"one file|unpacked"):
+            await unpacked(archive, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["gzip", "xz", "zstd", "bzip2", "zip"])
+async def test_bombs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file that unpacks to very much is given up on the way, whatever it was packed with."""
+    monkeypatch.setattr("tintype.plugins.decompress._FREE", 1 << 20)
+    nothing = bytes(64 << 20)
+    packed = {
+        "gzip": lambda: gzip.compress(nothing),
+        "xz": lambda: lzma.compress(nothing, preset=0),
+        "zstd": lambda: zstd.compress(nothing),
+        "bzip2": lambda: bz2.compress(nothing),
+        "zip": lambda: zipped(nothing),
+    }[name]()
+    with pytest.raises(Exception, match="times its size"):
+        await unpacked(packed, tmp_path)
+    with pytest.raises(Exception, match="are allowed"):
+        await unpacked(packed, tmp_path, limit=8 << 20, ratio=1 << 30)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_memory_that_an_archive_asks_for(tmp_path: Path) -> None:
+    """An xz or zstd stream whose window is larger than we give is refused, not tried."""
+    wanted = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 30}]
+    option = {zstd.CompressionParameter.window_log: 30, zstd.CompressionParameter.content_size_flag: 0}
+    compressor = zstd.ZstdCompressor(options=option)
+    large = compressor.compress(b"x" * 100_000) + compressor.flush()
+    for packed in (lzma.compress(b"x" * 100_000, filters=wanted), large):
+        with pytest.raises(Exception, match="unpacked"):
+            await unpacked(packed, tmp_path)
+
+
+def settings(*plugins: str, **more: Any) -> dict[str, Any]:
+    return {"imports": ImportSettings(plugins=plugins, **more)}
+
+
+async def imported(service: Service, data: bytes, **attributes: Any) -> tuple[str, dict[str, Any]]:
+    image = await staged(service, data, **attributes)
+    assert (await begin(service, image, "glance-direct")).status_code == 202
+    return image, await ended(service, image, 60)
+
+
+async def test_an_import_unpacks(prepared: Prepared, tmp_path: Path) -> None:
+    """The image is what was inside, by size and digest; what is to stay packed does."""
+    async with (
+        running(prepared, tmp_path, **settings("decompress")) as service,
+        working(service),
+    ):
+        image, task = await imported(service, PACKED["zstd"])
+        assert task["status"] == "success", task["message"]
+        assert (await show(service, image))["size"] == len(DATA)
+        assert (await service.call("alice", "GET", f"{image}/file")).content == DATA
+        image, task = await imported(service, PACKED["zstd"], container_format="compressed")
+        assert (await show(service, image))["size"] == len(PACKED["zstd"])
+        assert not list((service.folder / "scratch").iterdir())
+
+
+async def test_an_import_injects(prepared: Prepared, tmp_path: Path) -> None:
+    """Properties of the operator's are set, but for callers of some roles, and none of the service's own."""
+    chosen = settings("inject", inject_properties={"site": "north", "os_glance_x": "no"})
+    async with running(prepared, tmp_path, **chosen) as service, working(service):
+        image, _ = await imported(service, b"x" * 600, site="south", kept="yes")
+        shown = await show(service, image)
+        assert (shown["site"], shown["kept"], "os_glance_x" in shown) == ("north", "yes", False)
+        mine = await new_image(service, "admin")
+        await service.call(
+            "admin",
+            "PUT",
+            f"{mine}/stage",
+            content=b"x",
+            headers={"Content-Type": "application/octet-stream"},
+        )
+        await begin(service, mine, "glance-direct", "admin")
+        await ended(service, mine)
+        assert "site" not in await show(service, mine, "admin")
+
+
+def qcow2(folder: Path, data: bytes) -> bytes:
+    (folder / "disk.raw").write_bytes(data)
+    command = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "disk.raw", "disk.qcow2"]
+    subprocess.run(command, check=True, cwd=folder)
+    return (folder / "disk.qcow2").read_bytes()
+
+
+@pytest.mark.needs("qemu-img")
+@pytest.mark.parametrize("target", ["raw", "vmdk"])
+async def test_an_import_converts(prepared: Prepared, tmp_path: Path, target: str) -> None:
+    """A qcow2 disk is of the operator's format afterwards, its digests those of what is stored."""
+    disk = DATA[: 4 << 20]
+    chosen = settings("decompress", "convert", convert_to=target)
+    async with running(prepared, tmp_path, **chosen) as service, working(service):
+        image, task = await imported(service, qcow2(tmp_path, disk), disk_format="qcow2")
+        assert task["status"] == "success", task["message"]
+        shown = await show(service, image)
+        assert (shown["disk_format"], shown["virtual_size"]) == (target, len(disk))
+        stored = (await service.call("alice", "GET", f"{image}/file")).content
+        assert len(stored) == shown["size"]
+        if target == "raw":
+            assert stored == disk
+        assert not list((service.folder / "scratch").iterdir())
+
+
+def backing_file() -> bytes:
+    header = bytearray(512)
+    header[:8] = b"QFI\xfb" + struct.pack(">I", 2)
+    struct.pack_into(">QIIQIIQ", header, 8, 104, 10, 16, 1 << 20, 0, 1, 0)
+    header[104:114] = b"/etc/passw"
+    return bytes(header) + bytes(8192)
+
+
+def endless(folder: Path) -> bytes:
+    """Give a disk of 4 EiB in a few kilobytes."""
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "huge.qcow2", "1T"], check=True, cwd=folder)
+    data = bytearray((folder / "huge.qcow2").read_bytes())
+    struct.pack_into(">Q", data, 24, 1 << 62)
+    return bytes(data)
+
+
+@pytest.mark.needs("qemu-img")
+async def test_hostile_disks_are_not_converted(prepared: Prepared, tmp_path: Path) -> None:
+    """Unsafe ones are refused before qemu-img sees them, too large or damaged ones within their limits."""
+    limits = ImageSettings(size_limit=64 << 20, tolerated_format_checks=("format",))
+    chosen = settings("convert", convert_seconds=20)
+    damaged = bytearray(qcow2(tmp_path, DATA[: 4 << 20]))
+    damaged[36:40] = struct.pack(">I", 0xFFFFFFFF)  # the table of its clusters is larger than any
+    with web.serving(lambda request: request.give(hostile[request.path])) as server:
+        hostile = {"/backing": backing_file(), "/endless": endless(tmp_path), "/damaged": bytes(damaged)}
+        chosen["imports"] = ImportSettings(
+            plugins=("convert",),
+            convert_seconds=20,
+            allowed_networks=("127.0.0.0/8",),
+            ports=(server.server_port,),
+        )
+        async with running(prepared, tmp_path, **chosen, images=limits) as service, working(service):
+            for path, reason in (
+                ("/backing", "backing"),
+                ("/endless", "are allowed"),
+                ("/damaged", "damaged"),
+            ):
+                image = await new_image(service, disk_format="qcow2")
+                await begin(service, image, {"name": "web-download", "uri": f"{server.url}{path}"})
+                task = await ended(service, image, 60)
+                assert (task["status"], reason in task["message"]) == ("failure", True), task["message"]
+                assert (await show(service, image))["status"] == "queued"
+            assert not list((service.folder / "scratch").iterdir())
+
+
+@pytest.mark.needs("qemu-img")
+async def test_a_conversion_without_end(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """qemu-img that takes too long is ended with everything it started."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "qemu-img").write_text("#!/bin/sh\nsleep 1000\n")
+    (tools / "qemu-img").chmod(0o755)
+    source = qcow2(tmp_path, DATA[: 1 << 20])
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    chosen = settings("convert", convert_seconds=1)
+    async with running(prepared, tmp_path, **chosen) as service, working(service):
+        image, task = await imported(service, source, disk_format="qcow2")
+        assert (task["status"], "longer than 1 s" in task["message"]) == ("failure", True)
+        assert (await show(service, image))["status"] == "queued"
+
+
+def test_plugins_that_there_are_not() -> None:
+    """A name that nothing stands for stops the start."""
+    with pytest.raises(StartError, match="no import plugin 'nonsense'"):
+        open_plugins(Settings(imports=ImportSettings(plugins=("nonsense",))))
+
+
+def test_zlib_is_the_one_that_is_limited() -> None:
+    """Our gzip takes no more at once than it is told to give."""
+    from tintype.plugins.decompress import KINDS
+
+    unpacker = KINDS[b"\x1f\x8b\x08"]()
+    packed = gzip.compress(bytes(10 << 20))
+    assert len(unpacker.decompress(packed, 1000)) == 1000
+    assert not unpacker.needs_input
+    assert zlib.crc32(unpacker.decompress(b"", 1000)) == zlib.crc32(bytes(1000))
