@@ -34,4 +34,5 @@ class Prefetcher:
                 with contextlib.suppress(OSError):
                     self._log.error("the cache is not looked after", reason=str(error))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._cache.wake.wait(), _LOOK_SECONDS)
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._cache.wake.wait()

@@ -61,10 +61,11 @@ class Sweeper:
                 self._metrics.sweep_failures.inc()
                 with contextlib.suppress(OSError):  # standard error may be on the disk that is full
                     self._log.error("sweep failed", reason=str(error))
-            try:
-                await asyncio.wait_for(self._wake.wait(), INTERVAL)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(
+                TimeoutError
+            ):  # not `wait_for`: Python 3.11's may swallow a cancellation
+                async with asyncio.timeout(INTERVAL):
+                    await self._wake.wait()
 
     async def sweep(self) -> None:
         """Do everything that is due. A blob that cannot be deleted now does not keep others waiting."""

@@ -183,7 +183,8 @@ class Worker:
                 with contextlib.suppress(OSError):
                     self._log.error("no job can be taken", reason=str(error))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _POLL_SECONDS)
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await self._wake.wait()
 
     async def _claim(self) -> Attempt | None:
         holder, moment = str(uuid.uuid4()), now()

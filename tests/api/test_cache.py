@@ -1,0 +1,254 @@
+"""The cache in front of slow stores: filled once, whole or by ranges, bounded, and never wrong."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from test_imports import BARE, ended, loopback, new_image, show, working
+
+import web
+from inprocess import Prepared, Service, running
+from tintype.blobs.cache import PIECE, PieceFiles
+from tintype.jobs.prefetcher import Prefetcher
+from tintype.observability.logs import make_logger
+from tintype.settings import CacheSettings
+from tintype.store_settings import FileStore, HttpStore
+
+DATA = bytes(range(256)) * (50 << 10)  # three pieces and a bit
+LIMIT = 2 * len(DATA) + 100
+
+
+@pytest_asyncio.fixture
+async def cached(prepared: Prepared, tmp_path: Path) -> AsyncIterator[Service]:
+    """Give a service with images on a slow web, a cache for two of them, and everything at work."""
+
+    def answer(request: web.Request) -> None:
+        wanted = request.headers.get("Range")
+        if wanted is None:
+            request.ranged(request.server.data)
+            return
+        start, stop = map(int, wanted.removeprefix("bytes=").split("-"))
+        data = request.server.data[start : stop + 1]
+        request.give(
+            data, status=206, Content_Range=f"bytes {start}-{stop}/{len(request.server.data)}", ETag='"v1"'
+        )
+
+    with web.serving(answer) as server:
+        server.data = DATA
+        async with running(
+            prepared,
+            tmp_path,
+            stores={"local": FileStore(), "web": HttpStore()},
+            imports=loopback(server),
+            cache=CacheSettings(folder="cache", limit=LIMIT, node="here"),
+        ) as service:
+            service.web = server
+            async with working(service):
+                prefetching = asyncio.create_task(
+                    Prefetcher(service.parts.base.cache, make_logger("info", "json")).run()
+                )
+                yield service
+                prefetching.cancel()
+                await asyncio.wait([prefetching])
+
+
+async def on_the_web(service: Service, path: str = "/disk") -> str:
+    image = await new_image(service)
+    url = f"{service.web.url}{path}"
+    assert (await service.call("alice", "POST", f"{image}/locations", json={"url": url})).status_code == 202
+    assert (await ended(service, image))["status"] == "success"
+    service.web.seen.clear()
+    return image
+
+
+async def download(service: Service, image: str, **headers: str) -> bytes:
+    answer = await service.call("alice", "GET", f"{image}/file", headers=headers)
+    assert answer.status_code in {200, 206}, answer.text
+    return answer.content
+
+
+async def state(service: Service) -> dict[str, Any]:
+    return dict((await service.call("admin", "GET", "/v2/cache")).json())
+
+
+async def kept(service: Service, *images: str) -> list[dict[str, Any]]:
+    """Wait until these images are kept, and no others; give how."""
+    wanted = {image.rpartition("/")[2] for image in images}
+    for _ in range(200):
+        found = (await state(service))["cached_images"]
+        if {each["image_id"] for each in found} == wanted:
+            return list(found)
+        await asyncio.sleep(0.05)
+    pytest.fail(f"not kept: {found}, {wanted}")
+
+
+async def test_filled_by_the_first_reader(cached: Service) -> None:
+    """The second one asks nobody; what is shown has Glance's fields."""
+    image = await on_the_web(cached)
+    assert await download(cached, image) == DATA
+    asked = len(cached.web.seen)
+    assert asked == 4
+    (entry,) = await kept(cached, image)
+    assert (entry["size"], entry["checksum"]) == (len(DATA), (await show(cached, image))["os_hash_value"])
+    assert await download(cached, image) == DATA
+    assert len(cached.web.seen) == asked
+    assert (await state(cached))["queued_images"] == []
+
+
+async def test_many_readers_at_once(cached: Service) -> None:
+    """Each piece is fetched once, however many wait for it."""
+    image = await on_the_web(cached)
+    found = await asyncio.gather(*(download(cached, image) for _ in range(8)))
+    assert found == [DATA] * 8
+    assert len(cached.web.seen) == 4
+
+
+async def test_ranges(cached: Service) -> None:
+    """A range fetches its pieces and no others; later ones are served from them."""
+    image = await on_the_web(cached)
+    part = f"bytes={PIECE - 3}-{PIECE + 4}"
+    assert await download(cached, image, Range=part) == DATA[PIECE - 3 : PIECE + 5]
+    assert len(cached.web.seen) == 2
+    assert await download(cached, image, Range="bytes=0-9") == DATA[:10]
+    assert len(cached.web.seen) == 2
+    assert (await state(cached))["cached_images"] == []
+    assert await download(cached, image, Range="bytes=-5") == DATA[-5:]
+    assert await download(cached, image) == DATA
+    assert len(cached.web.seen) == 4
+    await kept(cached, image)
+
+
+async def test_it_is_bounded_when_something_comes_in(cached: Service, tmp_path: Path) -> None:
+    """Room for a new image is made by the one that was not asked for the longest time."""
+    images = []
+    for number in range(3):
+        cached.web.data = DATA[:-1] + bytes([number])
+        images.append(await on_the_web(cached, f"/disk{number}"))
+        await download(cached, images[-1])
+        await kept(cached, *images[-2:])
+    size = sum(path.stat().st_size for path in (cached.folder / "cache").rglob("*") if path.is_file())
+    assert size <= LIMIT + 100
+    cached.web.data = bytes(LIMIT + 1)
+    large = await on_the_web(cached, "/large")
+    assert len(await download(cached, large)) == LIMIT + 1
+    await kept(cached, *images[-2:])
+
+
+async def test_damage_is_not_served(cached: Service) -> None:
+    """A piece that the disk has changed is fetched again."""
+    image = await on_the_web(cached)
+    await download(cached, image)
+    await kept(cached, image)
+    piece = next(path for path in (cached.folder / "cache").rglob("1") if path.is_file())
+    data = bytearray(piece.read_bytes())
+    data[100] ^= 1
+    piece.write_bytes(data)
+    asked = len(cached.web.seen)
+    assert await download(cached, image) == DATA
+    assert len(cached.web.seen) == asked + 1
+
+
+async def test_other_bytes_are_not_kept(cached: Service) -> None:
+    """What the store gives is held against the image's digest once it is whole."""
+    image = await on_the_web(cached)
+    cached.web.data = bytes(len(DATA))
+    await download(cached, image)
+    for _ in range(100):
+        if not list((cached.folder / "cache").rglob("0")):
+            break
+        await asyncio.sleep(0.05)
+    assert (await state(cached))["cached_images"] == []
+    assert not list((cached.folder / "cache").rglob("0"))
+
+
+async def test_queue_and_clear(cached: Service) -> None:
+    """Operators have images fetched, and drop them; nobody else may, and there must be something to fetch."""
+    image = await on_the_web(cached)
+    key = image.rpartition("/")[2]
+    for who, status in (("alice", 403), ("bob", 404)):
+        assert (await cached.call(who, "PUT", f"/v2/cache/{key}")).status_code == status
+    assert (await cached.call("alice", "GET", "/v2/cache")).status_code == 403
+    assert (await cached.call("admin", "PUT", "/v2/cache/none")).status_code == 404
+    queued = (await cached.call("alice", "POST", "/v2/images", json=BARE)).json()["id"]
+    assert (await cached.call("admin", "PUT", f"/v2/cache/{queued}")).status_code == 400
+    assert (await cached.call("admin", "PUT", f"/v2/cache/{key}")).status_code == 202
+    (entry,) = await kept(cached, image)
+    assert (entry["hits"], entry["last_accessed"]) == (0, 0)
+    assert (await cached.call("admin", "GET", f"/v2/cache/nodes/{key}")).json() == ["here"]
+    assert (await cached.call("admin", "DELETE", "/v2/cache/none")).status_code == 404
+    assert (await cached.call("admin", "DELETE", f"/v2/cache/{key}")).status_code == 204
+    await kept(cached)
+    assert (await cached.call("admin", "PUT", f"/v2/cache/{key}")).status_code == 202
+    await kept(cached, image)
+    for target, status in (("nonsense", 400), ("queue", 204)):
+        headers = {"x-image-cache-clear-target": target}
+        assert (await cached.call("admin", "DELETE", "/v2/cache", headers=headers)).status_code == status
+    await kept(cached, image)
+    assert (await cached.call("admin", "DELETE", "/v2/cache")).status_code == 204
+    await kept(cached)
+    assert not list((cached.folder / "cache").rglob("0"))
+
+
+async def test_clean_and_prune(cached: Service) -> None:
+    """Both answer as Glance does; what belongs to a deleted image goes with a clean-up."""
+    image = await on_the_web(cached)
+    await download(cached, image)
+    await kept(cached, image)
+    assert (await cached.call("alice", "POST", "/v2/cache/clean")).status_code == 403
+    pruned = await cached.call("admin", "POST", "/v2/cache/prune")
+    assert (pruned.status_code, pruned.json()) == (200, {"total_files_pruned": 0, "total_bytes_pruned": 0})
+    await cached.call("alice", "DELETE", image)
+    assert (await cached.call("admin", "POST", "/v2/cache/clean")).status_code == 200
+    assert not list((cached.folder / "cache").rglob("0"))
+
+
+async def test_who_may_not_read_gets_nothing_from_it(cached: Service) -> None:
+    """Whether one may is decided before the cache is asked."""
+    image = await on_the_web(cached)
+    await download(cached, image)
+    await kept(cached, image)
+    assert (await cached.call("bob", "GET", f"{image}/file")).status_code == 404
+    await cached.call("admin", "POST", f"{image}/actions/deactivate")
+    assert (await cached.call("alice", "GET", f"{image}/file")).status_code == 403
+
+
+async def test_without_one(service: Service) -> None:
+    """There is no such thing where none is set up, and no version that says so."""
+    assert (await service.call("admin", "GET", "/v2/cache")).status_code == 404
+    versions = (await service.call(None, "GET", "/versions")).json()["versions"]
+    assert {"v2.14", "v2.16", "v2.18"} & {version["id"] for version in versions} == set()
+
+
+async def test_versions_with_one(cached: Service) -> None:
+    """The newest version is the cache's."""
+    versions = (await cached.call(None, "GET", "/versions")).json()["versions"]
+    assert [version["id"] for version in versions] == [f"v2.{minor}" for minor in range(18, -1, -1)]
+
+
+async def test_processes_of_a_node_share_the_work(tmp_path: Path) -> None:
+    """A piece that another process fetches is waited for; one whose process died is fetched anew."""
+    one, other = PieceFiles(tmp_path), PieceFiles(tmp_path)
+    fetched = []
+
+    async def fetch() -> bytes:
+        fetched.append(1)
+        await asyncio.sleep(0.2)
+        return b"piece"
+
+    found = await asyncio.gather(*(files.piece("sha512-abc", 0, fetch) for files in (one, other, one)))
+    assert (found, len(fetched)) == ([b"piece"] * 3, 1)
+    (tmp_path / "ab" / "sha512-abc" / "1.part").write_bytes(b"left by the dead")
+    assert await other.piece("sha512-abc", 1, fetch) == b"piece"
+
+
+async def test_a_disk_that_is_broken_costs_no_download(tmp_path: Path) -> None:
+    """Where nothing can be kept the bytes come all the same."""
+    (tmp_path / "ab").write_text("in the way")
+
+    async def fetch() -> bytes:
+        return b"piece"
+
+    assert await PieceFiles(tmp_path).piece("sha512-abc", 0, fetch) == b"piece"

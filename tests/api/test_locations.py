@@ -1,0 +1,218 @@
+"""Locations: what services and users may add, what is looked at first, and who is told."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import pytest_asyncio
+from test_import_plugins import backing_file
+from test_imports import BARE, BINARY, DATA, ended, loopback, new_image, show, working
+
+import web
+from inprocess import Prepared, Service, running
+from tintype.settings import LocationSettings
+from tintype.store_settings import FileStore, HttpStore
+
+SHA512 = hashlib.sha512(DATA).hexdigest()
+MD5 = hashlib.md5(DATA, usedforsecurity=False).hexdigest()
+OLD = "application/openstack-images-v2.1-json-patch"
+
+
+def answer(request: web.Request) -> None:
+    if request.path == "/hostile":
+        request.ranged(backing_file())
+    elif request.path == "/absent":
+        request.give(b"", status=404)
+    else:
+        request.ranged(DATA)
+
+
+@pytest_asyncio.fixture
+async def located(prepared: Prepared, tmp_path: Path) -> AsyncIterator[Service]:
+    """Give a service whose images may be on the web, which tells everything of it, at work."""
+    with web.serving(answer) as server:
+        async with running(
+            prepared,
+            tmp_path,
+            stores={"local": FileStore(), "web": HttpStore()},
+            imports=loopback(server),
+            locations=LocationSettings(show_multiple=True, show_direct_url=True),
+        ) as service:
+            service.web = server
+            async with working(service):
+                yield service
+
+
+async def add(service: Service, image: str, path: str, who: str = "alice", **more: Any) -> httpx2.Response:
+    body = {"url": f"{service.web.url}{path}", **more}
+    return await service.call(who, "POST", f"{image}/locations", json=body)
+
+
+async def test_bytes_on_the_web_become_an_image(located: Service) -> None:
+    """They are read and hashed first; downloads come from there, ranges too; nothing is deleted with it."""
+    image = await new_image(located)
+    assert (await add(located, image, "/disk")).status_code == 202
+    task = await ended(located, image)
+    assert (task["status"], task["type"]) == ("success", "location_import")
+    shown = await show(located, image)
+    assert (shown["status"], shown["stores"], shown["size"]) == ("active", "web", len(DATA))
+    assert (shown["os_hash_algo"], shown["os_hash_value"], shown["checksum"]) == ("sha512", SHA512, MD5)
+    assert shown["locations"] == [{"url": f"{located.web.url}/disk", "metadata": {"store": "web"}}]
+    assert shown["direct_url"] == f"{located.web.url}/disk"
+    assert (await located.call("alice", "GET", f"{image}/file")).content == DATA
+    part = await located.call("alice", "GET", f"{image}/file", headers={"Range": "bytes=5-9"})
+    assert (part.status_code, part.content) == (206, DATA[5:10])
+    assert (await located.call("alice", "DELETE", image)).status_code == 204
+
+
+async def test_digests_that_are_declared(located: Service) -> None:
+    """They are held against the bytes; a wrong one leaves the image queued."""
+    sha256 = hashlib.sha256(DATA).hexdigest()
+    image = await new_image(located)
+    known = {"os_hash_algo": "sha256", "os_hash_value": sha256, "checksum": MD5}
+    assert (await add(located, image, "/disk", validation_data=known)).status_code == 202
+    assert (await ended(located, image))["status"] == "success"
+    shown = await show(located, image)
+    assert (shown["os_hash_algo"], shown["os_hash_value"], shown["checksum"]) == ("sha256", sha256, MD5)
+    image = await new_image(located)
+    wrong = {"os_hash_algo": "sha512", "os_hash_value": "beefdead" * 16}
+    assert (await add(located, image, "/disk", validation_data=wrong)).status_code == 202
+    assert (await ended(located, image))["status"] == "failure"
+    shown = await show(located, image)
+    assert (shown["status"], shown["checksum"], shown["locations"]) == ("queued", None, [])
+    assert "sha512" in shown["os_glance_failed_reason"]
+    await located.call("alice", "PUT", f"{image}/file", content=DATA, headers=BINARY)
+    assert (await show(located, image))["stores"] == "local"
+
+
+async def test_hostile_bytes_are_refused_here_too(located: Service) -> None:
+    """A disk that names other files does not become an image by being somewhere else."""
+    image = await new_image(located, disk_format="qcow2")
+    assert (await add(located, image, "/hostile")).status_code == 202
+    task = await ended(located, image)
+    assert (task["status"], "backing_file" in task["message"]) == ("failure", True), task
+    assert (await show(located, image))["status"] == "queued"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({}, 400),
+        ({"url": 5}, 400),
+        ({"url": ""}, 400),
+        ({"url": "http://10.0.0.1/x"}, 400),
+        ({"url": "file:///etc/passwd"}, 400),
+        ({"url": "rbd://fsid/pool/image/snap"}, 400),
+        ({"url": "http://8.8.8.8/" + "x" * 3000}, 400),
+        ({"url": "http://8.8.8.8/", "validation_data": {"os_hash_value": SHA512}}, 400),
+        (
+            {
+                "url": "http://8.8.8.8/",
+                "validation_data": {"os_hash_algo": "sha123", "os_hash_value": SHA512},
+            },
+            400,
+        ),
+        (
+            {
+                "url": "http://8.8.8.8/",
+                "validation_data": {"os_hash_algo": "sha256", "os_hash_value": SHA512},
+            },
+            400,
+        ),
+        ({"url": "http://8.8.8.8/", "validation_data": {"os_hash_algo": 1, "os_hash_value": 2}}, 400),
+        ({"url": "http://8.8.8.8/", "other": 1}, 400),
+        ([], 400),
+    ],
+)
+async def test_what_is_refused(located: Service, body: Any, status: int) -> None:
+    """A location that makes no sense, or leads inside, changes nothing."""
+    image = await new_image(located)
+    found = await located.call("alice", "POST", f"{image}/locations", json=body)
+    assert found.status_code == status, found.text
+    assert (await show(located, image))["status"] == "queued"
+
+
+async def test_who_may(located: Service) -> None:
+    """Owners and services add; services alone are told; nobody adds to an image that has bytes."""
+    image = await new_image(located)
+    assert (await add(located, image, "/disk", "bob")).status_code == 404
+    assert (await add(located, image, "/disk", "carol")).status_code == 403
+    assert (await located.call("alice", "GET", f"{image}/locations")).status_code == 403
+    assert (await located.call("admin", "GET", f"{image}/locations")).json() == []
+    assert (await add(located, image, "/absent")).status_code == 202
+    assert "no bytes" in (await ended(located, image))["message"]
+    assert (await add(located, image, "/disk")).status_code == 202
+    await ended(located, image)
+    assert (await add(located, image, "/disk")).status_code == 409
+    told = (await located.call("admin", "GET", f"{image}/locations")).json()
+    assert told == [{"url": f"{located.web.url}/disk", "metadata": {"store": "web"}}]
+
+
+async def test_the_older_form(located: Service) -> None:
+    """PATCH adds a location at once, changes metadata, and takes all but the last one away."""
+    image = await new_image(located)
+    assert (await show(located, image))["locations"] == []
+
+    async def patch(who: str = "alice", **change: Any) -> httpx2.Response:
+        return await located.call(who, "PATCH", image, json=[change], headers={"Content-Type": OLD})
+
+    first = {"url": f"{located.web.url}/disk", "metadata": {"foo": "bar"}}
+    added = await patch(op="add", path="/locations/-", value=first)
+    assert added.status_code == 200, added.text
+    shown = added.json()
+    assert (shown["status"], shown["os_hash_value"]) == ("active", None)
+    assert shown["locations"] == [{"url": first["url"], "metadata": {"foo": "bar", "store": "web"}}]
+    second = {"url": f"{located.web.url}/disk#new", "metadata": {}}
+    assert len((await patch(op="add", path="/locations/-", value=second)).json()["locations"]) == 2
+    assert (await patch(op="add", path="/locations/-", value=second)).status_code == 400
+    locations = (await show(located, image))["locations"]
+    locations[0]["metadata"]["date"] = "today"
+    changed = await patch(op="replace", path="/locations", value=locations)
+    assert changed.json()["locations"] == locations
+    for wrong in ([locations[0]], [locations[0], {"url": f"{located.web.url}/x", "metadata": {}}], "x"):
+        assert (await patch(op="replace", path="/locations", value=wrong)).status_code == 400
+    assert (await patch(op="remove", path="/locations/0")).status_code == 403
+    assert (await patch("admin", op="remove", path="/locations/7")).status_code == 400
+    left = await patch("admin", op="remove", path="/locations/0")
+    assert left.json()["locations"] == [locations[1]]
+    assert (await patch("admin", op="remove", path="/locations/0")).status_code == 403
+    for path in ("/locations", "/locations/x", "/locations/-/y", "/locationsx"):
+        assert (await patch(op="add", path=path, value=first)).status_code in {400, 403}
+    both = [
+        {"op": "replace", "path": "/name", "value": "x"},
+        {"op": "remove", "path": "/locations/0"},
+    ]
+    refused = await located.call("admin", "PATCH", image, json=both, headers={"Content-Type": OLD})
+    assert (refused.status_code, "one operation" in refused.text) == (400, True)
+
+
+async def test_the_older_form_is_off_by_default(service: Service) -> None:
+    """Nobody exchanges data by PATCH who was not let to; places are not shown."""
+    image = (await service.call("alice", "POST", "/v2/images", json=BARE)).json()
+    assert not {"locations", "direct_url"} & set(image)
+    change = {"op": "add", "path": "/locations/-", "value": {"url": "http://8.8.8.8/", "metadata": {}}}
+    refused = await service.call(
+        "alice", "PATCH", f"/v2/images/{image['id']}", json=[change], headers={"Content-Type": OLD}
+    )
+    assert refused.status_code == 403
+    await service.call("alice", "PUT", f"/v2/images/{image['id']}/file", content=b"x", headers=BINARY)
+    assert not {"locations", "direct_url"} & set(await show(service, f"/v2/images/{image['id']}"))
+    web_only = await service.call(
+        "alice", "POST", f"/v2/images/{image['id']}/locations", json={"url": "http://8.8.8.8/"}
+    )
+    assert web_only.status_code == 409
+
+
+async def test_files_show_where_they_are_and_take_no_path(located: Service) -> None:
+    """What is stored here has an address to be seen, and none that a client could name."""
+    image = await new_image(located)
+    await located.call("alice", "PUT", f"{image}/file", content=DATA, headers=BINARY)
+    url = (await show(located, image))["locations"][0]["url"]
+    assert Path(url.removeprefix("file://")).read_bytes() == DATA
+    other = await new_image(located)
+    for who in ("alice", "admin"):
+        found = await located.call(who, "POST", f"{other}/locations", json={"url": url})
+        assert found.status_code in {400, 404}
