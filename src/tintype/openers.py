@@ -195,12 +195,7 @@ def _plugin(name: str, settings: Settings) -> Plugin:
         case "decompress":
             return Decompress(limit, chosen.decompression_ratio)
         case "convert":
-            return Convert(
-                chosen.convert_to,
-                limit=limit,
-                seconds=chosen.convert_seconds,
-                tolerated=tolerated(settings),
-            )
+            return Convert(chosen.convert_to, limit=limit, seconds=chosen.convert_seconds)
         case _:
             return others(name)
 

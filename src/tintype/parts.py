@@ -38,7 +38,7 @@ from tintype.jobs.imports import ImportOptions, ImportWork
 from tintype.jobs.locations import LocationWork
 from tintype.jobs.prefetcher import Prefetcher
 from tintype.jobs.sweeper import Sweeper
-from tintype.jobs.worker import Worker
+from tintype.jobs.worker import Work, Worker
 from tintype.observability.logs import make_logger
 from tintype.observability.metrics import Metrics
 from tintype.observability.tracing import traced
@@ -110,6 +110,7 @@ class Foundation(msgspec.Struct, frozen=True):
     images: Images
     identity: Identity
     web: Web
+    locations: Locations
     metrics: Metrics
     worker: Worker
     sweeper: Sweeper
@@ -142,26 +143,20 @@ def lay(settings: Settings) -> Foundation:
     identity = open_identity(settings, database)
     images = Images(database, policy, open_protections(settings, policy), limits, stores)
     algorithm = settings.images.hash_algorithm
-    intake = Intake(database, limits, stores, algorithm=algorithm, tolerated=tolerated(settings), log=log)
-    web = Web(web_rules(settings))
-    chosen = settings.imports
-    importing = ImportWork(
+    intake = Intake(
         database,
-        intake,
-        copies,
-        web,
-        open_regions(settings, database, policy, copies),
-        ImportOptions(
-            open_plugins(settings),
-            settings.data_dir / chosen.scratch,
-            chosen.seconds,
-            chosen.copied_properties,
-        ),
+        limits,
+        stores,
+        algorithm=algorithm,
+        tolerated=tolerated(settings),
+        adopts=not settings.imports.plugins,
+        log=log,
     )
-    locating = LocationWork(database, intake, copies, algorithm=algorithm)
+    web = Web(web_rules(settings))
+    locations = Locations(database, policy, stores, copies)
     worker = Worker(
         database,
-        {IMPORT: importing, LEGACY_IMPORT: importing, LOCATION: locating},
+        _works(settings, database, policy, intake, copies, web, locations),
         log,
         metrics,
         concurrency=settings.jobs.concurrency,
@@ -175,9 +170,37 @@ def lay(settings: Settings) -> Foundation:
     sweeper = Sweeper(database, intake, identity, log, metrics)
     return Foundation(
         settings,
-        *(database, policy, stores, copies, intake, images, identity, web),
+        *(database, policy, stores, copies, intake, images, identity, web, locations),
         *(metrics, worker, sweeper, cache),
     )
+
+
+def _works(
+    settings: Settings,
+    database: Database,
+    policy: Policy,
+    intake: Intake,
+    copies: Copies,
+    web: Web,
+    locations: Locations,
+) -> dict[str, Work]:
+    """Put together what is done for each type of job."""
+    chosen, algorithm = settings.imports, settings.images.hash_algorithm
+    importing = ImportWork(
+        database,
+        intake,
+        copies,
+        web,
+        open_regions(settings, database, policy, copies),
+        ImportOptions(
+            open_plugins(settings),
+            settings.data_dir / chosen.scratch,
+            chosen.seconds,
+            chosen.copied_properties,
+        ),
+    )
+    locating = LocationWork(database, intake, copies, locations, algorithm=algorithm, seconds=chosen.seconds)
+    return {IMPORT: importing, LEGACY_IMPORT: importing, LOCATION: locating}
 
 
 @contextlib.asynccontextmanager
@@ -250,7 +273,6 @@ def _routes(
     pages = {"page_size": settings.images.page_size, "max_page_size": settings.images.max_page_size}
     methods = settings.imports.methods
     info = Info(database, policy, base.stores, base.copies.infos)
-    locations = Locations(database, policy, base.stores, base.copies, wake=base.worker.wake)
     imports = Imports(
         database,
         policy,
@@ -260,7 +282,7 @@ def _routes(
         methods=methods,
         wake=base.worker.wake,
     )
-    tasks = Tasks(database, policy, wake=base.worker.wake)
+    tasks = Tasks(database, policy, end=base.worker.end)
     options = ImageOptions(
         **pages,
         shows_locations=settings.locations.show_multiple,
@@ -269,15 +291,15 @@ def _routes(
     )
     deleted, check = base.sweeper.wake, _property_check(settings, database, policy)
     handlers = Handlers(
-        ImagesApi(base.images, locations, info, limits, options, deleted=deleted, check=check),
+        ImagesApi(base.images, base.locations, info, limits, options, deleted=deleted, check=check),
         DataApi(data),
         UploadsApi(uploads, limits),
         TagsApi(Tags(database, policy, limits, base.images)),
         MembersApi(Members(database, policy, limits)),
         ImportsApi(imports),
         TasksApi(tasks, imports, **pages),
-        LocationsApi(locations),
-        StoresApi(Stores(database, policy, base.stores, base.copies), deleted),
+        LocationsApi(base.locations, base.worker.wake),
+        StoresApi(Stores(database, policy, base.copies), deleted),
         InfoApi(info, limits, methods=methods, cache=base.cache is not None),
         operations,
     )

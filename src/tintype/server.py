@@ -47,6 +47,8 @@ CLOUDS: Final = "clouds.yaml"
 CLOUD: Final = "tintype"
 _ADMIN: Final = "admin"
 _LOCK: Final = "lock"
+_WORKERS: Final = "workers.lock"
+"""Which every `tintype worker` of the folder shares."""
 _BACKLOG: Final = 2048
 
 
@@ -126,6 +128,8 @@ def serve(settings: Settings, listener: Listener) -> None:
 
 def work(settings: Settings) -> None:
     """Work on jobs until a signal says stop, without serving requests; then hand over what is at work."""
+    lock = os.open(settings.data_dir / _WORKERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_SH)
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -134,7 +138,10 @@ def work(settings: Settings) -> None:
         async with at_work(lay(settings)):
             await stop.wait()
 
-    asyncio.run(run())
+    try:
+        asyncio.run(run())
+    finally:
+        os.close(lock)
 
 
 @contextlib.contextmanager
@@ -184,7 +191,7 @@ async def _bootstrap(settings: Settings, public_url: str) -> str | None:
 
     database = open_database(settings)
     try:
-        if settings.database.url is None:
+        if settings.database.url is None and _nobody_works(settings.data_dir):
             await _expire_leases(database)  # this process holds the folder: who was writing is dead
         await Catalogue(database).load_first()
         if settings.keystone.auth_url is not None:
@@ -193,6 +200,18 @@ async def _bootstrap(settings: Settings, public_url: str) -> str | None:
         return await identity.bootstrap(user_name=_ADMIN, project_name=_ADMIN, keep=keep)
     finally:
         await database.close()
+
+
+def _nobody_works(folder: Path) -> bool:
+    """Say whether no `tintype worker` is at work on a data folder."""
+    lock = os.open(folder / _WORKERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+    return True
 
 
 async def _expire_leases(database: Database) -> None:

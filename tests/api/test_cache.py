@@ -11,13 +11,14 @@ from test_imports import BARE, ended, loopback, new_image, show, working
 
 import web
 from inprocess import Prepared, Service, running
-from tintype.blobs.cache import PIECE, PieceFiles
+from tintype.blobs.cache import PIECE, Kept, PieceFiles
 from tintype.jobs.prefetcher import Prefetcher
 from tintype.observability.logs import make_logger
 from tintype.settings import CacheSettings
 from tintype.store_settings import FileStore, HttpStore
 
 DATA = bytes(range(256)) * (50 << 10)  # three pieces and a bit
+OF = Kept("image", "sha512-abc")
 LIMIT = 2 * len(DATA) + 100
 
 
@@ -238,17 +239,17 @@ async def test_processes_of_a_node_share_the_work(tmp_path: Path) -> None:
         await asyncio.sleep(0.2)
         return b"piece"
 
-    found = await asyncio.gather(*(files.piece("sha512-abc", 0, fetch) for files in (one, other, one)))
+    found = await asyncio.gather(*(files.piece(OF, 0, fetch) for files in (one, other, one)))
     assert (found, len(fetched)) == ([b"piece"] * 3, 1)
-    (tmp_path / "ab" / "sha512-abc" / "1.part").write_bytes(b"left by the dead")
-    assert await other.piece("sha512-abc", 1, fetch) == b"piece"
+    (tmp_path / "im" / "image" / "sha512-abc" / "1.part").write_bytes(b"left by the dead")
+    assert await other.piece(OF, 1, fetch) == b"piece"
 
 
 async def test_a_disk_that_is_broken_costs_no_download(tmp_path: Path) -> None:
     """Where nothing can be kept the bytes come all the same."""
-    (tmp_path / "ab").write_text("in the way")
+    (tmp_path / "im").write_text("in the way")
 
     async def fetch() -> bytes:
         return b"piece"
 
-    assert await PieceFiles(tmp_path).piece("sha512-abc", 0, fetch) == b"piece"
+    assert await PieceFiles(tmp_path).piece(OF, 0, fetch) == b"piece"

@@ -100,6 +100,7 @@ class _Ranges(_Quiet):
         start, stop = self.headers["Range"].removeprefix("bytes=").split("-")
         data = path.read_bytes()[int(start) : int(stop) + 1]
         self.send_response(206)
+        self.send_header("Content-Range", f"bytes {start}-{int(start) + len(data) - 1}/{path.stat().st_size}")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)

@@ -130,7 +130,7 @@ async def fetched(url: str, server: web.Server, **rules: object) -> bytes:
     chosen = {"allowed": networks(["127.0.0.1/32"]), "ports": frozenset({80, server.server_port}), **rules}
     way = Web(WebRules(**chosen))
     try:
-        chunks = await Download(way, url, limit=1 << 20, seconds=10).begin()
+        chunks = await Download(way, url, limit=1 << 20, seconds=20).begin()
         return b"".join([chunk async for chunk in chunks])
     finally:
         await way.close()

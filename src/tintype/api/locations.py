@@ -1,5 +1,6 @@
 """Locations over HTTP."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 class LocationsApi:
     """Handlers of `/v2/images/{id}/locations`."""
 
-    def __init__(self, locations: Locations) -> None:
+    def __init__(self, locations: Locations, begun: Callable[[], None]) -> None:
+        """Make them; `begun` is told that there is work."""
         self._locations = locations
+        self._begun = begun
 
     async def index(self, call: "Call") -> Response:
         """Tell a service where an image's bytes are."""
@@ -27,4 +30,5 @@ class LocationsApi:
         body = wire.parse_json(await call.bounded_body())
         location = rules.parse(body)
         await self._locations.begin(call.caller, call.params["id"], location, body, call.request_id)
+        self._begun()
         return Response(status_code=202)

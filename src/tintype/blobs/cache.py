@@ -1,4 +1,6 @@
-"""Pieces of images on this node's disk, in front of slow stores: each a file, named by the image's digest.
+"""Pieces of images on this node's disk, in front of slow stores: each a file, below its image and digest.
+
+Images of one digest share nothing: what one owner's store gives must not be another one's image.
 
 A piece is written beside its place, with a checksum behind it, and moved there: what is there is whole.
 One that the disk has changed since is taken for absent. Processes of a node share the folder; a lock on
@@ -12,9 +14,11 @@ import hashlib
 import os
 import shutil
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from tintype.blobs.stream import in_thread
 
@@ -25,6 +29,13 @@ _PAUSE_SECONDS: Final = 0.05
 Fetch = Callable[[], Awaitable[bytes]]
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """What pieces are of: an image's bytes with one digest, written as algorithm and value with a dash."""
+
+    image_id: str
+    digest: str
+
+
 class PieceFiles:
     """The pieces in one folder."""
 
@@ -32,12 +43,12 @@ class PieceFiles:
         self._folder = folder
         self._fetching: dict[Path, asyncio.Task[bytes]] = {}
 
-    async def piece(self, digest: str, number: int, fetch: Fetch) -> bytes:
+    async def piece(self, of: Kept, number: int, fetch: Fetch) -> bytes:
         """Give a piece, fetched by the first who asks while all others wait for it.
 
         Raises what `fetch` raises. A disk that is full or broken costs the cache, not the reader.
         """
-        path = self._path(digest, number)
+        path = self._path(of, number)
         kept = await in_thread(_read, path)
         if kept is not None:
             return kept
@@ -47,23 +58,28 @@ class PieceFiles:
             fetching.add_done_callback(lambda done: self._forget(path, done))
         return await asyncio.shield(fetching)
 
-    async def has(self, digest: str, size: int) -> bool:
+    async def has(self, of: Kept, size: int) -> bool:
         """Say whether every piece of so many bytes is there."""
-        return await in_thread(self._has, digest, size)
+        return await in_thread(self._has, of, size)
 
-    async def is_whole(self, digest: str, size: int) -> bool:
-        """Say whether the pieces together have the digest that they are named by."""
-        algorithm, _, value = digest.partition("-")
-        return await in_thread(self._digest, digest, size, algorithm) == value
+    async def is_whole(self, of: Kept, size: int) -> bool:
+        """Say whether the pieces together have the digest that they are kept for."""
+        algorithm, _, value = of.digest.partition("-")
+        found = hashlib.new(algorithm, usedforsecurity=False)
+        for number in range(pieces(size)):
+            data = await in_thread(_read, self._path(of, number))
+            if data is None:
+                return False
+            await in_thread(found.update, data)
+        return found.hexdigest() == value
 
-    async def drop(self, digest: str) -> None:
+    async def drop(self, of: Kept) -> None:
         """Delete the pieces of an image."""
-        await in_thread(shutil.rmtree, self._path(digest, 0).parent, ignore_errors=True)
+        await in_thread(shutil.rmtree, self._path(of, 0).parent, ignore_errors=True)
 
-    async def digests(self) -> AsyncIterator[str]:
-        """Give the digest of everything that is kept, whole or not."""
-        for name in await in_thread(self._names):
-            yield name
+    async def all(self) -> list[Kept]:
+        """Give everything that is kept, whole or not."""
+        return await in_thread(self._all)
 
     def _forget(self, path: Path, done: asyncio.Task[bytes]) -> None:
         self._fetching.pop(path, None)
@@ -89,25 +105,15 @@ class PieceFiles:
         finally:
             os.close(lock)
 
-    def _path(self, digest: str, number: int) -> Path:
-        value = digest.partition("-")[2]
-        return self._folder / value[:2] / digest / str(number)
+    def _path(self, of: Kept, number: int) -> Path:
+        return self._folder / of.image_id[:2] / of.image_id / of.digest / str(number)
 
-    def _has(self, digest: str, size: int) -> bool:
-        folder = self._path(digest, 0).parent
-        return all((folder / str(number)).exists() for number in range(pieces(size)))
+    def _has(self, of: Kept, size: int) -> bool:
+        return all(self._path(of, number).exists() for number in range(pieces(size)))
 
-    def _digest(self, digest: str, size: int, algorithm: str) -> str:
-        found = hashlib.new(algorithm, usedforsecurity=False)
-        for number in range(pieces(size)):
-            data = _read(self._path(digest, number))
-            if data is None:
-                return ""
-            found.update(data)
-        return found.hexdigest()
-
-    def _names(self) -> list[str]:
-        return [path.name for path in self._folder.glob("??/*") if path.is_dir()]
+    def _all(self) -> list[Kept]:
+        found = (path.relative_to(self._folder).parts for path in self._folder.glob("??/*/*"))
+        return [Kept(parts[1], parts[2]) for parts in found]
 
 
 def pieces(size: int) -> int:

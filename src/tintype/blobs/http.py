@@ -29,6 +29,18 @@ class HttpStore:
         if start == stop:
             return
         position = start
+        try:
+            async with closing(self._wanted(key, start, stop)) as chunks:
+                async for chunk in chunks:
+                    position += len(chunk)
+                    yield chunk
+        except Invalid as error:  # of a server that refuses us, or an address that may no longer be gone to
+            raise Unavailable(f"The store '{self.id}' does not serve: {error.message}") from error
+        if position != stop:
+            raise Unavailable(f"The bytes of the store '{self.id}' end at {position}, before {stop}.")
+
+    async def _wanted(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
+        position = start
         async with self._web.bytes(self._address(key), {}, start, stop) as (_, chunks), closing(chunks):
             async for chunk in chunks:
                 wanted = chunk[: stop - position]
@@ -36,7 +48,6 @@ class HttpStore:
                 yield wanted
                 if position == stop:
                     return
-        raise Unavailable(f"The bytes of the store '{self.id}' end at {position}, before {stop}.")
 
     async def size(self, key: str) -> int | None:
         """Give the length that the server tells."""

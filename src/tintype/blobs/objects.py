@@ -6,6 +6,7 @@ its own that may be tried again, so a long download outlives a gateway that does
 
 import asyncio
 import datetime as dt
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
@@ -23,6 +24,8 @@ _CHUNK: Final = 4 << 20
 _AHEAD: Final = 2
 _PART: Final = 8 << 20
 ATTEMPTS: Final = 3
+_OURS: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""What our own names begin with where there is no prefix."""
 _SCHEMES: Final = {"s3": "s3", "gcs": "gs", "azure": "az"}
 
 
@@ -101,7 +104,10 @@ class ObjectStore:
     async def place(self, url: str) -> str | None:
         """Know the objects of this bucket that are not ours."""
         name = url.removeprefix(self._root)
-        return None if name == url or name.startswith(self._prefix or "\0") else name
+        if name == url or {"", ".", ".."} & set(name.split("/")):  # which the library would write otherwise
+            return None
+        ours = name.startswith(self._prefix) if self._prefix else _OURS.match(name)
+        return None if ours else name
 
     async def close(self) -> None:
         """Let go of nothing: obstore looks after its connections."""

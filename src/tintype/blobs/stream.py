@@ -13,7 +13,7 @@ import mmap
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 import msgspec
@@ -245,7 +245,7 @@ async def pump(
             if buffer.used:
                 data = buffer.memory[: buffer.used]
                 taken += buffer.used
-                busy.append((asyncio.ensure_future(_all_of([step.take(data) for step in steps])), buffer))
+                busy.append((asyncio.ensure_future(all_of([step.take(data) for step in steps])), buffer))
         while busy:
             await asyncio.shield(busy[0][0])
             busy.popleft()
@@ -332,7 +332,8 @@ class _InOrder:
                 raise
 
 
-async def _all_of(work: Sequence[Awaitable[None]]) -> None:
+async def all_of(work: Iterable[Awaitable[None]]) -> None:
+    """Wait for the end of all of them, then raise what the first that failed did."""
     for result in await asyncio.gather(*work, return_exceptions=True):
         if result is not None:
             raise result

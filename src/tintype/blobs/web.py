@@ -7,11 +7,13 @@ broken connection) goes the same way again.
 
 import asyncio
 import contextlib
+import functools
 import re
 import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 from urllib.parse import urljoin
 
@@ -25,15 +27,19 @@ from tintype.errors import Invalid, NotFound, OverLimit, Unavailable
 _RESOLVE_SECONDS: Final = 10.0
 _CONNECT_SECONDS: Final = 10.0
 _SILENT_SECONDS: Final = 30.0
+_HEAD_SECONDS: Final = 40.0
+"""For the head of an answer, whatever comes before it and however slowly; connections included."""
 _REDIRECTS: Final = 5
-_TRIES: Final = 5
-"""For a source that gave something to break off again and again."""
+_TRIES: Final = 3
+"""For a source that gives nothing, until it gives something again."""
 _SLOW_SECONDS: Final = 60.0
 _SLOW_BYTES: Final = 64 << 10
 """Fewer bytes than that in so many seconds are given up."""
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_NAMES: Final = ThreadPoolExecutor(8, "names")
+"""Slow name servers keep only these waiting. A thread is made when it is first needed."""
 _TIMEOUTS: Final = {"connect": _CONNECT_SECONDS, "read": _SILENT_SECONDS, "write": _SILENT_SECONDS}
 _AGENT: Final = ("User-Agent", "tintype")
 
@@ -101,8 +107,10 @@ class Web:
         async with self._ask("GET", url, {**headers, **wanted}) as (answer, final):
             if answer.status in {404, 410}:
                 raise NotFound("The stored bytes are missing.")
-            _check(answer, {200, 206}, url)
+            _check(answer, {200, 206} if wanted else {200}, url)
             skip = start if answer.status == 200 else 0
+            if answer.status == 206 and _begin(answer) != start:
+                raise Invalid(f"{_host(url)} answers with other bytes than were asked for.")
             yield _facts(answer, final), _from(answer, url, skip)
 
     async def close(self) -> None:
@@ -123,7 +131,12 @@ class Web:
                     headers=[*headers.items(), _AGENT, ("Accept-Encoding", "identity"), ("Accept", "*/*")],
                     extensions={"timeout": {**_TIMEOUTS, "pool": _SILENT_SECONDS}},
                 )
-                async with context as answer:
+                async with contextlib.AsyncExitStack() as stack:
+                    try:
+                        async with asyncio.timeout(_HEAD_SECONDS):
+                            answer = await stack.enter_async_context(context)
+                    except TimeoutError:
+                        raise Unavailable(f"{_host(url)} does not answer.", Retry_After="5") from None
                     onward = _header(answer, b"location")
                     if answer.status not in _MOVED or onward is None:
                         yield answer, url
@@ -149,7 +162,7 @@ class Download:
         self._limit = limit
         self._headers = headers or {}
         self._until = time.monotonic() + seconds
-        self._pace = _Pace()
+        self._pace = Pace()
         self._position = 0
         self.facts: Facts | None = None
 
@@ -164,8 +177,7 @@ class Download:
             before = self._position
             try:
                 async with closing(self._once()) as found:
-                    async for chunk in found:
-                        self._check_time()
+                    while (chunk := await self._next(found)) is not None:
                         yield chunk
             except NotFound:
                 raise Invalid("The source has no such thing.") from None
@@ -218,12 +230,16 @@ class Download:
             return
         self.facts = facts
 
-    def _check_time(self) -> None:
-        if time.monotonic() > self._until:
-            raise Invalid("The source takes longer than is allowed.")
+    async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
+        """Give the next bytes, or None at the end; raises Invalid where the time is over."""
+        try:
+            async with asyncio.timeout(max(0.0, self._until - time.monotonic())):
+                return await anext(chunks, None)
+        except TimeoutError:
+            raise Invalid("The source takes longer than is allowed.") from None
 
 
-class _Pace:
+class Pace:
     """Watches whether a source gives enough to go on with it."""
 
     def __init__(self) -> None:
@@ -274,10 +290,10 @@ class _Checked(httpcore2.AsyncNetworkBackend):
 
 async def _resolve(rules: WebRules, host: str, port: int) -> list[str]:
     """Give the addresses of a host, all of them checked; raises Invalid."""
-    loop = asyncio.get_running_loop()
+    look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
         async with asyncio.timeout(_RESOLVE_SECONDS):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+            found = await asyncio.get_running_loop().run_in_executor(_NAMES, look_up)
     except (OSError, UnicodeError, TimeoutError):
         found = []
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
@@ -289,8 +305,7 @@ def _check(answer: httpcore2.Response, wanted: Iterable[int], url: str) -> None:
     """Refuse an answer of another status: for good, or for now."""
     if answer.status in wanted:
         return
-    host = url.split("/")[2].rpartition("@")[2]
-    message = f"{host} answers {answer.status}."
+    message = f"{_host(url)} answers {answer.status}."
     raise Unavailable(message, Retry_After="5") if answer.status in _TRANSIENT else Invalid(message)
 
 
@@ -317,6 +332,16 @@ async def _from(answer: httpcore2.Response, url: str, skip: int) -> AsyncIterato
             skip = 0
 
 
+def _begin(answer: httpcore2.Response) -> int | None:
+    """Give the first byte of a partial answer; None where it does not say."""
+    match = _RANGE.fullmatch(_header(answer, b"content-range") or "")
+    return int(match[1]) if match else None
+
+
+def _host(url: str) -> str:
+    return url.split("/")[2].rpartition("@")[2]
+
+
 def _range(start: int, stop: int | None) -> str:
     return f"bytes={start}-" if stop is None else f"bytes={start}-{stop - 1}"
 
@@ -329,7 +354,7 @@ def _header(answer: httpcore2.Response, name: bytes) -> str | None:
 @contextlib.contextmanager
 def _told(url: str) -> Any:
     """Say in our words what the network says."""
-    host = url.split("/")[2].rpartition("@")[2]
+    host = _host(url)
     try:
         yield
     except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError) as error:

@@ -5,16 +5,16 @@ another attempt after its lease was over or to its end, changes nothing any more
 """
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, literal, select, update
+from sqlalchemy import bindparam, delete, func, insert, literal, select, update
 
 from tintype.db.engine import Transaction, Violation
 from tintype.db.tables import jobs as table
 from tintype.domain.callers import Caller
-from tintype.domain.tasks import LIVE, PENDING, PROCESSING, Task, TaskQuery
+from tintype.domain.tasks import FAILURE, LIVE, PENDING, PROCESSING, Task, TaskQuery
 from tintype.errors import Conflict
 
 
@@ -30,7 +30,11 @@ _decode_caller: Final = msgspec.json.Decoder(Caller).decode
 _COLUMNS: Final = tuple(table.c[name] for name in Task.__struct_fields__)
 _SELECT: Final = select(*_COLUMNS)
 _GET: Final = _SELECT.where(table.c.id == bindparam("key"))
-_OF: Final = _SELECT.where(table.c.image_id == bindparam("image")).order_by(table.c.created_at, table.c.id)
+_OF: Final = (
+    _SELECT.where(table.c.image_id == bindparam("image"))
+    .order_by(table.c.created_at.desc(), table.c.id)
+    .limit(100)
+)
 _PRIVATE: Final = select(table.c.caller, table.c.secret).where(table.c.id == bindparam("key"))
 _DUE: Final = (
     select(table.c.id)
@@ -38,6 +42,7 @@ _DUE: Final = (
         table.c.state.in_(LIVE),
         table.c.not_before <= bindparam("now"),
         table.c.held_until < bindparam("now"),
+        func.coalesce(table.c.owner, "").not_in(bindparam("full", expanding=True)),
     )
     .order_by(table.c.created_at)
     .limit(1)
@@ -95,6 +100,18 @@ _PUT_BACK: Final = (
         updated_at=bindparam("now"),
     )
 )
+_HOLDS: Final = select(table.c.id).where(*_MINE)
+_TAKE: Final = (
+    update(table)
+    .where(table.c.id == bindparam("key"), table.c.state.in_(LIVE), table.c.held_until < bindparam("now"))
+    .values(holder=bindparam("by"), held_until=bindparam("until"))
+    .returning(*_COLUMNS)
+)
+_SPOIL: Final = (
+    update(table)
+    .where(*_MINE)
+    .values(state=FAILURE, message=bindparam("said"), holder=None, held_until=0, expires_at=bindparam("then"))
+)
 _CANCEL: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.state.in_(LIVE))
@@ -135,14 +152,17 @@ async def private(tx: Transaction, task_id: str) -> tuple[Caller, str | None]:
 
 
 async def of(tx: Transaction, image_id: str) -> list[Task]:
-    """Give the jobs of an image, the oldest first."""
-    return [_from_row(row) for row in await tx.execute(_OF, {"image": image_id})]
+    """Give the latest jobs of an image, the oldest of them first."""
+    return [_from_row(row) for row in await tx.execute(_OF, {"image": image_id})][::-1]
 
 
 async def page(tx: Transaction, query: TaskQuery, marker: Task | None) -> list[Task]:
-    """Give a page of jobs; `marker` is the last one of the page before."""
+    """Give a page of jobs, without what they were given; `marker` is the last one of the page before."""
     key = table.c[_COLUMN.get(query.sort_key, query.sort_key)]
-    statement = _SELECT.where(*(table.c[_COLUMN.get(name, name)] == value for name, value in query.filters))
+    columns = (literal("{}").label("input") if column.name == "input" else column for column in _COLUMNS)
+    statement = select(*columns).where(
+        *(table.c[_COLUMN.get(name, name)] == value for name, value in query.filters)
+    )
     if query.sort_key == "expires_at":
         statement = statement.where(key.is_not(None))
     if marker is not None:
@@ -155,10 +175,34 @@ async def page(tx: Transaction, query: TaskQuery, marker: Task | None) -> list[T
     return [_from_row(row) for row in await tx.execute(statement.order_by(*order).limit(query.limit))]
 
 
-async def claim(tx: Transaction, holder: str, *, now: int, until: int) -> Task | None:
-    """Take the oldest job that is due, whoever had it before; None where there is none."""
-    row = (await tx.execute(_CLAIM, {"by": holder, "now": now, "until": until})).first()
+async def claim(
+    tx: Transaction, holder: str, *, full: Collection[str], now: int, until: int
+) -> str | Task | None:
+    """Take the oldest job that is due, whoever had it before; None where there is none.
+
+    Those of owners who are `full` wait for others. Of a job that this code cannot read the id is given.
+    """
+    row = (await tx.execute(_CLAIM, {"by": holder, "now": now, "until": until, "full": list(full)})).first()
+    try:
+        return None if row is None else _from_row(row)
+    except (msgspec.MsgspecError, TypeError, ValueError):
+        return str(row[0])
+
+
+async def take(tx: Transaction, task_id: str, holder: str, *, now: int, until: int) -> Task | None:
+    """Take one job that nobody is at work on; None where somebody is, or it has ended."""
+    row = (await tx.execute(_TAKE, {"key": task_id, "by": holder, "now": now, "until": until})).first()
     return None if row is None else _from_row(row)
+
+
+async def holds(tx: Transaction, task_id: str, holder: str) -> bool:
+    """Say whether an attempt has its job still."""
+    return (await tx.execute(_HOLDS, {"key": task_id, "by": holder})).first() is not None
+
+
+async def spoil(tx: Transaction, task_id: str, holder: str, message: str, then: int) -> None:
+    """End a job that cannot be read."""
+    await tx.execute(_SPOIL, {"key": task_id, "by": holder, "said": message, "then": then})
 
 
 async def beat(tx: Transaction, task: Task, holder: str, *, now: int, until: int) -> Beat | None:
@@ -193,9 +237,9 @@ async def cancel(tx: Transaction, task_id: str, now: int) -> bool:
     return (await tx.execute(_CANCEL, {"key": task_id, "now": now})).rowcount == 1
 
 
-async def is_due(tx: Transaction, now: int) -> bool:
-    """Say whether there is a job to be taken."""
-    return (await tx.execute(_DUE, {"now": now})).first() is not None
+async def is_due(tx: Transaction, now: int, full: Collection[str]) -> bool:
+    """Say whether there is a job to be taken, of an owner who is not `full`."""
+    return (await tx.execute(_DUE, {"now": now, "full": list(full)})).first() is not None
 
 
 async def let_go_all(tx: Transaction) -> None:

@@ -26,19 +26,13 @@ _NEVER: Final = tuple(
     ipaddress.ip_network(network)
     for network in (
         *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "224.0.0.0/3"),
-        *(
-            "::/96",
-            "64:ff9b:1::/48",
-            "100::/64",
-            "2001::/23",
-            "fc00::/7",
-            "fe80::/10",
-            "fec0::/10",
-            "ff00::/8",
-        ),
+        "168.63.129.16/32",  # what Azure's hosts are to their guests
+        *("2001::/23", "2002::/16", "3fff::/20"),
     )
 )
 """Beside what Python knows not to be global: what some of its versions take for global, or once was."""
+_GLOBAL_6: Final = ipaddress.ip_network("2000::/3")
+"""All that IPv6 has given to anybody."""
 _TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
 """By which IPv6 reaches IPv4 addresses (RFC 6052)."""
 
@@ -101,7 +95,8 @@ class WebRules(msgspec.Struct, frozen=True):
             return False
         if _within(address, self.allowed):
             return True
-        return address.is_global and not address.is_multicast and not _within(address, _NEVER)
+        given = address.version == 4 or address in _GLOBAL_6
+        return given and address.is_global and not address.is_multicast and not _within(address, _NEVER)
 
 
 def networks(names: Iterable[str]) -> tuple[Network, ...]:

@@ -14,6 +14,16 @@ WEB: Final = "web-download"
 COPY: Final = "copy-image"
 GLANCE: Final = "glance-download"
 METHODS: Final = (DIRECT, WEB, COPY, GLANCE)
+TEXT_LIMIT: Final = 2048
+_METHOD: Final = (
+    "name",
+    "uri",
+    "expected_hash",
+    "glance_region",
+    "glance_image_id",
+    "glance_service_interface",
+)
+_BODY: Final = ("stores", "all_stores", "all_stores_must_succeed")
 _LENGTHS: Final = {"md5": 32, "sha256": 64, "sha512": 128}
 _HEX: Final = re.compile("[0-9a-f]+")
 
@@ -62,10 +72,16 @@ def parse(body: Any, header_store: str | None, methods: Collection[str]) -> Impo
     )
 
 
+def shown(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what of a request is noted with its task: what is known, so that it is not large."""
+    method = {name: body["method"][name] for name in _METHOD if name in body["method"]}
+    return {"method": method, **{name: body[name] for name in _BODY if name in body}}
+
+
 def _text(method: Mapping[str, Any], name: str) -> str | None:
     value = method.get(name)
-    if value is not None and not isinstance(value, str):
-        raise Invalid(f"'{name}' must be a string.")
+    if value is not None and (not isinstance(value, str) or len(value) > TEXT_LIMIT):
+        raise Invalid(f"'{name}' must be a string of at most {TEXT_LIMIT} characters.")
     return value
 
 
@@ -81,7 +97,8 @@ def _stores(body: Mapping[str, Any], header_store: str | None, *, all_stores: bo
     if header_store is not None:
         raise Invalid("Stores parameter and x-image-meta-store header can't be both specified")
     stores = body["stores"]
-    if not isinstance(stores, list) or not stores or not all(isinstance(name, str) for name in stores):
+    names = isinstance(stores, list) and all(isinstance(name, str) and len(name) < 256 for name in stores)
+    if not names or not 0 < len(stores) < 256:
         raise Invalid("'stores' must be an array of names of stores, and not empty.")
     return tuple(dict.fromkeys(stores))
 

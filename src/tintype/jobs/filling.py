@@ -1,18 +1,18 @@
 """Bringing the same bytes into several stores at once, in the one pass that hashes and inspects them."""
 
-import asyncio
+import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from tintype.blobs.base import Writer
-from tintype.blobs.stream import Chunks, Digests, Exactly, to_the_end
+from tintype.blobs.stream import Chunks, Digests, Exactly, all_of, to_the_end
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db.blobs import Blob
 from tintype.db.engine import Database
 from tintype.domain import quotas
 from tintype.domain.images import Image
-from tintype.errors import Gone, TintypeError
+from tintype.errors import Gone, TintypeError, Unavailable
 from tintype.jobs.worker import DELETED, Attempt
 from tintype.plugins.base import Stream
 from tintype.services.data import LEASE, Intake
@@ -30,7 +30,9 @@ class Filling:
         stores: Sequence[str],
         *,
         must_succeed: bool,
+        spare: bool,
     ) -> None:
+        """Make it; with a `spare` the image has a copy already, and all of these may fail."""
         image_id = attempt.task.image_id or ""
         self.failures: dict[str, TintypeError] = {}
         """Of the stores that were left out."""
@@ -38,6 +40,7 @@ class Filling:
         self._intake = intake
         self._attempt = attempt
         self._must_succeed = must_succeed
+        self._spare = spare
         self._blobs = [Blob(str(uuid.uuid4()), store, image_id) for store in stores]
         self._writers: dict[str, Writer] = {}
 
@@ -57,6 +60,7 @@ class Filling:
             image = await image_rows.get(tx, self._attempt.task.image_id or "", None, lock=True)
             if image is None:
                 raise Gone(DELETED)
+            await self._attempt.check(tx)
             for blob in self._blobs:
                 await blob_rows.begin(tx, blob, now=moment, lease_until=moment + LEASE, size=size)
             usage = await hold_to_quota(tx, caller, image.owner, quotas.STORE)
@@ -78,16 +82,23 @@ class Filling:
             source = Exactly(Chunks(stream.chunks), stream.size, limit)
             await look.run(source, self._write, stream.size)
             digests = look.finish()
-            await asyncio.gather(*(self._try(blob, self._commit(blob)) for blob in self.filled))
+            await all_of(self._try(blob, self._commit(blob)) for blob in self.filled)
         finally:
-            for writer in self._writers.values():
-                await to_the_end(writer.close())
+            await to_the_end(all_of(writer.close() for writer in self._writers.values()))
         return digests
 
+    async def discard(self) -> None:
+        """Delete what was written, unless it is the image's: a row that is gone leads nobody to it."""
+        for blob in self._blobs:
+            with contextlib.suppress(TintypeError):  # the sweeper, or the next gc, tries again
+                async with self._database.read() as tx:
+                    known = await blob_rows.get(tx, blob.id)
+                failure = self.failures.get(blob.store)
+                if (known is None or known.state != blob_rows.READY) and not isinstance(failure, Unavailable):
+                    await self._intake.store(blob.store).delete(blob.key)
+
     async def _write(self, data: memoryview) -> None:
-        await asyncio.gather(
-            *(self._try(blob, self._writers[blob.store].write(data)) for blob in self.filled)
-        )
+        await all_of(self._try(blob, self._writers[blob.store].write(data)) for blob in self.filled)
         self._attempt.progress(self._attempt.task.bytes_done + len(data))
 
     async def _open(self, blob: Blob, size: int | None) -> None:
@@ -96,13 +107,14 @@ class Filling:
     async def _commit(self, blob: Blob) -> None:
         await self._intake.commit(blob, self._writers[blob.store])
 
-    async def _try(self, blob: Blob, work: "asyncio.Future[None] | object") -> None:
+    async def _try(self, blob: Blob, work: Awaitable[None]) -> None:
         """Do something with one store; leave it out where it fails and others may do without it."""
         try:
-            await work  # type: ignore[misc]
+            await work
         except Gone:
             raise
         except TintypeError as error:
             self.failures[blob.store] = error
-            if self._must_succeed or len(self.failures) == len(self._blobs):
+            alone = len(self.failures) == len(self._blobs) and not self._spare
+            if self._must_succeed or alone:
                 raise

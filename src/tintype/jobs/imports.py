@@ -4,6 +4,7 @@ An attempt begins anew each time; what the one before has written is given up fi
 staged in a store which the import names are not moved at all: they become the image's.
 """
 
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tintype.blobs.stream import Digests, closing, in_thread
+from tintype.blobs.stream import Digests, closing, in_thread, to_the_end
 from tintype.blobs.web import Download, Web
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
@@ -70,13 +71,11 @@ class Done(msgspec.Struct, frozen=True):
     """Written for it, complete."""
     digests: Digests
     formats: tuple[str | None, str | None]
-    properties: dict[str, str] = {}
-    """What the import sets, beside what the image has."""
     failed: Sequence[str] = ()
     """Stores that were left out."""
+    properties: dict[str, str] = {}
+    """What the import sets, beside what the image has."""
     staged: Staged | None = None
-    adopted: bool = False
-    """Whether the staged bytes are the image's now, where they are."""
 
 
 class ImportWork:
@@ -107,10 +106,21 @@ class ImportWork:
         adopted = staged is not None and not plugins and staged.blob.store in targets
         rest = [name for name in targets if not (staged and adopted and name == staged.blob.store)]
         if staged is not None and adopted and not rest:
-            done = Done((), staged.digests, (image.disk_format, image.container_format))
-        else:
-            done = await self._fill(attempt, wanted, image, blobs, staged, plugins, rest)
-        await self._finish(attempt, wanted, msgspec.structs.replace(done, staged=staged, adopted=adopted))
+            done = Done((), staged.digests, (image.disk_format, image.container_format), (), {}, staged)
+            await self._finish(attempt, wanted, done, adopted=True)
+            return
+        spare = adopted or wanted.method == COPY
+        filling = Filling(
+            self._database, self._intake, attempt, rest, must_succeed=wanted.must_succeed, spare=spare
+        )
+        try:
+            origin = await self._origin(attempt, wanted, image, blobs, staged)
+            done = await self._fill(attempt, image, origin, plugins, filling)
+            done = msgspec.structs.replace(done, staged=staged)
+            await self._finish(attempt, wanted, done, adopted=adopted)
+        except BaseException:
+            await to_the_end(filling.discard())
+            raise
 
     async def undo(self, tx: Transaction, task: Task) -> None:
         """Give up what was being written for the image."""
@@ -153,47 +163,41 @@ class ImportWork:
         return image, blobs, Staged(found[0], found[1], msgspec.json.decode(found[2], type=Digests))
 
     async def _fill(
-        self,
-        attempt: Attempt,
-        wanted: Import,
-        image: Image,
-        blobs: Sequence[Blob],
-        staged: Staged | None,
-        plugins: Sequence[Plugin],
-        stores: Sequence[str],
+        self, attempt: Attempt, image: Image, origin: Origin, plugins: Sequence[Plugin], filling: Filling
     ) -> Done:
-        with scratch_in(self._options.scratch) as scratch:
-            origin = await self._origin(attempt, wanted, image, blobs, staged)
-            disk_format, container_format = origin.formats or (image.disk_format, image.container_format)
-            subject = Subject(
-                image.id,
-                disk_format or "",
-                container_format or "",
-                {**image.properties, **origin.properties},
-                attempt.caller.roles,
-            )
-            stream, expected = origin.stream, origin.expected
-            if plugins and expected:
+        """Bring the bytes through the plugins into the stores."""
+        disk_format, container_format = origin.formats or (image.disk_format, image.container_format)
+        subject = Subject(
+            image.id,
+            disk_format or "",
+            container_format or "",
+            {**image.properties, **origin.properties},
+            attempt.caller.roles,
+        )
+        stream, expected = origin.stream, origin.expected
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(_let_go, stream)
+            if plugins:
                 stream, expected = Stream(_verified(stream.chunks, expected), stream.size), {}
-            for plugin in plugins:
-                stream = await plugin.apply(subject, stream, scratch)
+                scratch = await stack.enter_async_context(scratch_in(self._options.scratch))
+                for plugin in plugins:
+                    stream = await plugin.apply(subject, stream, scratch)
+                    stack.push_async_callback(_let_go, stream)
             images.check_properties(subject.properties, self._intake.limits)
             imported = _with_formats(image, (subject.disk_format, subject.container_format))
-            filling = Filling(self._database, self._intake, attempt, stores, must_succeed=wanted.must_succeed)
             limit = await filling.room(stream.size)
             attempt.progress(0, stream.size)
-            async with closing(stream.chunks) as chunks:
-                digests = await filling.run(imported, Stream(chunks, stream.size), expected, limit)
+            digests = await filling.run(imported, stream, expected, limit)
         return Done(
             filling.filled,
             digests,
             (imported.disk_format, imported.container_format),
+            tuple(filling.failures),
             {
                 name: value
                 for name, value in subject.properties.items()
                 if image.properties.get(name) != value
             },
-            tuple(filling.failures),
         )
 
     async def _origin(
@@ -228,8 +232,11 @@ class ImportWork:
         size = None if download.facts is None else download.facts.size
         return Origin(Stream(chunks, size), wanted.expected)
 
-    async def _finish(self, attempt: Attempt, wanted: Import, done: Done) -> None:
-        """Show everything at once: the job's end, the bytes, the image; raises Gone where it is too late."""
+    async def _finish(self, attempt: Attempt, wanted: Import, done: Done, *, adopted: bool) -> None:
+        """Show everything at once: the job's end, the bytes, the image; raises Gone where it is too late.
+
+        Staged bytes that are `adopted` are the image's from then on, where they are.
+        """
         task, caller, digests = attempt.task, attempt.caller, done.digests
         text = msgspec.json.encode(digests).decode()
         names = [blob.store for blob in done.blobs]
@@ -245,11 +252,14 @@ class ImportWork:
                     raise Gone(LOST)
             await blob_rows.condemn_some_of(tx, image.id, WRITING)  # in stores that were left out
             if done.staged is not None:
-                names += await self._end_staging(tx, done.staged, adopted=done.adopted)
+                names += await self._end_staging(tx, done.staged, adopted=adopted)
+            before = (
+                image.stores if wanted.method == COPY else ()
+            )  # a location that was refused is named still
             after = msgspec.structs.replace(
                 _with_formats(image, done.formats),
                 properties={**image.properties, **done.properties},
-                stores=in_order((*image.stores, *names), self._copies.infos),
+                stores=in_order((*before, *names), self._copies.infos),
                 importing_to="",
                 import_failed=",".join(done.failed),
                 import_task=None,
@@ -287,6 +297,11 @@ def _checked_formats(disk_format: str, container_format: str, limits: Limits) ->
     if disk_format not in limits.disk_formats or container_format not in limits.container_formats:
         raise Invalid(f"Images here cannot have the formats {disk_format}, {container_format}.")
     return disk_format, container_format
+
+
+async def _let_go(stream: Stream) -> None:
+    async with closing(stream.chunks):
+        pass
 
 
 async def _verified(chunks: AsyncIterator[bytes], expected: dict[str, str]) -> AsyncIterator[bytes]:

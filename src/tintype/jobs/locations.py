@@ -4,11 +4,13 @@ A service of the cloud is trusted with what it has written itself: its image is 
 digests follow.
 """
 
+import asyncio
 from typing import Any
 
 import msgspec
 
 from tintype.blobs.stream import Chunks, Digests, closing
+from tintype.blobs.web import Pace
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db.blobs import READY, Blob
@@ -21,14 +23,26 @@ from tintype.jobs.worker import DELETED, LOST, Attempt
 from tintype.services.copies import Copies
 from tintype.services.data import Intake
 from tintype.services.images import hold_to_quota, now, quota_turn
-from tintype.services.locations import location_of
+from tintype.services.locations import Locations, is_trusted, location_of
 
 
 class LocationWork:
     """The work of jobs of type location_import."""
 
-    def __init__(self, database: Database, intake: Intake, copies: Copies, *, algorithm: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        intake: Intake,
+        copies: Copies,
+        locations: Locations,
+        *,
+        algorithm: str,
+        seconds: float,
+    ) -> None:
+        """Make it; `seconds` are what reading one may take."""
         self._database = database
+        self._locations = locations
+        self._seconds = seconds
         self._intake = intake
         self._copies = copies
         self._algorithm = algorithm
@@ -36,8 +50,9 @@ class LocationWork:
     async def run(self, attempt: Attempt) -> None:
         """Look at the bytes, and show the image with them."""
         task = attempt.task
-        location, trusted = location_of(task), bool(task.input.get("trusted"))
-        blob = Blob(task.id, task.input["store"], task.image_id or "", READY, task.input["place"])
+        location, trusted = location_of(task), is_trusted(attempt.caller)
+        store, place = await self._locations.place(attempt.caller, location.url)
+        blob = Blob(task.id, store, task.image_id or "", READY, place)
         image = await self._load(task)
         size = await self._copies.store(blob).size(blob.key)
         if size is None:
@@ -50,8 +65,11 @@ class LocationWork:
         expected = {algorithm: location.digest} if location.digest else {}
         expected |= {"md5": location.checksum} if location.checksum else {}
         look = self._intake.look(image, expected, algorithm)
-        async with closing(self._copies.read([blob], 0, size)) as chunks:
-            await look.run(_Counted(chunks, attempt, size), None, size)
+        try:
+            async with asyncio.timeout(self._seconds), closing(self._copies.read([blob], 0, size)) as chunks:
+                await look.run(_Counted(chunks, attempt, size), None, size)
+        except TimeoutError:
+            raise Invalid("The location takes longer than is allowed.") from None
         digests = look.finish()
         await self._show(attempt, blob, size, msgspec.structs.asdict(digests), ends=True, digests=digests)
 
@@ -69,7 +87,8 @@ class LocationWork:
             "updated_at": max(now(), image.updated_at),
         }
         if image.status == IMPORTING:  # as in Glance the store stays named: the bytes are there still
-            after = images.changed_status(image, QUEUED, stores=(task.input["store"],), **changes)
+            web = [name for name, info in self._copies.infos.items() if info.read_only]
+            after = images.changed_status(image, QUEUED, stores=tuple(web[:1]), **changes)
         else:
             after = msgspec.structs.replace(image, os_hash_algo=None, **changes)
         await image_rows.save(tx, image, after)
@@ -95,13 +114,17 @@ class LocationWork:
     ) -> None:
         """Give the image the bytes and what is known of them, and perhaps end the job."""
         text = None if digests is None else msgspec.json.encode(digests).decode()
-        async with self._database.write(durable=True, turn=quota_turn(attempt.caller)) as tx:
+        turn = f"places in {blob.store}" if is_trusted(attempt.caller) else quota_turn(attempt.caller)
+        async with self._database.write(durable=True, turn=turn) as tx:
             image = await image_rows.get(tx, blob.image_id, None, lock=True)
             if image is None or image.import_task != attempt.task.id:
                 raise Gone(DELETED)
             if ends:
                 await attempt.succeed(tx, {"image_id": image.id})
+            else:
+                await attempt.check(tx)
             if image.status == IMPORTING:
+                await self._locations.check_free(tx, blob.store, blob.place or "")
                 await blob_rows.adopt(tx, blob, size=size, digests=text, now=now())
             elif text is not None:
                 await blob_rows.note_digests(tx, blob.id, text)
@@ -129,8 +152,9 @@ class _Counted(Chunks):
 
     @staticmethod
     async def _count(chunks: Any, attempt: Attempt, size: int) -> Any:
-        done = 0
+        done, pace = 0, Pace()
         async for chunk in chunks:
             done += len(chunk)
+            pace.note(len(chunk))
             attempt.progress(done, size)
             yield chunk

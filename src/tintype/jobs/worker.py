@@ -9,6 +9,7 @@ so one that was only asleep changes nothing any more.
 import asyncio
 import contextlib
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Final, Protocol
 
@@ -31,7 +32,7 @@ _BEAT_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 2.0
 _ATTEMPTS: Final = 3
 """Of a job whose stores or source do not answer."""
-_CRASHES: Final = 20
+_CRASHES: Final = 5
 """Attempts after which a job is given up that ends with its worker each time."""
 _BLOB_LEASE: Final = 60_000_000
 _PAUSES: Final = (5_000_000, 20_000_000, 60_000_000)
@@ -95,9 +96,14 @@ class Attempt:
             await blob_rows.extend_of(tx, image_id, moment + _BLOB_LEASE)
         return None
 
+    async def check(self, tx: Transaction) -> None:
+        """Raise Gone where the job is another's by now: before anything is written for it."""
+        if not await jobs.holds(tx, self.task.id, self._holder):
+            raise Gone(LOST)
+
     async def _end(self, tx: Transaction, state: str, message: str, result: dict[str, str] | None) -> None:
-        ended = msgspec.structs.replace(self.task, state=state, message=message, result=result)
-        if not await jobs.end(tx, ended, self._holder, now=now(), lifetime=self._lifetime):
+        self.task = msgspec.structs.replace(self.task, state=state, message=message, result=result)
+        if not await jobs.end(tx, self.task, self._holder, now=now(), lifetime=self._lifetime):
             raise Gone(LOST)
 
 
@@ -136,6 +142,8 @@ class Worker:
         self._log = log
         self._metrics = metrics
         self._free = asyncio.Semaphore(concurrency)
+        self._most_of_one = max(1, concurrency - 1)
+        self._owners: Counter[str] = Counter()
         self._lifetime = lifetime
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
@@ -143,6 +151,24 @@ class Worker:
     def wake(self) -> None:
         """Look for work now."""
         self._wake.set()
+
+    async def end(self, task_id: str) -> bool:
+        """End a job now where nobody is at work on it, or have who is end it; False where it has ended."""
+        moment = now()
+        async with self._database.write(durable=True) as tx:
+            found = await jobs.get(tx, task_id)
+            if found is not None:
+                await image_rows.lock(tx, found.image_id or "")
+            holder = str(uuid.uuid4())
+            task = await jobs.take(tx, task_id, holder, now=moment, until=moment + HOLD)
+            if task is None:
+                return await jobs.cancel(tx, task_id, moment)
+            caller, secret = await jobs.private(tx, task.id)
+            attempt = Attempt(task, holder, caller, secret, self._lifetime)
+            await attempt.fail(tx, CANCELLED)
+            await self._works[task.type].undo(tx, task)
+            await self._works[task.type].fail(tx, task, CANCELLED)
+        return True
 
     async def run(self) -> None:
         """Take jobs until it is cancelled; then hand over those that are at work, and end."""
@@ -188,27 +214,35 @@ class Worker:
 
     async def _claim(self) -> Attempt | None:
         holder, moment = str(uuid.uuid4()), now()
+        full = [owner for owner, count in self._owners.items() if count >= self._most_of_one]
         async with self._database.read() as tx:  # most looks find nothing, and need not write
-            if not await jobs.is_due(tx, moment):
+            if not await jobs.is_due(tx, moment, full):
                 return None
         async with self._database.write() as tx:
-            task = await jobs.claim(tx, holder, now=moment, until=moment + HOLD)
-            if task is None:
-                return None
-            caller, secret = await jobs.private(tx, task.id)
-        return Attempt(task, holder, caller, secret, self._lifetime)
+            task = await jobs.claim(tx, holder, full=full, now=moment, until=moment + HOLD)
+            if isinstance(task, Task) and task.type in self._works:
+                caller, secret = await jobs.private(tx, task.id)
+                return Attempt(task, holder, caller, secret, self._lifetime)
+            if task is not None:
+                task_id = task.id if isinstance(task, Task) else task
+                await jobs.spoil(tx, task_id, holder, _UNREADABLE, moment + self._lifetime)
+        return None
 
     async def _work(self, attempt: Attempt) -> None:
         """Bring one attempt to an end, whatever happens."""
         work = self._works[attempt.task.type]
+        owner = attempt.task.owner or ""
         log = self._log.bind(task_id=attempt.task.id, image_id=attempt.task.image_id)
         log.info("job begins", type=attempt.task.type, attempt=attempt.task.attempts)
+        self._owners[owner] += 1
         try:
             await self._settle(attempt, work, await self._outcome(attempt, work, log))
         except Gone:
             log.warning("job was lost")
         else:
-            log.info("job has ended its attempt", message=attempt.task.message)
+            log.info("job has ended its attempt", state=attempt.task.state, message=attempt.task.message)
+        finally:
+            self._owners[owner] -= 1
 
     async def _outcome(
         self, attempt: Attempt, work: Work, log: structlog.typing.FilteringBoundLogger
@@ -218,6 +252,8 @@ class Worker:
             _check_worth_trying(attempt.task)
             async with self._beating(attempt):
                 async with self._database.write() as tx:
+                    await image_rows.lock(tx, attempt.task.image_id or "")
+                    await attempt.check(tx)
                     await work.undo(tx, attempt.task)
                 await work.run(attempt)
         except (TintypeError, asyncio.CancelledError) as error:
@@ -235,19 +271,18 @@ class Worker:
         if isinstance(error, Gone) and error.message == LOST:
             raise error
         tries = attempt.task.attempts
-        async with self._database.write(durable=True) as tx:
+        async with self._database.write(durable=True) as tx:  # the image, the job, the bytes: always so
+            await image_rows.lock(tx, attempt.task.image_id or "")
             if isinstance(error, asyncio.CancelledError):
-                await work.undo(tx, attempt.task)
                 await attempt.put_back(tx, HANDED_OVER, 0, counted=False)
             elif isinstance(error, Unavailable) and tries < _ATTEMPTS:
-                await work.undo(tx, attempt.task)
                 await attempt.put_back(tx, error.message, _PAUSES[tries - 1], counted=True)
             else:
                 reason = error.message if isinstance(error, TintypeError) else _BROKEN
-                await work.undo(tx, attempt.task)
-                await work.fail(tx, attempt.task, reason)
                 await attempt.fail(tx, reason)
+                await work.fail(tx, attempt.task, reason)
                 self._metrics.jobs.labels(attempt.task.type, FAILURE).inc()
+            await work.undo(tx, attempt.task)
 
     @contextlib.asynccontextmanager
     async def _beating(self, attempt: Attempt) -> AsyncIterator[None]:
@@ -289,4 +324,5 @@ def _check_worth_trying(task: Task) -> None:
         raise Conflict(GIVEN_UP)
 
 
+_UNREADABLE: Final = "The task was made by another version of the service, which this one cannot read."
 _BROKEN: Final = "Something went wrong in the server during the task; its log has the details."

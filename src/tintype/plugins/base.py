@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final, Protocol
@@ -17,11 +17,12 @@ from typing import Final, Protocol
 import msgspec
 
 from tintype.blobs.stream import closing, in_thread
-from tintype.errors import StartError
+from tintype.errors import OverLimit, StartError
 
 GROUP: Final = "tintype.import_plugins"
-_LOCK: Final = "lock"
 _CHUNK: Final = 1 << 20
+_RESERVE: Final = 256 << 20
+"""Bytes of the disk that are left to others."""
 
 
 class Subject(msgspec.Struct):
@@ -61,30 +62,45 @@ def others(name: str) -> Plugin:
     return plugin
 
 
-@contextlib.contextmanager
-def scratch_in(folder: Path) -> Iterator[Path]:
+@contextlib.asynccontextmanager
+async def scratch_in(folder: Path) -> AsyncIterator[Path]:
     """Give a folder for files in between, gone afterwards; what a dead process has left goes, too."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for other in folder.iterdir():
-        _delete_abandoned(other)
-    mine = folder / str(uuid.uuid4())
-    mine.mkdir(mode=0o700)
-    lock = os.open(mine / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    mine, lock = await in_thread(_make_scratch, folder)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield mine
     finally:
-        shutil.rmtree(mine, ignore_errors=True)
+        await in_thread(_delete_scratch, mine, lock)
+
+
+def _make_scratch(folder: Path) -> tuple[Path, int]:
+    """Make a folder with a locked file beside it: who holds the lock is alive."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for lock_file in folder.glob("*.lock"):
+        _delete_abandoned(lock_file)
+    while True:
+        mine = folder / str(uuid.uuid4())
+        lock_file = mine.with_suffix(".lock")
+        lock = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if lock_file.exists():  # nobody took it for a dead one's in between
+            mine.mkdir(mode=0o700)
+            return mine, lock
         os.close(lock)
 
 
-def _delete_abandoned(folder: Path) -> None:
-    """Delete a folder whose process has ended, and its lock with it."""
-    with contextlib.suppress(OSError):
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+def _delete_scratch(mine: Path, lock: int) -> None:
+    shutil.rmtree(mine, ignore_errors=True)
+    mine.with_suffix(".lock").unlink(missing_ok=True)
+    os.close(lock)
+
+
+def _delete_abandoned(lock_file: Path) -> None:
+    with contextlib.suppress(OSError):  # somebody else deletes it, or holds it
+        lock = os.open(lock_file, os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(lock_file.with_suffix(""), ignore_errors=True)
+            lock_file.unlink(missing_ok=True)
         finally:
             os.close(lock)
 
@@ -100,20 +116,31 @@ async def of_file(path: Path) -> AsyncIterator[bytes]:
 
 
 async def to_file(stream: Stream, path: Path) -> int:
-    """Write bytes to a local file; give how many there were."""
+    """Write bytes to a local file; give how many there were. Raises OverLimit where there is no room."""
     size = 0
     file = await in_thread(path.open, "wb", buffering=0)
     try:
         async with closing(stream.chunks) as chunks:
             async for chunk in chunks:
-                await in_thread(_write, file.fileno(), chunk)
+                await in_thread(write_scratch, file.fileno(), memoryview(chunk))
                 size += len(chunk)
     finally:
         file.close()
     return size
 
 
-def _write(file: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(file, rest) :]
+def room_for_scratch(folder: Path) -> int:
+    """Give the bytes that files in between may take."""
+    return max(0, shutil.disk_usage(folder).free - _RESERVE)
+
+
+def write_scratch(file: int, data: memoryview) -> None:
+    """Write all of it, and leave others some of the disk; raises OverLimit where there is no room."""
+    disk = os.fstatvfs(file)
+    if disk.f_bavail * disk.f_frsize < len(data) + _RESERVE:
+        raise OverLimit("There is no room to work on the image.")
+    try:
+        while data:
+            data = data[os.write(file, data) :]
+    except OSError as error:
+        raise OverLimit(f"There is no room to work on the image: {error.strerror}.") from error

@@ -6,17 +6,16 @@ found. What it makes is inspected by the import like anything else.
 """
 
 import asyncio
-import contextlib
 import os
 import shutil
 import signal
 from pathlib import Path
 from typing import Final
 
-from tintype.blobs.stream import Chunks, pump
+from tintype.blobs.stream import Chunks, in_thread, pump, to_the_end
 from tintype.errors import Invalid, OverLimit, StartError, Unavailable, UnsupportedMedia
 from tintype.formats import Inspector
-from tintype.plugins.base import Stream, Subject, of_file
+from tintype.plugins.base import Stream, Subject, of_file, room_for_scratch, write_scratch
 
 TARGETS: Final = ("raw", "qcow2", "vmdk")
 _QEMU: Final = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}
@@ -29,7 +28,7 @@ _OUTPUT: Final = 64 << 10
 class Convert:
     """Makes disks of other formats into one of `target`."""
 
-    def __init__(self, target: str, *, limit: int, seconds: int, tolerated: frozenset[str]) -> None:
+    def __init__(self, target: str, *, limit: int, seconds: int) -> None:
         """Make it, for disks of at most `limit` bytes; raises StartError where a program is missing."""
         missing = [name for name in ("qemu-img", "prlimit", "unshare") if shutil.which(name) is None]
         if missing:
@@ -37,12 +36,11 @@ class Convert:
         self._target = target
         self._limit = limit
         self._seconds = seconds
-        self._tolerated = tolerated
 
     async def apply(self, subject: Subject, stream: Stream, scratch: Path) -> Stream:
         """Give the converted disk; one that has the format already passes as it is."""
-        if subject.disk_format == self._target or subject.container_format != "bare":
-            return stream
+        if subject.disk_format in {self._target, "iso"} or subject.container_format != "bare":
+            return stream  # what is no disk to boot a server from, too
         if subject.disk_format not in _QEMU:
             raise UnsupportedMedia(f"Disks of the format {subject.disk_format} cannot be converted.")
         source, made = scratch / "source", scratch / "made"
@@ -54,13 +52,15 @@ class Convert:
 
     async def _take(self, subject: Subject, stream: Stream, source: Path) -> None:
         """Write the bytes to a file; raises UnsupportedMedia where they are not what they are said to be."""
-        inspector = Inspector(subject.disk_format, self._tolerated, lambda _finding: None)
+        inspector = Inspector(
+            subject.disk_format, frozenset(), lambda _finding: None
+        )  # no check is let pass here
         with source.open("wb", buffering=0) as file:
 
             async def write(data: memoryview) -> None:
                 if file.tell() + len(data) > self._limit:
                     raise OverLimit(f"The image has more than the {self._limit} bytes that are allowed.")
-                await asyncio.to_thread(_write, file.fileno(), data)
+                await in_thread(write_scratch, file.fileno(), data)
 
             await pump(Chunks(stream.chunks), write, [inspector.feed], stream.size)
         virtual_size = inspector.finish()
@@ -70,7 +70,8 @@ class Convert:
     async def _run(self, kind: str, source: Path, made: Path) -> None:
         """Run qemu-img to its end, or to the end of its time."""
         alone = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--net")
-        limits = (f"--as={_MEMORY}", f"--cpu={self._seconds}", f"--fsize={self._limit}", "--core=0")
+        most = min(self._limit, room_for_scratch(source.parent))
+        limits = (f"--as={_MEMORY}", f"--cpu={self._seconds}", f"--fsize={most}", "--core=0")
         command = (*alone, "prlimit", *limits, "qemu-img", "convert", "-f", kind, "-O", self._target)
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -86,27 +87,30 @@ class Convert:
         assert process.stderr is not None  # noqa: S101 (a pipe was asked for)
         try:
             async with asyncio.timeout(self._seconds):
-                said = await process.stderr.read(_OUTPUT)
+                said = await _read(process.stderr)
                 status = await process.wait()
         except TimeoutError:
             raise Invalid(f"The conversion takes longer than {self._seconds} s.") from None
         finally:
-            with contextlib.suppress(ProcessLookupError):
+            if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+                await to_the_end(process.wait())
         if status != 0:
-            self._explain(status, said.decode(errors="replace"), made)
+            self._explain(status, said.decode(errors="replace"), made, most)
 
-    def _explain(self, status: int, said: str, made: Path) -> None:
-        if b"unshare" in said.encode()[:20]:
+    def _explain(self, status: int, said: str, made: Path, most: int) -> None:
+        if "unshare" in said[:20]:
             raise Unavailable("Conversions cannot be shut off from the network on this host.")
-        if made.exists() and made.stat().st_size >= self._limit:
-            raise OverLimit(f"The converted disk has more than the {self._limit} bytes that are allowed.")
+        if made.exists() and made.stat().st_size >= most:
+            raise OverLimit(f"The converted disk has more than the {most} bytes that there is room for.")
         if status < 0 or "No space left" in said:
             raise OverLimit("The conversion needs more memory, time or room than it is given.")
         raise Invalid("The disk cannot be converted: qemu-img finds it damaged.")
 
 
-def _write(file: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(file, data) :]
+async def _read(said: asyncio.StreamReader) -> bytes:
+    """Give what a program says, the end of it thrown away where that is much."""
+    kept = b""
+    while part := await said.read(_OUTPUT):
+        kept = (kept + part)[:_OUTPUT]
+    return kept

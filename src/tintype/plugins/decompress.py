@@ -5,13 +5,14 @@ file that unpacks to a disk full of nothing is refused on the way.
 """
 
 import bz2
+import io
 import lzma
 import sys
 import zipfile
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
 from tintype.blobs.stream import closing, in_thread
 from tintype.errors import Invalid, OverLimit
@@ -30,6 +31,12 @@ _WINDOW_LOG: Final = 27
 _FREE: Final = 1 << 30
 """Bytes that may come out whatever went in."""
 _ZIP: Final = b"PK\x03\x04"
+_END: Final = b"PK\x05\x06"
+_LOCATOR: Final = b"PK\x06\x07"
+_TAIL: Final = (64 << 10) + 42
+"""Bytes in which an archive's end record is, and the locator of the 64-bit one before it."""
+_TABLE: Final = 64 << 10
+"""Bytes that the table of an archive with one file may have."""
 _BROKEN: Final = (
     zlib.error,
     lzma.LZMAError,
@@ -114,6 +121,8 @@ class Decompress:
         async with closing(chunks):
             async for chunk in chunks:
                 taken += len(chunk)
+                if unpacker is None and taken > len(chunk) and not chunk.strip(b"\0"):
+                    continue  # what others fill up with is no further stream
                 rest, more = chunk, True
                 while more:
                     unpacker = unpacker or kind()
@@ -128,7 +137,7 @@ class Decompress:
                     more, rest = not unpacker.needs_input, b""
                     if unpacker.eof:
                         rest, unpacker = unpacker.unused_data, None
-                        more = bool(rest.strip(b"\0"))  # what others fill up with is no further stream
+                        more = bool(rest.strip(b"\0"))
         if unpacker is not None:
             raise Invalid("The image cannot be unpacked: it breaks off.")
 
@@ -136,19 +145,20 @@ class Decompress:
         """Unpack a file's only member; the table of what is in it stands at the end."""
         packed = scratch / "packed.zip"
         taken, given = await to_file(stream, packed), 0
+        archive: zipfile.ZipFile | None = None
         try:
-            with zipfile.ZipFile(packed) as archive:
-                members = [each for each in archive.infolist() if not each.is_dir()]
-                if len(members) != 1:
-                    raise Invalid("A zip archive must have one file in it, the image.")
-                with archive.open(members[0]) as file:
-                    while out := await in_thread(file.read, _STEP):
-                        given += len(out)
-                        self._check(taken, given)
-                        yield out
+            opened, member = await in_thread(_only_member, packed)
+            archive = opened
+            with await in_thread(opened.open, member) as file:
+                while out := await in_thread(file.read, _STEP):
+                    given += len(out)
+                    self._check(taken, given)
+                    yield out
         except (*_BROKEN, RuntimeError) as error:  # also of a password, and of a method nobody has
             raise Invalid(f"The image cannot be unpacked: {error}.") from None
         finally:
+            if archive is not None:
+                archive.close()
             packed.unlink(missing_ok=True)
 
     def _check(self, taken: int, given: int) -> None:
@@ -156,6 +166,38 @@ class Decompress:
             raise OverLimit(f"The unpacked image has more than the {self._limit} bytes that are allowed.")
         if given > max(_FREE, taken * self._ratio):
             raise OverLimit(f"The image unpacks to more than {self._ratio} times its size.")
+
+
+def _only_member(path: Path) -> tuple[zipfile.ZipFile, zipfile.ZipInfo]:
+    """Open an archive whose table is small, and give the one file in it.
+
+    Only methods that are unpacked a step at a time are taken: of the others the library unpacks what
+    one read brings in, whatever that comes to.
+    """
+    with path.open("rb") as file:
+        if _table_size(file) > _TABLE:
+            raise Invalid("A zip archive must have one file in it, the image.")
+    archive = zipfile.ZipFile(path)
+    members = [each for each in archive.infolist() if not each.is_dir()]
+    if len(members) != 1 or members[0].compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        archive.close()
+        raise Invalid("A zip archive must have one file in it, the image, stored or deflated.")
+    return archive, members[0]
+
+
+def _table_size(file: BinaryIO) -> int:
+    """Give the bytes of the table at an archive's end (APPNOTE 4.3.16, 4.3.14); no more is read."""
+    length = file.seek(0, io.SEEK_END)
+    file.seek(max(0, length - _TAIL))
+    tail = file.read(_TAIL)
+    at = tail.rfind(_END)
+    if at < 0 or len(tail) < at + 22:
+        raise zipfile.BadZipFile("its table is not there")
+    size = int.from_bytes(tail[at + 12 : at + 16], "little")
+    if size != 0xFFFFFFFF or tail[at - 20 : at - 16] != _LOCATOR:
+        return size
+    file.seek(int.from_bytes(tail[at - 12 : at - 4], "little"))
+    return int.from_bytes(file.read(48)[40:], "little")
 
 
 async def _peek(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from tintype.blobs.cache import PIECE, PieceFiles, pieces
+from tintype.blobs.cache import PIECE, Kept, PieceFiles, pieces
 from tintype.db import blobs as blob_rows
 from tintype.db import cache as rows
 from tintype.db import images as image_rows
@@ -20,11 +20,13 @@ from tintype.db.cache import FILLING, QUEUED, READY, Entry
 from tintype.db.engine import Database
 from tintype.domain.callers import Caller
 from tintype.domain.images import ACTIVE, Image
-from tintype.errors import Invalid, NotFound, TintypeError
+from tintype.errors import Invalid, NotFound, Unavailable
 from tintype.policy.engine import Policy
 from tintype.services.copies import Copies
 from tintype.services.images import Gate, now
 
+NEW: Final = "new"
+"""State of an entry that is not stored yet: its room is taken when it is read."""
 _FRESH: Final = 10_000_000
 """Microseconds for which hits are counted in memory."""
 _STALLED: Final = 24 * 3600 * 1_000_000
@@ -61,7 +63,7 @@ class Cache:
         """Set when something was queued."""
 
     async def find(self, image: Image) -> Entry | None:
-        """Give the image's entry, made where there is room for it; None where it is not worth one."""
+        """Give the image's entry, perhaps a new one; None where it is not worth one."""
         if not image.os_hash_value or not image.size or image.size > self._limit:
             return None
         digest = f"{image.os_hash_algo}-{image.os_hash_value}"
@@ -73,11 +75,13 @@ class Cache:
         infos = self._copies.infos
         if any(infos[name].type == "file" for name in image.stores if name in infos):
             return None  # a disk in front of a disk
-        return await self._reserve(image.id, digest, image.size)
+        return self._entry(image.id, digest, image.size, NEW)
 
     async def read(self, entry: Entry, blobs: Sequence[Blob], start: int, stop: int) -> AsyncIterator[bytes]:
         """Give bytes by their pieces, one ahead of the reader; those that are not kept yet are."""
-        ordered = self._copies.ordered(blobs)
+        ordered, of = self._copies.ordered(blobs), _kept(entry)
+        if entry.state == NEW:
+            entry = await self._reserve(entry)
 
         async def piece(number: int) -> bytes:
             first, last = number * PIECE, min((number + 1) * PIECE, entry.size)
@@ -85,7 +89,7 @@ class Cache:
             async def fetch() -> bytes:
                 return b"".join([chunk async for chunk in self._copies.read(ordered, first, last)])
 
-            return await self._files.piece(entry.digest, number, fetch)
+            return await self._files.piece(of, number, fetch)
 
         numbers = range(start // PIECE, pieces(stop))
         ahead: asyncio.Task[bytes] | None = None
@@ -119,13 +123,11 @@ class Cache:
             raise Invalid("Only images with status active can be targeted for queueing")
         if not image.os_hash_value or image.size > self._limit:
             raise Invalid("The image is larger than the cache, or has no digest yet.")
-        moment = now()
         digest = f"{image.os_hash_algo}-{image.os_hash_value}"
         async with self._database.write(turn=self._turn) as tx:
             entry = await rows.get(tx, self._node, image.id)
             if entry is None or entry.state != READY or entry.digest != digest:
-                queued = Entry(self._node, image.id, digest, image.size, QUEUED, 0, moment, moment)
-                await rows.put(tx, queued)
+                await rows.put(tx, self._entry(image.id, digest, image.size, QUEUED))
         self.wake.set()
 
     async def forget(self, caller: Caller, image_id: str) -> None:
@@ -171,16 +173,19 @@ class Cache:
             return await rows.nodes(tx, image.id)
 
     async def fetch_queued(self) -> None:
-        """Bring what was queued, one after the other; what cannot be had is taken off the queue."""
+        """Bring what was queued, one after the other; what cannot be had at all is taken off the queue."""
         async with self._database.read() as tx:
             queued = [entry for entry in await rows.of(tx, self._node) if entry.state == QUEUED]
         for entry in queued:
             try:
                 await self._fetch(entry)
-            except TintypeError as error:
-                self._log.warning("image was not cached", image_id=entry.image_id, reason=error.message)
+            except Unavailable as error:
+                self._log.warning("image is not cached yet", image_id=entry.image_id, reason=error.message)
                 async with self._database.write() as tx:
-                    await rows.remove(tx, self._node, entry.image_id)
+                    await rows.set_state(tx, entry, QUEUED)
+            except Exception as error:  # noqa: BLE001 (others are queued, too)
+                self._log.error("image was not cached", image_id=entry.image_id, reason=str(error))
+                await self._drop([entry])
 
     async def maintain(self) -> None:
         """Forget images that there are no more, note hits, and delete pieces that belong to nothing."""
@@ -189,11 +194,11 @@ class Cache:
             await rows.remove_deleted(tx, self._node)
             for image_id, (count, moment) in hits.items():
                 await rows.hit(tx, self._node, image_id, count, moment)
-        kept = [digest async for digest in self._files.digests()]  # first what is there, then what is known
+        there = await self._files.all()  # first what is there, then what is known
         async with self._database.read() as tx:
-            known = {entry.digest for entry in await rows.of(tx, self._node)}
-        for digest in set(kept) - known:
-            await self._files.drop(digest)
+            known = {_kept(entry) for entry in await rows.of(tx, self._node)}
+        for kept in set(there) - known:
+            await self._files.drop(kept)
 
     async def _fetch(self, entry: Entry) -> None:
         async with self._database.read() as tx:
@@ -201,17 +206,20 @@ class Cache:
             blobs = await blob_rows.ready_of(tx, entry.image_id)
         if image is None or not blobs:
             raise NotFound("The image has no data any more.")
-        reserved = await self._reserve(entry.image_id, entry.digest, entry.size)
+        reserved = await self._reserve(entry)
         async for _ in self.read(msgspec.structs.replace(reserved, state=READY), blobs, 0, entry.size):
             pass
         if not await self._verify(reserved):
             raise Invalid("The bytes do not have the image's digest.")
 
-    async def _reserve(self, image_id: str, digest: str, size: int) -> Entry:
-        """Give room to an image that fits, and take it from others."""
+    def _entry(self, image_id: str, digest: str, size: int, state: str) -> Entry:
         moment = now()
-        entry = Entry(self._node, image_id, digest, size, FILLING, 0, moment, moment)
-        await self._make_room(size, entry)
+        return Entry(self._node, image_id, digest, size, state, 0, moment, moment)
+
+    async def _reserve(self, entry: Entry) -> Entry:
+        """Give room to an image that fits, and take it from others."""
+        entry = msgspec.structs.replace(entry, state=FILLING, accessed_at=now())
+        await self._make_room(entry.size, entry)
         return entry
 
     async def _make_room(self, size: int, entry: Entry | None = None) -> list[Entry]:
@@ -229,22 +237,16 @@ class Cache:
                     too_many -= other.size
             if entry is not None:
                 await rows.put(tx, entry)
-        await self._drop_files(gone)
+        for other in gone:
+            await self._files.drop(_kept(other))
         return gone
 
     async def _drop(self, entries: Sequence[Entry]) -> None:
         async with self._database.write(turn=self._turn) as tx:
             for entry in entries:
                 await rows.remove(tx, self._node, entry.image_id)
-        await self._drop_files(entries)
-
-    async def _drop_files(self, entries: Sequence[Entry]) -> None:
-        """Delete pieces, but for those that other images have, too."""
-        if entries:
-            async with self._database.read() as tx:
-                known = {entry.digest for entry in await rows.of(tx, self._node)}
-            for digest in {entry.digest for entry in entries} - known:
-                await self._files.drop(digest)
+        for entry in entries:
+            await self._files.drop(_kept(entry))
 
     async def _count(self, entry: Entry) -> None:
         count, _ = self._hits.get(entry.image_id, (0, 0))
@@ -256,17 +258,21 @@ class Cache:
                 await rows.hit(tx, self._node, entry.image_id, hits, moment)
 
     def _verify_soon(self, entry: Entry) -> None:
-        if entry.digest not in self._verifying:
-            task = self._verifying[entry.digest] = asyncio.create_task(self._verify(entry))
-            task.add_done_callback(lambda _done: self._verifying.pop(entry.digest, None))
+        if entry.image_id not in self._verifying:
+            task = self._verifying[entry.image_id] = asyncio.create_task(self._verify(entry))
+            task.add_done_callback(lambda _done: self._verifying.pop(entry.image_id, None))
 
     async def _verify(self, entry: Entry) -> bool:
         """Hold what is there against its digest once it is whole; other bytes are dropped."""
-        if not await self._files.has(entry.digest, entry.size):
+        if not await self._files.has(_kept(entry), entry.size):
             return True
-        if await self._files.is_whole(entry.digest, entry.size):
+        if await self._files.is_whole(_kept(entry), entry.size):
             async with self._database.write() as tx:
                 return await rows.set_state(tx, entry, READY)
         self._log.error("cached bytes are not the image's", image_id=entry.image_id)
         await self._drop([entry])
         return False
+
+
+def _kept(entry: Entry) -> Kept:
+    return Kept(entry.image_id, entry.digest)

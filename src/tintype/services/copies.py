@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from tintype.blobs.base import BlobStore
+from tintype.blobs.base import BlobStore, Clonable
 from tintype.blobs.stream import closing
 from tintype.db.blobs import Blob
 from tintype.domain.stores import StoreInfo, in_order
-from tintype.errors import NotFound, TintypeError, Unavailable
+from tintype.errors import Conflict, NotFound, TintypeError, Unavailable
 
 
 class Copies:
@@ -55,6 +55,12 @@ class Copies:
             else:
                 return
         raise failure or NotFound("There is no data.")
+
+    async def check_unused(self, blob: Blob) -> None:
+        """Raise Conflict where something in the store was made from a copy, and builds on it still."""
+        store = self._stores.get(blob.store)
+        if isinstance(store, Clonable) and await store.in_use(blob.key):
+            raise Conflict(f"The data of image {blob.image_id} is in use in store {blob.store}.")
 
     def store(self, blob: Blob) -> BlobStore:
         """Give a copy's store; raises Unavailable where the settings have none of its name."""

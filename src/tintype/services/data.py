@@ -79,13 +79,18 @@ class Intake:
         *,
         algorithm: str,
         tolerated: frozenset[str],
+        adopts: bool,
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
-        """Make it; format checks that are `tolerated` are noted in the log where they fail."""
+        """Make it; format checks that are `tolerated` are noted in the log where they fail.
+
+        `adopts` says whether staged bytes become the image as they are: plugins make others of them.
+        """
         self.limits = limits
         self.stores = stores
         self._database = database
         self._algorithm = algorithm
+        self.adopts = adopts
         self._tolerated = tolerated
         self._log = log
 
@@ -102,14 +107,19 @@ class Intake:
         if size is not None and size > self.limits.size:
             raise OverLimit(f"The incoming image is too large: at most {self.limits.size} bytes are allowed.")
 
-    def look(self, image: Image, expected: dict[str, str], algorithm: str | None = None) -> Pass:
-        """Begin to look at the bytes of an image; `algorithm` in place of the one in the settings."""
+    def look(
+        self, image: Image, expected: dict[str, str], algorithm: str | None = None, *, inspect: bool = True
+    ) -> Pass:
+        """Begin to look at the bytes of an image; `algorithm` in place of the one in the settings.
+
+        Bytes that are not the image's yet need not be inspected.
+        """
 
         def warn(finding: str) -> None:
             self._log.warning("format check", image_id=image.id, finding=finding)
 
         formats = (image.disk_format, image.container_format)
-        inspector = inspector_for(*formats, self._tolerated, warn)
+        inspector = inspector_for(*formats, self._tolerated, warn) if inspect else None
         return Pass(inspector, formats=formats, algorithm=algorithm or self._algorithm, expected=expected)
 
     async def claim(self, tx: Transaction, image: Image, status: str, moment: int) -> None:
@@ -316,7 +326,7 @@ class ImageData:
         try:
             image, most = await self._begin(caller, blob, status, rule, size)
             async with intake.lease(blob):
-                look = intake.look(image, expected)
+                look = intake.look(image, expected, inspect=status == SAVING or intake.adopts)
                 await look.run(Exactly(source, size, most), writer.write, size)
                 digests = look.finish()
                 await intake.commit(blob, writer)

@@ -10,16 +10,17 @@ from typing import Any
 import msgspec
 
 from tintype.blobs.web import Web
+from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db import jobs
 from tintype.db.engine import Database, Transaction
 from tintype.domain import images, imports, quotas
 from tintype.domain.callers import Caller
 from tintype.domain.images import IMPORTING, Image
-from tintype.domain.imports import COPY, GLANCE, WEB, Import
+from tintype.domain.imports import COPY, DIRECT, GLANCE, WEB, Import
 from tintype.domain.stores import StoreInfo
 from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, Task
-from tintype.errors import Conflict
+from tintype.errors import Conflict, Invalid
 from tintype.policy.engine import Policy
 from tintype.services.images import Gate, Images, hold_to_quota, now, quota_turn
 
@@ -61,13 +62,17 @@ class Imports:
         self._gate.require("copy_image" if wanted.method == COPY else "modify_image", caller, image)
         if wanted.method == WEB:
             await self._web.check(wanted.uri or "")
-        task = _new_task(IMPORT, caller, {"image_id": image.id, "import_req": body}, request_id)
+        task = _new_task(
+            IMPORT, caller, {"image_id": image.id, "import_req": imports.shown(body)}, request_id
+        )
         async with self._database.write(turn=quota_turn(caller)) as tx:
             image = await self._gate.load_in(tx, caller, image_id)
             imports.check_importable(image, wanted)
             stores = self._targets(image, wanted)
             if not stores:
                 return
+            if wanted.method == DIRECT and await blob_rows.staged_of(tx, image.id) is None:
+                raise Conflict("The image is being staged; import it when that is done.")
             task = _about(task, image, {"backend": stores})
             await self._take(tx, caller, image, task, wanted.method)
             await jobs.add(tx, task, caller, token if wanted.method == GLANCE else None)
@@ -78,6 +83,9 @@ class Imports:
         self._policy.require("tasks_api_access", caller, {})
         await self._web.check(given["import_from"])
         properties = {name: value for name, value in given["image_properties"].items() if value is not None}
+        for name in ("container_format", "disk_format"):
+            if name not in properties:
+                raise Invalid(f"'{name}' needs to be set before import")
         image = await self._images.create(caller, properties)
         wanted = Import(WEB, uri=given["import_from"])
         task = _new_task(LEGACY_IMPORT, caller, dict(given), request_id)

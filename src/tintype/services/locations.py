@@ -1,7 +1,7 @@
 """Where images' bytes are: told to services, set by them, and by users where an operator wants that."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -35,16 +35,12 @@ class Locations:
         policy: Policy,
         stores: Mapping[str, BlobStore],
         copies: Copies,
-        *,
-        wake: Callable[[], None],
     ) -> None:
-        """Make them; `wake` is told that there is work."""
         self._database = database
         self._policy = policy
         self._gate = Gate(database, policy)
         self._stores = stores
         self._copies = copies
-        self._wake = wake
 
     async def begin(
         self, caller: Caller, image_id: str, location: Location, body: Any, request_id: str
@@ -58,8 +54,7 @@ class Locations:
         image = await self._gate.load(caller, image_id)
         locations.check_queued(image)
         self._gate.require("add_image_location", caller, image)
-        trusted = "service" in caller.roles | caller.service_roles
-        store, place = await self._place(location.url, trusted=trusted)
+        store, place = await self.place(caller, location.url)
         moment = now()
         task = Task(
             str(uuid.uuid4()),
@@ -72,9 +67,6 @@ class Locations:
                 "image_id": image.id,
                 "loc_url": location.url,
                 "validation_data": body.get("validation_data") or {},
-                "store": store,
-                "place": place,
-                "trusted": trusted,
             },
             moment,
             moment,
@@ -83,14 +75,13 @@ class Locations:
             image = await self._gate.load_in(tx, caller, image_id)
             locations.check_queued(image)
             images.check_formats(image)
-            await self._check_free(tx, store, place)
+            await self.check_free(tx, store, place)
             changes = {"import_task": task.id, "updated_at": max(moment, image.updated_at)}
             taken = images.changed_status(image, IMPORTING, **changes)
             if not await image_rows.save(tx, image, taken):
                 raise _contended(image)
             await hold_to_quota(tx, caller, image.owner, quotas.STORE)
             await jobs.add(tx, task, caller, None)
-        self._wake()
 
     async def told(self, caller: Caller, image_id: str) -> list[dict[str, Any]]:
         """Tell services of the cloud where an image's bytes are."""
@@ -113,7 +104,7 @@ class Locations:
         image = await self._gate.load(caller, image_id)
         self._gate.require("set_image_location", caller, image)
         _check_changeable(image)
-        store, place = await self._place(location.url, trusted="service" in caller.roles)
+        store, place = await self.place(caller, location.url)
         size = await self._copies.store(Blob("", store, image.id, READY, place)).size(f"={place}")
         if size is None:
             raise Invalid("There are no bytes at the location.")
@@ -121,7 +112,7 @@ class Locations:
             image = await self._gate.load_in(tx, caller, image_id)
             _check_changeable(image)
             images.check_formats(image)
-            await self._check_free(tx, store, place, image.id)
+            await self.check_free(tx, store, place, image.id)
             known = await blob_rows.ready_of(tx, image.id)
             if len(known) >= locations.MOST:
                 raise Conflict(f"An image may have {locations.MOST} locations.")
@@ -172,6 +163,7 @@ class Locations:
             if not 0 <= position < len(known):
                 raise Invalid("Invalid position for removing a location.")
             gone = known.pop(position)
+            await self._copies.check_unused(gone)
             await blob_rows.change(tx, gone.id, (READY, blob_rows.CONDEMNED), 0)
             after = msgspec.structs.replace(
                 image,
@@ -206,10 +198,14 @@ class Locations:
             pass
         return f"tintype://{blob.store}/{blob.id}"
 
-    async def _place(self, url: str, *, trusted: bool) -> tuple[str, str]:
-        """Give the store that a URL leads into, and the name there."""
+    async def place(self, caller: Caller, url: str) -> tuple[str, str]:
+        """Give the store that a URL leads into, and the name there.
+
+        A service may name what lies in a store of ours, all others what lies on the web; raises Invalid
+        or Forbidden for another place.
+        """
         on_the_web = url.lower().startswith(_WEB)
-        if not on_the_web and not trusted:
+        if not on_the_web and not is_trusted(caller):
             raise Invalid("A location is an address on the web: http or https.")
         for name, store in self._stores.items():
             if isinstance(store, Addressed) and (store.type == "http") == on_the_web:
@@ -220,11 +216,16 @@ class Locations:
             raise Forbidden("http store must be enabled to use location API by normal user.")
         raise Invalid("The location is in none of the stores.")
 
-    async def _check_free(self, tx: Transaction, store: str, place: str, image_id: str | None = None) -> None:
+    async def check_free(self, tx: Transaction, store: str, place: str, image_id: str | None = None) -> None:
         """Refuse bytes in a store of ours that an image has already: they would go with either of the two."""
         others = await blob_rows.placed(tx, store, place)
         if image_id in others or (others and not self._copies.infos[store].read_only):
             raise Invalid("An image has this location already.")
+
+
+def is_trusted(caller: Caller) -> bool:
+    """Say whether the caller is a service of the cloud, or one speaks for it."""
+    return "service" in caller.roles | caller.service_roles
 
 
 def location_of(task: Task) -> Location:

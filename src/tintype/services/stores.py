@@ -1,10 +1,7 @@
 """Copies of images in stores: taking one away."""
 
-from collections.abc import Mapping
-
 import msgspec
 
-from tintype.blobs.base import BlobStore, Clonable
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db.blobs import CONDEMNED, READY
@@ -21,12 +18,9 @@ from tintype.services.images import Gate, now
 class Stores:
     """The use cases."""
 
-    def __init__(
-        self, database: Database, policy: Policy, stores: Mapping[str, BlobStore], copies: Copies
-    ) -> None:
+    def __init__(self, database: Database, policy: Policy, copies: Copies) -> None:
         self._database = database
         self._gate = Gate(database, policy)
-        self._stores = stores
         self._copies = copies
 
     async def delete_copy(self, caller: Caller, store_id: str, image_id: str) -> None:
@@ -35,8 +29,7 @@ class Stores:
         Raises Conflict where the image is not active or something builds on the copy, Forbidden for the
         last copy, NotFound where there is none.
         """
-        store = self._stores.get(store_id)
-        if store is None:
+        if store_id not in self._copies.infos:
             raise Conflict(f"The selected store {store_id} is not available on this node.")
         image = await self._gate.load(caller, image_id)
         self._gate.require("get_image_location", caller, image)
@@ -44,8 +37,8 @@ class Stores:
         async with self._database.read() as tx:
             known = await blob_rows.ready_of(tx, image.id)
         for blob in known:
-            if blob.store == store_id and isinstance(store, Clonable) and await store.in_use(blob.key):
-                raise Conflict(f"The data of image {image.id} is in use in store {store_id}.")
+            if blob.store == store_id:
+                await self._copies.check_unused(blob)
         async with self._database.write(durable=True) as tx:
             image = await self._gate.load_in(tx, caller, image_id)
             if image.status != ACTIVE:

@@ -1,25 +1,25 @@
 """Tasks: what callers see of jobs, and how they end one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from tintype.db import jobs
 from tintype.db.engine import Database
 from tintype.domain.callers import Caller
-from tintype.domain.tasks import LIVE, Task, TaskQuery
+from tintype.domain.tasks import Task, TaskQuery
 from tintype.errors import Conflict, Forbidden, Invalid, NotFound
 from tintype.policy.engine import Policy
-from tintype.services.images import Gate, now
+from tintype.services.images import Gate
 
 
 class Tasks:
     """The use cases."""
 
-    def __init__(self, database: Database, policy: Policy, *, wake: Callable[[], None]) -> None:
-        """Make them; `wake` is told where a job has to be looked at."""
+    def __init__(self, database: Database, policy: Policy, *, end: Callable[[str], Awaitable[bool]]) -> None:
+        """Make them; `end` ends a job, now or soon, and says whether there was one to end."""
         self._database = database
         self._policy = policy
         self._gate = Gate(database, policy)
-        self._wake = wake
+        self._end = end
 
     async def list(self, caller: Caller, query: TaskQuery) -> Sequence[Task]:
         """Give a page of tasks: everybody's to an admin, otherwise those of the caller's project."""
@@ -40,10 +40,10 @@ class Tasks:
         return await self._find(caller, task_id)
 
     async def of(self, caller: Caller, image_id: str) -> Sequence[Task]:
-        """Give the tasks of an image to whoever may see the image."""
+        """Give the tasks of an image that are the caller's, to whoever may see the image."""
         image = await self._gate.load(caller, image_id)
         async with self._database.read() as tx:
-            return await jobs.of(tx, image.id)
+            return [task for task in await jobs.of(tx, image.id) if _sees(caller, task)]
 
     async def cancel(self, caller: Caller, task_id: str) -> Task:
         """Ask for the end of a task; raises Conflict where it has ended.
@@ -56,13 +56,10 @@ class Tasks:
             raise _no_task(task_id)
         if not caller.is_admin:
             await self._check_may_end(caller, task)
-        async with self._database.write() as tx:
-            asked = await jobs.cancel(tx, task.id, now())
-            found = await jobs.get(tx, task.id)
-        if not asked or found is None or found.state not in LIVE:
+        if not await self._end(task.id):
             raise Conflict(f"The task {task.id} has ended already.")
-        self._wake()
-        return found
+        async with self._database.read() as tx:
+            return await jobs.get(tx, task.id) or task
 
     async def _check_may_end(self, caller: Caller, task: Task) -> None:
         if task.image_id is None:
