@@ -75,6 +75,9 @@ class Server(http.server.ThreadingHTTPServer):
     answer: Handler
     seen: list[tuple[str, str, dict[str, str]]]
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Expect clients to be killed."""
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"

@@ -13,11 +13,12 @@ import pytest_asyncio
 from tintype.blobs import conformance
 from tintype.blobs.base import BlobStore
 from tintype.blobs.conformance import Check
-from tintype.blobs.filesystem import FilesystemStore
+from tintype.blobs.filesystem import FilesystemStore, set_folder_mark
 from tintype.blobs.http import HttpStore
 from tintype.blobs.memory import MemoryStore
 from tintype.blobs.web import Web
 from tintype.domain.addresses import WebRules
+from tintype.errors import Unavailable
 
 
 def name(check: Check) -> str:
@@ -27,8 +28,9 @@ def name(check: Check) -> str:
 @pytest_asyncio.fixture
 async def files(tmp_path: Path) -> AsyncIterator[FilesystemStore]:
     store = FilesystemStore("files", tmp_path)
+    mark = set_folder_mark(tmp_path, "mark")
     yield store
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert [path.read_text().strip() for path in tmp_path.rglob("*") if path.is_file()] == [mark]
     await store.close()
 
 
@@ -36,6 +38,21 @@ async def files(tmp_path: Path) -> AsyncIterator[FilesystemStore]:
 async def test_files(files: FilesystemStore, check: Check) -> None:
     """Files in a folder do what a store must."""
     await check(files, conformance.by_writing(files))
+
+
+async def test_a_folder_that_is_not_mounted(files: FilesystemStore, tmp_path: Path) -> None:
+    """It has no bytes, but nobody takes them for deleted: they are there again when it is."""
+    await conformance.by_writing(files)("key", b"bytes")
+    (tmp_path / "ke").rename(tmp_path.parent / f"{tmp_path.name}-away")
+    (tmp_path / ".tintype-store").rename(tmp_path.parent / f"{tmp_path.name}-mark")
+    for work in (files.size("key"), files.delete("key")):
+        with pytest.raises(Unavailable, match="not there"):
+            await work
+    (tmp_path.parent / f"{tmp_path.name}-away").rename(tmp_path / "ke")
+    (tmp_path.parent / f"{tmp_path.name}-mark").rename(tmp_path / ".tintype-store")
+    assert await files.size("key") == 5
+    await files.delete("key")
+    assert await files.size("key") is None
 
 
 @pytest.mark.parametrize("check", conformance.checks_of(MemoryStore("memory", 1)), ids=name)

@@ -68,7 +68,15 @@ class Tables:
                 "blobs SET lease_expires_at = 0 WHERE state = 'writing'",
                 "uploads SET held_until = 0",
             ):
-                self._cluster.sql(f"UPDATE {change}", self._name)
+                self.change(change)
+
+    def change(self, change: str) -> None:
+        if self._cluster is not None:
+            self._cluster.sql(f"UPDATE {change}", self._name)
+            return
+        with contextlib.closing(sqlite3.connect(self._file, timeout=10)) as database:
+            database.execute(f"UPDATE {change}")
+            database.commit()
 
 
 class Client(threading.Thread):

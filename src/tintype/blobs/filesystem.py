@@ -80,13 +80,18 @@ class FilesystemStore:
         try:
             return (await _in_thread(os.stat, self.path(key))).st_size
         except NotFound:
+            await self.check()  # in a folder that is not mounted is nothing, but that says nothing
             return None
 
     async def delete(self, key: str) -> None:
         """Delete the bytes, half-written ones too; well if there are none."""
+        found = False
         for path in (self.partial(key), self.path(key)):
             with contextlib.suppress(NotFound):
                 await _in_thread(os.unlink, path)
+                found = True
+        if not found:
+            await self.check()
 
     async def keys(self) -> AsyncIterator[str]:
         """Give the name of every file, one folder at a time."""
@@ -97,7 +102,7 @@ class FilesystemStore:
     async def check(self) -> None:
         """Look for the folder's mark: where a disk or share is not mounted there is none."""
         if await _in_thread(folder_mark, self._folder) is None:
-            raise Unavailable(f"The folder of the store '{self.id}' is not there.")
+            raise Unavailable(f"The folder of the store '{self.id}' is not there.", Retry_After="5")
 
     async def close(self) -> None:
         """Let go of nothing: files are open only while they are used."""
