@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+import ceph as a_ceph
 import glance
 import keystone
 import mariadb
 import postgres
+from ceph import Ceph
 from inprocess import Prepared, Service, make_settings, running
 from postgres import Cluster
 from tintype import server
@@ -25,6 +27,13 @@ def cluster() -> Iterator[Cluster]:
     cluster = Cluster()
     yield cluster
     cluster.close()
+
+
+@pytest.fixture(scope="session")
+def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
+    """Start one Ceph for all tests that need it; they are one group, in one process."""
+    with a_ceph.started(tmp_path_factory.mktemp("ceph")) as running_cluster:
+        yield running_cluster
 
 
 @pytest.fixture(

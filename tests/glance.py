@@ -35,6 +35,23 @@ config_file = {folder}/paste.ini
 [oslo_concurrency]
 lock_path = {folder}/lock
 """
+TOKENS = """\
+[keystone_authtoken]
+www_authenticate_uri = {url}
+auth_url = {url}
+auth_type = password
+interface = public
+project_domain_id = default
+user_domain_id = default
+project_name = service
+username = glance
+password = {password}
+"""
+AUTHENTICATE = """\
+[filter:authtoken]
+paste.filter_factory = keystonemiddleware.auth_token:filter_factory
+delay_auth_decision = true
+"""
 PASTE = """\
 [composite:glance-api]
 paste.composite_factory = glance.api:root_app_factory
@@ -64,15 +81,16 @@ waitress.serve(application, host="127.0.0.1", port=port, threads=4)
 
 
 class Glance:
-    """A server that trusts the headers by which a caller says who it is."""
+    """A server that trusts the headers by which a caller says who it is, or a Keystone's tokens."""
 
-    def __init__(self, folder: Path, database: str) -> None:
+    def __init__(self, folder: Path, database: str, tokens: str = "", paste: str = PASTE) -> None:
+        """Start it; `tokens` is the part of its configuration that says of which Keystone."""
         self.folder = folder
         for name in ("fast", "slow", "staging", "tasks"):
             (folder / name).mkdir()
         self.config = folder / "glance-api.conf"
-        self.config.write_text(CONFIG.format(folder=folder, database=database))
-        (folder / "paste.ini").write_text(PASTE)
+        self.config.write_text(CONFIG.format(folder=folder, database=database) + tokens)
+        (folder / "paste.ini").write_text(paste)
         self._manage("db_sync")
         self._manage("db_load_metadefs", str(METADEFS))
         (port,) = free_ports(1)
@@ -117,6 +135,15 @@ class Glance:
         """End the server."""
         self.process.terminate()
         self.process.wait(30)
+
+
+def with_keystone(folder: Path, url: str, password: str) -> Glance:
+    """Give a Glance on SQLite that asks a Keystone."""
+    paste = PASTE.replace(
+        "versionnegotiation context rootapp", "versionnegotiation authtoken context rootapp"
+    )
+    tokens = TOKENS.format(url=url, password=password)
+    return Glance(folder, f"sqlite:///{folder}/glance.db", tokens, paste + AUTHENTICATE)
 
 
 def available() -> bool:

@@ -105,6 +105,13 @@ class Keystone:
         endpoint = {"service_id": service, "interface": "public", "url": url}
         return service, self._post("endpoints", "endpoint", endpoint)
 
+    def offer_in(self, region: str, url: str) -> None:
+        """Note where the image service of a region is."""
+        self._post("regions", "region", {"id": region})
+        service = self._post("services", "service", {"type": "image", "name": f"glance-{region}"})
+        endpoint = {"service_id": service, "interface": "public", "url": url, "region_id": region}
+        self._post("endpoints", "endpoint", endpoint)
+
     def limit(self, service: str, defaults: dict[str, int], alpha: dict[str, int]) -> None:
         """Register limits of a service, with others for the project alpha."""
         headers = {"X-Auth-Token": self.log_in("admin", "admin")}

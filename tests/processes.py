@@ -38,7 +38,12 @@ class Server:
         return self.folder / "clouds.yaml"
 
     def run(
-        self, *command: str, cloud: str = "tintype", check: bool = True, **more: str
+        self,
+        *command: str,
+        cloud: str = "tintype",
+        check: bool = True,
+        stdin: int | None = None,
+        **more: str,
     ) -> subprocess.CompletedProcess[str]:
         """Run an official client, or `tintype` itself, as a user of this server would."""
         environment = {
@@ -51,7 +56,7 @@ class Server:
             **more,
         }
         done = subprocess.run(
-            command, capture_output=True, text=True, env=environment, timeout=120, check=False
+            command, capture_output=True, text=True, env=environment, timeout=120, check=False, stdin=stdin
         )
         assert not check or done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
         return done

@@ -5,7 +5,7 @@ import hashlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
@@ -33,13 +33,6 @@ MIB = 1 << 20
 BINARY = {"Content-Type": "application/octet-stream"}
 ANY = store_settings.S3Store(bucket="b", endpoint="http://localhost", access_key="a", secret_key="s")
 ALL = conformance.checks_of(S3Store("s3", **own_settings(ANY)))
-
-
-@pytest.fixture(scope="session")
-def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
-    """Start one cluster for all of these tests."""
-    with cluster.started(tmp_path_factory.mktemp("ceph")) as running_cluster:
-        yield running_cluster
 
 
 def s3_settings(ceph: Ceph, timeout: int = 30) -> store_settings.S3Store:

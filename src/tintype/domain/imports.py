@@ -94,7 +94,7 @@ def _stores(body: Mapping[str, Any], header_store: str | None, *, all_stores: bo
         return None if header_store is None else (header_store,)
     if all_stores:
         raise Invalid("All_stores parameter can't be used with x-image-meta-store header or stores parameter")
-    if header_store is not None:
+    if header_store is not None and body["stores"] != [header_store]:  # openstacksdk says it twice
         raise Invalid("Stores parameter and x-image-meta-store header can't be both specified")
     stores = body["stores"]
     names = isinstance(stores, list) and all(isinstance(name, str) and len(name) < 256 for name in stores)
