@@ -25,6 +25,11 @@ CONFIG = """\
 [DEFAULT]
 log_file={folder}/glance.log
 enabled_backends=local:file
+enabled_import_methods=[web-download]
+node_staging_uri=file://{folder}/staging
+[import_filtering_opts]
+allowed_hosts=[127.0.0.1]
+allowed_ports=[19492]
 [database]
 connection={database}
 max_pool_size=20

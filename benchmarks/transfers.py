@@ -5,6 +5,7 @@
 * upload: a client hands a file to the kernel (sendfile), so that the cores are the server's; the floor
   is `openssl md5` and `openssl sha512` of the same file side by side.
 * download: curl to nowhere, with the CPU time that the server took; the limit is nginx with sendfile.
+* import: web-download of the file from nginx, until the image is active.
 * trickle: how long `show` takes while 500 clients upload 10 kB/s each.
 * memory: what 32 uploads and 32 downloads at once take above idle, at their peak.
 """
@@ -36,6 +37,7 @@ from bench import JSON, PROCESSES, ROOT, WORK, Target, arguments, tintype
 PARALLEL = 32
 TRICKLES = 500
 TRICKLE_RATE = 10_000
+NGINX = 19492
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -173,10 +175,45 @@ def downloads(targets: list[Target], source: Path, rounds: int) -> list[Measured
     ]
 
 
+def imports(targets: list[Target], source: Path, rounds: int) -> list[Measured]:
+    """Import from a web server in turns."""
+    taken: dict[str, list[float]] = {}
+    with nginx(source) as port:
+        for _ in range(rounds):
+            for target in targets:
+                image = new_image(target)
+                os.sync()
+                taken.setdefault(target.name, []).append(
+                    bring(target, image, f"http://127.0.0.1:{port}/{source.name}")
+                )
+                delete_image(target, image)
+    size = source.stat().st_size / 1e6
+    return [
+        Measured("import by web-download", name, size / statistics.median(each), "MB/s")
+        for name, each in taken.items()
+    ]
+
+
+def bring(target: Target, image: str, uri: str) -> float:
+    """Import an image, and give the seconds until it was active."""
+    url = f"http://127.0.0.1:{target.port}/v2/images/{image}"
+    body = json.dumps({"method": {"name": "web-download", "uri": uri}}).encode()
+    started = time.perf_counter()
+    begin = urllib.request.Request(f"{url}/import", body, {**target.headers, **JSON}, method="POST")
+    urllib.request.urlopen(begin).close()
+    while True:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=target.headers)) as answer:
+            shown = json.load(answer)
+        if shown["status"] == "active":
+            return time.perf_counter() - started
+        assert not shown.get("os_glance_failed_import"), shown
+        time.sleep(0.02)
+
+
 @contextlib.contextmanager
 def nginx(source: Path) -> Iterator[int]:
     """Serve the file's folder with sendfile."""
-    port, folder = 19492, Path(tempfile.mkdtemp(dir=WORK))
+    port, folder = NGINX, Path(tempfile.mkdtemp(dir=WORK))
     conf = folder / "nginx.conf"
     user = "user root;" if os.geteuid() == 0 else ""
     conf.write_text(
@@ -309,6 +346,8 @@ def main() -> None:
         ["dd", "if=/dev/urandom", f"of={source}", "bs=1M", f"count={options.size >> 20}", "status=none"],
         check=True,
     )
+    os.environ["TINTYPE_IMPORTS_ALLOWED_NETWORKS"] = "127.0.0.0/8"
+    os.environ["TINTYPE_IMPORTS_PORTS"] = str(NGINX)
     with contextlib.ExitStack() as stack:
         targets = [stack.enter_context(tintype(19292))]
         if not options.no_glance:
@@ -319,6 +358,7 @@ def main() -> None:
         works: dict[str, Callable[[], list[Measured]]] = {
             "upload": lambda: uploads(targets, source, options.rounds),
             "download": lambda: downloads(targets, source, options.rounds),
+            "import": lambda: imports(targets, source, options.rounds),
             "trickle": lambda: trickle(targets[0]),
             "memory": lambda: memory(targets[0], source),
         }

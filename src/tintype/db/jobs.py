@@ -18,6 +18,13 @@ from tintype.domain.tasks import FAILURE, LIVE, PENDING, PROCESSING, Task, TaskQ
 from tintype.errors import Conflict
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """A job that this version of the code does not understand."""
+
+    id: str
+    image_id: str | None
+
+
 class Beat(msgspec.Struct, frozen=True):
     """What an attempt learns when it gives a sign of life."""
 
@@ -177,16 +184,16 @@ async def page(tx: Transaction, query: TaskQuery, marker: Task | None) -> list[T
 
 async def claim(
     tx: Transaction, holder: str, *, full: Collection[str], now: int, until: int
-) -> str | Task | None:
+) -> Unreadable | Task | None:
     """Take the oldest job that is due, whoever had it before; None where there is none.
 
-    Those of owners who are `full` wait for others. Of a job that this code cannot read the id is given.
+    Those of owners who are `full` wait for others.
     """
     row = (await tx.execute(_CLAIM, {"by": holder, "now": now, "until": until, "full": list(full)})).first()
     try:
         return None if row is None else _from_row(row)
     except (msgspec.MsgspecError, TypeError, ValueError):
-        return str(row[0])
+        return Unreadable(row[0], row[2])
 
 
 async def take(tx: Transaction, task_id: str, holder: str, *, now: int, until: int) -> Task | None:

@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -19,7 +18,7 @@ from tintype.db import images as image_rows
 from tintype.db.blobs import READY, STAGED, WRITING, Blob
 from tintype.db.engine import Database, Transaction
 from tintype.domain import images, imports, quotas
-from tintype.domain.images import ACTIVE, IMPORTING, QUEUED, Image, Limits
+from tintype.domain.images import ACTIVE, Image, Limits
 from tintype.domain.imports import COPY, DIRECT, GLANCE, METHODS, WEB, Import
 from tintype.domain.stores import in_order
 from tintype.domain.tasks import LEGACY_IMPORT, Task
@@ -31,6 +30,7 @@ from tintype.plugins.base import Plugin, Stream, Subject, scratch_in
 from tintype.services.copies import Copies
 from tintype.services.data import STAGED_LIFETIME, Intake
 from tintype.services.images import hold_to_quota, now, quota_turn
+from tintype.services.imports import release
 
 
 class ImportOptions(msgspec.Struct, frozen=True):
@@ -129,22 +129,7 @@ class ImportWork:
 
     async def fail(self, tx: Transaction, task: Task, reason: str) -> None:
         """Let the image be queued again, or active as it was before a copy, and say why."""
-        image = await image_rows.get(tx, task.image_id or "", None, lock=True)
-        if image is None or image.import_task != task.id:
-            return
-        changes: dict[str, Any] = {
-            "importing_to": "",
-            "import_failed": ",".join(task.input["backend"]),
-            "import_task": None,
-            "failure": reason,
-            "updated_at": max(now(), image.updated_at),
-        }
-        if image.status == IMPORTING:
-            await blob_rows.condemn_some_of(tx, image.id, STAGED)
-            image_after = images.changed_status(image, QUEUED, size=None, **changes)
-        else:
-            image_after = msgspec.structs.replace(image, **changes)
-        await image_rows.save(tx, image, image_after)
+        await release(tx, task.image_id or "", task.id, reason, task.input["backend"])
 
     async def _load(self, task: Task) -> tuple[Image, list[Blob], Staged | None]:
         """Give the image, its copies, and what is staged for it, which is kept for longer."""

@@ -25,6 +25,7 @@ from tintype.domain.tasks import FAILURE, SUCCESS, Task
 from tintype.errors import Conflict, Gone, TintypeError, Unavailable
 from tintype.observability.metrics import Metrics
 from tintype.services.images import now
+from tintype.services.imports import release
 
 HOLD: Final = 20_000_000
 """Microseconds for which an attempt holds its job without a sign of life."""
@@ -224,8 +225,8 @@ class Worker:
                 caller, secret = await jobs.private(tx, task.id)
                 return Attempt(task, holder, caller, secret, self._lifetime)
             if task is not None:
-                task_id = task.id if isinstance(task, Task) else task
-                await jobs.spoil(tx, task_id, holder, _UNREADABLE, moment + self._lifetime)
+                await jobs.spoil(tx, task.id, holder, _UNREADABLE, moment + self._lifetime)
+                await release(tx, task.image_id or "", task.id, _UNREADABLE)
         return None
 
     async def _work(self, attempt: Attempt) -> None:

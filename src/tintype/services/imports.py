@@ -16,7 +16,7 @@ from tintype.db import jobs
 from tintype.db.engine import Database, Transaction
 from tintype.domain import images, imports, quotas
 from tintype.domain.callers import Caller
-from tintype.domain.images import IMPORTING, Image
+from tintype.domain.images import IMPORTING, QUEUED, Image
 from tintype.domain.imports import COPY, DIRECT, GLANCE, WEB, Import
 from tintype.domain.stores import StoreInfo
 from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, Task
@@ -118,6 +118,29 @@ class Imports:
         if not await image_rows.save(tx, image, taken):
             raise Conflict(f"Image {image.id} was changed by others at the same time. Try again.")
         await hold_to_quota(tx, caller, image.owner, quotas.STORE)
+
+
+async def release(
+    tx: Transaction, image_id: str, task_id: str, reason: str, failed: Sequence[str] = ()
+) -> None:
+    """Let an image go that a task had: queued again, or active as before a copy, with the reason."""
+    image = await image_rows.get(tx, image_id, None, lock=True)
+    if image is None or image.import_task != task_id:
+        return
+    changes: dict[str, Any] = {
+        "importing_to": "",
+        "import_failed": ",".join(failed),
+        "import_task": None,
+        "failure": reason,
+        "updated_at": max(now(), image.updated_at),
+    }
+    if image.status == IMPORTING:
+        for state in (blob_rows.STAGED, blob_rows.WRITING):
+            await blob_rows.condemn_some_of(tx, image.id, state)
+        after = images.changed_status(image, QUEUED, size=None, **changes)
+    else:
+        after = msgspec.structs.replace(image, **changes)
+    await image_rows.save(tx, image, after)
 
 
 def _new_task(kind: str, caller: Caller, given: dict[str, Any], request_id: str) -> Task:

@@ -1,0 +1,340 @@
+"""What reviewers proved of imports, locations and the cache, each as it must not be again."""
+
+import asyncio
+import gzip
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+from test_import_plugins import qcow2, settings, unpacked
+from test_imports import BINARY, DATA, STORES, begin, ended, loopback, new_image, show, staged, working
+
+import web
+from inprocess import Prepared, Service, running
+from tintype.blobs.cache import PIECE
+from tintype.blobs.web import Download, Web
+from tintype.db.tables import jobs
+from tintype.domain.addresses import WebRules, networks
+from tintype.errors import TintypeError
+from tintype.settings import CacheSettings
+from tintype.store_settings import FileStore, HttpStore, MemoryStore
+
+
+async def test_the_cache_keeps_images_apart(prepared: Prepared, tmp_path: Path) -> None:
+    """Who has a piece of his own image's digest from his own server, changed since, changes nobody else's."""
+    good, evil = bytes(2 * PIECE), b"evil" * (PIECE // 2)
+
+    def answer(request: web.Request) -> None:
+        data = evil if request.path == "/his" and request.server.turned else good
+        wanted = request.headers.get("Range")
+        if wanted is None:
+            request.ranged(data)
+            return
+        start, stop = map(int, wanted.removeprefix("bytes=").split("-"))
+        header = f"bytes {start}-{stop}/{len(data)}"
+        request.give(data[start : stop + 1], status=206, Content_Range=header)
+
+    with web.serving(answer) as server:
+        server.turned = False
+        async with (
+            running(
+                prepared,
+                tmp_path,
+                stores={"local": FileStore(), "web": HttpStore()},
+                imports=loopback(server),
+                cache=CacheSettings(folder="cache"),
+            ) as service,
+            working(service),
+        ):
+            images = {}
+            for who, path in (("alice", "/hers"), ("bob", "/his")):
+                images[who] = await new_image(service, who)
+                url = {"url": f"{server.url}{path}"}
+                answer_to = await service.call(who, "POST", f"{images[who]}/locations", json=url)
+                assert answer_to.status_code == 202
+                assert (await ended(service, images[who]))["status"] == "success"
+            server.turned = True
+            part = {"Range": "bytes=0-99"}
+            his = await service.call("bob", "GET", f"{images['bob']}/file", headers=part)
+            assert his.content == evil[:100]
+            hers = await service.call("alice", "GET", f"{images['alice']}/file")
+            assert hers.content == good
+
+
+def zip_of(data: bytes, method: int, members: int = 1) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", method) as archive:
+        for number in range(members):
+            archive.writestr(f"{number}{'x' * 60}", data)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("archive", "says"),
+    [
+        (zip_of(bytes(100 << 20), zipfile.ZIP_BZIP2), "stored or deflated"),
+        (zip_of(bytes(1 << 20), zipfile.ZIP_LZMA), "stored or deflated"),
+        (zip_of(b"", zipfile.ZIP_STORED, members=1000), "one file"),
+        (zip_of(b"x", zipfile.ZIP_STORED)[:-22], "table"),
+    ],
+    ids=["bzip2", "lzma", "a large table", "no table"],
+)
+async def test_archives_that_would_take_memory(archive: bytes, says: str, tmp_path: Path) -> None:
+    """Methods whose blocks come out whole, and tables of many files, are refused unread."""
+    with pytest.raises(TintypeError, match=says):
+        await unpacked(archive, tmp_path)
+
+
+async def test_zeros_behind_a_packed_image(tmp_path: Path) -> None:
+    """Padding is no further stream, in whichever chunk it comes."""
+    packed = gzip.compress(b"disk" * 10_000)
+    for padding in (10, 5_000, 200_000):
+        assert await unpacked(packed + bytes(padding), tmp_path, 1000) == b"disk" * 10_000
+
+
+async def test_nothing_stays_of_an_image_that_was_deleted(prepared: Prepared, tmp_path: Path) -> None:
+    """Not even what a source still sends after the sweep."""
+    go_on = asyncio.Event()
+
+    def answer(request: web.Request) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", str(8 << 20))
+        request.end_headers()
+        request.wfile.write(bytes(4 << 20))
+        while not go_on.is_set():
+            threading_sleep()
+        request.wfile.write(bytes(4 << 20))
+
+    with web.serving(answer) as server:
+        async with running(prepared, tmp_path, imports=loopback(server)) as service, working(service):
+            image = await new_image(service)
+            await begin(service, image, {"name": "web-download", "uri": f"{server.url}/x"})
+            for _ in range(100):
+                if list(service.folder.glob("images/partial/*")):
+                    break
+                await asyncio.sleep(0.05)
+            assert (await service.call("alice", "DELETE", image)).status_code == 204
+            await asyncio.sleep(0.5)
+            go_on.set()
+            await asyncio.sleep(4)
+            left = [path for path in service.folder.glob("images/**/*") if path.is_file()]
+            assert [path for path in left if path.name != ".tintype-store"] == []
+
+
+def threading_sleep() -> None:
+    import time
+
+    time.sleep(0.02)
+
+
+async def test_tasks_are_their_projects_own(service: Service) -> None:
+    """Who may see an image of the community's does not see where it was imported from."""
+    image = await new_image(service, visibility="community")
+    method = {"name": "glance-download", "glance_region": "x", "glance_image_id": image.rpartition("/")[2]}
+    assert (await begin(service, image, method)).status_code == 202
+    assert len((await service.call("alice", "GET", f"{image}/tasks")).json()["tasks"]) == 1
+    assert (await service.call("bob", "GET", image)).status_code == 200
+    assert (await service.call("bob", "GET", f"{image}/tasks")).json() == {"tasks": []}
+
+
+async def test_a_head_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that only promises to answer is given up, however often it promises."""
+    monkeypatch.setattr("tintype.blobs.web._HEAD_SECONDS", 0.5)
+
+    def answer(request: web.Request) -> None:
+        for _ in range(200):
+            request.wfile.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+            request.wfile.flush()
+            threading_sleep()
+
+    with web.serving(answer) as server:
+        way = Web(WebRules(networks(["127.0.0.0/8"]), ports=frozenset({server.server_port})))
+        async with asyncio.timeout(15):
+            failing = Download(way, f"{server.url}/", limit=100, seconds=2).begin()
+            with pytest.raises(TintypeError, match=r"does not answer|longer"):
+                await failing
+        await way.close()
+
+
+async def test_a_range_that_was_not_asked_for() -> None:
+    """Bytes from elsewhere are not taken for the ones that were wanted."""
+    with web.serving(
+        lambda request: request.give(b"x" * 10, status=206, Content_Range="bytes 0-9/100")
+    ) as server:
+        way = Web(WebRules(networks(["127.0.0.0/8"]), ports=frozenset({server.server_port})))
+        store = HttpStoreOf(way, server.url)
+        with pytest.raises(TintypeError, match="other bytes"):
+            await store.some(50, 60)
+        await way.close()
+
+
+class HttpStoreOf:
+    """A store below one address, read at once."""
+
+    def __init__(self, way: Web, url: str) -> None:
+        from tintype.blobs.http import HttpStore as Store
+
+        self._store = Store("web", url, way)
+
+    async def some(self, start: int, stop: int) -> bytes:
+        return b"".join([chunk async for chunk in self._store.read("key", start, stop)])
+
+
+async def test_what_waits_is_cancelled_at_once(service: Service) -> None:
+    """Where no worker has the job, nobody is waited for: the image is free."""
+    image = await new_image(service)
+    method = {"name": "glance-download", "glance_region": "x", "glance_image_id": image.rpartition("/")[2]}
+    assert (await begin(service, image, method)).status_code == 202
+    task = (await show(service, image))["os_glance_import_task"]
+    answer = await service.call("alice", "POST", f"/v2/tasks/{task}/actions/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (202, "failure")
+    shown = await show(service, image)
+    assert (shown["status"], "os_glance_import_task" in shown) == ("queued", False)
+    put = await service.call("alice", "PUT", f"{image}/file", content=b"x", headers=BINARY)
+    assert put.status_code == 204
+
+
+async def test_a_copy_that_is_there_counts(prepared: Prepared, tmp_path: Path) -> None:
+    """Where failures are allowed, the staged bytes in place are a success by themselves."""
+    stores = {**STORES, "full": MemoryStore(limit=10)}
+    async with running(prepared, tmp_path, stores=stores) as service, working(service):
+        image = await staged(service)
+        wished = {"stores": ["local", "full"], "all_stores_must_succeed": False}
+        assert (await begin(service, image, "glance-direct", **wished)).status_code == 202
+        assert (await ended(service, image))["status"] == "success"
+        shown = await show(service, image)
+        assert (shown["status"], shown["stores"]) == ("active", "local")
+        assert shown["os_glance_failed_import"] == "full"
+
+
+async def test_an_import_does_not_break_into_a_stage(service: Service) -> None:
+    """Until the last byte is staged there is nothing to import."""
+    image = await new_image(service)
+    half, rest = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> Any:
+        yield b"x" * 1000
+        half.set()
+        await rest.wait()
+        yield b"y" * 1000
+
+    putting = asyncio.create_task(
+        service.call("alice", "PUT", f"{image}/stage", content=slowly(), headers=BINARY)
+    )
+    await half.wait()
+    for _ in range(100):
+        if (await show(service, image))["status"] == "uploading":
+            break
+        await asyncio.sleep(0.02)
+    assert (await begin(service, image, "glance-direct")).status_code == 409
+    rest.set()
+    assert (await putting).status_code == 204
+    assert (await begin(service, image, "glance-direct")).status_code == 202
+
+
+@pytest.mark.needs("qemu-img")
+async def test_packed_disks_can_be_staged(prepared: Prepared, tmp_path: Path) -> None:
+    """With plugins, what is staged need not be what the image will be; what comes out of them must."""
+    disk = qcow2(tmp_path, DATA)
+    async with running(prepared, tmp_path, **settings("decompress")) as service, working(service):
+        image = await staged(service, gzip.compress(disk), disk_format="qcow2")
+        assert (await begin(service, image, "glance-direct")).status_code == 202
+        assert (await ended(service, image))["status"] == "success"
+        assert (await service.call("alice", "GET", f"{image}/file")).content == disk
+        wrong = await staged(service, gzip.compress(b"no disk" * 100), disk_format="qcow2")
+        await begin(service, wrong, "glance-direct")
+        assert "format" in (await ended(service, wrong))["message"]
+
+
+@pytest.mark.needs("qemu-img")
+async def test_isos_are_not_converted(prepared: Prepared, tmp_path: Path) -> None:
+    """They are to be read as they are."""
+    sector = bytearray(36_864)
+    sector[32_768:32_775] = b"\x01CD001\x01"
+    async with running(prepared, tmp_path, **settings("convert")) as service, working(service):
+        image = await staged(service, bytes(sector), disk_format="iso")
+        assert (await begin(service, image, "glance-direct")).status_code == 202
+        assert (await ended(service, image))["status"] == "success"
+        assert (await show(service, image))["disk_format"] == "iso"
+
+
+async def test_stores_are_those_with_bytes(prepared: Prepared, tmp_path: Path) -> None:
+    """A location that was refused, and is shown as Glance shows it, is no copy of a later import."""
+    with web.serving(lambda request: request.ranged(DATA)) as server:
+        stores = {"local": FileStore(), "web": HttpStore()}
+        async with (
+            running(prepared, tmp_path, stores=stores, imports=loopback(server)) as service,
+            working(service),
+        ):
+            image = await new_image(service)
+            wrong = {"os_hash_algo": "sha512", "os_hash_value": "ab" * 64}
+            url = {"url": f"{server.url}/x", "validation_data": wrong}
+            await service.call("alice", "POST", f"{image}/locations", json=url)
+            assert (await ended(service, image))["status"] == "failure"
+            assert (await show(service, image))["stores"] == "web"
+            await begin(service, image, {"name": "web-download", "uri": f"{server.url}/x"})
+            assert (await ended(service, image))["status"] == "success"
+            assert (await show(service, image))["stores"] == "local"
+
+
+async def test_a_request_is_not_kept_whole(service: Service) -> None:
+    """What a task notes of its request is what is known of imports."""
+    image = await new_image(service)
+    junk = {"junk": "x" * 100_000, "all_stores": False}
+    method = {
+        "name": "glance-download",
+        "glance_region": "x",
+        "glance_image_id": image.rpartition("/")[2],
+        "more": "y" * 100_000,
+    }
+    assert (await begin(service, image, method, **junk)).status_code == 202
+    answer = await service.call("alice", "GET", f"{image}/tasks")
+    assert len(answer.content) < 2000
+    method["glance_region"] = "z" * 3000
+    assert (await begin(service, await new_image(service), method)).status_code == 400
+
+
+async def test_a_job_of_another_version_does_not_hold_up_the_others(service: Service) -> None:
+    """What cannot be read, or done, here is ended with a reason."""
+    images = []
+    for _ in range(3):
+        image = await new_image(service)
+        method = {
+            "name": "glance-download",
+            "glance_region": "x",
+            "glance_image_id": image.rpartition("/")[2],
+        }
+        assert (await begin(service, image, method)).status_code == 202
+        images.append(image.rpartition("/")[2])
+    async with service.parts.database.write() as tx:
+        await tx.execute(update(jobs).where(jobs.c.image_id == images[0]).values(type="nonsense"))
+        await tx.execute(update(jobs).where(jobs.c.image_id == images[1]).values(input="[]"))
+    async with working(service):
+        task = await ended(service, f"/v2/images/{images[2]}")
+        assert "no image service" in task["message"]
+        for image in images[:2]:
+            shown = await show(service, f"/v2/images/{image}")
+            assert (shown["status"], "version" in shown["os_glance_failed_reason"]) == ("queued", True)
+
+
+async def test_one_project_does_not_take_every_slot(prepared: Prepared, tmp_path: Path) -> None:
+    """With as many slow sources as there are slots, others' imports go on."""
+
+    def answer(request: web.Request) -> None:
+        if request.path == "/slow":
+            request.drip(b"x" * 1000, 0.05, 1000)
+        else:
+            request.ranged(DATA)
+
+    with web.serving(answer) as server:
+        async with running(prepared, tmp_path, imports=loopback(server)) as service, working(service):
+            for _ in range(6):
+                image = await new_image(service)
+                await begin(service, image, {"name": "web-download", "uri": f"{server.url}/slow"})
+            await asyncio.sleep(0.5)
+            image = await new_image(service, "bob")
+            await begin(service, image, {"name": "web-download", "uri": f"{server.url}/fast"}, "bob")
+            assert (await ended(service, image))["status"] == "success"
