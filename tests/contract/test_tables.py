@@ -33,6 +33,7 @@ PEER = URL is not None and os.environ.get("CONTRACT_OF") != "tintype"
 ROLES = {"alice": "member,reader", "bob": "member,reader", "carol": "reader", "admin": "admin,member,reader"}
 PATTERNS = {
     "<uuid>": r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+    "<bare time>": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}",
     "<time>": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
 }
 

@@ -120,6 +120,11 @@ def timestamp(microseconds: int) -> str:
     return datetime.fromtimestamp(microseconds // 1_000_000, UTC).isoformat()[:19] + "Z"
 
 
+def bare_timestamp(microseconds: int) -> str:
+    """Give a time to the microsecond, UTC that does not say so."""
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
