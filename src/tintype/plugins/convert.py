@@ -9,6 +9,7 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,11 @@ class Convert:
         missing = [name for name in ("qemu-img", "prlimit", "unshare") if shutil.which(name) is None]
         if missing:
             raise StartError(f"The import plugin 'convert' needs {missing[0]}: apt-get install qemu-utils.")
+        if subprocess.run([*_alone(), "true"], capture_output=True, check=False).returncode != 0:
+            raise StartError(
+                "The import plugin 'convert' runs qemu-img in a network namespace of its own, and none can be "
+                "made here (in systemd: RestrictNamespaces=user net)."
+            )
         self._target = target
         self._limit = limit
         self._seconds = seconds
@@ -69,10 +75,9 @@ class Convert:
 
     async def _run(self, kind: str, source: Path, made: Path) -> None:
         """Run qemu-img to its end, or to the end of its time."""
-        alone = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--net")
         most = min(self._limit, room_for_scratch(source.parent))
         limits = (f"--as={_MEMORY}", f"--cpu={self._seconds}", f"--fsize={most}", "--core=0")
-        command = (*alone, "prlimit", *limits, "qemu-img", "convert", "-f", kind, "-O", self._target)
+        command = (*_alone(), "prlimit", *limits, "qemu-img", "convert", "-f", kind, "-O", self._target)
         process = await asyncio.create_subprocess_exec(
             *command,
             source.name,
@@ -106,6 +111,11 @@ class Convert:
         if status < 0 or "No space left" in said:
             raise OverLimit("The conversion needs more memory, time or room than it is given.")
         raise Invalid("The disk cannot be converted: qemu-img finds it damaged.")
+
+
+def _alone() -> tuple[str, ...]:
+    """Give the command that runs another one without network, as whoever we are."""
+    return ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--net")
 
 
 async def _read(said: asyncio.StreamReader) -> bytes:
