@@ -34,10 +34,11 @@ class Convert:
         missing = [name for name in ("qemu-img", "prlimit", "unshare") if shutil.which(name) is None]
         if missing:
             raise StartError(f"The import plugin 'convert' needs {missing[0]}: apt-get install qemu-utils.")
-        if subprocess.run([*_alone(), "true"], capture_output=True, check=False).returncode != 0:
+        tried = subprocess.run([*_alone(), "true"], capture_output=True, check=False)  # noqa: S603 (ours)
+        if tried.returncode != 0:
             raise StartError(
-                "The import plugin 'convert' runs qemu-img in a network namespace of its own, and none can be "
-                "made here (in systemd: RestrictNamespaces=user net)."
+                "The import plugin 'convert' runs qemu-img in a network namespace of its own, and cannot make "
+                "one here (in systemd: RestrictNamespaces=user net)."
             )
         self._target = target
         self._limit = limit
