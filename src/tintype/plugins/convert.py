@@ -37,8 +37,8 @@ class Convert:
         tried = subprocess.run([*_alone(), "true"], capture_output=True, check=False)  # noqa: S603 (ours)
         if tried.returncode != 0:
             raise StartError(
-                "The import plugin 'convert' runs qemu-img in a network namespace of its own, and cannot make "
-                "one here (in systemd: RestrictNamespaces=user net)."
+                "The import plugin 'convert' runs qemu-img in a network namespace of its own, and can make "
+                "none here (in systemd: RestrictNamespaces=user net)."
             )
         self._target = target
         self._limit = limit
