@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
 import msgspec
@@ -24,6 +25,7 @@ from tintype.domain.callers import Caller
 from tintype.domain.tasks import FAILURE, SUCCESS, Task
 from tintype.errors import Conflict, Gone, TintypeError, Unavailable
 from tintype.observability.metrics import Metrics
+from tintype.services.data import beating
 from tintype.services.images import now
 from tintype.services.imports import release
 
@@ -285,37 +287,21 @@ class Worker:
                 self._metrics.jobs.labels(attempt.task.type, FAILURE).inc()
             await work.undo(tx, attempt.task)
 
-    @contextlib.asynccontextmanager
-    async def _beating(self, attempt: Attempt) -> AsyncIterator[None]:
+    def _beating(self, attempt: Attempt) -> AbstractAsyncContextManager[None]:
         """Give signs of life; end the work inside where the job was lost, or shall end."""
-        work = asyncio.current_task()
-        ended: TintypeError | None = None
+        held_until = now() + HOLD
 
-        async def beat() -> None:
-            nonlocal ended
+        async def beat() -> TintypeError | None:
+            nonlocal held_until
+            try:
+                async with self._database.write() as tx:
+                    ended = await attempt.beat(tx)
+            except Unavailable:
+                return None if now() < held_until else Gone(LOST)
             held_until = now() + HOLD
-            while work is not None and ended is None:
-                await asyncio.sleep(_BEAT_SECONDS)
-                try:
-                    async with self._database.write() as tx:
-                        ended = await attempt.beat(tx)
-                    held_until = now() + HOLD
-                except Unavailable:
-                    if now() > held_until:  # a lease outlives some beats, but not this many
-                        ended = Gone(LOST)
-                if ended is not None:
-                    work.cancel()
+            return ended
 
-        heart = asyncio.create_task(beat())
-        try:
-            yield
-        except asyncio.CancelledError:
-            if ended is not None and work is not None:
-                work.uncancel()
-                raise ended from None
-            raise
-        finally:
-            heart.cancel()
+        return beating(beat, _BEAT_SECONDS)
 
 
 def _check_worth_trying(task: Task) -> None:

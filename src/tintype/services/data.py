@@ -9,7 +9,8 @@ dies, the sweeper does that when the lease is over. No transaction is open while
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import msgspec
@@ -196,33 +197,15 @@ class Intake:
         async with self._database.write() as tx:
             await blob_rows.forget(tx, blob.id)
 
-    @contextlib.asynccontextmanager
-    async def lease(self, blob: Blob) -> AsyncIterator[None]:
+    def lease(self, blob: Blob) -> AbstractAsyncContextManager[None]:
         """Keep the lease alive; end the work inside with Gone when it is lost."""
-        work = asyncio.current_task()
-        lost = False
 
-        async def beat() -> None:
-            nonlocal lost
-            while True:
-                await asyncio.sleep(_HEARTBEAT_SECONDS)
-                with contextlib.suppress(Unavailable):  # a lease outlives some beats
-                    async with self._database.write() as tx:
-                        lost = not await blob_rows.extend(tx, blob.id, now() + LEASE)
-                if lost and work is not None:
-                    work.cancel()
-                    return
+        async def beat() -> TintypeError | None:
+            async with self._database.write() as tx:
+                mine = await blob_rows.extend(tx, blob.id, now() + LEASE)
+            return None if mine else Gone(f"Image {blob.image_id} was deleted during the upload.")
 
-        heart = asyncio.create_task(beat())
-        try:
-            yield
-        except asyncio.CancelledError:
-            if lost and work is not None:
-                work.uncancel()
-                raise Gone(f"Image {blob.image_id} was deleted during the upload.") from None
-            raise
-        finally:
-            heart.cancel()
+        return beating(beat, _HEARTBEAT_SECONDS)
 
     async def release(self, tx: Transaction, blob: Blob, reason: str) -> None:
         """Let an image go that an upload had taken, and note why."""
@@ -366,6 +349,40 @@ class ImageData:
             await writer.close()
         finally:
             await self._intake.give_up(blob, error)
+
+
+Beat = Callable[[], Awaitable[TintypeError | None]]
+"""Gives a sign of life, and what the work shall end with, if it shall."""
+
+
+@contextlib.asynccontextmanager
+async def beating(beat: Beat, seconds: float) -> AsyncIterator[None]:
+    """Beat every so many seconds while the work inside goes on; end it with what a beat gives.
+
+    A beat that finds the database away is one that did not come: holds outlive some of them.
+    """
+    work = asyncio.current_task()
+    ended: TintypeError | None = None
+
+    async def go_on() -> None:
+        nonlocal ended
+        while ended is None:
+            await asyncio.sleep(seconds)
+            with contextlib.suppress(Unavailable):
+                ended = await beat()
+        if work is not None:
+            work.cancel()
+
+    heart = asyncio.create_task(go_on())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if ended is not None and work is not None:
+            work.uncancel()
+            raise ended from None
+        raise
+    finally:
+        heart.cancel()
 
 
 def reason_of(error: BaseException) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import msgspec
@@ -16,7 +16,8 @@ from tintype.db import uploads as upload_rows
 from tintype.db.engine import Database
 from tintype.domain import uploads as rules
 from tintype.domain.uploads import Checksum, Upload
-from tintype.errors import Conflict, Disconnected, Gone, Invalid, TintypeError, Unavailable
+from tintype.errors import Conflict, Disconnected, Gone, Invalid, TintypeError
+from tintype.services.data import beating
 from tintype.services.images import now
 
 _LOST: Final = "The upload or its image was deleted, or another request went on with it."
@@ -35,43 +36,25 @@ class Held:
         self.interruptible = True
         """False while it is being finished: that is better ended than begun anew."""
 
-    @contextlib.asynccontextmanager
-    async def beating(self, database: Database) -> AsyncIterator[None]:
+    def beating(self, database: Database) -> AbstractAsyncContextManager[None]:
         """Prolong the hold to the end; cut the work inside short where another request wants it.
 
         So does a hold that was lost, with the upload or to another request.
         """
-        work = asyncio.current_task()
-        ended: TintypeError | None = None
+        until = now() + HOLD
 
-        async def beat() -> None:
-            nonlocal ended
-            until = now() + HOLD
-            while work is not None:
-                await asyncio.sleep(_BEAT_SECONDS)
-                with contextlib.suppress(Unavailable):
-                    async with database.read() as tx:
-                        hold = await upload_rows.hold_of(tx, self.upload.id)
-                    mine = hold is not None and hold.holder == self.holder
-                    if mine and now() > until - HOLD // 2:
-                        until = now() + HOLD
-                        async with database.write() as tx:
-                            mine = await upload_rows.keep(tx, self.upload.id, self.holder, until)
-                    reason = self._reason_to_end(mine, hold is not None and hold.wanted)
-                    if reason is not None and ended is None:
-                        ended = reason
-                        work.cancel()
+        async def beat() -> TintypeError | None:
+            nonlocal until
+            async with database.read() as tx:
+                hold = await upload_rows.hold_of(tx, self.upload.id)
+            mine = hold is not None and hold.holder == self.holder
+            if mine and now() > until - HOLD // 2:
+                until = now() + HOLD
+                async with database.write() as tx:
+                    mine = await upload_rows.keep(tx, self.upload.id, self.holder, until)
+            return self._reason_to_end(mine, hold is not None and hold.wanted)
 
-        heart = asyncio.create_task(beat())
-        try:
-            yield
-        except asyncio.CancelledError:
-            if ended is not None and work is not None:
-                work.uncancel()
-                raise ended from None
-            raise
-        finally:
-            heart.cancel()
+        return beating(beat, _BEAT_SECONDS)
 
     def _reason_to_end(self, mine: bool, wanted: bool) -> TintypeError | None:
         if not mine:
