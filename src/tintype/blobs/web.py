@@ -1,30 +1,26 @@
 """The web, as far as the service may go there for a user: to checked addresses, within limits.
 
-httpcore makes the connections, over a network of ours: it resolves a host once, checks each address
-that it has (`domain/addresses.py`), and connects to a checked one. What comes in between (a redirect, a
+httpcore makes the connections, over a network of ours (`network.py`) that goes to checked addresses only. What comes in between (a redirect, a
 broken connection) goes the same way again.
 """
 
 import asyncio
 import contextlib
-import functools
 import re
-import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 from urllib.parse import urljoin
 
 import httpcore2
 import msgspec
 
+from tintype.blobs.network import Checked, resolve
 from tintype.blobs.stream import closing
 from tintype.domain.addresses import WebRules
 from tintype.errors import Invalid, NotFound, OverLimit, Unavailable
 
-_RESOLVE_SECONDS: Final = 10.0
 _CONNECT_SECONDS: Final = 10.0
 _SILENT_SECONDS: Final = 30.0
 _HEAD_SECONDS: Final = 40.0
@@ -38,8 +34,6 @@ _SLOW_BYTES: Final = 64 << 10
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-_NAMES: Final = ThreadPoolExecutor(8, "names")
-"""Slow name servers keep only these waiting. A thread is made when it is first needed."""
 _TIMEOUTS: Final = {"connect": _CONNECT_SECONDS, "read": _SILENT_SECONDS, "write": _SILENT_SECONDS}
 _AGENT: Final = ("User-Agent", "tintype")
 
@@ -65,13 +59,13 @@ class Web:
             max_connections=100,
             max_keepalive_connections=4,
             keepalive_expiry=15.0,
-            network_backend=_Checked(rules),
+            network_backend=Checked(rules),
         )
 
     async def check(self, url: str) -> None:
         """Refuse a URL that may not be gone to, as far as that can be known now: raises Invalid."""
         target = self._rules.check_url(url)
-        await _resolve(self._rules, target.host, target.port)
+        await resolve(self._rules, target.host, target.port)
 
     async def get_json(self, url: str, headers: Mapping[str, str], limit: int) -> Any:
         """Give a small document; raises NotFound, Unavailable, or Invalid for what is no JSON."""
@@ -253,52 +247,6 @@ class Pace:
             if self._bytes < _SLOW_BYTES:
                 raise Invalid(f"The source gives fewer than {_SLOW_BYTES} bytes in {_SLOW_SECONDS:.0f} s.")
             self._since, self._bytes = time.monotonic(), 0
-
-
-class _Checked(httpcore2.AsyncNetworkBackend):
-    """The network, without the addresses that may not be reached."""
-
-    def __init__(self, rules: WebRules) -> None:
-        self._rules = rules
-        self._network = httpcore2.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 (httpcore's)
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        """Connect to one of a host's addresses, each of which was checked."""
-        failure: Exception | None = None
-        for address in await _resolve(self._rules, host, port):
-            try:
-                return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
-                failure = error
-        raise failure or httpcore2.ConnectError("the host has no address")
-
-    async def connect_unix_socket(self, *_arguments: Any, **_options: Any) -> httpcore2.AsyncNetworkStream:
-        """Refuse: no URL leads there."""
-        raise httpcore2.ConnectError("no such way")
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
-
-
-async def _resolve(rules: WebRules, host: str, port: int) -> list[str]:
-    """Give the addresses of a host, all of them checked; raises Invalid."""
-    look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    try:
-        async with asyncio.timeout(_RESOLVE_SECONDS):
-            found = await asyncio.get_running_loop().run_in_executor(_NAMES, look_up)
-    except (OSError, UnicodeError, TimeoutError):
-        found = []
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    rules.check_addresses(host, addresses)
-    return addresses
 
 
 def _check(answer: httpcore2.Response, wanted: Iterable[int], url: str) -> None:

@@ -1,0 +1,101 @@
+"""Connections to addresses that were checked: what httpcore makes them over.
+
+A host is resolved once; each address that it has is checked, and the connection is made to a checked one.
+"""
+
+import asyncio
+import functools
+import socket
+import ssl
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import httpcore2
+
+from tintype.domain.addresses import WebRules
+
+_RESOLVE_SECONDS: Final = 10.0
+_NAMES: Final = ThreadPoolExecutor(8, "names")
+"""Slow name servers keep only these waiting. A thread is made when it is first needed."""
+_READ: Final = 1 << 20
+
+
+class Checked(httpcore2.AsyncNetworkBackend):
+    """The network, without the addresses that may not be reached."""
+
+    def __init__(self, rules: WebRules) -> None:
+        self._rules = rules
+        self._network = httpcore2.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 (httpcore's)
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """Connect to one of a host's addresses, each of which was checked."""
+        failure: Exception | None = None
+        for address in await resolve(self._rules, host, port):
+            try:
+                return _Wide(
+                    await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
+                )
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                failure = error
+        raise failure or httpcore2.ConnectError("the host has no address")
+
+    async def connect_unix_socket(self, *_arguments: Any, **_options: Any) -> httpcore2.AsyncNetworkStream:
+        """Refuse: no URL leads there."""
+        raise httpcore2.ConnectError("no such way")
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+
+class _Wide(httpcore2.AsyncNetworkStream):
+    """A connection that gives all it has: httpcore asks for 64 KiB, and each time costs the same."""
+
+    def __init__(self, inner: httpcore2.AsyncNetworkStream) -> None:
+        self._inner = inner
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        """Read more than was asked for, if it is there: the parser takes any number."""
+        return await self._inner.read(max(max_bytes, _READ), timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """Write."""
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """Close."""
+        await self._inner.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> httpcore2.AsyncNetworkStream:
+        """Go on encrypted."""
+        return _Wide(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        """Give what is known of the connection."""
+        return self._inner.get_extra_info(info)
+
+
+async def resolve(rules: WebRules, host: str, port: int) -> list[str]:
+    """Give the addresses of a host, all of them checked; raises Invalid."""
+    look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    try:
+        async with asyncio.timeout(_RESOLVE_SECONDS):
+            found = await asyncio.get_running_loop().run_in_executor(_NAMES, look_up)
+    except (OSError, UnicodeError, TimeoutError):
+        found = []
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    rules.check_addresses(host, addresses)
+    return addresses
