@@ -1,7 +1,7 @@
 """The web, as far as the service may go there for a user: to checked addresses, within limits.
 
-httpcore makes the connections, over a network of ours (`network.py`) that goes to checked addresses only. What comes in between (a redirect, a
-broken connection) goes the same way again.
+httpcore makes the connections, over a network of ours (`network.py`) that goes to checked addresses only.
+What comes in between (a redirect, a broken connection) goes the same way again.
 """
 
 import asyncio
