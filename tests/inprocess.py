@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 
 from postgres import Cluster
+from tintype.openers import recognise_folders
 from tintype.parts import Parts, build
 from tintype.settings import DatabaseSettings, LogSettings, Settings
 
@@ -73,6 +74,7 @@ class _Running:
         database = self._prepared.copy(self._folder)
         settings = make_settings(self._folder, **{"database": database, **self._changes})
         self._parts = parts = build(settings)
+        await recognise_folders(settings)
         identity = parts.identity
         projects, tokens = {}, {}
         for name, (project, role) in PEOPLE.items():

@@ -17,7 +17,7 @@ from tintype.api.errors import STATUS
 from tintype.cli.commands import app
 from tintype.parts import build
 from tintype.policy.rules import RULES
-from tintype.settings import Settings, every_setting, every_store_setting
+from tintype.settings import CacheSettings, Settings, every_setting, every_store_setting
 
 MADE = "<!-- Made by `make docs` from the code; do not edit. -->\n\n"
 
@@ -48,14 +48,18 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def routes() -> str:
     """Give the URL space."""
     with tempfile.TemporaryDirectory() as folder:
-        parts = build(Settings(data_dir=Path(folder)))
+        parts = build(Settings(data_dir=Path(folder), cache=CacheSettings(folder="cache")))
         rows = []
         for path, route in parts.routes.items():
             for method, endpoint in route.methods.items():
                 meaning = (endpoint.__doc__ or "").split("\n")[0]
                 rows.append((f"`{method} {path}`", meaning, "" if route.open else "yes"))
         asyncio.run(parts.database.close())
-    note = "Handlers of `/identity` check the token themselves: some of them give it.\n"
+    note = (
+        "Handlers of `/identity` check the token themselves: some of them give it. `/v2/cache` is there "
+        "where `cache.folder` is set. `GET /v2/images/{image_id}/file?prefer=a,b` wishes for a copy from "
+        "these stores.\n"
+    )
     return f"# Routes\n\n{table(('request', 'what it does', 'token needed'), rows)}\n{note}"
 
 
@@ -78,7 +82,7 @@ def settings() -> str:
         (
             setting.section,
             f"`{setting.name}`",
-            "" if setting.default in {None, NODEFAULT} else f"`{_plain(setting.default)}`",
+            "" if setting.default in (None, NODEFAULT) else f"`{_plain(setting.default)}`",
             setting.description,
         )
         for setting in every_store_setting()

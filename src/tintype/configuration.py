@@ -59,7 +59,7 @@ def _set_from_environment(values: dict[str, Any], variable: str, text: str) -> N
     known = {setting.variable: setting for setting in every_setting()}
     setting = known.get(variable)
     if setting is None:
-        raise StartError(f"Unknown setting {variable} in the environment{_nearest(variable, known)}.")
+        raise StartError(f"Unknown setting {variable} in the environment{_nearest(variable, known)}")
     value: Any = text
     if "tuple" in str(setting.type):
         value = [part.strip() for part in text.split(",")] if text.strip() else []
@@ -99,9 +99,9 @@ def _check_names(values: Mapping[str, Any]) -> None:
         given.extend(f"{key}.{name}" for name in value) if key in sections else given.append(key)
     for name in given:
         if name not in known:
-            raise StartError(f"Unknown setting '{name}'{_nearest(name, known | sections)}.")
+            raise StartError(f"Unknown setting '{name}'{_nearest(name, known | sections)}")
 
 
 def _nearest(name: str, known: Any) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return f"; did you mean '{close[0]}'?" if close else "."

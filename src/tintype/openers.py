@@ -1,5 +1,6 @@
 """What the settings name, opened: the database, the rules, Keystone, the stores."""
 
+import itertools
 import os
 import uuid
 from pathlib import Path
@@ -134,7 +135,7 @@ def store_infos(settings: Settings) -> dict[str, StoreInfo]:
     }
     wished = [name for name, chosen in settings.stores.items() if chosen.default]
     if len(wished) > 1 or any(infos[name].read_only for name in wished):
-        raise StartError("One store is the default one, and can be written to.")
+        raise StartError(f"One store is the default one, and can be written to; not: {', '.join(wished)}.")
     first = next((name for name, info in infos.items() if not info.read_only), next(iter(infos)))
     default = (wished or [first])[0]
     infos[default] = msgspec.structs.replace(infos[default], default=True)
@@ -144,6 +145,30 @@ def store_infos(settings: Settings) -> dict[str, StoreInfo]:
 def open_stores(settings: Settings) -> dict[str, BlobStore]:
     """Give the stores by name, the default one first; what only some need is imported for them alone."""
     return {name: _opened(name, settings.stores[name], settings) for name in store_infos(settings)}
+
+
+def check_folders(settings: Settings) -> None:
+    """Refuse folders that cannot be used, or are inside each other: what is in one is its part's alone."""
+    folders = {
+        f"stores.{name}.folder": chosen.folder
+        for name, chosen in settings.stores.items()
+        if isinstance(chosen, kinds.FileStore)
+    }
+    ours = {"cache.folder": settings.cache.folder} if settings.cache.folder else {}
+    if settings.imports.plugins:
+        ours["imports.scratch"] = settings.imports.scratch
+    places = {name: (settings.data_dir / folder).resolve() for name, folder in {**folders, **ours}.items()}
+    for (name, one), (other, another) in itertools.combinations(places.items(), 2):
+        if one == another or one in another.parents or another in one.parents:
+            raise StartError(f"The folders of {name} and {other} must be apart: {one}, {another}.")
+    for name in ours:
+        try:
+            places[name].mkdir(mode=0o700, parents=True, exist_ok=True)
+            usable = os.access(places[name], os.W_OK | os.X_OK)
+        except OSError:
+            usable = False
+        if not usable:
+            raise StartError(f"The folder of {name}, {places[name]}, cannot be written to.")
 
 
 def web_rules(settings: Settings) -> WebRules:
@@ -158,7 +183,9 @@ def web_rules(settings: Settings) -> WebRules:
 
 
 def open_plugins(settings: Settings) -> list[Plugin]:
-    """Give the plugins of imports, in their order; raises StartError for one that there is not."""
+    """Give the plugins of imports, in their order; raises StartError for one that is not there, or twice."""
+    if len(set(settings.imports.plugins)) < len(settings.imports.plugins):
+        raise StartError("An import plugin is named once in imports.plugins.")
     return [_plugin(name, settings) for name in settings.imports.plugins]
 
 

@@ -196,6 +196,7 @@ def _works(
             open_plugins(settings),
             settings.data_dir / chosen.scratch,
             chosen.seconds,
+            open_protections(settings, policy),
             chosen.copied_properties,
         ),
     )
@@ -280,7 +281,6 @@ def _routes(
         base.web,
         base.images,
         methods=methods,
-        wake=base.worker.wake,
     )
     tasks = Tasks(database, policy, end=base.worker.end)
     options = ImageOptions(
@@ -296,8 +296,8 @@ def _routes(
         UploadsApi(uploads, limits),
         TagsApi(Tags(database, policy, limits, base.images)),
         MembersApi(Members(database, policy, limits)),
-        ImportsApi(imports),
-        TasksApi(tasks, imports, **pages),
+        ImportsApi(imports, base.worker.wake),
+        TasksApi(tasks, imports, base.worker.wake, **pages),
         LocationsApi(base.locations, base.worker.wake),
         StoresApi(Stores(database, policy, base.copies), deleted),
         InfoApi(info, limits, methods=methods, cache=base.cache is not None),

@@ -28,6 +28,7 @@ from tintype.listener import Listener
 from tintype.observability.logs import adopt, make_logger
 from tintype.observability.metrics import shared
 from tintype.openers import (
+    check_folders,
     open_database,
     open_identity,
     open_plugins,
@@ -79,11 +80,7 @@ def prepare(settings: Settings, public_url: str) -> FirstStart | None:
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_certificate(settings)
-        open_stores(settings)  # what is wrong with them is said before anything is made
-        tolerated(settings)
-        web_rules(settings)
-        open_plugins(settings)
-        open_protections(settings, open_policy(settings))
+        _check(settings)
         in_memory = any(isinstance(store, MemoryStore) for store in settings.stores.values())
         if in_memory and settings.server.workers > 1:
             raise StartError("A store of type memory is in one process: start with one worker.")
@@ -128,6 +125,9 @@ def serve(settings: Settings, listener: Listener) -> None:
 
 def work(settings: Settings) -> None:
     """Work on jobs until a signal says stop, without serving requests; then hand over what is at work."""
+    _check(settings)
+    upgrade_database(settings)
+    asyncio.run(recognise_folders(settings))  # who writes elsewhere writes images that no server finds
     lock = os.open(settings.data_dir / _WORKERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_SH)
 
@@ -160,6 +160,16 @@ def only_server_of(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _check(settings: Settings) -> None:
+    """Say what is wrong with the settings before anything is served."""
+    check_folders(settings)
+    open_stores(settings)
+    tolerated(settings)
+    web_rules(settings)
+    open_plugins(settings)
+    open_protections(settings, open_policy(settings))
 
 
 def _check_certificate(settings: Settings) -> None:

@@ -68,7 +68,7 @@ class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="PostgreSQL, as in postgresql://user@host/name. Without it, SQLite in `data_dir`."),
     ] = None
     connections: Annotated[
-        int, Meta(ge=2, le=1000, description="Connections to PostgreSQL of each server process at most.")
+        int, Meta(ge=3, le=1000, description="Connections to PostgreSQL of each server process at most.")
     ] = 10
 
 
@@ -214,7 +214,10 @@ class ImportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     methods: Annotated[
         tuple[Literal["glance-direct", "web-download", "copy-image", "glance-download"], ...],
-        Meta(description="Methods that may be asked for."),
+        Meta(
+            description="Methods that may be asked for: glance-direct, web-download, copy-image, "
+            "glance-download."
+        ),
     ] = ("glance-direct", "web-download", "copy-image", "glance-download")
     plugins: Annotated[
         tuple[str, ...],
@@ -224,7 +227,8 @@ class ImportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = ()
     convert_to: Annotated[
-        Literal["raw", "qcow2", "vmdk"], Meta(description="Disk format that `convert` makes.")
+        Literal["raw", "qcow2", "vmdk"],
+        Meta(description="Disk format that `convert` makes: raw, qcow2 or vmdk."),
     ] = "raw"
     convert_seconds: Annotated[int, Meta(ge=1, description="How long a conversion may take.")] = 3600
     inject_properties: Annotated[
@@ -243,7 +247,9 @@ class ImportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schemes: Annotated[
         tuple[Literal["http", "https"], ...], Meta(description="Schemes of addresses to download from.")
     ] = ("http", "https")
-    ports: Annotated[tuple[int, ...], Meta(description="Ports of such addresses.")] = (80, 443)
+    ports: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=65535)], ...], Meta(description="Ports of such addresses.")
+    ] = (80, 443)
     allowed_networks: Annotated[
         tuple[str, ...],
         Meta(description="Networks to download from although they are not public, as 10.1.0.0/16."),
@@ -318,6 +324,10 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = "auto"
 
 
+StoreName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,255}$")]
+"""Names stand in lists with commas, in headers and in URLs."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of them. `data_dir` is where the database, the images and `clouds.yaml` are."""
 
@@ -336,7 +346,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     tracing: TracingSettings = TracingSettings()
-    stores: Annotated[dict[str, StoreSettings], Meta(min_length=1)] = msgspec.field(
+    stores: Annotated[dict[StoreName, StoreSettings], Meta(min_length=1)] = msgspec.field(
         default_factory=lambda: {"local": FileStore()}
     )
 
@@ -373,7 +383,9 @@ def every_store_setting() -> Iterator[Setting]:
 def _settings_of(section: str, struct: type[msgspec.Struct]) -> Iterator[Setting]:
     hints = get_type_hints(struct, include_extras=True)
     for field in msgspec.structs.fields(struct):
+        made = field.default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT
+        default = field.default_factory() if made else field.default
         for meta in getattr(hints[field.name], "__metadata__", ()):
             if meta.description is None:
                 continue
-            yield Setting(section, field.name, hints[field.name].__origin__, field.default, meta.description)
+            yield Setting(section, field.name, hints[field.name].__origin__, default, meta.description)

@@ -7,61 +7,65 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from test_imports import BARE, ended, loopback, new_image, show, working
+from test_imports import BARE, new_image, show, working
 
-import web
 from inprocess import Prepared, Service, running
+from tintype import store_settings as kinds
 from tintype.blobs.cache import PIECE, Kept, PieceFiles
+from tintype.blobs.memory import MemoryStore
+from tintype.db import blobs as blob_rows
+from tintype.db import images as image_rows
 from tintype.jobs.prefetcher import Prefetcher
 from tintype.observability.logs import make_logger
 from tintype.settings import CacheSettings
-from tintype.store_settings import FileStore, HttpStore
 
 DATA = bytes(range(256)) * (50 << 10)  # three pieces and a bit
 OF = Kept("image", "sha512-abc")
 LIMIT = 2 * len(DATA) + 100
 
 
+class Slow:
+    """What the slow store is asked for; and what it gives, if not what was written."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.asked: list[tuple[int, int]] = []
+        self.data: bytes | None = None
+        self._store, self._read = store, store.read
+        store.read = self.read
+
+    async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
+        self.asked.append((start, stop))
+        if self.data is not None:
+            self._store.ready[key] = self.data
+        async for chunk in self._read(key, start, stop):
+            yield chunk
+
+
 @pytest_asyncio.fixture
 async def cached(prepared: Prepared, tmp_path: Path) -> AsyncIterator[Service]:
-    """Give a service with images on a slow web, a cache for two of them, and everything at work."""
-
-    def answer(request: web.Request) -> None:
-        wanted = request.headers.get("Range")
-        if wanted is None:
-            request.ranged(request.server.data)
-            return
-        start, stop = map(int, wanted.removeprefix("bytes=").split("-"))
-        data = request.server.data[start : stop + 1]
-        request.give(
-            data, status=206, Content_Range=f"bytes {start}-{stop}/{len(request.server.data)}", ETag='"v1"'
-        )
-
-    with web.serving(answer) as server:
-        server.data = DATA
-        async with running(
-            prepared,
-            tmp_path,
-            stores={"local": FileStore(), "web": HttpStore()},
-            imports=loopback(server),
-            cache=CacheSettings(folder="cache", limit=LIMIT, node="here"),
-        ) as service:
-            service.web = server
-            async with working(service):
-                prefetching = asyncio.create_task(
-                    Prefetcher(service.parts.base.cache, make_logger("info", "json")).run()
-                )
-                yield service
-                prefetching.cancel()
-                await asyncio.wait([prefetching])
+    """Give a service with a slow store, a cache for two of its images, and everything at work."""
+    async with running(
+        prepared,
+        tmp_path,
+        stores={"slow": kinds.MemoryStore(limit=100 << 20), "local": kinds.FileStore()},
+        cache=CacheSettings(folder="cache", limit=LIMIT, node="here"),
+    ) as service:
+        service.slow = Slow(service.parts.base.stores["slow"])
+        async with working(service):
+            prefetching = asyncio.create_task(
+                Prefetcher(service.parts.base.cache, make_logger("info", "json")).run()
+            )
+            yield service
+            prefetching.cancel()
+            await asyncio.wait([prefetching])
 
 
-async def on_the_web(service: Service, path: str = "/disk") -> str:
+async def stored(service: Service, data: bytes = DATA, store: str = "slow") -> str:
     image = await new_image(service)
-    url = f"{service.web.url}{path}"
-    assert (await service.call("alice", "POST", f"{image}/locations", json={"url": url})).status_code == 202
-    assert (await ended(service, image))["status"] == "success"
-    service.web.seen.clear()
+    headers = {"Content-Type": "application/octet-stream", "X-Image-Meta-Store": store}
+    answer = await service.call("alice", "PUT", f"{image}/file", content=data, headers=headers)
+    assert answer.status_code == 204, answer.text
+    service.slow.asked.clear()
     return image
 
 
@@ -88,74 +92,111 @@ async def kept(service: Service, *images: str) -> list[dict[str, Any]]:
 
 async def test_filled_by_the_first_reader(cached: Service) -> None:
     """The second one asks nobody; what is shown has Glance's fields."""
-    image = await on_the_web(cached)
+    image = await stored(cached)
     assert await download(cached, image) == DATA
-    asked = len(cached.web.seen)
+    asked = len(cached.slow.asked)
     assert asked == 4
     (entry,) = await kept(cached, image)
     assert (entry["size"], entry["checksum"]) == (len(DATA), (await show(cached, image))["os_hash_value"])
     assert await download(cached, image) == DATA
-    assert len(cached.web.seen) == asked
+    assert len(cached.slow.asked) == asked
     assert (await state(cached))["queued_images"] == []
 
 
 async def test_many_readers_at_once(cached: Service) -> None:
     """Each piece is fetched once, however many wait for it."""
-    image = await on_the_web(cached)
+    image = await stored(cached)
     found = await asyncio.gather(*(download(cached, image) for _ in range(8)))
     assert found == [DATA] * 8
-    assert len(cached.web.seen) == 4
+    assert len(cached.slow.asked) == 4
 
 
 async def test_ranges(cached: Service) -> None:
     """A range fetches its pieces and no others; later ones are served from them."""
-    image = await on_the_web(cached)
-    part = f"bytes={PIECE - 3}-{PIECE + 4}"
-    assert await download(cached, image, Range=part) == DATA[PIECE - 3 : PIECE + 5]
-    assert len(cached.web.seen) == 2
+    image = await stored(cached)
     assert await download(cached, image, Range="bytes=0-9") == DATA[:10]
-    assert len(cached.web.seen) == 2
+    assert cached.slow.asked == [(0, 10)]  # a few bytes are not worth the room of an image
+    large = f"bytes={PIECE - 3}-{2 * PIECE}"
+    assert await download(cached, image, Range=large) == DATA[PIECE - 3 : 2 * PIECE + 1]
+    assert len(cached.slow.asked) == 4
+    assert await download(cached, image, Range="bytes=0-9") == DATA[:10]
+    assert len(cached.slow.asked) == 4
     assert (await state(cached))["cached_images"] == []
     assert await download(cached, image, Range="bytes=-5") == DATA[-5:]
     assert await download(cached, image) == DATA
-    assert len(cached.web.seen) == 4
+    assert cached.slow.asked[-1] == (3 * PIECE, len(DATA))
+    assert len(cached.slow.asked) == 5
     await kept(cached, image)
+
+
+async def test_whole_without_a_reader_who_reached_the_end(cached: Service) -> None:
+    """Pieces that readers of parts have brought together are an image, which upkeep finds."""
+    image = await stored(cached)
+    end = len(DATA) - 1
+    for part in (f"bytes={PIECE}-{end - 1}", f"bytes=0-{2 * PIECE}"):
+        await download(cached, image, Range=part)
+    assert (await state(cached))["cached_images"] == []
+    await cached.parts.base.cache.maintain()
+    await kept(cached, image)
+
+
+async def test_what_is_dropped_while_it_is_read(cached: Service) -> None:
+    """The reader gets all of it, and nothing of it is left behind."""
+    image = await stored(cached)
+    async with cached.client.stream("GET", f"{image}/file", headers={"X-Auth-Token": cached.tokens["alice"]}):
+        pass
+    cache, blobs = cached.parts.base.cache, []
+    async with cached.parts.database.read() as tx:
+        found = await image_rows.get(tx, image.rpartition("/")[2], None)
+        blobs = await blob_rows.ready_of(tx, found.id)
+    await cache._drop([await cache.find(found)])
+    reading = cache.read(await cache.find(found), blobs, 0, len(DATA))
+    parts = [await anext(reading)]
+    await cache._drop([await cache.find(found)])
+    parts += [part async for part in reading]
+    assert b"".join(parts) == DATA
+    assert not [path for path in (cached.folder / "cache").rglob("*") if path.is_file()]
+
+
+async def test_what_needs_no_cache(cached: Service) -> None:
+    """A disk in front of a disk would be no help."""
+    image = await stored(cached, store="local")
+    assert await download(cached, image) == DATA
+    assert not list((cached.folder / "cache").rglob("0"))
 
 
 async def test_it_is_bounded_when_something_comes_in(cached: Service, tmp_path: Path) -> None:
     """Room for a new image is made by the one that was not asked for the longest time."""
     images = []
     for number in range(3):
-        cached.web.data = DATA[:-1] + bytes([number])
-        images.append(await on_the_web(cached, f"/disk{number}"))
+        images.append(await stored(cached, DATA[:-1] + bytes([number])))
         await download(cached, images[-1])
         await kept(cached, *images[-2:])
     size = sum(path.stat().st_size for path in (cached.folder / "cache").rglob("*") if path.is_file())
     assert size <= LIMIT + 100
-    cached.web.data = bytes(LIMIT + 1)
-    large = await on_the_web(cached, "/large")
+    large = await stored(cached, bytes(LIMIT + 1))
     assert len(await download(cached, large)) == LIMIT + 1
     await kept(cached, *images[-2:])
 
 
 async def test_damage_is_not_served(cached: Service) -> None:
     """A piece that the disk has changed is fetched again."""
-    image = await on_the_web(cached)
+    image = await stored(cached)
     await download(cached, image)
     await kept(cached, image)
     piece = next(path for path in (cached.folder / "cache").rglob("1") if path.is_file())
     data = bytearray(piece.read_bytes())
     data[100] ^= 1
     piece.write_bytes(data)
-    asked = len(cached.web.seen)
+    asked = len(cached.slow.asked)
     assert await download(cached, image) == DATA
-    assert len(cached.web.seen) == asked + 1
+    assert len(cached.slow.asked) == asked + 1
 
 
 async def test_other_bytes_are_not_kept(cached: Service) -> None:
     """What the store gives is held against the image's digest once it is whole."""
-    image = await on_the_web(cached)
-    cached.web.data = bytes(len(DATA))
+    image = await stored(cached)
+    cached.slow.data = bytes(len(DATA))
     await download(cached, image)
     for _ in range(100):
         if not list((cached.folder / "cache").rglob("0")):
@@ -167,7 +208,7 @@ async def test_other_bytes_are_not_kept(cached: Service) -> None:
 
 async def test_queue_and_clear(cached: Service) -> None:
     """Operators have images fetched, and drop them; nobody else may, and there must be something to fetch."""
-    image = await on_the_web(cached)
+    image = await stored(cached)
     key = image.rpartition("/")[2]
     for who, status in (("alice", 403), ("bob", 404)):
         assert (await cached.call(who, "PUT", f"/v2/cache/{key}")).status_code == status
@@ -195,7 +236,7 @@ async def test_queue_and_clear(cached: Service) -> None:
 
 async def test_clean_and_prune(cached: Service) -> None:
     """Both answer as Glance does; what belongs to a deleted image goes with a clean-up."""
-    image = await on_the_web(cached)
+    image = await stored(cached)
     await download(cached, image)
     await kept(cached, image)
     assert (await cached.call("alice", "POST", "/v2/cache/clean")).status_code == 403
@@ -208,7 +249,7 @@ async def test_clean_and_prune(cached: Service) -> None:
 
 async def test_who_may_not_read_gets_nothing_from_it(cached: Service) -> None:
     """Whether one may is decided before the cache is asked."""
-    image = await on_the_web(cached)
+    image = await stored(cached)
     await download(cached, image)
     await kept(cached, image)
     assert (await cached.call("bob", "GET", f"{image}/file")).status_code == 404
@@ -229,6 +270,10 @@ async def test_versions_with_one(cached: Service) -> None:
     assert [version["id"] for version in versions] == [f"v2.{minor}" for minor in range(18, -1, -1)]
 
 
+async def always() -> bool:
+    return True
+
+
 async def test_processes_of_a_node_share_the_work(tmp_path: Path) -> None:
     """A piece that another process fetches is waited for; one whose process died is fetched anew."""
     one, other = PieceFiles(tmp_path), PieceFiles(tmp_path)
@@ -239,10 +284,10 @@ async def test_processes_of_a_node_share_the_work(tmp_path: Path) -> None:
         await asyncio.sleep(0.2)
         return b"piece"
 
-    found = await asyncio.gather(*(files.piece(OF, 0, fetch) for files in (one, other, one)))
+    found = await asyncio.gather(*(files.piece(OF, 0, fetch, always) for files in (one, other, one)))
     assert (found, len(fetched)) == ([b"piece"] * 3, 1)
     (tmp_path / "im" / "image" / "sha512-abc" / "1.part").write_bytes(b"left by the dead")
-    assert await other.piece(OF, 1, fetch) == b"piece"
+    assert await other.piece(OF, 1, fetch, always) == b"piece"
 
 
 async def test_a_disk_that_is_broken_costs_no_download(tmp_path: Path) -> None:
@@ -252,4 +297,4 @@ async def test_a_disk_that_is_broken_costs_no_download(tmp_path: Path) -> None:
     async def fetch() -> bytes:
         return b"piece"
 
-    assert await PieceFiles(tmp_path).piece(OF, 0, fetch) == b"piece"
+    assert await PieceFiles(tmp_path).piece(OF, 0, fetch, always) == b"piece"

@@ -1,67 +1,52 @@
 """What reviewers proved of imports, locations and the cache, each as it must not be again."""
 
 import asyncio
+import contextlib
 import gzip
 import io
+import socket
+import threading
 import zipfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from test_import_plugins import qcow2, settings, unpacked
 from test_imports import BINARY, DATA, STORES, begin, ended, loopback, new_image, show, staged, working
 
 import web
-from inprocess import Prepared, Service, running
+from inprocess import Prepared, Service, make_settings, running
 from tintype.blobs.cache import PIECE
+from tintype.blobs.network import resolve
 from tintype.blobs.web import Download, Web
-from tintype.db.tables import jobs
+from tintype.db.tables import images, jobs
 from tintype.domain.addresses import WebRules, networks
-from tintype.errors import TintypeError
-from tintype.settings import CacheSettings
+from tintype.errors import Invalid, StartError, TintypeError, Unavailable
+from tintype.openers import check_folders
+from tintype.settings import CacheSettings, ImportSettings
 from tintype.store_settings import FileStore, HttpStore, MemoryStore
 
 
 async def test_the_cache_keeps_images_apart(prepared: Prepared, tmp_path: Path) -> None:
-    """Who has a piece of his own image's digest from his own server, changed since, changes nobody else's."""
+    """Where a store spoils somebody's bytes, nobody else's image with the same digest is spoilt by that."""
     good, evil = bytes(2 * PIECE), b"evil" * (PIECE // 2)
-
-    def answer(request: web.Request) -> None:
-        data = evil if request.path == "/his" and request.server.turned else good
-        wanted = request.headers.get("Range")
-        if wanted is None:
-            request.ranged(data)
-            return
-        start, stop = map(int, wanted.removeprefix("bytes=").split("-"))
-        header = f"bytes {start}-{stop}/{len(data)}"
-        request.give(data[start : stop + 1], status=206, Content_Range=header)
-
-    with web.serving(answer) as server:
-        server.turned = False
-        async with (
-            running(
-                prepared,
-                tmp_path,
-                stores={"local": FileStore(), "web": HttpStore()},
-                imports=loopback(server),
-                cache=CacheSettings(folder="cache"),
-            ) as service,
-            working(service),
-        ):
-            images = {}
-            for who, path in (("alice", "/hers"), ("bob", "/his")):
-                images[who] = await new_image(service, who)
-                url = {"url": f"{server.url}{path}"}
-                answer_to = await service.call(who, "POST", f"{images[who]}/locations", json=url)
-                assert answer_to.status_code == 202
-                assert (await ended(service, images[who]))["status"] == "success"
-            server.turned = True
-            part = {"Range": "bytes=0-99"}
-            his = await service.call("bob", "GET", f"{images['bob']}/file", headers=part)
-            assert his.content == evil[:100]
-            hers = await service.call("alice", "GET", f"{images['alice']}/file")
-            assert hers.content == good
+    stores = {"slow": MemoryStore(limit=100 << 20)}
+    async with running(prepared, tmp_path, stores=stores, cache=CacheSettings(folder="cache")) as service:
+        images, slow = {}, service.parts.base.stores["slow"]
+        for who in ("bob", "alice"):
+            images[who] = await new_image(service, who)
+            answer = await service.call(who, "PUT", f"{images[who]}/file", content=good, headers=BINARY)
+            assert answer.status_code == 204
+            if who == "bob":
+                (key,) = slow.ready
+        slow.ready[key] = evil
+        part = {"Range": f"bytes=0-{PIECE}"}
+        his = await service.call("bob", "GET", f"{images['bob']}/file", headers=part)
+        assert his.content == evil[: PIECE + 1]
+        hers = await service.call("alice", "GET", f"{images['alice']}/file")
+        assert hers.content == good
 
 
 def zip_of(data: bytes, method: int, members: int = 1) -> bytes:
@@ -300,7 +285,7 @@ async def test_a_request_is_not_kept_whole(service: Service) -> None:
 async def test_a_job_of_another_version_does_not_hold_up_the_others(service: Service) -> None:
     """What cannot be read, or done, here is ended with a reason."""
     images = []
-    for _ in range(3):
+    for _ in range(4):
         image = await new_image(service)
         method = {
             "name": "glance-download",
@@ -312,10 +297,11 @@ async def test_a_job_of_another_version_does_not_hold_up_the_others(service: Ser
     async with service.parts.database.write() as tx:
         await tx.execute(update(jobs).where(jobs.c.image_id == images[0]).values(type="nonsense"))
         await tx.execute(update(jobs).where(jobs.c.image_id == images[1]).values(input="[]"))
+        await tx.execute(update(jobs).where(jobs.c.image_id == images[2]).values(caller="[]"))
     async with working(service):
-        task = await ended(service, f"/v2/images/{images[2]}")
+        task = await ended(service, f"/v2/images/{images[3]}")
         assert "no image service" in task["message"]
-        for image in images[:2]:
+        for image in images[:3]:
             shown = await show(service, f"/v2/images/{image}")
             assert (shown["status"], "version" in shown["os_glance_failed_reason"]) == ("queued", True)
 
@@ -338,3 +324,215 @@ async def test_one_project_does_not_take_every_slot(prepared: Prepared, tmp_path
             image = await new_image(service, "bob")
             await begin(service, image, {"name": "web-download", "uri": f"{server.url}/fast"}, "bob")
             assert (await ended(service, image))["status"] == "success"
+
+
+async def test_a_backlog_is_taken_fairly(prepared: Prepared, tmp_path: Path) -> None:
+    """A worker that starts with much to do leaves a slot to others from the first job on."""
+
+    def answer(request: web.Request) -> None:
+        if request.path == "/slow":
+            request.drip(b"x" * 1000, 0.05, 1000)
+        else:
+            request.ranged(DATA)
+
+    with web.serving(answer) as server:
+        async with running(prepared, tmp_path, imports=loopback(server)) as service:
+            for _ in range(6):
+                image = await new_image(service)
+                await begin(service, image, {"name": "web-download", "uri": f"{server.url}/slow"})
+            image = await new_image(service, "bob")
+            await begin(service, image, {"name": "web-download", "uri": f"{server.url}/fast"}, "bob")
+            async with working(service):
+                assert (await ended(service, image))["status"] == "success"
+
+
+async def test_a_commit_whose_answer_was_lost(prepared: Prepared, tmp_path: Path) -> None:
+    """The bytes of an image that is active are kept, whatever the attempt believed of its end."""
+    with web.serving(lambda request: request.ranged(DATA)) as server:
+        async with running(prepared, tmp_path, imports=loopback(server)) as service:
+            database, lost = service.parts.base.database, []
+            real = database.write
+
+            @contextlib.asynccontextmanager
+            async def write(**options: Any) -> AsyncIterator[Any]:
+                async with real(**options) as tx:
+                    yield tx
+                async with database.read() as tx:
+                    became = (await tx.execute(select(images.c.status))).scalar_one()
+                if became == "active" and not lost:
+                    lost.append(1)
+                    raise Unavailable("The database has gone away.")
+
+            database.write = write
+            image = await new_image(service)
+            async with working(service):
+                await begin(service, image, {"name": "web-download", "uri": f"{server.url}/x"})
+                for _ in range(200):
+                    if lost:
+                        break
+                    await asyncio.sleep(0.05)
+                assert lost
+                await asyncio.sleep(0.5)
+            shown = await show(service, image)
+            assert shown["status"] == "active"
+            assert (await service.call("alice", "GET", f"{image}/file")).content == DATA
+
+
+async def test_a_place_is_one_images(prepared: Prepared, tmp_path: Path) -> None:
+    """Of services that name the same bytes at once one image has them: they would go with either."""
+
+    async def url(key: str) -> str:
+        return key
+
+    async def place(url: str) -> str | None:
+        return url.removeprefix("there:") if url.startswith("there:") else None
+
+    stores = {"slow": MemoryStore(limit=100 << 20)}
+    async with running(prepared, tmp_path, stores=stores) as service:
+        slow = service.parts.base.stores["slow"]
+        slow.url, slow.place, slow.ready["=disk"] = url, place, DATA
+        await service.parts.identity.grant("alice", "alpha", "service")
+        made = [await new_image(service) for _ in range(4)]
+        given = {"url": "there:disk"}
+        answers = await asyncio.gather(
+            *(service.call("alice", "POST", f"{image}/locations", json=given) for image in made)
+        )
+        assert {answer.status_code for answer in answers} == {202}
+        async with working(service):
+            became = [(await ended(service, image))["status"] for image in made]
+        assert sorted(became) == ["failure", "failure", "failure", "success"]
+        late = await service.call("alice", "POST", f"{await new_image(service)}/locations", json=given)
+        assert late.status_code == 400
+
+
+async def test_names_that_nobody_can_look_up_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that is silent is no reason to refuse for ever; one that says no is."""
+    rules = WebRules()
+    for number, refused in ((socket.EAI_AGAIN, False), (socket.EAI_NONAME, True)):
+
+        def look_up(*_asked: Any, number: int = number, **_more: Any) -> Any:
+            raise socket.gaierror(number, "no")
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        there = Web(rules)
+        with pytest.raises(Invalid) if refused else contextlib.nullcontext():
+            await there.check("http://images.example.org/disk")
+        with pytest.raises(Invalid if refused else Unavailable):
+            await resolve(rules, "images.example.org", 80)
+        await there.close()
+
+
+async def test_a_part_of_what_has_no_parts() -> None:
+    """A server without ranges is not read to the end for its last bytes."""
+    with web.serving(lambda request: request.give(bytes(40 << 20))) as server:
+        there = Web(WebRules(anywhere=True))
+        async with there.bytes(server.url, {}, 100, 200) as (_, chunks):
+            assert sum([len(chunk) async for chunk in chunks]) == (40 << 20) - 100
+        with pytest.raises(Unavailable, match="no ranges"):
+            async with there.bytes(server.url, {}, 39 << 20, 40 << 20):
+                pass
+        await there.close()
+
+
+@pytest.mark.parametrize("method", ["glance-direct", "copy-image", "glance-download"])
+async def test_a_digest_that_nobody_would_check(service: Service, method: str) -> None:
+    """Who declares one where it does not count is told so."""
+    digest = {"algo": "sha256", "value": "a" * 64}
+    image = await new_image(service)
+    assert (await begin(service, image, {"name": method, "expected_hash": digest})).status_code == 400
+    uri = {"name": "web-download", "uri": "http://8.8.8.8/"}
+    assert (await begin(service, image, uri, expected_hash=digest)).status_code == 400
+    for wrong in ("", [], None, 0):
+        body = {"url": "http://8.8.8.8/", "validation_data": wrong}
+        assert (await service.call("alice", "POST", f"{image}/locations", json=body)).status_code == 400
+
+
+async def test_a_store_that_goes_in_the_middle(prepared: Prepared, tmp_path: Path) -> None:
+    """What may fail does, by its own reason; the image is in the other store."""
+    go_on = threading.Event()
+
+    def answer(request: web.Request) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", str(8 << 20))
+        request.end_headers()
+        request.wfile.write(bytes(4 << 20))
+        go_on.wait(20)
+        request.wfile.write(bytes(4 << 20))
+
+    with web.serving(answer) as server:
+        stores = {"local": FileStore(), "near": FileStore(folder="near")}
+        async with (
+            running(prepared, tmp_path, stores=stores, imports=loopback(server)) as service,
+            working(service),
+        ):
+            image = await new_image(service)
+            method = {"name": "web-download", "uri": f"{server.url}/x"}
+            wish = {"all_stores": True, "all_stores_must_succeed": False}
+            assert (await begin(service, image, method, **wish)).status_code == 202
+            for _ in range(200):
+                if list(service.folder.glob("near/partial/*")):
+                    break
+                await asyncio.sleep(0.05)
+            (service.folder / "near").rename(service.folder / "away")
+            go_on.set()
+            task = await ended(service, image)
+            assert "Not to near: The folder of the store 'near' is not there" in task["message"]
+            shown = await show(service, image)
+            assert (shown["status"], shown["stores"], shown["os_glance_failed_import"]) == (
+                "active",
+                "local",
+                "near",
+            )
+
+
+async def test_bytes_that_are_missing_behind_a_cache(prepared: Prepared, tmp_path: Path) -> None:
+    """Nobody is promised what the store has not; what the cache has whole needs no store."""
+    stores = {"slow": MemoryStore(limit=100 << 20)}
+    async with running(prepared, tmp_path, stores=stores, cache=CacheSettings(folder="cache")) as service:
+        slow, found = service.parts.base.stores["slow"], []
+        for _ in range(2):
+            image = await new_image(service)
+            await service.call("alice", "PUT", f"{image}/file", content=DATA, headers=BINARY)
+            found.append(image)
+        await service.call("alice", "GET", f"{found[0]}/file")
+        await service.parts.base.cache.maintain()
+        slow.ready.clear()
+        assert (await service.call("alice", "GET", f"{found[0]}/file")).content == DATA
+        assert (await service.call("alice", "GET", f"{found[1]}/file")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"cache": CacheSettings(folder="/proc/cache")}, "cache.folder"),
+        ({"cache": CacheSettings(folder="images")}, "must be apart"),
+        ({"cache": CacheSettings(folder="images/cache")}, "must be apart"),
+        ({"imports": ImportSettings(plugins=("decompress",), scratch="/proc/scratch")}, "imports.scratch"),
+        ({"stores": {"a": FileStore(), "b": FileStore()}}, "stores.a.folder and stores.b.folder"),
+    ],
+    ids=["no folder", "a store's", "within a store's", "no scratch", "one for two stores"],
+)
+def test_folders_that_cannot_be(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    """They are found at the start, not when somebody needs them."""
+    with pytest.raises(StartError, match=says):
+        check_folders(make_settings(tmp_path, **changes))
+
+
+async def test_a_source_that_knows_no_head() -> None:
+    """Its size is asked for in another way."""
+
+    def answer(request: web.Request) -> None:
+        if request.command == "HEAD":
+            request.give(b"", status=501)
+        elif request.path == "/absent":
+            request.give(b"", status=404)
+        else:
+            request.ranged(DATA)
+
+    with web.serving(answer) as server:
+        there = Web(WebRules(anywhere=True))
+        facts = await there.facts(f"{server.url}/x")
+        assert facts is not None
+        assert facts.size == len(DATA)
+        assert await there.facts(f"{server.url}/absent") is None
+        await there.close()

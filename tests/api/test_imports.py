@@ -387,7 +387,8 @@ async def test_a_copy_is_taken_away(stores: Service) -> None:
         assert (await stores.call("admin", "DELETE", f"/v2/stores/{store}/{key}")).status_code == 204
         assert (await show(stores, image))["stores"] == left
         await gone(stores, store)
-    assert (await stores.call("admin", "DELETE", f"/v2/stores/near/{key}")).status_code == 404
+        if store == "near":
+            assert (await stores.call("admin", "DELETE", f"/v2/stores/near/{key}")).status_code == 404
     assert (await stores.call("admin", "DELETE", f"/v2/stores/other/{key}")).status_code == 403
     assert (await stores.call("alice", "GET", f"{image}/file")).content == DATA
 

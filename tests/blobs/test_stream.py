@@ -125,9 +125,15 @@ async def test_however_often_it_is_cancelled_a_thread_is_waited_for() -> None:
     assert ended.is_set()
 
 
+def marked(folder: Path) -> FilesystemStore:
+    """Give a store in a folder that is marked as one."""
+    filesystem.set_folder_mark(folder, "mark")
+    return FilesystemStore("files", folder)
+
+
 async def test_a_file_has_one_writer(tmp_path: Path) -> None:
     """Who goes on while another still writes is told to come back; the other's bytes stay as they are."""
-    store = FilesystemStore("files", tmp_path)
+    store = marked(tmp_path)
     first = await store.resume("key", 0, 10)
     await first.write(memoryview(b"abc"))
     await first.flush()
@@ -163,7 +169,7 @@ async def test_whole_pages_and_rests_in_any_order(
 
         monkeypatch.setattr(filesystem.fcntl, "fcntl", refuse)
     chance = random.Random(seed)
-    store, data, offset = FilesystemStore("files", tmp_path), os.urandom(3 * MIB + 777), 0
+    store, data, offset = marked(tmp_path), os.urandom(3 * MIB + 777), 0
     memory = stream.Buffer(len(data)).memory
     memory[:] = data
     writer = await store.resume("key", 0, len(data))

@@ -80,5 +80,6 @@ def test_schemas_and_discovery(alice: Connection) -> None:
     assert alice.image.get_members_schema().name == "members"
     assert alice.image.get_task_schema().name == "task"
     assert [store.id for store in alice.image.stores()] == ["local"]
-    assert alice.image.get_import_info().import_methods["value"] == []
+    methods = ["glance-direct", "web-download", "copy-image", "glance-download"]
+    assert alice.image.get_import_info().import_methods["value"] == methods
     assert alice.identity.find_project("alpha").name == "alpha"

@@ -453,6 +453,9 @@ def test_a_store_that_nothing_is_in_may_move(tmp_path: Path) -> None:
         assert put.status_code == 204
     other.rename(tmp_path / "away")
     assert "is it mounted?" in fails(folder)
+    command = [BIN / "tintype", "worker", "--data-dir", folder]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (refused.returncode, "is it mounted?" in refused.stderr) == (1, True)
     assert not list(other.iterdir())
 
 

@@ -1,5 +1,6 @@
 """Imports over HTTP."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 class ImportsApi:
     """Handlers of `/v2/images/{id}/import`."""
 
-    def __init__(self, service: Imports) -> None:
+    def __init__(self, service: Imports, begun: Callable[[], None]) -> None:
+        """Make them; `begun` is told that there is work."""
         self._imports = service
+        self._begun = begun
 
     async def create(self, call: "Call") -> Response:
         """Begin an import."""
@@ -30,4 +33,5 @@ class ImportsApi:
             request_id=call.request_id,
             token=call.headers["x-auth-token"],
         )
+        self._begun()
         return Response(status_code=202)

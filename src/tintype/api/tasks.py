@@ -1,5 +1,6 @@
 """Tasks over HTTP."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -20,9 +21,19 @@ _PATH: Final = "/v2/tasks"
 class TasksApi:
     """Handlers of `/v2/tasks`, and of the tasks of an image."""
 
-    def __init__(self, tasks: Tasks, imports: Imports, *, page_size: int, max_page_size: int) -> None:
+    def __init__(
+        self,
+        tasks: Tasks,
+        imports: Imports,
+        begun: Callable[[], None],
+        *,
+        page_size: int,
+        max_page_size: int,
+    ) -> None:
+        """Make them; `begun` is told that there is work."""
         self._tasks = tasks
         self._imports = imports
+        self._begun = begun
         self._page_size = page_size
         self._max_page_size = max_page_size
 
@@ -47,6 +58,7 @@ class TasksApi:
         self._tasks.check_access(call.caller)
         given = rules.check_legacy_import(wire.parse_json(await call.bounded_body()))
         task = await self._imports.begin_legacy(call.caller, given, call.request_id)
+        self._begun()
         return wire.json_response(_view(task), 201, {"Location": f"{_PATH}/{task.id}"})
 
     async def show(self, call: "Call") -> Response:

@@ -27,6 +27,7 @@ PIECE: Final = 4 << 20
 _CHECK: Final = 4
 _PAUSE_SECONDS: Final = 0.05
 Fetch = Callable[[], Awaitable[bytes]]
+Allowed = Callable[[], Awaitable[bool]]
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -43,9 +44,10 @@ class PieceFiles:
         self._folder = folder
         self._fetching: dict[Path, asyncio.Task[bytes]] = {}
 
-    async def piece(self, of: Kept, number: int, fetch: Fetch) -> bytes:
+    async def piece(self, of: Kept, number: int, fetch: Fetch, has_room: Allowed) -> bytes:
         """Give a piece, fetched by the first who asks while all others wait for it.
 
+        It is kept if there is room for it, asked before and afterwards: what is dropped meanwhile stays so.
         Raises what `fetch` raises. A disk that is full or broken costs the cache, not the reader.
         """
         path = self._path(of, number)
@@ -54,7 +56,7 @@ class PieceFiles:
             return kept
         fetching = self._fetching.get(path)
         if fetching is None:
-            fetching = self._fetching[path] = asyncio.create_task(self._fill(path, fetch))
+            fetching = self._fetching[path] = asyncio.create_task(self._fill(path, fetch, has_room))
             fetching.add_done_callback(lambda done: self._forget(path, done))
         return await asyncio.shield(fetching)
 
@@ -86,7 +88,7 @@ class PieceFiles:
         if not done.cancelled():
             done.exception()  # who waits is told; perhaps nobody does any more
 
-    async def _fill(self, path: Path, fetch: Fetch) -> bytes:
+    async def _fill(self, path: Path, fetch: Fetch, has_room: Allowed) -> bytes:
         try:
             lock = await in_thread(_open_part, path)
         except OSError:
@@ -99,11 +101,14 @@ class PieceFiles:
             if (kept := await in_thread(_read, path)) is not None:
                 return kept
             data = await fetch()
-            with contextlib.suppress(OSError):
-                await in_thread(_write, lock, path, data)
+            if await has_room():
+                with contextlib.suppress(OSError):
+                    await in_thread(_write, lock, path, data)
+                if not await has_room():
+                    await in_thread(path.unlink, missing_ok=True)
             return data
         finally:
-            os.close(lock)
+            await in_thread(_unlock, lock, path)
 
     def _path(self, of: Kept, number: int) -> Path:
         return self._folder / of.image_id[:2] / of.image_id / of.digest / str(number)
@@ -147,12 +152,15 @@ def _lock(file: int) -> bool:
     return True
 
 
+def _unlock(file: int, path: Path) -> None:
+    """Let go of an unfinished file, which a piece that was kept is no more."""
+    Path(f"{path}.part").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # other pieces are there
+        path.parent.rmdir()
+    os.close(file)
+
+
 def _write(file: int, path: Path, data: bytes) -> None:
-    part = Path(f"{path}.part")
-    try:
-        os.ftruncate(file, 0)
-        os.pwritev(file, [data, zlib.crc32(data).to_bytes(_CHECK)], 0)
-        part.rename(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
+    os.ftruncate(file, 0)
+    os.pwritev(file, [data, zlib.crc32(data).to_bytes(_CHECK)], 0)
+    Path(f"{path}.part").rename(path)

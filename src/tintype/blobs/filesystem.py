@@ -142,6 +142,8 @@ class FilesystemStore:
             raise Unavailable(f"The folder of the store '{self.id}' is not there.", Retry_After="5") from None
 
     def _check_space(self, size: int) -> None:
+        """Raise what says that there is no room, or no folder: a share that is not mounted has no mark."""
+        (self._folder / _MARK).stat()
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             self.check_space(folder, size)
@@ -168,7 +170,11 @@ class _FileWriter:
 
     async def commit(self) -> None:
         """Sync and move; a crash in between leaves a file that `delete` and `resume` find."""
-        await _in_thread(self._commit)
+        try:
+            await _in_thread(self._commit)
+        except NotFound:
+            await self._store.check()
+            raise
 
     async def close(self) -> None:
         """Close the file."""

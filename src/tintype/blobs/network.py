@@ -14,10 +14,12 @@ from typing import Any, Final
 import httpcore2
 
 from tintype.domain.addresses import WebRules
+from tintype.errors import Unavailable
 
 _RESOLVE_SECONDS: Final = 10.0
 _NAMES: Final = ThreadPoolExecutor(8, "names")
 """Slow name servers keep only these waiting. A thread is made when it is first needed."""
+_NO_SUCH_NAME: Final = (socket.EAI_NONAME, socket.EAI_NODATA)
 _READ: Final = 1 << 20
 
 
@@ -88,13 +90,19 @@ class _Wide(httpcore2.AsyncNetworkStream):
         return self._inner.get_extra_info(info)
 
 
-async def resolve(rules: WebRules, host: str, port: int) -> list[str]:
-    """Give the addresses of a host, all of them checked; raises Invalid."""
+async def resolve(rules: WebRules, host: str, port: int, seconds: float = _RESOLVE_SECONDS) -> list[str]:
+    """Give the addresses of a host, all of them checked.
+
+    Raises Invalid where it has none or one that may not be reached, Unavailable where nobody can say now.
+    """
     look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        async with asyncio.timeout(_RESOLVE_SECONDS):
+        async with asyncio.timeout(seconds):
             found = await asyncio.get_running_loop().run_in_executor(_NAMES, look_up)
-    except (OSError, UnicodeError, TimeoutError):
+    except (OSError, UnicodeError, TimeoutError) as error:
+        known = isinstance(error, UnicodeError) or getattr(error, "errno", None) in _NO_SUCH_NAME
+        if not known:
+            raise Unavailable(f"The name {host} cannot be looked up now.", Retry_After="5") from error
         found = []
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     rules.check_addresses(host, addresses)

@@ -51,6 +51,7 @@ class RbdStore:
         self._threads = ThreadPoolExecutor(_THREADS, f"rbd-{store_id}")  # a silent cluster fills only these
         self._connecting = asyncio.Lock()
         self._failed_at = -math.inf
+        self._fsid: str | None = None
         self._cluster: Any = None
         self._pool_io: Any = None
 
@@ -108,15 +109,15 @@ class RbdStore:
     async def url(self, key: str) -> str:
         """Give the address by which Nova and Cinder clone an image: cluster, pool, image, snapshot."""
         name = quote(name_in_store(key, _PREFIX + key), safe="")
-        return f"{await self.run(self._root)}{name}/{_SNAPSHOT}"
+        return f"{await self._root()}{name}/{_SNAPSHOT}"
 
     async def properties(self) -> dict[str, str]:
         """Give the pool and the cluster: by these Nova and Cinder see that they can clone."""
-        return {"pool": self._pool, "fsid": await self.run(lambda _pool: str(self._cluster.get_fsid()))}
+        return {"pool": self._pool, "fsid": (await self._root()).split("/")[2]}
 
     async def place(self, url: str) -> str | None:
         """Know the images of this pool that others made, with their snapshot."""
-        root = await self.run(self._root)
+        root = await self._root()
         name, _, snapshot = url.removeprefix(root).rpartition("/")
         name = unquote(name)
         ours = url.startswith(root) and snapshot == _SNAPSHOT and not name.startswith(_PREFIX)
@@ -210,8 +211,11 @@ class RbdStore:
             _remove_snapshot(image)
         self._rbd.RBD().remove(pool, name_in_store(key, _PREFIX + key))
 
-    def _root(self, _pool: Any) -> str:
-        return f"rbd://{self._cluster.get_fsid()}/{quote(self._pool, safe='')}/"
+    async def _root(self) -> str:
+        """Give how addresses begin; the cluster is asked for its name once."""
+        if self._fsid is None:
+            self._fsid = await self.run(lambda _pool: str(self._cluster.get_fsid()))
+        return f"rbd://{self._fsid}/{quote(self._pool, safe='')}/"
 
     def _names(self, pool: Any) -> list[str]:
         return [str(name) for name in self._rbd.RBD().list(pool)]

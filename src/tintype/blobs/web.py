@@ -22,6 +22,8 @@ from tintype.domain.addresses import WebRules
 from tintype.errors import Invalid, NotFound, OverLimit, Unavailable
 
 _CONNECT_SECONDS: Final = 10.0
+_CHECK_SECONDS: Final = 3.0
+"""For name servers, while a caller waits."""
 _SILENT_SECONDS: Final = 30.0
 _HEAD_SECONDS: Final = 40.0
 """For the head of an answer, whatever comes before it and however slowly; connections included."""
@@ -31,6 +33,8 @@ _TRIES: Final = 3
 _SLOW_SECONDS: Final = 60.0
 _SLOW_BYTES: Final = 64 << 10
 """Fewer bytes than that in so many seconds are given up."""
+_LONGEST_SKIP: Final = 32 << 20
+"""Bytes before a part that is asked for, of a server that knows no ranges."""
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
@@ -63,9 +67,13 @@ class Web:
         )
 
     async def check(self, url: str) -> None:
-        """Refuse a URL that may not be gone to, as far as that can be known now: raises Invalid."""
+        """Refuse a URL that may not be gone to, as far as that can be known soon: raises Invalid.
+
+        Where name servers are silent it passes: whoever goes there asks again.
+        """
         target = self._rules.check_url(url)
-        await resolve(self._rules, target.host, target.port)
+        with contextlib.suppress(Unavailable):
+            await resolve(self._rules, target.host, target.port, _CHECK_SECONDS)
 
     async def get_json(self, url: str, headers: Mapping[str, str], limit: int) -> Any:
         """Give a small document; raises NotFound, Unavailable, or Invalid for what is no JSON."""
@@ -89,8 +97,14 @@ class Web:
         async with self._ask("HEAD", url, {}) as (answer, final):
             if answer.status in {404, 410}:
                 return None
-            _check(answer, {200}, url)
-            return _facts(answer, final)
+            if answer.status not in {405, 501}:
+                _check(answer, {200}, url)
+                return _facts(answer, final)
+        try:
+            async with self.bytes(url, {}, 0, 1) as (facts, _):
+                return facts
+        except NotFound:
+            return None
 
     @contextlib.asynccontextmanager
     async def bytes(
@@ -103,6 +117,8 @@ class Web:
                 raise NotFound("The stored bytes are missing.")
             _check(answer, {200, 206} if wanted else {200}, url)
             skip = start if answer.status == 200 else 0
+            if stop is not None and skip > _LONGEST_SKIP:
+                raise Unavailable(f"{_host(url)} serves no ranges.")
             if answer.status == 206 and _begin(answer) != start:
                 raise Invalid(f"{_host(url)} answers with other bytes than were asked for.")
             yield _facts(answer, final), _from(answer, url, skip)
@@ -174,7 +190,7 @@ class Download:
                     while (chunk := await self._next(found)) is not None:
                         yield chunk
             except NotFound:
-                raise Invalid("The source has no such thing.") from None
+                raise Invalid(f"{_host(self._url)} has no such thing.") from None
             except Unavailable:
                 tries = 1 if self._position > before else tries + 1
                 can_go_on = self._position == 0 or (self.facts is not None and self.facts.validator)

@@ -45,7 +45,10 @@ def scrub(
     images: Annotated[list[str] | None, typer.Argument(help="Ids of images; without them, all.")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Read the stored bytes and hold them against their digests. Changes nothing; exits 1 for damage."""
+    """Read the stored bytes and hold them against their digests. Changes nothing.
+
+    Exits 1 where something is damaged, missing or cannot be read.
+    """
 
     async def work(parts: Parts) -> Sequence[Finding]:
         wanted = {image.lower() for image in images or ()}

@@ -23,8 +23,12 @@ def worker(
     """Work on imports and other jobs, without serving requests: beside servers, or on hosts of its own."""
     os.umask(0o077)
     settings = output.existing(data_dir)
-    if any(isinstance(store, MemoryStore) for store in settings.stores.values()):
-        raise StartError("A store of type memory is in one process: its server's own.")
+    for name, store in settings.stores.items():
+        if isinstance(store, MemoryStore):
+            raise StartError(
+                f"The store '{name}' is of type memory, which is in its server's process: a worker beside it "
+                f"sees nothing of it. Leave the work to the server, or the store out of the settings."
+            )
     jobs = msgspec.structs.replace(
         settings.jobs, concurrency=concurrency or settings.jobs.concurrency or JobSettings().concurrency
     )

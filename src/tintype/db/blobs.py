@@ -154,6 +154,7 @@ async def begin(tx: Transaction, blob: Blob, *, now: int, lease_until: int, size
             "size": size,
             "lease_expires_at": lease_until,
             "created_at": now,
+            "metadata": blob.metadata,
         },
     )
 

@@ -34,6 +34,11 @@ class Entry(msgspec.Struct, frozen=True):
     accessed_at: int
     created_at: int
 
+    @property
+    def is_whole(self) -> bool:
+        """Say whether readers need no store for it."""
+        return self.state == READY
+
 
 _SELECT: Final = select(*(table.c[name] for name in Entry.__struct_fields__))
 _KEY: Final = (table.c.node == bindparam("of"), table.c.image_id == bindparam("image"))
@@ -53,7 +58,9 @@ _PUT_ONCE: Final = _PUT.on_conflict_do_update(
     set_={name: _PUT.excluded[name] for name in ("digest", "size", "state", "accessed_at")},
 )
 _SET: Final = (
-    update(table).where(*_KEY, table.c.digest == bindparam("of_digest")).values(state=bindparam("to"))
+    update(table)
+    .where(*_KEY, table.c.digest == bindparam("of_digest"), table.c.state == FILLING)
+    .values(state=bindparam("to"))
 )
 _HIT: Final = (
     update(table).where(*_KEY).values(hits=table.c.hits + bindparam("more"), accessed_at=bindparam("now"))
@@ -93,7 +100,7 @@ async def put(tx: Transaction, entry: Entry) -> None:
 
 
 async def set_state(tx: Transaction, entry: Entry, state: str) -> bool:
-    """Move an entry to a state; False where it is gone, or is of other bytes by now."""
+    """Let an entry that was filled have a state; False where it is gone, of other bytes, or not filled."""
     row = {"of": entry.node, "image": entry.image_id, "of_digest": entry.digest, "to": state}
     return (await tx.execute(_SET, row)).rowcount == 1
 

@@ -12,23 +12,24 @@ import msgspec
 from sqlalchemy import bindparam, delete, func, insert, literal, select, update
 
 from tintype.db.engine import Transaction, Violation
+from tintype.db.tables import LIVE
 from tintype.db.tables import jobs as table
 from tintype.domain.callers import Caller
-from tintype.domain.tasks import FAILURE, LIVE, PENDING, PROCESSING, Task, TaskQuery
+from tintype.domain.tasks import FAILURE, PENDING, PROCESSING, Task, TaskQuery
 from tintype.errors import Conflict
 
 
-class Unreadable(msgspec.Struct, frozen=True):
-    """A job that this version of the code does not understand."""
+class Claimed(msgspec.Struct, frozen=True):
+    """A job that an attempt has taken: for whom it is done, and the secret that it was given.
+
+    None of it where this version of the code cannot read it.
+    """
 
     id: str
     image_id: str | None
-
-
-class Beat(msgspec.Struct, frozen=True):
-    """What an attempt learns when it gives a sign of life."""
-
-    cancelled: bool
+    task: Task | None = None
+    caller: Caller | None = None
+    secret: str | None = None
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -42,11 +43,11 @@ _OF: Final = (
     .order_by(table.c.created_at.desc(), table.c.id)
     .limit(100)
 )
-_PRIVATE: Final = select(table.c.caller, table.c.secret).where(table.c.id == bindparam("key"))
+_PRIVATE: Final = (table.c.caller, table.c.secret)
 _DUE: Final = (
     select(table.c.id)
     .where(
-        table.c.state.in_(LIVE),
+        LIVE,  # in its own words, as in the index
         table.c.not_before <= bindparam("now"),
         table.c.held_until < bindparam("now"),
         func.coalesce(table.c.owner, "").not_in(bindparam("full", expanding=True)),
@@ -64,7 +65,7 @@ _CLAIM: Final = (
         attempts=table.c.attempts + 1,
         updated_at=bindparam("now"),
     )
-    .returning(*_COLUMNS)
+    .returning(*_COLUMNS, *_PRIVATE)
 )
 _MINE: Final = (table.c.id == bindparam("key"), table.c.holder == bindparam("by"))
 _BEAT: Final = (
@@ -110,9 +111,9 @@ _PUT_BACK: Final = (
 _HOLDS: Final = select(table.c.id).where(*_MINE)
 _TAKE: Final = (
     update(table)
-    .where(table.c.id == bindparam("key"), table.c.state.in_(LIVE), table.c.held_until < bindparam("now"))
+    .where(table.c.id == bindparam("key"), LIVE, table.c.held_until < bindparam("now"))
     .values(holder=bindparam("by"), held_until=bindparam("until"))
-    .returning(*_COLUMNS)
+    .returning(*_COLUMNS, *_PRIVATE)
 )
 _SPOIL: Final = (
     update(table)
@@ -121,7 +122,7 @@ _SPOIL: Final = (
 )
 _CANCEL: Final = (
     update(table)
-    .where(table.c.id == bindparam("key"), table.c.state.in_(LIVE))
+    .where(table.c.id == bindparam("key"), LIVE)
     .values(cancelled=True, not_before=0, updated_at=bindparam("now"))
 )
 _PRUNE: Final = delete(table).where(table.c.expires_at < bindparam("now"))
@@ -152,12 +153,6 @@ async def get(tx: Transaction, task_id: str) -> Task | None:
     return None if row is None else _from_row(row)
 
 
-async def private(tx: Transaction, task_id: str) -> tuple[Caller, str | None]:
-    """Give for whom a job is done, and the secret that it was given."""
-    caller, secret = (await tx.execute(_PRIVATE, {"key": task_id})).one()
-    return _decode_caller(caller), secret
-
-
 async def of(tx: Transaction, image_id: str) -> list[Task]:
     """Give the latest jobs of an image, the oldest of them first."""
     return [_from_row(row) for row in await tx.execute(_OF, {"image": image_id})][::-1]
@@ -184,22 +179,19 @@ async def page(tx: Transaction, query: TaskQuery, marker: Task | None) -> list[T
 
 async def claim(
     tx: Transaction, holder: str, *, full: Collection[str], now: int, until: int
-) -> Unreadable | Task | None:
+) -> Claimed | None:
     """Take the oldest job that is due, whoever had it before; None where there is none.
 
     Those of owners who are `full` wait for others.
     """
     row = (await tx.execute(_CLAIM, {"by": holder, "now": now, "until": until, "full": list(full)})).first()
-    try:
-        return None if row is None else _from_row(row)
-    except (msgspec.MsgspecError, TypeError, ValueError):
-        return Unreadable(row[0], row[2])
+    return None if row is None else _claimed(row)
 
 
-async def take(tx: Transaction, task_id: str, holder: str, *, now: int, until: int) -> Task | None:
+async def take(tx: Transaction, task_id: str, holder: str, *, now: int, until: int) -> Claimed | None:
     """Take one job that nobody is at work on; None where somebody is, or it has ended."""
     row = (await tx.execute(_TAKE, {"key": task_id, "by": holder, "now": now, "until": until})).first()
-    return None if row is None else _from_row(row)
+    return None if row is None else _claimed(row)
 
 
 async def holds(tx: Transaction, task_id: str, holder: str) -> bool:
@@ -212,12 +204,15 @@ async def spoil(tx: Transaction, task_id: str, holder: str, message: str, then: 
     await tx.execute(_SPOIL, {"key": task_id, "by": holder, "said": message, "then": then})
 
 
-async def beat(tx: Transaction, task: Task, holder: str, *, now: int, until: int) -> Beat | None:
-    """Give a sign of life, and say how far the job is; None where the attempt has lost it."""
+async def beat(tx: Transaction, task: Task, holder: str, *, now: int, until: int) -> bool | None:
+    """Give a sign of life, and say how far the job is.
+
+    Gives whether it shall end; None where the attempt has lost it.
+    """
     row = {"key": task.id, "by": holder, "until": until, "now": now}
     row |= {"done": task.bytes_done, "total": task.bytes_total}
     found = (await tx.execute(_BEAT, row)).first()
-    return None if found is None else Beat(bool(found[0]))
+    return None if found is None else bool(found[0])
 
 
 async def end(tx: Transaction, task: Task, holder: str, *, now: int, lifetime: int) -> bool:
@@ -261,6 +256,16 @@ async def prune(tx: Transaction, now: int) -> None:
 
 _COLUMN: Final = {"status": "state"}
 """What the API calls otherwise than the table."""
+
+
+def _claimed(row: Sequence[Any]) -> Claimed:
+    *columns, caller, secret = row
+    values = dict(zip(Task.__struct_fields__, columns, strict=True))
+    try:
+        task, for_whom = _from_row(columns), _decode_caller(caller)
+    except (msgspec.MsgspecError, TypeError, ValueError):
+        return Claimed(values["id"], values["image_id"])
+    return Claimed(task.id, task.image_id, task, for_whom, secret)
 
 
 def _from_row(row: Sequence[Any]) -> Task:

@@ -156,7 +156,7 @@ class Postgres:
                     self._pool = await asyncpg.create_pool(
                         self._url,
                         min_size=0,
-                        max_size=self._connections - 1,  # one is for what is read together
+                        max_size=self._connections - 2,  # others: what is read together, and who listens
                         max_inactive_connection_lifetime=0,
                         reset=_leave_as_it_is,
                         **_OPTIONS,

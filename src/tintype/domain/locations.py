@@ -36,7 +36,7 @@ def parse(body: Any) -> Location:
     if not isinstance(metadata, dict):
         raise Invalid("The metadata of a location must be an object.")
     location = Location(body["url"], metadata)
-    known = body.get("validation_data") or {}
+    known = body.get("validation_data", {})
     if not isinstance(known, dict) or set(known) - {"checksum", "os_hash_algo", "os_hash_value"}:
         raise Invalid("validation_data has os_hash_algo, os_hash_value and perhaps checksum.")
     if not known:

@@ -10,7 +10,7 @@ from tintype.blobs.stream import Chunks, Digests, Exactly, all_of, to_the_end
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db.blobs import Blob
-from tintype.db.engine import Database
+from tintype.db.engine import Database, Transaction
 from tintype.domain import quotas
 from tintype.domain.images import Image
 from tintype.errors import Gone, TintypeError, Unavailable
@@ -92,14 +92,26 @@ class Filling:
         return digests
 
     async def discard(self) -> None:
-        """Delete what was written, unless it is the image's: a row that is gone leads nobody to it."""
-        for blob in self._blobs:
-            with contextlib.suppress(TintypeError):  # the sweeper, or the next gc, tries again
-                async with self._database.read() as tx:
-                    known = await blob_rows.get(tx, blob.id)
-                failure = self.failures.get(blob.store)
-                if (known is None or known.state != blob_rows.READY) and not isinstance(failure, Unavailable):
-                    await self._intake.store(blob.store).delete(blob.key)
+        """Delete what was written, unless it is the image's.
+
+        Under the image's lock: a commit whose answer was lost has come to its end by then. Where the
+        database does not answer nothing is deleted; the sweeper does it.
+        """
+        with contextlib.suppress(TintypeError):
+            async with self._database.write() as tx:
+                await image_rows.lock(tx, self._attempt.task.image_id or "")
+                left = [blob for blob in self._blobs if await self._is_ours(tx, blob)]
+            for blob in left:
+                if not isinstance(self.failures.get(blob.store), Unavailable):
+                    with contextlib.suppress(TintypeError):  # the sweeper, or the next gc, tries again
+                        await self._intake.discard(blob)
+
+    @staticmethod
+    async def _is_ours(tx: Transaction, blob: Blob) -> bool:
+        """Give up a blob; False where it is the image's. A row that is gone leads nobody to the bytes."""
+        await blob_rows.condemn(tx, blob.id)
+        known = await blob_rows.get(tx, blob.id)
+        return known is None or known.state == blob_rows.CONDEMNED
 
     async def _write(self, data: memoryview) -> None:
         await all_of(self._try(blob, self._writers[blob.store].write(data)) for blob in self.filled)

@@ -4,10 +4,12 @@ An attempt begins anew each time; what the one before has written is given up fi
 staged in a store which the import names are not moved at all: they become the image's.
 """
 
+import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -22,15 +24,19 @@ from tintype.domain.images import ACTIVE, Image, Limits
 from tintype.domain.imports import COPY, DIRECT, GLANCE, METHODS, WEB, Import
 from tintype.domain.stores import in_order
 from tintype.domain.tasks import LEGACY_IMPORT, Task
-from tintype.errors import Gone, Invalid
+from tintype.errors import Gone, Invalid, TintypeError, Unavailable
 from tintype.jobs.filling import Filling
 from tintype.jobs.regions import Regions
 from tintype.jobs.worker import DELETED, LOST, Attempt
 from tintype.plugins.base import Plugin, Stream, Subject, scratch_in
+from tintype.policy.properties import Protections
 from tintype.services.copies import Copies
-from tintype.services.data import STAGED_LIFETIME, Intake
+from tintype.services.data import STAGED_LIFETIME, UNINSPECTED, Intake
 from tintype.services.images import hold_to_quota, now, quota_turn
-from tintype.services.imports import release
+from tintype.services.imports import let_go
+
+_PAUSES: Final = (1.0, 3.0, 9.0)
+"""Seconds."""
 
 
 class ImportOptions(msgspec.Struct, frozen=True):
@@ -41,6 +47,7 @@ class ImportOptions(msgspec.Struct, frozen=True):
     """Where files in between are."""
     seconds: float
     """For which a download may take."""
+    protections: Protections | None
     copied_properties: tuple[str, ...]
     """Beginnings of names of properties that come along from another region."""
 
@@ -71,8 +78,8 @@ class Done(msgspec.Struct, frozen=True):
     """Written for it, complete."""
     digests: Digests
     formats: tuple[str | None, str | None]
-    failed: Sequence[str] = ()
-    """Stores that were left out."""
+    failed: Mapping[str, TintypeError] = {}
+    """Why stores were left out."""
     properties: dict[str, str] = {}
     """What the import sets, beside what the image has."""
     staged: Staged | None = None
@@ -103,10 +110,11 @@ class ImportWork:
         image, blobs, staged = await self._load(attempt.task)
         targets: Sequence[str] = attempt.task.input["backend"]
         plugins = () if wanted.method == COPY else self._options.plugins
-        adopted = staged is not None and not plugins and staged.blob.store in targets
+        ready = staged is not None and staged.blob.metadata != UNINSPECTED
+        adopted = staged is not None and ready and not plugins and staged.blob.store in targets
         rest = [name for name in targets if not (staged and adopted and name == staged.blob.store)]
         if staged is not None and adopted and not rest:
-            done = Done((), staged.digests, (image.disk_format, image.container_format), (), {}, staged)
+            done = Done((), staged.digests, (image.disk_format, image.container_format), staged=staged)
             await self._finish(attempt, wanted, done, adopted=True)
             return
         spare = adopted or wanted.method == COPY
@@ -117,7 +125,7 @@ class ImportWork:
             origin = await self._origin(attempt, wanted, image, blobs, staged)
             done = await self._fill(attempt, image, origin, plugins, filling)
             done = msgspec.structs.replace(done, staged=staged)
-            await self._finish(attempt, wanted, done, adopted=adopted)
+            await self._finish_soon(attempt, wanted, done, adopted=adopted)
         except BaseException:
             await to_the_end(filling.discard())
             raise
@@ -129,7 +137,7 @@ class ImportWork:
 
     async def fail(self, tx: Transaction, task: Task, reason: str) -> None:
         """Let the image be queued again, or active as it was before a copy, and say why."""
-        await release(tx, task.image_id or "", task.id, reason, task.input["backend"])
+        await let_go(tx, task.image_id or "", task.id, reason, task.input["backend"])
 
     async def _load(self, task: Task) -> tuple[Image, list[Blob], Staged | None]:
         """Give the image, its copies, and what is staged for it, which is kept for longer."""
@@ -177,7 +185,7 @@ class ImportWork:
             filling.filled,
             digests,
             (imported.disk_format, imported.container_format),
-            tuple(filling.failures),
+            filling.failures,
             {
                 name: value
                 for name, value in subject.properties.items()
@@ -209,6 +217,8 @@ class ImportWork:
             remote = await self._regions.open(attempt, wanted)
             formats = _checked_formats(remote.disk_format, remote.container_format, self._intake.limits)
             properties = imports.copied_properties(remote.properties, self._options.copied_properties)
+            if self._options.protections is not None:
+                properties = self._options.protections.settable(image, properties, attempt.caller)
             return Origin(Stream(remote.chunks, remote.size), remote.expected, formats, properties)
         download = Download(
             self._web, wanted.uri or "", limit=self._intake.limits.size, seconds=self._options.seconds
@@ -216,6 +226,17 @@ class ImportWork:
         chunks = await download.begin()
         size = None if download.facts is None else download.facts.size
         return Origin(Stream(chunks, size), wanted.expected)
+
+    async def _finish_soon(self, attempt: Attempt, wanted: Import, done: Done, *, adopted: bool) -> None:
+        """Finish, and try again where the database is away for a moment: the bytes are all there."""
+        for pause in _PAUSES:
+            try:
+                await self._finish(attempt, wanted, done, adopted=adopted)
+            except Unavailable:
+                await asyncio.sleep(pause)
+            else:
+                return
+        await self._finish(attempt, wanted, done, adopted=adopted)
 
     async def _finish(self, attempt: Attempt, wanted: Import, done: Done, *, adopted: bool) -> None:
         """Show everything at once: the job's end, the bytes, the image; raises Gone where it is too late.
@@ -226,6 +247,7 @@ class ImportWork:
         text = msgspec.json.encode(digests).decode()
         names = [blob.store for blob in done.blobs]
         message = f"Copied {digests.size >> 20} MiB to {', '.join(names)}." if names else ""
+        message += "".join(f" Not to {name}: {error}" for name, error in done.failed.items())
         async with self._database.write(durable=True, turn=quota_turn(caller)) as tx:
             image = await image_rows.get(tx, task.image_id or "", None, lock=True)
             if image is None or image.import_task != task.id:

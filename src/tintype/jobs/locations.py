@@ -22,7 +22,7 @@ from tintype.errors import Gone, Invalid
 from tintype.jobs.worker import DELETED, LOST, Attempt
 from tintype.services.copies import Copies
 from tintype.services.data import Intake
-from tintype.services.images import hold_to_quota, now, quota_turn
+from tintype.services.images import hold_to_quota, now
 from tintype.services.locations import Locations, is_trusted, location_of
 
 
@@ -87,7 +87,8 @@ class LocationWork:
             "updated_at": max(now(), image.updated_at),
         }
         if image.status == IMPORTING:  # as in Glance the store stays named: the bytes are there still
-            web = [name for name, info in self._copies.infos.items() if info.read_only]
+            on_the_web = task.input["loc_url"].lower().startswith("http")
+            web = [name for name, info in self._copies.infos.items() if info.read_only and on_the_web]
             after = images.changed_status(image, QUEUED, stores=tuple(web[:1]), **changes)
         else:
             after = msgspec.structs.replace(image, os_hash_algo=None, **changes)
@@ -114,7 +115,7 @@ class LocationWork:
     ) -> None:
         """Give the image the bytes and what is known of them, and perhaps end the job."""
         text = None if digests is None else msgspec.json.encode(digests).decode()
-        turn = f"places in {blob.store}" if is_trusted(attempt.caller) else quota_turn(attempt.caller)
+        turn = self._locations.turn(attempt.caller, blob.store)
         async with self._database.write(durable=True, turn=turn) as tx:
             image = await image_rows.get(tx, blob.image_id, None, lock=True)
             if image is None or image.import_task != attempt.task.id:

@@ -27,7 +27,7 @@ from tintype.errors import Conflict, Gone, TintypeError, Unavailable
 from tintype.observability.metrics import Metrics
 from tintype.services.data import beating
 from tintype.services.images import now
-from tintype.services.imports import release
+from tintype.services.imports import let_go
 
 HOLD: Final = 20_000_000
 """Microseconds for which an attempt holds its job without a sign of life."""
@@ -38,7 +38,7 @@ _ATTEMPTS: Final = 3
 _CRASHES: Final = 5
 """Attempts after which a job is given up that ends with its worker each time."""
 _BLOB_LEASE: Final = 60_000_000
-_PAUSES: Final = (5_000_000, 20_000_000, 60_000_000)
+_PAUSES: Final = (5_000_000, 20_000_000)
 """Microseconds until the next attempt."""
 LOST: Final = "Another worker has taken the job over."
 DELETED: Final = "The image was deleted."
@@ -91,7 +91,7 @@ class Attempt:
         beat = await jobs.beat(tx, self.task, self._holder, now=moment, until=moment + HOLD)
         if beat is None:
             return Gone(LOST)
-        if beat.cancelled:
+        if beat:
             return Conflict(CANCELLED)
         if image_id is not None:
             if not await image_rows.is_taken_by(tx, image_id, self.task.id):
@@ -146,10 +146,10 @@ class Worker:
         self._metrics = metrics
         self._free = asyncio.Semaphore(concurrency)
         self._most_of_one = max(1, concurrency - 1)
-        self._owners: Counter[str] = Counter()
         self._lifetime = lifetime
         self._wake = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], str] = {}
+        """With the owners of the jobs."""
 
     def wake(self) -> None:
         """Look for work now."""
@@ -163,14 +163,16 @@ class Worker:
             if found is not None:
                 await image_rows.lock(tx, found.image_id or "")
             holder = str(uuid.uuid4())
-            task = await jobs.take(tx, task_id, holder, now=moment, until=moment + HOLD)
-            if task is None:
+            taken = await jobs.take(tx, task_id, holder, now=moment, until=moment + HOLD)
+            if taken is None:
                 return await jobs.cancel(tx, task_id, moment)
-            caller, secret = await jobs.private(tx, task.id)
-            attempt = Attempt(task, holder, caller, secret, self._lifetime)
+            attempt = self._attempt(taken, holder)
+            if attempt is None:
+                await self._spoil(tx, taken, holder)
+                return True
             await attempt.fail(tx, CANCELLED)
-            await self._works[task.type].undo(tx, task)
-            await self._works[task.type].fail(tx, task, CANCELLED)
+            await self._works[attempt.task.type].undo(tx, attempt.task)
+            await self._works[attempt.task.type].fail(tx, attempt.task, CANCELLED)
         return True
 
     async def run(self) -> None:
@@ -185,7 +187,7 @@ class Worker:
                     self._free.release()
                     raise
                 running = asyncio.create_task(self._work(attempt))
-                self._running.add(running)
+                self._running[running] = attempt.task.owner or ""
                 running.add_done_callback(self._ended)
         finally:
             listening.cancel()
@@ -195,7 +197,7 @@ class Worker:
                 await asyncio.wait(self._running)
 
     def _ended(self, running: asyncio.Task[None]) -> None:
-        self._running.discard(running)
+        del self._running[running]
         self._free.release()
         if not running.cancelled() and (error := running.exception()) is not None:
             self._log.error("a job was left", reason=f"{type(error).__name__}: {error}")
@@ -217,35 +219,45 @@ class Worker:
 
     async def _claim(self) -> Attempt | None:
         holder, moment = str(uuid.uuid4()), now()
-        full = [owner for owner, count in self._owners.items() if count >= self._most_of_one]
+        counts = Counter(self._running.values())
+        full = [owner for owner, count in counts.items() if count >= self._most_of_one]
         async with self._database.read() as tx:  # most looks find nothing, and need not write
             if not await jobs.is_due(tx, moment, full):
                 return None
         async with self._database.write() as tx:
-            task = await jobs.claim(tx, holder, full=full, now=moment, until=moment + HOLD)
-            if isinstance(task, Task) and task.type in self._works:
-                caller, secret = await jobs.private(tx, task.id)
-                return Attempt(task, holder, caller, secret, self._lifetime)
-            if task is not None:
-                await jobs.spoil(tx, task.id, holder, _UNREADABLE, moment + self._lifetime)
-                await release(tx, task.image_id or "", task.id, _UNREADABLE)
-        return None
+            claimed = await jobs.claim(tx, holder, full=full, now=moment, until=moment + HOLD)
+        if claimed is None:
+            return None
+        attempt = self._attempt(claimed, holder)
+        if attempt is None:
+            async with self._database.write() as tx:
+                await image_rows.lock(tx, claimed.image_id or "")
+                await self._spoil(tx, claimed, holder)
+        return attempt
+
+    def _attempt(self, claimed: jobs.Claimed, holder: str) -> Attempt | None:
+        """Give the attempt at a job; None where this version cannot do it."""
+        task, caller = claimed.task, claimed.caller
+        if task is None or caller is None or task.type not in self._works:
+            return None
+        return Attempt(task, holder, caller, claimed.secret, self._lifetime)
+
+    async def _spoil(self, tx: Transaction, claimed: jobs.Claimed, holder: str) -> None:
+        """End a job that this version cannot do, and let its image go."""
+        await jobs.spoil(tx, claimed.id, holder, _UNREADABLE, now() + self._lifetime)
+        await let_go(tx, claimed.image_id or "", claimed.id, _UNREADABLE)
 
     async def _work(self, attempt: Attempt) -> None:
         """Bring one attempt to an end, whatever happens."""
         work = self._works[attempt.task.type]
-        owner = attempt.task.owner or ""
         log = self._log.bind(task_id=attempt.task.id, image_id=attempt.task.image_id)
         log.info("job begins", type=attempt.task.type, attempt=attempt.task.attempts)
-        self._owners[owner] += 1
         try:
             await self._settle(attempt, work, await self._outcome(attempt, work, log))
         except Gone:
             log.warning("job was lost")
         else:
             log.info("job has ended its attempt", state=attempt.task.state, message=attempt.task.message)
-        finally:
-            self._owners[owner] -= 1
 
     async def _outcome(
         self, attempt: Attempt, work: Work, log: structlog.typing.FilteringBoundLogger
@@ -278,8 +290,8 @@ class Worker:
             await image_rows.lock(tx, attempt.task.image_id or "")
             if isinstance(error, asyncio.CancelledError):
                 await attempt.put_back(tx, HANDED_OVER, 0, counted=False)
-            elif isinstance(error, Unavailable) and tries < _ATTEMPTS:
-                await attempt.put_back(tx, error.message, _PAUSES[tries - 1], counted=True)
+            elif _may_go_better(error) and tries < _ATTEMPTS:
+                await attempt.put_back(tx, str(error), _PAUSES[tries - 1], counted=True)
             else:
                 reason = error.message if isinstance(error, TintypeError) else _BROKEN
                 await attempt.fail(tx, reason)
@@ -302,6 +314,11 @@ class Worker:
             return ended
 
         return beating(beat, _BEAT_SECONDS)
+
+
+def _may_go_better(error: BaseException) -> bool:
+    """Say whether another attempt may do: a part did not answer, or a lease was lost to sleep."""
+    return isinstance(error, Unavailable) or (isinstance(error, Gone) and error.message != DELETED)
 
 
 def _check_worth_trying(task: Task) -> None:

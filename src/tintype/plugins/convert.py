@@ -43,6 +43,7 @@ class Convert:
         self._target = target
         self._limit = limit
         self._seconds = seconds
+        self._turn = asyncio.Lock()
 
     async def apply(self, subject: Subject, stream: Stream, scratch: Path) -> Stream:
         """Give the converted disk; one that has the format already passes as it is."""
@@ -52,8 +53,9 @@ class Convert:
             raise UnsupportedMedia(f"Disks of the format {subject.disk_format} cannot be converted.")
         source, made = scratch / "source", scratch / "made"
         await self._take(subject, stream, source)
-        await self._run(_QEMU[subject.disk_format], source, made)
-        source.unlink()
+        async with self._turn:  # each may take all the room and memory that there is
+            await self._run(_QEMU[subject.disk_format], source, made)
+        await in_thread(source.unlink)
         subject.disk_format = self._target
         return Stream(of_file(made), made.stat().st_size)
 

@@ -24,8 +24,8 @@ else:
     from backports import zstd
 
 _STEP: Final = 1 << 20
-_MEMORY: Final = 256 << 20
-"""Bytes that xz may take to unpack."""
+_MEMORY: Final = 80 << 20
+"""Bytes that xz may take to unpack: `xz -9` needs 65 MiB."""
 _WINDOW_LOG: Final = 27
 """Of zstd: 128 MiB of memory, what its own command takes without being asked."""
 _FREE: Final = 1 << 30
@@ -159,7 +159,7 @@ class Decompress:
         finally:
             if archive is not None:
                 archive.close()
-            packed.unlink(missing_ok=True)
+            await in_thread(packed.unlink, missing_ok=True)
 
     def _check(self, taken: int, given: int) -> None:
         if given > self._limit:

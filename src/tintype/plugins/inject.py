@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from tintype.domain.images import RESERVED_PREFIX
+from tintype.domain.images import BASE_ATTRIBUTES, RESERVED_PREFIX
+from tintype.errors import StartError
 from tintype.plugins.base import Stream, Subject
 
 
@@ -11,6 +12,9 @@ class Inject:
     """Sets properties, except for callers of some roles."""
 
     def __init__(self, properties: Mapping[str, str], ignored_roles: frozenset[str]) -> None:
+        wrong = [name for name in properties if not name or name in BASE_ATTRIBUTES]
+        if wrong:
+            raise StartError(f"imports.inject_properties sets properties, and '{wrong[0]}' is none.")
         self._properties = {
             name: value for name, value in properties.items() if not name.startswith(RESERVED_PREFIX)
         }

@@ -62,6 +62,14 @@ class Protections:
         for name in image.properties:
             self._require(CREATE, name, caller)
 
+    def settable(self, image: Image, properties: Mapping[str, str], caller: Caller) -> dict[str, str]:
+        """Give those of some properties that the caller may give an image."""
+        return {
+            name: value
+            for name, value in properties.items()
+            if self.allows(UPDATE if name in image.properties else CREATE, name, caller)
+        }
+
     def patched(self, image: Image, changes: Sequence[Change], limits: Limits, caller: Caller) -> Image:
         """Apply a patch to what the caller may read; what it may not is as if it were not there, and stays.
 

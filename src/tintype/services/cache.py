@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from tintype.blobs.cache import PIECE, Kept, PieceFiles, pieces
+from tintype.blobs.stream import closing
 from tintype.db import blobs as blob_rows
 from tintype.db import cache as rows
 from tintype.db import images as image_rows
@@ -27,6 +28,8 @@ from tintype.services.images import Gate, now
 
 NEW: Final = "new"
 """State of an entry that is not stored yet: its room is taken when it is read."""
+_FETCHES: Final = 16
+"""Pieces that this process fetches at once, each in memory."""
 _FRESH: Final = 10_000_000
 """Microseconds for which hits are counted in memory."""
 _STALLED: Final = 24 * 3600 * 1_000_000
@@ -59,12 +62,15 @@ class Cache:
         self._turn = f"cache of {node}"
         self._hits: dict[str, tuple[int, int]] = {}
         self._verifying: dict[str, asyncio.Task[bool]] = {}
+        self._fetches = asyncio.Semaphore(_FETCHES)
         self.wake = asyncio.Event()
         """Set when something was queued."""
 
     async def find(self, image: Image) -> Entry | None:
         """Give the image's entry, perhaps a new one; None where it is not worth one."""
-        if not image.os_hash_value or not image.size or image.size > self._limit:
+        infos = [self._copies.infos[name] for name in image.stores if name in self._copies.infos]
+        in_front_of_a_disk = any(info.type == "file" for info in infos)
+        if not image.os_hash_value or not image.size or image.size > self._limit or in_front_of_a_disk:
             return None
         digest = f"{image.os_hash_algo}-{image.os_hash_value}"
         async with self._database.read() as tx:
@@ -72,37 +78,23 @@ class Cache:
         if entry is not None and entry.digest == digest and entry.state != QUEUED:
             await self._count(entry)
             return entry
-        infos = self._copies.infos
-        if any(infos[name].type == "file" for name in image.stores if name in infos):
-            return None  # a disk in front of a disk
+        if all(info.read_only for info in infos):  # what users' servers do with readers is not ours to pay
+            return None
         return self._entry(image.id, digest, image.size, NEW)
 
     async def read(self, entry: Entry, blobs: Sequence[Blob], start: int, stop: int) -> AsyncIterator[bytes]:
-        """Give bytes by their pieces, one ahead of the reader; those that are not kept yet are."""
-        ordered, of = self._copies.ordered(blobs), _kept(entry)
+        """Give bytes by their pieces; those that are not kept yet are."""
         if entry.state == NEW:
+            if stop - start < min(PIECE, entry.size):  # not worth a piece, nor the room for all of them
+                async with closing(self._copies.read(self._copies.ordered(blobs), start, stop)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                return
             entry = await self._reserve(entry)
-
-        async def piece(number: int) -> bytes:
-            first, last = number * PIECE, min((number + 1) * PIECE, entry.size)
-
-            async def fetch() -> bytes:
-                return b"".join([chunk async for chunk in self._copies.read(ordered, first, last)])
-
-            return await self._files.piece(of, number, fetch)
-
-        numbers = range(start // PIECE, pieces(stop))
-        ahead: asyncio.Task[bytes] | None = None
-        try:
-            for number in numbers:
-                data = await (ahead or asyncio.ensure_future(piece(number)))
-                ahead = asyncio.ensure_future(piece(number + 1)) if number + 1 in numbers else None
-                yield data[max(0, start - number * PIECE) : stop - number * PIECE]
-        finally:
-            if ahead is not None:
-                ahead.cancel()
-                await asyncio.wait([ahead])
-        if entry.state != READY:
+        async with closing(self._pieces(entry, blobs, start, stop)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        if not entry.is_whole and stop == entry.size:
             self._verify_soon(entry)
 
     async def state(self, caller: Caller) -> tuple[list[Entry], list[str]]:
@@ -111,7 +103,7 @@ class Cache:
         async with self._database.read() as tx:
             found = await rows.of(tx, self._node)
         return (
-            [entry for entry in found if entry.state == READY],
+            [entry for entry in found if entry.is_whole],
             [entry.image_id for entry in found if entry.state == QUEUED],
         )
 
@@ -121,8 +113,10 @@ class Cache:
         self._gate.require("cache_image", caller, image)
         if image.status != ACTIVE or image.size is None:
             raise Invalid("Only images with status active can be targeted for queueing")
-        if not image.os_hash_value or image.size > self._limit:
-            raise Invalid("The image is larger than the cache, or has no digest yet.")
+        if not image.os_hash_value:
+            raise Invalid("The image has no digest yet: its location is still read.")
+        if image.size > self._limit:
+            raise Invalid(f"The image has {image.size} bytes, and the cache takes {self._limit}.")
         digest = f"{image.os_hash_algo}-{image.os_hash_value}"
         async with self._database.write(turn=self._turn) as tx:
             entry = await rows.get(tx, self._node, image.id)
@@ -182,13 +176,15 @@ class Cache:
             except Unavailable as error:
                 self._log.warning("image is not cached yet", image_id=entry.image_id, reason=error.message)
                 async with self._database.write() as tx:
-                    await rows.set_state(tx, entry, QUEUED)
+                    again = await rows.set_state(tx, entry, QUEUED)
+                if again:
+                    await self._files.drop(_kept(entry))
             except Exception as error:  # noqa: BLE001 (others are queued, too)
                 self._log.error("image was not cached", image_id=entry.image_id, reason=str(error))
                 await self._drop([entry])
 
     async def maintain(self) -> None:
-        """Forget images that there are no more, note hits, and delete pieces that belong to nothing."""
+        """Note hits, forget what belongs to nothing, verify what readers of parts have brought together."""
         hits, self._hits = self._hits, {}
         async with self._database.write() as tx:
             await rows.remove_deleted(tx, self._node)
@@ -196,9 +192,12 @@ class Cache:
                 await rows.hit(tx, self._node, image_id, count, moment)
         there = await self._files.all()  # first what is there, then what is known
         async with self._database.read() as tx:
-            known = {_kept(entry) for entry in await rows.of(tx, self._node)}
-        for kept in set(there) - known:
+            known = await rows.of(tx, self._node)
+        for kept in set(there) - {_kept(entry) for entry in known}:
             await self._files.drop(kept)
+        for entry in known:
+            if entry.state == FILLING:
+                await self._verify(entry)
 
     async def _fetch(self, entry: Entry) -> None:
         async with self._database.read() as tx:
@@ -206,18 +205,58 @@ class Cache:
             blobs = await blob_rows.ready_of(tx, entry.image_id)
         if image is None or not blobs:
             raise NotFound("The image has no data any more.")
-        reserved = await self._reserve(entry)
-        async for _ in self.read(msgspec.structs.replace(reserved, state=READY), blobs, 0, entry.size):
-            pass
-        if not await self._verify(reserved):
-            raise Invalid("The bytes do not have the image's digest.")
+        entry = await self._reserve(entry)
+        async with closing(self._pieces(entry, blobs, 0, entry.size)) as chunks:
+            async for _ in chunks:
+                pass
+        if not await self._verify(entry):
+            raise Invalid("The bytes could not be kept, or have not the image's digest.")
+
+    async def _pieces(
+        self, entry: Entry, blobs: Sequence[Blob], start: int, stop: int
+    ) -> AsyncIterator[bytes]:
+        """Give bytes, one piece ahead of the reader; pieces are kept as long as they have room."""
+        ordered, of = self._copies.ordered(blobs), _kept(entry)
+
+        async def has_room() -> bool:
+            try:
+                async with self._database.read() as tx:
+                    there = await rows.get(tx, self._node, entry.image_id)
+            except Unavailable:  # the reader has the bytes all the same
+                return False
+            return there is not None and _kept(there) == of and there.state != QUEUED
+
+        async def piece(number: int) -> bytes:
+            first, last = number * PIECE, min((number + 1) * PIECE, entry.size)
+
+            async def fetch() -> bytes:
+                async with self._fetches:
+                    return b"".join([chunk async for chunk in self._copies.read(ordered, first, last)])
+
+            return await self._files.piece(of, number, fetch, has_room)
+
+        numbers = range(start // PIECE, pieces(stop))
+        ahead: asyncio.Task[bytes] | None = None
+        try:
+            for number in numbers:
+                data = await (ahead or asyncio.ensure_future(piece(number)))
+                ahead = asyncio.ensure_future(piece(number + 1)) if number + 1 in numbers else None
+                yield data[max(0, start - number * PIECE) : stop - number * PIECE]
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.wait([ahead])
 
     def _entry(self, image_id: str, digest: str, size: int, state: str) -> Entry:
         moment = now()
         return Entry(self._node, image_id, digest, size, state, 0, moment, moment)
 
     async def _reserve(self, entry: Entry) -> Entry:
-        """Give room to an image that fits, and take it from others."""
+        """Give room to an image that fits, and take it from others; gives the entry of one that has some."""
+        async with self._database.read() as tx:
+            there = await rows.get(tx, self._node, entry.image_id)
+        if there is not None and there.digest == entry.digest and there.state != QUEUED:
+            return there
         entry = msgspec.structs.replace(entry, state=FILLING, accessed_at=now())
         await self._make_room(entry.size, entry)
         return entry
@@ -263,10 +302,15 @@ class Cache:
             task.add_done_callback(lambda _done: self._verifying.pop(entry.image_id, None))
 
     async def _verify(self, entry: Entry) -> bool:
-        """Hold what is there against its digest once it is whole; other bytes are dropped."""
-        if not await self._files.has(_kept(entry), entry.size):
-            return True
-        if await self._files.is_whole(_kept(entry), entry.size):
+        """Hold what is there against its digest; other bytes are dropped. Says whether it is whole."""
+        kept = _kept(entry)
+        async with self._database.read() as tx:
+            there = await rows.get(tx, self._node, entry.image_id)
+        if there is None or _kept(there) != kept:
+            return False
+        if there.is_whole or not await self._files.has(kept, entry.size):
+            return there.is_whole
+        if await self._files.is_whole(kept, entry.size):
             async with self._database.write() as tx:
                 return await rows.set_state(tx, entry, READY)
         self._log.error("cached bytes are not the image's", image_id=entry.image_id)

@@ -39,6 +39,8 @@ LEASE: Final = 60_000_000
 _HEARTBEAT_SECONDS: Final = 15
 STAGED_LIFETIME: Final = 7 * 24 * 3600 * 1_000_000
 """Microseconds for which staged bytes wait for their import."""
+UNINSPECTED: Final = '{"inspected":false}'
+"""Noted with staged bytes that were not looked at: plugins will make others of them."""
 _QUOTAS: Final = {SAVING: quotas.STORE, UPLOADING: quotas.STAGE}
 _LOST: Final = "The server that took the upload did not come to its end."
 _STALE: Final = "The staged bytes were not imported in time."
@@ -255,7 +257,8 @@ class ImageData:
         expected: dict[str, str],
     ) -> None:
         """Keep bytes for an import to come: an upload that leaves the image `uploading`."""
-        blob = Blob(str(uuid.uuid4()), self._intake.store(None).id, image_id.lower())
+        noted = None if self._intake.adopts else UNINSPECTED
+        blob = Blob(str(uuid.uuid4()), self._intake.store(None).id, image_id.lower(), metadata=noted)
         await self._receive(caller, blob, (UPLOADING, "modify_image"), source, size, expected)
 
     async def download(self, caller: Caller, image_id: str, wish: Wish) -> Download | None:
@@ -278,20 +281,19 @@ class ImageData:
         tag = conditions.etag(image)
         if conditions.not_modified(wish.if_none_match, tag):
             return Download(image, 0, 0, known=True)
-        wanted = None
-        if conditions.range_applies(wish.if_range, tag):
-            wanted = ranges.requested(wish.range, wish.content_range, image.size)
+        applies = conditions.range_applies(wish.if_range, tag)
+        wanted = ranges.requested(wish.range, wish.content_range, image.size) if applies else None
         start, stop = wanted or (0, image.size)
-        if self._cache is not None and not stores and (cached := await self._cache.find(image)) is not None:
-            chunks = self._cache.read(cached, blobs, start, stop)
-            return Download(image, start, stop, partial=wanted is not None, chunks=chunks)
-        blobs = await self._copies.there(self._copies.ordered(blobs, stores))
+        cached = None if self._cache is None or stores else await self._cache.find(image)
+        if cached is None or not cached.is_whole:
+            blobs = await self._copies.there(self._copies.ordered(blobs, stores))
+        found = Download(image, start, stop, partial=wanted is not None)
+        if self._cache is not None and cached is not None:
+            return msgspec.structs.replace(found, chunks=self._cache.read(cached, blobs, start, stop))
         store = self._copies.store(blobs[0])
-        internal_path = store.internal_path(blobs[0].key) if isinstance(store, HandsOff) else None
+        path = store.internal_path(blobs[0].key) if isinstance(store, HandsOff) else None
         chunks = self._copies.read(blobs, start, stop)
-        return Download(
-            image, start, stop, partial=wanted is not None, internal_path=internal_path, chunks=chunks
-        )
+        return msgspec.structs.replace(found, internal_path=path, chunks=chunks)
 
     async def _receive(
         self,
@@ -362,14 +364,18 @@ async def beating(beat: Beat, seconds: float) -> AsyncIterator[None]:
     A beat that finds the database away is one that did not come: holds outlive some of them.
     """
     work = asyncio.current_task()
-    ended: TintypeError | None = None
+    ended: Exception | None = None
 
     async def go_on() -> None:
         nonlocal ended
         while ended is None:
             await asyncio.sleep(seconds)
-            with contextlib.suppress(Unavailable):
+            try:
                 ended = await beat()
+            except Unavailable:
+                continue
+            except Exception as error:  # noqa: BLE001 (work must not go on without signs of life)
+                ended = error
         if work is not None:
             work.cancel()
 

@@ -4,7 +4,7 @@ Both in one transaction, so there is no import without its job, and no job witho
 """
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -37,16 +37,14 @@ class Imports:
         images: Images,
         *,
         methods: Sequence[str],
-        wake: Callable[[], None],
     ) -> None:
-        """Make them; `methods` may be asked for, and `wake` is told that there is work."""
+        """Make them; `methods` may be asked for."""
         self.methods = methods
         self._database = database
         self._gate = Gate(database, policy)
         self._infos = infos
         self._web = web
         self._images = images
-        self._wake = wake
 
     async def begin(
         self, caller: Caller, image_id: str, wanted: Import, body: Any, *, request_id: str, token: str
@@ -75,7 +73,6 @@ class Imports:
             task = _about(task, image, {"backend": stores})
             await self._take(tx, caller, image, task, wanted.method)
             await jobs.add(tx, task, caller, token if wanted.method == GLANCE else None)
-        self._wake()
 
     async def begin_legacy(self, caller: Caller, given: Mapping[str, Any], request_id: str) -> Task:
         """Make an image and import its bytes from the web: a task of type import, for who may have tasks."""
@@ -93,7 +90,6 @@ class Imports:
             task = _about(task, image, {"backend": self._targets(image, wanted)})
             await self._take(tx, caller, image, task, WEB)
             await jobs.add(tx, task, caller, None)
-        self._wake()
         return task
 
     def _targets(self, image: Image, wanted: Import) -> tuple[str, ...]:
@@ -118,7 +114,7 @@ class Imports:
         await hold_to_quota(tx, caller, image.owner, quotas.STORE)
 
 
-async def release(
+async def let_go(
     tx: Transaction, image_id: str, task_id: str, reason: str, failed: Sequence[str] = ()
 ) -> None:
     """Let an image go that a task had: queued again, or active as before a copy, with the reason."""

@@ -108,7 +108,7 @@ class Locations:
         size = await self._copies.store(Blob("", store, image.id, READY, place)).size(f"={place}")
         if size is None:
             raise Invalid("There are no bytes at the location.")
-        async with self._database.write(durable=True, turn=quota_turn(caller)) as tx:
+        async with self._database.write(durable=True, turn=self.turn(caller, store)) as tx:
             image = await self._gate.load_in(tx, caller, image_id)
             _check_changeable(image)
             images.check_formats(image)
@@ -153,6 +153,10 @@ class Locations:
         """Take one of an image's locations away, and its bytes if they are ours."""
         image = await self._gate.load(caller, image_id)
         self._gate.require("delete_image_location", caller, image)
+        async with self._database.read() as tx:
+            known = self._copies.ordered(await blob_rows.ready_of(tx, image.id))
+        if position < len(known):
+            await self._copies.check_unused(known[position])
         async with self._database.write(durable=True) as tx:
             image = await self._gate.load_in(tx, caller, image_id)
             if image.status != ACTIVE:
@@ -163,7 +167,6 @@ class Locations:
             if not 0 <= position < len(known):
                 raise Invalid("Invalid position for removing a location.")
             gone = known.pop(position)
-            await self._copies.check_unused(gone)
             await blob_rows.change(tx, gone.id, (READY, blob_rows.CONDEMNED), 0)
             after = msgspec.structs.replace(
                 image,
@@ -215,6 +218,10 @@ class Locations:
         if on_the_web:
             raise Forbidden("http store must be enabled to use location API by normal user.")
         raise Invalid("The location is in none of the stores.")
+
+    def turn(self, caller: Caller, store: str) -> str | None:
+        """Name the turn of transactions that add places in a store: of ours each is an image's alone."""
+        return quota_turn(caller) if self._copies.infos[store].read_only else f"places in {store}"
 
     async def check_free(self, tx: Transaction, store: str, place: str, image_id: str | None = None) -> None:
         """Refuse bytes in a store of ours that an image has already: they would go with either of the two."""

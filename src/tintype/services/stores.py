@@ -47,13 +47,13 @@ class Stores:
                 )
             known = await blob_rows.ready_of(tx, image.id)
             left = [blob for blob in known if blob.store != store_id]
-            if len(left) == len(known):
-                raise NotFound(f"Image {image.id} is not stored in store {store_id}.")
-            if not left:
+            if len(known) == 1:
                 raise Forbidden(
                     "Cannot delete image data from the only store containing it. "
                     "Consider deleting the image instead."
                 )
+            if len(left) == len(known):
+                raise NotFound(f"Image {image.id} is not stored in store {store_id}.")
             for blob in known:
                 if blob not in left:
                     await blob_rows.change(tx, blob.id, (READY, CONDEMNED), 0)
