@@ -306,8 +306,11 @@ async def test_a_job_of_another_version_does_not_hold_up_the_others(service: Ser
             assert (shown["status"], "version" in shown["os_glance_failed_reason"]) == ("queued", True)
 
 
-async def test_one_project_does_not_take_every_slot(prepared: Prepared, tmp_path: Path) -> None:
-    """With as many slow sources as there are slots, others' imports go on."""
+@pytest.mark.parametrize("backlog", [False, True], ids=["one by one", "a backlog"])
+async def test_one_project_does_not_take_every_slot(
+    prepared: Prepared, tmp_path: Path, backlog: bool
+) -> None:
+    """With more slow sources than there are slots, others' imports go on, from a backlog too."""
 
     def answer(request: web.Request) -> None:
         if request.path == "/slow":
@@ -315,35 +318,26 @@ async def test_one_project_does_not_take_every_slot(prepared: Prepared, tmp_path
         else:
             request.ranged(DATA)
 
+    async def ask(service: Service, who: str, path: str) -> str:
+        image = await new_image(service, who)
+        await begin(service, image, {"name": "web-download", "uri": f"{server.url}{path}"}, who)
+        return image
+
     with web.serving(answer) as server:
-        async with running(prepared, tmp_path, imports=loopback(server)) as service, working(service):
+        async with (
+            running(prepared, tmp_path, imports=loopback(server)) as service,
+            contextlib.AsyncExitStack() as stack,
+        ):
+            if not backlog:
+                await stack.enter_async_context(working(service))
             for _ in range(6):
-                image = await new_image(service)
-                await begin(service, image, {"name": "web-download", "uri": f"{server.url}/slow"})
-            await asyncio.sleep(0.5)
-            image = await new_image(service, "bob")
-            await begin(service, image, {"name": "web-download", "uri": f"{server.url}/fast"}, "bob")
+                await ask(service, "alice", "/slow")
+            if not backlog:
+                await asyncio.sleep(0.5)
+            image = await ask(service, "bob", "/fast")
+            if backlog:
+                await stack.enter_async_context(working(service))
             assert (await ended(service, image))["status"] == "success"
-
-
-async def test_a_backlog_is_taken_fairly(prepared: Prepared, tmp_path: Path) -> None:
-    """A worker that starts with much to do leaves a slot to others from the first job on."""
-
-    def answer(request: web.Request) -> None:
-        if request.path == "/slow":
-            request.drip(b"x" * 1000, 0.05, 1000)
-        else:
-            request.ranged(DATA)
-
-    with web.serving(answer) as server:
-        async with running(prepared, tmp_path, imports=loopback(server)) as service:
-            for _ in range(6):
-                image = await new_image(service)
-                await begin(service, image, {"name": "web-download", "uri": f"{server.url}/slow"})
-            image = await new_image(service, "bob")
-            await begin(service, image, {"name": "web-download", "uri": f"{server.url}/fast"}, "bob")
-            async with working(service):
-                assert (await ended(service, image))["status"] == "success"
 
 
 async def test_a_commit_whose_answer_was_lost(prepared: Prepared, tmp_path: Path) -> None:
