@@ -65,7 +65,7 @@ class Tables:
         """Do in no time what takes a minute where other hosts may be alive."""
         if self._cluster is not None:
             for change in (
-                "blobs SET lease_expires_at = 0 WHERE state = 'writing'",
+                "blobs SET lease_expires_at = 0 WHERE state IN ('writing', 'condemned')",
                 "uploads SET held_until = 0",
             ):
                 self.change(change)

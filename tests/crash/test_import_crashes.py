@@ -24,7 +24,7 @@ from processes import BIN, Server, started
 
 STORES = ("local", "near", "other")
 SIZES = (0, 1, 70_000, 3 << 20, 9 << 20)
-CLIENTS = 3
+CLIENTS = 6
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300 + ROUNDS * 40)]
 
 

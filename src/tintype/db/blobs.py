@@ -4,14 +4,15 @@
 `partial`     a resumable upload, which has not: the lease is the time for which it is kept
 `staged`      complete, waiting for an import; the lease is the time for which it is kept
 `ready`       complete, and the image's
-`condemned`   to be deleted: the bytes first, then the row
+`condemned`   to be deleted: the bytes first, then the row. Whoever takes bytes from a writer that may be
+              alive leaves it its lease, and waits: what it still writes would have no row
 """
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, case, delete, insert, select, update
 
 from tintype.blobs.base import FOREIGN
 from tintype.db.engine import Database, Transaction
@@ -119,7 +120,11 @@ _EXPIRE: Final = (
     .values(state=bindparam("state"), lease_expires_at=bindparam("until"))
 )
 _CONDEMNED: Final = (
-    _SELECT.where(table.c.state == CONDEMNED, table.c.store == bindparam("store"))
+    _SELECT.where(
+        table.c.state == CONDEMNED,
+        table.c.lease_expires_at < bindparam("now"),
+        table.c.store == bindparam("store"),
+    )
     .order_by(table.c.lease_expires_at)
     .limit(_BATCH)
 )
@@ -128,11 +133,15 @@ _POSTPONE: Final = (
     .where(table.c.id == bindparam("key"), table.c.state == CONDEMNED)
     .values(lease_expires_at=bindparam("moment"))
 )
-_CONDEMN_OF: Final = update(table).where(table.c.image_id == bindparam("image")).values(state=CONDEMNED)
+_CONDEMNED_NOW: Final = {
+    "state": CONDEMNED,
+    "lease_expires_at": case((table.c.state.in_((WRITING, CONDEMNED)), table.c.lease_expires_at), else_=0),
+}
+_CONDEMN_OF: Final = update(table).where(table.c.image_id == bindparam("image")).values(_CONDEMNED_NOW)
 _CONDEMN_SOME_OF: Final = (
     update(table)
     .where(table.c.image_id == bindparam("image"), table.c.state == bindparam("expected"))
-    .values(state=CONDEMNED, lease_expires_at=0)
+    .values(_CONDEMNED_NOW)
 )
 _PLACED: Final = select(table.c.image_id).where(
     table.c.store == bindparam("store"), table.c.place == bindparam("name"), table.c.state != CONDEMNED
@@ -191,7 +200,7 @@ async def get(tx: Transaction, blob_id: str) -> Blob | None:
 
 
 async def condemn(tx: Transaction, blob_id: str, expected: str = WRITING) -> bool:
-    """Give up a blob; False where it is in another state: somebody else did, or completed it."""
+    """Give up a blob that nobody writes any more; False where it is in another state: it is another's."""
     return await change(tx, blob_id, (expected, CONDEMNED), 0)
 
 
@@ -278,12 +287,12 @@ async def expire(tx: Transaction, blob: Blob, state: str, now: int, until: int =
 
 async def expire_all(tx: Transaction) -> None:
     """End every lease: for when it is known that no writer lives."""
-    await tx.execute(update(table).where(table.c.state == WRITING).values(lease_expires_at=0))
+    await tx.execute(update(table).where(table.c.state.in_((WRITING, CONDEMNED))).values(lease_expires_at=0))
 
 
-async def condemned(tx: Transaction, store_id: str) -> list[Blob]:
-    """Give some of the blobs whose bytes wait to be deleted from a store."""
-    return [Blob(*row) for row in await tx.execute(_CONDEMNED, {"store": store_id})]
+async def condemned(tx: Transaction, store_id: str, now: int) -> list[Blob]:
+    """Give some of the blobs whose bytes are to be deleted from a store, and that nobody writes any more."""
+    return [Blob(*row) for row in await tx.execute(_CONDEMNED, {"store": store_id, "now": now})]
 
 
 async def postpone(tx: Transaction, blob_id: str, moment: int) -> None:

@@ -86,7 +86,7 @@ class Sweeper:
 
     async def _delete_from(self, store_id: str, moment: int) -> None:
         async with self._database.read() as tx:
-            condemned = await blob_rows.condemned(tx, store_id)
+            condemned = await blob_rows.condemned(tx, store_id, moment)
         for blob in condemned:
             try:
                 await self._intake.discard(blob)
