@@ -21,10 +21,12 @@ from inprocess import Prepared, Service, make_settings, running
 from tintype.blobs.cache import PIECE
 from tintype.blobs.network import resolve
 from tintype.blobs.web import Download, Web
-from tintype.db.tables import images, jobs
+from tintype.db import blobs as blob_rows
+from tintype.db.tables import blobs, images, jobs
 from tintype.domain.addresses import WebRules, networks
 from tintype.errors import Invalid, StartError, TintypeError, Unavailable
 from tintype.openers import check_folders
+from tintype.services.images import now
 from tintype.settings import CacheSettings, ImportSettings
 from tintype.store_settings import FileStore, HttpStore, MemoryStore
 
@@ -530,3 +532,26 @@ async def test_a_source_that_knows_no_head() -> None:
         assert facts.size == len(DATA)
         assert await there.facts(f"{server.url}/absent") is None
         await there.close()
+
+
+async def test_bytes_that_come_after_the_deletion(service: Service) -> None:
+    """A writer that may be alive is waited for; what it has made by then goes with the row."""
+    image = (await new_image(service)).rpartition("/")[2]
+    database, sweeper = service.parts.database, service.parts.sweeper
+    blob, moment = blob_rows.Blob("00000000-late", "local", image), now()
+    async with database.write() as tx:
+        await blob_rows.begin(tx, blob, now=moment, lease_until=moment + 60_000_000)
+    assert (await service.call("alice", "DELETE", f"/v2/images/{image}")).status_code == 204
+    await sweeper.sweep()
+    store = service.parts.base.stores["local"]
+    writer = await store.create(blob.key, 4)
+    await writer.write(memoryview(b"late"))
+    await writer.commit()
+    await writer.close()
+    async with database.write() as tx:
+        assert await blob_rows.get(tx, blob.id) is not None
+        await tx.execute(update(blobs).values(lease_expires_at=0))
+    await sweeper.sweep()
+    assert await store.size(blob.key) is None
+    async with database.read() as tx:
+        assert await blob_rows.get(tx, blob.id) is None
