@@ -1,6 +1,7 @@
 """The cache in front of slow stores: filled once, whole or by ranges, bounded, and never wrong."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tintype.blobs.cache import PIECE, Kept, PieceFiles
 from tintype.blobs.memory import MemoryStore
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
+from tintype.errors import Unavailable
 from tintype.jobs.prefetcher import Prefetcher
 from tintype.observability.logs import make_logger
 from tintype.settings import CacheSettings
@@ -298,3 +300,59 @@ async def test_a_disk_that_is_broken_costs_no_download(tmp_path: Path) -> None:
         return b"piece"
 
     assert await PieceFiles(tmp_path).piece(OF, 0, fetch, always) == b"piece"
+
+
+async def test_a_disk_that_breaks_while_a_piece_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader has the bytes; nobody waits for the piece for ever."""
+
+    def refuse(*_arguments: Any, **_options: Any) -> None:
+        raise OSError(errno.EROFS, "read-only")
+
+    async def fetch() -> bytes:
+        monkeypatch.setattr(Path, "unlink", refuse)
+        monkeypatch.setattr(Path, "rename", refuse)
+        return b"piece"
+
+    one, other = PieceFiles(tmp_path), PieceFiles(tmp_path)
+    found = await asyncio.gather(*(files.piece(OF, 0, fetch, always) for files in (one, other)))
+    assert found == [b"piece"] * 2
+
+
+async def test_a_fetch_that_fails_beside_one_that_waits(tmp_path: Path) -> None:
+    """Who waited fetches the piece and keeps it, although the file it waited for was taken away."""
+    one, other = PieceFiles(tmp_path), PieceFiles(tmp_path)
+
+    async def fails() -> bytes:
+        await asyncio.sleep(0.2)
+        raise Unavailable("away")
+
+    async def fetch() -> bytes:
+        return b"piece"
+
+    failing = asyncio.create_task(one.piece(OF, 0, fails, always))
+    await asyncio.sleep(0.1)
+    assert await other.piece(OF, 0, fetch, always) == b"piece"
+    with pytest.raises(Unavailable):
+        await failing
+    assert (tmp_path / "im" / "image" / "sha512-abc" / "0").exists()
+
+
+async def test_queued_again_while_it_is_fetched(cached: Service) -> None:
+    """Asking twice, or reading a part meanwhile, brings the image all the same."""
+    image = await stored(cached)
+    key = image.rpartition("/")[2]
+    read = cached.slow.read
+
+    async def slowly(*wanted: Any) -> AsyncIterator[bytes]:
+        await asyncio.sleep(0.2)
+        async for chunk in read(*wanted):
+            yield chunk
+
+    cached.parts.base.stores["slow"].read = slowly
+    for _ in range(2):
+        assert (await cached.call("admin", "PUT", f"/v2/cache/{key}")).status_code == 202
+        await asyncio.sleep(0.3)
+    assert await download(cached, image, Range=f"bytes=0-{PIECE}") == DATA[: PIECE + 1]
+    await kept(cached, image)

@@ -24,8 +24,9 @@ from tintype.blobs.web import Download, Web
 from tintype.db import blobs as blob_rows
 from tintype.db.tables import blobs, images, jobs
 from tintype.domain.addresses import WebRules, networks
-from tintype.errors import Invalid, StartError, TintypeError, Unavailable
+from tintype.errors import Conflict, Invalid, StartError, TintypeError, Unavailable
 from tintype.openers import check_folders
+from tintype.services.data import beating
 from tintype.services.images import now
 from tintype.settings import CacheSettings, ImportSettings
 from tintype.store_settings import FileStore, HttpStore, MemoryStore
@@ -555,3 +556,24 @@ async def test_bytes_that_come_after_the_deletion(service: Service) -> None:
     assert await store.size(blob.key) is None
     async with database.read() as tx:
         assert await blob_rows.get(tx, blob.id) is None
+
+
+async def test_a_heart_beats_to_the_end() -> None:
+    """Work that was told to end holds on while it saves what it has; it is told once."""
+    beats, told = [], []
+
+    async def beat() -> TintypeError | None:
+        beats.append(1)
+        return Conflict("Another one wants it.")
+
+    async def work() -> None:
+        async with beating(beat, 0.01):
+            try:
+                await asyncio.sleep(10)
+            finally:
+                told.append(len(beats))
+                await asyncio.sleep(0.2)
+
+    with pytest.raises(Conflict):
+        await work()
+    assert (told, len(beats) > 3) == ([1], True)

@@ -89,23 +89,26 @@ class PieceFiles:
             done.exception()  # who waits is told; perhaps nobody does any more
 
     async def _fill(self, path: Path, fetch: Fetch, has_room: Allowed) -> bytes:
-        try:
-            lock = await in_thread(_open_part, path)
-        except OSError:
-            return await fetch()
-        try:
-            while not await in_thread(_lock, lock):  # another process of this node is at it
-                await asyncio.sleep(_PAUSE_SECONDS)
-                if (kept := await in_thread(_read, path)) is not None:
-                    return kept
-            if (kept := await in_thread(_read, path)) is not None:
+        while True:
+            try:
+                lock = await in_thread(_lock_part, path)
+            except OSError:
+                return await fetch()
+            kept = await in_thread(_read, path)
+            if kept is not None:
+                if lock is not None:
+                    await in_thread(_unlock, lock, path)
                 return kept
+            if lock is not None:
+                break
+            await asyncio.sleep(_PAUSE_SECONDS)  # another process of this node is at it
+        try:
             data = await fetch()
-            if await has_room():
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):
+                if await has_room():
                     await in_thread(_write, lock, path, data)
-                if not await has_room():
-                    await in_thread(path.unlink, missing_ok=True)
+                    if not await has_room():
+                        await in_thread(path.unlink, missing_ok=True)
             return data
         finally:
             await in_thread(_unlock, lock, path)
@@ -139,25 +142,32 @@ def _read(path: Path) -> bytes | None:
     return None
 
 
-def _open_part(path: Path) -> int:
+def _lock_part(path: Path) -> int | None:
+    """Give the unfinished file of a piece, locked; None while another process has it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.open(f"{path}.part", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-
-def _lock(file: int) -> bool:
+    part = Path(f"{path}.part")
+    file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        if os.fstat(file).st_ino == part.stat().st_ino:  # who had it before may have taken it away
+            return file
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(file)
+        raise
+    os.close(file)
+    return None
 
 
 def _unlock(file: int, path: Path) -> None:
-    """Let go of an unfinished file, which a piece that was kept is no more."""
-    Path(f"{path}.part").unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # other pieces are there
-        path.parent.rmdir()
-    os.close(file)
+    """Take an unfinished file away, which a piece that was kept is no more, and let go of it."""
+    try:
+        with contextlib.suppress(OSError):
+            Path(f"{path}.part").unlink(missing_ok=True)
+            path.parent.rmdir()  # unless other pieces are there
+    finally:
+        os.close(file)
 
 
 def _write(file: int, path: Path, data: bytes) -> None:

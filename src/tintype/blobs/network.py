@@ -19,7 +19,7 @@ from tintype.errors import Unavailable
 _RESOLVE_SECONDS: Final = 10.0
 _NAMES: Final = ThreadPoolExecutor(8, "names")
 """Slow name servers keep only these waiting. A thread is made when it is first needed."""
-_NO_SUCH_NAME: Final = (socket.EAI_NONAME, socket.EAI_NODATA)
+_NO_SUCH_NAME: Final = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 _READ: Final = 1 << 20
 
 

@@ -205,7 +205,7 @@ class ImportWork:
             return Origin(Stream(chunks, staged.size), known)
         if wanted.method == COPY:
             if not blobs or image.size is None:
-                raise Gone("The image has no data any more.")
+                raise Invalid("The image has no data any more.")
             known = (
                 {image.os_hash_algo: image.os_hash_value}
                 if image.os_hash_algo and image.os_hash_value
@@ -284,7 +284,7 @@ class ImportWork:
         if not await blob_rows.change(
             tx, staged.blob.id, (STAGED, READY if adopted else blob_rows.CONDEMNED), 0
         ):
-            raise Gone("The staged bytes are gone; stage them again.")
+            raise Invalid("The staged bytes are gone; stage them again.")
         return [staged.blob.store] if adopted else []
 
 

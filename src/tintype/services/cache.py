@@ -78,6 +78,8 @@ class Cache:
         if entry is not None and entry.digest == digest and entry.state != QUEUED:
             await self._count(entry)
             return entry
+        if entry is not None and entry.state == QUEUED:  # it is fetched whole soon
+            return None
         if all(info.read_only for info in infos):  # what users' servers do with readers is not ours to pay
             return None
         return self._entry(image.id, digest, image.size, NEW)
@@ -209,7 +211,11 @@ class Cache:
         async with closing(self._pieces(entry, blobs, 0, entry.size)) as chunks:
             async for _ in chunks:
                 pass
-        if not await self._verify(entry):
+        if await self._verify(entry):
+            return
+        async with self._database.read() as tx:
+            there = await rows.get(tx, self._node, entry.image_id)
+        if there is None or there.state != QUEUED:  # asked for again meanwhile it is fetched once more
             raise Invalid("The bytes could not be kept, or have not the image's digest.")
 
     async def _pieces(

@@ -343,8 +343,7 @@ class ImageData:
             room = quotas.room(caller.quota.image_size_total, usage.stored)
             if status == UPLOADING:
                 room = quotas.room(caller.quota.image_stage_total, usage.staged)
-        limit = self._intake.limits.size
-        return image, limit if room is None else min(limit, room)
+        return image, min(self._intake.limits.size, self._intake.limits.size if room is None else room)
 
     async def _undo(self, blob: Blob, writer: Writer, error: BaseException) -> None:
         try:
@@ -359,7 +358,7 @@ Beat = Callable[[], Awaitable[TintypeError | None]]
 
 @contextlib.asynccontextmanager
 async def beating(beat: Beat, seconds: float) -> AsyncIterator[None]:
-    """Beat every so many seconds while the work inside goes on; end it with what a beat gives.
+    """Beat every so many seconds until the work inside has ended; end it with what a beat gives first.
 
     A beat that finds the database away is one that did not come: holds outlive some of them.
     """
@@ -368,16 +367,17 @@ async def beating(beat: Beat, seconds: float) -> AsyncIterator[None]:
 
     async def go_on() -> None:
         nonlocal ended
-        while ended is None:
+        while True:  # work that was told to end still saves what it has: it holds on to the end
             await asyncio.sleep(seconds)
             try:
-                ended = await beat()
+                found: Exception | None = await beat()
             except Unavailable:
                 continue
             except Exception as error:  # noqa: BLE001 (work must not go on without signs of life)
-                ended = error
-        if work is not None:
-            work.cancel()
+                found = error
+            if found is not None and ended is None and work is not None:
+                ended = found
+                work.cancel()
 
     heart = asyncio.create_task(go_on())
     try:

@@ -155,8 +155,9 @@ class Locations:
         self._gate.require("delete_image_location", caller, image)
         async with self._database.read() as tx:
             known = self._copies.ordered(await blob_rows.ready_of(tx, image.id))
-        if position < len(known):
-            await self._copies.check_unused(known[position])
+        checked = known[position] if position < len(known) else None
+        if checked is not None:
+            await self._copies.check_unused(checked)
         async with self._database.write(durable=True) as tx:
             image = await self._gate.load_in(tx, caller, image_id)
             if image.status != ACTIVE:
@@ -167,6 +168,8 @@ class Locations:
             if not 0 <= position < len(known):
                 raise Invalid("Invalid position for removing a location.")
             gone = known.pop(position)
+            if checked is None or gone.id != checked.id:
+                raise _contended(image)
             await blob_rows.change(tx, gone.id, (READY, blob_rows.CONDEMNED), 0)
             after = msgspec.structs.replace(
                 image,
