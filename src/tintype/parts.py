@@ -141,7 +141,7 @@ def lay(settings: Settings) -> Foundation:
     limits, metrics = settings.images.limits(), Metrics()
     copies = Copies(stores, store_infos(settings))
     identity = open_identity(settings, database)
-    images = Images(database, policy, open_protections(settings, policy), limits, stores)
+    images = Images(database, policy, open_protections(settings, policy), limits, copies)
     algorithm = settings.images.hash_algorithm
     intake = Intake(
         database,

@@ -3,6 +3,7 @@
 CRASH_ROUNDS=500 makes it a long run; CRASH_SEED repeats one.
 """
 
+import abc
 import contextlib
 import dataclasses
 import hashlib
@@ -12,7 +13,7 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,27 +80,46 @@ class Tables:
             database.commit()
 
 
-class Client(threading.Thread):
+class RandomClient(threading.Thread, abc.ABC):
     """One client that does at random what clients do, until the server is gone."""
 
-    def __init__(self, url: str, token: str, seed: int, known: Known) -> None:
+    def __init__(self, url: str, token: str, seed: int) -> None:
         super().__init__(daemon=True)
         self.failure: BaseException | None = None
         self._random = random.Random(seed)
-        self._known = known
         self._http = httpx2.Client(base_url=url, headers={"X-Auth-Token": token}, timeout=20, trust_env=False)
 
+    @abc.abstractmethod
+    def acts(self) -> Sequence[Callable[[], None]]:
+        """Give what it does; each as likely as the others."""
+
     def run(self) -> None:
-        acts = (self.upload, self.upload, self.stage, self.resumable, self.resumable, self.go_on, self.delete)
         try:
             while True:
-                self._random.choice(acts)()
+                self._random.choice(self.acts())()
         except httpx2.TransportError:
             return
         except BaseException as failure:  # noqa: BLE001 (the test raises it)
             self.failure = failure
         finally:
             self._http.close()
+
+    def _image(self) -> str:
+        body = {"disk_format": "raw", "container_format": "bare"}
+        answer = self._http.post("/v2/images", json=body)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+
+class Client(RandomClient):
+    """One that sends bytes in every way there is."""
+
+    def __init__(self, url: str, token: str, seed: int, known: Known) -> None:
+        super().__init__(url, token, seed)
+        self._known = known
+
+    def acts(self) -> Sequence[Callable[[], None]]:
+        return (self.upload, self.upload, self.stage, self.resumable, self.resumable, self.go_on, self.delete)
 
     def upload(self) -> None:
         image, data = self._image(), self._data()
@@ -160,12 +180,6 @@ class Client(threading.Thread):
                 return
         self._known.uploads.pop(path, None)
         self._known.active[image] = hashlib.sha512(data).hexdigest()
-
-    def _image(self) -> str:
-        body = {"disk_format": "raw", "container_format": "bare"}
-        answer = self._http.post("/v2/images", json=body)
-        assert answer.status_code == 201, answer.text
-        return str(answer.json()["id"])
 
     def _data(self) -> bytes:
         return self._random.randbytes(self._random.choice([0, 1, 5000, 300_000, LARGEST]))

@@ -10,14 +10,13 @@ import hashlib
 import json
 import random
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import httpx2
 import pytest
-from test_crashes import BINARY, ROUNDS, SEED, Tables, kill
+from test_crashes import BINARY, ROUNDS, SEED, RandomClient, Tables, kill
 
 import web
 from processes import BIN, Server, started
@@ -49,28 +48,19 @@ def give(request: web.Request) -> None:
     request.ranged(data, until=int(len(data) * chance * 2) if chance < 0.1 and data else None)
 
 
-class Client(threading.Thread):
-    """One client that imports, copies, cancels and deletes at random, until the server is gone."""
+class Client(RandomClient):
+    """One client that imports, copies, cancels and deletes."""
 
     def __init__(self, url: str, token: str, source: str, seed: int, known: Imported) -> None:
-        super().__init__(daemon=True)
-        self.failure: BaseException | None = None
-        self._random = random.Random(seed)
+        super().__init__(url, token, seed)
         self._known = known
         self._source = source
-        self._http = httpx2.Client(base_url=url, headers={"X-Auth-Token": token}, timeout=20, trust_env=False)
 
-    def run(self) -> None:
-        acts = (self.download, self.download, self.staged, self.staged, self.copy, self.cancel, self.delete)
-        try:
-            while True:
-                self._random.choice(acts)()
-        except httpx2.TransportError:
-            return
-        except BaseException as failure:  # noqa: BLE001 (the test raises it)
-            self.failure = failure
-        finally:
-            self._http.close()
+    def acts(self) -> Sequence[Callable[[], None]]:
+        return (
+            *(self.download, self.download, self.staged, self.staged),
+            *(self.copy, self.cancel, self.delete),
+        )
 
     def download(self) -> None:
         seed = self._random.randrange(1 << 30)
@@ -117,12 +107,6 @@ class Client(threading.Thread):
         if answer.status_code == 202:
             self._known.digests[image] = hashlib.sha512(data_of(seed)).hexdigest()
             self._known.taken += 1
-
-    def _image(self) -> str:
-        body = {"disk_format": "raw", "container_format": "bare"}
-        answer = self._http.post("/v2/images", json=body)
-        assert answer.status_code == 201, answer.text
-        return str(answer.json()["id"])
 
 
 @contextlib.contextmanager

@@ -107,6 +107,12 @@ class Image(msgspec.Struct, frozen=True):
     member_id: str | None = None
     """The caller's project where the image is shared with it, whatever it answered; else None."""
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """The strong digest of the bytes, in hex by algorithm; nothing where none is known yet."""
+        known = self.os_hash_algo and self.os_hash_value
+        return {self.os_hash_algo or "": self.os_hash_value or ""} if known else {}
+
     def target(self) -> dict[str, Any]:
         """Give what policy rules may name in `%(…)s`."""
         return {

@@ -61,6 +61,6 @@ def check(quota: Quota, usage: Usage, names: Iterable[str]) -> None:
             raise OverLimit(f"The project's quota is used up: {name} is limited to {limit}{unit}.")
 
 
-def room(limit: int, used: int) -> int | None:
-    """Give the bytes that are left of a limit in MiB; None where there is none."""
-    return None if limit == UNLIMITED else max(0, limit * MIB - used)
+def room(limit: int, used: int, most: int) -> int:
+    """Give the bytes that are left of a limit in MiB, and `most` of them."""
+    return most if limit == UNLIMITED else min(most, max(0, limit * MIB - used))

@@ -68,11 +68,10 @@ class Filling:
             for blob in self._blobs:
                 await blob_rows.begin(tx, blob, now=moment, lease_until=moment + LEASE, size=size)
             usage = await hold_to_quota(tx, caller, image.owner, quotas.STORE)
-        room = None
+        most, copies = self._intake.limits.size, max(1, len(self._blobs))
         if size is None and usage is not None:
-            room = quotas.room(caller.quota.image_size_total, usage.stored)
-        limit = self._intake.limits.size
-        return limit if room is None else min(limit, room // max(1, len(self._blobs)))
+            most = quotas.room(caller.quota.image_size_total, usage.stored, most * copies) // copies
+        return most
 
     async def run(self, image: Image, stream: Stream, expected: dict[str, str], limit: int) -> Digests:
         """Write the bytes everywhere and commit them; give what they are.

@@ -206,13 +206,8 @@ class ImportWork:
         if wanted.method == COPY:
             if not blobs or image.size is None:
                 raise Invalid("The image has no data any more.")
-            known = (
-                {image.os_hash_algo: image.os_hash_value}
-                if image.os_hash_algo and image.os_hash_value
-                else {}
-            )
             chunks = self._copies.read(self._copies.ordered(blobs), 0, image.size)
-            return Origin(Stream(chunks, image.size), known)
+            return Origin(Stream(chunks, image.size), image.digests)
         if wanted.method == GLANCE:
             remote = await self._regions.open(attempt, wanted)
             formats = _checked_formats(remote.disk_format, remote.container_format, self._intake.limits)
@@ -260,9 +255,7 @@ class ImportWork:
             await blob_rows.condemn_some_of(tx, image.id, WRITING)  # in stores that were left out
             if done.staged is not None:
                 names += await self._end_staging(tx, done.staged, adopted=adopted)
-            before = (
-                image.stores if wanted.method == COPY else ()
-            )  # a location that was refused is named still
+            before = image.stores if wanted.method == COPY else ()  # else of a location that was refused
             after = msgspec.structs.replace(
                 _with_formats(image, done.formats),
                 properties={**image.properties, **done.properties},

@@ -59,15 +59,12 @@ class OwnRegion:
             blobs = await blob_rows.ready_of(tx, image.id)
         if image.status != ACTIVE or image.size is None or not blobs:
             raise _not_active(wanted)
-        expected = (
-            {image.os_hash_algo: image.os_hash_value} if image.os_hash_algo and image.os_hash_value else {}
-        )
         return Remote(
             image.disk_format or "",
             image.container_format or "",
             image.properties,
             image.size,
-            expected,
+            image.digests,
             self._copies.read(self._copies.ordered(blobs), 0, image.size),
         )
 

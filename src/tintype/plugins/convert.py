@@ -61,9 +61,8 @@ class Convert:
 
     async def _take(self, subject: Subject, stream: Stream, source: Path) -> None:
         """Write the bytes to a file; raises UnsupportedMedia where they are not what they are said to be."""
-        inspector = Inspector(
-            subject.disk_format, frozenset(), lambda _finding: None
-        )  # no check is let pass here
+        no_check_is_let_pass: frozenset[str] = frozenset()
+        inspector = Inspector(subject.disk_format, no_check_is_let_pass, lambda _finding: None)
         with source.open("wb", buffering=0) as file:
 
             async def write(data: memoryview) -> None:

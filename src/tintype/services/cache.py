@@ -70,9 +70,9 @@ class Cache:
         """Give the image's entry, perhaps a new one; None where it is not worth one."""
         infos = [self._copies.infos[name] for name in image.stores if name in self._copies.infos]
         in_front_of_a_disk = any(info.type == "file" for info in infos)
-        if not image.os_hash_value or not image.size or image.size > self._limit or in_front_of_a_disk:
+        if not image.digests or not image.size or image.size > self._limit or in_front_of_a_disk:
             return None
-        digest = f"{image.os_hash_algo}-{image.os_hash_value}"
+        digest = _digest_of(image)
         async with self._database.read() as tx:
             entry = await rows.get(tx, self._node, image.id)
         if entry is not None and entry.digest == digest and entry.state != QUEUED:
@@ -115,11 +115,11 @@ class Cache:
         self._gate.require("cache_image", caller, image)
         if image.status != ACTIVE or image.size is None:
             raise Invalid("Only images with status active can be targeted for queueing")
-        if not image.os_hash_value:
+        if not image.digests:
             raise Invalid("The image has no digest yet: its location is still read.")
         if image.size > self._limit:
             raise Invalid(f"The image has {image.size} bytes, and the cache takes {self._limit}.")
-        digest = f"{image.os_hash_algo}-{image.os_hash_value}"
+        digest = _digest_of(image)
         async with self._database.write(turn=self._turn) as tx:
             entry = await rows.get(tx, self._node, image.id)
             if entry is None or entry.state != READY or entry.digest != digest:
@@ -322,6 +322,10 @@ class Cache:
         self._log.error("cached bytes are not the image's", image_id=entry.image_id)
         await self._drop([entry])
         return False
+
+
+def _digest_of(image: Image) -> str:
+    return f"{image.os_hash_algo}-{image.os_hash_value}"
 
 
 def _kept(entry: Entry) -> Kept:

@@ -56,6 +56,10 @@ class Copies:
                 return
         raise failure or NotFound("There is no data.")
 
+    def may_be_in_use(self, names: Sequence[str]) -> bool:
+        """Say whether something could build on copies in these stores, so that it is worth asking."""
+        return any(isinstance(self._stores.get(name), Clonable) for name in names)
+
     async def check_unused(self, blob: Blob) -> None:
         """Raise Conflict where something in the store was made from a copy, and builds on it still."""
         store = self._stores.get(blob.store)

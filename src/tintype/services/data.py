@@ -27,12 +27,12 @@ from tintype.domain import conditions, images, quotas, ranges
 from tintype.domain.callers import Caller
 from tintype.domain.images import ACTIVE, DEACTIVATED, FILLING, QUEUED, SAVING, UPLOADING, Image, Limits
 from tintype.domain.stores import preferred
-from tintype.errors import Conflict, Forbidden, Gone, Invalid, NotFound, OverLimit, TintypeError, Unavailable
+from tintype.errors import Forbidden, Gone, Invalid, NotFound, OverLimit, TintypeError, Unavailable
 from tintype.formats import inspector_for
 from tintype.policy.engine import Policy
 from tintype.services.cache import Cache
 from tintype.services.copies import Copies
-from tintype.services.images import Gate, hold_to_quota, now, quota_turn
+from tintype.services.images import Gate, contended, hold_to_quota, now, quota_turn
 
 LEASE: Final = 60_000_000
 """Microseconds for which an upload holds its image without a sign of life."""
@@ -129,7 +129,7 @@ class Intake:
         """Take an image for one upload; raises Conflict where another was faster."""
         taken = images.changed_status(image, status, updated_at=moment)
         if not await image_rows.save(tx, image, taken):
-            raise Conflict(f"Image {image.id} was changed by others at the same time. Try again.")
+            raise contended(image.id)
 
     async def commit(self, blob: Blob, writer: Writer) -> None:
         """Make the bytes durable; raises Gone where they were taken away meanwhile."""
@@ -338,12 +338,12 @@ class ImageData:
             await self._intake.claim(tx, image, status, moment)
             await blob_rows.begin(tx, blob, now=moment, lease_until=moment + LEASE, size=size)
             usage = await hold_to_quota(tx, caller, image.owner, _QUOTAS[status])
-        room = None
-        if size is None and usage is not None:
-            room = quotas.room(caller.quota.image_size_total, usage.stored)
-            if status == UPLOADING:
-                room = quotas.room(caller.quota.image_stage_total, usage.staged)
-        return image, min(self._intake.limits.size, self._intake.limits.size if room is None else room)
+        most = self._intake.limits.size
+        if size is None and usage is not None and status == UPLOADING:
+            most = quotas.room(caller.quota.image_stage_total, usage.staged, most)
+        elif size is None and usage is not None:
+            most = quotas.room(caller.quota.image_size_total, usage.stored, most)
+        return image, most
 
     async def _undo(self, blob: Blob, writer: Writer, error: BaseException) -> None:
         try:

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from tintype.blobs.base import BlobStore, Clonable
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db import listing
@@ -21,6 +20,7 @@ from tintype.domain.quotas import NO_LIMITS, Usage
 from tintype.errors import Conflict, Forbidden, Invalid, NotFound
 from tintype.policy.engine import Policy
 from tintype.policy.properties import Protections
+from tintype.services.copies import Copies
 
 
 def now() -> int:
@@ -91,13 +91,13 @@ class Images:
         policy: Policy,
         protections: Protections | None,
         limits: Limits,
-        stores: Mapping[str, BlobStore],
+        copies: Copies,
     ) -> None:
         self._database = database
         self._policy = policy
         self._protections = protections
         self._limits = limits
-        self._stores = stores
+        self._copies = copies
         self._gate = Gate(database, policy)
 
     async def create(self, caller: Caller, attributes: Mapping[str, Any]) -> Image:
@@ -187,7 +187,7 @@ class Images:
                 image = await self._gate.load_in(tx, caller, image_id)
                 self._check_deletable(caller, image)
                 if not await image_rows.remove(tx, image, now()):
-                    raise _contended(image_id)
+                    raise contended(image_id)
             await blob_rows.condemn_all_of(tx, image.id)
 
     async def change(self, caller: Caller, image_id: str, decide: Callable[[Image], Image]) -> Image:
@@ -207,7 +207,7 @@ class Images:
             after = self._decided(before, decide)
             if after is before or await image_rows.save(tx, before, after):
                 return after
-        raise _contended(image_id)
+        raise contended(image_id)
 
     def _shown(self, caller: Caller, image: Image) -> Image:
         """Give what the caller may see of an image; as with Glance, where closed bytes are is closed, too."""
@@ -227,15 +227,11 @@ class Images:
         images.check_deletable(image)
 
     async def _check_unused(self, image: Image) -> None:
-        clonable = [store for name in image.stores if isinstance(store := self._stores.get(name), Clonable)]
-        if not clonable:
-            return
-        async with self._database.read() as tx:
-            blobs = await blob_rows.ready_of(tx, image.id)
-        for blob in blobs:
-            store = self._stores[blob.store]
-            if isinstance(store, Clonable) and await store.in_use(blob.key):
-                raise Conflict(f"Image {image.id} is in use: volumes or servers were cloned from it.")
+        if self._copies.may_be_in_use(image.stores):
+            async with self._database.read() as tx:
+                blobs = await blob_rows.ready_of(tx, image.id)
+            for blob in blobs:
+                await self._copies.check_unused(blob)
 
     def _require_visibility(self, caller: Caller, visibility: str, target: Mapping[str, Any]) -> None:
         if visibility == "public":
@@ -244,5 +240,6 @@ class Images:
             self._policy.require("communitize_image", caller, target)
 
 
-def _contended(image_id: str) -> Conflict:
+def contended(image_id: str) -> Conflict:
+    """Say that somebody else has saved the image meanwhile."""
     return Conflict(f"Image {image_id} was changed by others at the same time. Try again.")

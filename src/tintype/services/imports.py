@@ -22,7 +22,7 @@ from tintype.domain.stores import StoreInfo
 from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, Task
 from tintype.errors import Conflict, Invalid
 from tintype.policy.engine import Policy
-from tintype.services.images import Gate, Images, hold_to_quota, now, quota_turn
+from tintype.services.images import Gate, Images, contended, hold_to_quota, now, quota_turn
 
 
 class Imports:
@@ -110,7 +110,7 @@ class Imports:
         else:
             taken = images.changed_status(image, IMPORTING, **changes)
         if not await image_rows.save(tx, image, taken):
-            raise Conflict(f"Image {image.id} was changed by others at the same time. Try again.")
+            raise contended(image.id)
         await hold_to_quota(tx, caller, image.owner, quotas.STORE)
 
 

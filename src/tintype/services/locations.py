@@ -18,10 +18,11 @@ from tintype.domain.images import ACTIVE, IMPORTING, QUEUED, Image
 from tintype.domain.locations import Location
 from tintype.domain.stores import in_order
 from tintype.domain.tasks import LOCATION, Task
-from tintype.errors import Conflict, Forbidden, Invalid, TintypeError, Unavailable
+from tintype.errors import Conflict, Forbidden, Invalid, Unavailable
 from tintype.policy.engine import Policy
 from tintype.services.copies import Copies
-from tintype.services.images import Gate, hold_to_quota, now, quota_turn
+from tintype.services.images import Gate, contended, hold_to_quota, now, quota_turn
+from tintype.services.stores import take_away
 
 _WEB: Final = ("http://", "https://")
 
@@ -79,7 +80,7 @@ class Locations:
             changes = {"import_task": task.id, "updated_at": max(moment, image.updated_at)}
             taken = images.changed_status(image, IMPORTING, **changes)
             if not await image_rows.save(tx, image, taken):
-                raise _contended(image)
+                raise contended(image.id)
             await hold_to_quota(tx, caller, image.owner, quotas.STORE)
             await jobs.add(tx, task, caller, None)
 
@@ -126,7 +127,7 @@ class Locations:
                 updated_at=max(now(), image.updated_at),
             )
             if not await image_rows.save(tx, image, after):
-                raise _contended(image)
+                raise contended(image.id)
             await hold_to_quota(tx, caller, image.owner, quotas.STORE)
         return after
 
@@ -169,16 +170,8 @@ class Locations:
                 raise Invalid("Invalid position for removing a location.")
             gone = known.pop(position)
             if checked is None or gone.id != checked.id:
-                raise _contended(image)
-            await blob_rows.change(tx, gone.id, (READY, blob_rows.CONDEMNED), 0)
-            after = msgspec.structs.replace(
-                image,
-                stores=in_order((blob.store for blob in known), self._copies.infos),
-                updated_at=max(now(), image.updated_at),
-            )
-            if not await image_rows.save(tx, image, after):
-                raise _contended(image)
-        return after
+                raise contended(image.id)
+            return await take_away(tx, self._copies, image, gone, known)
 
     async def _of(self, shown: Sequence[Image]) -> dict[str, list[dict[str, Any]]]:
         found: dict[str, list[Blob]] = {image.id: [] for image in shown}
@@ -267,7 +260,3 @@ def _with_location(image: Image, location: Location, size: int) -> Image:
 def _check_changeable(image: Image) -> None:
     if image.status not in {ACTIVE, QUEUED} or image.import_task is not None:
         raise Conflict(f"It's not allowed to change locations if image status is {image.status}.")
-
-
-def _contended(image: Image) -> TintypeError:
-    return Conflict(f"Image {image.id} was changed by others at the same time. Try again.")

@@ -1,18 +1,20 @@
 """Copies of images in stores: taking one away."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.blobs import CONDEMNED, READY
-from tintype.db.engine import Database
+from tintype.db.blobs import CONDEMNED, READY, Blob
+from tintype.db.engine import Database, Transaction
 from tintype.domain.callers import Caller
-from tintype.domain.images import ACTIVE
+from tintype.domain.images import ACTIVE, Image
 from tintype.domain.stores import in_order
 from tintype.errors import Conflict, Forbidden, NotFound
 from tintype.policy.engine import Policy
 from tintype.services.copies import Copies
-from tintype.services.images import Gate, now
+from tintype.services.images import Gate, contended, now
 
 
 class Stores:
@@ -56,11 +58,14 @@ class Stores:
                 raise NotFound(f"Image {image.id} is not stored in store {store_id}.")
             for blob in known:
                 if blob not in left:
-                    await blob_rows.change(tx, blob.id, (READY, CONDEMNED), 0)
-            after = msgspec.structs.replace(
-                image,
-                stores=in_order((blob.store for blob in left), self._copies.infos),
-                updated_at=max(now(), image.updated_at),
-            )
-            if not await image_rows.save(tx, image, after):
-                raise Conflict(f"Image {image.id} was changed by others at the same time. Try again.")
+                    image = await take_away(tx, self._copies, image, blob, left)
+
+
+async def take_away(tx: Transaction, copies: Copies, image: Image, gone: Blob, left: Sequence[Blob]) -> Image:
+    """Let an image have one copy less, whose bytes go; raises Conflict where others have changed it."""
+    await blob_rows.change(tx, gone.id, (READY, CONDEMNED), 0)
+    stores = in_order((blob.store for blob in left), copies.infos)
+    after = msgspec.structs.replace(image, stores=stores, updated_at=max(now(), image.updated_at))
+    if not await image_rows.save(tx, image, after):
+        raise contended(image.id)
+    return after

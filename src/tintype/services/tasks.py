@@ -39,7 +39,11 @@ class Tasks:
 
     async def show(self, caller: Caller, task_id: str) -> Task:
         """Give one task."""
-        return await self._find(caller, task_id)
+        async with self._database.read() as tx:
+            task = await jobs.get(tx, task_id.lower())
+        if task is None or not _sees(caller, task):
+            raise _no_task(task_id)
+        return task
 
     async def of(self, caller: Caller, image_id: str) -> Sequence[Task]:
         """Give the tasks of an image that are the caller's, to whoever may see the image."""
@@ -73,13 +77,6 @@ class Tasks:
         if task.owner != caller.project_id:
             raise Forbidden("Only the project that began a task may end it.")
         self._gate.require("modify_image", caller, image)
-
-    async def _find(self, caller: Caller, task_id: str) -> Task:
-        async with self._database.read() as tx:
-            task = await jobs.get(tx, task_id.lower())
-        if task is None or not _sees(caller, task):
-            raise _no_task(task_id)
-        return task
 
 
 def _sees(caller: Caller, task: Task) -> bool:
