@@ -16,13 +16,16 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from test_crashes import BINARY, ROUNDS, SEED, RandomClient, Tables, kill
+from test_crashes import BINARY, SEED, RandomClient, Tables, kill
+from test_crashes import ROUNDS as OF_UPLOADS
 
 import web
 from processes import BIN, Server, started
 
 STORES = ("local", "near", "other")
 SIZES = (0, 1, 70_000, 3 << 20, 9 << 20)
+ROUNDS = max(2, OF_UPLOADS // 2)
+"""Each has some forty imports, which are to end."""
 CLIENTS = 6
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300 + ROUNDS * 40)]
 
