@@ -58,7 +58,8 @@ bench: $(VENV)/.test ## Measure Tintype and Glance side by side; results go to b
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 	@$(BIN)/python benchmarks/transfers.py $(ARGS)
 
-docs: $(VENV)/.server ## Generate docs/reference from the tables in the code
+docs: $(VENV)/.check ## Generate docs/reference and the blocking client from the code
+	@$(BIN)/python tools/blocking.py
 	@$(BIN)/python tools/reference.py
 
 clean: ## Delete virtual environments and caches, not the data

@@ -28,6 +28,7 @@ BESIDE = {
     "settings": {"domain", "store_settings"},
     "store_settings": set(),
     "configuration": {"settings", "store_settings", "errors"},
+    "client": set(),
     "cli": set(),
     "__main__": {"cli"},
     "__init__": set(),
@@ -128,6 +129,14 @@ def test_the_reference_is_the_one_the_code_makes(tmp_path: Path) -> None:
     subprocess.run([sys.executable, ROOT / "tools" / "reference.py", tmp_path], check=True, cwd=ROOT)
     for made in tmp_path.iterdir():
         kept = ROOT / "docs" / "reference" / made.name
+        assert kept.read_text() == made.read_text(), f"run `make docs`: {made.name} is stale"
+
+
+def test_the_blocking_client_is_the_one_the_asynchronous_makes(tmp_path: Path) -> None:
+    """client/blocking is generated: a change of client/aio without it fails here."""
+    subprocess.run([sys.executable, ROOT / "tools" / "blocking.py", tmp_path], check=True, cwd=ROOT)
+    for made in tmp_path.iterdir():
+        kept = SOURCE / "client" / "blocking" / made.name
         assert kept.read_text() == made.read_text(), f"run `make docs`: {made.name} is stale"
 
 

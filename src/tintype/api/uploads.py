@@ -130,6 +130,7 @@ def _view(upload: Upload) -> dict[str, Any]:
         "image_id": upload.image_id,
         "length": upload.length,
         "offset": upload.offset,
+        "metadata": upload.metadata,
         "expires_at": wire.timestamp(upload.expires_at),
         "self": _path(upload),
     }

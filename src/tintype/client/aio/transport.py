@@ -1,0 +1,189 @@
+"""How requests are sent: with the caller's access, again where that is safe, failures as exceptions."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final, TypeVar
+
+import httpx2
+import msgspec
+
+from tintype import __version__
+from tintype.client import errors, retries
+from tintype.client.aio import io
+from tintype.client.identity import Access, Identity
+from tintype.client.requests import Listing, Reply, Request
+
+T = TypeVar("T")
+Content = AsyncIterator[bytes] | None
+"""Bytes that are sent as they come."""
+
+_AGENT: Final = f"tintype/{__version__}"
+_ACCEPTED: Final = {"Accept": "application/json, */*", "Accept-Encoding": "identity"}
+
+
+class Streamed:
+    """An answer whose bytes are still to come."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self._response = response
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+
+    @property
+    def size(self) -> int | None:
+        """Give how many bytes come, where that is said."""
+        length = self.headers.get("content-length", "")
+        return int(length) if length.isdecimal() else None
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Give the bytes as they come; raises CommunicationError where they break off."""
+        with _communicating():
+            async for piece in self._response.aiter_raw():
+                yield piece
+
+
+class Transport:
+    """Sends requests to one image service, as one identity. Shared by what runs at the same time."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        verify: bool | str = True,
+        cert: str | tuple[str, str] | None = None,
+        timeout: float = 600.0,
+        attempts: int = 5,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Make one; `timeout` is the seconds without a byte, `attempts` how often a request goes at most."""
+        self.attempts = attempts
+        self._identity = identity
+        self._access: Access | None = None
+        self._logging_in = io.Lock()
+        self._http = httpx2.AsyncClient(
+            verify=_trust(verify, cert),
+            timeout=httpx2.Timeout(timeout, connect=min(timeout, 30.0)),
+            headers={"User-Agent": _AGENT, **_ACCEPTED, **(headers or {})},
+            follow_redirects=False,
+            trust_env=True,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def send(self, request: Request[T]) -> T:
+        """Send a request and give what it reads of the answer; raises HTTPError, CommunicationError."""
+        return request.read(await self.reply(request))
+
+    async def each(self, listing: Listing[T]) -> AsyncIterator[T]:
+        """Go through all pages of a list."""
+        following: Listing[T] | None = listing
+        while following is not None:
+            page = await self.send(following)
+            for item in page.items:
+                yield item
+            following = following.after(page)
+
+    async def reply(self, request: Request[Any]) -> Reply:
+        """Send a request and give the answer, again where that is safe."""
+        for attempt in range(1, self.attempts + 1):
+            try:
+                async with self.stream(request) as streamed:
+                    body = b"".join([piece async for piece in streamed.pieces()])
+                return Reply(streamed.status, streamed.headers, body)
+            except errors.ClientError as failure:
+                if attempt == self.attempts or not retries.may_repeat(request, failure):
+                    raise
+                await io.sleep(retries.pause(attempt, failure))
+        raise AssertionError  # the last attempt returns or raises
+
+    @contextlib.asynccontextmanager
+    async def stream(self, request: Request[Any], content: Content = None) -> AsyncIterator[Streamed]:
+        """Send a request, once, with bytes if any; gives the answer as its bytes come.
+
+        A token that is refused is exchanged for a new one; Renewed is raised then if bytes went with it.
+        """
+        access = await self.access()
+        response = await self._open(request, access, content)
+        try:
+            if response.status_code == 401 and await self._forget(access):
+                if content is not None:
+                    raise retries.Renewed
+                await response.aclose()
+                response = await self._open(request, await self.access(), None)
+            if response.status_code >= 300:
+                with _communicating():
+                    body = await response.aread()
+                raise errors.of(response.status_code, Streamed(response).headers, body)
+            yield Streamed(response)
+        finally:
+            await response.aclose()
+
+    async def access(self) -> Access:
+        """Give what requests carry and where they go, after a login if need be."""
+        async with self._logging_in:
+            if self._access is None or self._access.stale:
+                self._access = await self._log_in()
+            return self._access
+
+    async def _forget(self, refused: Access) -> bool:
+        """Drop what was refused; False where there is nothing better to come."""
+        async with self._logging_in:
+            if self._access is not refused:
+                return True  # somebody else has done so
+            self._access = None
+            return await io.call(self._identity.forget)
+
+    async def _log_in(self) -> Access:
+        step = await io.call(self._identity.step, None)
+        while isinstance(step, Request):
+            with _communicating():
+                response = await self._http.request(step.method, step.path, json=step.body)
+            reply = Reply(response.status_code, Streamed(response).headers, response.content)
+            if reply.status >= 300:
+                raise errors.of(reply.status, reply.headers, reply.body)
+            step = await io.call(self._identity.step, reply)
+        return step
+
+    async def _open(self, request: Request[Any], access: Access, content: Content) -> httpx2.Response:
+        headers = {**access.headers, **request.headers}
+        body: bytes | Content = content
+        if request.body is not None:
+            body = msgspec.json.encode(request.body)
+            headers.setdefault("Content-Type", "application/json")
+        built = self._http.build_request(
+            request.method, f"{access.endpoint}{request.target}", headers=headers, content=body
+        )
+        with _communicating():
+            return await self._http.send(built, stream=True)
+
+
+@contextlib.contextmanager
+def _communicating() -> Any:
+    """Say in our words what the library says of connections."""
+    try:
+        yield
+    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+        raise retries.NotSent(f"The server cannot be reached: {error or type(error).__name__}.") from error
+    except httpx2.TransportError as error:
+        raise errors.CommunicationError(
+            f"The connection broke off: {error or type(error).__name__}."
+        ) from error
+    except httpx2.InvalidURL as error:
+        raise errors.InvalidEndpoint(str(error)) from error
+
+
+def _trust(verify: bool | str, cert: str | tuple[str, str] | None) -> Any:
+    """Give what certificates are checked with."""
+    if verify is True and cert is None:
+        return True
+    import ssl  # only for who says more than yes
+
+    context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
+    if verify is False:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if cert is not None:
+        context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
+    return context

@@ -1,0 +1,190 @@
+# Made by `make docs` of ../aio; do not edit.
+"""Bytes from the server: in ranges at once, again where they broke off, held against the image's digest."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Final
+
+from tintype.client import errors, retries
+from tintype.client.blocking import io
+from tintype.client.blocking.transport import Transport
+from tintype.client.files import PIECE, Hashing, PartFile
+from tintype.client.models import Image
+from tintype.client.operations import data as operations
+from tintype.client.operations import images
+from tintype.client.progress import Count, Patience, Progress
+
+_RANGE: Final = 32 << 20
+"""Bytes that one of several requests asks for: enough to be worth a request, little enough to share out."""
+_WITHOUT: Final = frozenset({"queued", "saving", "uploading", "importing"})
+
+
+def download(
+    transport: Transport,
+    image_id: str,
+    target: str | os.PathLike[str] | IO[bytes],
+    *,
+    parallel: int = 4,
+    progress: Progress | None = None,
+    verify: bool = True,
+    prefer: Sequence[str] = (),
+) -> Image:
+    """Fetch the bytes of an image; see `Images.download`."""
+    image = transport.send(images.get(image_id))
+    if isinstance(target, str | os.PathLike) and image.size:
+        _to_file(transport, image, Path(target), parallel, progress, verify=verify, prefer=prefer)
+        return image
+    count = Count(progress, image.size)
+    file = io.call(open, target, "wb") if isinstance(target, str | os.PathLike) else target
+    try:
+        for piece in _verified(transport, image, verify=verify, prefer=prefer):
+            io.call(file.write, piece)
+            count.add(len(piece))
+    finally:
+        if file is not target:
+            io.call(file.close)
+    return image
+
+
+def data(
+    transport: Transport, image_id: str, *, verify: bool = True, prefer: Sequence[str] = ()
+) -> Iterator[bytes]:
+    """Give the bytes of an image in order; see `Images.data`."""
+    image = transport.send(images.get(image_id))
+    for piece in _verified(transport, image, verify=verify, prefer=prefer):
+        yield piece
+
+
+def _to_file(
+    transport: Transport,
+    image: Image,
+    target: Path,
+    parallel: int,
+    progress: Progress | None,
+    *,
+    verify: bool,
+    prefer: Sequence[str],
+) -> None:
+    algorithm, expected = _digest(image, verify=verify)
+    label = f"{image.id} {image.os_hash_value or image.checksum}"
+    part = io.call(PartFile, target, image.size or 0, label)
+    hashing = None if expected is None else Hashing(part, algorithm)
+    count = Count(progress, image.size, part.done)
+
+    def fetch(span: tuple[int, int]) -> None:
+        _fetch(transport, image, part, span, count, prefer)
+
+    try:
+        missing = part.missing(_RANGE)
+        if missing:
+            fetch(missing[0])  # shows whether the server serves ranges: else all has come now
+        io.every(fetch, part.missing(_RANGE), parallel, part.close)
+        if hashing is not None:
+            made = io.call(hashing.result)
+            if made != expected:
+                io.call(part.discard)
+                raise _mismatch(image, algorithm, made, expected)
+        io.call(part.finish)
+    finally:
+        io.call(part.close)
+
+
+def _fetch(
+    transport: Transport,
+    image: Image,
+    part: PartFile,
+    span: tuple[int, int],
+    count: Count,
+    prefer: Sequence[str],
+) -> None:
+    """Fetch a range into its place, however often the connection breaks off on the way."""
+    patience = Patience(transport.attempts)
+    position, end = span
+    while position < end:
+        try:
+            request = operations.download(image.id, start=position, end=end, prefer=prefer)
+            with transport.stream(request) as answer:
+                begun = position if answer.status == 206 else 0  # it may not serve ranges: all comes anew
+                for piece in _gathered(answer.pieces()):
+                    io.call(part.write, begun, piece)
+                    begun += len(piece)
+                    part.arrived(begun - len(piece), begun)
+                    count.add(max(0, min(len(piece), begun - position)))
+                    position = max(position, begun)
+            if position < end:
+                raise errors.CommunicationError("The bytes ended early.")
+        except errors.ClientError as failure:
+            failures = patience.spent(position)
+            if failures is None or _final(failure):
+                raise
+            io.sleep(retries.pause(failures, failure))
+
+
+def _verified(transport: Transport, image: Image, *, verify: bool, prefer: Sequence[str]) -> Iterator[bytes]:
+    """Give the bytes in order, from where they broke off if they do, and hash them."""
+    algorithm, expected = _digest(image, verify=verify)
+    made = None if expected is None else hashlib.new(algorithm)
+    patience, position = Patience(transport.attempts), 0
+    while image.size is None or position < image.size or position == 0:
+        try:
+            with transport.stream(operations.download(image.id, start=position, prefer=prefer)) as answer:
+                passed = 0 if answer.status == 206 else position  # what has come already comes once more
+                for piece in _gathered(answer.pieces()):
+                    fresh = piece[passed:]
+                    passed = max(0, passed - len(piece))
+                    if fresh:
+                        if made is not None:
+                            io.call(made.update, fresh)
+                        position += len(fresh)
+                        yield fresh
+            break
+        except errors.ClientError as failure:
+            failures = patience.spent(position)
+            if failures is None or _final(failure):
+                raise
+            io.sleep(retries.pause(failures, failure))
+    if made is not None and made.hexdigest() != expected:
+        raise _mismatch(image, algorithm, made.hexdigest(), expected)
+
+
+def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Give pieces of a size that is worth a call; what is left, also where they break off."""
+    waiting: list[bytes] = []
+    size = 0
+    try:
+        for piece in pieces:
+            waiting.append(piece)
+            size += len(piece)
+            if size >= PIECE:
+                yield b"".join(waiting)
+                waiting, size = [], 0
+    except errors.CommunicationError:
+        if waiting:
+            yield b"".join(waiting)
+        raise
+    if waiting:
+        yield b"".join(waiting)
+
+
+def _digest(image: Image, *, verify: bool) -> tuple[str, str | None]:
+    """Give the algorithm and the digest that the bytes must have; None where nothing is to be checked."""
+    if image.status in _WITHOUT:
+        raise errors.Conflict(f"Image {image.id} has no bytes yet: it is {image.status}.", code=409)
+    if not verify:
+        return "", None
+    if image.os_hash_value and image.os_hash_algo:
+        return image.os_hash_algo, image.os_hash_value
+    return "md5", image.checksum
+
+
+def _mismatch(image: Image, algorithm: str, made: str, expected: str | None) -> errors.DigestMismatch:
+    return errors.DigestMismatch(
+        f"The bytes of image {image.id} came damaged: {algorithm} was {made}, expected {expected}."
+    )
+
+
+def _final(failure: errors.ClientError) -> bool:
+    refused = isinstance(failure, errors.HTTPError) and failure.code < 500
+    return refused and getattr(failure, "code", 0) not in {408, 423, 429}

@@ -1,0 +1,185 @@
+# Made by `make docs` of ../aio; do not edit.
+"""Bytes to the server: resumable where it offers that, in one request where it does not."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, Final
+
+from tintype.client import errors, retries
+from tintype.client.blocking import io
+from tintype.client.blocking.transport import Transport
+from tintype.client.files import Bytes, Source
+from tintype.client.operations import data, images, uploads
+from tintype.client.progress import Count, Patience, Progress
+from tintype.client.requests import Request
+
+_SMALL: Final = 8 << 20
+"""Bytes that are quicker sent again than resumed."""
+_NO_TUS: Final = frozenset({404, 405, 501})
+_LOST: Final = frozenset({404, 410})
+_ENDED: Final = frozenset({400, 401, 403, 404, 405, 410, 412, 413, 415})
+"""What another attempt would not change."""
+_SECONDS_OF_SAVING: Final = 30.0
+
+
+def upload(
+    transport: Transport,
+    image_id: str,
+    given: Bytes,
+    *,
+    size: int | None = None,
+    store: str | None = None,
+    progress: Progress | None = None,
+    resumable: bool | None = None,
+    verify: bool | None = None,
+) -> None:
+    """Send the bytes of an image; see `Images.upload`."""
+    source = io.call(Source, given, size)
+    try:
+        session = None
+        if source.again and source.size and resumable is not False:
+            session = _session(transport, image_id, source, store, wanted=resumable)
+        count = Count(progress, source.size)
+        if session is None:
+            cut = _whole(transport, image_id, source, store, count)
+        else:
+            cut = _resume(transport, image_id, session, source, count)
+        if source.again and (verify or (cut and verify is None)):
+            _verify(transport, image_id, source)
+    finally:
+        io.call(source.close)
+
+
+def stage(
+    transport: Transport,
+    image_id: str,
+    given: Bytes,
+    *,
+    size: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Send bytes for an import; see `Images.stage`."""
+    source = io.call(Source, given, size)
+    try:
+        _send(transport, data.stage(image_id, size=source.size), source, 0, Count(progress, source.size))
+    finally:
+        io.call(source.close)
+
+
+def _session(
+    transport: Transport, image_id: str, source: Source, store: str | None, *, wanted: bool | None
+) -> str | None:
+    """Give an upload to go on with, or a new one; None where one request does, or the server has no other."""
+    assert source.size is not None  # noqa: S101  what can be read again has a size
+    try:
+        if source.label:
+            known = transport.send(uploads.list_(image_id))
+            label = uploads.metadata(source.label)
+            for each in known:
+                if each.length == source.size and each.metadata == label:
+                    return each.id
+        if source.size < _SMALL and not wanted:
+            return None
+        return transport.send(uploads.create(image_id, source.size, label=source.label, store=store))
+    except errors.HTTPError as refused:
+        if refused.code not in _NO_TUS or wanted:
+            raise
+        return None
+
+
+def _resume(transport: Transport, image_id: str, upload_id: str, source: Source, count: Count) -> bool:
+    """Send what lacks until nothing does; says whether that took more than one request."""
+    patience = Patience(transport.attempts)
+    start = transport.send(uploads.offset(image_id, upload_id))
+    cut = start > 0
+    while start != source.size:
+        count.at(start)
+        try:
+            start = _send(transport, uploads.append(image_id, upload_id, start), source, start, count)
+        except errors.ClientError as failure:
+            failures = patience.spent(start)
+            if failures is None or _final(failure):
+                raise
+            io.sleep(retries.pause(failures, failure))
+            try:
+                start = transport.send(uploads.offset(image_id, upload_id))
+            except errors.HTTPError as gone:
+                if gone.code in _LOST and _is_active(transport, image_id):
+                    break  # the last piece had arrived, its answer had not
+                raise
+            cut = True
+    count.at(start)
+    return cut
+
+
+def _whole(transport: Transport, image_id: str, source: Source, store: str | None, count: Count) -> bool:
+    """Send all in one request, and all of it again where that broke off; says whether it did."""
+    patience, cut = Patience(transport.attempts), False
+    request = data.upload(image_id, size=source.size, store=store)
+    while True:
+        try:
+            _send(transport, request, source, 0, count)
+        except errors.ClientError as failure:
+            failures = patience.spent(0)
+            if (
+                failures is None
+                or not source.again
+                or _final(failure)
+                or isinstance(failure, errors.Conflict)
+            ):
+                raise
+            io.sleep(retries.pause(failures, failure))
+            if _settled(transport, image_id) == "active":
+                return True
+            cut = True
+        else:
+            return cut
+
+
+def _send(transport: Transport, request: Request[Any], source: Source, start: int, count: Count) -> int:
+    """Send bytes with a request; gives what the answer says of how many are there, if it does."""
+    if source.size is not None:
+        length = {"Content-Length": str(source.size - start)}
+        request = dataclasses.replace(request, headers={**request.headers, **length})
+    with transport.stream(request, _pieces(source, start, count)) as answer:
+        offset = answer.headers.get("upload-offset", "")
+    return int(offset) if offset.isdecimal() else count.done
+
+
+def _pieces(source: Source, start: int, count: Count) -> Iterator[bytes]:
+    count.at(start)
+    pieces = source.pieces(start)
+    while piece := io.call(next, pieces, b""):
+        yield piece
+        count.add(len(piece))
+
+
+def _final(failure: errors.ClientError) -> bool:
+    return isinstance(failure, errors.HTTPError) and failure.code in _ENDED
+
+
+def _is_active(transport: Transport, image_id: str) -> bool:
+    return (transport.send(images.get(image_id))).status == "active"
+
+
+def _settled(transport: Transport, image_id: str) -> str:
+    """Give the status of an image once the server has let go of a broken upload, or will not."""
+    waited, pause = 0.0, 0.1
+    while True:
+        status = (transport.send(images.get(image_id))).status
+        if status != "saving" or waited > _SECONDS_OF_SAVING:
+            return status
+        io.sleep(pause)
+        waited, pause = waited + pause, min(2 * pause, 2.0)
+
+
+def _verify(transport: Transport, image_id: str, source: Source) -> None:
+    """Hold what was sent against the digest that the server made."""
+    image = transport.send(images.get(image_id))
+    algorithm, expected = image.os_hash_algo or "md5", image.os_hash_value or image.checksum
+    if expected is not None:
+        made = io.call(source.digest, algorithm)
+        if made != expected:
+            raise errors.DigestMismatch(
+                f"Image {image_id} is not what was sent: {algorithm} was {expected}, not {made}. Delete it."
+            )

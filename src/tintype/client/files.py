@@ -1,0 +1,251 @@
+"""Bytes on this side: what is sent, and the file that a download grows in."""
+
+import contextlib
+import hashlib
+import io
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import IO, Any, Final, cast
+
+from tintype.client import errors
+
+PIECE: Final = 1 << 20
+_SENT: Final = 4 << 20
+"""Bytes that are read for sending at a time: larger pieces cost fewer calls, and no more than this each."""
+_LOG: Final = ".log"
+_BLOCK: Final = 1 << 16
+"""Zeros are looked for in runs of so many bytes."""
+_ZEROS: Final = bytes(_BLOCK)
+
+Bytes = str | os.PathLike[str] | bytes | IO[bytes] | Iterable[bytes]
+"""What may be sent: a path, bytes, an open file, or pieces as they come."""
+
+
+class Source:
+    """Bytes to send. `size` is None where it is not known before the end."""
+
+    def __init__(self, given: Bytes, size: int | None = None) -> None:
+        """Take them; a file is read from where it stands. Raises OSError for a path that cannot be read."""
+        self._given: Any = given
+        self._opened = isinstance(given, str | os.PathLike)
+        self._file: IO[bytes] | None = None
+        if isinstance(given, str | os.PathLike):
+            self._file = Path(given).open("rb")  # noqa: SIM115  closed by close()
+        elif isinstance(given, bytes | bytearray | memoryview):
+            self._file = io.BytesIO(given)
+        elif hasattr(given, "read"):
+            self._file = cast("IO[bytes]", given)
+        self.again = self._file is not None and _seekable(self._file)
+        """Whether they can be read again from any place."""
+        self._start = self._file.tell() if self.again and self._file is not None else 0
+        self.size = size
+        if self.size is None and self.again and self._file is not None:
+            self.size = self._file.seek(0, os.SEEK_END) - self._start
+            self._file.seek(self._start)
+
+    @property
+    def label(self) -> str:
+        """Name this file in this state, so that who comes back knows it; empty for what is no file."""
+        name = getattr(self._file, "name", None)
+        if not self.again or not isinstance(name, str):
+            return ""
+        with contextlib.suppress(OSError, AttributeError, ValueError):
+            stat = os.fstat(self._file.fileno())  # type: ignore[union-attr]
+            told = f"{Path(name).resolve()}\0{self._start}\0{stat.st_size}\0{stat.st_mtime_ns}"
+            return hashlib.sha256(told.encode()).hexdigest()
+        return ""
+
+    def pieces(self, start: int = 0) -> Iterator[bytes]:
+        """Give the bytes from `start` on, at most `size` of them."""
+        if self._file is None:
+            yield from self._given
+            return
+        if self.again:
+            self._file.seek(self._start + start)
+        left = None if self.size is None else self.size - start
+        while left is None or left > 0:
+            piece = self._file.read(_SENT if left is None else min(_SENT, left))
+            if not piece:
+                return
+            yield piece
+            if left is not None:
+                left -= len(piece)
+
+    def digest(self, algorithm: str) -> str:
+        """Hash the whole; gives hex."""
+        made = hashlib.new(algorithm)
+        for piece in self.pieces():
+            made.update(piece)
+        return made.hexdigest()
+
+    def close(self) -> None:
+        """Close what was opened here."""
+        if self._opened and self._file is not None:
+            self._file.close()
+
+
+class PartFile:
+    """A file that grows in any order, and remembers what it has beyond the end of this process.
+
+    `name.part` has the bytes, with holes for zeros; `name.part.log` says whose they are and, line by line,
+    which ranges arrived. Threads may write to it at once.
+    """
+
+    def __init__(self, target: Path, size: int, label: str) -> None:
+        """Open it; what an earlier process left of the same bytes (`label`) is kept. Raises OSError."""
+        self.size = size
+        self._target = target
+        self._part = target.with_name(f"{target.name}.part")
+        self._log_path = self._part.with_name(self._part.name + _LOG)
+        self._changed = threading.Condition()
+        self._ranges: list[tuple[int, int]] = []
+        self._closed = False
+        head = f"{label} {size}\n"
+        kept = self._kept(head)
+        self._file = self._part.open("r+b" if kept else "w+b")
+        self._log = self._log_path.open("a" if kept else "w")
+        if not kept:
+            self._log.write(head)
+            self._log.flush()
+        self._file.truncate(size)
+
+    @property
+    def done(self) -> int:
+        """Give how many bytes are there."""
+        with self._changed:
+            return sum(end - start for start, end in self._ranges)
+
+    def missing(self, longest: int) -> list[tuple[int, int]]:
+        """Give the ranges that lack, none longer than `longest`."""
+        with self._changed:
+            edges = [*self._ranges, (self.size, self.size)]
+        gaps, position = [], 0
+        for start, end in edges:
+            gaps += [(at, min(at + longest, start)) for at in range(position, start, longest)]
+            position = end
+        return gaps
+
+    def write(self, start: int, data: bytes) -> None:
+        """Put bytes at their place; where they are zeros a hole does."""
+        if self._closed:
+            raise errors.CommunicationError("The download was given up.")
+        for begin, end in _not_zero(data):
+            os.pwrite(self._file.fileno(), memoryview(data)[begin:end], start + begin)
+
+    def arrived(self, start: int, end: int) -> None:
+        """Note that a range is whole."""
+        with self._changed:
+            self._ranges = _merged([*self._ranges, (start, end)])
+            if not self._closed:
+                self._log.write(f"{start} {end}\n")
+                self._log.flush()
+            self._changed.notify_all()
+
+    def digest(self, algorithm: str) -> str:
+        """Hash the whole from its beginning, as it grows: waits for what lacks. For a thread of its own.
+
+        Raises CommunicationError where the download is given up.
+        """
+        made = hashlib.new(algorithm)
+        position = 0
+        while position < self.size:
+            with self._changed:
+                while (end := self._grown(position)) <= position and not self._closed:
+                    self._changed.wait()
+                if self._closed:
+                    raise errors.CommunicationError("The download was given up.")
+            while position < end:
+                piece = os.pread(self._file.fileno(), min(PIECE, end - position), position)
+                if not piece:
+                    raise errors.CommunicationError(f"{self._part} became shorter.")
+                made.update(piece)
+                position += len(piece)
+        return made.hexdigest()
+
+    def finish(self) -> None:
+        """Make it the file that was wanted."""
+        self.close()
+        self._part.replace(self._target)
+        self._log_path.unlink()
+
+    def discard(self) -> None:
+        """Delete what arrived: it is not what it should be."""
+        self.close()
+        self._part.unlink()
+        self._log_path.unlink()
+
+    def close(self) -> None:
+        """Close it; what arrived stays."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._changed.notify_all()
+            self._log.close()
+        self._file.close()
+
+    def _grown(self, position: int) -> int:
+        return next((end for start, end in self._ranges if start <= position < end), position)
+
+    def _kept(self, head: str) -> bool:
+        try:
+            lines = self._log_path.read_text().splitlines(keepends=True)
+            if not lines or lines[0] != head or self._part.stat().st_size != self.size:
+                return False
+            whole = [line.split() for line in lines[1:] if line.endswith("\n")]
+            self._ranges = _merged([(int(start), int(end)) for start, end in whole])
+        except (OSError, ValueError):
+            return False
+        return True
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _not_zero(data: bytes) -> Iterator[tuple[int, int]]:
+    """Give the runs of blocks that are not all zeros."""
+    begin = 0
+    for at in range(0, len(data), _BLOCK):
+        if data.startswith(_ZEROS[: len(data) - at], at):
+            if begin < at:
+                yield begin, at
+            begin = min(at + _BLOCK, len(data))
+    if begin < len(data):
+        yield begin, len(data)
+
+
+class Hashing:
+    """Hashes a growing file beside the growing, in a thread."""
+
+    def __init__(self, part: PartFile, algorithm: str) -> None:
+        """Begin; raises ValueError for an algorithm that is not known here."""
+        hashlib.new(algorithm)
+        self._made: Future[str] = Future()
+        threading.Thread(target=self._run, args=(part, algorithm), name="tintype-hash", daemon=True).start()
+
+    def result(self) -> str:
+        """Wait for the digest in hex; raises what went wrong."""
+        return self._made.result()
+
+    def _run(self, part: PartFile, algorithm: str) -> None:
+        try:
+            self._made.set_result(part.digest(algorithm))
+        except BaseException as failure:  # noqa: BLE001  whoever waits for the result gets it
+            self._made.set_exception(failure)
+
+
+def _seekable(file: Any) -> bool:
+    try:
+        return bool(file.seekable())
+    except (AttributeError, ValueError):
+        return False

@@ -1,0 +1,138 @@
+"""Results with the ids of their requests, and what a server can do."""
+
+import errno
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from tintype.client.glance import exc
+from tintype.client.operations import info
+
+_SERVED = frozenset({"SUPPORTED", "CURRENT", "EXPERIMENTAL"})
+
+
+class Nothing:
+    """The result of what gives none; it is false."""
+
+    def __init__(self) -> None:
+        self.request_ids: list[Any] = []
+        self.wrapped = None
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class Dict(dict[str, Any]):
+    """A dict with the ids of its requests."""
+
+    request_ids: list[Any]
+
+    @property
+    def wrapped(self) -> dict[str, Any]:
+        """Give the plain value."""
+        return self
+
+
+class List(list[Any]):
+    """A list with the ids of its requests."""
+
+    request_ids: list[Any]
+
+    @property
+    def wrapped(self) -> list[Any]:
+        """Give the plain value."""
+        return self
+
+
+class Tuple(tuple[Any, ...]):
+    """A response and its body, with the ids of their requests."""
+
+    request_ids: list[Any]
+
+    @property
+    def wrapped(self) -> tuple[Any, ...]:
+        """Give the plain value."""
+        return self
+
+
+class Generator:
+    """An iterator that knows the ids of the requests that it has made so far."""
+
+    def __init__(self, items: Iterator[tuple[Any, Any]]) -> None:
+        """Take items, each with the response that it came with."""
+        self.request_ids: list[Any] = []
+        self._items = items
+
+    def __iter__(self) -> "Generator":
+        return self
+
+    def __next__(self) -> Any:
+        item, response = next(self._items)
+        request_id = request_id_of(response)
+        if request_id not in self.request_ids:
+            self.request_ids.append(request_id)
+        return item
+
+    next = __next__
+
+
+class IterableWithLength:
+    """The bytes of an image, and how many they are."""
+
+    def __init__(self, iterable: Iterable[Any], length: int) -> None:
+        self.iterable = iterable
+        self.length = length
+        self.request_ids: list[Any] = []
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self.iterable
+
+    def next(self) -> Any:
+        """Give the next piece."""
+        return next(iter(self.iterable))
+
+    def __len__(self) -> int:
+        return self.length
+
+
+def with_ids(value: Any, response: Any) -> Any:
+    """Give a result with the id of its request as `request_ids`."""
+    kinds: dict[type, Callable[[Any], Any]] = {dict: Dict, list: List, tuple: Tuple}
+    result = Nothing() if value is None else kinds.get(type(value), lambda same: same)(value)
+    object.__setattr__(result, "request_ids", [request_id_of(response)])
+    return result
+
+
+def request_id_of(response: Any) -> Any:
+    """Give what the server's operator finds a request by."""
+    return response.headers.get("x-openstack-request-id")
+
+
+def has_version(client: Any, version: str) -> bool:
+    """Say whether the server serves a version such as `v2.12`."""
+    _, body = client.get(info.versions().path)
+    return any(each["id"] == version and each["status"] in _SERVED for each in body["versions"])
+
+
+def integrity_iter(pieces: Iterable[Any], checksum: str) -> Iterator[Any]:
+    """Give pieces and hold them against an md5; raises OSError (EPIPE) behind the last one."""
+    try:
+        hasher = hashlib.new("md5", usedforsecurity=False)
+    except ValueError:
+        raise OSError(errno.EPIPE, "md5 algorithm is not available on the client") from None
+    yield from serious_integrity_iter(pieces, hasher, checksum)
+
+
+def serious_integrity_iter(pieces: Iterable[Any], hasher: Any, expected: str) -> Iterator[Any]:
+    """Give pieces and hold them against a digest in hex; raises OSError (EPIPE) behind the last one."""
+    for piece in pieces:
+        yield piece
+        hasher.update(piece.encode() if isinstance(piece, str) else piece)
+    if hasher.hexdigest() != expected:
+        raise OSError(errno.EPIPE, f"Corrupted image. Hash was {hasher.hexdigest()} expected {expected}")
+
+
+def needs(client: Any, version: str, what: str = "This operation") -> None:
+    """Raise HTTPNotImplemented where the server does not serve a version."""
+    if not has_version(client, version):
+        raise exc.HTTPNotImplemented(f"{what} is not supported by Glance ({version}).")

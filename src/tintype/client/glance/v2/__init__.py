@@ -1,0 +1,5 @@
+"""Controllers of version 2."""
+
+from tintype.client.glance.v2.client import Client
+
+__all__ = ["Client"]

@@ -1,0 +1,242 @@
+"""Who asks, and where the image service is: a token, a keystoneauth session, or a login at a Keystone.
+
+An identity takes one step at a time: it is told the last answer and gives the next request, or the access
+that it came to. So the handshake is the same for asynchronous and blocking clients, and sends nothing itself.
+"""
+
+import dataclasses
+import re
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+from tintype.client import errors
+from tintype.client.requests import Reply, Request
+
+_EARLY_SECONDS: Final = 60
+"""A token is renewed so long before its end, that no request meets it."""
+_VERSION: Final = re.compile(r"/v\d+(\.\d+)?/?$")
+
+
+@dataclasses.dataclass(frozen=True)
+class Access:
+    """What requests carry, and where they go. `expires_at` is in seconds since the epoch."""
+
+    endpoint: str
+    headers: Mapping[str, str] = dataclasses.field(repr=False)
+    expires_at: float | None = None
+    project_id: str | None = None
+
+    @property
+    def stale(self) -> bool:
+        """Say whether it is (nearly) over."""
+        return self.expires_at is not None and time.time() > self.expires_at - _EARLY_SECONDS
+
+
+class Identity(Protocol):
+    """Who asks."""
+
+    def step(self, reply: Reply | None, /) -> "Request[Reply] | Access":
+        """Give the next request of the handshake, or its end; `reply` is None at the beginning.
+
+        It may block (a keystoneauth session sends by itself).
+        """
+        ...
+
+    def forget(self) -> bool:
+        """Drop what was refused; False where there is nothing better to come."""
+        ...
+
+
+class Given:
+    """An endpoint and perhaps a token, from the caller."""
+
+    def __init__(
+        self, endpoint: str, token: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Take what is known; raises InvalidEndpoint for what is no HTTP address."""
+        self._access = Access(
+            checked_endpoint(endpoint),
+            {**(headers or {}), **({} if token is None else {"X-Auth-Token": token})},
+        )
+
+    def step(self, _reply: Reply | None) -> Access:
+        """Give what was given."""
+        return self._access
+
+    def forget(self) -> bool:
+        """Say that there is no other token."""
+        return False
+
+
+class Session:
+    """A keystoneauth session: it logs in, renews, and knows the catalogue; the bytes go our way."""
+
+    def __init__(self, session: Any, *, endpoint: str | None = None, **selection: Any) -> None:
+        """Take a session; `selection` is its adapter's: interface, region_name, auth and so on."""
+        self._session = session
+        self._endpoint = endpoint
+        self._auth = {"auth": selection.pop("auth")} if selection.get("auth") is not None else {}
+        selection.pop("auth", None)
+        known = ("service_type", "service_name", "interface", "region_name", "endpoint_override")
+        chosen = {name: selection[name] for name in known if selection.get(name) is not None}
+        self._endpoint = chosen.pop("endpoint_override", None) or self._endpoint
+        self._selection = {"service_type": "image", **chosen}
+
+    def step(self, _reply: Reply | None) -> Access:
+        """Have the session log in; raises InvalidEndpoint where the catalogue has no image service."""
+        endpoint = self._endpoint or self._session.get_endpoint(**self._auth, **self._selection)
+        if endpoint is None:
+            raise errors.InvalidEndpoint("The session's catalogue has no image service.")
+        headers = self._session.get_auth_headers(**self._auth) or {}
+        project = self._session.get_project_id(**self._auth)
+        return Access(checked_endpoint(endpoint), headers, time.time() + 2 * _EARLY_SECONDS, project)
+
+    def forget(self) -> bool:
+        """Have the session log in anew."""
+        return bool(self._session.invalidate(**self._auth))
+
+
+@dataclasses.dataclass(frozen=True)
+class Login:
+    """A login at a Keystone (Identity API v3, or the identity built into Tintype)."""
+
+    auth_url: str
+    identity: Mapping[str, Any] = dataclasses.field(repr=False)
+    """As in the API: `methods` and a member for each."""
+    scope: Mapping[str, Any] | None = None
+    interface: str = "public"
+    region_name: str | None = None
+    endpoint: str | None = None
+
+    def step(self, reply: Reply | None) -> "Request[Reply] | Access":
+        """Ask for a token, then read where the image service is."""
+        if reply is None:
+            body: dict[str, Any] = {"auth": {"identity": self.identity}}
+            if self.scope is not None:
+                body["auth"]["scope"] = self.scope
+            root = _VERSION.sub("", checked_url(self.auth_url).rstrip("/"))
+            return Request("POST", f"{root}/v3/auth/tokens", lambda answer: answer, body=body)
+        token = reply.json()["token"]
+        project = token.get("project", {}).get("id")
+        return Access(
+            checked_endpoint(self.endpoint or self._endpoint_in(token.get("catalog", ()))),
+            {"X-Auth-Token": reply.headers.get("x-subject-token", "")},
+            datetime.fromisoformat(token["expires_at"]).timestamp(),
+            project,
+        )
+
+    def forget(self) -> bool:
+        """Say that another token can be had."""
+        return True
+
+    def _endpoint_in(self, catalogue: Sequence[Mapping[str, Any]]) -> str:
+        wanted = self.interface.removesuffix("URL")
+        for service in catalogue:
+            if service.get("type") != "image":
+                continue
+            for endpoint in service["endpoints"]:
+                region = endpoint.get("region_id") or endpoint.get("region")
+                if endpoint.get("interface") == wanted and self.region_name in {None, region}:
+                    return str(endpoint["url"])
+        where = f" in region {self.region_name}" if self.region_name else ""
+        raise errors.InvalidEndpoint(f"The catalogue has no {wanted} image service{where}.")
+
+
+def password(  # noqa: PLR0913  what OpenStack calls them
+    auth_url: str,
+    *,
+    username: str | None = None,
+    user_id: str | None = None,
+    password: str,
+    project_name: str | None = None,
+    project_id: str | None = None,
+    user_domain_name: str | None = None,
+    user_domain_id: str | None = None,
+    project_domain_name: str | None = None,
+    project_domain_id: str | None = None,
+    **where: Any,
+) -> Login:
+    """Log in with a password, into a project; domains are `default` where none is named."""
+    user = (
+        {"id": user_id}
+        if user_id
+        else {"name": username, "domain": _domain(user_domain_name, user_domain_id)}
+    )
+    return Login(
+        auth_url,
+        {"methods": ["password"], "password": {"user": {**user, "password": password}}},
+        _scope(project_name, project_id, project_domain_name, project_domain_id),
+        **where,
+    )
+
+
+def token(
+    auth_url: str,
+    *,
+    token: str,
+    project_name: str | None = None,
+    project_id: str | None = None,
+    project_domain_name: str | None = None,
+    project_domain_id: str | None = None,
+    **where: Any,
+) -> Login:
+    """Exchange a token for one of a project."""
+    return Login(
+        auth_url,
+        {"methods": ["token"], "token": {"id": token}},
+        _scope(project_name, project_id, project_domain_name, project_domain_id),
+        **where,
+    )
+
+
+def application_credential(
+    auth_url: str,
+    *,
+    application_credential_secret: str,
+    application_credential_id: str | None = None,
+    application_credential_name: str | None = None,
+    username: str | None = None,
+    user_id: str | None = None,
+    user_domain_name: str | None = None,
+    user_domain_id: str | None = None,
+    **where: Any,
+) -> Login:
+    """Log in with an application credential; it has its project in itself."""
+    named: dict[str, Any] = {"id": application_credential_id}
+    if application_credential_id is None:
+        user = (
+            {"id": user_id}
+            if user_id
+            else {"name": username, "domain": _domain(user_domain_name, user_domain_id)}
+        )
+        named = {"name": application_credential_name, "user": user}
+    secret = {**named, "secret": application_credential_secret}
+    return Login(auth_url, {"methods": ["application_credential"], "application_credential": secret}, **where)
+
+
+def checked_url(url: str) -> str:
+    """Give an HTTP address; raises InvalidEndpoint for what is none."""
+    parts = urlsplit(url or "")
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise errors.InvalidEndpoint(f"This is no address of a service: {url!r}. It is like http://host:9292")
+    return url
+
+
+def checked_endpoint(url: str) -> str:
+    """Give the root of an image service: its address without a version at the end."""
+    return _VERSION.sub("", checked_url(url).rstrip("/"))
+
+
+def _domain(name: str | None, domain_id: str | None) -> dict[str, str]:
+    return {"name": name} if name else {"id": domain_id or "default"}
+
+
+def _scope(
+    name: str | None, project_id: str | None, domain_name: str | None, domain_id: str | None
+) -> dict[str, Any] | None:
+    if project_id:
+        return {"project": {"id": project_id}}
+    return {"project": {"name": name, "domain": _domain(domain_name, domain_id)}} if name else None

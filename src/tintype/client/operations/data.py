@@ -1,0 +1,35 @@
+"""The bytes of an image. Who sends these gives, or takes, a stream of bytes with them."""
+
+from collections.abc import Iterable, Mapping
+
+from tintype.client.requests import OCTETS, Request, nothing, path, query
+
+
+def upload(image_id: str, *, size: int | None = None, store: str | None = None) -> Request[None]:
+    """Send the bytes of a queued image in one request; `size` in bytes where it is known."""
+    return Request("PUT", path("v2", "images", image_id, "file"), nothing, headers=_headers(size, store))
+
+
+def stage(image_id: str, *, size: int | None = None) -> Request[None]:
+    """Send the bytes of an image that will be imported."""
+    return Request("PUT", path("v2", "images", image_id, "stage"), nothing, headers=_headers(size, None))
+
+
+def download(
+    image_id: str, *, start: int = 0, end: int | None = None, prefer: Iterable[str] = ()
+) -> Request[None]:
+    """Ask for the bytes of an image, from `start` to before `end`, best from one of the stores `prefer`."""
+    headers = {"Accept-Encoding": "identity"}
+    if start or end is not None:
+        headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+    asked = query({"prefer": ",".join(prefer) or None})
+    return Request("GET", path("v2", "images", image_id, "file"), nothing, query=asked, headers=headers)
+
+
+def _headers(size: int | None, store: str | None) -> Mapping[str, str]:
+    headers = {"Content-Type": OCTETS}
+    if size is not None:
+        headers["x-openstack-image-size"] = str(size)
+    if store is not None:
+        headers["x-image-meta-store"] = store
+    return headers

@@ -1,0 +1,34 @@
+"""Members: projects that an image is shared with."""
+
+from tintype.client.models import Member
+from tintype.client.requests import Request, many, nothing, one, path
+
+
+def list_(image_id: str) -> Request[list[Member]]:
+    """List who an image is shared with; a member sees only itself."""
+    return Request("GET", path("v2", "images", image_id, "members"), many(Member, "members"))
+
+
+def get(image_id: str, member_id: str) -> Request[Member]:
+    """Show a member of an image."""
+    return Request("GET", path("v2", "images", image_id, "members", member_id), one(Member))
+
+
+def create(image_id: str, member_id: str) -> Request[Member]:
+    """Share an image with the project `member_id`.
+
+    Raises Forbidden, Conflict (shared already, or not shareable).
+    """
+    return Request("POST", path("v2", "images", image_id, "members"), one(Member), body={"member": member_id})
+
+
+def update(image_id: str, member_id: str, status: str) -> Request[Member]:
+    """Say `accepted`, `rejected` or `pending` of an image that is shared with one's project."""
+    return Request(
+        "PUT", path("v2", "images", image_id, "members", member_id), one(Member), body={"status": status}
+    )
+
+
+def delete(image_id: str, member_id: str) -> Request[None]:
+    """Share an image no more with a project."""
+    return Request("DELETE", path("v2", "images", image_id, "members", member_id), nothing)

@@ -1,0 +1,113 @@
+"""What managers give: the attributes of the server's JSON, and what can be done with the thing."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tintype.client.pyrax.managers import ImageManager
+
+
+class BaseResource:
+    """A thing of the server. An attribute that is not there yet is asked for once; then AttributeError."""
+
+    def __init__(
+        self, manager: Any, info: Mapping[str, Any], key: str | None = None, *, loaded: bool = False
+    ) -> None:
+        """Take what the server said of a thing of `manager`; under `key`, if one is named."""
+        self.manager = manager
+        self._info = dict(info if key is None else info[key])
+        self._loaded = loaded
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "manager":
+            raise AttributeError(name)
+        if name not in self._info and not self._loaded:
+            self.get()
+        try:
+            return self._info[name]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}") from None
+
+    def get(self) -> None:
+        """Ask the server for all of it."""
+        self._loaded = True
+        found = self.manager.get(self)
+        if found is not None:
+            self._info = dict(found._info)  # noqa: SLF001  another one of us
+
+    reload = get
+
+    def delete(self) -> None:
+        """Delete it."""
+        self.manager.delete(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give its attributes."""
+        return dict(self._info)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and getattr(self, "id", self) == getattr(other, "id", other)
+
+    def __hash__(self) -> int:
+        return hash(self._info.get("id"))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(
+            f"{name}={self._info[name]!r}" for name in ("id", "name", "status") if name in self._info
+        )
+        return f"<{type(self).__name__} {shown}>"
+
+
+class Image(BaseResource):
+    """An image."""
+
+    manager: "ImageManager"
+
+    def update(self, value_dict: Mapping[str, Any]) -> None:
+        """Set attributes and properties."""
+        self.manager.update(self, value_dict)
+
+    def change_name(self, newname: str) -> None:
+        """Give it another name."""
+        self.update({"name": newname})
+
+    def list_members(self) -> list["ImageMember"]:
+        """List who it is shared with."""
+        return self.manager.members(self).list()
+
+    def get_member(self, member: Any) -> "ImageMember":
+        """Show a member."""
+        return self.manager.members(self).get(member)
+
+    def add_member(self, project_id: str) -> "ImageMember":
+        """Share it with a project; raises UnsharableImage where that is refused."""
+        return self.manager.members(self).create(project_id)
+
+    def delete_member(self, project_id: Any) -> None:
+        """Share it no more with a project."""
+        self.manager.members(self).delete(project_id)
+
+    def add_tag(self, tag: str) -> None:
+        """Put a tag on it."""
+        self.manager.tags(self).add(tag)
+
+    def delete_tag(self, tag: str) -> None:
+        """Take a tag off it."""
+        self.manager.tags(self).delete(tag)
+
+
+class ImageMember(BaseResource):
+    """A project that an image is shared with."""
+
+    @property
+    def id(self) -> str:
+        """Give the project."""
+        return str(self._info["member_id"])
+
+
+class ImageTag(BaseResource):
+    """A tag."""
+
+
+class ImageTask(BaseResource):
+    """Work on the server; `reload()` to see how far it is."""

@@ -1,0 +1,149 @@
+"""What a request is, and its answer, without any sending: operations give the one and read the other."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import parse_qsl, quote, urlencode
+
+import msgspec
+
+from tintype.client import errors
+
+T = TypeVar("T")
+Query = Mapping[str, Any]
+
+PATCH: Final = "application/openstack-images-v2.1-json-patch"
+OCTETS: Final = "application/octet-stream"
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """A whole answer. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+    def json(self) -> Any:
+        """Read the body; raises CommunicationError where it is no JSON (a proxy's page, mostly)."""
+        try:
+            return msgspec.json.decode(self.body)
+        except msgspec.DecodeError as error:
+            raise errors.CommunicationError(f"The answer is no JSON: {error}.") from None
+
+    @property
+    def request_id(self) -> str | None:
+        """Give what the server's operator finds the request by."""
+        return self.headers.get("x-openstack-request-id")
+
+
+@dataclasses.dataclass(frozen=True)
+class Request(Generic[T]):
+    """A request as data. `read` makes what its caller wants of the answer to it."""
+
+    method: str
+    path: str
+    """Below the endpoint, with what is in it quoted."""
+    read: Callable[[Reply], T]
+    query: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    body: Any = None
+    """What is sent as JSON; bytes that stream are given to who sends."""
+
+    @property
+    def target(self) -> str:
+        """Give path and query."""
+        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+
+    @property
+    def safe_to_repeat(self) -> bool:
+        """Say whether it may be sent again when nobody knows whether it arrived (RFC 9110, 9.2.2)."""
+        return self.method in {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Page(Generic[T]):
+    """A page of a list."""
+
+    items: list[T]
+    next: str | None
+    """The address of the next one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing(Request[Page[T]]):
+    """A request for the first page of a list."""
+
+    def after(self, page: Page[T]) -> "Listing[T] | None":
+        """Give the request for the page behind one; None behind the last.
+
+        Servers write the link relative to their root, whatever address they have outside.
+        """
+        if page.next is None:
+            return None
+        start = page.next.find("/v2/")
+        path, _, query = page.next[max(start, 0) :].partition("?")
+        return dataclasses.replace(self, path=path, query=tuple(parse_qsl(query, keep_blank_values=True)))
+
+
+def path(*parts: str) -> str:
+    """Join the parts of a path; what is in a part is quoted, so that no name leads elsewhere.
+
+    Raises ValueError for a part that is none: empty, or dots that mean another folder.
+    """
+    if any(part in {"", ".", ".."} for part in parts):
+        raise ValueError(f"No part of an address may be empty, '.' or '..': {'/'.join(parts)}")
+    return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def query(values: Query) -> tuple[tuple[str, str], ...]:
+    """Give the pairs of a query: None is left out, lists stand once for each, booleans are words."""
+    pairs = []
+    for name, value in values.items():
+        several = value if isinstance(value, list | tuple | set) else (value,)
+        given = (each for each in several if each is not None)
+        pairs += [(name, str(each).lower() if isinstance(each, bool) else str(each)) for each in given]
+    return tuple(pairs)
+
+
+def nothing(_reply: Reply) -> None:
+    """Read an answer that says only that it was done."""
+
+
+def whole(reply: Reply) -> Any:
+    """Read the JSON of an answer as it is."""
+    return reply.json()
+
+
+def one(kind: type[T]) -> Callable[[Reply], T]:
+    """Read an answer that is one of a kind."""
+    return lambda reply: model(kind, reply.json())
+
+
+def many(kind: type[T], key: str) -> Callable[[Reply], list[T]]:
+    """Read a list that comes whole."""
+    return lambda reply: models(kind, reply.json()[key])
+
+
+def pages(kind: type[T], key: str) -> Callable[[Reply], Page[T]]:
+    """Read a page of a list."""
+
+    def read(reply: Reply) -> Page[T]:
+        body = reply.json()
+        return Page(models(kind, body[key]), body.get("next"))
+
+    return read
+
+
+def model(kind: type[T], value: Any) -> T:
+    """Make a typed record of JSON; raises CommunicationError where the server's is no such thing."""
+    try:
+        shaped = getattr(kind, "shape", None)
+        return msgspec.convert(value if shaped is None else shaped(value), kind, strict=False)
+    except (msgspec.ValidationError, KeyError, TypeError) as error:
+        raise errors.CommunicationError(f"The answer is no {kind.__name__}: {error}.") from None
+
+
+def models(kind: type[T], values: Iterable[Any]) -> list[T]:
+    """Make typed records of a list of JSON objects."""
+    return [model(kind, value) for value in values]
