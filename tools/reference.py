@@ -4,6 +4,7 @@ python tools/reference.py [FOLDER]
 """
 
 import asyncio
+import inspect
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,10 @@ from msgspec import NODEFAULT
 
 from tintype.api.errors import STATUS
 from tintype.cli.commands import app
+from tintype.client import errors as errors_of_client
+from tintype.client import models
+from tintype.client.blocking.binding import Group
+from tintype.client.blocking.client import Client
 from tintype.parts import build
 from tintype.policy.rules import RULES
 from tintype.settings import CacheSettings, Settings, every_setting, every_store_setting
@@ -30,6 +35,7 @@ def main(folder: Path) -> None:
         "policy.md": policy(),
         "errors.md": errors(),
         "cli.md": commands(),
+        "client.md": client(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages.items():
@@ -116,15 +122,54 @@ def errors() -> str:
     return f"# Errors\n\n{intro}{table(('status', 'kind', 'meaning'), rows)}"
 
 
+def client() -> str:
+    """Give every call of the client, from its docstrings."""
+    with Client(endpoint="http://127.0.0.1:9292") as made:
+        groups = {name: value for name, value in vars(made).items() if isinstance(value, Group)}
+    lines = [f"# Client\n\n{_words(Client)}\n", _words(Client.__init__), ""]
+    for name, group in groups.items():
+        lines += [f"## client.{name}\n", f"{_words(type(group))}\n"]
+        for call in (each for each in vars(type(group)) if not each.startswith("_")):
+            method = getattr(group, call)
+            lines += [f"### {name}.{call}`{_signature(method)}`\n", f"{_words(method)}\n"]
+    lines += ["## Errors\n", _words(errors_of_client).replace("\n\n", "\n\n```\n", 1) + "\n```\n"]
+    lines += ["## Records\n"]
+    for record in models.Record.__subclasses__():
+        fields = ", ".join(f"`{field}`" for field in record.__struct_fields__)
+        lines += [f"**{record.__name__}**: {_words(record)} {fields}.\n"]
+    return "\n".join(lines)
+
+
+def _words(documented: Any) -> str:
+    return inspect.getdoc(documented) or ""
+
+
+def _signature(function: Any) -> str:
+    shown = inspect.signature(function)
+    bare = [
+        each.replace(annotation=inspect.Parameter.empty)
+        for each in shown.parameters.values()
+        if each.name != "self"
+    ]
+    return str(shown.replace(parameters=bare, return_annotation=inspect.Signature.empty))
+
+
 def commands() -> str:
     """Give every command with its options."""
     return "# Command line\n\n" + "\n".join(_command("tintype", typer.main.get_command(app)))
 
 
 def _command(path: str, command: Any) -> list[str]:
-    if hasattr(command, "commands"):
-        inner = [_command(f"{path} {name}", child) for name, child in sorted(command.commands.items())]
-        return [line for lines in inner for line in lines]
+    if hasattr(command, "list_commands"):
+        context = typer.Context(command)
+        children = {name: command.get_command(context, name) for name in command.list_commands(context)}
+        own = _described(path, command) if path == "tintype" else []
+        inner = [_command(f"{path} {name}", child) for name, child in children.items()]
+        return [line for lines in (own, *inner) for line in lines]
+    return _described(path, command)
+
+
+def _described(path: str, command: Any) -> list[str]:
     lines = [f"## {path}\n", f"{(command.help or '').strip()}\n"]
     rows = []
     for parameter in command.params:

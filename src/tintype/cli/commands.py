@@ -1,30 +1,113 @@
-"""The tree of commands."""
+"""The tree of commands. Each is imported when it is called, so that none waits for what it does not need."""
+
+import importlib
+import sys
+from typing import Annotated, Any, Final
 
 import typer
+import typer.core
+import typer.main
 
 from tintype import __version__
-from tintype.cli import database, metadefs, projects, roles, serve, takeover, upkeep, users, worker
+from tintype.cli.session import Options
+
+_COMMANDS: Final = {
+    "image": "images",
+    "member": "members",
+    "tag": "tags",
+    "task": "tasks",
+    "store": "stores",
+    "metadef": "metadefs",
+    "cache": "cache",
+    "info": "info",
+    "serve": "serve",
+    "worker": "worker",
+    "gc": "upkeep:gc",
+    "scrub": "upkeep:scrub",
+    "import-glance": "takeover:import_glance",
+    "db": "database",
+    "catalogue": "catalogue",
+    "user": "users",
+    "project": "projects",
+    "role": "roles",
+}
+"""Module of each: its `app`, or the function that is named."""
+_ALONE: Final = {"serve": "serve", "worker": "worker"}
+
+
+class Commands(typer.core.TyperGroup):
+    """The commands, imported one by one."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Name them, those of a client first."""
+        return [*_COMMANDS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import one. What is not installed says so when it is called."""
+        if cmd_name not in _COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, _, function = _COMMANDS[cmd_name].partition(":")
+        function = function or _ALONE.get(cmd_name, "")
+        try:
+            found = importlib.import_module(f"tintype.cli.{module}")
+        except ModuleNotFoundError as missing:
+            return _absent(cmd_name, str(missing.name))
+        app = getattr(found, function) if function else found.app
+        if function:
+            alone = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
+            alone.command(cmd_name)(app)
+            app = alone
+        command = typer.main.get_command(app)
+        command.name = cmd_name
+        return command
+
 
 app = typer.Typer(
     name="tintype",
-    help="An image service for clouds: the OpenStack Image API v2 in one process.",
+    help="An image service for clouds, and a client of any: the OpenStack Image API v2.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # brackets in help texts are brackets
+    cls=Commands,
 )
-app.command("serve")(serve.serve)
-app.command("worker")(worker.worker)
-app.command("gc")(upkeep.gc)
-app.command("scrub")(upkeep.scrub)
-app.command("import-glance")(takeover.import_glance)
-app.add_typer(database.app, name="db")
-app.add_typer(metadefs.app, name="metadefs")
-app.add_typer(users.app, name="user")
-app.add_typer(projects.app, name="project")
-app.add_typer(roles.app, name="role")
+
+
+@app.callback()
+def main(
+    context: typer.Context,
+    cloud: Annotated[
+        str | None, typer.Option("--cloud", "--os-cloud", help="A cloud of clouds.yaml. [default: $OS_CLOUD]")
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", "--os-image-url", help="Address of the image service.")
+    ] = None,
+    token: Annotated[str | None, typer.Option("--token", "--os-token", help="A token for it.")] = None,
+    region: Annotated[str | None, typer.Option("--region", "--os-region-name", help="Region.")] = None,
+    interface: Annotated[
+        str | None, typer.Option("--interface", "--os-interface", help="public, internal or admin.")
+    ] = None,
+    cacert: Annotated[
+        str | None, typer.Option("--cacert", "--os-cacert", help="File of authorities to trust.")
+    ] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Trust any certificate.")] = False,
+) -> None:
+    """Take what says which cloud commands of a client talk to; else the environment does."""
+    verify = False if insecure else cacert
+    context.obj = Options(cloud, endpoint, token, region, interface, verify)
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
     print(__version__)
+
+
+def _absent(name: str, module: str) -> Any:
+    stub = typer.Typer(rich_markup_mode=None)
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+
+    @stub.command(name, context_settings=settings, help=f"Not installed: needs 'tintype[server]' ({module}).")
+    def absent() -> None:
+        sys.exit(f"tintype: {module} is not installed; for the server: pip install 'tintype[server]'")
+
+    return typer.main.get_command(stub)

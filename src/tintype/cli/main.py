@@ -1,17 +1,21 @@
 """The `tintype` command: what goes wrong is one line and a non-zero exit."""
 
+import os
 import sys
-
-from tintype.errors import TintypeError
 
 
 def run() -> None:
-    """Run the command."""
-    try:
-        from tintype.cli.commands import app
-    except ModuleNotFoundError as missing:
-        sys.exit(f"tintype: {missing.name} is not installed; for the server: pip install 'tintype[server]'")
+    """Run the command: 0 is success, 1 is failure, 2 is a wrong command line, 130 an interrupt."""
+    from tintype.cli.commands import app
+    from tintype.client.errors import ClientError
+    from tintype.errors import TintypeError
+
     try:
         app()
-    except TintypeError as error:
-        sys.exit(f"tintype: {error.message}")
+    except (TintypeError, ClientError) as error:
+        sys.exit(f"tintype: {getattr(error, 'message', error) if isinstance(error, TintypeError) else error}")
+    except BrokenPipeError:  # `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        sys.exit(f"tintype: {error}")

@@ -1,112 +1,222 @@
-"""`tintype metadefs`: the catalogue of metadata definitions, from files and to files."""
+"""`tintype metadef`: metadata definitions of a server."""
 
-import itertools
-import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
-from tintype.api.wire import parse_json
-from tintype.cli import output
-from tintype.cli.serve import DataDir
-from tintype.domain.metadef_documents import NamespaceBody, document, from_file, new_namespace
-from tintype.errors import StartError, TintypeError
-from tintype.services.catalogue import Catalogue, Mode, shipped
+from tintype.cli.session import command, group
+from tintype.client.blocking.client import Client
+from tintype.client.models import Association, MetadefObject, MetadefTag, Namespace
 
-app = typer.Typer(
-    help="Metadata definitions: what properties mean, and where they may stand.", no_args_is_help=True
+app = group("Metadata definitions: what properties mean, and where they may stand.")
+properties, objects = (
+    group("Properties of a namespace."),
+    group("Objects of a namespace: groups of properties."),
 )
+tags, types = group("Tags of a namespace."), group("Types of resources that a namespace is for.")
+app.add_typer(properties, name="property")
+app.add_typer(objects, name="object")
+app.add_typer(tags, name="tag")
+app.add_typer(types, name="type")
+
+Space = Annotated[str, typer.Argument(metavar="NAMESPACE")]
+Name = Annotated[str, typer.Argument(metavar="NAME")]
+Names = Annotated[list[str], typer.Argument(metavar="NAME...")]
+Document = Annotated[Path, typer.Argument(metavar="FILE", help="JSON in the API's form.")]
+Public = Annotated[bool | None, typer.Option("--public/--private", help="Who may see it.")]
+Protected = Annotated[bool | None, typer.Option("--protected/--unprotected", help="May it be deleted?")]
 
 
-@app.command("load")
-def load(
-    path: Annotated[
-        Path | None, typer.Argument(help="A file, or a folder of files; without it, what comes with Tintype.")
-    ] = None,
-    merge: Annotated[bool, typer.Option("--merge", help="Add what namespaces lack.")] = False,
-    prefer_new: Annotated[
-        bool, typer.Option("--prefer-new", help="Add what namespaces lack, and exchange what differs.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace namespaces whole.")] = False,
-    data_dir: DataDir = None,
-) -> None:
-    """Load namespaces from JSON files in Glance's form, all or none. What is there stays as it is."""
-    if prefer_new and overwrite:
-        raise StartError("Choose one of --prefer-new and --overwrite.")
-    mode: Mode = "overwrite" if overwrite else "prefer-new" if prefer_new else "merge" if merge else "keep"
-    bodies = shipped() if path is None else _read_all(_files(path))
-    output.table(
-        ("namespace", "what"),
-        output.with_database(data_dir, lambda database: Catalogue(database).load(bodies, mode)),
+@command(app, "list", "namespace", "display_name", "visibility", "protected")
+def list_(
+    client: Client,
+    type: Annotated[list[str] | None, typer.Option(help="Those for this type of resource.")] = None,  # noqa: A002
+) -> Iterator[Namespace]:
+    """List namespaces."""
+    return client.metadefs.list_namespaces(resource_types=type or (), limit=100)
+
+
+@command(app, "show")
+def show(
+    client: Client,
+    namespace: Space,
+    type: Annotated[str | None, typer.Option(help="Name properties as on this type of resource.")] = None,  # noqa: A002
+) -> Namespace:
+    """Show a namespace with all that is in it."""
+    return client.metadefs.get_namespace(namespace, resource_type=type)
+
+
+@command(app, "create")
+def create(
+    client: Client,
+    namespace: Space,
+    display_name: Annotated[str | None, typer.Option(help="Its name for people.")] = None,
+    description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    public: Public = None,
+    protected: Protected = None,
+) -> Namespace:
+    """Make a namespace."""
+    return client.metadefs.create_namespace(
+        namespace, **_said(display_name, description, public=public, protected=protected)
     )
 
 
-@app.command("export")
-def export(
-    folder: Annotated[
-        Path, typer.Argument(help="Is made if it is not there; files of the same names are replaced.")
-    ],
-    data_dir: DataDir = None,
-) -> None:
-    """Write every namespace to a JSON file in Glance's form."""
-    namespaces = output.with_database(data_dir, lambda database: Catalogue(database).export())
+@command(app, "load")
+def load(client: Client, file: Document) -> Namespace:
+    """Make a namespace of a file, with all that is in it."""
+    body = _document(file)
+    kept = {
+        name: value
+        for name, value in body.items()
+        if name not in {"self", "schema", "created_at", "updated_at"}
+    }
+    return client.metadefs.create_namespace(kept.pop("namespace", ""), **kept)
+
+
+@command(app, "set")
+def change(
+    client: Client,
+    namespace: Space,
+    display_name: Annotated[str | None, typer.Option(help="Its name for people.")] = None,
+    description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    public: Public = None,
+    protected: Protected = None,
+) -> Namespace:
+    """Change what a namespace is."""
+    old = client.metadefs.get_namespace(namespace)
+    kept = {
+        name: getattr(old, name)
+        for name in ("display_name", "description", "visibility", "protected", "owner")
+        if getattr(old, name) is not None
+    }
+    said = _said(display_name, description, public=public, protected=protected)
+    return client.metadefs.update_namespace(namespace, **{**kept, **said})
+
+
+@command(app, "delete", prints=False)
+def delete(client: Client, names: Names) -> None:
+    """Delete namespaces with all that is in them."""
+    for name in names:
+        client.metadefs.delete_namespace(name)
+
+
+@command(properties, "list", "name", "type", "title")
+def list_properties(client: Client, namespace: Space) -> list[dict[str, Any]]:
+    """List the properties of a namespace."""
+    return client.metadefs.list_properties(namespace)
+
+
+@command(properties, "show")
+def show_property(client: Client, namespace: Space, name: Name) -> dict[str, Any]:
+    """Show a property."""
+    return client.metadefs.get_property(namespace, name)
+
+
+@command(properties, "create")
+def create_property(client: Client, namespace: Space, file: Document) -> dict[str, Any]:
+    """Put a property into a namespace: a JSON schema with its name, title and type."""
+    return client.metadefs.create_property(namespace, **_document(file))
+
+
+@command(properties, "delete", prints=False)
+def delete_property(client: Client, namespace: Space, names: Names) -> None:
+    """Delete properties."""
+    for name in names:
+        client.metadefs.delete_property(namespace, name)
+
+
+@command(objects, "list", "name", "description")
+def list_objects(client: Client, namespace: Space) -> list[MetadefObject]:
+    """List the objects of a namespace."""
+    return client.metadefs.list_objects(namespace)
+
+
+@command(objects, "show")
+def show_object(client: Client, namespace: Space, name: Name) -> MetadefObject:
+    """Show an object."""
+    return client.metadefs.get_object(namespace, name)
+
+
+@command(objects, "create")
+def create_object(client: Client, namespace: Space, file: Document) -> MetadefObject:
+    """Put an object into a namespace."""
+    return client.metadefs.create_object(namespace, **_document(file))
+
+
+@command(objects, "delete", prints=False)
+def delete_object(client: Client, namespace: Space, names: Names) -> None:
+    """Delete objects."""
+    for name in names:
+        client.metadefs.delete_object(namespace, name)
+
+
+@command(tags, "list", "name")
+def list_tags(client: Client, namespace: Space) -> list[MetadefTag]:
+    """List the tags of a namespace."""
+    return client.metadefs.list_tags(namespace)
+
+
+@command(tags, "add", "name")
+def add_tags(client: Client, namespace: Space, names: Names) -> list[MetadefTag]:
+    """Put tags into a namespace."""
+    return client.metadefs.create_tags(namespace, names, append=True)
+
+
+@command(tags, "delete", prints=False)
+def delete_tags(client: Client, namespace: Space, names: Names) -> None:
+    """Delete tags."""
+    for name in names:
+        client.metadefs.delete_tag(namespace, name)
+
+
+@command(types, "list", "name", "prefix", "properties_target")
+def list_types(
+    client: Client,
+    namespace: Annotated[
+        str | None, typer.Argument(metavar="[NAMESPACE]", help="[default: all that are known]")
+    ] = None,
+) -> list[Association]:
+    """List types of resources."""
+    return (
+        client.metadefs.list_associations(namespace) if namespace else client.metadefs.list_resource_types()
+    )
+
+
+@command(types, "add")
+def add_type(
+    client: Client,
+    namespace: Space,
+    name: Name,
+    prefix: Annotated[str | None, typer.Option(help="What properties begin with there.")] = None,
+    properties_target: Annotated[str | None, typer.Option(help="Such as image.")] = None,
+) -> Association:
+    """Say that a namespace is for a type of resource."""
+    return client.metadefs.associate(namespace, name, prefix=prefix, properties_target=properties_target)
+
+
+@command(types, "remove", prints=False)
+def remove_type(client: Client, namespace: Space, name: Name) -> None:
+    """Say that it is no more."""
+    client.metadefs.dissociate(namespace, name)
+
+
+def _said(
+    display_name: str | None, description: str | None, *, public: bool | None, protected: bool | None
+) -> dict[str, Any]:
+    said = {
+        "display_name": display_name,
+        "description": description,
+        "visibility": None if public is None else "public" if public else "private",
+        "protected": protected,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _document(file: Path) -> dict[str, Any]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for each, name in zip(namespaces, _names([each.namespace for each in namespaces]), strict=True):
-            text = msgspec.json.format(msgspec.json.encode(document(each)), indent=2)
-            (folder / name).write_bytes(text + b"\n")
-    except OSError as error:
-        raise StartError(f"Cannot write to {folder}: {error.strerror}.") from None
-    print(f"{len(namespaces)} namespaces in {folder}")
-
-
-@app.command("unload")
-def unload(
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, data_dir: DataDir = None
-) -> None:
-    """Delete every namespace, protected ones too."""
-    if not yes:
-        typer.confirm("Delete every namespace of metadata definitions?", abort=True)
-    output.with_database(data_dir, lambda database: Catalogue(database).unload())
-
-
-def _files(path: Path) -> list[Path]:
-    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
-    if not files:
-        raise StartError(f"There is no file *.json in {path}.")
-    return files
-
-
-def _read_all(paths: list[Path]) -> list[NamespaceBody]:
-    found: dict[str, Path] = {}
-    bodies = []
-    for path in paths:
-        body = _read(path)
-        if other := found.get(body.namespace):
-            raise StartError(f"Nothing was loaded: {other} and {path} are both of {body.namespace}.")
-        found[body.namespace] = path
-        bodies.append(body)
-    return bodies
-
-
-def _read(path: Path) -> NamespaceBody:
-    try:
-        body = from_file(parse_json(path.read_bytes()))
-        new_namespace(body, namespace_id="", owner=None, now=0)  # says what stands in it twice
-    except OSError as error:
-        raise StartError(f"Cannot read {path}: {error.strerror}.") from None
-    except TintypeError as error:
-        raise StartError(f"Nothing was loaded: {path}: {error.message}") from None
-    return body
-
-
-def _names(namespaces: list[str]) -> list[str]:
-    """Give a file name for each; a number tells those apart whose names would be the same."""
-    names: list[str] = []
-    for namespace in namespaces:
-        stem = re.sub(r"[^\w.]+", "-", namespace).strip("-.").lower() or "namespace"
-        numbered = (f"{stem}-{number}.json" for number in itertools.count(2))
-        names.append(next(name for name in itertools.chain([f"{stem}.json"], numbered) if name not in names))
-    return names
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise typer.BadParameter(f"{file}: {error}") from None

@@ -1,26 +1,30 @@
-"""How commands print, and how the admin ones reach the service's data."""
+"""How commands print: tables for people, lines, JSON or YAML for programs, and bars of what goes on."""
 
-import asyncio
-import os
+import contextlib
+import enum
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tintype import parts, server
-from tintype.configuration import load
-from tintype.db.engine import Database
-from tintype.errors import StartError
-from tintype.openers import open_database, open_identity, recognise_folders
-from tintype.services.identity import Identity
-from tintype.settings import DATABASE, Settings, TracingSettings
+from tintype.client.progress import Progress
 
-T = TypeVar("T")
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_SIZES: Final = frozenset({"size", "virtual_size"})
+
+
+class Format(enum.StrEnum):
+    """How results are printed."""
+
+    table = "table"
+    json = "json"
+    yaml = "yaml"
+    value = "value"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -35,60 +39,113 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     Console().print(shown)
 
 
-def read_password(given: str | None) -> str | None:
-    """Give a password from the command line; `-` reads it from standard input."""
-    return sys.stdin.readline().rstrip("\n") if given == "-" else given
+def show(result: Any, form: Format, columns: Sequence[str], default: Sequence[str]) -> None:
+    """Print what a command gives: a record, or several; nothing of None.
+
+    `columns` are those that were asked for. Without any, JSON and YAML have everything, tables of several
+    records and values their `default` ones.
+    """
+    if result is None:
+        return
+    records = _plain(result) if not isinstance(result, Iterator) else [_plain(each) for each in result]
+    chosen = list(columns) or ([] if form in {Format.json, Format.yaml} else list(default))
+    if form in {Format.json, Format.yaml}:
+        _write(_chosen(records, chosen), form)
+    elif isinstance(records, list):
+        names = chosen or sorted({name for record in records for name in record})
+        if form is Format.value:
+            for record in records:
+                print(" ".join(_cell(record.get(name), name, exact=True) for name in names))
+        else:
+            exact = not sys.stdout.isatty()
+            table(
+                names, ([_cell(record.get(name), name, exact=exact) for name in names] for record in records)
+            )
+    else:
+        names = list(columns) or list(records)
+        if form is Format.value:
+            for name in names:
+                print(_cell(records.get(name), name, exact=True))
+        else:
+            exact = not sys.stdout.isatty()
+            told = [name for name in names if columns or records[name] is not None]
+            table(("field", "value"), ((name, _cell(records.get(name), name, exact=exact)) for name in told))
 
 
-def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]]) -> T:
-    """Do something with the identity of a data folder, whether its server runs or not."""
-    settings = existing(data_dir)
-    if settings.keystone.auth_url is not None:
-        raise StartError("Users, projects and roles are Keystone's here, and so are limits of projects.")
+@contextlib.contextmanager
+def progress(what: str) -> Iterator[Progress]:
+    """Show a bar with rate and time left on standard error, if a person looks at it."""
+    from rich.progress import (  # only transfers pay for it
+        BarColumn,
+        DownloadColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+    from rich.progress import Progress as Bars
 
-    return with_database(data_dir, lambda database: work(open_identity(settings, database)))
-
-
-def with_database(data_dir: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:
-    """Do something with the database of a data folder, whether its server runs or not."""
-    settings = _upgraded(data_dir)
-
-    async def run() -> T:
-        database = open_database(settings)
-        try:
-            return await work(database)
-        finally:
-            await database.close()
-
-    return asyncio.run(run())
-
-
-def with_parts(data_dir: Path | None, work: Callable[[parts.Parts], Awaitable[T]]) -> T:
-    """Do something with the parts of a service, its stores too, whether its server runs or not."""
-    settings = msgspec.structs.replace(_upgraded(data_dir), tracing=TracingSettings())
-
-    async def run() -> T:
-        made = parts.build(settings)
-        try:
-            await recognise_folders(settings)  # another service's bytes are not ours to delete
-            return await work(made)
-        finally:
-            for store in made.intake.stores.values():
-                await store.close()
-            await made.database.close()
-
-    return asyncio.run(run())
+    console = Console(stderr=True)
+    shown = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*shown, console=console, transient=True, disable=not console.is_terminal) as bars:
+        bar = bars.add_task(Text(what).plain.replace("[", "\\["), total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
-def existing(data_dir: Path | None) -> Settings:
-    """Give the settings of a data folder; raises StartError where no service is in it."""
-    settings = load(data_dir, os.environ)
-    if settings.database.url is None and not (settings.data_dir / DATABASE).exists():
-        raise StartError(f"No Tintype in {settings.data_dir.resolve()}. Name its folder with --data-dir.")
-    return settings
+def _plain(value: Any) -> Any:
+    """Give JSON's kinds of a record or several; an image's properties stand among its attributes."""
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, msgspec.Struct):
+        built = msgspec.to_builtins(value)
+        extra = built.pop("properties", None) if type(value).__name__ == "Image" else None
+        return {**built, **(extra or {})}
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return value
 
 
-def _upgraded(data_dir: Path | None) -> Settings:
-    settings = existing(data_dir)
-    server.upgrade_database(settings)
-    return settings
+def _chosen(records: Any, names: Sequence[str]) -> Any:
+    if not names:
+        return records
+    if isinstance(records, list):
+        return [_chosen(each, names) for each in records]
+    return {name: records.get(name) for name in names}
+
+
+def _write(value: Any, form: Format) -> None:
+    if form is Format.json:
+        print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+        return
+    import yaml  # only who wants YAML pays for it
+
+    print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), end="")
+
+
+def _cell(value: Any, name: str, *, exact: bool) -> str:
+    if value is None:
+        return ""
+    if name in _SIZES and not exact and isinstance(value, int):
+        return size(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ",".join(value)
+    if isinstance(value, dict | list):
+        return msgspec.json.encode(value).decode()
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def size(count: int) -> str:
+    """Write a number of bytes for a person."""
+    amount = float(count)
+    for unit in _UNITS:
+        if amount < 1024 or unit == _UNITS[-1]:
+            break
+        amount /= 1024
+    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"

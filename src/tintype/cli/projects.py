@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from tintype.cli import output
+from tintype.cli import admin, output
 from tintype.cli.serve import DataDir
 from tintype.domain.quotas import NAMES, Quota
 from tintype.errors import Invalid
@@ -25,14 +25,14 @@ def create(
     data_dir: DataDir = None,
 ) -> None:
     """Make a project."""
-    project = output.with_identity(data_dir, lambda identity: identity.create_project(name, description))
+    project = admin.with_identity(data_dir, lambda identity: identity.create_project(name, description))
     print(f"Made project {name} with id {project.id}")
 
 
 @app.command("list")
 def list_projects(data_dir: DataDir = None) -> None:
     """List the projects."""
-    projects = output.with_identity(data_dir, lambda identity: identity.projects())
+    projects = admin.with_identity(data_dir, lambda identity: identity.projects())
     rows = [(project.id, project.name, project.description) for project in projects]
     output.table(("id", "name", "description"), rows)
 
@@ -57,7 +57,7 @@ def limits(
                 await identity.limit(name, limit, None if value == "default" else _number(value))
         return await identity.limits(name)
 
-    found = msgspec.structs.asdict(output.with_identity(data_dir, work))
+    found = msgspec.structs.asdict(admin.with_identity(data_dir, work))
     output.table(("limit", "value"), [(limit, str(value)) for limit, value in found.items()])
 
 
@@ -71,5 +71,5 @@ def _number(text: str) -> int:
 @app.command("delete")
 def delete(name: str, data_dir: DataDir = None) -> None:
     """Delete a project; its images stay."""
-    output.with_identity(data_dir, lambda identity: identity.delete_project(name))
+    admin.with_identity(data_dir, lambda identity: identity.delete_project(name))
     print(f"Deleted project {name}")

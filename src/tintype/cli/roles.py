@@ -2,7 +2,7 @@
 
 import typer
 
-from tintype.cli import output
+from tintype.cli import admin, output
 from tintype.cli.serve import DataDir
 
 app = typer.Typer(help="Roles of users in projects: admin, member, reader, service.", no_args_is_help=True)
@@ -11,14 +11,14 @@ app = typer.Typer(help="Roles of users in projects: admin, member, reader, servi
 @app.command("add")
 def add(user: str, project: str, role: str, data_dir: DataDir = None) -> None:
     """Give a user a role in a project."""
-    output.with_identity(data_dir, lambda identity: identity.grant(user, project, role))
+    admin.with_identity(data_dir, lambda identity: identity.grant(user, project, role))
     print(f"{user} is {role} in {project}")
 
 
 @app.command("remove")
 def remove(user: str, project: str, role: str, data_dir: DataDir = None) -> None:
     """Take a role from a user."""
-    output.with_identity(data_dir, lambda identity: identity.withdraw(user, project, role))
+    admin.with_identity(data_dir, lambda identity: identity.withdraw(user, project, role))
     print(f"{user} is no longer {role} in {project}")
 
 
@@ -26,5 +26,5 @@ def remove(user: str, project: str, role: str, data_dir: DataDir = None) -> None
 def list_roles(data_dir: DataDir = None) -> None:
     """List who has which role where."""
     output.table(
-        ("user", "project", "role"), output.with_identity(data_dir, lambda identity: identity.grants())
+        ("user", "project", "role"), admin.with_identity(data_dir, lambda identity: identity.grants())
     )

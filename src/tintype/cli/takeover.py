@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from tintype import glance, settings, store_settings
-from tintype.cli import output
+from tintype.cli import admin, output
 from tintype.cli.serve import DataDir
 from tintype.errors import StartError
 from tintype.glance import Configuration, Record
@@ -35,7 +35,7 @@ def import_glance(
     Stop Glance, or run this once more after it has stopped. Exits 1 where something was left.
     """
     found = glance.read_configuration(config)
-    chosen = output.existing(data_dir)
+    chosen = admin.existing(data_dir)
     homes = _homes(chosen)
     _say_what_lacks(found, homes)
     if policy is not None:
@@ -62,7 +62,7 @@ def import_glance(
     counts: Counter[str] = Counter()
     namespaces: Counter[str] = Counter()
     told: list[tuple[str, str, str, str]] = []
-    output.with_parts(data_dir, work)
+    admin.with_parts(data_dir, work)
     output.table(("image", "name", "what", "detail"), told)
     print(", ".join(f"{counts[what]} {what}" for what in (TAKEN, UPDATED, KNOWN, DELETED, LEFT)))
     print("namespaces of metadata definitions:", end=" ")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tintype.cli import output
+from tintype.cli import admin, output
 from tintype.cli.serve import DataDir
 from tintype.errors import Invalid
 
@@ -26,9 +26,9 @@ def create(
     data_dir: DataDir = None,
 ) -> None:
     """Make a user, with a role in a project if one is named."""
-    given = output.read_password(password)
+    given = admin.read_password(password)
     secret = secrets.token_urlsafe(18) if given is None else given
-    output.with_identity(
+    admin.with_identity(
         data_dir, lambda identity: identity.create_user(name, secret, project=project, role=role)
     )
     print(f"Made user {name}" + (f" with password {secret}" if given is None else ""))
@@ -37,7 +37,7 @@ def create(
 @app.command("list")
 def list_users(data_dir: DataDir = None) -> None:
     """List the users."""
-    users = output.with_identity(data_dir, lambda identity: identity.users())
+    users = admin.with_identity(data_dir, lambda identity: identity.users())
     output.table(("id", "name", "enabled"), [(user.id, user.name, str(user.enabled)) for user in users])
 
 
@@ -53,10 +53,10 @@ def change(
     data_dir: DataDir = None,
 ) -> None:
     """Change a user; this ends all tokens the user has."""
-    secret = output.read_password(password)
+    secret = admin.read_password(password)
     if secret is None and enable is None:
         raise Invalid("Nothing to change: say --password, --enable or --disable.")
-    output.with_identity(
+    admin.with_identity(
         data_dir, lambda identity: identity.change_user(name, password=secret, enabled=enable)
     )
     print(f"Changed user {name}")
@@ -65,5 +65,5 @@ def change(
 @app.command("delete")
 def delete(name: str, data_dir: DataDir = None) -> None:
     """Delete a user."""
-    output.with_identity(data_dir, lambda identity: identity.delete_user(name))
+    admin.with_identity(data_dir, lambda identity: identity.delete_user(name))
     print(f"Deleted user {name}")

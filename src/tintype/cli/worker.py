@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from tintype import server
-from tintype.cli import output
+from tintype.cli import admin
 from tintype.cli.serve import DataDir
 from tintype.errors import StartError
 from tintype.settings import JobSettings
@@ -22,7 +22,7 @@ def worker(
 ) -> None:
     """Work on imports and other jobs, without serving requests: beside servers, or on hosts of its own."""
     os.umask(0o077)
-    settings = output.existing(data_dir)
+    settings = admin.existing(data_dir)
     for name, store in settings.stores.items():
         if isinstance(store, MemoryStore):
             raise StartError(

@@ -15,24 +15,26 @@ from urllib.parse import urlsplit
 from tintype.client import errors
 from tintype.client.requests import Reply, Request
 
-_EARLY_SECONDS: Final = 60
-"""A token is renewed so long before its end, that no request meets it."""
+_EARLY_SECONDS: Final = 60.0
+"""A token is renewed so long before its end, or a quarter of its life if that is less."""
+_SESSION_SECONDS: Final = 5.0
+"""A keystoneauth session is asked so often: it renews its token by itself."""
 _VERSION: Final = re.compile(r"/v\d+(\.\d+)?/?$")
 
 
 @dataclasses.dataclass(frozen=True)
 class Access:
-    """What requests carry, and where they go. `expires_at` is in seconds since the epoch."""
+    """What requests carry, and where they go; until `renew_at`, in seconds since the epoch."""
 
     endpoint: str
     headers: Mapping[str, str] = dataclasses.field(repr=False)
-    expires_at: float | None = None
+    renew_at: float | None = None
     project_id: str | None = None
 
     @property
     def stale(self) -> bool:
         """Say whether it is (nearly) over."""
-        return self.expires_at is not None and time.time() > self.expires_at - _EARLY_SECONDS
+        return self.renew_at is not None and time.time() > self.renew_at
 
 
 class Identity(Protocol):
@@ -92,7 +94,7 @@ class Session:
             raise errors.InvalidEndpoint("The session's catalogue has no image service.")
         headers = self._session.get_auth_headers(**self._auth) or {}
         project = self._session.get_project_id(**self._auth)
-        return Access(checked_endpoint(endpoint), headers, time.time() + 2 * _EARLY_SECONDS, project)
+        return Access(checked_endpoint(endpoint), headers, time.time() + _SESSION_SECONDS, project)
 
     def forget(self) -> bool:
         """Have the session log in anew."""
@@ -124,7 +126,7 @@ class Login:
         return Access(
             checked_endpoint(self.endpoint or self._endpoint_in(token.get("catalog", ()))),
             {"X-Auth-Token": reply.headers.get("x-subject-token", "")},
-            datetime.fromisoformat(token["expires_at"]).timestamp(),
+            _renewal(datetime.fromisoformat(token["expires_at"]).timestamp()),
             project,
         )
 
@@ -228,6 +230,10 @@ def checked_url(url: str) -> str:
 def checked_endpoint(url: str) -> str:
     """Give the root of an image service: its address without a version at the end."""
     return _VERSION.sub("", checked_url(url).rstrip("/"))
+
+
+def _renewal(expires_at: float) -> float:
+    return expires_at - min(_EARLY_SECONDS, (expires_at - time.time()) / 4)
 
 
 def _domain(name: str | None, domain_id: str | None) -> dict[str, str]:

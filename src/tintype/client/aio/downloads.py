@@ -31,7 +31,7 @@ async def download(
     prefer: Sequence[str] = (),
 ) -> Image:
     """Fetch the bytes of an image; see `Images.download`."""
-    image = await transport.send(images.get(image_id))
+    image = await _with_bytes(transport, image_id)
     if isinstance(target, str | os.PathLike) and image.size:
         await _to_file(transport, image, Path(target), parallel, progress, verify=verify, prefer=prefer)
         return image
@@ -51,7 +51,7 @@ async def data(
     transport: Transport, image_id: str, *, verify: bool = True, prefer: Sequence[str] = ()
 ) -> AsyncIterator[bytes]:
     """Give the bytes of an image in order; see `Images.data`."""
-    image = await transport.send(images.get(image_id))
+    image = await _with_bytes(transport, image_id)
     async for piece in _verified(transport, image, verify=verify, prefer=prefer):
         yield piece
 
@@ -171,10 +171,15 @@ async def _gathered(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield b"".join(waiting)
 
 
+async def _with_bytes(transport: Transport, image_id: str) -> Image:
+    image = await transport.send(images.get(image_id))
+    if image.status in _WITHOUT:
+        raise errors.Conflict(f"Image {image.id} has no bytes yet: it is {image.status}.")
+    return image
+
+
 def _digest(image: Image, *, verify: bool) -> tuple[str, str | None]:
     """Give the algorithm and the digest that the bytes must have; None where nothing is to be checked."""
-    if image.status in _WITHOUT:
-        raise errors.Conflict(f"Image {image.id} has no bytes yet: it is {image.status}.", code=409)
     if not verify:
         return "", None
     if image.os_hash_value and image.os_hash_algo:

@@ -32,7 +32,7 @@ def download(
     prefer: Sequence[str] = (),
 ) -> Image:
     """Fetch the bytes of an image; see `Images.download`."""
-    image = transport.send(images.get(image_id))
+    image = _with_bytes(transport, image_id)
     if isinstance(target, str | os.PathLike) and image.size:
         _to_file(transport, image, Path(target), parallel, progress, verify=verify, prefer=prefer)
         return image
@@ -52,7 +52,7 @@ def data(
     transport: Transport, image_id: str, *, verify: bool = True, prefer: Sequence[str] = ()
 ) -> Iterator[bytes]:
     """Give the bytes of an image in order; see `Images.data`."""
-    image = transport.send(images.get(image_id))
+    image = _with_bytes(transport, image_id)
     for piece in _verified(transport, image, verify=verify, prefer=prefer):
         yield piece
 
@@ -168,10 +168,15 @@ def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
+def _with_bytes(transport: Transport, image_id: str) -> Image:
+    image = transport.send(images.get(image_id))
+    if image.status in _WITHOUT:
+        raise errors.Conflict(f"Image {image.id} has no bytes yet: it is {image.status}.")
+    return image
+
+
 def _digest(image: Image, *, verify: bool) -> tuple[str, str | None]:
     """Give the algorithm and the digest that the bytes must have; None where nothing is to be checked."""
-    if image.status in _WITHOUT:
-        raise errors.Conflict(f"Image {image.id} has no bytes yet: it is {image.status}.", code=409)
     if not verify:
         return "", None
     if image.os_hash_value and image.os_hash_algo:

@@ -71,7 +71,7 @@ def create(name: str | None = None, *, store: str | None = None, **attributes: A
     return Request("POST", "/v2/images", one(Image), headers=headers, body=body)
 
 
-def update(image_id: str, *, remove: Iterable[str] = (), **attributes: Any) -> Request[Image]:
+def update(image_id: str, /, *, remove: Iterable[str] = (), **attributes: Any) -> Request[Image]:
     """Set attributes and properties, and remove properties; `tags=[]` takes all tags away.
 
     One PATCH: its `add` replaces what is there (RFC 6902, 4.1). Raises NotFound, Forbidden, Conflict for

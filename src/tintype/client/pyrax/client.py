@@ -1,6 +1,7 @@
 """`ImageClient`, as pyrax has it."""
 
 import functools
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -43,6 +44,7 @@ class ImageClient:
     def __init__(self, **options: Any) -> None:
         """Make one of a cloud's name (`cloud`), a `session`, or an `endpoint` and a `token`; as `Client`."""
         self.api = Client(**options)
+        weakref.finalize(self.api, self.api.transport.close)  # nobody closes these clients
         self._manager = ImageManager(self.api)
         self._tasks_manager = ImageTasksManager(self.api)
         self._schema_manager = JSONSchemaManager(self.api)

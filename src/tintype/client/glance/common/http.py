@@ -1,6 +1,7 @@
 """What controllers send with: `get`, `post` and so on, each giving a response and its body."""
 
 import dataclasses
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -30,6 +31,7 @@ class HTTPClient:
 
     def __init__(self, transport: Transport, *, endpoint: str | None = None) -> None:
         self.transport = transport
+        weakref.finalize(self, transport.close)  # nobody closes these clients
         self._endpoint = endpoint
 
     @property

@@ -1,0 +1,79 @@
+"""How admin commands reach the data of a service on this machine."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from tintype import parts, server
+from tintype.configuration import load
+from tintype.db.engine import Database
+from tintype.errors import StartError
+from tintype.openers import open_database, open_identity, recognise_folders
+from tintype.services.identity import Identity
+from tintype.settings import DATABASE, Settings, TracingSettings
+
+T = TypeVar("T")
+
+
+def read_password(given: str | None) -> str | None:
+    """Give a password from the command line; `-` reads it from standard input."""
+    return sys.stdin.readline().rstrip("\n") if given == "-" else given
+
+
+def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]]) -> T:
+    """Do something with the identity of a data folder, whether its server runs or not."""
+    settings = existing(data_dir)
+    if settings.keystone.auth_url is not None:
+        raise StartError("Users, projects and roles are Keystone's here, and so are limits of projects.")
+
+    return with_database(data_dir, lambda database: work(open_identity(settings, database)))
+
+
+def with_database(data_dir: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:
+    """Do something with the database of a data folder, whether its server runs or not."""
+    settings = _upgraded(data_dir)
+
+    async def run() -> T:
+        database = open_database(settings)
+        try:
+            return await work(database)
+        finally:
+            await database.close()
+
+    return asyncio.run(run())
+
+
+def with_parts(data_dir: Path | None, work: Callable[[parts.Parts], Awaitable[T]]) -> T:
+    """Do something with the parts of a service, its stores too, whether its server runs or not."""
+    settings = msgspec.structs.replace(_upgraded(data_dir), tracing=TracingSettings())
+
+    async def run() -> T:
+        made = parts.build(settings)
+        try:
+            await recognise_folders(settings)  # another service's bytes are not ours to delete
+            return await work(made)
+        finally:
+            for store in made.intake.stores.values():
+                await store.close()
+            await made.database.close()
+
+    return asyncio.run(run())
+
+
+def existing(data_dir: Path | None) -> Settings:
+    """Give the settings of a data folder; raises StartError where no service is in it."""
+    settings = load(data_dir, os.environ)
+    if settings.database.url is None and not (settings.data_dir / DATABASE).exists():
+        raise StartError(f"No Tintype in {settings.data_dir.resolve()}. Name its folder with --data-dir.")
+    return settings
+
+
+def _upgraded(data_dir: Path | None) -> Settings:
+    settings = existing(data_dir)
+    server.upgrade_database(settings)
+    return settings

@@ -1,0 +1,72 @@
+"""`tintype cache`: the cache of a node."""
+
+import enum
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from tintype.cli.images import Named, Several
+from tintype.cli.session import command, group
+from tintype.client.blocking.client import Client
+from tintype.client.models import Pruned
+
+app = group("The cache of a node.")
+
+
+class Target(enum.StrEnum):
+    """What to empty."""
+
+    both = "both"
+    cache = "cache"
+    queue = "queue"
+
+
+@command(app, "list", "image_id", "state", "size", "hits")
+def list_(client: Client) -> Iterator[dict[str, Any]]:
+    """List what is kept and what waits to be."""
+    state = client.cache.show()
+    for each in state.cached_images:
+        yield {"image_id": each.image_id, "state": "cached", "size": each.size, "hits": each.hits}
+    for image_id in state.queued_images:
+        yield {"image_id": image_id, "state": "queued"}
+
+
+@command(app, "queue", prints=False)
+def queue(client: Client, images: Several) -> None:
+    """Have images fetched."""
+    for image in images:
+        client.cache.queue(client.images.find(image).id)
+
+
+@command(app, "delete", prints=False)
+def delete(client: Client, images: Several) -> None:
+    """Drop images from the cache and its queue."""
+    for image in images:
+        client.cache.delete(client.images.find(image).id)
+
+
+@command(app, "clear", prints=False)
+def clear(
+    client: Client, target: Annotated[Target, typer.Option(help="What to empty.")] = Target.both
+) -> None:
+    """Drop everything."""
+    client.cache.clear(target.value)
+
+
+@command(app, "clean", prints=False)
+def clean(client: Client) -> None:
+    """Drop what stalled, and what belongs to nothing."""
+    client.cache.clean()
+
+
+@command(app, "prune")
+def prune(client: Client) -> Pruned:
+    """Bring the cache within its limit."""
+    return client.cache.prune()
+
+
+@command(app, "nodes")
+def nodes(client: Client, image: Named) -> list[dict[str, str]]:
+    """Name the nodes that keep an image."""
+    return [{"node": node} for node in client.cache.nodes(client.images.find(image).id)]

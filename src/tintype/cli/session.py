@@ -1,0 +1,102 @@
+"""Commands of a client: each gets one that is logged in as the caller, and gives what is to be printed."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from tintype.cli import output
+from tintype.client.blocking.client import Client
+
+
+class Options(NamedTuple):
+    """What the command line says of the cloud."""
+
+    cloud: str | None = None
+    endpoint: str | None = None
+    token: str | None = None
+    region: str | None = None
+    interface: str | None = None
+    verify: bool | str | None = None
+
+
+Cloud = Annotated[
+    str | None, typer.Option("--cloud", "--os-cloud", help="A cloud of clouds.yaml. [default: $OS_CLOUD]")
+]
+Form = Annotated[
+    output.Format, typer.Option("--format", "-f", help="How to print it: JSON and YAML have everything.")
+]
+Columns = Annotated[
+    list[str] | None, typer.Option("--column", "-c", help="Print only this; may stand several times.")
+]
+
+
+def command(
+    app: typer.Typer, name: str, *columns: str, prints: bool = True
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a command of a function that takes a client and gives what to print.
+
+    `columns` are those of its tables. What `prints` has `--format` and `--column`; each has `--cloud`.
+    """
+    extra: dict[str, tuple[Any, Any]] = {"cloud": (Cloud, None)}
+    if prints:
+        extra |= {"form": (Form, output.Format.table), "column": (Columns, None)}
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(function, eval_str=True)
+        own = list(signature.parameters.values())[1:]
+
+        def run(context: typer.Context, **given: Any) -> None:
+            options = context.find_root().obj or Options()
+            said = {each: given.pop(each) for each in extra}
+            with _client(options, said["cloud"]) as client:
+                result = function(client, **given)
+                if prints:
+                    output.show(result, said["form"], said["column"] or (), columns)
+
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters = [
+            inspect.Parameter("context", keyword, annotation=typer.Context),
+            *(each.replace(kind=keyword) for each in own),
+            *(
+                inspect.Parameter(each, keyword, annotation=kind, default=default)
+                for each, (kind, default) in extra.items()
+            ),
+        ]
+        run.__doc__, run.__name__ = function.__doc__, function.__name__
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        app.command(name)(run)
+        return function
+
+    return decorate
+
+
+def _client(options: Options, cloud: str | None) -> Client:
+    return Client(
+        cloud=cloud or options.cloud,
+        endpoint=options.endpoint,
+        token=options.token,
+        region_name=options.region,
+        interface=options.interface,
+        verify=options.verify,
+    )
+
+
+def pairs(given: Sequence[str] | None, option: str = "--property") -> dict[str, str]:
+    """Read `KEY=VALUE` options; raises typer.BadParameter for what has no `=`."""
+    found = {}
+    for each in given or ():
+        name, sign, value = each.partition("=")
+        if not sign or not name:
+            raise typer.BadParameter(f"{each!r} is not like KEY=VALUE.", param_hint=option)
+        found[name] = value
+    return found
+
+
+def group(help_text: str) -> typer.Typer:
+    """Make a group of commands."""
+    return typer.Typer(
+        help=help_text, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+    )

@@ -1,0 +1,40 @@
+"""`tintype tag`: tags of images."""
+
+from typing import Annotated
+
+import typer
+
+from tintype.cli.images import Named
+from tintype.cli.session import command, group
+from tintype.client.blocking.client import Client
+
+app = group("Tags of images.")
+Tags = Annotated[list[str], typer.Argument(metavar="TAG...")]
+
+
+@command(app, "add", prints=False)
+def add(client: Client, image: Named, tags: Tags) -> None:
+    """Put tags on an image."""
+    found = client.images.find(image)
+    for tag in tags:
+        client.tags.add(found.id, tag)
+
+
+@command(app, "remove", prints=False)
+def remove(client: Client, image: Named, tags: Tags) -> None:
+    """Take tags off an image."""
+    found = client.images.find(image)
+    for tag in tags:
+        client.tags.remove(found.id, tag)
+
+
+@command(app, "clear", prints=False)
+def clear(client: Client, image: Named) -> None:
+    """Take all tags off an image."""
+    client.images.update(client.images.find(image).id, tags=[])
+
+
+@command(app, "list")
+def list_(client: Client, image: Named) -> list[dict[str, str]]:
+    """List the tags of an image."""
+    return [{"tag": tag} for tag in client.images.find(image).tags]

@@ -1,0 +1,81 @@
+"""Image services that the client is held against: a Tintype, and a Glance with a Keystone."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from keystoneauth1 import loading
+from keystoneauth1.session import Session
+
+import glance
+import web
+from keystone import PASSWORD, Keystone
+from processes import PASSWORDS, Server, started
+
+
+@dataclasses.dataclass
+class Cloud:
+    """An image service, with admin, alice (project alpha) and bob (beta) in a clouds.yaml."""
+
+    kind: str
+    url: str
+    clouds: Path
+    projects: dict[str, str]
+    allowed_port: int = 0
+    """Of 127.0.0.1, from where Tintype imports; all that it gives is 404."""
+
+    @property
+    def is_tintype(self) -> bool:
+        return self.kind == "tintype"
+
+    def session(self, who: str) -> Session:
+        """Give a keystoneauth session of a user, as the document makes one."""
+        entry = yaml.safe_load(self.clouds.read_text())["clouds"][who]
+        loader = loading.get_plugin_loader("password")
+        return Session(auth=loader.load_from_options(**entry["auth"]))
+
+
+def a_tintype(folder: Path) -> Iterator[Cloud]:
+    """Give a Tintype with its own identity, a cache, and somewhere to import from."""
+    with web.serving(lambda request: request.give(b"", status=404)) as source:
+        settings = {
+            "TINTYPE_CACHE_FOLDER": "cache",
+            "TINTYPE_LOCATIONS_SHOW_MULTIPLE": "true",
+            "TINTYPE_IMPORTS_ALLOWED_NETWORKS": "127.0.0.0/8",
+            "TINTYPE_IMPORTS_PORTS": str(source.server_port),
+        }
+        with started(folder / "data", **settings) as server:
+            path = folder / "clouds.yaml"
+            path.write_text(yaml.safe_dump({"clouds": _people(server)}))
+            listed = server.run("tintype", "project", "list").stdout.splitlines()[1:]
+            projects = {line.split("\t")[1]: line.split("\t")[0] for line in listed}
+            yield Cloud("tintype", server.url, path, projects, source.server_port)
+
+
+def _people(server: Server) -> dict[str, Any]:
+    clouds = yaml.safe_load(server.clouds.read_text())["clouds"]
+    for name, project in (("alice", "alpha"), ("bob", "beta")):
+        server.run("tintype", "user", "create", name, "--password", PASSWORDS[name], "--project", project)
+        auth = {"username": name, "password": PASSWORDS[name], "project_name": project}
+        clouds[name] = {**clouds["tintype"], "auth": {**clouds["tintype"]["auth"], **auth}}
+    return {**clouds, "admin": clouds["tintype"]}
+
+
+def a_glance(folder: Path) -> Iterator[Cloud]:
+    """Give a Glance with a Keystone whose tokens end after seconds."""
+    for name in ("keystone", "glance"):
+        (folder / name).mkdir()
+    keystone = Keystone(folder / "keystone")
+    try:
+        peer = glance.with_keystone(folder / "glance", keystone.url.removesuffix("/v3"), PASSWORD)
+        try:
+            keystone.offer(peer.url)
+            path = folder / "clouds.yaml"
+            path.write_text(keystone.clouds())
+            yield Cloud("glance", peer.url, path, keystone.projects)
+        finally:
+            peer.stop()
+    finally:
+        keystone.stop()

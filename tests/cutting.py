@@ -1,0 +1,84 @@
+"""A network that breaks: a proxy that cuts connections at bytes of its choice."""
+
+import contextlib
+import random
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+
+RESET = struct.pack("ii", 1, 0)
+
+
+class Proxy:
+    """Passes connections on to a server; each is cut after as many bytes as `chance` says."""
+
+    def __init__(self, target: tuple[str, int], chance: random.Random, mean: int) -> None:
+        """Listen; connections live for about `mean` bytes."""
+        self._target = target
+        self._chance = chance
+        self._mean = mean
+        self.cuts = 0
+        self.passed = 0
+        self.pause = 0.0
+        """Seconds for which each 64 KiB wait."""
+        self.whole = False
+        """Whether to let everything pass from now on."""
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        server = socket.create_connection(self._target)
+        life = [int(self._chance.expovariate(1 / self._mean))]
+        pairs = ((client, server), (server, client))
+        passing = [threading.Thread(target=self._pass, args=(*pair, life), daemon=True) for pair in pairs]
+        for thread in passing:
+            thread.start()
+        for thread in passing:
+            thread.join()
+        client.close()
+        server.close()
+
+    def _pass(self, source: socket.socket, target: socket.socket, life: list[int]) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                life[0] -= len(data)
+                self.passed += len(data)
+                time.sleep(self.pause)
+                if life[0] < 0 and not self.whole:
+                    self.cuts += 1
+                    target.sendall(data[: len(data) // 2])
+                    for each in (source, target):
+                        each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                        each.shutdown(socket.SHUT_RDWR)
+                    return
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def proxy(url: str, *, mean: int, seed: int) -> Iterator[Proxy]:
+    """Give a proxy before a server."""
+    host, port = url.removeprefix("http://").split(":")
+    made = Proxy((host, int(port)), random.Random(seed), mean)
+    try:
+        yield made
+    finally:
+        made.close()
