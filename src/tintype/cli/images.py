@@ -189,10 +189,12 @@ def pull(
 ) -> None:
     """Fetch the bytes of an image. After a break the same command goes on where it was."""
     found = client.images.find(image)
-    target = _file_of(found) if file is None else file
+    target = file or Path()
     if target.is_dir():
         target /= _file_of(found)
-    to_stdout = file is not None and str(file) == "-"
+        if target.exists():  # its owner chose that name, not who pulls it
+            raise typer.BadParameter(f"{target} is there already; say where to.", param_hint="FILE")
+    to_stdout = str(file) == "-"
     with output.progress(f"Pull {found.name or found.id}") as progress:
         client.images.download(
             found.id,
@@ -357,8 +359,8 @@ def _waited(client: Client, image: Image) -> Image:
 
 def _file_of(image: Image) -> Path:
     """Give a file name for an image: its own name, if that is one, in this folder."""
-    name = Path(image.name or "").name
-    return Path(name if name not in {"", ".."} else f"{image.id}.{image.disk_format or 'img'}")
+    name = "".join(each for each in Path(image.name or "").name if each.isprintable()).lstrip(".")
+    return Path(name or f"{image.id}.{image.disk_format or 'img'}")
 
 
 def _each(names: list[str], work: Any) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import enum
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -138,7 +137,12 @@ def _cell(value: Any, name: str, *, exact: bool) -> str:
         return ",".join(value)
     if isinstance(value, dict | list):
         return msgspec.json.encode(value).decode()
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+    return str(value) if exact else _harmless(str(value))
+
+
+def _harmless(text: str) -> str:
+    """Show what would move a terminal's cursor, or worse: names are other people's."""
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
 
 
 def size(count: int) -> str:

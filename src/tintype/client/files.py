@@ -24,6 +24,10 @@ Bytes = str | os.PathLike[str] | bytes | IO[bytes] | Iterable[bytes]
 """What may be sent: a path, bytes, an open file, or pieces as they come."""
 
 
+class GivenUp(errors.ClientError):
+    """The download was given up."""
+
+
 class Source:
     """Bytes to send. `size` is None where it is not known before the end."""
 
@@ -129,9 +133,9 @@ class PartFile:
         return gaps
 
     def write(self, start: int, data: bytes) -> None:
-        """Put bytes at their place; where they are zeros a hole does."""
+        """Put bytes at their place; where they are zeros a hole does. Raises GivenUp after `close`."""
         if self._closed:
-            raise errors.CommunicationError("The download was given up.")
+            raise GivenUp
         for begin, end in _not_zero(data):
             os.pwrite(self._file.fileno(), memoryview(data)[begin:end], start + begin)
 
@@ -147,7 +151,7 @@ class PartFile:
     def digest(self, algorithm: str) -> str:
         """Hash the whole from its beginning, as it grows: waits for what lacks. For a thread of its own.
 
-        Raises CommunicationError where the download is given up.
+        Raises GivenUp where it is closed before.
         """
         made = hashlib.new(algorithm)
         position = 0
@@ -156,7 +160,7 @@ class PartFile:
                 while (end := self._grown(position)) <= position and not self._closed:
                     self._changed.wait()
                 if self._closed:
-                    raise errors.CommunicationError("The download was given up.")
+                    raise GivenUp
             while position < end:
                 piece = os.pread(self._file.fileno(), min(PIECE, end - position), position)
                 if not piece:

@@ -11,6 +11,8 @@ _LONGEST: Final = 10.0
 _NOT_TAKEN: Final = frozenset({429, 503})
 """The server says that it did nothing."""
 _UNKNOWN: Final = frozenset({502, 504})
+_PASSING: Final = frozenset({408, 409, 423, 429, 460})
+"""409 is an offset that another request has moved."""
 
 
 class NotSent(CommunicationError):
@@ -30,6 +32,13 @@ def may_repeat(request: Request[object], failure: Exception) -> bool:
     if isinstance(failure, HTTPError):
         return failure.code in _NOT_TAKEN or (failure.code in _UNKNOWN and request.safe_to_repeat)
     return False
+
+
+def passing(failure: Exception) -> bool:
+    """Say whether a transfer that failed so may well go on later."""
+    if isinstance(failure, HTTPError):
+        return failure.code in _PASSING or (failure.code >= 500 and failure.code not in {501, 505})
+    return isinstance(failure, CommunicationError)
 
 
 def pause(attempt: int, failure: Exception) -> float:

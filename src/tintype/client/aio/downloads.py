@@ -8,7 +8,7 @@ from typing import IO, Final
 
 from tintype.client import errors, retries
 from tintype.client.aio import io
-from tintype.client.aio.transport import Transport
+from tintype.client.aio.transport import Streamed, Transport
 from tintype.client.files import PIECE, Hashing, PartFile
 from tintype.client.models import Image
 from tintype.client.operations import data as operations
@@ -105,8 +105,11 @@ async def _fetch(
         try:
             request = operations.download(image.id, start=position, end=end, prefer=prefer)
             async with transport.stream(request) as answer:
-                begun = position if answer.status == 206 else 0  # it may not serve ranges: all comes anew
+                begun = _begin(answer, position)
+                until = end if answer.status == 206 else part.size
                 async for piece in _gathered(answer.pieces()):
+                    if begun + len(piece) > until:
+                        raise errors.CommunicationError("More bytes came than were asked for.")
                     await io.call(part.write, begun, piece)
                     begun += len(piece)
                     part.arrived(begun - len(piece), begun)
@@ -116,7 +119,7 @@ async def _fetch(
                 raise errors.CommunicationError("The bytes ended early.")
         except errors.ClientError as failure:
             failures = patience.spent(position)
-            if failures is None or _final(failure):
+            if failures is None or not retries.passing(failure):
                 raise
             await io.sleep(retries.pause(failures, failure))
 
@@ -133,7 +136,7 @@ async def _verified(
             async with transport.stream(
                 operations.download(image.id, start=position, prefer=prefer)
             ) as answer:
-                passed = 0 if answer.status == 206 else position  # what has come already comes once more
+                passed = position - _begin(answer, position)  # what has come already comes once more
                 async for piece in _gathered(answer.pieces()):
                     fresh = piece[passed:]
                     passed = max(0, passed - len(piece))
@@ -142,14 +145,26 @@ async def _verified(
                             await io.call(made.update, fresh)
                         position += len(fresh)
                         yield fresh
+            if image.size is not None and position < image.size:
+                raise errors.CommunicationError("The bytes ended early.")
             break
         except errors.ClientError as failure:
             failures = patience.spent(position)
-            if failures is None or _final(failure):
+            if failures is None or not retries.passing(failure):
                 raise
             await io.sleep(retries.pause(failures, failure))
     if made is not None and made.hexdigest() != expected:
         raise _mismatch(image, algorithm, made.hexdigest(), expected)
+
+
+def _begin(answer: Streamed, wanted: int) -> int:
+    """Give where the bytes of an answer begin: a server without ranges begins anew."""
+    if answer.status != 206:
+        return 0
+    told = answer.headers.get("content-range", "")
+    if not told.startswith(f"bytes {wanted}-"):
+        raise errors.CommunicationError(f"Other bytes came than were asked for: {told or 'no range'}.")
+    return wanted
 
 
 async def _gathered(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -191,8 +206,3 @@ def _mismatch(image: Image, algorithm: str, made: str, expected: str | None) -> 
     return errors.DigestMismatch(
         f"The bytes of image {image.id} came damaged: {algorithm} was {made}, expected {expected}."
     )
-
-
-def _final(failure: errors.ClientError) -> bool:
-    refused = isinstance(failure, errors.HTTPError) and failure.code < 500
-    return refused and getattr(failure, "code", 0) not in {408, 423, 429}

@@ -17,8 +17,6 @@ _SMALL: Final = 8 << 20
 """Bytes that are quicker sent again than resumed."""
 _NO_TUS: Final = frozenset({404, 405, 501})
 _LOST: Final = frozenset({404, 410})
-_ENDED: Final = frozenset({400, 401, 403, 404, 405, 410, 412, 413, 415})
-"""What another attempt would not change."""
 _SECONDS_OF_SAVING: Final = 30.0
 
 
@@ -98,7 +96,7 @@ def _resume(transport: Transport, image_id: str, upload_id: str, source: Source,
             start = _send(transport, uploads.append(image_id, upload_id, start), source, start, count)
         except errors.ClientError as failure:
             failures = patience.spent(start)
-            if failures is None or _final(failure):
+            if failures is None or not retries.passing(failure):
                 raise
             io.sleep(retries.pause(failures, failure))
             try:
@@ -121,12 +119,8 @@ def _whole(transport: Transport, image_id: str, source: Source, store: str | Non
             _send(transport, request, source, 0, count)
         except errors.ClientError as failure:
             failures = patience.spent(0)
-            if (
-                failures is None
-                or not source.again
-                or _final(failure)
-                or isinstance(failure, errors.Conflict)
-            ):
+            taken = isinstance(failure, errors.Conflict)
+            if failures is None or not source.again or taken or not retries.passing(failure):
                 raise
             io.sleep(retries.pause(failures, failure))
             if _settled(transport, image_id) == "active":
@@ -152,10 +146,6 @@ def _pieces(source: Source, start: int, count: Count) -> Iterator[bytes]:
     while piece := io.call(next, pieces, b""):
         yield piece
         count.add(len(piece))
-
-
-def _final(failure: errors.ClientError) -> bool:
-    return isinstance(failure, errors.HTTPError) and failure.code in _ENDED
 
 
 def _is_active(transport: Transport, image_id: str) -> bool:
