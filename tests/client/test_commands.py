@@ -1,0 +1,116 @@
+"""The command line of a client: what it prints and how it ends, on a Tintype and on a Glance."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from clouds import Cloud
+
+TINTYPE = Path(sys.executable).parent / "tintype"
+
+
+def run(cloud: Cloud, *arguments: str, who: str = "alice", code: int = 0, folder: Path | None = None) -> str:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(cloud.clouds.parent),
+        "OS_CLIENT_CONFIG_FILE": str(cloud.clouds),
+        "OS_CLOUD": who,
+        "LANG": "C.UTF-8",
+    }
+    done = subprocess.run(
+        [TINTYPE, *arguments], capture_output=True, text=True, env=environment, cwd=folder, check=False
+    )
+    assert done.returncode == code, f"{arguments}: {done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+def test_the_main_job(cloud: Cloud, disk: Path, tmp_path: Path) -> None:
+    """`push` makes an image of a file, `pull` a file of an image, without a word more; lists show it."""
+    made = json.loads(run(cloud, "image", "push", str(disk), "--name", "job", "--tag", "a", "-f", "json"))
+    assert (made["name"], made["status"], made["disk_format"], made["tags"]) == (
+        "job",
+        "active",
+        "raw",
+        ["a"],
+    )
+    assert run(cloud, "image", "list", "--name", "job", "-f", "value", "-c", "id").strip() == made["id"]
+    assert "job" in run(cloud, "image", "list")
+    assert run(cloud, "image", "pull", "job", folder=tmp_path).strip() == "job"
+    assert (tmp_path / "job").read_bytes() == disk.read_bytes()
+    told = run(cloud, "image", "pull", "job", folder=tmp_path, code=2)
+    assert "is there already" in told, "another's name overwrites nothing"
+    run(cloud, "image", "pull", "job", "elsewhere", folder=tmp_path)
+    run(cloud, "image", "set", "job", "--name", "renamed", "--property", "os_distro=debian")
+    shown = yaml.safe_load(run(cloud, "image", "show", "renamed", "-f", "yaml"))
+    assert shown["os_distro"] == "debian"
+    run(cloud, "image", "set", "renamed", "--remove", "os_distro")
+    run(cloud, "tag", "add", "renamed", "b", "c")
+    run(cloud, "tag", "remove", "renamed", "b")
+    assert sorted(json.loads(run(cloud, "image", "show", made["id"], "-f", "json"))["tags"]) == ["a", "c"]
+    run(cloud, "tag", "clear", "renamed")
+    assert run(cloud, "tag", "list", "renamed", "-f", "value") == ""
+    run(cloud, "image", "delete", "renamed")
+    assert "no image" in run(cloud, "image", "show", "renamed", code=1)
+
+
+def test_sharing(cloud: Cloud) -> None:
+    """One adds, the other accepts or rejects."""
+    image = json.loads(run(cloud, "image", "create", "given", "-f", "json"))["id"]
+    beta = cloud.projects["beta"]
+    run(cloud, "member", "add", "given", beta)
+    assert json.loads(run(cloud, "member", "accept", image, "-f", "json", who="bob"))["status"] == "accepted"
+    assert image in run(cloud, "image", "list", "--visibility", "shared", who="bob")
+    assert json.loads(run(cloud, "member", "reject", image, "-f", "json", who="bob"))["status"] == "rejected"
+    assert beta in run(cloud, "member", "list", "given")
+    run(cloud, "member", "remove", "given", beta)
+    run(cloud, "image", "delete", image)
+
+
+def test_stage_import_and_what_is_known(cloud: Cloud, disk: Path) -> None:
+    """Stage and import; tasks, stores, usage, versions, methods, schemas; the catalogue of definitions."""
+    formats = ("--disk-format", "raw", "--container-format", "bare")
+    run(cloud, "image", "create", "staged", *formats, who="admin")
+    run(cloud, "image", "upload", "staged", str(disk), "--stage", who="admin")
+    done = json.loads(run(cloud, "image", "import", "staged", "-f", "json", who="admin"))
+    assert done["size"] == disk.stat().st_size
+    assert "success" in run(cloud, "image", "tasks", "staged", who="admin")
+    assert run(cloud, "task", "list", who="admin")
+    assert json.loads(run(cloud, "store", "list", "-f", "json"))[0]["id"]
+    assert "image_count_total" in run(cloud, "info", "usage") or not cloud.is_tintype
+    assert "CURRENT" in run(cloud, "info", "versions")
+    assert "glance-direct" in run(cloud, "info", "methods")
+    assert json.loads(run(cloud, "info", "schema", "image", "-f", "json"))["name"] == "image"
+    run(cloud, "metadef", "create", "cli", "--display-name", "D", who="admin")
+    run(cloud, "metadef", "tag", "add", "cli", "x", who="admin")
+    assert json.loads(run(cloud, "metadef", "show", "cli", "-f", "json", who="admin"))["display_name"] == "D"
+    run(cloud, "metadef", "delete", "cli", who="admin")
+    run(cloud, "image", "delete", "staged", who="admin")
+
+
+def test_what_goes_wrong(cloud: Cloud, tmp_path: Path) -> None:
+    """One line and an exit code: 1 for what is refused, 2 for a wrong command line."""
+    assert "There is no cloud nobody" in run(cloud, "image", "list", who="nobody", code=1)
+    assert "tintype:" in run(cloud, "image", "push", str(tmp_path / "none"), code=1)
+    assert "KEY=VALUE" in run(cloud, "image", "create", "x", "--property", "no sign", code=2)
+    assert "No such command" in run(cloud, "image", "frobnicate", code=2)
+    assert "Nothing to change" in run(cloud, "image", "set", "x", code=2)
+    image = json.loads(run(cloud, "image", "create", "one", "-f", "json"))["id"]
+    assert "no image" in run(cloud, "image", "delete", "not there", image, code=1)
+    assert "no image" in run(cloud, "image", "show", image, code=1), "the other was deleted all the same"
+
+
+def test_other_peoples_names(cloud: Cloud) -> None:
+    """A name cannot move the cursor of a terminal, nor leave the folder."""
+    from tintype.cli.images import _file_of
+    from tintype.cli.output import _cell
+    from tintype.client.models import Image
+
+    assert "\x1b" not in _cell("\x1b[2Jgone", "name", exact=False)
+    assert _file_of(Image(id="i", name="../../etc/passwd")) == Path("passwd")
+    assert _file_of(Image(id="i", name=".bashrc")) == Path("bashrc")
+    assert _file_of(Image(id="i", name="..", disk_format="raw")) == Path("i.raw")
