@@ -15,14 +15,14 @@ def blocks(heading: str) -> list[str]:
     """Give the shell lines under a heading."""
     section = (ROOT / "README.md").read_text().split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
     lines = "\n".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL)).splitlines()
-    return [line.partition("  #")[0].strip() for line in lines]
+    return [line.partition("  #")[0].strip() for line in lines if line.strip()]
 
 
 def test_the_lines_of_use(server: Server, tmp_path: Path) -> None:
     """Each line under "Use" does what it says, one after the other."""
     lines = blocks("Use")
     assert lines[0] == "export OS_CLIENT_CONFIG_FILE=$PWD/data/clouds.yaml OS_CLOUD=tintype"
-    assert len(lines) == 6
+    assert len(lines) == 8
     disk = "qcow2 disk image made by hand"
     (tmp_path / "data").symlink_to(server.folder)
     # The smallest qcow2 header that says version 3, 1 MiB, nothing else.
@@ -39,6 +39,7 @@ def test_the_lines_of_use(server: Server, tmp_path: Path) -> None:
     script = f"set -e; cd {tmp_path}\n" + "\n".join(lines)
     done = server.run("bash", "-c", script)
     assert "production" not in done.stderr
+    assert (tmp_path / "again.qcow2").read_bytes() == (tmp_path / "disk.qcow2").read_bytes(), disk
     assert (tmp_path / "copy.qcow2").read_bytes() == (tmp_path / "disk.qcow2").read_bytes(), disk
 
 
