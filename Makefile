@@ -57,6 +57,7 @@ glance: .venv-glance/.ready ## Install a Glance for the tests of moving in
 bench: $(VENV)/.test ## Measure Tintype and Glance side by side; results go to benchmarks/results
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 	@$(BIN)/python benchmarks/transfers.py $(ARGS)
+	@$(BIN)/python benchmarks/clients.py
 
 docs: $(VENV)/.check ## Generate docs/reference and the blocking client from the code
 	@$(BIN)/python tools/blocking.py
