@@ -1,0 +1,198 @@
+"""The parts of the client that send nothing: addresses, failures, retries, logins, clouds, files."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tintype.client import clouds, errors, retries, sniffing
+from tintype.client.files import GivenUp, Hashing, PartFile, Source
+from tintype.client.identity import Access, Given, password
+from tintype.client.operations import images, members
+from tintype.client.requests import Page, Reply, Request, nothing, path
+
+
+def test_no_name_leads_elsewhere() -> None:
+    """What stands in a path is quoted; dots and nothing are refused before anything is sent."""
+    assert images.get("a/../b?x#y").target == "/v2/images/a%2F..%2Fb%3Fx%23y"
+    for bad in ("", ".", ".."):
+        with pytest.raises(ValueError):
+            members.get(bad, "x")
+
+
+@given(st.lists(st.text(min_size=1).filter(lambda part: part not in {".", ".."}), min_size=1, max_size=4))
+def test_paths_keep_their_parts(parts: list[str]) -> None:
+    """There are as many parts as were given, whatever is in them."""
+    try:
+        made = path(*parts)
+    except UnicodeEncodeError:
+        return  # a lone surrogate is no text that can be sent
+    assert made.count("/") == len(parts)
+    assert made.isascii()
+
+
+def test_the_next_page() -> None:
+    """A link is taken below the root, wherever the server thinks that is."""
+    first = images.list_(limit=2, name="x")
+    for link in ("/v2/images?limit=2&marker=m", "http://inside:9292/image/v2/images?limit=2&marker=m"):
+        after = first.after(Page([], link))
+        assert after is not None
+        assert after.target == "/v2/images?limit=2&marker=m"
+    assert first.after(Page([], None)) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "message"),
+    [
+        ("application/json", b'{"code": 404, "title": "Not Found", "message": "No such."}', "No such."),
+        ("application/json", b'{"error": {"code": 401, "message": "Who?"}}', "Who?"),
+        (
+            "text/html",
+            b"<html><title>404 Not Found</title><h1>404 Not Found</h1>No &lt;image&gt;<br /></html>",
+            "No <image>",
+        ),
+        ("text/plain", b"404 Not Found\n\nNo such.\n", "No such."),
+        ("application/json", b"not json", "not json"),
+        ("", b"", "Not Found"),
+    ],
+)
+def test_every_way_to_say_no(kind: str, body: bytes, message: str) -> None:
+    """JSON of two shapes, HTML and text are read to the same words."""
+    error = errors.of(404, {"content-type": kind, "x-openstack-request-id": "req-1"}, body)
+    assert type(error) is errors.NotFound
+    assert (error.message, error.request_id, error.code) == (message, "req-1", 404)
+
+
+@given(st.integers(300, 599), st.sampled_from(["application/json", "text/html", ""]), st.binary(max_size=200))
+def test_any_answer_is_an_error_of_its_status(status: int, kind: str, body: bytes) -> None:
+    """Whatever a server, or a proxy, sends."""
+    error = errors.of(status, {"content-type": kind, "retry-after": "soon"}, body)
+    assert isinstance(error, errors.HTTPError)
+    assert error.code == status
+    assert str(error)
+
+
+def test_what_may_be_sent_again() -> None:
+    """A POST only where the server cannot have taken it; anything safe after a broken connection."""
+    post, get = Request("POST", "/", nothing), Request("GET", "/", nothing)
+    broken, refused = errors.CommunicationError(), retries.NotSent()
+    assert not retries.may_repeat(post, broken)
+    assert retries.may_repeat(get, broken)
+    assert retries.may_repeat(post, refused)
+    assert retries.may_repeat(post, errors.ServiceUnavailable())
+    assert not retries.may_repeat(post, errors.BadGateway())
+    assert not retries.may_repeat(get, errors.InternalServerError())
+    assert not retries.may_repeat(get, errors.NotFound())
+    assert retries.pause(1, errors.TooManyRequests(retry_after=3)) == 3
+    assert retries.pause(1, errors.TooManyRequests(retry_after=1e9)) <= 10
+    assert 0 < retries.pause(40, broken) <= 10
+
+
+def test_a_login() -> None:
+    """The request has the password, nothing shown does; the catalogue says where; none is an error."""
+    login = password("http://k/v3", username="u", password="s3cret", project_name="p")
+    request = login.step(None)
+    assert isinstance(request, Request)
+    assert request.path == "http://k/v3/auth/tokens"
+    assert "s3cret" not in repr(login)
+    endpoint = {"interface": "public", "region_id": "r", "url": "http://i/image/v2/"}
+    token = {
+        "expires_at": "2100-01-01T00:00:00.000000Z",
+        "project": {"id": "pid"},
+        "catalog": [{"type": "image", "endpoints": [endpoint]}],
+    }
+    import msgspec
+
+    reply = Reply(201, {"x-subject-token": "t0ken"}, msgspec.json.encode({"token": token}))
+    access = login.step(reply)
+    assert isinstance(access, Access)
+    assert (access.endpoint, access.project_id, access.stale) == ("http://i/image", "pid", False)
+    assert "t0ken" not in repr(access)
+    with pytest.raises(errors.InvalidEndpoint):
+        login.step(Reply(201, {}, msgspec.json.encode({"token": {**token, "catalog": []}})))
+    with pytest.raises(errors.InvalidEndpoint):
+        Given("file:///etc/passwd")
+
+
+def test_clouds(tmp_path: Path) -> None:
+    """Files, secrets beside them, variables; what lacks is told in words."""
+    (tmp_path / "clouds.yaml").write_text(
+        "clouds:\n  a:\n    auth: {auth_url: 'http://k', username: u, project_name: p}\n    verify: false\n"
+        "  odd:\n    auth_type: v3oidcpassword\n    auth: {auth_url: 'http://k'}\n"
+    )
+    (tmp_path / "secure.yaml").write_text("clouds:\n  a:\n    auth: {password: hidden}\n")
+    environ = {
+        "OS_CLIENT_CONFIG_FILE": str(tmp_path / "clouds.yaml"),
+        "OS_CLIENT_SECURE_FILE": str(tmp_path / "secure.yaml"),
+        "HOME": str(tmp_path),
+    }
+    found = clouds.find("a", environ)
+    assert found.verify is False
+    request = found.identity.step(None)
+    assert "hidden" in str(request.body)  # type: ignore[union-attr]
+    for name, words in (("b", "There is no cloud b"), ("odd", "session=")):
+        with pytest.raises(errors.InvalidEndpoint, match=words):
+            clouds.find(name, environ)
+    with pytest.raises(errors.InvalidEndpoint, match="Which cloud"):
+        clouds.find(None, {"HOME": str(tmp_path)})
+    given_token = clouds.find(None, {"OS_IMAGE_ENDPOINT_OVERRIDE": "http://i:9292/v2", "OS_TOKEN": "t"})
+    access = given_token.identity.step(None)
+    assert isinstance(access, Access)
+    assert (access.endpoint, access.headers) == ("http://i:9292", {"X-Auth-Token": "t"})
+
+
+@given(st.binary(min_size=1, max_size=400_000), st.randoms(use_true_random=False), st.integers(1, 90_000))
+def test_a_file_grows_in_any_order(data: bytes, chance: object, longest: int) -> None:
+    """Ranges written in any order, over two lives of the file, make the bytes and their digest."""
+    import hashlib
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "file"
+        part = PartFile(target, len(data), "label")
+        spans = part.missing(longest)
+        chance.shuffle(spans)  # type: ignore[attr-defined]
+        for start, end in spans[: len(spans) // 2]:
+            part.write(start, data[start:end])
+            part.arrived(start, end)
+        part.close()
+        part = PartFile(target, len(data), "label")
+        hashing = Hashing(part, "md5")
+        for start, end in part.missing(longest):
+            part.write(start, data[start:end])
+            part.arrived(start, end)
+        assert part.done == len(data)
+        assert hashing.result() == hashlib.md5(data).hexdigest()  # noqa: S324
+        part.finish()
+        assert target.read_bytes() == data
+        assert os.listdir(folder) == ["file"]  # noqa: PTH208
+
+
+def test_giving_up_ends_what_waits(tmp_path: Path) -> None:
+    """Closing a file ends its hashing, and who writes on."""
+    part = PartFile(tmp_path / "file", 10, "label")
+    hashing = Hashing(part, "md5")
+    threading.Timer(0.05, part.close).start()
+    with pytest.raises(GivenUp):
+        hashing.result()
+    with pytest.raises(GivenUp):
+        part.write(0, b"x")
+
+
+def test_sources(tmp_path: Path) -> None:
+    """A file knows its size and a name for its state; what is changed has another; pipes have none."""
+    file = tmp_path / "file"
+    file.write_bytes(b"0123456789")
+    source = Source(file)
+    assert (source.size, source.again) == (10, True)
+    assert b"".join(source.pieces(4)) == b"456789"
+    first = source.label
+    source.close()
+    assert sniffing.label(file) == first
+    file.write_bytes(b"0123456789a")
+    assert sniffing.label(file) != first
+    assert Source(b"bytes").label == ""
+    assert (Source(iter([b"a"])).size, Source(iter([b"a"])).again) == (None, False)
