@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import delete
 
 from inprocess import Prepared, Service, running
-from tintype.cli import metadefs as cli
+from tintype.cli import catalogue as cli
 from tintype.db.tables import secrets
 from tintype.domain import metadef_documents as documents
 from tintype.domain.metadefs import Namespace

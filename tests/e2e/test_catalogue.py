@@ -10,7 +10,7 @@ import pytest
 
 from glance import METADEFS, Glance
 from inprocess import Service
-from tintype.cli import metadefs as cli
+from tintype.cli import catalogue as cli
 
 pytestmark = [
     pytest.mark.e2e,
