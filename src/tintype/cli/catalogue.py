@@ -16,7 +16,9 @@ from tintype.errors import StartError, TintypeError
 from tintype.services.catalogue import Catalogue, Mode, shipped
 
 app = typer.Typer(
-    help="Metadata definitions: what properties mean, and where they may stand.", no_args_is_help=True
+    help="Metadata definitions: what properties mean, and where they may stand.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 

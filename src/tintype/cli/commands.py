@@ -54,7 +54,7 @@ class Commands(typer.core.TyperGroup):
             return _absent(cmd_name, str(missing.name))
         app = getattr(found, function) if function else found.app
         if function:
-            alone = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
+            alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
             alone.command(cmd_name)(app)
             app = alone
         command = typer.main.get_command(app)
@@ -103,7 +103,7 @@ def version() -> None:
 
 
 def _absent(name: str, module: str) -> Any:
-    stub = typer.Typer(rich_markup_mode=None)
+    stub = typer.Typer(add_completion=False, rich_markup_mode=None)
     settings = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 
     @stub.command(name, context_settings=settings, help=f"Not installed: needs 'tintype[server]' ({module}).")

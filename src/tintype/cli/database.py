@@ -9,7 +9,7 @@ from tintype.cli import admin, output
 from tintype.cli.serve import DataDir
 from tintype.db import schema
 
-app = typer.Typer(help="The database's tables.", no_args_is_help=True)
+app = typer.Typer(help="The database's tables.", no_args_is_help=True, add_completion=False)
 
 
 @app.command("status")

@@ -15,7 +15,7 @@ Limit = Annotated[
     str | None, typer.Option(metavar="N", help="A number (sizes in MiB), -1 for none, or default.")
 ]
 
-app = typer.Typer(help="Projects of the built-in identity.", no_args_is_help=True)
+app = typer.Typer(help="Projects of the built-in identity.", no_args_is_help=True, add_completion=False)
 
 
 @app.command("create")

@@ -5,7 +5,11 @@ import typer
 from tintype.cli import admin, output
 from tintype.cli.serve import DataDir
 
-app = typer.Typer(help="Roles of users in projects: admin, member, reader, service.", no_args_is_help=True)
+app = typer.Typer(
+    help="Roles of users in projects: admin, member, reader, service.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 
 @app.command("add")

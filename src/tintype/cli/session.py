@@ -98,5 +98,9 @@ def pairs(given: Sequence[str] | None, option: str = "--property") -> dict[str, 
 def group(help_text: str) -> typer.Typer:
     """Make a group of commands."""
     return typer.Typer(
-        help=help_text, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+        help=help_text,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
     )

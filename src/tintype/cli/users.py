@@ -9,7 +9,7 @@ from tintype.cli import admin, output
 from tintype.cli.serve import DataDir
 from tintype.errors import Invalid
 
-app = typer.Typer(help="Users of the built-in identity.", no_args_is_help=True)
+app = typer.Typer(help="Users of the built-in identity.", no_args_is_help=True, add_completion=False)
 Password = Annotated[
     str | None, typer.Option(help="The password; - reads it from standard input. Without it one is made.")
 ]
