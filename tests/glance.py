@@ -76,7 +76,7 @@ SERVE = """\
 import sys, waitress
 port = int(sys.argv.pop())
 from glance.wsgi.api import application
-waitress.serve(application, host="127.0.0.1", port=port, threads=4)
+waitress.serve(application, host="127.0.0.1", port=port, threads=4, max_request_body_size=1 << 34)
 """
 
 
