@@ -32,9 +32,12 @@ class Cloud:
 
     def session(self, who: str) -> Session:
         """Give a keystoneauth session of a user, as the document makes one."""
-        entry = yaml.safe_load(self.clouds.read_text())["clouds"][who]
         loader = loading.get_plugin_loader("password")
-        return Session(auth=loader.load_from_options(**entry["auth"]))
+        return Session(auth=loader.load_from_options(**self.login(who)))
+
+    def login(self, who: str) -> dict[str, str]:
+        """Give what a user logs in with."""
+        return dict(yaml.safe_load(self.clouds.read_text())["clouds"][who]["auth"])
 
 
 def a_tintype(folder: Path) -> Iterator[Cloud]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keystoneauth1 import loading
+from keystoneauth1.exceptions import Unauthorized as KeystoneUnauthorized
 
 from clouds import Cloud
 from tintype.client.glance import Client, exc
@@ -72,6 +74,10 @@ def test_ways_to_make_a_client(cloud: Cloud, glance: Client) -> None:
         assert isinstance(list(each.images.list(limit=1)), list)
     with pytest.raises(exc.HTTPUnauthorized):
         list(Client("2", endpoint=cloud.url, token="wrong").images.list())
+    loader = loading.get_plugin_loader("password")
+    wrong = loader.load_from_options(**{**cloud.login("alice"), "password": "wrong"})
+    with pytest.raises(KeystoneUnauthorized):  # the plugin that was given asks, not the session's
+        list(Client("2", session=cloud.session("admin"), auth=wrong).images.list())
     with pytest.raises(RuntimeError):
         Client(session=cloud.session("alice"))
     with pytest.raises(AttributeError):

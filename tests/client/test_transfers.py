@@ -82,7 +82,7 @@ def test_every_kind_of_bytes(client: Client, disk: Path) -> None:
             (b"", b""),
             (opened, data[1000:]),
             (pipe, data),
-            (iter([data[:5], data[5:]]), data),
+            (iter([data[:5], b"", data[5:]]), data),
             (io.BytesIO(data), data),
         ]
         for given, expected in kinds:

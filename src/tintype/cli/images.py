@@ -155,6 +155,8 @@ def push(
     with output.progress(f"Push {name or file.name}") as progress:
         if str(file) == "-":
             return _push_stream(client, name, store, progress, attributes)
+        if file.exists() and not file.is_file():
+            raise typer.BadParameter(f"{file} is no file; a pipe is pushed as -.", param_hint="FILE")
         return client.images.push(file, name, store=store, progress=progress, **attributes)
 
 
@@ -360,7 +362,8 @@ def _waited(client: Client, image: Image) -> Image:
 def _file_of(image: Image) -> Path:
     """Give a file name for an image: its own name, if that is one, in this folder."""
     name = "".join(each for each in Path(image.name or "").name if each.isprintable()).lstrip(".")
-    return Path(name or f"{image.id}.{image.disk_format or 'img'}")
+    given = f"{image.id}.{image.disk_format or 'img'}"
+    return Path(name or "".join(each for each in given if each.isalnum() or each in "-.").lstrip("."))
 
 
 def _each(names: list[str], work: Any) -> None:

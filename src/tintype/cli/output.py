@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from tintype.client.progress import Progress
@@ -30,11 +30,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows under column names: a table for a person, lines with tabs for a program."""
     if not sys.stdout.isatty():
         for row in (columns, *rows):
-            print("\t".join(row))
+            print("\t".join(_harmless(cell) for cell in row))
         return
-    shown = Table(*columns)
+    shown = Table(*(Column(Text(_harmless(column))) for column in columns))
     for row in rows:
-        shown.add_row(*(Text(cell) for cell in row))
+        shown.add_row(*(Text(_harmless(cell)) for cell in row))
     Console().print(shown)
 
 
@@ -54,7 +54,7 @@ def show(result: Any, form: Format, columns: Sequence[str], default: Sequence[st
         names = chosen or sorted({name for record in records for name in record})
         if form is Format.value:
             for record in records:
-                print(" ".join(_cell(record.get(name), name, exact=True) for name in names))
+                print(_harmless(" ".join(_cell(record.get(name), name, exact=True) for name in names)))
         else:
             exact = not sys.stdout.isatty()
             table(
@@ -64,7 +64,7 @@ def show(result: Any, form: Format, columns: Sequence[str], default: Sequence[st
         names = list(columns) or list(records)
         if form is Format.value:
             for name in names:
-                print(_cell(records.get(name), name, exact=True))
+                print(_harmless(_cell(records.get(name), name, exact=True)))
         else:
             exact = not sys.stdout.isatty()
             told = [name for name in names if columns or records[name] is not None]
@@ -92,7 +92,7 @@ def progress(what: str) -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     with Bars(*shown, console=console, transient=True, disable=not console.is_terminal) as bars:
-        bar = bars.add_task(Text(what).plain.replace("[", "\\["), total=None)
+        bar = bars.add_task(_harmless(what).replace("[", "\\["), total=None)
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
@@ -137,12 +137,12 @@ def _cell(value: Any, name: str, *, exact: bool) -> str:
         return ",".join(value)
     if isinstance(value, dict | list):
         return msgspec.json.encode(value).decode()
-    return str(value) if exact else _harmless(str(value))
+    return str(value)
 
 
 def _harmless(text: str) -> str:
     """Show what would move a terminal's cursor, or worse: names are other people's."""
-    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def size(count: int) -> str:

@@ -65,6 +65,11 @@ def find(name: str | None, environ: Mapping[str, str], **overrides: Any) -> Clou
     return cloud({**config, **{key: value for key, value in overrides.items() if value is not None}})
 
 
+def is_named(environ: Mapping[str, str]) -> bool:
+    """Say whether the environment names a cloud, or a login."""
+    return bool(environ.get("OS_CLOUD") or environ.get("OS_AUTH_URL"))
+
+
 def cloud(config: Mapping[str, Any]) -> Cloud:
     """Make a cloud of its entry in `clouds.yaml`."""
     auth = {_OLD_NAMES.get(key, key): value for key, value in (config.get("auth") or {}).items()}

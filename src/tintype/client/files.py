@@ -137,7 +137,8 @@ class PartFile:
         if self._closed:
             raise GivenUp
         for begin, end in _not_zero(data):
-            os.pwrite(self._file.fileno(), memoryview(data)[begin:end], start + begin)
+            while begin < end:  # a disk that fills up takes a part first
+                begin += os.pwrite(self._file.fileno(), memoryview(data)[begin:end], start + begin)  # noqa: PLW2901
 
     def arrived(self, start: int, end: int) -> None:
         """Note that a range is whole."""

@@ -61,7 +61,7 @@ class Given:
         """Take what is known; raises InvalidEndpoint for what is no HTTP address."""
         self._access = Access(
             checked_endpoint(endpoint),
-            {**(headers or {}), **({} if token is None else {"X-Auth-Token": token})},
+            {**(headers or {}), **({} if token is None else {"X-Auth-Token": _checked_token(token)})},
         )
 
     def step(self, _reply: Reply | None) -> Access:
@@ -230,6 +230,13 @@ def checked_url(url: str) -> str:
 def checked_endpoint(url: str) -> str:
     """Give the root of an image service: its address without a version at the end."""
     return _VERSION.sub("", checked_url(url).rstrip("/"))
+
+
+def _checked_token(token: str) -> str:
+    token = token.strip()  # of a file, mostly
+    if not token.isascii() or not token.isprintable():
+        raise errors.InvalidEndpoint("The token has characters that no token has.")
+    return token
 
 
 def _renewal(expires_at: float) -> float:

@@ -44,6 +44,7 @@ class AsyncClient:
         *,
         cloud: str | None = None,
         session: Any = None,
+        adapter: Mapping[str, Any] | None = None,
         endpoint: str | None = None,
         token: str | None = None,
         region_name: str | None = None,
@@ -56,17 +57,19 @@ class AsyncClient:
     ) -> None:
         """Make one of a cloud's name, a keystoneauth `session`, or an `endpoint` with a `token`.
 
+        `adapter` says more of a session: `auth` (a plugin of its own), `service_type`, `service_name`.
         Without any of them the environment says who asks (`OS_CLOUD`, `OS_AUTH_URL` …). `verify` is False
         or a file of authorities; `timeout` are seconds without a byte; `attempts` is how often a request
         is sent at most, where repeating it is safe; `headers` go with each. Raises InvalidEndpoint.
         """
         if session is not None:
-            who: identity.Identity = identity.Session(
-                session, endpoint=endpoint, region_name=region_name, interface=interface
-            )
+            selection = {"region_name": region_name, "interface": interface, **(adapter or {})}
+            who: identity.Identity = identity.Session(session, endpoint=endpoint, **selection)
             found = clouds.Cloud(who, getattr(session, "verify", True), getattr(session, "cert", None))
-        elif endpoint is not None and cloud is None:
+        elif endpoint is not None and cloud is None and (token or not clouds.is_named(os.environ)):
             found = clouds.Cloud(identity.Given(endpoint, token))
+        elif token is not None:
+            raise errors.InvalidEndpoint("A token needs the endpoint that it is for, and no cloud beside it.")
         else:
             chosen = {"region_name": region_name, "interface": interface, "image_endpoint_override": endpoint}
             found = clouds.find(cloud, os.environ, **chosen)
@@ -78,6 +81,9 @@ class AsyncClient:
             attempts=attempts,
             headers=headers,
         )
+        self._make_groups()
+
+    def _make_groups(self) -> None:
         self.images = Images(self.transport)
         self.members = Members(self.transport)
         self.tags = Tags(self.transport)

@@ -33,6 +33,8 @@ async def upload(
     """Send the bytes of an image; see `Images.upload`."""
     source = await io.call(Source, given, size)
     try:
+        if verify and not source.again:
+            raise ValueError("Only bytes that can be read again can be verified afterwards.")
         session = None
         if source.again and source.size and resumable is not False:
             session = await _session(transport, image_id, source, store, wanted=resumable)
@@ -94,7 +96,10 @@ async def _resume(transport: Transport, image_id: str, upload_id: str, source: S
     while start != source.size:
         count.at(start)
         try:
-            start = await _send(transport, uploads.append(image_id, upload_id, start), source, start, count)
+            reached = await _send(transport, uploads.append(image_id, upload_id, start), source, start, count)
+            if not start < reached <= (source.size or 0):
+                raise errors.CommunicationError(f"The server has {reached} bytes now, after {start}.")
+            start = reached
         except errors.ClientError as failure:
             failures = patience.spent(start)
             if failures is None or not retries.passing(failure):
@@ -146,9 +151,10 @@ async def _send(transport: Transport, request: Request[Any], source: Source, sta
 async def _pieces(source: Source, start: int, count: Count) -> AsyncIterator[bytes]:
     count.at(start)
     pieces = source.pieces(start)
-    while piece := await io.call(next, pieces, b""):
-        yield piece
-        count.add(len(piece))
+    while (piece := await io.call(next, pieces, None)) is not None:
+        if piece:  # an empty piece is no end
+            yield piece
+            count.add(len(piece))
 
 
 async def _is_active(transport: Transport, image_id: str) -> bool:

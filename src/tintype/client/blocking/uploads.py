@@ -34,6 +34,8 @@ def upload(
     """Send the bytes of an image; see `Images.upload`."""
     source = io.call(Source, given, size)
     try:
+        if verify and not source.again:
+            raise ValueError("Only bytes that can be read again can be verified afterwards.")
         session = None
         if source.again and source.size and resumable is not False:
             session = _session(transport, image_id, source, store, wanted=resumable)
@@ -93,7 +95,10 @@ def _resume(transport: Transport, image_id: str, upload_id: str, source: Source,
     while start != source.size:
         count.at(start)
         try:
-            start = _send(transport, uploads.append(image_id, upload_id, start), source, start, count)
+            reached = _send(transport, uploads.append(image_id, upload_id, start), source, start, count)
+            if not start < reached <= (source.size or 0):
+                raise errors.CommunicationError(f"The server has {reached} bytes now, after {start}.")
+            start = reached
         except errors.ClientError as failure:
             failures = patience.spent(start)
             if failures is None or not retries.passing(failure):
@@ -143,9 +148,10 @@ def _send(transport: Transport, request: Request[Any], source: Source, start: in
 def _pieces(source: Source, start: int, count: Count) -> Iterator[bytes]:
     count.at(start)
     pieces = source.pieces(start)
-    while piece := io.call(next, pieces, b""):
-        yield piece
-        count.add(len(piece))
+    while (piece := io.call(next, pieces, None)) is not None:
+        if piece:  # an empty piece is no end
+            yield piece
+            count.add(len(piece))
 
 
 def _is_active(transport: Transport, image_id: str) -> bool:

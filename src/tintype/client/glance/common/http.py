@@ -76,7 +76,7 @@ class HTTPClient:
         self, method: str, url: str, headers: Mapping[str, str] | None = None, data: Any = None
     ) -> tuple[Response, Any]:
         """Send JSON (a dict or list, or text that is JSON already), or bytes as they come."""
-        headers = dict(headers or {})
+        headers = {name: value for name, value in (headers or {}).items() if value is not None}
         if headers.get("Content-Type") == OCTETS:
             return self._send_bytes(method, url, headers, data)
         body = msgspec.Raw(data.encode()) if isinstance(data, str) else data

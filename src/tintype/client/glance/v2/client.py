@@ -39,6 +39,9 @@ class Client:
         endpoint_override: str | None = None,
         region_name: str | None = None,
         interface: str | None = None,
+        auth: Any = None,
+        service_type: str | None = None,
+        service_name: str | None = None,
         **_others: Any,
     ) -> None:
         """Make one of a session, of a cloud's name, or of an endpoint; AttributeError for none of them."""
@@ -52,6 +55,7 @@ class Client:
         self._native = Native(
             cloud=cloud,
             session=session,
+            adapter={"auth": auth, "service_type": service_type or "image", "service_name": service_name},
             endpoint=endpoint_override or endpoint,
             token=token,
             region_name=region_name,
