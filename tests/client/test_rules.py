@@ -19,7 +19,7 @@ def test_no_name_leads_elsewhere() -> None:
     """What stands in a path is quoted; dots and nothing are refused before anything is sent."""
     assert images.get("a/../b?x#y").target == "/v2/images/a%2F..%2Fb%3Fx%23y"
     for bad in ("", ".", ".."):
-        with pytest.raises(ValueError):
+        with pytest.raises(errors.BadRequest):
             members.get(bad, "x")
 
 
@@ -138,6 +138,12 @@ def test_clouds(tmp_path: Path) -> None:
             clouds.find(name, environ)
     with pytest.raises(errors.InvalidEndpoint, match="Which cloud"):
         clouds.find(None, {"HOME": str(tmp_path)})
+    login = {"auth": {"auth_url": "http://k", "token": "t", "username": "beside", "project_name": "p"}}
+    assert "beside" not in str(clouds.cloud(login).identity.step(None).body)  # type: ignore[union-attr]
+    assert clouds.cloud({**login, "cacert": "~/ca.pem"}).verify == str(Path("~/ca.pem").expanduser())
+    for odd in ({"profile": "vendor"}, {"auth": {**login["auth"], "system_scope": "all"}}):
+        with pytest.raises(errors.InvalidEndpoint, match=r"Profiles|system_scope"):
+            clouds.cloud({**login, **odd})
     given_token = clouds.find(None, {"OS_IMAGE_ENDPOINT_OVERRIDE": "http://i:9292/v2", "OS_TOKEN": "t"})
     access = given_token.identity.step(None)
     assert isinstance(access, Access)
@@ -153,22 +159,43 @@ def test_a_file_grows_in_any_order(data: bytes, chance: object, longest: int) ->
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "file"
         part = PartFile(target, len(data), "label")
-        spans = part.missing(longest)
+        spans = list(part.missing(longest))
         chance.shuffle(spans)  # type: ignore[attr-defined]
         for start, end in spans[: len(spans) // 2]:
             part.write(start, data[start:end])
-            part.arrived(start, end)
         part.close()
         part = PartFile(target, len(data), "label")
         hashing = Hashing(part, "md5")
         for start, end in part.missing(longest):
             part.write(start, data[start:end])
-            part.arrived(start, end)
         assert part.done == len(data)
         assert hashing.result() == hashlib.md5(data).hexdigest()  # noqa: S324
         part.finish()
+        part.close()
         assert target.read_bytes() == data
         assert os.listdir(folder) == ["file"]  # noqa: PTH208
+
+
+def test_a_part_file_is_one_downloads(tmp_path: Path) -> None:
+    """Another one of the same name waits; what no download made is not touched, nor what a link leads to."""
+    target = tmp_path / "file"
+    part = PartFile(target, 10, "label")
+    with pytest.raises(errors.ClientError, match="Another download"):
+        PartFile(target, 20, "other")
+    part.write(0, b"0123456789")
+    part.finish()
+    part.close()
+    assert target.read_bytes() == b"0123456789"
+    other = tmp_path / "mine"
+    mine = tmp_path / "mine.part"
+    mine.write_bytes(b"my own")
+    with pytest.raises(FileExistsError):
+        PartFile(other, 10, "label")
+    assert mine.read_bytes() == b"my own"
+    (tmp_path / "linked.part").symlink_to(mine)
+    with pytest.raises(OSError):
+        PartFile(tmp_path / "linked", 10, "label")
+    assert mine.read_bytes() == b"my own"
 
 
 def test_giving_up_ends_what_waits(tmp_path: Path) -> None:

@@ -92,12 +92,22 @@ def test_every_kind_of_bytes(client: Client, disk: Path) -> None:
             client.images.delete(image.id)
 
 
-def test_into_what_is_written_to(client: Client, disk: Path) -> None:
-    """A download may go into anything with `write`."""
+def test_into_what_is_written_to(client: Client, disk: Path, tmp_path: Path) -> None:
+    """A download may go into anything with `write`, and into a pipe."""
     image = client.images.push(disk)
     target = io.BytesIO()
     client.images.download(image.id, target)
     assert target.getvalue() == disk.read_bytes()
+    pipe, got = tmp_path / "pipe", bytearray()
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: got.extend(pipe.read_bytes()))
+    reader.start()
+    client.images.download(image.id, pipe)
+    reader.join()
+    assert bytes(got) == disk.read_bytes()
+    assert list(tmp_path.iterdir()) == [pipe], "a pipe stays one"
+    with pytest.raises(errors.ClientError, match="is no file"):
+        client.images.push(pipe)
     client.images.delete(image.id)
 
 
@@ -211,11 +221,11 @@ def test_what_another_left_is_not_taken(client: Client, disk: Path, tmp_path: Pa
     target = tmp_path / "got.raw"
     part, log = tmp_path / "got.raw.part", tmp_path / "got.raw.part.log"
     part.write_bytes(bytes(size))
-    log.write_text(f"another {size}\n0 {size}\n")
+    log.write_text(f"tintype-download-1 another {size}\n0 {size}\n")
     client.images.download(image.id, target)
     assert digest(target) == digest(disk)
     part.write_bytes(bytes(size))
-    log.write_text(f"{image.id} {image.os_hash_value} {size}\n0 {size}\n")
+    log.write_text(f"tintype-download-1 {image.id} {image.os_hash_value} {size}\n0 {size}\n")
     with pytest.raises(errors.DigestMismatch):
         client.images.download(image.id, target)
     assert list(tmp_path.iterdir()) == [target], "what is wrong is not gone on with"

@@ -1,10 +1,11 @@
 """`tintype image`: images and their bytes."""
 
+import contextlib
 import enum
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -35,13 +36,19 @@ Properties = Annotated[
     list[str] | None,
     typer.Option("--property", metavar="KEY=VALUE", help="A property; may stand several times."),
 ]
-Tags = Annotated[list[str] | None, typer.Option("--tag", help="A tag; may stand several times.")]
-DiskFormat = Annotated[str | None, typer.Option(help="qcow2, raw, vmdk, iso and so on.")]
-ContainerFormat = Annotated[str | None, typer.Option(help="bare, ova, docker and so on.")]
-MinDisk = Annotated[int | None, typer.Option(help="GiB of disk that it needs.")]
-MinRam = Annotated[int | None, typer.Option(help="MiB of memory that it needs.")]
-Protected = Annotated[bool | None, typer.Option("--protected/--unprotected", help="May it be deleted?")]
-Hidden = Annotated[bool | None, typer.Option("--hidden/--unhidden", help="Is it left out of lists?")]
+ATTRIBUTES: Final = {
+    "visibility": Seen,
+    "disk_format": Annotated[str | None, typer.Option(help="qcow2, raw, vmdk, iso and so on.")],
+    "container_format": Annotated[str | None, typer.Option(help="bare, ova, docker and so on.")],
+    "min_disk": Annotated[int | None, typer.Option(help="GiB of disk that it needs.")],
+    "min_ram": Annotated[int | None, typer.Option(help="MiB of memory that it needs.")],
+    "protected": Annotated[bool | None, typer.Option("--protected/--unprotected", help="May it be deleted?")],
+    "os_hidden": Annotated[bool | None, typer.Option("--hidden/--unhidden", help="Is it left out of lists?")],
+}
+TAGGED: Final = {
+    **ATTRIBUTES,
+    "tags": Annotated[list[str] | None, typer.Option("--tag", help="A tag; may stand several times.")],
+}
 Store = Annotated[str | None, typer.Option(help="Where its bytes shall go.")]
 
 
@@ -66,9 +73,8 @@ def list_(
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many.")] = None,
 ) -> Iterator[Image]:
     """List images, the newest first."""
-    filters: dict[str, Any] = {**pairs(property)}
     found = client.images.list(
-        **filters,
+        properties=pairs(property),
         name=name,
         status=status,
         visibility=visibility,
@@ -93,70 +99,40 @@ def show(client: Client, image: Named) -> Image:
     return client.images.find(image)
 
 
-@command(app, "create")
+@command(app, "create", attributes=TAGGED)
 def create(
     client: Client,
     name: Annotated[str | None, typer.Argument(help="Its name.")] = None,
     image_id: Annotated[str | None, typer.Option("--id", help="Its id, a UUID.")] = None,
-    visibility: Seen = None,
-    disk_format: DiskFormat = None,
-    container_format: ContainerFormat = None,
-    min_disk: MinDisk = None,
-    min_ram: MinRam = None,
-    protected: Protected = None,
-    hidden: Hidden = None,
-    tag: Tags = None,
     property: Properties = None,  # noqa: A002  the option's name
     store: Store = None,
+    *,
+    attributes: dict[str, Any],
 ) -> Image:
     """Make an image without bytes: they are uploaded, staged or imported later."""
-    attributes = _attributes(
-        id=image_id,
-        visibility=visibility,
-        disk_format=disk_format,
-        container_format=container_format,
-        min_disk=min_disk,
-        min_ram=min_ram,
-        protected=protected,
-        os_hidden=hidden,
-        tags=tag,
-    )
-    return client.images.create(name, store=store, **attributes, **pairs(property))
+    if image_id is not None:
+        attributes["id"] = image_id
+    return client.images.create(name, store=store, properties=pairs(property), **attributes)
 
 
-@command(app, "push")
+@command(app, "push", attributes=TAGGED)
 def push(
     client: Client,
     file: Annotated[Path, typer.Argument(help="A disk image, or - for standard input.")],
     name: Annotated[str | None, typer.Option(help="Its name. [default: the file's]")] = None,
-    visibility: Seen = None,
-    disk_format: Annotated[str | None, typer.Option(help="[default: seen from the bytes]")] = None,
-    container_format: Annotated[str | None, typer.Option(help="[default: bare]")] = None,
-    min_disk: MinDisk = None,
-    min_ram: MinRam = None,
-    protected: Protected = None,
-    hidden: Hidden = None,
-    tag: Tags = None,
     property: Properties = None,  # noqa: A002  the option's name
     store: Store = None,
+    *,
+    attributes: dict[str, Any],
 ) -> Image:
-    """Make an image of a file and send its bytes. After a break the same command goes on where it was."""
-    attributes = _attributes(
-        visibility=visibility,
-        disk_format=disk_format,
-        container_format=container_format,
-        min_disk=min_disk,
-        min_ram=min_ram,
-        protected=protected,
-        os_hidden=hidden,
-        tags=tag,
-    )
-    attributes |= pairs(property)
+    """Make an image of a file and send its bytes. After a break the same command goes on where it was.
+
+    The format is seen from the bytes where it is not said; of standard input it is raw then.
+    """
+    attributes["properties"] = pairs(property)
     with output.progress(f"Push {name or file.name}") as progress:
         if str(file) == "-":
             return _push_stream(client, name, store, progress, attributes)
-        if file.exists() and not file.is_file():
-            raise typer.BadParameter(f"{file} is no file; a pipe is pushed as -.", param_hint="FILE")
         return client.images.push(file, name, store=store, progress=progress, **attributes)
 
 
@@ -210,36 +186,24 @@ def pull(
         print(target)
 
 
-@command(app, "set", prints=False)
+@command(app, "set", prints=False, attributes=ATTRIBUTES)
 def change(
     client: Client,
     image: Named,
     name: Annotated[str | None, typer.Option(help="Another name.")] = None,
-    visibility: Seen = None,
-    disk_format: DiskFormat = None,
-    container_format: ContainerFormat = None,
-    min_disk: MinDisk = None,
-    min_ram: MinRam = None,
-    protected: Protected = None,
-    hidden: Hidden = None,
     property: Properties = None,  # noqa: A002  the option's name
     remove: Annotated[list[str] | None, typer.Option(metavar="KEY", help="A property to take away.")] = None,
+    *,
+    attributes: dict[str, Any],
 ) -> None:
     """Change an image."""
-    attributes = _attributes(
-        name=name,
-        visibility=visibility,
-        disk_format=disk_format,
-        container_format=container_format,
-        min_disk=min_disk,
-        min_ram=min_ram,
-        protected=protected,
-        os_hidden=hidden,
-    )
-    attributes |= pairs(property)
-    if not attributes and not remove:
+    if name is not None:
+        attributes["name"] = name
+    properties = pairs(property)
+    if not attributes and not properties and not remove:
         raise typer.BadParameter("Nothing to change: say what, for example --name.")
-    client.images.update(client.images.find(image).id, remove=remove or (), **attributes)
+    found = client.images.find(image)
+    client.images.update(found.id, remove=remove or (), properties=properties, **attributes)
 
 
 @command(app, "delete", prints=False)
@@ -285,6 +249,7 @@ def import_(
     """Have the server fetch an image's bytes, take staged ones, or copy them to other stores."""
     found = client.images.find(image)
     algorithm, _, digest = (expected_hash or "").partition(":")
+    before = _tasks_of(client, found)
     client.images.import_(
         found.id,
         method or ("web-download" if uri else "glance-download" if remote_region else "glance-direct"),
@@ -296,7 +261,7 @@ def import_(
         all_stores=all_stores,
         must_succeed=False if allow_failure else None,
     )
-    return _waited(client, found) if wait else client.images.get(found.id)
+    return _waited(client, found, before) if wait else client.images.get(found.id)
 
 
 @command(app, "copy")
@@ -308,8 +273,9 @@ def copy(
 ) -> Image:
     """Copy an image into other stores; without --store into all."""
     found = client.images.find(image)
+    before = _tasks_of(client, found)
     client.images.import_(found.id, "copy-image", stores=store or (), all_stores=not store)
-    return _waited(client, found) if wait else client.images.get(found.id)
+    return _waited(client, found, before) if wait else client.images.get(found.id)
 
 
 @command(app, "wait")
@@ -336,10 +302,6 @@ def locations(client: Client, image: Named) -> Any:
     return client.locations.list(client.images.find(image).id)
 
 
-def _attributes(**given: Any) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if value is not None}
-
-
 def _push_stream(
     client: Client, name: str | None, store: str | None, progress: Progress, attributes: dict[str, Any]
 ) -> Image:
@@ -349,14 +311,23 @@ def _push_stream(
     try:
         client.images.upload(made.id, sys.stdin.buffer, store=store, progress=progress)
     except BaseException:
-        client.images.delete(made.id)
+        with contextlib.suppress(errors.ClientError):
+            client.images.delete(made.id)
         raise
     return client.images.get(made.id)
 
 
-def _waited(client: Client, image: Image) -> Image:
+def _tasks_of(client: Client, image: Image) -> set[str]:
+    """Give what was done for an image so far; nothing where the server does not tell (before 2.12)."""
+    try:
+        return {task.id for task in client.images.tasks(image.id)}
+    except (errors.NotFound, errors.Forbidden):
+        return set()
+
+
+def _waited(client: Client, image: Image, before: set[str]) -> Image:
     with output.progress(f"Import {image.name or image.id}") as progress:
-        return client.images.wait(image.id, progress=progress)
+        return client.images.wait(image.id, progress=progress, known=before)
 
 
 def _file_of(image: Image) -> Path:

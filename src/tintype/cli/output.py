@@ -46,29 +46,25 @@ def show(result: Any, form: Format, columns: Sequence[str], default: Sequence[st
     """
     if result is None:
         return
-    records = _plain(result) if not isinstance(result, Iterator) else [_plain(each) for each in result]
-    chosen = list(columns) or ([] if form in {Format.json, Format.yaml} else list(default))
+    records: Any = _plain(list(result) if isinstance(result, Iterator) else result)
+    several = isinstance(records, list)
     if form in {Format.json, Format.yaml}:
-        _write(_chosen(records, chosen), form)
-    elif isinstance(records, list):
-        names = chosen or sorted({name for record in records for name in record})
-        if form is Format.value:
-            for record in records:
-                print(_harmless(" ".join(_cell(record.get(name), name, exact=True) for name in names)))
-        else:
-            exact = not sys.stdout.isatty()
-            table(
-                names, ([_cell(record.get(name), name, exact=exact) for name in names] for record in records)
-            )
+        _write(_chosen(records, columns), form)
+        return
+    rows: list[dict[str, Any]] = records if several else [records]
+    known = (columns or default) if several else columns
+    names = list(known or dict.fromkeys(name for row in rows for name in row))
+    if form is Format.value:
+        for row in rows:
+            cells = [_cell(row.get(name), name, exact=True) for name in names]
+            print(*map(_harmless, cells), sep=" " if several else "\n")
+        return
+    exact = not sys.stdout.isatty()
+    if several:
+        table(names, ([_cell(row.get(name), name, exact=exact) for name in names] for row in rows))
     else:
-        names = list(columns) or list(records)
-        if form is Format.value:
-            for name in names:
-                print(_harmless(_cell(records.get(name), name, exact=True)))
-        else:
-            exact = not sys.stdout.isatty()
-            told = [name for name in names if columns or records[name] is not None]
-            table(("field", "value"), ((name, _cell(records.get(name), name, exact=exact)) for name in told))
+        told = [name for name in names if columns or records[name] is not None]
+        table(("field", "value"), ((name, _cell(records.get(name), name, exact=exact)) for name in told))
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Commands of a client: each gets one that is logged in as the caller, and gives what is to be printed."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -33,36 +33,42 @@ Columns = Annotated[
 
 
 def command(
-    app: typer.Typer, name: str, *columns: str, prints: bool = True
+    app: typer.Typer,
+    name: str,
+    *columns: str,
+    prints: bool = True,
+    attributes: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a command of a function that takes a client and gives what to print.
 
     `columns` are those of its tables. What `prints` has `--format` and `--column`; each has `--cloud`.
+    `attributes` are options that several commands have: those that are said come to it as a dict.
     """
+    shared = attributes or {}
     extra: dict[str, tuple[Any, Any]] = {"cloud": (Cloud, None)}
     if prints:
         extra |= {"form": (Form, output.Format.table), "column": (Columns, None)}
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(function, eval_str=True)
-        own = list(signature.parameters.values())[1:]
+        own = [each for each in signature.parameters.values() if each.name not in {"client", "attributes"}]
 
         def run(context: typer.Context, **given: Any) -> None:
             options = context.find_root().obj or Options()
             said = {each: given.pop(each) for each in extra}
+            if shared:
+                values = {each: given.pop(each) for each in shared}
+                given["attributes"] = {each: value for each, value in values.items() if value is not None}
             with _client(options, said["cloud"]) as client:
                 result = function(client, **given)
                 if prints:
                     output.show(result, said["form"], said["column"] or (), columns)
 
-        keyword = inspect.Parameter.KEYWORD_ONLY
         parameters = [
-            inspect.Parameter("context", keyword, annotation=typer.Context),
-            *(each.replace(kind=keyword) for each in own),
-            *(
-                inspect.Parameter(each, keyword, annotation=kind, default=default)
-                for each, (kind, default) in extra.items()
-            ),
+            _parameter("context", typer.Context),
+            *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own),
+            *(_parameter(each, kind, None) for each, kind in shared.items()),
+            *(_parameter(each, kind, default) for each, (kind, default) in extra.items()),
         ]
         run.__doc__, run.__name__ = function.__doc__, function.__name__
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -71,6 +77,10 @@ def command(
         return function
 
     return decorate
+
+
+def _parameter(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
 
 
 def _client(options: Options, cloud: str | None) -> Client:

@@ -5,6 +5,7 @@ command work here.
 """
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -75,29 +76,49 @@ def cloud(config: Mapping[str, Any]) -> Cloud:
     auth = {_OLD_NAMES.get(key, key): value for key, value in (config.get("auth") or {}).items()}
     endpoint = config.get("image_endpoint_override") or config.get("endpoint_override")
     verify = config.get("verify", True) and not config.get("insecure")
-    trusted: bool | str = (config.get("cacert") or True) if verify else False
-    cert = config.get("cert")
-    key = config.get("key")
+    cacert, cert, key = (_home(config.get(name)) for name in ("cacert", "cert", "key"))
+    trusted: bool | str = (cacert or True) if verify else False
     kind = config.get("auth_type") or _kind_of(auth)
     who: identity.Identity
     if kind in {"none", "noauth", "admin_token"} or (endpoint and "auth_url" not in auth):
         who = identity.Given(str(endpoint or auth.get("endpoint") or ""), auth.get("token"))
     elif kind in _KINDS:
-        known = {name: str(auth[name]) for name in _AUTH if auth.get(name) is not None}
+        _check(config, auth)
+        login = _KINDS[kind]
+        taken = set(inspect.signature(login).parameters) & set(_AUTH)
+        known = {name: str(auth[name]) for name in taken if auth.get(name) is not None}
         where = {
             "interface": str(config.get("interface") or "public"),
             "region_name": config.get("region_name"),
             "endpoint": endpoint,
         }
         try:
-            who = _KINDS[kind](**known, **where)
-        except TypeError as error:
-            raise errors.InvalidEndpoint(f"This login ({kind}) lacks or has too much: {error}.") from None
+            who = login(**known, **where)
+        except TypeError:
+            needed = ", ".join(sorted(taken - set(known)))
+            raise errors.InvalidEndpoint(f"A login by {kind} lacks some of: {needed}.") from None
     else:
         raise errors.InvalidEndpoint(
             f"Logins of type {kind} are keystoneauth's: make a session with it and pass session=."
         )
     return Cloud(who, trusted, (cert, key) if cert and key else cert)
+
+
+def _check(config: Mapping[str, Any], auth: Mapping[str, Any]) -> None:
+    """Refuse by name what would be left out otherwise."""
+    for name in ("system_scope", "domain_id", "domain_name", "trust_id"):
+        if auth.get(name) is not None:
+            raise errors.InvalidEndpoint(
+                f"Images belong to projects: {name} of this cloud cannot be used here."
+            )
+    if config.get("profile"):
+        raise errors.InvalidEndpoint(
+            "Profiles of vendors are openstacksdk's: make a session with it and pass session=."
+        )
+
+
+def _home(path: Any) -> str | None:
+    return None if path is None else str(Path(str(path)).expanduser())
 
 
 def _kind_of(auth: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Bytes on this side: what is sent, and the file that a download grows in."""
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import os
@@ -15,13 +16,25 @@ from tintype.client import errors
 PIECE: Final = 1 << 20
 _SENT: Final = 4 << 20
 """Bytes that are read for sending at a time: larger pieces cost fewer calls, and no more than this each."""
-_LOG: Final = ".log"
+_MAGIC: Final = "tintype-download-1"
+"""What a log begins with."""
 _BLOCK: Final = 1 << 16
 """Zeros are looked for in runs of so many bytes."""
 _ZEROS: Final = bytes(_BLOCK)
 
 Bytes = str | os.PathLike[str] | bytes | IO[bytes] | Iterable[bytes]
 """What may be sent: a path, bytes, an open file, or pieces as they come."""
+
+
+def hasher(algorithm: str) -> "hashlib._Hash":
+    """Begin a digest; raises ClientError for an algorithm that is not known here, or has no fixed length."""
+    try:
+        made = hashlib.new(algorithm, usedforsecurity=False)
+        if made.digest_size:
+            return made
+    except (ValueError, TypeError):
+        pass
+    raise errors.ClientError(f"Digests by {algorithm!r} cannot be checked here.")
 
 
 class GivenUp(errors.ClientError):
@@ -80,7 +93,7 @@ class Source:
 
     def digest(self, algorithm: str) -> str:
         """Hash the whole; gives hex."""
-        made = hashlib.new(algorithm)
+        made = hasher(algorithm)
         for piece in self.pieces():
             made.update(piece)
         return made.hexdigest()
@@ -95,26 +108,39 @@ class PartFile:
     """A file that grows in any order, and remembers what it has beyond the end of this process.
 
     `name.part` has the bytes, with holes for zeros; `name.part.log` says whose they are and, line by line,
-    which ranges arrived. Threads may write to it at once.
+    which ranges arrived. Who holds the log's lock is the only one to write. Threads may write at once.
     """
 
     def __init__(self, target: Path, size: int, label: str) -> None:
-        """Open it; what an earlier process left of the same bytes (`label`) is kept. Raises OSError."""
+        """Open it; what an earlier process left of the same bytes (`label`) is kept.
+
+        Raises OSError: a `name.part` that no download made is not touched. Raises ClientError where
+        another download is at work on it.
+        """
         self.size = size
         self._target = target
         self._part = target.with_name(f"{target.name}.part")
-        self._log_path = self._part.with_name(self._part.name + _LOG)
+        self._log_path = self._part.with_name(self._part.name + ".log")
         self._changed = threading.Condition()
         self._ranges: list[tuple[int, int]] = []
-        self._closed = False
-        head = f"{label} {size}\n"
-        kept = self._kept(head)
-        self._file = self._part.open("r+b" if kept else "w+b")
-        self._log = self._log_path.open("a" if kept else "w")
-        if not kept:
-            self._log.write(head)
-            self._log.flush()
-        self._file.truncate(size)
+        self._given_up = False
+        head = f"{_MAGIC} {label} {size}\n"
+        self._log = _locked(self._log_path)
+        try:
+            lines = self._log.read().splitlines(keepends=True)
+            ours = bool(lines) and lines[0].startswith(_MAGIC)
+            self._file = _open(self._part, os.O_RDWR | os.O_CREAT | (0 if ours else os.O_EXCL))
+        except BaseException:
+            self._log.close()
+            raise
+        if ours and lines[0] == head and os.fstat(self._file).st_size == size:
+            self._ranges = _noted(lines[1:])
+        else:
+            os.ftruncate(self._file, 0)
+            self._log.seek(0)
+            self._log.truncate()
+            self._note(head)
+        os.ftruncate(self._file, size)
 
     @property
     def done(self) -> int:
@@ -122,89 +148,99 @@ class PartFile:
         with self._changed:
             return sum(end - start for start, end in self._ranges)
 
-    def missing(self, longest: int) -> list[tuple[int, int]]:
-        """Give the ranges that lack, none longer than `longest`."""
+    def missing(self, longest: int) -> Iterator[tuple[int, int]]:
+        """Give the ranges that lack now, none longer than `longest`."""
         with self._changed:
             edges = [*self._ranges, (self.size, self.size)]
-        gaps, position = [], 0
+        position = 0
         for start, end in edges:
-            gaps += [(at, min(at + longest, start)) for at in range(position, start, longest)]
+            yield from ((at, min(at + longest, start)) for at in range(position, start, longest))
             position = end
-        return gaps
 
     def write(self, start: int, data: bytes) -> None:
-        """Put bytes at their place; where they are zeros a hole does. Raises GivenUp after `close`."""
-        if self._closed:
-            raise GivenUp
-        for begin, end in _not_zero(data):
-            while begin < end:  # a disk that fills up takes a part first
-                begin += os.pwrite(self._file.fileno(), memoryview(data)[begin:end], start + begin)  # noqa: PLW2901
-
-    def arrived(self, start: int, end: int) -> None:
-        """Note that a range is whole."""
+        """Put bytes at their place; where they are zeros a hole does. Raises GivenUp once it is."""
         with self._changed:
-            self._ranges = _merged([*self._ranges, (start, end)])
-            if not self._closed:
-                self._log.write(f"{start} {end}\n")
-                self._log.flush()
+            if self._given_up:
+                raise GivenUp
+            for begin, end in _not_zero(data):
+                at = begin
+                while at < end:  # a disk that fills up takes a part first
+                    at += os.pwrite(self._file, memoryview(data)[at:end], start + at)
+            self._ranges = _merged([*self._ranges, (start, start + len(data))])
+            self._note(f"{start} {start + len(data)}\n")
             self._changed.notify_all()
 
     def digest(self, algorithm: str) -> str:
         """Hash the whole from its beginning, as it grows: waits for what lacks. For a thread of its own.
 
-        Raises GivenUp where it is closed before.
+        Raises GivenUp once it is.
         """
-        made = hashlib.new(algorithm)
+        made = hasher(algorithm)
         position = 0
         while position < self.size:
             with self._changed:
-                while (end := self._grown(position)) <= position and not self._closed:
+                while (end := self._grown(position)) <= position and not self._given_up:
                     self._changed.wait()
-                if self._closed:
+                if self._given_up:
                     raise GivenUp
-            while position < end:
-                piece = os.pread(self._file.fileno(), min(PIECE, end - position), position)
-                if not piece:
-                    raise errors.CommunicationError(f"{self._part} became shorter.")
-                made.update(piece)
-                position += len(piece)
+                piece = os.pread(self._file, min(PIECE, end - position), position)
+            if not piece:
+                raise errors.CommunicationError(f"{self._part} became shorter.")
+            made.update(piece)
+            position += len(piece)
         return made.hexdigest()
 
     def finish(self) -> None:
         """Make it the file that was wanted."""
-        self.close()
         self._part.replace(self._target)
         self._log_path.unlink()
 
     def discard(self) -> None:
         """Delete what arrived: it is not what it should be."""
-        self.close()
         self._part.unlink()
         self._log_path.unlink()
 
     def close(self) -> None:
-        """Close it; what arrived stays."""
+        """Give it up, or be done with it; what arrived stays. Once closed nothing is written or read."""
         with self._changed:
-            if self._closed:
-                return
-            self._closed = True
-            self._changed.notify_all()
-            self._log.close()
-        self._file.close()
+            if not self._given_up:
+                self._given_up = True
+                self._changed.notify_all()
+                os.close(self._file)
+                self._log.close()
 
     def _grown(self, position: int) -> int:
         return next((end for start, end in self._ranges if start <= position < end), position)
 
-    def _kept(self, head: str) -> bool:
+    def _note(self, line: str) -> None:
+        self._log.write(line)
+        self._log.flush()
+
+
+def _locked(path: Path) -> IO[str]:
+    """Open a log, locked; raises ClientError where somebody else has it."""
+    while True:
+        log = os.fdopen(_open(path, os.O_RDWR | os.O_CREAT), "r+")
         try:
-            lines = self._log_path.read_text().splitlines(keepends=True)
-            if not lines or lines[0] != head or self._part.stat().st_size != self.size:
-                return False
-            whole = [line.split() for line in lines[1:] if line.endswith("\n")]
-            self._ranges = _merged([(int(start), int(end)) for start, end in whole])
-        except (OSError, ValueError):
-            return False
-        return True
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(log.fileno()).st_ino == path.stat().st_ino:
+                return log
+        except FileNotFoundError:
+            pass  # its download ended between opening and locking
+        except BlockingIOError:
+            log.close()
+            raise errors.ClientError(f"Another download is writing {path.with_suffix('')}.") from None
+        log.close()
+
+
+def _open(path: Path, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+
+
+def _noted(lines: Iterable[str]) -> list[tuple[int, int]]:
+    """Read which ranges arrived; a line that was not written to its end says nothing."""
+    whole = [line.split() for line in lines if line.endswith("\n")]
+    return _merged([(int(start), int(end)) for start, end in whole])
 
 
 def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -233,8 +269,7 @@ class Hashing:
     """Hashes a growing file beside the growing, in a thread."""
 
     def __init__(self, part: PartFile, algorithm: str) -> None:
-        """Begin; raises ValueError for an algorithm that is not known here."""
-        hashlib.new(algorithm)
+        """Begin."""
         self._made: Future[str] = Future()
         threading.Thread(target=self._run, args=(part, algorithm), name="tintype-hash", daemon=True).start()
 

@@ -38,7 +38,7 @@ class Patience:
     """How long it is worth trying: failures in a row without a byte more between them."""
 
     def __init__(self, attempts: int) -> None:
-        """Allow `attempts` failures in a row."""
+        """Allow `attempts` of them."""
         self._attempts = attempts
         self._failures = 0
         self._best = -1
@@ -47,4 +47,4 @@ class Patience:
         """Note a failure at `done` bytes; gives how many there were in a row, None where that is enough."""
         self._failures = 1 if done > self._best else self._failures + 1
         self._best = max(self._best, done)
-        return self._failures if self._failures <= self._attempts else None
+        return self._failures if self._failures < self._attempts else None

@@ -1,7 +1,8 @@
 """What a request is, and its answer, without any sending: operations give the one and read the other."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -25,11 +26,8 @@ class Reply:
     body: bytes = b""
 
     def json(self) -> Any:
-        """Read the body; raises CommunicationError where it is no JSON (a proxy's page, mostly)."""
-        try:
-            return msgspec.json.decode(self.body)
-        except msgspec.DecodeError as error:
-            raise errors.CommunicationError(f"The answer is no JSON: {error}.") from None
+        """Read the body."""
+        return msgspec.json.decode(self.body)
 
     @property
     def request_id(self) -> str | None:
@@ -39,7 +37,10 @@ class Reply:
 
 @dataclasses.dataclass(frozen=True)
 class Request(Generic[T]):
-    """A request as data. `read` makes what its caller wants of the answer to it."""
+    """A request as data. `read` makes what its caller wants of the answer to it.
+
+    It may fail as reading JSON of another shape does; `reading` says that in our words.
+    """
 
     method: str
     path: str
@@ -89,10 +90,10 @@ class Listing(Request[Page[T]]):
 def path(*parts: str) -> str:
     """Join the parts of a path; what is in a part is quoted, so that no name leads elsewhere.
 
-    Raises ValueError for a part that is none: empty, or dots that mean another folder.
+    Raises BadRequest for a part that is none: empty, or dots that mean another folder.
     """
     if any(part in {"", ".", ".."} for part in parts):
-        raise ValueError(f"No part of an address may be empty, '.' or '..': {'/'.join(parts)}")
+        raise errors.BadRequest(f"No part of an address may be empty, '.' or '..': {'/'.join(parts)}")
     return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
@@ -104,6 +105,27 @@ def query(values: Query) -> tuple[tuple[str, str], ...]:
         given = (each for each in several if each is not None)
         pairs += [(name, str(each).lower() if isinstance(each, bool) else str(each)) for each in given]
     return tuple(pairs)
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Raise CommunicationError for an answer of another shape: a proxy's page, mostly."""
+    try:
+        yield
+    except (msgspec.MsgspecError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise errors.CommunicationError(
+            f"The answer is not what an image service says: {type(error).__name__}: {error}."
+        ) from error
+
+
+def several(value: str | Iterable[str] | None) -> list[str]:
+    """Give one, or several, as a list."""
+    return [] if value is None else [value] if isinstance(value, str) else list(value)
+
+
+def pointer(name: str) -> str:
+    """Write a name as a JSON pointer (RFC 6901, 3)."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def nothing(_reply: Reply) -> None:
@@ -136,12 +158,9 @@ def pages(kind: type[T], key: str) -> Callable[[Reply], Page[T]]:
 
 
 def model(kind: type[T], value: Any) -> T:
-    """Make a typed record of JSON; raises CommunicationError where the server's is no such thing."""
-    try:
-        shaped = getattr(kind, "shape", None)
-        return msgspec.convert(value if shaped is None else shaped(value), kind, strict=False)
-    except (msgspec.ValidationError, KeyError, TypeError) as error:
-        raise errors.CommunicationError(f"The answer is no {kind.__name__}: {error}.") from None
+    """Make a typed record of JSON."""
+    shaped = getattr(kind, "shape", None)
+    return msgspec.convert(value if shaped is None else shaped(value), kind, strict=False)
 
 
 def models(kind: type[T], values: Iterable[Any]) -> list[T]:

@@ -1,7 +1,7 @@
 """When a request that failed may be sent again, and after how long. Pure."""
 
 import random
-from typing import Final
+from typing import Any, Final
 
 from tintype.client.errors import CommunicationError, HTTPError
 from tintype.client.requests import Request
@@ -23,7 +23,7 @@ class Renewed(CommunicationError):
     """The token was over in the middle; the next attempt has a new one."""
 
 
-def may_repeat(request: Request[object], failure: Exception) -> bool:
+def may_repeat(request: Request[Any], failure: Exception) -> bool:
     """Say whether the same request may be sent once more after a failure."""
     if isinstance(failure, NotSent):
         return True

@@ -1,6 +1,5 @@
 """Bytes from the server: in ranges at once, again where they broke off, held against the image's digest."""
 
-import hashlib
 import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import IO, Final
 from tintype.client import errors, retries
 from tintype.client.aio import io
 from tintype.client.aio.transport import Streamed, Transport
-from tintype.client.files import PIECE, Hashing, PartFile
+from tintype.client.files import PIECE, Hashing, PartFile, hasher
 from tintype.client.models import Image
 from tintype.client.operations import data as operations
 from tintype.client.operations import images
@@ -32,19 +31,34 @@ async def download(
 ) -> Image:
     """Fetch the bytes of an image; see `Images.download`."""
     image = await _with_bytes(transport, image_id)
-    if isinstance(target, str | os.PathLike) and image.size:
-        await _to_file(transport, image, Path(target), parallel, progress, verify=verify, prefer=prefer)
-        return image
-    count = Count(progress, image.size)
-    file = await io.call(open, target, "wb") if isinstance(target, str | os.PathLike) else target
-    try:
-        async for piece in _verified(transport, image, verify=verify, prefer=prefer):
-            await io.call(file.write, piece)
-            count.add(len(piece))
-    finally:
-        if file is not target:
-            await io.call(file.close)
+    if isinstance(target, str | os.PathLike):
+        path = await io.call(Path(target).resolve)
+        if await io.call(_is_special, path):
+            file = await io.call(path.open, "wb")
+            try:
+                await _in_order(transport, image, file, progress, verify=verify, prefer=prefer)
+            finally:
+                await io.call(file.close)
+        else:
+            await _to_file(transport, image, path, parallel, progress, verify=verify, prefer=prefer)
+    else:
+        await _in_order(transport, image, target, progress, verify=verify, prefer=prefer)
     return image
+
+
+async def _in_order(
+    transport: Transport,
+    image: Image,
+    file: IO[bytes],
+    progress: Progress | None,
+    *,
+    verify: bool,
+    prefer: Sequence[str],
+) -> None:
+    count = Count(progress, image.size)
+    async for piece in _verified(transport, image, verify=verify, prefer=prefer):
+        await io.call(file.write, piece)
+        count.add(len(piece))
 
 
 async def data(
@@ -66,9 +80,11 @@ async def _to_file(
     verify: bool,
     prefer: Sequence[str],
 ) -> None:
+    if image.size is None:
+        raise errors.ClientError(f"Image {image.id} tells no size; it can be had in order only, by data().")
     algorithm, expected = _digest(image, verify=verify)
     label = f"{image.id} {image.os_hash_value or image.checksum}"
-    part = await io.call(PartFile, target, image.size or 0, label)
+    part = await io.call(PartFile, target, image.size, label)
     hashing = None if expected is None else Hashing(part, algorithm)
     count = Count(progress, image.size, part.done)
 
@@ -76,9 +92,9 @@ async def _to_file(
         await _fetch(transport, image, part, span, count, prefer)
 
     try:
-        missing = part.missing(_RANGE)
-        if missing:
-            await fetch(missing[0])  # shows whether the server serves ranges: else all has come now
+        for first in part.missing(_RANGE):
+            await fetch(first)  # shows whether the server serves ranges: else all has come now
+            break
         await io.every(fetch, part.missing(_RANGE), parallel, part.close)
         if hashing is not None:
             made = await io.call(hashing.result)
@@ -112,7 +128,6 @@ async def _fetch(
                         raise errors.CommunicationError("More bytes came than were asked for.")
                     await io.call(part.write, begun, piece)
                     begun += len(piece)
-                    part.arrived(begun - len(piece), begun)
                     count.add(max(0, min(len(piece), begun - position)))
                     position = max(position, begun)
             if position < end:
@@ -129,7 +144,7 @@ async def _verified(
 ) -> AsyncIterator[bytes]:
     """Give the bytes in order, from where they broke off if they do, and hash them."""
     algorithm, expected = _digest(image, verify=verify)
-    made = None if expected is None else hashlib.new(algorithm)
+    made = None if expected is None else hasher(algorithm)
     patience, position = Patience(transport.attempts), 0
     while image.size is None or position < image.size or position == 0:
         try:
@@ -140,6 +155,8 @@ async def _verified(
                 async for piece in _gathered(answer.pieces()):
                     fresh = piece[passed:]
                     passed = max(0, passed - len(piece))
+                    if image.size is not None and position + len(fresh) > image.size:
+                        raise errors.CommunicationError("More bytes came than the image has.")
                     if fresh:
                         if made is not None:
                             await io.call(made.update, fresh)
@@ -155,6 +172,11 @@ async def _verified(
             await io.sleep(retries.pause(failures, failure))
     if made is not None and made.hexdigest() != expected:
         raise _mismatch(image, algorithm, made.hexdigest(), expected)
+
+
+def _is_special(path: Path) -> bool:
+    """Say whether a path is a pipe, a device: what is written to, not replaced."""
+    return path.exists() and not path.is_file()
 
 
 def _begin(answer: Streamed, wanted: int) -> int:
@@ -197,9 +219,10 @@ def _digest(image: Image, *, verify: bool) -> tuple[str, str | None]:
     """Give the algorithm and the digest that the bytes must have; None where nothing is to be checked."""
     if not verify:
         return "", None
-    if image.os_hash_value and image.os_hash_algo:
-        return image.os_hash_algo, image.os_hash_value
-    return "md5", image.checksum
+    algorithm, expected = image.os_hash_algo or "md5", image.os_hash_value or image.checksum
+    if expected is not None:
+        hasher(algorithm)  # told before anything is fetched
+    return algorithm, expected
 
 
 def _mismatch(image: Image, algorithm: str, made: str, expected: str | None) -> errors.DigestMismatch:

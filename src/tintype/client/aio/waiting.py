@@ -1,6 +1,7 @@
 """Waiting for what the server does by itself."""
 
 import time
+from collections.abc import Collection
 from typing import Final
 
 from tintype.client import errors
@@ -21,18 +22,23 @@ async def wait(
     *,
     within: float = 3600.0,
     progress: Progress | None = None,
+    known: Collection[str] | None = None,
 ) -> Image:
     """Wait until an image is active and nothing works on it; see `Images.wait`."""
     until, pause = time.monotonic() + within, 0.1
+    seen: set[str] = set()
     while True:
         tasks = await _tasks(transport, image_id)
         image = await transport.send(images.get(image_id))
+        at_work = {task.id for task in tasks if task.status in _LIVE}
+        seen |= at_work
         newest = tasks[0] if tasks else None
-        at_work = any(task.status in _LIVE for task in tasks)
         if progress is not None and newest is not None and isinstance(newest.result, dict):
             progress(int(newest.result.get("bytes") or 0), newest.result.get("bytes_total") or image.size)
-        if newest is not None and newest.status == "failure" and not at_work:
-            raise errors.TransferFailed(newest.message or f"Task {newest.id} failed.")
+        if newest is not None and newest.status == "failure":
+            ours = newest.id in seen or (known is not None and newest.id not in known)
+            if ours or image.status != "active":
+                raise errors.TransferFailed(newest.message or f"Task {newest.id} failed.")
         if image.status in _ENDED:
             raise errors.TransferFailed(f"Image {image_id} is {image.status}.")
         if image.status == "active" and not at_work:

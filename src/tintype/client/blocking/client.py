@@ -1,8 +1,9 @@
 # Made by `make docs` of ../aio; do not edit.
 """The client: one service, one caller, its operations by noun."""
 
+import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
@@ -140,7 +141,7 @@ class Images(Group):
         """Give the one image of an id or a name. Raises NotFound, Conflict where several have the name."""
         try:
             return self.get(name_or_id)
-        except (errors.NotFound, errors.BadRequest, ValueError):
+        except (errors.NotFound, errors.BadRequest):
             pass
         named = [image for image in self.list(name=name_or_id, limit=2)]
         if len(named) == 1:
@@ -222,12 +223,20 @@ class Images(Group):
         """Give the bytes of an image in pieces of about 1 MiB; raises DigestMismatch behind the last one."""
         return downloads.data(self._sender, image_id, verify=verify, prefer=prefer)
 
-    def wait(self, image_id: str, *, within: float = 3600.0, progress: Progress | None = None) -> Image:
+    def wait(
+        self,
+        image_id: str,
+        *,
+        within: float = 3600.0,
+        progress: Progress | None = None,
+        known: Collection[str] | None = None,
+    ) -> Image:
         """Wait until an image is active and no task works on it; `progress` is told the bytes of an import.
 
-        Raises TransferFailed with the server's reason, or after `within` seconds.
+        Raises TransferFailed after `within` seconds, or with the server's reason: of a task that failed
+        meanwhile, or is not among the `known` ones from before, or has left the image without bytes.
         """
-        return waiting.wait(self._sender, image_id, within=within, progress=progress)
+        return waiting.wait(self._sender, image_id, within=within, progress=progress, known=known)
 
     def push(
         self,
@@ -244,6 +253,8 @@ class Images(Group):
         bytes are refused is deleted again.
         """
         path = Path(path)
+        if path.exists() and not path.is_file():
+            raise errors.ClientError(f"{path} is no file. What can be read only once is sent by upload().")
         name = path.name if name is None else name
         formats = {"disk_format": sniffing.disk_format(path), "container_format": "bare"}
         image = self._begun(path, name)
@@ -252,7 +263,8 @@ class Images(Group):
         try:
             self.upload(image.id, path, store=store, progress=progress)
         except (errors.DigestMismatch, errors.BadRequest, errors.UnsupportedMediaType, errors.OverLimit):
-            self.delete(image.id)
+            with contextlib.suppress(errors.ClientError):
+                self.delete(image.id)
             raise
         return self.get(image.id)
 

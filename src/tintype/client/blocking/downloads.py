@@ -1,7 +1,6 @@
 # Made by `make docs` of ../aio; do not edit.
 """Bytes from the server: in ranges at once, again where they broke off, held against the image's digest."""
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import IO, Final
 from tintype.client import errors, retries
 from tintype.client.blocking import io
 from tintype.client.blocking.transport import Streamed, Transport
-from tintype.client.files import PIECE, Hashing, PartFile
+from tintype.client.files import PIECE, Hashing, PartFile, hasher
 from tintype.client.models import Image
 from tintype.client.operations import data as operations
 from tintype.client.operations import images
@@ -33,19 +32,34 @@ def download(
 ) -> Image:
     """Fetch the bytes of an image; see `Images.download`."""
     image = _with_bytes(transport, image_id)
-    if isinstance(target, str | os.PathLike) and image.size:
-        _to_file(transport, image, Path(target), parallel, progress, verify=verify, prefer=prefer)
-        return image
-    count = Count(progress, image.size)
-    file = io.call(open, target, "wb") if isinstance(target, str | os.PathLike) else target
-    try:
-        for piece in _verified(transport, image, verify=verify, prefer=prefer):
-            io.call(file.write, piece)
-            count.add(len(piece))
-    finally:
-        if file is not target:
-            io.call(file.close)
+    if isinstance(target, str | os.PathLike):
+        path = io.call(Path(target).resolve)
+        if io.call(_is_special, path):
+            file = io.call(path.open, "wb")
+            try:
+                _in_order(transport, image, file, progress, verify=verify, prefer=prefer)
+            finally:
+                io.call(file.close)
+        else:
+            _to_file(transport, image, path, parallel, progress, verify=verify, prefer=prefer)
+    else:
+        _in_order(transport, image, target, progress, verify=verify, prefer=prefer)
     return image
+
+
+def _in_order(
+    transport: Transport,
+    image: Image,
+    file: IO[bytes],
+    progress: Progress | None,
+    *,
+    verify: bool,
+    prefer: Sequence[str],
+) -> None:
+    count = Count(progress, image.size)
+    for piece in _verified(transport, image, verify=verify, prefer=prefer):
+        io.call(file.write, piece)
+        count.add(len(piece))
 
 
 def data(
@@ -67,9 +81,11 @@ def _to_file(
     verify: bool,
     prefer: Sequence[str],
 ) -> None:
+    if image.size is None:
+        raise errors.ClientError(f"Image {image.id} tells no size; it can be had in order only, by data().")
     algorithm, expected = _digest(image, verify=verify)
     label = f"{image.id} {image.os_hash_value or image.checksum}"
-    part = io.call(PartFile, target, image.size or 0, label)
+    part = io.call(PartFile, target, image.size, label)
     hashing = None if expected is None else Hashing(part, algorithm)
     count = Count(progress, image.size, part.done)
 
@@ -77,9 +93,9 @@ def _to_file(
         _fetch(transport, image, part, span, count, prefer)
 
     try:
-        missing = part.missing(_RANGE)
-        if missing:
-            fetch(missing[0])  # shows whether the server serves ranges: else all has come now
+        for first in part.missing(_RANGE):
+            fetch(first)  # shows whether the server serves ranges: else all has come now
+            break
         io.every(fetch, part.missing(_RANGE), parallel, part.close)
         if hashing is not None:
             made = io.call(hashing.result)
@@ -113,7 +129,6 @@ def _fetch(
                         raise errors.CommunicationError("More bytes came than were asked for.")
                     io.call(part.write, begun, piece)
                     begun += len(piece)
-                    part.arrived(begun - len(piece), begun)
                     count.add(max(0, min(len(piece), begun - position)))
                     position = max(position, begun)
             if position < end:
@@ -128,7 +143,7 @@ def _fetch(
 def _verified(transport: Transport, image: Image, *, verify: bool, prefer: Sequence[str]) -> Iterator[bytes]:
     """Give the bytes in order, from where they broke off if they do, and hash them."""
     algorithm, expected = _digest(image, verify=verify)
-    made = None if expected is None else hashlib.new(algorithm)
+    made = None if expected is None else hasher(algorithm)
     patience, position = Patience(transport.attempts), 0
     while image.size is None or position < image.size or position == 0:
         try:
@@ -137,6 +152,8 @@ def _verified(transport: Transport, image: Image, *, verify: bool, prefer: Seque
                 for piece in _gathered(answer.pieces()):
                     fresh = piece[passed:]
                     passed = max(0, passed - len(piece))
+                    if image.size is not None and position + len(fresh) > image.size:
+                        raise errors.CommunicationError("More bytes came than the image has.")
                     if fresh:
                         if made is not None:
                             io.call(made.update, fresh)
@@ -152,6 +169,11 @@ def _verified(transport: Transport, image: Image, *, verify: bool, prefer: Seque
             io.sleep(retries.pause(failures, failure))
     if made is not None and made.hexdigest() != expected:
         raise _mismatch(image, algorithm, made.hexdigest(), expected)
+
+
+def _is_special(path: Path) -> bool:
+    """Say whether a path is a pipe, a device: what is written to, not replaced."""
+    return path.exists() and not path.is_file()
 
 
 def _begin(answer: Streamed, wanted: int) -> int:
@@ -194,9 +216,10 @@ def _digest(image: Image, *, verify: bool) -> tuple[str, str | None]:
     """Give the algorithm and the digest that the bytes must have; None where nothing is to be checked."""
     if not verify:
         return "", None
-    if image.os_hash_value and image.os_hash_algo:
-        return image.os_hash_algo, image.os_hash_value
-    return "md5", image.checksum
+    algorithm, expected = image.os_hash_algo or "md5", image.os_hash_value or image.checksum
+    if expected is not None:
+        hasher(algorithm)  # told before anything is fetched
+    return algorithm, expected
 
 
 def _mismatch(image: Image, algorithm: str, made: str, expected: str | None) -> errors.DigestMismatch:

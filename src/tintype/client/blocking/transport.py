@@ -12,12 +12,15 @@ from tintype import __version__
 from tintype.client import errors, retries
 from tintype.client.blocking import io
 from tintype.client.identity import Access, Identity
-from tintype.client.requests import Listing, Reply, Request
+from tintype.client.requests import Listing, Reply, Request, reading
 
 T = TypeVar("T")
 Content = Iterator[bytes] | None
 """Bytes that are sent as they come."""
 
+_LARGEST: Final = 64 << 20
+_LARGEST_ERROR: Final = 64 << 10
+"""Bytes of an answer that are read whole."""
 _AGENT: Final = f"tintype/{__version__}"
 _ACCEPTED: Final = {"Accept": "application/json, */*", "Accept-Encoding": "identity"}
 
@@ -30,17 +33,23 @@ class Streamed:
         self.status = response.status_code
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
 
-    @property
-    def size(self) -> int | None:
-        """Give how many bytes come, where that is said."""
-        length = self.headers.get("content-length", "")
-        return int(length) if length.isdecimal() else None
-
     def pieces(self) -> Iterator[bytes]:
         """Give the bytes as they come; raises CommunicationError where they break off."""
         with _communicating():
             for piece in self._response.iter_raw():
                 yield piece
+
+    def body(self, limit: int, *, cut: bool = False) -> bytes:
+        """Give all of it; raises CommunicationError past a limit, or cuts it off there."""
+        pieces, size = [], 0
+        for piece in self.pieces():
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                if cut:
+                    break
+                raise errors.CommunicationError(f"The answer has more than {limit} bytes.")
+        return b"".join(pieces)[:limit]
 
 
 class Transport:
@@ -75,7 +84,9 @@ class Transport:
 
     def send(self, request: Request[T]) -> T:
         """Send a request and give what it reads of the answer; raises HTTPError, CommunicationError."""
-        return request.read(self.reply(request))
+        reply = self.reply(request)
+        with reading():
+            return request.read(reply)
 
     def each(self, listing: Listing[T]) -> Iterator[T]:
         """Go through all pages of a list."""
@@ -91,9 +102,10 @@ class Transport:
         for attempt in range(1, self.attempts + 1):
             try:
                 with self.stream(request) as streamed:
-                    body = b"".join([piece for piece in streamed.pieces()])
-                return Reply(streamed.status, streamed.headers, body)
+                    return Reply(streamed.status, streamed.headers, streamed.body(_LARGEST))
             except errors.ClientError as failure:
+                if attempt > 1 and request.method == "DELETE" and isinstance(failure, errors.NotFound):
+                    return Reply(204, {})  # the one whose answer was lost has done it
                 if attempt == self.attempts or not retries.may_repeat(request, failure):
                     raise
                 io.sleep(retries.pause(attempt, failure))
@@ -114,9 +126,8 @@ class Transport:
                 response.close()
                 response = self._open(request, self.access(), None)
             if response.status_code >= 300:
-                with _communicating():
-                    body = response.read()
-                raise errors.of(response.status_code, Streamed(response).headers, body)
+                refused = Streamed(response)
+                raise errors.of(refused.status, refused.headers, refused.body(_LARGEST_ERROR, cut=True))
             yield Streamed(response)
         finally:
             response.close()
@@ -144,7 +155,8 @@ class Transport:
             reply = Reply(response.status_code, Streamed(response).headers, response.content)
             if reply.status >= 300:
                 raise errors.of(reply.status, reply.headers, reply.body)
-            step = io.call(self._identity.step, reply)
+            with reading():
+                step = io.call(self._identity.step, reply)
         return step
 
     def _open(self, request: Request[Any], access: Access, content: Content) -> httpx2.Response:
@@ -167,7 +179,11 @@ def _communicating() -> Any:
         yield
     except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
         raise retries.NotSent(f"The server cannot be reached: {error or type(error).__name__}.") from error
-    except httpx2.TransportError as error:
+    except httpx2.LocalProtocolError as error:  # its words may have a header's value, such as a token
+        raise errors.ClientError(
+            "The request cannot be sent so: a header, or the length of the body."
+        ) from error
+    except (httpx2.TransportError, httpx2.DecodingError) as error:
         raise errors.CommunicationError(
             f"The connection broke off: {error or type(error).__name__}."
         ) from error

@@ -124,8 +124,7 @@ def _whole(transport: Transport, image_id: str, source: Source, store: str | Non
             _send(transport, request, source, 0, count)
         except errors.ClientError as failure:
             failures = patience.spent(0)
-            taken = isinstance(failure, errors.Conflict)
-            if failures is None or not source.again or taken or not retries.passing(failure):
+            if failures is None or not source.again or not retries.may_repeat(request, failure):
                 raise
             io.sleep(retries.pause(failures, failure))
             if _settled(transport, image_id) == "active":

@@ -39,6 +39,7 @@ __all__ = [
     "CommandError",
     "CommunicationError",
     "Conflict",
+    "EndpointNotFound",
     "Forbidden",
     "HTTPBadGateway",
     "HTTPBadRequest",
@@ -54,6 +55,7 @@ __all__ = [
     "HTTPServiceUnavailable",
     "HTTPUnauthorized",
     "InvalidEndpoint",
+    "NoTokenLookupException",
     "NotFound",
     "OverLimit",
     "SSLCertificateError",
@@ -66,6 +68,14 @@ __all__ = [
 
 class CommandError(ClientError):
     """A command was used in a wrong way."""
+
+
+class NoTokenLookupException(ClientError):
+    """There is no way to look a token up."""
+
+
+class EndpointNotFound(ClientError):
+    """The catalogue has no such endpoint."""
 
 
 class SSLConfigurationError(ClientError):

@@ -1,10 +1,22 @@
 """Images: records, not bytes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tintype.client.models import Image, Task
-from tintype.client.requests import PATCH, Listing, Request, many, nothing, one, pages, path, query
+from tintype.client.requests import (
+    PATCH,
+    Listing,
+    Request,
+    many,
+    nothing,
+    one,
+    pages,
+    path,
+    pointer,
+    query,
+    several,
+)
 
 
 def list_(  # noqa: PLR0913  the parameters of the API
@@ -24,6 +36,7 @@ def list_(  # noqa: PLR0913  the parameters of the API
     size_max: int | None = None,
     os_hidden: bool | None = None,
     protected: bool | None = None,
+    properties: Mapping[str, str] | None = None,
     **filters: Any,
 ) -> Listing[Image]:
     """List the images that the caller may see, newest first.
@@ -31,15 +44,16 @@ def list_(  # noqa: PLR0913  the parameters of the API
     `limit` is the size of a page, 25 by default and at most 1000; the list goes on through all pages.
     `sort` is `key[:dir],…`; or `sort_key` and `sort_dir` (asc, desc), one or several. Of several `tag`s
     an image has all. Any other keyword is a property and its value, or a comparison such as
-    `created_at="gt:2026-01-01T00:00:00Z"`, `id="in:a,b"`.
+    `created_at="gt:2026-01-01T00:00:00Z"`, `id="in:a,b"`; `properties` has those named as a parameter is.
     """
     asked = {
+        **(properties or {}),
         "name": name,
         "visibility": visibility,
         "member_status": member_status,
         "owner": owner,
         "status": status,
-        "tag": _several(tag),
+        "tag": several(tag),
         "size_min": size_min,
         "size_max": size_max,
         "os_hidden": os_hidden,
@@ -48,8 +62,8 @@ def list_(  # noqa: PLR0913  the parameters of the API
         "limit": limit,
         "marker": marker,
         "sort": sort,
-        "sort_key": _several(sort_key),
-        "sort_dir": _several(sort_dir),
+        "sort_key": several(sort_key),
+        "sort_dir": several(sort_dir),
     }
     return Listing("GET", "/v2/images", pages(Image, "images"), query=query(asked))
 
@@ -59,29 +73,42 @@ def get(image_id: str) -> Request[Image]:
     return Request("GET", path("v2", "images", image_id), one(Image))
 
 
-def create(name: str | None = None, *, store: str | None = None, **attributes: Any) -> Request[Image]:
+def create(
+    name: str | None = None,
+    *,
+    store: str | None = None,
+    properties: Mapping[str, str] | None = None,
+    **attributes: Any,
+) -> Request[Image]:
     """Make an image record; its bytes come later. Raises BadRequest, Conflict (id taken), OverLimit (quota).
 
     Attributes are those of the API (`disk_format`, `container_format`, `visibility`, `min_disk` in GiB,
     `min_ram` in MiB, `tags`, `id` …); every other keyword is a property, a string. `store` is where the
-    bytes shall go.
+    bytes shall go. `properties` has those that are named as a parameter is.
     """
-    body = attributes if name is None else {"name": name, **attributes}
+    body = {**(properties or {}), **attributes} | ({} if name is None else {"name": name})
     headers = {} if store is None else {"x-image-meta-store": store}
     return Request("POST", "/v2/images", one(Image), headers=headers, body=body)
 
 
-def update(image_id: str, /, *, remove: Iterable[str] = (), **attributes: Any) -> Request[Image]:
+def update(
+    image_id: str,
+    /,
+    *,
+    remove: Iterable[str] = (),
+    properties: Mapping[str, str] | None = None,
+    **attributes: Any,
+) -> Request[Image]:
     """Set attributes and properties, and remove properties; `tags=[]` takes all tags away.
 
-    One PATCH: its `add` replaces what is there (RFC 6902, 4.1). Raises NotFound, Forbidden, Conflict for
-    the removal of a property that the image does not have.
+    `properties` has those that are named as a parameter is. One PATCH: its `add` replaces what is there
+    (RFC 6902, 4.1). Raises NotFound, Forbidden, Conflict for the removal of a property that it has not.
     """
     changes: list[dict[str, Any]] = [
-        {"op": "replace" if name == "tags" else "add", "path": _pointer(name), "value": value}
-        for name, value in attributes.items()
+        {"op": "replace" if name == "tags" else "add", "path": pointer(name), "value": value}
+        for name, value in {**(properties or {}), **attributes}.items()
     ]
-    changes += [{"op": "remove", "path": _pointer(name)} for name in remove]
+    changes += [{"op": "remove", "path": pointer(name)} for name in remove]
     return patch(image_id, changes)
 
 
@@ -114,12 +141,3 @@ def reactivate(image_id: str) -> Request[None]:
 def tasks(image_id: str) -> Request[list[Task]]:
     """List the tasks of an image, newest first (API 2.12)."""
     return Request("GET", path("v2", "images", image_id, "tasks"), many(Task, "tasks"))
-
-
-def _several(value: str | Iterable[str] | None) -> list[str]:
-    return [] if value is None else [value] if isinstance(value, str) else list(value)
-
-
-def _pointer(name: str) -> str:
-    """Write a name as a JSON pointer (RFC 6901, 3)."""
-    return "/" + name.replace("~", "~0").replace("/", "~1")

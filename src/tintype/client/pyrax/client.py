@@ -2,10 +2,8 @@
 
 import functools
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
-
-import msgspec
 
 from tintype.client.blocking.client import Client
 from tintype.client.files import Bytes
@@ -58,40 +56,13 @@ class ImageClient:
         """Log in now rather than with the first request."""
         self.api.transport.access()
 
-    def list(
-        self,
-        limit: int | None = None,
-        marker: Any = None,
-        name: str | None = None,
-        visibility: str | None = None,
-        member_status: str | None = None,
-        owner: str | None = None,
-        tag: str | Iterable[str] | None = None,
-        status: str | None = None,
-        size_min: int | None = None,
-        size_max: int | None = None,
-        sort_key: str | None = None,
-        sort_dir: str | None = None,
-    ) -> Images:
-        """List one page of images."""
-        found: Images = self._manager.list(
-            limit=limit,
-            marker=marker,
-            name=name,
-            visibility=visibility,
-            member_status=member_status,
-            owner=owner,
-            tag=tag,
-            status=status,
-            size_min=size_min,
-            size_max=size_max,
-            sort_key=sort_key,
-            sort_dir=sort_dir,
-        )
+    def list(self, *args: Any, **filters: Any) -> Images:
+        """List one page of images; filters and sorting as of `ImageManager.list`."""
+        found: Images = self._manager.list(*args, **filters)
         return found
 
     def list_all(self, *args: Any, **filters: Any) -> Images:
-        """List all images; filters and sorting as of `list`."""
+        """List all images; filters and sorting as of `ImageManager.list_all`."""
         return self._manager.list_all(*args, **filters)
 
     def get(self, item: Any) -> Image:
@@ -250,7 +221,4 @@ class ImageClient:
         target = f"/v2/{uri.lstrip('/').removeprefix('v2/')}"
         request = Request(method, target, lambda reply: reply, headers=headers or {}, body=body)
         reply = self.api.send(request)
-        try:
-            return reply, msgspec.json.decode(reply.body) if reply.body else None
-        except msgspec.DecodeError:
-            return reply, None
+        return reply, reply.json() if "json" in reply.headers.get("content-type", "") else None

@@ -141,7 +141,7 @@ class ImageManager(Manager):
             name,
             disk_format=img_format or DEFAULT_FORMAT,
             container_format=img_container_format or "bare",
-            **(metadata or {}),
+            properties=metadata,
         )
         if data is not None:
             self.api.images.upload(made.id, data)

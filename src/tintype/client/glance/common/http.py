@@ -10,7 +10,7 @@ import msgspec
 
 from tintype.client.blocking.transport import Streamed, Transport
 from tintype.client.files import Source
-from tintype.client.requests import OCTETS, Request
+from tintype.client.requests import OCTETS, Request, reading
 
 
 @dataclasses.dataclass
@@ -119,5 +119,6 @@ def _body(response: Response, body: bytes) -> Any:
     if not body:
         return None
     if "json" in response.headers.get("content-type", ""):
-        return msgspec.json.decode(body)
+        with reading():
+            return msgspec.json.decode(body)
     return body.decode(errors="replace")

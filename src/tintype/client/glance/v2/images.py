@@ -9,6 +9,7 @@ from tintype.client.glance.common import utils
 from tintype.client.glance.v2.base import Base
 from tintype.client.glance.v2.schemas import SchemaBasedModel
 from tintype.client.operations import data, images, imports, locations, stores
+from tintype.client.requests import several
 
 DEFAULT_PAGE_SIZE: Final = 200
 SORT_DIR_VALUES: Final = ("asc", "desc")
@@ -276,14 +277,10 @@ def _sorting(given: Mapping[str, Any]) -> dict[str, Any]:
                     f"Invalid sort key: {key}. It is one of: {', '.join(SORT_KEY_VALUES)}."
                 )
         return {"sort": given["sort"]}
-    keys, directions = _several(given.get("sort_key")), _several(given.get("sort_dir"))
+    keys, directions = several(given.get("sort_key")), several(given.get("sort_dir"))
     if len(keys) != len(directions) and len(directions) > 1:
         raise exc.HTTPBadRequest("Give one sort direction, or as many as there are sort keys.")
     return {"sort_key": keys, "sort_dir": directions}
-
-
-def _several(value: Any) -> list[Any]:
-    return [value] if isinstance(value, str) else list(value or ())
 
 
 def _check_size(size: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 
 from tintype.client.operations import info
+from tintype.client.requests import pointer
 
 Model = TypeVar("Model", bound="SchemaBasedModel")
 
@@ -65,8 +66,8 @@ class SchemaBasedModel(dict[str, Any]):
         for name in self:
             if name not in original or original[name] != self[name]:
                 op = "replace" if name in original or name in base else "add"
-                changes.append({"op": op, "path": f"/{_pointer(name)}", "value": self[name]})
-        changes += [{"op": "remove", "path": f"/{_pointer(name)}"} for name in original if name not in self]
+                changes.append({"op": op, "path": pointer(name), "value": self[name]})
+        changes += [{"op": "remove", "path": pointer(name)} for name in original if name not in self]
         return json.dumps(changes)
 
 
@@ -124,10 +125,6 @@ class Controller:
         """Show one: `image`, `member`, `task`, `metadefs/namespace` and so on."""
         _, raw = self.http_client.get(info.schema(schema_name).target)
         return Schema(raw)
-
-
-def _pointer(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 _compiled: dict[bytes, Any] = {}
