@@ -57,16 +57,20 @@ def routes() -> str:
         parts = build(Settings(data_dir=Path(folder), cache=CacheSettings(folder="cache")))
         rows = []
         for path, route in parts.routes.items():
+            if path.startswith("/api/") and path.endswith("/"):
+                continue
+            needed = "session" if path.startswith("/api/glance/") else "" if route.open else "token"
             for method, endpoint in route.methods.items():
                 meaning = (endpoint.__doc__ or "").split("\n")[0]
-                rows.append((f"`{method} {path}`", meaning, "" if route.open else "yes"))
+                rows.append((f"`{method} {path}`", meaning, needed))
         asyncio.run(parts.database.close())
     note = (
         "Handlers of `/identity` check the token themselves: some of them give it. `/v2/cache` is there "
         "where `cache.folder` is set. `GET /v2/images/{image_id}/file?prefer=a,b` wishes for a copy from "
-        "these stores.\n"
+        "these stores. Paths below `/api` hold with a slash at their end, too; `/` leads browsers to "
+        "`/dashboard/`.\n"
     )
-    return f"# Routes\n\n{table(('request', 'what it does', 'token needed'), rows)}\n{note}"
+    return f"# Routes\n\n{table(('request', 'what it does', 'needs'), rows)}\n{note}"
 
 
 def settings() -> str:

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from tintype import store_settings as kinds
-from tintype.auth.base import Authenticator
+from tintype.auth.base import Authenticator, Logins
 from tintype.blobs.base import BlobStore
 from tintype.blobs.filesystem import FilesystemStore, folder_mark, set_folder_mark
 from tintype.blobs.http import HttpStore
@@ -85,10 +85,11 @@ def open_protections(settings: Settings, policy: Policy) -> Protections | None:
 
 def open_keystone(
     settings: Settings, policy: Policy, log: structlog.typing.FilteringBoundLogger
-) -> Authenticator:
-    """Give the authenticator of a cloud's Keystone."""
+) -> tuple[Authenticator, Logins]:
+    """Give who knows the callers of a cloud's Keystone, and who lets people log in there."""
     try:
         from tintype.auth.keystone import KeystoneAuthenticator, open_session, version_3
+        from tintype.auth.keystone_logins import KeystoneLogins
         from tintype.auth.limits import UnifiedLimits
     except ImportError as missing:
         raise StartError(f"Keystone needs: pip install 'tintype[keystone]' ({missing}).") from None
@@ -109,7 +110,7 @@ def open_keystone(
     if chosen.endpoint_id is not None:
         url = version_3(auth_url)
         limits = UnifiedLimits(session, url, chosen.endpoint_id, cache_seconds=chosen.cache_seconds)
-    return KeystoneAuthenticator(
+    authenticator = KeystoneAuthenticator(
         session,
         auth_url,
         policy,
@@ -119,6 +120,7 @@ def open_keystone(
         quota=settings.quotas,
         limits=limits,
     )
+    return authenticator, KeystoneLogins(session, auth_url, authenticator)
 
 
 def store_infos(settings: Settings) -> dict[str, StoreInfo]:

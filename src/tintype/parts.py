@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -12,26 +12,15 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from tintype.api.app import App, Front
-from tintype.api.cache import CacheApi
-from tintype.api.data import DataApi
 from tintype.api.identity import IdentityApi
-from tintype.api.images import ImageOptions, ImagesApi
-from tintype.api.imports import ImportsApi
-from tintype.api.info import InfoApi
-from tintype.api.locations import LocationsApi
-from tintype.api.members import MembersApi
-from tintype.api.metadefs import MetadefsApi
 from tintype.api.operations import OperationsApi
-from tintype.api.routes import Handlers, Route, cache_table, identity_table, metadefs_table, table
-from tintype.api.stores import StoresApi
-from tintype.api.tags import TagsApi
-from tintype.api.tasks import TasksApi
+from tintype.api.routes import Route, identity_table
 from tintype.api.throttle import Throttle
-from tintype.api.uploads import UploadsApi
-from tintype.auth.builtin import BuiltinAuthenticator
-from tintype.blobs.base import BlobStore
+from tintype.auth.base import Authenticator, Logins
+from tintype.auth.builtin import BuiltinAuthenticator, BuiltinLogins
 from tintype.blobs.cache import PieceFiles
 from tintype.blobs.web import Web
+from tintype.dashboard.guard import Guard
 from tintype.db.engine import Database
 from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, LOCATION
 from tintype.jobs.imports import ImportOptions, ImportWork
@@ -62,16 +51,10 @@ from tintype.services.data import ImageData, Intake
 from tintype.services.health import Health
 from tintype.services.identity import Identity
 from tintype.services.images import Images
-from tintype.services.imports import Imports
-from tintype.services.info import Info
 from tintype.services.locations import Locations
-from tintype.services.members import Members
-from tintype.services.metadefs import Metadefs, PropertyCheck
-from tintype.services.stores import Stores
-from tintype.services.tags import Tags
-from tintype.services.tasks import Tasks
 from tintype.services.upkeep import Upkeep
 from tintype.services.uploads import Uploads
+from tintype.serving import Foundation, api_routes, dashboard_routes, serve
 from tintype.settings import Settings
 
 _EXPOSED: Final = (
@@ -96,25 +79,6 @@ _EXPOSED: Final = (
 _PREFLIGHT_SECONDS: Final = 600
 _THREADS: Final = 32
 """That read, hash and write at once, in each process."""
-
-
-class Foundation(msgspec.Struct, frozen=True):
-    """What the use cases, the jobs and the commands stand on."""
-
-    settings: Settings
-    database: Database
-    policy: Policy
-    stores: Mapping[str, BlobStore]
-    copies: Copies
-    intake: Intake
-    images: Images
-    identity: Identity
-    web: Web
-    locations: Locations
-    metrics: Metrics
-    worker: Worker
-    sweeper: Sweeper
-    cache: Cache | None
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -232,16 +196,19 @@ def build(settings: Settings) -> Parts:
     database, policy, intake = base.database, base.policy, base.intake
     log = make_logger(settings.log.level, settings.log.style)
     builtin = BuiltinAuthenticator(base.identity)
-    authenticator = builtin if settings.keystone.auth_url is None else open_keystone(settings, policy, log)
+    authenticator: Authenticator = builtin
+    logins: Logins = BuiltinLogins(base.identity, builtin)
+    if settings.keystone.auth_url is not None:
+        authenticator, logins = open_keystone(settings, policy, log)
+    throttle = _throttle(settings)
     data = ImageData(database, policy, intake, base.copies, base.cache)
     uploads = Uploads(database, policy, intake, lifetime=settings.images.upload_lifetime * 1_000_000)
     health = Health(database, base.stores, authenticator.check)
-    routes = _routes(
-        base,
-        data,
-        uploads,
-        OperationsApi(health, base.metrics, authenticator, policy, token=settings.metrics.token),
-    )
+    operations = OperationsApi(health, base.metrics, authenticator, policy, token=settings.metrics.token)
+    served = serve(base, data, uploads, operations)
+    routes = api_routes(served)
+    if settings.dashboard.enabled:
+        routes |= dashboard_routes(served, Guard(authenticator, throttle), logins, authenticator)
     if settings.keystone.auth_url is None:
         routes |= identity_table(IdentityApi(base.identity, builtin, region=settings.identity.region))
     app = App(
@@ -254,7 +221,7 @@ def build(settings: Settings) -> Parts:
             public_url=settings.server.public_url,
             identity_url=settings.keystone.public_url or settings.keystone.auth_url,
             body_limit=settings.server.metadata_body_limit,
-            throttle=_throttle(settings),
+            throttle=throttle,
         ),
     )
     return Parts(
@@ -263,55 +230,6 @@ def build(settings: Settings) -> Parts:
         app=_wrapped(app, settings),
         base=base,
     )
-
-
-def _routes(
-    base: Foundation, data: ImageData, uploads: Uploads, operations: OperationsApi
-) -> dict[str, Route]:
-    """Put together what is served, but for the identity."""
-    settings, database, policy = base.settings, base.database, base.policy
-    limits = settings.images.limits()
-    pages = {"page_size": settings.images.page_size, "max_page_size": settings.images.max_page_size}
-    methods = settings.imports.methods
-    info = Info(database, policy, base.stores, base.copies.infos)
-    imports = Imports(
-        database,
-        policy,
-        base.copies.infos,
-        base.web,
-        base.images,
-        methods=methods,
-    )
-    tasks = Tasks(database, policy, end=base.worker.end)
-    options = ImageOptions(
-        **pages,
-        shows_locations=settings.locations.show_multiple,
-        shows_direct_url=settings.locations.show_direct_url,
-        methods=methods,
-    )
-    deleted, check = base.sweeper.wake, _property_check(settings, database, policy)
-    handlers = Handlers(
-        ImagesApi(base.images, base.locations, info, limits, options, deleted=deleted, check=check),
-        DataApi(data),
-        UploadsApi(uploads, limits),
-        TagsApi(Tags(database, policy, limits, base.images)),
-        MembersApi(Members(database, policy, limits)),
-        ImportsApi(imports, base.worker.wake),
-        TasksApi(tasks, imports, base.worker.wake, **pages),
-        LocationsApi(base.locations, base.worker.wake),
-        StoresApi(Stores(database, policy, base.copies), deleted),
-        InfoApi(info, limits, methods=methods, cache=base.cache is not None),
-        operations,
-    )
-    routes = table(handlers)
-    if base.cache is not None:
-        routes |= cache_table(CacheApi(base.cache))
-    return routes | metadefs_table(MetadefsApi(Metadefs(database, policy), **pages))
-
-
-def _property_check(settings: Settings, database: Database, policy: Policy) -> PropertyCheck | None:
-    wanted = settings.images.property_check
-    return None if wanted == "off" else PropertyCheck(database, policy, refuse=wanted == "refuse")
 
 
 def _throttle(settings: Settings) -> Throttle | None:

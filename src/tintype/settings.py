@@ -134,6 +134,12 @@ class KeystoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ("service",)
 
 
+class DashboardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The page for people, and the REST that it stands on."""
+
+    enabled: Annotated[bool, Meta(description="Whether `/dashboard/` and `/api/` are served.")] = True
+
+
 class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Numbers for Prometheus."""
 
@@ -344,6 +350,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     locations: LocationSettings = LocationSettings()
     cache: CacheSettings = CacheSettings()
     log: LogSettings = LogSettings()
+    dashboard: DashboardSettings = DashboardSettings()
     metrics: MetricsSettings = MetricsSettings()
     tracing: TracingSettings = TracingSettings()
     stores: Annotated[dict[StoreName, StoreSettings], Meta(min_length=1)] = msgspec.field(

@@ -31,6 +31,8 @@ from tintype.observability.metrics import Metrics
 
 DIRECT: Final = "tintype.direct_body"
 """The ASGI extension by which a server gives a body without copies: a call that gives a source, or None."""
+STOPPING: Final = "tintype.stopping"
+"""The ASGI extension by which a server tells answers without an end that it stops: an event."""
 _HOST: Final = re.compile(r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 _GLOBAL_ID: Final = re.compile(r"req-[0-9a-fA-F-]{36}")
 _HEADER_BYTES: Final = 64 << 10

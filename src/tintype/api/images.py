@@ -71,7 +71,7 @@ class ImagesApi:
         image = await self._images.create(call.caller, attributes)
         location = f"{call.base_url_text}/v2/images/{image.id}"
         headers = {"Location": location, **self._create_headers, **warnings}
-        return wire.json_response((await self._views(call.caller, [image]))[0], 201, headers)
+        return wire.json_response((await self.views(call.caller, [image]))[0], 201, headers)
 
     async def index(self, call: "Call") -> Response:
         """List a page of images, with the address of the next one."""
@@ -81,7 +81,7 @@ class ImagesApi:
         )
         images = await self._images.list(call.caller, wanted)
         body: dict[str, Any] = {
-            "images": await self._views(call.caller, images),
+            "images": await self.views(call.caller, images),
             "first": _page_path([pair for pair in pairs if pair[0] != "marker"]),
             "schema": "/v2/schemas/images",
         }
@@ -93,7 +93,7 @@ class ImagesApi:
     async def show(self, call: "Call") -> Response:
         """Show one image."""
         image = await self._images.show(call.caller, call.params["id"])
-        return wire.json_response((await self._views(call.caller, [image]))[0])
+        return wire.json_response((await self.views(call.caller, [image]))[0])
 
     async def update(self, call: "Call") -> Response:
         """Patch an image, in either dialect."""
@@ -109,7 +109,7 @@ class ImagesApi:
             said = {each.name: each.value for each in changes if each.op != "remove"}
             warnings = _warnings(await self._check.of_changed(call.caller, call.params["id"], said))
         image = await self._images.update(call.caller, call.params["id"], changes)
-        return wire.json_response((await self._views(call.caller, [image]))[0], headers=warnings)
+        return wire.json_response((await self.views(call.caller, [image]))[0], headers=warnings)
 
     async def delete(self, call: "Call") -> Response:
         """Delete an image."""
@@ -142,7 +142,7 @@ class ImagesApi:
             raise Invalid("'locations' must be an array.")
         return await self.show(call)
 
-    async def _views(self, caller: Caller, images: Sequence[Image]) -> list[dict[str, Any]]:
+    async def views(self, caller: Caller, images: Sequence[Image]) -> list[dict[str, Any]]:
         """Give images as the API shows them, with where their data is if that is told here."""
         views = [wire.image_view(image) for image in images]
         if self._options.shows_locations or self._options.shows_direct_url:

@@ -50,7 +50,7 @@ class MetadefsApi:
     async def create(self, call: "Call") -> Response:
         """Make a namespace, with what is written of its contents."""
         body = documents.checked(await _body(call), documents.NamespaceBody)
-        view = _whole_view(await self._metadefs.create(call.caller, body))
+        view = whole_view(await self._metadefs.create(call.caller, body))
         return wire.json_response(
             view, 201, {"Location": call.base_url_text + quote(view["self"], safe="/:")}
         )
@@ -58,7 +58,7 @@ class MetadefsApi:
     async def show(self, call: "Call") -> Response:
         """Show a namespace; `resource_type` asks for the names that properties have on such a resource."""
         namespace = await self._metadefs.show(call.caller, call.params["namespace"])
-        return wire.json_response(_whole_view(rules.prefixed(namespace, _asked(call).get("resource_type"))))
+        return wire.json_response(whole_view(rules.prefixed(namespace, _asked(call).get("resource_type"))))
 
     async def update(self, call: "Call") -> Response:
         """Say anew what a namespace is."""
@@ -186,13 +186,13 @@ class MetadefsApi:
     async def resource_types(self, call: "Call") -> Response:
         """List every known type of resource."""
         types = await self._metadefs.resource_types(call.caller)
-        views = [_stamped(Tag(*each)) for each in types]
+        views = [type_view(each) for each in types]
         return wire.json_response({"resource_types": views})
 
     async def list_associations(self, call: "Call") -> Response:
         """List the types of resources that a namespace is for."""
         found = await self._metadefs.associations(call.caller, call.params["namespace"])
-        return wire.json_response({"resource_type_associations": [_association_view(each) for each in found]})
+        return wire.json_response({"resource_type_associations": [association_view(each) for each in found]})
 
     async def create_association(self, call: "Call") -> Response:
         """Say that a namespace is for a type of resource."""
@@ -200,7 +200,7 @@ class MetadefsApi:
             documents.checked(await _body(call), documents.AssociationBody), now()
         )
         await self._metadefs.associate(call.caller, call.params["namespace"], made)
-        return wire.json_response(_association_view(made), 201)
+        return wire.json_response(association_view(made), 201)
 
     async def delete_association(self, call: "Call") -> Response:
         """Say that a namespace is no more for a type of resource."""
@@ -252,11 +252,11 @@ def _head_view(namespace: Namespace) -> dict[str, Any]:
     view |= _given(namespace, "display_name", "description", "owner")
     if namespace.associations:
         associations = namespace.associations.values()
-        view["resource_type_associations"] = [_association_view(each) for each in associations]
+        view["resource_type_associations"] = [association_view(each) for each in associations]
     return view
 
 
-def _whole_view(namespace: Namespace) -> dict[str, Any]:
+def whole_view(namespace: Namespace) -> dict[str, Any]:
     """Show a namespace with all that is in it, the newest tags first."""
     view = _head_view(namespace)
     if namespace.properties:
@@ -279,8 +279,14 @@ def _object_view(namespace: str, shown: Object) -> dict[str, Any]:
     }
 
 
-def _association_view(association: Association) -> dict[str, Any]:
+def association_view(association: Association) -> dict[str, Any]:
+    """Show that a namespace is for a type of resource."""
     return _stamped(association) | _given(association, "prefix", "properties_target")
+
+
+def type_view(known: tuple[str, int, int]) -> dict[str, Any]:
+    """Show a type of resource: its name, and when it was made and changed."""
+    return _stamped(Tag(*known))
 
 
 def _properties_view(properties: Mapping[str, Definition]) -> dict[str, Any]:

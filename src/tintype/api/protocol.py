@@ -20,7 +20,7 @@ import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from tintype.api.app import DIRECT
+from tintype.api.app import DIRECT, STOPPING
 from tintype.api.direct import DirectBody
 
 OVERHEAD_BYTES: Final = 128 << 10
@@ -56,7 +56,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give a new connection its time to say something."""
         super().connection_made(transport)
+        self._stopping = asyncio.Event()
         self._expect_within(HEAD_SECONDS)
+
+    def shutdown(self) -> None:
+        """Let the request in flight end, also one that would go on for ever."""
+        super().shutdown()
+        self._stopping.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the time."""
@@ -101,7 +107,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._left = int(declared[0]) if declared else 0
         super().on_headers_complete()
         take_over = functools.partial(self._take_over, self.cycle)
-        self.scope["extensions"] = {DIRECT: take_over}  # type: ignore[dict-item]
+        self.scope["extensions"] = {DIRECT: take_over, STOPPING: self._stopping}  # type: ignore[dict-item]
 
     def on_body(self, body: bytes) -> None:
         """See that something came of what was received."""

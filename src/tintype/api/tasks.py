@@ -59,17 +59,17 @@ class TasksApi:
         given = rules.check_legacy_import(wire.parse_json(await call.bounded_body()))
         task = await self._imports.begin_legacy(call.caller, given, call.request_id)
         self._begun()
-        return wire.json_response(_view(task), 201, {"Location": f"{_PATH}/{task.id}"})
+        return wire.json_response(view(task), 201, {"Location": f"{_PATH}/{task.id}"})
 
     async def show(self, call: "Call") -> Response:
         """Show one task."""
         self._tasks.check_access(call.caller)
-        return wire.json_response(_view(await self._tasks.show(call.caller, call.params["id"])))
+        return wire.json_response(view(await self._tasks.show(call.caller, call.params["id"])))
 
     async def cancel(self, call: "Call") -> Response:
         """Ask for the end of a task."""
         task = await self._tasks.cancel(call.caller, call.params["id"])
-        return wire.json_response(_view(task), 202)
+        return wire.json_response(view(task), 202)
 
     async def of_image(self, call: "Call") -> Response:
         """List the tasks of an image."""
@@ -93,12 +93,13 @@ def _short_view(task: Task) -> dict[str, Any]:
     return view
 
 
-def _view(task: Task) -> dict[str, Any]:
-    view = _short_view(task) | {"input": task.input, "message": _message(task), "result": _result(task)}
+def view(task: Task) -> dict[str, Any]:
+    """Show a task whole."""
+    shown = _short_view(task) | {"input": task.input, "message": _message(task), "result": _result(task)}
     for name in ("image_id", "request_id", "user_id"):
         if getattr(task, name):
-            view[name] = getattr(task, name)
-    return view
+            shown[name] = getattr(task, name)
+    return shown
 
 
 def _image_view(task: Task) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """Who is calling? One question, answered by the built-in identity or by Keystone."""
 
+from collections.abc import Sequence
 from typing import Protocol
+
+import msgspec
 
 from tintype.domain.callers import Caller
 
@@ -16,3 +19,39 @@ class Authenticator(Protocol):
 
     async def check(self) -> None:
         """Raise Unavailable where callers cannot be asked for."""
+
+
+class Login(msgspec.Struct, frozen=True):
+    """A token, a secret, and when it ends (seconds since the epoch)."""
+
+    token: str
+    expires_at: float
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A project that somebody may work in."""
+
+    id: str
+    name: str
+
+
+class Logins(Protocol):
+    """How people who have a name and a password, not a token, come by one."""
+
+    kind: str
+    """Of identity: `builtin` or `keystone`."""
+
+    async def log_in(self, *, name: str, password: str, domain: str, address: str) -> Login:
+        """Give a token of no project; raises Unauthenticated, and TooManyAttempts after failures."""
+
+    async def places(self, token: str) -> Sequence[Place]:
+        """Give the projects that the bearer may work in, by name."""
+
+    async def enter(self, token: str, project_id: str) -> Login:
+        """Give a token of a project in return; raises Unauthenticated where the bearer has no role there."""
+
+    async def log_out(self, token: str) -> None:
+        """Make a token void; well if it is."""
+
+    async def project_id(self, token: str, name: str) -> str:
+        """Give the id of the project of a name, or the name itself where that cannot be looked up."""

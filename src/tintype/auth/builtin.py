@@ -5,10 +5,12 @@ one that was told.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Final
 
+from tintype.auth.base import Login, Place
 from tintype.domain.callers import Caller
-from tintype.errors import Unauthenticated
+from tintype.errors import NotFound, Unauthenticated
 from tintype.services.identity import Identity, Token
 
 _TRUSTED_SECONDS: Final = 1.0
@@ -48,3 +50,52 @@ class BuiltinAuthenticator:
     def forget(self, value: str) -> None:
         """Trust a token no longer without asking."""
         self._cache.pop(value, None)
+
+
+class BuiltinLogins:
+    """Logins with a name and a password of the built-in identity."""
+
+    kind = "builtin"
+
+    def __init__(self, identity: Identity, tokens: BuiltinAuthenticator) -> None:
+        self._identity = identity
+        self._tokens = tokens
+
+    async def log_in(self, *, name: str, password: str, domain: str, address: str) -> Login:
+        """Give a token of no project; the one domain is Default."""
+        if domain.lower() != "default":
+            raise Unauthenticated("The only domain here is Default.")
+        return _login(
+            await self._identity.login(
+                user_id=None, user_name=name, password=password, project=None, address=address
+            )
+        )
+
+    async def places(self, token: str) -> Sequence[Place]:
+        """Give the projects that the bearer may work in."""
+        user = (await self._tokens.token(token)).caller.user_id
+        return [Place(project.id, project.name) for project in await self._identity.projects_of(user)]
+
+    async def enter(self, token: str, project_id: str) -> Login:
+        """Give a token of a project in return."""
+        return _login(await self._identity.exchange(token, {"id": project_id}))
+
+    async def log_out(self, token: str) -> None:
+        """Make a token void, and those it was exchanged for."""
+        try:
+            await self._identity.revoke(await self._identity.validate(token))
+        except Unauthenticated:
+            return
+        finally:
+            self._tokens.forget(token)
+
+    async def project_id(self, token: str, name: str) -> str:  # noqa: ARG002 (every user may look one up)
+        """Give the id of the project of a name or id; the text itself where there is none."""
+        try:
+            return (await self._identity.project(name)).id
+        except NotFound:
+            return name
+
+
+def _login(token: Token) -> Login:
+    return Login(token.value, token.expires_at / 1_000_000)

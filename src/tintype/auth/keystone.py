@@ -91,7 +91,7 @@ class KeystoneAuthenticator:
         self._service_roles = frozenset(role.lower() for role in service_roles)
         self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[Verdict]] = {}
-        self._threads = ThreadPoolExecutor(_THREADS, "keystone")
+        self.threads = ThreadPoolExecutor(_THREADS, "keystone")
 
     async def authenticate(self, token: str, service_token: str | None = None) -> Caller:
         """Give the caller; a service that speaks for it may bring a token that has just expired.
@@ -105,20 +105,25 @@ class KeystoneAuthenticator:
         caller = await self._caller(token, expired_too=trusted)
         return msgspec.structs.replace(caller, service_roles=service.roles) if trusted else caller
 
+    def forget(self, token: str) -> None:
+        """Trust a token no longer without asking."""
+        for expired_too in (False, True):
+            self._verdicts.pop(_key(token, expired_too=expired_too), None)
+
     async def check(self) -> None:
         """Ask Keystone which version it speaks."""
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._ask_version)
+        await asyncio.get_running_loop().run_in_executor(self.threads, self._ask_version)
 
     def _ask_version(self) -> None:
         try:
             self._session.get(self._version, authenticated=False, log=False)
         except ClientException as error:
-            raise _silent() from error
+            raise silent() from error
 
     async def _caller(self, token: str, *, expired_too: bool) -> Caller:
         if len(token) > _LONGEST_TOKEN or not token.isascii():
             raise _refused()
-        key = hashlib.sha256(token.encode()).digest() + bytes([expired_too])  # memory holds no tokens
+        key = _key(token, expired_too=expired_too)
         verdict = self._verdicts.get(key)
         moment = time.time()
         if verdict is None or moment > verdict.asked_at + self._trust(verdict):
@@ -154,19 +159,19 @@ class KeystoneAuthenticator:
     async def _ask(self, token: str, *, expired_too: bool) -> Verdict:
         loop = asyncio.get_running_loop()
         asked_at = time.time()
-        status, content = await loop.run_in_executor(self._threads, self._request, token, expired_too)
+        status, content = await loop.run_in_executor(self.threads, self._request, token, expired_too)
         if status == 200:
             answer = msgspec.json.decode(content, type=_Answer).token
             expires_at = datetime.fromisoformat(answer.expires_at).timestamp()
             quota = self._quota
             if self._limits is not None and answer.project is not None:
                 project = answer.project.id
-                quota = await loop.run_in_executor(self._threads, self._ask_limits, self._limits, project)
+                quota = await loop.run_in_executor(self.threads, self._ask_limits, self._limits, project)
             return Verdict(self._to_caller(answer, quota), expires_at, asked_at)
         if status in {400, 404}:
             return Verdict(None, 0.0, asked_at)
         self._log.error("keystone does not validate tokens", status=status)
-        raise _silent()
+        raise silent()
 
     def _request(self, token: str, expired_too: bool) -> tuple[int, bytes]:
         url = f"{self._url}&allow_expired=1" if expired_too else self._url
@@ -176,7 +181,7 @@ class KeystoneAuthenticator:
             )
         except ClientException as error:
             self._log.error("keystone does not answer", reason=type(error).__name__)
-            raise _silent() from error
+            raise silent() from error
         return answer.status_code, answer.content
 
     def _ask_limits(self, limits: UnifiedLimits, project_id: str) -> Quota:
@@ -185,7 +190,7 @@ class KeystoneAuthenticator:
         except (ClientException, Unavailable) as error:
             reason = error.message if isinstance(error, Unavailable) else type(error).__name__
             self._log.error("keystone does not tell limits", reason=reason)
-            raise _silent() from error
+            raise silent() from error
 
     def _to_caller(self, token: _Token, quota: Quota) -> Caller:
         if token.project is None:  # of a domain, or of the whole system: those roles are none over images
@@ -224,9 +229,14 @@ def version_3(auth_url: str) -> str:
     return f"{auth_url.rstrip('/').removesuffix('/v3')}/v3"
 
 
+def _key(token: str, *, expired_too: bool) -> bytes:
+    return hashlib.sha256(token.encode()).digest() + bytes([expired_too])  # memory holds no tokens
+
+
 def _refused() -> Unauthenticated:
     return Unauthenticated("The request you have made requires authentication.")
 
 
-def _silent() -> Unavailable:
+def silent() -> Unavailable:
+    """Say that Keystone does not answer."""
     return Unavailable("The identity service does not answer.", Retry_After="5")

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -18,6 +19,8 @@ _SENT: Final = 4 << 20
 """Bytes that are read for sending at a time: larger pieces cost fewer calls, and no more than this each."""
 _MAGIC: Final = "tintype-download-1"
 """What a log begins with."""
+_FRESH: Final = 8
+"""Pieces that are still at hand when they are hashed, if that comes soon."""
 _BLOCK: Final = 1 << 16
 """Zeros are looked for in runs of so many bytes."""
 _ZEROS: Final = bytes(_BLOCK)
@@ -124,6 +127,8 @@ class PartFile:
         self._changed = threading.Condition()
         self._ranges: list[tuple[int, int]] = []
         self._given_up = False
+        self._users = 0
+        self._fresh: OrderedDict[int, bytes] = OrderedDict()
         head = f"{_MAGIC} {label} {size}\n"
         self._log = _locked(self._log_path)
         try:
@@ -159,14 +164,18 @@ class PartFile:
 
     def write(self, start: int, data: bytes) -> None:
         """Put bytes at their place; where they are zeros a hole does. Raises GivenUp once it is."""
-        with self._changed:
-            if self._given_up:
-                raise GivenUp
+        with self._used():
             for begin, end in _not_zero(data):
                 at = begin
                 while at < end:  # a disk that fills up takes a part first
                     at += os.pwrite(self._file, memoryview(data)[at:end], start + at)
+        with self._changed:
+            if self._given_up:
+                raise GivenUp
             self._ranges = _merged([*self._ranges, (start, start + len(data))])
+            self._fresh[start] = data
+            if len(self._fresh) > _FRESH:
+                self._fresh.popitem(last=False)
             self._note(f"{start} {start + len(data)}\n")
             self._changed.notify_all()
 
@@ -178,14 +187,7 @@ class PartFile:
         made = hasher(algorithm)
         position = 0
         while position < self.size:
-            with self._changed:
-                while (end := self._grown(position)) <= position and not self._given_up:
-                    self._changed.wait()
-                if self._given_up:
-                    raise GivenUp
-                piece = os.pread(self._file, min(PIECE, end - position), position)
-            if not piece:
-                raise errors.CommunicationError(f"{self._part} became shorter.")
+            piece = self._next(position)
             made.update(piece)
             position += len(piece)
         return made.hexdigest()
@@ -203,11 +205,41 @@ class PartFile:
     def close(self) -> None:
         """Give it up, or be done with it; what arrived stays. Once closed nothing is written or read."""
         with self._changed:
-            if not self._given_up:
-                self._given_up = True
-                self._changed.notify_all()
+            if self._given_up:
+                return
+            self._given_up = True
+            self._changed.notify_all()
+            self._log.close()
+            if not self._users:
                 os.close(self._file)
-                self._log.close()
+
+    @contextlib.contextmanager
+    def _used(self) -> Iterator[None]:
+        """Keep the file open while a thread reads or writes, which others need not wait for."""
+        with self._changed:
+            if self._given_up:
+                raise GivenUp
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._users -= 1
+                if self._given_up and not self._users:
+                    os.close(self._file)
+
+    def _next(self, position: int) -> bytes:
+        """Give the piece at a position, once it is there."""
+        with self._changed:
+            while (end := self._grown(position)) <= position and not self._given_up:
+                self._changed.wait()
+            piece = self._fresh.pop(position, b"")
+        if not piece:
+            with self._used():
+                piece = os.pread(self._file, min(PIECE, end - position), position)
+        if not piece:
+            raise errors.CommunicationError(f"{self._part} became shorter.")
+        return piece
 
     def _grown(self, position: int) -> int:
         return next((end for start, end in self._ranges if start <= position < end), position)

@@ -148,6 +148,8 @@ def _filters(shape: Shape) -> Iterator[ColumnElement[bool]]:
         column = images.c[attribute]
         if op == "outside":
             yield or_(column < bindparam(f"low{number}"), column >= bindparam(f"high{number}"))
+        elif op == "has":
+            yield contains(func.lower(column), bindparam(f"value{number}")) > 0
         elif op == "in":
             yield column.in_(bindparam(f"value{number}", expanding=True))
         else:

@@ -62,8 +62,8 @@ class Metadefs:
         self._database = database
         self._policy = policy
 
-    async def list(self, caller: Caller, listing: Listing) -> Sequence[Namespace]:
-        """Give a page of namespaces, without what is in them.
+    async def list(self, caller: Caller, listing: Listing, *, whole: bool = False) -> Sequence[Namespace]:
+        """Give a page of namespaces, without what is in them unless `whole`.
 
         Raises NotFound where the marker is no namespace that the caller may know of.
         """
@@ -74,8 +74,11 @@ class Metadefs:
             marker = None
             if listing.marker is not None:
                 marker = self._seen(caller, listing.marker, await rows.get(tx, listing.marker))
-            page = await rows.page(tx, caller, listing, marker)
-        return [each for each in page if self._policy.allows("get_metadef_namespace", caller, each.target())]
+            page = await rows.page(tx, caller, listing, marker, whole=whole)
+        needed = _WHOLE if whole else _WHOLE[:1]
+        return [
+            each for each in page if all(self._policy.allows(rule, caller, each.target()) for rule in needed)
+        ]
 
     async def show(self, caller: Caller, name: str, rules: Sequence[str] = _WHOLE) -> Namespace:
         """Give a namespace to whom the rules allow it."""

@@ -1,6 +1,7 @@
 """Bytes from the server: in ranges at once, again where they broke off, held against the image's digest."""
 
 import os
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import IO, Final
@@ -16,6 +17,8 @@ from tintype.client.progress import Count, Patience, Progress
 
 _RANGE: Final = 32 << 20
 """Bytes that one of several requests asks for: enough to be worth a request, little enough to share out."""
+_BUSY: Final = 0.6
+"""Share of a core from which on it is this side that is slow: more ranges at once would be slower still."""
 _WITHOUT: Final = frozenset({"queued", "saving", "uploading", "importing"})
 
 
@@ -93,7 +96,10 @@ async def _to_file(
 
     try:
         for first in part.missing(_RANGE):
+            began, worked = time.monotonic(), time.process_time()
             await fetch(first)  # shows whether the server serves ranges: else all has come now
+            if time.process_time() - worked > _BUSY * (time.monotonic() - began):
+                parallel = 1
             break
         await io.every(fetch, part.missing(_RANGE), parallel, part.close)
         if hashing is not None:

@@ -2,6 +2,7 @@
 """Bytes from the server: in ranges at once, again where they broke off, held against the image's digest."""
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
@@ -17,6 +18,8 @@ from tintype.client.progress import Count, Patience, Progress
 
 _RANGE: Final = 32 << 20
 """Bytes that one of several requests asks for: enough to be worth a request, little enough to share out."""
+_BUSY: Final = 0.6
+"""Share of a core from which on it is this side that is slow: more ranges at once would be slower still."""
 _WITHOUT: Final = frozenset({"queued", "saving", "uploading", "importing"})
 
 
@@ -94,7 +97,10 @@ def _to_file(
 
     try:
         for first in part.missing(_RANGE):
+            began, worked = time.monotonic(), time.process_time()
             fetch(first)  # shows whether the server serves ranges: else all has come now
+            if time.process_time() - worked > _BUSY * (time.monotonic() - began):
+                parallel = 1
             break
         io.every(fetch, part.missing(_RANGE), parallel, part.close)
         if hashing is not None:

@@ -1,0 +1,128 @@
+"""What every request of a browser passes: session, script's header, CSRF token; failures as one JSON string.
+
+A session is a token of the identity service in a cookie that no script can read: nothing is kept here, so
+every process knows every session. The CSRF token is made of it, and is void with it. The order of the
+checks and their words are Horizon's (`openstack_dashboard.api.rest.utils.ajax`).
+"""
+
+import functools
+import hmac
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.responses import Response
+
+from tintype.api import errors as error_responses
+from tintype.api import wire
+from tintype.api.routes import Endpoint
+from tintype.api.throttle import Throttle
+from tintype.auth.base import Authenticator
+from tintype.errors import Forbidden, Invalid, TintypeError, Unauthenticated
+
+if TYPE_CHECKING:
+    from tintype.api.app import Call
+
+SESSION: Final = "sessionid"
+CSRF: Final = "csrftoken"
+NOBODY: Final = "not logged in"
+_READS: Final = frozenset({"GET", "HEAD"})
+_PURPOSE: Final = b"tintype: a page of ours sends this"
+
+
+class Guard:
+    """Lets requests of logged-in people through, and says in words what is refused."""
+
+    def __init__(self, authenticator: Authenticator, throttle: Throttle | None) -> None:
+        self._authenticator = authenticator
+        self._throttle = throttle
+
+    def script(self, endpoint: Endpoint) -> Endpoint:
+        """Guard what the scripts of a page ask for."""
+        return self._guarded(endpoint, by_script=True)
+
+    def link(self, endpoint: Endpoint) -> Endpoint:
+        """Guard what a browser asks for by itself: files, streams of events. For reading only."""
+        return self._guarded(endpoint, by_script=False)
+
+    @staticmethod
+    def open(endpoint: Endpoint) -> Endpoint:
+        """Let anybody's script through: to log in."""
+
+        @functools.wraps(endpoint)
+        async def opened(call: "Call") -> Response:
+            try:
+                check_script(call)
+                return await endpoint(call)
+            except TintypeError as error:
+                return refusal(error)
+
+        return opened
+
+    def _guarded(self, endpoint: Endpoint, *, by_script: bool) -> Endpoint:
+        @functools.wraps(endpoint)
+        async def guarded(call: "Call") -> Response:
+            try:
+                await self._admit(call, by_script=by_script)
+                return await endpoint(call)
+            except TintypeError as error:
+                return refusal(error)
+
+        return guarded
+
+    async def _admit(self, call: "Call", *, by_script: bool) -> None:
+        token = call.cookies.get(SESSION, "")
+        if not token:
+            raise Unauthenticated(NOBODY)
+        try:
+            call.caller = await self._authenticator.authenticate(token)
+        except Unauthenticated:
+            raise Unauthenticated(NOBODY) from None
+        if by_script:
+            check_script(call)
+        if call.method not in _READS:
+            check_csrf(call, token)
+        if self._throttle is not None:
+            self._throttle.take(call.caller.project_id or call.caller.user_id)
+
+
+def check_script(call: "Call") -> None:
+    """Refuse what no script of a page has sent: another site's forms and links cannot set this header."""
+    if call.headers.get("x-requested-with") != "XMLHttpRequest":
+        raise Invalid("request must be AJAX")
+
+
+def check_csrf(call: "Call", token: str) -> None:
+    """Refuse what does not come from a page that knows the session's CSRF token."""
+    given = call.headers.get("x-csrftoken", "")
+    if not hmac.compare_digest(given.encode(), csrf_token(token).encode()):
+        raise Forbidden("CSRF token missing or incorrect.")
+
+
+def csrf_token(token: str) -> str:
+    """Give the CSRF token of a session: of no use to find the session's own."""
+    return hmac.digest(token.encode(), _PURPOSE, "sha256").hex()
+
+
+def refusal(error: TintypeError) -> Response:
+    """Write a failure as pages read it: its status, and a JSON string."""
+    return wire.json_response(error.message, error_responses.status_of(error), dict(error.headers))
+
+
+async def document(call: "Call") -> dict[str, Any]:
+    """Read the JSON object that a request must have; raises Invalid, in Horizon's words."""
+    body = await call.bounded_body()
+    if not body:
+        raise Invalid("request requires JSON body")
+    try:
+        value = wire.parse_json(body)
+    except Invalid as error:
+        raise Invalid(f"malformed JSON request: {error.message}") from None
+    if not value:
+        raise Invalid("request requires JSON body")
+    if not isinstance(value, dict):
+        raise Invalid("malformed JSON request: an object is expected")
+    return value
+
+
+def items(found: Any, **more: Any) -> Response:
+    """Answer with a list."""
+    return wire.json_response({"items": found, **more})

@@ -1,0 +1,257 @@
+"""Images for pages: the endpoints of Horizon (`openstack_dashboard.api.rest.glance`), on our own services."""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+import msgspec
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
+from starlette.responses import Response
+
+from tintype.api import wire
+from tintype.api.data import DataApi
+from tintype.api.images import ImagesApi
+from tintype.blobs.stream import Chunks
+from tintype.dashboard import shapes
+from tintype.dashboard.guard import SESSION, document, items
+from tintype.domain import imports as import_rules
+from tintype.domain import patch, query
+from tintype.domain.callers import Caller
+from tintype.domain.images import Image, Limits
+from tintype.domain.locations import parse as parse_location
+from tintype.errors import Invalid, OverLimit, TintypeError
+from tintype.services.data import ImageData
+from tintype.services.images import Images
+from tintype.services.imports import Imports
+from tintype.services.locations import Locations
+from tintype.services.metadefs import PropertyCheck
+
+if TYPE_CHECKING:
+    from tintype.api.app import Call
+
+PATH: Final = "/api/glance/images"
+PAGE_COOKIE: Final = "API_RESULT_PAGE_SIZE"
+_PATCH: Final = patch.MEDIA_TYPES[1]
+_TYPED: Final = "$$originalJSON"
+"""A field that says once more what the others say, with numbers as numbers."""
+_PIECE: Final = 1 << 20
+_FIELDS: Final = 1000
+_DIGITS: Final = 19
+
+
+class Ways(msgspec.Struct, frozen=True):
+    """How images are made, and come by their bytes."""
+
+    images: Images
+    data: ImageData
+    imports: Imports
+    locations: Locations
+    check: PropertyCheck | None
+    limits: Limits
+    begun: Callable[[], None]
+    """Is told that there is work for the jobs."""
+
+
+class DashboardImages:
+    """Handlers of `/api/glance/images/`."""
+
+    def __init__(self, ways: Ways, api: ImagesApi, files: DataApi) -> None:
+        self._ways = ways
+        self._images = ways.images
+        self._api = api
+        self._files = files
+
+    async def version(self, _call: "Call") -> Response:
+        """Tell the version of the image API, as Horizon does."""
+        return wire.json_response({"version": "2"})
+
+    async def index(self, call: "Call") -> Response:
+        """List images, a page of them or up to a thousand."""
+        asked = shapes.asked(wire.query_pairs(call.scope["query_string"]))
+        size = shapes.page_size(call.cookies.get(PAGE_COOKIE)) if asked.paginate else shapes.LIMIT
+        found = list(await self._images.list(call.caller, _query(asked, size)))
+        more = shapes.more(len(found), size, asked)
+        page = found[:size]
+        if asked.backward:
+            page.reverse()
+        views = await self._api.views(call.caller, page)
+        return items([shapes.image(view) for view in views], **more)
+
+    async def create(self, call: "Call") -> Response:
+        """Make an image: without bytes, from a URL, or to be filled at the address in the answer."""
+        data = await document(call)
+        image = await self._new(call.caller, data)
+        address, file = data.get("image_url"), data.get("data")
+        if address:
+            async with self._or_nothing(call.caller, image):
+                await self._take_from(call, image, address, copied=bool(data.get("import_data")))
+        view = await self._shown(call.caller, image.id)
+        if not address and isinstance(file, str) and file:
+            view["upload_url"] = f"{call.base_url_text}/v2/images/{image.id}/file"
+            view["token_id"] = call.cookies[SESSION]
+        return _created(view)
+
+    async def create_with_file(self, call: "Call") -> Response:
+        """Make an image of a form with a file in it; it is active, or nothing was made.
+
+        The file lies in a temporary one until the form is whole, for its fields may come behind it.
+        """
+        self._check_room(call)
+        try:
+            form = await call.form(max_files=1, max_fields=_FIELDS, max_part_size=call.body_limit)
+        except MultiPartException as error:
+            raise Invalid(f"Invalid request: {error.message}") from None
+        try:
+            file = form.get("data")
+            image = await self._new(call.caller, _fields(form))
+            if isinstance(file, UploadFile):
+                async with self._or_nothing(call.caller, image):
+                    await self._ways.data.upload(
+                        call.caller,
+                        image.id,
+                        Chunks(_pieces(file)),
+                        size=file.size,
+                        store_id=None,
+                        expected={},
+                    )
+        finally:
+            await form.close()
+        return _created(await self._shown(call.caller, image.id))
+
+    async def show(self, call: "Call") -> Response:
+        """Show an image, with all that is said of it."""
+        return wire.json_response(await self._shown(call.caller, call.params["id"], alone=True))
+
+    async def update(self, call: "Call") -> Response:
+        """Say anew what an image is; what is not said has its default, as in Horizon."""
+        await self._change(call, shapes.metadata(await document(call)))
+        return wire.no_content()
+
+    async def delete(self, call: "Call") -> Response:
+        """Delete an image."""
+        return await self._api.delete(call)
+
+    async def show_properties(self, call: "Call") -> Response:
+        """Show the custom properties alone."""
+        return wire.json_response(shapes.properties(await self._view(call.caller, call.params["id"])))
+
+    async def update_properties(self, call: "Call") -> Response:
+        """Set some properties, and remove others; what is not there need not be removed."""
+        data = await document(call)
+        updated, removed = data.get("updated") or {}, data.get("removed") or []
+        if not isinstance(updated, dict) or not isinstance(removed, list):
+            raise Invalid("'updated' is an object and 'removed' a list of names.")
+        if "os_hidden" in updated:
+            updated = {**updated, "os_hidden": updated["os_hidden"] in {"true", True}}
+        await self._change(call, updated, removed)
+        return wire.no_content()
+
+    async def download(self, call: "Call") -> Response:
+        """Send an image's bytes as a file of its name, which no browser shows as a page."""
+        image = await self._images.show(call.caller, call.params["id"])
+        answer = await self._files.download(call)
+        name = (image.name or image.id).replace("/", "_")
+        answer.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+        return answer
+
+    async def _new(self, caller: Caller, data: Mapping[str, Any]) -> Image:
+        attributes = shapes.metadata(data)
+        if self._ways.check is not None:
+            await self._ways.check.of_new(attributes)
+        return await self._images.create(caller, attributes)
+
+    async def _take_from(self, call: "Call", image: Image, address: Any, *, copied: bool) -> None:
+        """Have bytes copied from an address, or left where they are."""
+        ways = self._ways
+        if copied:
+            body = {"method": {"name": import_rules.WEB, "uri": address}}
+            wanted = import_rules.parse(body, None, ways.imports.methods)
+            token = call.cookies[SESSION]
+            await ways.imports.begin(
+                call.caller, image.id, wanted, body, request_id=call.request_id, token=token
+            )
+        else:
+            place = {"url": address}
+            await ways.locations.begin(call.caller, image.id, parse_location(place), place, call.request_id)
+        ways.begun()
+
+    async def _change(self, call: "Call", wanted: Mapping[str, Any], removed: Sequence[Any] = ()) -> None:
+        view = await self._view(call.caller, call.params["id"])
+        changes = patch.parse(_PATCH, shapes.patch(view, wanted, removed), self._ways.limits)
+        if self._ways.check is not None and wanted:
+            await self._ways.check.of_changed(call.caller, call.params["id"], wanted)
+        await self._images.update(call.caller, call.params["id"], changes)
+
+    async def _view(self, caller: Caller, image_id: str) -> dict[str, Any]:
+        return (await self._api.views(caller, [await self._images.show(caller, image_id)]))[0]
+
+    async def _shown(self, caller: Caller, image_id: str, *, alone: bool = False) -> dict[str, Any]:
+        return shapes.image(await self._view(caller, image_id), alone=alone)
+
+    @contextlib.asynccontextmanager
+    async def _or_nothing(self, caller: Caller, image: Image) -> AsyncIterator[None]:
+        """Take a new image back where its bytes are refused."""
+        try:
+            yield
+        except TintypeError:
+            with contextlib.suppress(TintypeError):
+                await self._images.delete(caller, image.id)
+            raise
+
+    def _check_room(self, call: "Call") -> None:
+        """Refuse a form that is too large for an image, or for the disk it lies on meanwhile."""
+        length = call.headers.get("content-length", "")
+        if not length.isascii() or not length.isdigit() or len(length) > _DIGITS:
+            raise Invalid("A form with a file says its length (Content-Length).")
+        if int(length) > self._ways.limits.size + call.body_limit:
+            raise OverLimit(f"The image is too large: at most {self._ways.limits.size} bytes are allowed.")
+        if int(length) > shutil.disk_usage(tempfile.gettempdir()).free:
+            raise OverLimit("There is no room for a form of this size; send the file by itself.")
+
+
+def _query(asked: shapes.Asked, size: int) -> query.Query:
+    descending = asked.descending is not False  # newest first where nothing is said
+    pairs = [
+        *asked.filters.items(),
+        ("sort_key", asked.sort_key or "created_at"),
+        ("sort_dir", "desc" if descending != asked.backward else "asc"),
+        ("limit", str(size + 1 if asked.paginate else size)),
+    ]
+    if asked.marker is not None:
+        pairs.append(("marker", asked.marker))
+    wanted = query.parse(pairs, default_limit=size, max_limit=shapes.LIMIT + 1)
+    if not asked.search:
+        return wanted
+    return msgspec.structs.replace(wanted, conditions=(*wanted.conditions, shapes.search(asked.search)))
+
+
+def _fields(form: Any) -> dict[str, Any]:
+    """Read what a form says of the image."""
+    typed = form.get(_TYPED)
+    if isinstance(typed, str):
+        data = wire.parse_json(typed.encode())
+        if not isinstance(data, dict):
+            raise Invalid(f"{_TYPED} must be a JSON object.")
+        return data
+    fields = {name: value for name, value in form.items() if isinstance(value, str) and name != _TYPED}
+    typed_fields: dict[str, Any] = dict(fields)
+    for name in ("min_disk", "min_ram"):
+        if fields.get(name, "").isdecimal() and len(fields[name]) < _DIGITS:
+            typed_fields[name] = int(fields[name])
+    if fields.get("protected", "").lower() in {"true", "false"}:
+        typed_fields["protected"] = fields["protected"].lower() == "true"
+    return typed_fields
+
+
+async def _pieces(file: UploadFile) -> AsyncIterator[bytes]:
+    while piece := await file.read(_PIECE):
+        yield piece
+
+
+def _created(view: Mapping[str, Any]) -> Response:
+    """Answer as Horizon does: with the name, not the id, in the address."""
+    return wire.json_response(view, 201, {"Location": f"{PATH}/{quote(view['name'] or '')}"})

@@ -1,0 +1,135 @@
+"""Metadata definitions for pages: whole namespaces in lists, as Horizon has them, and what changes them."""
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from tintype.api import wire
+from tintype.api.metadefs import association_view, type_view, whole_view
+from tintype.dashboard import shapes
+from tintype.dashboard.guard import document, items
+from tintype.dashboard.images import PAGE_COOKIE
+from tintype.domain import metadef_documents as documents
+from tintype.domain import metadefs as rules
+from tintype.domain.metadefs import Association, Listing, Namespace
+from tintype.errors import Invalid
+from tintype.services.images import now
+from tintype.services.metadefs import Metadefs
+
+if TYPE_CHECKING:
+    from tintype.api.app import Call
+
+PATH: Final = "/api/glance/metadefs/namespaces"
+_READ_ONLY: Final = frozenset({"created_at", "updated_at", "owner", "schema", "self"})
+"""What an exported namespace says that a new one does not."""
+_DESCRIBING: Final = ("display_name", "description", "visibility", "protected")
+
+
+class DashboardMetadefs:
+    """Handlers of `/api/glance/metadefs/`."""
+
+    def __init__(self, metadefs: Metadefs) -> None:
+        self._metadefs = metadefs
+
+    async def index(self, call: "Call") -> Response:
+        """List namespaces whole; with `resource_type` those for it, and names as they are on it."""
+        asked = shapes.asked(wire.query_pairs(call.scope["query_string"]))
+        size = shapes.page_size(call.cookies.get(PAGE_COOKIE)) if asked.paginate else shapes.LIMIT
+        target = asked.filters.pop("properties_target", None)
+        asked.filters.pop("resource_types", None)
+        listing = _listing(asked, None if target and asked.resource_type else size + asked.paginate)
+        found = await self._metadefs.list(call.caller, listing, whole=True)
+        if target and asked.resource_type:
+            found = [each for each in found if _is_for(each, asked.resource_type, target)]
+        more = shapes.more(len(found), size, asked)
+        return items([_view(each, asked.resource_type) for each in found[:size]], **more)
+
+    async def resource_types(self, call: "Call") -> Response:
+        """List every known type of resource."""
+        return items([type_view(each) for each in await self._metadefs.resource_types(call.caller)])
+
+    async def create(self, call: "Call") -> Response:
+        """Make a namespace of a document; what an export says besides is left out."""
+        data = {name: value for name, value in (await document(call)).items() if name not in _READ_ONLY}
+        body = documents.checked(data, documents.NamespaceBody)
+        made = await self._metadefs.create(call.caller, body)
+        location = f"{PATH}/{quote(made.namespace, safe='')}/"
+        return wire.json_response(_view(made, None), 201, {"Location": location})
+
+    async def show(self, call: "Call") -> Response:
+        """Show a namespace whole."""
+        asked = shapes.asked(wire.query_pairs(call.scope["query_string"]))
+        namespace = await self._metadefs.show(call.caller, call.params["namespace"])
+        return wire.json_response(_view(namespace, asked.resource_type))
+
+    async def update(self, call: "Call") -> Response:
+        """Change what is said of a namespace; what is not said stays."""
+        said = await document(call)
+        unknown = sorted(said.keys() - {"namespace", *_DESCRIBING})
+        if unknown:
+            raise Invalid(f"'{unknown[0]}' cannot be changed so")
+        before = await self._metadefs.show(call.caller, call.params["namespace"])
+        kept = {name: value for name in _DESCRIBING if (value := getattr(before, name)) is not None}
+        if before.owner is not None:
+            kept["owner"] = before.owner
+        body = documents.checked({"namespace": before.namespace, **kept, **said}, documents.NamespaceBody)
+        await self._metadefs.describe(call.caller, before.namespace, body)
+        return wire.no_content()
+
+    async def delete(self, call: "Call") -> Response:
+        """Delete a namespace."""
+        await self._metadefs.delete(call.caller, call.params["namespace"])
+        return wire.no_content()
+
+    async def associations(self, call: "Call") -> Response:
+        """List the types of resources that a namespace is for."""
+        found = await self._metadefs.associations(call.caller, call.params["namespace"])
+        return items([association_view(each) for each in found])
+
+    async def update_associations(self, call: "Call") -> Response:
+        """Say anew for which types of resources a namespace is."""
+        data = (await document(call)).get("items")
+        if not isinstance(data, list):
+            raise Invalid("'items' is a list of associations")
+        moment, wanted = now(), {}
+        for each in data:
+            made = documents.new_association(documents.checked(each, documents.AssociationBody), moment)
+            wanted[made.name] = made
+        name = call.params["namespace"]
+        before = {each.name: each for each in await self._metadefs.associations(call.caller, name)}
+        for each in before.values():
+            if each.name not in wanted or _differ(each, wanted[each.name]):
+                await self._metadefs.dissociate(call.caller, name, each.name)
+        for each in wanted.values():
+            if each.name not in before or _differ(each, before[each.name]):
+                await self._metadefs.associate(call.caller, name, each)
+        return wire.no_content()
+
+
+def _listing(asked: shapes.Asked, limit: int | None) -> Listing:
+    filters = dict(asked.filters)
+    if asked.resource_type is not None:
+        filters["resource_types"] = asked.resource_type
+    filters["sort_key"] = asked.sort_key or "namespace"
+    filters["sort_dir"] = "desc" if asked.descending else "asc"
+    if asked.marker is not None:
+        filters["marker"] = asked.marker
+    if limit is not None:
+        filters["limit"] = str(limit)
+    return documents.listing(filters, rules.SORT_KEYS)
+
+
+def _is_for(namespace: Namespace, resource_type: str, target: str) -> bool:
+    association = namespace.associations.get(resource_type)
+    return association is not None and association.properties_target == target
+
+
+def _differ(one: Association, other: Association) -> bool:
+    return (one.prefix, one.properties_target) != (other.prefix, other.properties_target)
+
+
+def _view(namespace: Namespace, resource_type: str | None) -> dict[str, Any]:
+    view = whole_view(rules.prefixed(namespace, resource_type))
+    del view["self"]
+    return view

@@ -1,0 +1,101 @@
+"""The page itself: a handful of files, read once, with headers that leave strange scripts nothing to do."""
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from starlette.responses import RedirectResponse, Response
+
+from tintype.api.routes import Endpoint
+from tintype.errors import NotFound
+
+if TYPE_CHECKING:
+    from tintype.api.app import Call
+
+HOME: Final = "/dashboard/"
+_STATIC: Final = Path(__file__).parent / "static"
+_INDEX: Final = "index.html"
+_TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+    "trusted-types 'none'"
+)
+HEADERS: Final = (
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+)
+"""Of every file of the page."""
+ANSWER_HEADERS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+"""Of every answer to the page."""
+
+
+class File(msgspec.Struct, frozen=True):
+    """A file of the page."""
+
+    content: bytes
+    media_type: str
+    etag: str
+
+
+class Pages:
+    """Handlers of `/dashboard/`."""
+
+    def __init__(self) -> None:
+        self._files = {path.name: _read(path) for path in _STATIC.iterdir() if path.suffix in _TYPES}
+
+    async def index(self, call: "Call") -> Response:
+        """Give the page."""
+        return self._give(call, _INDEX)
+
+    async def file(self, call: "Call") -> Response:
+        """Give one of its files."""
+        return self._give(call, call.params["name"])
+
+    async def home(self, _call: "Call") -> Response:
+        """Lead to the page."""
+        return RedirectResponse(HOME, 308)
+
+    @staticmethod
+    def front(choices: Endpoint) -> Endpoint:
+        """Lead browsers to the page, and answer all others as before."""
+
+        @functools.wraps(choices)
+        async def front(call: "Call") -> Response:
+            if "text/html" in call.headers.get("accept", ""):
+                return RedirectResponse(HOME, 303, {"Vary": "Accept"})
+            return await choices(call)
+
+        return front
+
+    def _give(self, call: "Call", name: str) -> Response:
+        file = self._files.get(name)
+        if file is None:
+            raise NotFound("The resource could not be found.")
+        headers = {"ETag": file.etag, "Cache-Control": "no-cache"}
+        if call.headers.get("if-none-match") == file.etag:
+            return Response(None, 304, headers)
+        return Response(file.content, 200, headers, file.media_type)
+
+
+def _read(path: Path) -> File:
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    return File(content, _TYPES[path.suffix], f'"{digest[:32]}"')

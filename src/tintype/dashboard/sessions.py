@@ -1,0 +1,127 @@
+"""Logging in and out, and the project one works in."""
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from starlette.responses import Response
+
+from tintype.api import wire
+from tintype.auth.base import Authenticator, Login, Logins
+from tintype.dashboard.guard import CSRF, NOBODY, SESSION, check_csrf, csrf_token, document
+from tintype.domain.callers import Caller
+from tintype.errors import Forbidden, Invalid, Unauthenticated
+
+if TYPE_CHECKING:
+    from tintype.api.app import Call
+
+_LONGEST: Final = 1024
+_COOKIE_BYTES: Final = 4000
+
+
+class Service(msgspec.Struct, frozen=True):
+    """What a page must know of the service it belongs to."""
+
+    import_methods: tuple[str, ...]
+    disk_formats: tuple[str, ...]
+    container_formats: tuple[str, ...]
+    size_limit: int
+    cache: bool
+
+
+class Sessions:
+    """Handlers of `/api/session/`."""
+
+    def __init__(self, logins: Logins, authenticator: Authenticator, service: Service) -> None:
+        self._logins = logins
+        self._authenticator = authenticator
+        self._service = service
+
+    async def show(self, call: "Call") -> Response:
+        """Say who is logged in; nobody is an answer, too."""
+        token = call.cookies.get(SESSION)
+        if token:
+            try:
+                return wire.json_response(await self._view(token))
+            except Unauthenticated:
+                pass
+        return wire.json_response({"user": None, "identity": self._logins.kind})
+
+    async def create(self, call: "Call") -> Response:
+        """Log in: always a new token, whatever the browser brought."""
+        body = await document(call)
+        names = {name: _text(body, name) for name in ("username", "password")}
+        domain = _text(body, "domain", "Default")
+        wished = _text(body, "project", "")
+        address = call.client.host if call.client else ""
+        login = await self._logins.log_in(
+            name=names["username"], password=names["password"], domain=domain, address=address
+        )
+        places = await self._logins.places(login.token)
+        chosen = next((place for place in places if wished in {place.id, place.name}), None)
+        chosen = chosen or next(iter(places), None)
+        if chosen is not None:
+            login = await self._logins.enter(login.token, chosen.id)
+        return await self._logged_in(call, login)
+
+    async def update(self, call: "Call") -> Response:
+        """Work in another project."""
+        token = call.cookies.get(SESSION, "")
+        if not token:
+            raise Unauthenticated(NOBODY)
+        check_csrf(call, token)
+        project = _text(await document(call), "project")
+        try:
+            login = await self._logins.enter(token, project)
+        except Unauthenticated as error:
+            await self._authenticator.authenticate(token)  # who is not logged in any more is told so
+            raise Forbidden(error.message) from None
+        return await self._logged_in(call, login)
+
+    async def delete(self, call: "Call") -> Response:
+        """Log out: the token is void from now on."""
+        token = call.cookies.get(SESSION, "")
+        if token:
+            check_csrf(call, token)
+            await self._logins.log_out(token)
+        answer = wire.no_content()
+        for name in (SESSION, CSRF):
+            answer.delete_cookie(name)
+        return answer
+
+    async def _logged_in(self, call: "Call", login: Login) -> Response:
+        if len(login.token) > _COOKIE_BYTES:
+            raise Invalid("The identity service gives tokens that are too long for a cookie.")
+        answer = wire.json_response(await self._view(login.token))
+        options: dict[str, Any] = {
+            "max_age": max(0, int(login.expires_at - time.time())),
+            "secure": call.base_url_text.startswith("https:"),
+            "samesite": "strict",
+        }
+        answer.set_cookie(SESSION, login.token, httponly=True, **options)
+        answer.set_cookie(CSRF, csrf_token(login.token), **options)
+        return answer
+
+    async def _view(self, token: str) -> dict[str, Any]:
+        caller: Caller = await self._authenticator.authenticate(token)
+        places = await self._logins.places(token)
+        here = [place for place in places if place.id == caller.project_id]
+        return {
+            "user": {"id": caller.user_id, "name": caller.user_name},
+            "project": here[0] if here else None,
+            "projects": places,
+            "roles": sorted(caller.roles),
+            "is_admin": caller.is_admin,
+            "csrf_token": csrf_token(token),
+            "identity": self._logins.kind,
+            "service": self._service,
+        }
+
+
+def _text(body: dict[str, Any], name: str, default: str | None = None) -> str:
+    value = body.get(name, default)
+    if not isinstance(value, str) or (not value and default is None):
+        raise Invalid(f"'{name}' must be a string that is not empty")
+    if len(value) > _LONGEST or "\0" in value:
+        raise Invalid(f"'{name}' has at most {_LONGEST} characters, and no NUL")
+    return value

@@ -1,0 +1,188 @@
+"""How Horizon's pages write and read images, against how the image API does: pure.
+
+Sources: `openstack_dashboard.api.rest.glance` and `openstack_dashboard.api.glance`. What they do is kept,
+also where it surprises: whatever a page does not say of an image has a default, on a change too.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from tintype.domain.images import UUID, VISIBILITIES
+from tintype.domain.query import Condition
+from tintype.errors import Invalid
+
+LIMIT: Final = 1000
+"""Items of a list that is not paged."""
+PAGE: Final = 20
+"""Items of a page where a browser says nothing."""
+
+_BASE: Final = (
+    *("architecture", "container_format", "disk_format", "created_at", "owner", "size", "id", "status"),
+    *("updated_at", "checksum", "visibility", "name", "protected", "min_disk", "min_ram"),
+)
+_ONLY_ALONE: Final = frozenset(
+    {
+        *("file", "locations", "schema", "tags", "virtual_size"),
+        *("kernel_id", "ramdisk_id", "image_url"),
+    }
+)
+"""Which an image shows among its properties only where it is asked for by itself."""
+_KNOWN: Final = frozenset(
+    {
+        *("visibility", "protected", "disk_format", "container_format", "min_disk", "min_ram", "name"),
+        *("properties", "kernel", "ramdisk", "tags", "import_data", "source", "image_id", "image_url"),
+        *("source_type", "data", "public", "checksum", "created_at", "deleted", "is_copying", "deleted_at"),
+        *("is_public", "virtual_size", "status", "size", "owner", "id", "updated_at", "kernel_id"),
+        *("ramdisk_id", "image_file"),
+    }
+)
+"""Names that are no custom properties."""
+_PROPERTIES: Final = {
+    "description": "description",
+    "kernel": "kernel_id",
+    "ramdisk": "ramdisk_id",
+    "architecture": "architecture",
+}
+_SAME_CONTAINER: Final = frozenset({"ami", "aki", "ari"})
+_CONTAINERS: Final = {"docker": ("raw", "docker"), "vhd": ("vhd", "ovf"), "ova": ("vmdk", "ova")}
+"""Disk format and container format of what a page calls a disk format."""
+_VALUES: Final = {"None": None, "True": True, "False": False}
+_KEYWORDS: Final = ("resource_type", "marker", "sort_dir", "sort_key", "paginate")
+_BACKWARD: Final = "reversed_order"
+_SEARCH: Final = "search"
+_NO: Final = (None, False, "", "false", "0")
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What a page asks of a list."""
+
+    filters: dict[str, str]
+    paginate: bool = False
+    marker: str | None = None
+    sort_key: str | None = None
+    descending: bool | None = None
+    resource_type: str | None = None
+    backward: bool = False
+    """Whether the page before the marker is wanted."""
+    search: str = ""
+    """A part of the name, or an id."""
+
+
+def asked(pairs: Iterable[tuple[str, str]]) -> Asked:
+    """Read a query string: `None`, `True` and `False` are values, what is no keyword is a filter.
+
+    Raises Invalid for a direction that is none.
+    """
+    values: dict[str, Any] = {name: _VALUES.get(value, value) for name, value in pairs}
+    said = {name: values.pop(name, None) for name in (*_KEYWORDS, _BACKWARD, _SEARCH)}
+    if said["sort_dir"] not in {None, "asc", "desc"}:
+        raise Invalid(f"Invalid sort direction: {said['sort_dir']}")
+    return Asked(
+        _filters(values),
+        paginate=said["paginate"] not in _NO,
+        marker=_text(said["marker"]),
+        sort_key=_text(said["sort_key"]),
+        descending=None if said["sort_dir"] is None else said["sort_dir"] == "desc",
+        resource_type=_text(said["resource_type"]),
+        backward=said[_BACKWARD] not in _NO,
+        search=(_text(said[_SEARCH]) or "").strip(),
+    )
+
+
+def search(text: str) -> Condition:
+    """Give the condition that finds images by an id, or by a part of their names in whatever case."""
+    if UUID.fullmatch(text):
+        return Condition("id", "eq", text.lower())
+    return Condition("name", "has", text.lower())
+
+
+def page_size(cookie: str | None) -> int:
+    """Give how many items a browser wants on a page (Horizon's cookie `API_RESULT_PAGE_SIZE`)."""
+    if cookie is not None and cookie.isascii() and cookie.isdigit() and len(cookie) < 5:
+        return max(1, min(int(cookie), LIMIT))
+    return PAGE
+
+
+def more(found: int, size: int, request: Asked) -> dict[str, bool]:
+    """Say whether there is something behind and before a page of which `found` came, one more than asked."""
+    cut, marked = found > size, request.marker is not None
+    if not request.paginate:
+        return {"has_more_data": False, "has_prev_data": False}
+    if request.backward:
+        return {"has_more_data": cut or marked, "has_prev_data": cut and marked}
+    return {"has_more_data": cut, "has_prev_data": marked}
+
+
+def image(view: Mapping[str, Any], *, alone: bool = False) -> dict[str, Any]:
+    """Give an image as pages know it, of what the image API shows; `alone` for one that was asked for."""
+    shown = {name: view[name] for name in _BASE if name in view}
+    shown["size"] = view.get("size") or 0
+    shown["is_public"] = view["visibility"] == "public"
+    shown["properties"] = properties(view, alone=alone)
+    return shown
+
+
+def properties(view: Mapping[str, Any], *, alone: bool = False) -> dict[str, Any]:
+    """Give what an image has beside the attributes that pages know."""
+    hidden = {*_BASE, "is_public", "self", *(() if alone else _ONLY_ALONE)}
+    return {name: value for name, value in view.items() if name not in hidden}
+
+
+def metadata(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the attributes of an image, of what a page says of it; raises Invalid for a visibility."""
+    disk, container = data.get("disk_format", "raw"), data.get("container_format", "bare")
+    if isinstance(disk, str) and disk in _SAME_CONTAINER:
+        container = disk
+    elif isinstance(disk, str) and disk in _CONTAINERS:
+        disk, container = _CONTAINERS[disk]
+    visibility = data.get("visibility", "private")
+    if visibility not in VISIBILITIES:
+        raise Invalid(f"invalid visibility option: {visibility}")
+    return {
+        "protected": data.get("protected", False),
+        "disk_format": disk,
+        "container_format": container,
+        "min_disk": data.get("min_disk") or 0,
+        "min_ram": data.get("min_ram") or 0,
+        "name": data.get("name", ""),
+        "visibility": visibility,
+        **{name: data[key] for key, name in _PROPERTIES.items() if data.get(key)},
+        **{name: value for name, value in data.items() if name not in _KNOWN},
+    }
+
+
+def patch(view: Mapping[str, Any], wanted: Mapping[str, Any], removed: Iterable[Any] = ()) -> list[Any]:
+    """Give the patch document that makes of an image what is wanted, and takes away what is there of some."""
+    operations = [
+        {"op": "replace" if name in view else "add", "path": f"/{_escaped(name)}", "value": value}
+        for name, value in wanted.items()
+        if name not in view or view[name] != value
+    ]
+    gone = [name for name in removed if isinstance(name, str) and name in view and name not in wanted]
+    return [*operations, *({"op": "remove", "path": f"/{_escaped(name)}"} for name in gone)]
+
+
+def _escaped(name: str) -> str:
+    """Write a name in a JSON pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _filters(values: dict[str, Any]) -> dict[str, str]:
+    """Give filters in the image API's words; what is None is none."""
+    if "is_public" in values:
+        public = values.pop("is_public")
+        if isinstance(public, bool):
+            values["visibility"] = "public" if public else "private"
+    if "property-owner_id" in values:
+        values["owner"] = values.pop("property-owner_id")
+    return {name: _word(value) for name, value in values.items() if value is not None}
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,128 @@
+"""Imports and what becomes of them, for pages: begun, listed, and told of as they go on."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from starlette.responses import Response, StreamingResponse
+
+from tintype.api import wire
+from tintype.api.app import STOPPING
+from tintype.api.tasks import view
+from tintype.dashboard.guard import SESSION, document, items
+from tintype.domain import imports as import_rules
+from tintype.domain import tasks as rules
+from tintype.domain.callers import Caller
+from tintype.domain.imports import COPY
+from tintype.domain.tasks import Task
+from tintype.errors import Unavailable
+from tintype.services.imports import Imports
+from tintype.services.tasks import Tasks
+
+if TYPE_CHECKING:
+    from tintype.api.app import Call
+
+_SHOWN: Final = 50
+_EVERY_SECONDS: Final = 1.0
+_SILENT_SECONDS: Final = 15.0
+_STREAM_SECONDS: Final = 600.0
+"""After which a browser asks again, and is asked again who it is."""
+_STREAMS: Final = 500
+"""At once in each process."""
+
+
+class DashboardTasks:
+    """Handlers of `/api/glance/tasks/`, `/api/glance/events/`, and of imports."""
+
+    def __init__(self, tasks: Tasks, imports: Imports, begun: Callable[[], None]) -> None:
+        """Make them; `begun` is told that there is work."""
+        self._tasks = tasks
+        self._imports = imports
+        self._begun = begun
+        self._streams = 0
+
+    async def begin(self, call: "Call") -> Response:
+        """Begin an import, in the words of the image API."""
+        return await self._import(call, await document(call))
+
+    async def copy(self, call: "Call") -> Response:
+        """Have an image copied to stores: `stores`, or all of them."""
+        data = await document(call)
+        more = {name: data[name] for name in ("stores", "all_stores") if name in data}
+        method: dict[str, Any] = {"method": {"name": COPY}, "all_stores_must_succeed": False}
+        return await self._import(call, method | more)
+
+    async def index(self, call: "Call") -> Response:
+        """List the newest tasks of the project, those at work with how far they are."""
+        return items(await self._newest(call.caller))
+
+    async def of_image(self, call: "Call") -> Response:
+        """List the tasks of an image."""
+        found = await self._tasks.of(call.caller, call.params["id"])
+        return items([_view(task) for task in found])
+
+    async def show(self, call: "Call") -> Response:
+        """Show one task."""
+        return wire.json_response(_view(await self._tasks.show(call.caller, call.params["id"])))
+
+    async def cancel(self, call: "Call") -> Response:
+        """Ask for the end of a task."""
+        return wire.json_response(_view(await self._tasks.cancel(call.caller, call.params["id"])))
+
+    async def events(self, call: "Call") -> Response:
+        """Tell of the newest tasks, now and whenever something changes (server-sent events)."""
+        if self._streams >= _STREAMS:
+            raise Unavailable("Too many pages listen here; ask for the list.", Retry_After="10")
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        stopping = call.scope.get("extensions", {}).get(STOPPING) or asyncio.Event()
+        return StreamingResponse(self._told(call.caller, stopping), 200, headers, "text/event-stream")
+
+    async def _told(self, caller: Caller, stopping: asyncio.Event) -> AsyncIterator[bytes]:
+        began, said, spoke = time.monotonic(), b"", 0.0
+        self._streams += 1
+        try:
+            yield b"retry: 2000\n\n"
+            while not stopping.is_set() and (moment := time.monotonic()) < began + _STREAM_SECONDS:
+                news = msgspec.json.encode(await self._newest(caller))
+                if news != said:
+                    yield b"event: tasks\ndata: " + news + b"\n\n"
+                    said, spoke = news, moment
+                elif moment > spoke + _SILENT_SECONDS:
+                    yield b":\n\n"  # so that a browser that went away is noticed
+                    spoke = moment
+                try:
+                    async with asyncio.timeout(_EVERY_SECONDS):
+                        await stopping.wait()
+                except TimeoutError:
+                    pass
+        except Unavailable:
+            return  # the browser asks again
+        finally:
+            self._streams -= 1
+
+    async def _newest(self, caller: Caller) -> list[dict[str, Any]]:
+        own = rules.parse_query([], default_limit=_SHOWN, max_limit=_SHOWN).of(caller.project_id or "")
+        return [_view(task) for task in await self._tasks.list(caller, own)]
+
+    async def _import(self, call: "Call", body: dict[str, Any]) -> Response:
+        wanted = import_rules.parse(body, None, self._imports.methods)
+        await self._imports.begin(
+            call.caller,
+            call.params["id"],
+            wanted,
+            body,
+            request_id=call.request_id,
+            token=call.cookies[SESSION],
+        )
+        self._begun()
+        return wire.no_content()
+
+
+def _view(task: Task) -> dict[str, Any]:
+    """Show a task as the API does, with its image and its bytes, and without the API's addresses."""
+    shown = view(task)
+    for name in ("self", "schema"):
+        del shown[name]
+    return shown | {"image_id": task.image_id, "bytes": task.bytes_done, "bytes_total": task.bytes_total}

@@ -1,0 +1,169 @@
+"""What is served: the use cases, and the handlers of the API and of the page that call them."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from tintype.api.cache import CacheApi
+from tintype.api.data import DataApi
+from tintype.api.images import ImageOptions, ImagesApi
+from tintype.api.imports import ImportsApi
+from tintype.api.info import InfoApi
+from tintype.api.locations import LocationsApi
+from tintype.api.members import MembersApi
+from tintype.api.metadefs import MetadefsApi
+from tintype.api.operations import OperationsApi
+from tintype.api.routes import Handlers, Route, cache_table, metadefs_table, table
+from tintype.api.stores import StoresApi
+from tintype.api.tags import TagsApi
+from tintype.api.tasks import TasksApi
+from tintype.api.uploads import UploadsApi
+from tintype.auth.base import Authenticator, Logins
+from tintype.blobs.base import BlobStore
+from tintype.blobs.web import Web
+from tintype.dashboard.guard import Guard
+from tintype.dashboard.images import DashboardImages, Ways
+from tintype.dashboard.members import DashboardMembers
+from tintype.dashboard.metadefs import DashboardMetadefs
+from tintype.dashboard.pages import Pages
+from tintype.dashboard.routes import Handlers as DashboardHandlers
+from tintype.dashboard.routes import dashboard_table
+from tintype.dashboard.service import DashboardService
+from tintype.dashboard.sessions import Service, Sessions
+from tintype.dashboard.tasks import DashboardTasks
+from tintype.db.engine import Database
+from tintype.jobs.sweeper import Sweeper
+from tintype.jobs.worker import Worker
+from tintype.observability.metrics import Metrics
+from tintype.policy.engine import Policy
+from tintype.services.cache import Cache
+from tintype.services.copies import Copies
+from tintype.services.data import ImageData, Intake
+from tintype.services.identity import Identity
+from tintype.services.images import Images
+from tintype.services.imports import Imports
+from tintype.services.info import Info
+from tintype.services.locations import Locations
+from tintype.services.members import Members
+from tintype.services.metadefs import Metadefs, PropertyCheck
+from tintype.services.stores import Stores
+from tintype.services.tags import Tags
+from tintype.services.tasks import Tasks
+from tintype.services.uploads import Uploads
+from tintype.settings import Settings
+
+
+class Foundation(msgspec.Struct, frozen=True):
+    """What the use cases, the jobs and the commands stand on."""
+
+    settings: Settings
+    database: Database
+    policy: Policy
+    stores: Mapping[str, BlobStore]
+    copies: Copies
+    intake: Intake
+    images: Images
+    identity: Identity
+    web: Web
+    locations: Locations
+    metrics: Metrics
+    worker: Worker
+    sweeper: Sweeper
+    cache: Cache | None
+
+
+class Served(msgspec.Struct, frozen=True):
+    """The use cases that the API and the page share, and the API's handlers."""
+
+    base: Foundation
+    data: ImageData
+    info: Info
+    imports: Imports
+    tasks: Tasks
+    members: Members
+    metadefs: Metadefs
+    check: PropertyCheck | None
+    handlers: Handlers
+    cache_api: CacheApi | None
+
+
+def serve(base: Foundation, data: ImageData, uploads: Uploads, operations: OperationsApi) -> Served:
+    """Put the use cases together, and the handlers of the API."""
+    settings, database, policy = base.settings, base.database, base.policy
+    limits, methods, begun = settings.images.limits(), settings.imports.methods, base.worker.wake
+    info = Info(database, policy, base.stores, base.copies.infos)
+    imports = Imports(database, policy, base.copies.infos, base.web, base.images, methods=methods)
+    tasks = Tasks(database, policy, end=base.worker.end)
+    members = Members(database, policy, limits)
+    options = ImageOptions(
+        **_pages(settings),
+        shows_locations=settings.locations.show_multiple,
+        shows_direct_url=settings.locations.show_direct_url,
+        methods=methods,
+    )
+    deleted, check = base.sweeper.wake, _property_check(settings, database, policy)
+    handlers = Handlers(
+        ImagesApi(base.images, base.locations, info, limits, options, deleted=deleted, check=check),
+        DataApi(data),
+        UploadsApi(uploads, limits),
+        TagsApi(Tags(database, policy, limits, base.images)),
+        MembersApi(members),
+        ImportsApi(imports, begun),
+        TasksApi(tasks, imports, begun, **_pages(settings)),
+        LocationsApi(base.locations, begun),
+        StoresApi(Stores(database, policy, base.copies), deleted),
+        InfoApi(info, limits, methods=methods, cache=base.cache is not None),
+        operations,
+    )
+    cache_api = None if base.cache is None else CacheApi(base.cache)
+    metadefs = Metadefs(database, policy)
+    return Served(base, data, info, imports, tasks, members, metadefs, check, handlers, cache_api)
+
+
+def api_routes(served: Served) -> dict[str, Route]:
+    """Give the routes of the image API."""
+    routes = table(served.handlers)
+    if served.cache_api is not None:
+        routes |= cache_table(served.cache_api)
+    return routes | metadefs_table(MetadefsApi(served.metadefs, **_pages(served.base.settings)))
+
+
+def dashboard_routes(
+    served: Served, guard: Guard, logins: Logins, authenticator: Authenticator
+) -> dict[str, Route]:
+    """Give the routes of the page; one of them stands before the API's `/`."""
+    base, handlers = served.base, served.handlers
+    chosen = base.settings.images
+    service = Service(
+        import_methods=base.settings.imports.methods,
+        disk_formats=chosen.disk_formats,
+        container_formats=chosen.container_formats,
+        size_limit=chosen.size_limit,
+        cache=base.cache is not None,
+    )
+    begun = base.worker.wake
+    ways = Ways(
+        base.images, served.data, served.imports, base.locations, served.check, chosen.limits(), begun
+    )
+    to = DashboardHandlers(
+        guard,
+        Pages(),
+        Sessions(logins, authenticator, service),
+        DashboardImages(ways, handlers.images, handlers.data),
+        DashboardMetadefs(served.metadefs),
+        DashboardMembers(served.members, logins),
+        DashboardTasks(served.tasks, served.imports, begun),
+        DashboardService(served.info),
+        *(handlers.images, handlers.members, handlers.tags, handlers.stores, handlers.uploads),
+        served.cache_api,
+    )
+    return dashboard_table(to, handlers.info.choices)
+
+
+def _pages(settings: Settings) -> dict[str, int]:
+    return {"page_size": settings.images.page_size, "max_page_size": settings.images.max_page_size}
+
+
+def _property_check(settings: Settings, database: Database, policy: Policy) -> PropertyCheck | None:
+    wanted = settings.images.property_check
+    return None if wanted == "off" else PropertyCheck(database, policy, refuse=wanted == "refuse")
