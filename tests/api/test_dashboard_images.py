@@ -92,7 +92,7 @@ async def test_filters(service: Service) -> None:
     assert await names("search=s_1") == ["cirros_1"]
     assert await names(f"search={one['id']}") == ["Debian 12 (100%)"]
     assert await names("search=nothing") == []
-    for wrong in ("sort_key=secret", "sort_dir=up", "marker=nothing", "visibility=none", "size_min=x"):
+    for wrong in ("sort_key=secret", "sort_key=", "sort_dir=up", "marker=nothing", "visibility=none", "size_min=x"):
         answer = await alice.send("GET", f"images/?{wrong}")
         assert (answer.status_code, type(answer.json())) == (400, str), wrong
 
@@ -175,8 +175,8 @@ async def test_properties_are_set_and_removed(service: Service) -> None:
     }
     await alice.send("PATCH", path, json={"updated": {"os_hidden": "x"}})
     assert (await alice.get(path))["os_hidden"] is False
-    for wrong in ({"updated": []}, {"updated": {}, "removed": {"a": 1}}, {"updated": {"status": "active"}}):
-        assert (await alice.send("PATCH", path, json=wrong)).status_code in {204, 400, 403}, wrong
+    for wrong in ({"updated": []}, {"updated": {}, "removed": {"a": 1}}, {"removed": ["a"]}):
+        assert (await alice.send("PATCH", path, json=wrong)).status_code == 400, wrong
     assert (await alice.get(path))["a"] == "3"
     refused = await alice.send("PATCH", path, json={"updated": {"a": "9", "status": "active"}})
     assert refused.status_code in {400, 403}

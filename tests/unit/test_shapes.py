@@ -38,7 +38,7 @@ def test_an_image_has_its_properties_apart() -> None:
     shown = shapes.image(VIEW)
     assert (shown["size"], shown["is_public"]) == (0, True)
     assert shown["properties"] == {"os_hidden": False, "os_distro": "debian"}
-    assert "architecture" not in shown
+    assert shown["architecture"] is None
     alone = shapes.image({**VIEW, "architecture": "x86_64"}, alone=True)
     assert alone["architecture"] == "x86_64"
     assert alone["properties"] == {
@@ -134,7 +134,6 @@ def test_a_query_string_has_python_values_keywords_and_filters() -> None:
             ("resource_type", "OS::Glance::Image"),
             ("is_public", "False"),
             ("property-owner_id", "p"),
-            ("name", "None"),
             ("protected", "True"),
             ("search", " deb "),
         ]
@@ -152,8 +151,10 @@ def test_a_query_string_has_python_values_keywords_and_filters() -> None:
     assert shapes.asked([("is_public", "True")]).filters == {"visibility": "public"}
     for no in ("False", "false", "0", "", "None"):
         assert not shapes.asked([("paginate", no)]).paginate
-    with pytest.raises(Invalid):
-        shapes.asked([("sort_dir", "up")])
+    assert shapes.asked([("name", "None")]).filters == {"name": "None"}
+    for wrong in (("sort_dir", "up"), ("is_public", "yes")):
+        with pytest.raises(Invalid):
+            shapes.asked([wrong])
 
 
 def test_more_and_before() -> None:

@@ -25,6 +25,7 @@ SESSION: Final = "sessionid"
 CSRF: Final = "csrftoken"
 NOBODY: Final = "not logged in"
 _READS: Final = frozenset({"GET", "HEAD"})
+_PREFIX: Final = "Malformed JSON in request body: "
 _PURPOSE: Final = b"tintype: a page of ours sends this"
 
 
@@ -115,7 +116,7 @@ async def document(call: "Call") -> dict[str, Any]:
     try:
         value = wire.parse_json(body)
     except Invalid as error:
-        raise Invalid(f"malformed JSON request: {error.message}") from None
+        raise Invalid(f"malformed JSON request: {error.message.removeprefix(_PREFIX)}") from None
     if not value:
         raise Invalid("request requires JSON body")
     if not isinstance(value, dict):

@@ -142,7 +142,7 @@ class DashboardImages:
     async def update_properties(self, call: "Call") -> Response:
         """Set some properties, and remove others; what is not there need not be removed."""
         data = await document(call)
-        updated, removed = data.get("updated") or {}, data.get("removed") or []
+        updated, removed = data.get("updated"), data.get("removed") or []
         if not isinstance(updated, dict) or not isinstance(removed, list):
             raise Invalid("'updated' is an object and 'removed' a list of names.")
         if "os_hidden" in updated:
@@ -217,7 +217,7 @@ def _query(asked: shapes.Asked, size: int) -> query.Query:
     descending = asked.descending is not False  # newest first where nothing is said
     pairs = [
         *asked.filters.items(),
-        ("sort_key", asked.sort_key or "created_at"),
+        ("sort_key", "created_at" if asked.sort_key is None else asked.sort_key),
         ("sort_dir", "desc" if descending != asked.backward else "asc"),
         ("limit", str(size + 1 if asked.paginate else size)),
     ]

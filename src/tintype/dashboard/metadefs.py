@@ -108,10 +108,10 @@ class DashboardMetadefs:
 
 
 def _listing(asked: shapes.Asked, limit: int | None) -> Listing:
-    filters = dict(asked.filters)
+    filters = {name: value for name, value in asked.filters.items() if name != "limit"}
     if asked.resource_type is not None:
         filters["resource_types"] = asked.resource_type
-    filters["sort_key"] = asked.sort_key or "namespace"
+    filters["sort_key"] = "namespace" if asked.sort_key is None else asked.sort_key
     filters["sort_dir"] = "desc" if asked.descending else "asc"
     if asked.marker is not None:
         filters["marker"] = asked.marker

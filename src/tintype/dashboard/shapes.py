@@ -78,12 +78,12 @@ def asked(pairs: Iterable[tuple[str, str]]) -> Asked:
     values: dict[str, Any] = {name: _VALUES.get(value, value) for name, value in pairs}
     said = {name: values.pop(name, None) for name in (*_KEYWORDS, _BACKWARD, _SEARCH)}
     if said["sort_dir"] not in {None, "asc", "desc"}:
-        raise Invalid(f"Invalid sort direction: {said['sort_dir']}")
+        raise Invalid(f"Invalid sort direction: {said['sort_dir']}. It must be one of: asc, desc.")
     return Asked(
         _filters(values),
         paginate=said["paginate"] not in _NO,
         marker=_text(said["marker"]),
-        sort_key=_text(said["sort_key"]),
+        sort_key=said["sort_key"] if isinstance(said["sort_key"], str) else None,
         descending=None if said["sort_dir"] is None else said["sort_dir"] == "desc",
         resource_type=_text(said["resource_type"]),
         backward=said[_BACKWARD] not in _NO,
@@ -117,7 +117,7 @@ def more(found: int, size: int, request: Asked) -> dict[str, bool]:
 
 def image(view: Mapping[str, Any], *, alone: bool = False) -> dict[str, Any]:
     """Give an image as pages know it, of what the image API shows; `alone` for one that was asked for."""
-    shown = {name: view[name] for name in _BASE if name in view}
+    shown = {name: view.get(name) for name in _BASE}
     shown["size"] = view.get("size") or 0
     shown["is_public"] = view["visibility"] == "public"
     shown["properties"] = properties(view, alone=alone)
@@ -170,14 +170,16 @@ def _escaped(name: str) -> str:
 
 
 def _filters(values: dict[str, Any]) -> dict[str, str]:
-    """Give filters in the image API's words; what is None is none."""
+    """Give filters in the image API's words; raises Invalid for an `is_public` that is neither."""
     if "is_public" in values:
         public = values.pop("is_public")
         if isinstance(public, bool):
             values["visibility"] = "public" if public else "private"
+        elif public is not None:
+            raise Invalid(f"Invalid value '{public}' for 'is_public' filter. It is True, False or None.")
     if "property-owner_id" in values:
         values["owner"] = values.pop("property-owner_id")
-    return {name: _word(value) for name, value in values.items() if value is not None}
+    return {name: _word(value) for name, value in values.items()}
 
 
 def _word(value: Any) -> str:

@@ -1,0 +1,122 @@
+/** The frame: who is logged in, where one is, and what is shown there. */
+
+import { changes, enter, glance, logOut, query, session, whoami } from './api.js';
+import { h, select } from './dom.js';
+import { hush, listen } from './events.js';
+import { keepProject } from './login.js';
+import { remember } from './uploads.js';
+import { attempt, say } from './toasts.js';
+import './images.js';
+
+const VIEWS = {
+  images: { title: 'Images', tag: 'tt-images' },
+  image: { title: 'Image', tag: 'tt-image', load: () => import('./image.js') },
+  offers: { title: 'Shared with me', tag: 'tt-offers', load: () => import('./offers.js') },
+  tasks: { title: 'Tasks', tag: 'tt-tasks', load: () => import('./tasks.js') },
+  usage: { title: 'Usage', tag: 'tt-usage', load: () => import('./usage.js') },
+  metadata: { title: 'Definitions', tag: 'tt-metadata', load: () => import('./metadata.js') },
+  cache: { title: 'Cache', tag: 'tt-cache', load: () => import('./cache.js') },
+};
+
+class App extends HTMLElement {
+  async connectedCallback() {
+    addEventListener('hashchange', () => this.show());
+    changes.addEventListener('logged-out', () => this.askToLogIn());
+    changes.addEventListener('offers', () => this.countOffers());
+    this.addEventListener('done', () => this.frame());
+    try {
+      await whoami();
+    } catch (failure) {
+      this.replaceChildren(h('main.login', {}, h('div.card', { role: 'alert' }, h('p', {}, failure.message),
+        h('button.primary', { onclick: () => location.reload() }, 'Try again'))));
+      return;
+    }
+    if (session.user) this.frame();
+    else this.askToLogIn();
+  }
+
+  askToLogIn() {
+    if (this.querySelector('tt-login')) return;
+    hush();
+    document.querySelectorAll('dialog').forEach((box) => box.close());
+    this.replaceChildren(h('tt-login'), h('tt-toasts'));
+    document.title = 'Log in – Tintype';
+  }
+
+  frame() {
+    this.offers = h('span.count', { hidden: true });
+    this.main = h('main', { id: 'main', tabindex: -1 });
+    this.links = new Map();
+    const names = ['images', 'offers', 'tasks', 'usage', 'metadata', ...(session.service.cache && session.is_admin ? ['cache'] : [])];
+    const nav = h('nav', { 'aria-label': 'Main' }, h('ul', {}, names.map((name) => {
+      const link = h('a', { href: `#/${name}` }, VIEWS[name].title, name === 'offers' && this.offers);
+      this.links.set(name, link);
+      return h('li', {}, link);
+    })));
+    const projects = session.projects.map((project) => [project.id, project.name]);
+    const chooser = select(projects, session.project?.id, { 'aria-label': 'Project', onchange: (event) => this.move(event.target.value) });
+    this.replaceChildren(
+      h('a.skip', { href: '#main', onclick: (event) => { event.preventDefault(); this.main.focus(); } }, 'Skip to content'),
+      h('header.top', {},
+        h('a.brand', { href: '#/images' }, h('img', { src: 'icon.svg', alt: '', width: 28, height: 28 }), 'Tintype'),
+        nav,
+        h('div.who', {}, projects.length > 1 ? chooser : h('span.muted', {}, session.project?.name ?? ''),
+          h('span', {}, session.user.name),
+          h('button.quiet', { type: 'button', onclick: () => attempt(async () => { await logOut(); this.askToLogIn(); }) }, 'Log out'))),
+      this.main, h('tt-uploads'), h('tt-toasts'));
+    if (!session.project) {
+      this.main.append(h('div.empty', {}, h('h1', {}, 'No project'),
+        h('p', {}, 'You have no role in any project. Ask an operator for one, then log in again.')));
+      return;
+    }
+    listen();
+    remember();
+    this.countOffers();
+    this.show();
+  }
+
+  async show() {
+    if (!session.project || !this.main?.isConnected) return;
+    const [path, search = ''] = location.hash.replace(/^#\/?/, '').split('?');
+    const [name, id] = path.split('/').map(decodeURIComponent);
+    const key = name === 'images' && id ? 'image' : name;
+    const view = VIEWS[key] ?? VIEWS.images;
+    for (const [each, link] of this.links) {
+      if (each === name || (each === 'images' && !VIEWS[key])) link.setAttribute('aria-current', 'page');
+      else link.removeAttribute('aria-current');
+    }
+    document.title = `${view.title} – Tintype`;
+    await view.load?.();
+    const shown = this.main.firstElementChild;
+    if (view === VIEWS.images && shown?.localName === view.tag) {
+      shown.asked = new URLSearchParams(search);
+      return;
+    }
+    const element = h(view.tag);
+    element.asked = new URLSearchParams(search);
+    element.image = id;
+    this.main.replaceChildren(element);
+    if (shown) this.main.focus({ preventScroll: true });
+    scrollTo(0, 0);
+  }
+
+  async countOffers() {
+    try {
+      const { items } = await glance.get(`images/?${query({ visibility: 'shared', member_status: 'pending' })}`);
+      const count = items.filter((image) => image.owner !== session.project.id).length;
+      this.offers.hidden = count === 0;
+      this.offers.textContent = count;
+      this.offers.setAttribute('aria-label', `${count} waiting for an answer`);
+    } catch { /* the number is a hint */ }
+  }
+
+  async move(project) {
+    const done = await attempt(() => enter(project));
+    if (!done) return;
+    keepProject(project);
+    say(`You work in ${session.project.name} now.`);
+    location.hash = '#/images';
+    this.frame();
+  }
+}
+customElements.define('tt-app', App);

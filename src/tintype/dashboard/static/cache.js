@@ -1,0 +1,31 @@
+/** The cache of the node that answers: what it keeps, and what waits to be fetched. For operators. */
+
+import { glance } from './api.js';
+import { bytes, confirmed, h } from './dom.js';
+import { attempt } from './toasts.js';
+
+class Cache extends HTMLElement {
+  async connectedCallback() {
+    this.content = h('div');
+    this.replaceChildren(h('div.bar', {}, h('h1', {}, 'Cache'), h('button.danger', { type: 'button', onclick: () => this.clear() }, 'Drop all')), this.content);
+    await this.load();
+  }
+
+  async load() {
+    await attempt(async () => {
+      const { cached_images: kept, queued_images: queued } = await glance.get('cache/');
+      const row = (id, text) => h('li', {}, h('a', { href: `#/images/${id}` }, h('code', {}, id)), h('span.muted', {}, text),
+        h('button', { type: 'button', 'aria-label': `Drop ${id}`, onclick: () => attempt(() => glance.delete(`cache/${id}/`)).then(() => this.load()) }, 'Drop'));
+      this.content.replaceChildren(h('ul.rows.card', { hidden: !kept.length && !queued.length },
+        kept.map((each) => row(each.image_id, `${bytes(each.size)}, used ${each.hits} times`)), queued.map((id) => row(id, 'waits to be fetched'))));
+      if (!kept.length && !queued.length) this.content.append(h('div.empty', {}, h('h2', {}, 'Nothing is kept'), h('p', {}, 'Images come here when they are downloaded.')));
+    });
+  }
+
+  async clear() {
+    if (!await confirmed('Drop everything?', 'Images stay in their stores; the next downloads fetch them again.', 'Drop all')) return;
+    await attempt(() => glance.delete('cache/'), 'The cache is empty.');
+    this.load();
+  }
+}
+customElements.define('tt-cache', Cache);

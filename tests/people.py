@@ -1,0 +1,79 @@
+"""Somebody at a browser, and what they do there."""
+
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+CHROMIUM = "chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SECONDS = 15
+
+
+class Person:
+    """One person at one page."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+
+    def log_in(self, name: str, password: str) -> None:
+        self.page.get_by_label("User name").fill(name)
+        self.page.get_by_label("Password").fill(password)
+        self.press("Log in")
+        expect(self.page.get_by_role("navigation", name="Main")).to_be_visible()
+
+    def press(self, name: str) -> None:
+        self.page.get_by_role("button", name=name, exact=True).first.click()
+
+    def go(self, place: str) -> None:
+        self.page.goto(f"{self.url}/dashboard/#/{place}")
+
+    def row(self, name: str) -> Locator:
+        return self.page.get_by_role("row").filter(has=self.page.get_by_role("link", name=name, exact=True))
+
+    def open(self, name: str) -> None:
+        self.go("images")
+        self.page.get_by_role("link", name=name, exact=True).click()
+        expect(self.page.get_by_role("heading", name="Facts")).to_be_visible()
+
+    def says(self, text: str) -> None:
+        expect(self.page.get_by_role("status").get_by_text(text).first).to_be_visible()
+
+    def create(self, file: Path, **fields: str) -> None:
+        """Make an image of a file, by the dialog."""
+        self.go("images")
+        self.press("New image")
+        self.page.get_by_label("File", exact=True).set_input_files(file)
+        self.choose(fields)
+        self.press("Create")
+
+    def fetch(self, address: str, **fields: str) -> None:
+        """Make an image of an address."""
+        self.go("images")
+        self.press("New image")
+        self.page.get_by_label("the web").check()
+        self.page.get_by_label("Address").fill(address)
+        self.choose(fields)
+        self.press("Create")
+
+    def choose(self, fields: dict[str, str]) -> None:
+        box = self.page.get_by_role("dialog")
+        for name, value in fields.items():
+            control = box.locator(f"[name={name}]")
+            if not control.is_visible():
+                box.get_by_text("More", exact=True).click()
+            if control.evaluate("each => each.localName") == "select":
+                control.select_option(value)
+            else:
+                control.fill(value)
+
+    def is_active(self, name: str) -> None:
+        expect(self.row(name).get_by_text("active", exact=True)).to_be_visible()
