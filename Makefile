@@ -7,7 +7,7 @@ ARGS ?=
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check conformance contract keystone glance bench docs clean
+.PHONY: help serve test check conformance contract keystone glance horizon bench docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,18 @@ glance: .venv-glance/.ready ## Install a Glance for the tests of moving in
 	  'psycopg2-binary>=2.9,<3' 'pymysql>=1.1,<2'
 	@touch $@
 
+horizon: .venv-horizon/.ready ## Install a Horizon that the dashboard's REST is held against
+
+.venv-horizon/.ready:
+	@test -x .venv-horizon/bin/python || $(PYTHON) -m venv .venv-horizon
+	@echo "Installing Horizon into .venv-horizon …"
+	@.venv-horizon/bin/python -m pip install -qq --disable-pip-version-check 'Django>=4.2,<6' 'futurist>=3,<4' \
+	  'openstacksdk>=4.5,<5' 'osprofiler>=4,<5' 'python-cinderclient>=9,<10' 'python-glanceclient>=4.10,<5' \
+	  'python-keystoneclient>=5.6,<7' 'python-novaclient>=18,<19' 'python-swiftclient>=4.8,<5' \
+	  'semantic-version>=2.10,<3'
+	@.venv-horizon/bin/python -m pip install -qq --disable-pip-version-check --no-deps 'horizon>=27,<28' # no page, no styles
+	@touch $@
+
 bench: $(VENV)/.test ## Measure Tintype and Glance side by side; results go to benchmarks/results
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 	@$(BIN)/python benchmarks/transfers.py $(ARGS)
@@ -64,4 +76,4 @@ docs: $(VENV)/.check ## Generate docs/reference and the blocking client from the
 	@$(BIN)/python tools/reference.py
 
 clean: ## Delete virtual environments and caches, not the data
-	rm -rf $(VENV) .venv-keystone .venv-glance .conformance .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-keystone .venv-glance .venv-horizon .browser .conformance .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

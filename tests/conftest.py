@@ -11,6 +11,7 @@ import pytest_asyncio
 
 import ceph as a_ceph
 import glance
+import horizon
 import keystone
 import mariadb
 import postgres
@@ -67,10 +68,12 @@ OPTIONAL = {
     "qemu-img": "qemu-utils",
     "nginx": "nginx",
     "npm": "npm",
+    "chromium": "chromium",
     "openssl": "openssl",
     "initdb": "postgresql",
     "keystone": "",
     "glance": "",
+    "horizon": "",
     "mariadb-install-db": "mariadb-server",
     "unshare": "util-linux",
     "radosgw": "ceph-mon ceph-mgr ceph-osd radosgw ceph-common python3-rbd python3-rados",
@@ -85,7 +88,8 @@ def pytest_configure(config: pytest.Config) -> None:
     }
     if postgres.available():
         config.stash[MISSING].pop("initdb", None)
-    for name, there in (("keystone", keystone.available()), ("glance", glance.available())):
+    made_here = {"keystone": keystone, "glance": glance, "horizon": horizon}
+    for name, there in ((name, each.available()) for name, each in made_here.items()):
         if there:
             config.stash[MISSING].pop(name, None)
     if mariadb.available():
@@ -115,5 +119,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def _advice(missing: dict[str, str]) -> str:
     packages = " ".join(package for package in missing.values() if package)
     ways = [f"apt-get install {packages}"] if packages else []
-    ways += [f"make {name}" for name in ("keystone", "glance") if name in missing]
+    ways += [f"make {name}" for name in ("keystone", "glance", "horizon") if name in missing]
     return f"Not found: {', '.join(missing)}. Tests that need them are left out; {', '.join(ways)}"

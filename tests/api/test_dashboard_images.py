@@ -92,7 +92,14 @@ async def test_filters(service: Service) -> None:
     assert await names("search=s_1") == ["cirros_1"]
     assert await names(f"search={one['id']}") == ["Debian 12 (100%)"]
     assert await names("search=nothing") == []
-    for wrong in ("sort_key=secret", "sort_key=", "sort_dir=up", "marker=nothing", "visibility=none", "size_min=x"):
+    for wrong in (
+        "sort_key=secret",
+        "sort_key=",
+        "sort_dir=up",
+        "marker=nothing",
+        "visibility=none",
+        "size_min=x",
+    ):
         answer = await alice.send("GET", f"images/?{wrong}")
         assert (answer.status_code, type(answer.json())) == (400, str), wrong
 

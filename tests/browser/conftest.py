@@ -48,7 +48,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     )
     with started(folder) as running:
         for name, project in (("alice", "alpha"), ("bob", "beta")):
-            running.run("tintype", "user", "create", name, "--password", PASSWORDS[name], "--project", project)
+            running.run(
+                "tintype", "user", "create", name, "--password", PASSWORDS[name], "--project", project
+            )
         yield running
 
 
@@ -64,7 +66,9 @@ def browse(chromium: Browser, server: Server) -> Iterator[Callable[..., Person]]
         context.set_default_timeout(SECONDS * 1000)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text) if _is_bad(said.text, said.type) else None)
+        page.on(
+            "console", lambda said: complaints.append(said.text) if _is_bad(said.text, said.type) else None
+        )
         person = Person(page, url or server.url)
         page.goto(f"{person.url}/dashboard/")
         if name is not None:

@@ -164,7 +164,9 @@ def fill(server: Server, count: int) -> None:
             async def some() -> None:
                 for number in numbers:
                     kind = "iso" if number % 10 == 0 else "qcow2"
-                    await client.images.create(f"filled-{number:05}", disk_format=kind, container_format="bare")
+                    await client.images.create(
+                        f"filled-{number:05}", disk_format=kind, container_format="bare"
+                    )
 
             await asyncio.gather(*(some() for _ in range(8)))
 

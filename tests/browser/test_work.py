@@ -123,7 +123,7 @@ def test_properties_by_the_catalogue(browse: Browse, disk: Path, shoot: Shoot) -
 
 
 def test_an_import_with_live_progress(browse: Browse, shoot: Shoot) -> None:
-    """It is told of while it goes on, in the list, among the tasks and at the image; and it can be stopped."""
+    """It is told of while it goes on, in the list, at the image and among the tasks; it can be stopped."""
     size = 3_000_000
 
     def slowly(request: Request) -> None:
@@ -150,7 +150,7 @@ def test_an_import_with_live_progress(browse: Browse, shoot: Shoot) -> None:
 
 def trickle(request: Request, size: int) -> None:
     """Give zeros, a bit at a time, for some seconds."""
-    import time  # noqa: PLC0415
+    import time
 
     request.send_response(200)
     request.send_header("Content-Length", str(size))
@@ -162,7 +162,7 @@ def trickle(request: Request, size: int) -> None:
 
 
 def test_two_people_share_an_image(browse: Browse, disk: Path, shoot: Shoot) -> None:
-    """alice offers, bob sees how many offers there are, accepts, has it in his list, and rejects it later."""
+    """Alice offers, bob sees how many offers there are, accepts, has it in his list, and rejects it later."""
     alice, bob = browse("alice"), browse("bob")
     alice.create(disk, name="gift")
     alice.is_active("gift")
@@ -211,7 +211,7 @@ def test_copies_in_stores(browse: Browse, disk: Path) -> None:
 
 
 def test_protected_hidden_and_closed(browse: Browse, disk: Path) -> None:
-    """What is protected cannot be deleted, what is hidden is found by the filter, an admin closes and opens."""
+    """What is protected stays, what is hidden is found by the filter, an admin closes and opens."""
     admin = browse("admin")
     page = admin.page
     admin.create(disk, name="kept")
@@ -223,7 +223,7 @@ def test_protected_hidden_and_closed(browse: Browse, disk: Path) -> None:
     admin.says("hidden from lists")
     admin.go("images")
     expect(admin.row("kept")).to_have_count(0)
-    page.get_by_label("Shown in lists").select_option("hidden")
+    page.get_by_label("Listed or hidden").select_option("hidden")
     page.get_by_role("link", name="kept").click()
     admin.press("Show in lists")
     admin.press("Deactivate")

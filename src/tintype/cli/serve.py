@@ -38,6 +38,8 @@ def serve(
         clouds = (settings.data_dir / server.CLOUDS).resolve()
         folder = settings.data_dir.resolve()
         print(f"Tintype serves images at {url} from {folder}")
+        if settings.dashboard.enabled:
+            print(f"Dashboard: {url}/dashboard/")
         if first is not None:
             print(f"First start: project {first.project}, user {first.user}, password {first.password}")
             print(f"             (shown once; also in {clouds})")

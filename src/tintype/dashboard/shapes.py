@@ -158,7 +158,7 @@ def patch(view: Mapping[str, Any], wanted: Mapping[str, Any], removed: Iterable[
     operations = [
         {"op": "replace" if name in view else "add", "path": f"/{_escaped(name)}", "value": value}
         for name, value in wanted.items()
-        if name not in view or view[name] != value
+        if view.get(name) != value  # what an image has not is shown as null, and may be sent back so
     ]
     gone = [name for name in removed if isinstance(name, str) and name in view and name not in wanted]
     return [*operations, *({"op": "remove", "path": f"/{_escaped(name)}"} for name in gone)]

@@ -243,7 +243,17 @@ export function answers(image, status, done) {
   return h('span.buttons', {}, say('accepted', 'Accept'), say('rejected', 'Reject'));
 }
 
+/** The images that others share with this project, each with what it answered. */
 export async function offered() {
-  const found = await glance.get(`images/?${query({ visibility: 'shared', member_status: 'all' })}`);
-  return found.items.filter((image) => image.owner !== session.project.id);
+  const { items } = await glance.get(`images/?${query({ visibility: 'shared', member_status: 'all' })}`);
+  const others = items.filter((image) => image.owner !== session.project.id);
+  const mine = (members) => members.items.find((member) => member.member_id === session.project.id);
+  const found = await Promise.all(others.map(async (image) => {
+    try {
+      return { image, member: mine(await glance.get(`images/${image.id}/members/`)) };
+    } catch {
+      return { image };
+    }
+  }));
+  return found.filter(({ member }) => member);  // an admin sees also what is shared with others
 }

@@ -73,7 +73,7 @@ class Images extends HTMLElement {
       choose('status', 'Any status', same(STATUSES)),
       choose('disk_format', 'Any format', same(session.service.disk_formats)),
       choose('protected', 'Protected or not', [['True', 'protected'], ['False', 'not protected']]),
-      choose('os_hidden', 'Shown in lists', [['True', 'hidden']]));
+      choose('os_hidden', 'Listed or hidden', [['True', 'hidden']]));
   }
 
   /** Ask for something else: from its first page on. */

@@ -14,14 +14,12 @@ class Offers extends HTMLElement {
 
   async load() {
     try {
-      const images = await offered();
-      const mine = await Promise.all(images.map((image) => glance.get(`images/${image.id}/members/`)
-        .then(({ items }) => items.find((member) => member.member_id === session.project.id)).catch(() => null)));
-      this.list.replaceChildren(...images.map((image, at) => h('li', {}, h('a', { href: `#/images/${image.id}` }, image.name || image.id),
-        h('span.muted', {}, `${image.disk_format ?? ''} ${image.size ? bytes(image.size) : ''}`), mine[at] && badge(mine[at].status),
-        mine[at] && answers(image.id, mine[at].status, () => this.load()))));
-      this.list.hidden = images.length === 0;
-      if (!images.length) {
+      const found = await offered();
+      this.list.replaceChildren(...found.map(({ image, member }) => h('li', {}, h('a', { href: `#/images/${image.id}` }, image.name || image.id),
+        h('span.muted', {}, `${image.disk_format ?? ''} ${image.size ? bytes(image.size) : ''}`), badge(member.status),
+        answers(image.id, member.status, () => this.load()))));
+      this.list.hidden = found.length === 0;
+      if (!found.length) {
         this.append(h('div.empty', {}, h('h2', {}, 'Nobody shares an image with you'),
           h('p', {}, `Who wants to needs the id of your project: `, h('code', {}, session.project.id))));
       }
