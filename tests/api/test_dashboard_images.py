@@ -182,6 +182,9 @@ async def test_properties_are_set_and_removed(service: Service) -> None:
     }
     await alice.send("PATCH", path, json={"updated": {"os_hidden": "x"}})
     assert (await alice.get(path))["os_hidden"] is False
+    for odd in ([], {}, 5):
+        assert (await alice.send("PATCH", path, json={"updated": {"os_hidden": odd}})).status_code == 204
+        assert (await alice.get(path))["os_hidden"] is False
     for wrong in ({"updated": []}, {"updated": {}, "removed": {"a": 1}}, {"removed": ["a"]}):
         assert (await alice.send("PATCH", path, json=wrong)).status_code == 400, wrong
     assert (await alice.get(path))["a"] == "3"
@@ -295,10 +298,60 @@ async def test_forms_that_make_no_image(service: Service) -> None:
 
     answer = await alice.send("POST", "images/", content=endless(), headers=broken)
     assert (answer.status_code, "length" in answer.json()) == (400, True)
+    cut = '--b\r\nContent-Disposition: form-data; name="data"; filename="d"\r\n\r\nbytes'
+    for content in (cut, f"{cut}\r\n--b\r\n", f"{cut}\r\n--b-"):
+        answer = await alice.send("POST", "images/", content=content, headers=broken)
+        assert (answer.status_code, "cut off" in answer.json()) == (400, True)
+    whole = f"{cut}\r\n--b--\r\n"
+    for kind in (
+        "text/plain",
+        "application/json",
+        "application/x-www-form-urlencoded",
+        "",
+        broken["Content-Type"][:-3],
+    ):
+        answer = await alice.send("POST", "images/", content=whole, headers={"Content-Type": kind})
+        assert answer.status_code == 400, kind
+    for charset in ("undefined", "nothing", "unicode_escape", "latin-1"):
+        field = 'Content-Disposition: form-data; name="$$originalJSON"'
+        typed = f'--b\r\n{field}\r\n\r\n{{"name": "\\ud800"}}\r\n--b--\r\n'
+        kind = f"{broken['Content-Type']}; charset={charset}"
+        answer = await alice.send("POST", "images/", content=typed, headers={"Content-Type": kind})
+        assert answer.status_code == 400, (charset, answer.text)
+    assert (
+        await alice.send("POST", "images/", data={"data": "text"}, files={"x": ("d", b"")})
+    ).status_code == 400
     many = {f"f{number}": "x" for number in range(1100)}
     assert (await alice.send("POST", "images/", data=many, files={"data": ("d", b"x")})).status_code == 400
     names = {image["name"] for image in (await alice.get("images/"))["items"]}
     assert names <= {""}
+
+
+async def test_who_may_not_make_images_is_told_before_a_form_is_read(service: Service) -> None:
+    """A reader's gigabytes do not fill a disk first."""
+    carol = await browser(service, "carol")
+    sent = 0
+
+    async def endless() -> Any:
+        nonlocal sent
+        for _ in range(100):
+            sent += MIB
+            yield b"x" * MIB
+
+    headers = {"Content-Type": "multipart/form-data; boundary=b", "Content-Length": str(100 * MIB)}
+    answer = await carol.send("POST", "images/", content=endless(), headers=headers)
+    assert answer.status_code == 403
+    alice = await browser(service, "alice")
+    huge = {**headers, "Content-Length": str(1 << 60)}
+    assert (await alice.send("POST", "images/", content=endless(), headers=huge)).status_code == 413
+
+
+async def test_a_name_is_found_as_it_is_written(service: Service) -> None:
+    """Beyond ASCII, too."""
+    alice = await browser(service, "alice")
+    await alice.make(name="ÄPFEL Ünd")
+    for text in ("ÄPFEL", "PFEL", "pfel", "Ünd"):
+        assert len((await alice.get(f"images/?search={text}"))["items"]) == 1, text
 
 
 async def test_bytes_from_a_url(prepared: Prepared, tmp_path: Path) -> None:
@@ -319,7 +372,12 @@ async def test_bytes_from_a_url(prepared: Prepared, tmp_path: Path) -> None:
                     assert image["properties"]["stores"] == ("local" if import_data else "web")
                 for address in ("ftp://nowhere/", ["x"], "http://169.254.169.254/latest", "x" * 5000):
                     for import_data in (True, False):
-                        body = {"name": "bad", "image_url": address, "import_data": import_data}
+                        body = {
+                            "name": "bad",
+                            "image_url": address,
+                            "import_data": import_data,
+                            "protected": True,
+                        }
                         answer = await alice.send("PUT", "images/", json=body)
                         assert answer.status_code in {400, 403}, answer.text
             assert [image["name"] for image in (await alice.get("images/"))["items"]] == ["disk", "disk"]

@@ -88,7 +88,7 @@ async def test_tags(service: Service) -> None:
 async def test_stores_and_copies(rich: Service) -> None:
     """Named, copied to, and taken from; a task tells how it goes."""
     admin = await browser(rich, "admin")
-    rich.tokens["admin"] = str(admin.http.cookies["sessionid"])
+    rich.tokens["admin"] = str(admin.http.cookies["tintype_session"])
     image = await active(rich, admin, "admin")
     assert [store["id"] for store in (await admin.get("stores/"))["items"]] == ["fast", "archive"]
     assert (
@@ -129,21 +129,26 @@ async def test_imports_are_told_of_as_they_go_on(rich: Service) -> None:
         assert (await alice.send("POST", f"images/{image}/import/", json=wrong)).status_code == 400
 
 
+async def _events(service: Service) -> Any:
+    """Give who tells of events, from behind its guard."""
+    endpoint = service.parts.routes["/api/glance/events"].methods["GET"]
+    return next(
+        cell.cell_contents.__self__
+        for cell in endpoint.__closure__ or ()
+        if isinstance(getattr(cell.cell_contents, "__self__", None), DashboardTasks)
+    )
+
+
 async def test_events_tell_what_changes(rich: Service) -> None:
     """The newest tasks at once, then whenever one of them changes; others' tasks never."""
     alice = await browser(rich, "alice")
     told: list[list[dict[str, Any]]] = []
-    endpoint = rich.parts.routes["/api/glance/events"].methods["GET"]
-    events = next(
-        cell.cell_contents
-        for cell in endpoint.__closure__ or ()
-        if isinstance(getattr(cell.cell_contents, "__self__", None), DashboardTasks)
-    ).__self__
+    events = await _events(rich)
     caller = Caller("", "", rich.projects["alpha"])
     stopping = asyncio.Event()
 
     async def listen() -> None:
-        async for piece in events._told(caller, stopping):
+        async for piece in events._told(caller, str(alice.http.cookies["tintype_session"]), stopping):
             for said in piece.split(b"data: ")[1:]:
                 told.append(json.loads(said))  # noqa: PERF401 (they are looked at while more come)
 
@@ -159,7 +164,16 @@ async def test_events_tell_what_changes(rich: Service) -> None:
     await asyncio.wait_for(listener, 5)
     assert told[0] == [] or told[0][0]["image_id"] == made["id"]
     assert [task["status"] for task in told[-1]] == ["success"]
-    assert events._streams == 0
+    assert not events._streams
+
+
+async def test_one_person_cannot_take_all_streams(rich: Service) -> None:
+    """Twenty pages are many; the next one asks for the list."""
+    alice = await browser(rich, "alice")
+    events = await _events(rich)
+    events._streams[alice.session["user"]["id"]] = 20
+    answer = await alice.send("GET", "events/")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
 
 
 async def test_usage(service: Service) -> None:
@@ -226,7 +240,8 @@ async def test_namespaces(service: Service) -> None:
         }
     on_image = await alice.get(f"{path}?resource_type=OS::Glance::Image")
     assert all(name.startswith("my_") for name in on_image["properties"])
-    for wrong in ({"items": {}}, {"items": [5]}, {"items": [{"name": ""}]}, {"x": 1}):
+    twice = {"items": [{"name": "OS::Nova::Flavor"}] * 2}
+    for wrong in (twice, {"items": {}}, {"items": [5]}, {"items": [{"name": ""}]}, {"x": 1}):
         assert (await admin.send("PUT", types, json=wrong)).status_code == 400
     for wrong in ({"properties": {}}, {"visibility": "x"}, {"protected": "x"}):
         assert (await admin.send("PATCH", path, json=wrong)).status_code == 400
@@ -248,6 +263,7 @@ async def test_uploads_that_go_on(service: Service) -> None:
     path = f"images/{image}/uploads"
     begun = await alice.send("POST", path, headers={**tus, "Upload-Length": "10"})
     assert begun.status_code == 201
+    assert begun.headers["location"].startswith(f"http://testserver/api/glance/{path}/")
     upload = f"{path}/{begun.headers['location'].rsplit('/', 1)[1]}"
     piece = {**tus, "Content-Type": "application/offset+octet-stream"}
     first = await alice.send("PATCH", upload, headers={**piece, "Upload-Offset": "0"}, content=b"12345")

@@ -17,7 +17,7 @@ async def test_login_shows_who_and_where(service: Service) -> None:
     assert "web-download" in seen["service"]["import_methods"]
     answer = await alice.log_in("alice")
     cookies = answer.headers.get_list("set-cookie")
-    session = next(each for each in cookies if each.startswith("sessionid="))
+    session = next(each for each in cookies if each.startswith("tintype_session="))
     csrf = next(each for each in cookies if each.startswith("csrftoken="))
     for wanted in ("HttpOnly", "SameSite=strict", "Path=/", "Max-Age="):
         assert wanted in session
@@ -71,12 +71,12 @@ async def test_a_password_cannot_be_guessed_quickly(service: Service) -> None:
 async def test_login_makes_a_new_session_whatever_the_browser_brought(service: Service) -> None:
     """Session fixation: a cookie that somebody else has put there is worth nothing afterwards."""
     mallory = await browser(service, "bob")
-    planted = mallory.http.cookies["sessionid"]
+    planted = mallory.http.cookies["tintype_session"]
     victim = Browser(httpx2.AsyncClient(transport=service.client._transport, base_url="http://testserver"))
-    victim.http.cookies.set("sessionid", planted)
+    victim.http.cookies.set("tintype_session", planted)
     assert (await victim.log_in("alice")).status_code == 200
     assert victim.session["user"]["name"] == "alice"
-    assert victim.http.cookies.get("sessionid", domain="testserver.local") != planted
+    assert victim.http.cookies.get("tintype_session", domain="testserver.local") != planted
     seen = await mallory.http.get("/api/session/", headers=AJAX)
     assert seen.json()["user"]["name"] == "bob"
 
@@ -84,7 +84,7 @@ async def test_login_makes_a_new_session_whatever_the_browser_brought(service: S
 async def test_logout_makes_the_token_void(service: Service) -> None:
     """Also for who has copied it; a second logout is well."""
     alice = await browser(service, "alice")
-    token = alice.http.cookies["sessionid"]
+    token = alice.http.cookies["tintype_session"]
     refused = await alice.http.delete("/api/session/", headers=AJAX)
     assert refused.status_code == 403
     headers = {**AJAX, "X-CSRFToken": alice.session["csrf_token"]}
@@ -157,7 +157,7 @@ async def test_every_route_asks_for_session_script_and_csrf_token(service: Servi
 @pytest.mark.parametrize("cookie", [b"", b"x", b"\xe9", b"a.b.c", b"0" * 5000])
 async def test_cookies_that_are_no_session(service: Service, cookie: bytes) -> None:
     """A broken cookie is nobody."""
-    headers = [(b"X-Requested-With", b"XMLHttpRequest"), (b"Cookie", b"sessionid=" + cookie)]
+    headers = [(b"X-Requested-With", b"XMLHttpRequest"), (b"Cookie", b"tintype_session=" + cookie)]
     answer = await service.client.get("/api/glance/images/", headers=headers)
     assert (answer.status_code, answer.json()) == (401, "not logged in")
 

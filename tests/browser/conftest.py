@@ -26,9 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """Start the browser once."""
+    """Start the browser once; its event loop must be over before others' tests have theirs."""
     expect.set_options(timeout=SECONDS * 1000)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=shutil.which(CHROMIUM), args=FLAGS)
@@ -65,6 +65,7 @@ def browse(chromium: Browser, server: Server) -> Iterator[Callable[..., Person]]
         opened.append(context)
         context.set_default_timeout(SECONDS * 1000)
         page = context.new_page()
+        page.on("dialog", lambda dialog: dialog.accept())  # of who leaves in the middle of an upload
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "console", lambda said: complaints.append(said.text) if _is_bad(said.text, said.type) else None

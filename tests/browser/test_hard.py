@@ -99,6 +99,7 @@ def test_a_page_that_was_closed_goes_on_with_the_same_file(browse: Browse, tmp_p
     chooser.set_input_files(file)
     person.says("another file, or it was changed")
     tray.get_by_role("button", name="Cancel upload").click()
+    person.press("Give up")
     expect(tray).to_be_hidden()
     slowly.send("Network.emulateNetworkConditions", limits)
     person.create(file, name="kept-again")

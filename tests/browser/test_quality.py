@@ -127,7 +127,9 @@ def test_everything_by_keyboard(browse: Browse, tmp_path: Path) -> None:
     file = tmp_path / "typed.raw"
     file.write_bytes(b"x" * 100)
     page.get_by_label("File", exact=True).set_input_files(file)  # the system's own dialog is not the page's
-    page.get_by_role("dialog").get_by_label("Name", exact=True).focus()
+    name = page.get_by_role("dialog").get_by_label("Name", exact=True)
+    expect(name).to_have_value("typed")
+    name.focus()
     page.keyboard.press("Enter")
     person.is_active("typed")
     person.row("typed").get_by_role("link").focus()

@@ -122,6 +122,52 @@ def test_properties_by_the_catalogue(browse: Browse, disk: Path, shoot: Shoot) -
     expect(shown).to_contain_text("scsi")
 
 
+def test_saving_changes_only_what_was_touched(browse: Browse) -> None:
+    """Values that a control cannot show as they are stay as they are."""
+    person = browse()
+    page = person.page
+    before = {
+        "hw_firmware_stateless": "no",
+        "note": "a\nb",
+        "hw_disk_bus": "odd",
+        "other": "1",
+        "os_distro": "",
+    }
+    person.go("images")
+    image = page.evaluate(
+        """async (properties) => {
+          const { glance } = await import('/dashboard/api.js');
+          return (await glance.put('images/', { name: 'untouched', ...properties })).id;
+        }""",
+        before,
+    )
+    page.reload()
+    person.open("untouched")
+    person.press("Edit properties")
+    page.get_by_role("dialog").get_by_label("other", exact=True).fill("2")
+    person.press("Save")
+    person.says("Properties are saved")
+    after = page.evaluate(
+        "async (id) => (await import('/dashboard/api.js')).glance.get(`images/${id}/properties/`)",
+        image,
+    )
+    assert {name: after[name] for name in before} == {**before, "other": "2"}
+    page.goto(f"{person.url}/dashboard/#/images/%E0%A4")
+    expect(page.get_by_role("heading", name="No such image")).to_be_visible()
+
+
+def test_another_tab(browse: Browse) -> None:
+    """Who logs out in one tab is logged out in the other; a hidden page holds no connection."""
+    person = browse()
+    other = person.page.context.new_page()
+    other.goto(f"{person.url}/dashboard/")
+    expect(other.get_by_role("heading", name="Images", exact=True)).to_be_visible()
+    person.press("Log out")
+    expect(person.page.get_by_label("User name")).to_be_visible()
+    other.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+    expect(other.get_by_label("User name")).to_be_visible()
+
+
 def test_an_import_with_live_progress(browse: Browse, shoot: Shoot) -> None:
     """It is told of while it goes on, in the list, at the image and among the tasks; it can be stopped."""
     size = 3_000_000
@@ -283,6 +329,7 @@ def test_bytes_that_are_refused_say_why(browse: Browse, tmp_path: Path) -> None:
     expect(tray).to_contain_text("qcow2")
     expect(tray.get_by_role("button", name="Try again")).to_be_visible()
     tray.get_by_role("button", name="Cancel upload").click()
+    person.press("Give up")
     expect(tray).to_be_hidden()
     person.go("images?search=wrong")
     expect(page.get_by_role("heading", name="No image is like that")).to_be_visible()

@@ -170,3 +170,44 @@ def test_keystone_is_killed_under_load(server: Server, keystone: Keystone) -> No
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert set(codes) == {200}
     assert call(server, keystone.log_in("bob", "beta"), "GET", "/v2/images").status_code == 200
+
+
+AJAX = {"X-Requested-With": "XMLHttpRequest"}
+
+
+def browser(server: Server, name: str, password: str = PASSWORD, **more: str) -> tuple[httpx2.Client, int]:
+    """Log in at the dashboard; gives the browser and the answer's status."""
+    http = httpx2.Client(base_url=server.url, headers=AJAX, timeout=30, trust_env=False)
+    body = {"username": name, "password": password, **more}
+    return http, http.post("/api/session/", json=body).status_code
+
+
+def test_people_log_in_at_the_dashboard(server: Server) -> None:
+    """With Keystone's users, passwords and domains; log-out makes the token void there, and here at once."""
+    for more in ({"password": "wrong"}, {"domain": "Nowhere"}):
+        http, status = browser(server, "alice", **more)
+        assert status == 401
+        assert not http.cookies
+        http.close()
+    http, status = browser(server, "alice")
+    assert status == 200
+    seen = http.get("/api/session/").json()
+    assert (seen["identity"], seen["user"]["name"], seen["project"]["name"]) == ("keystone", "alice", "alpha")
+    assert http.get("/api/glance/images/").status_code == 200
+    token = str(http.cookies["tintype_session"])
+    headers = {"X-CSRFToken": seen["csrf_token"]}
+    assert http.put("/api/session/", json={"project": "nowhere"}, headers=headers).status_code == 403
+    assert http.delete("/api/session/", headers=headers).status_code == 204
+    assert call(server, token, "GET", "/v2/images").status_code == 401
+    assert http.get("/api/glance/images/").json() == "not logged in"
+    http.close()
+
+
+def test_a_session_ends_with_its_token(server: Server) -> None:
+    """Keystone's tokens end soon here: the page is told to log in again."""
+    http, status = browser(server, "bob")
+    assert status == 200
+    assert http.get("/api/glance/images/").status_code == 200
+    eventually(lambda: http.get("/api/glance/images/").status_code == 401, TOKEN_SECONDS + CACHE_SECONDS + 5)
+    assert http.get("/api/session/").json() == {"user": None, "identity": "keystone"}
+    http.close()

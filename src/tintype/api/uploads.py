@@ -61,7 +61,8 @@ class UploadsApi:
         )
         if has_piece and length:
             upload = await self._append(call, upload.id, 0)
-        location = f"{call.base_url_text}{_path(upload)}"
+        here = call.route_path.rstrip("/").replace("{id}", upload.image_id)  # the API's path, or the page's
+        location = f"{call.base_url_text}{here}/{upload.id}"
         return Response(status_code=201, headers={"Location": location, **_progress(upload)})
 
     async def show(self, call: "Call") -> Response:

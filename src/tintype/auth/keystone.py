@@ -91,7 +91,7 @@ class KeystoneAuthenticator:
         self._service_roles = frozenset(role.lower() for role in service_roles)
         self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[Verdict]] = {}
-        self.threads = ThreadPoolExecutor(_THREADS, "keystone")
+        self._threads = ThreadPoolExecutor(_THREADS, "keystone")
 
     async def authenticate(self, token: str, service_token: str | None = None) -> Caller:
         """Give the caller; a service that speaks for it may bring a token that has just expired.
@@ -112,7 +112,7 @@ class KeystoneAuthenticator:
 
     async def check(self) -> None:
         """Ask Keystone which version it speaks."""
-        await asyncio.get_running_loop().run_in_executor(self.threads, self._ask_version)
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._ask_version)
 
     def _ask_version(self) -> None:
         try:
@@ -159,14 +159,14 @@ class KeystoneAuthenticator:
     async def _ask(self, token: str, *, expired_too: bool) -> Verdict:
         loop = asyncio.get_running_loop()
         asked_at = time.time()
-        status, content = await loop.run_in_executor(self.threads, self._request, token, expired_too)
+        status, content = await loop.run_in_executor(self._threads, self._request, token, expired_too)
         if status == 200:
             answer = msgspec.json.decode(content, type=_Answer).token
             expires_at = datetime.fromisoformat(answer.expires_at).timestamp()
             quota = self._quota
             if self._limits is not None and answer.project is not None:
                 project = answer.project.id
-                quota = await loop.run_in_executor(self.threads, self._ask_limits, self._limits, project)
+                quota = await loop.run_in_executor(self._threads, self._ask_limits, self._limits, project)
             return Verdict(self._to_caller(answer, quota), expires_at, asked_at)
         if status in {400, 404}:
             return Verdict(None, 0.0, asked_at)

@@ -146,6 +146,7 @@ class PartFile:
             self._log.truncate()
             self._note(head)
         os.ftruncate(self._file, size)
+        self._anew = not self._ranges  # what a dead process left may not be what its log says: that is read
 
     @property
     def done(self) -> int:
@@ -173,7 +174,8 @@ class PartFile:
             if self._given_up:
                 raise GivenUp
             self._ranges = _merged([*self._ranges, (start, start + len(data))])
-            self._fresh[start] = data
+            if self._anew:
+                self._fresh[start] = data
             if len(self._fresh) > _FRESH:
                 self._fresh.popitem(last=False)
             self._note(f"{start} {start + len(data)}\n")

@@ -21,7 +21,7 @@ from tintype.errors import Forbidden, Invalid, TintypeError, Unauthenticated
 if TYPE_CHECKING:
     from tintype.api.app import Call
 
-SESSION: Final = "sessionid"
+SESSION: Final = "tintype_session"
 CSRF: Final = "csrftoken"
 NOBODY: Final = "not logged in"
 _READS: Final = frozenset({"GET", "HEAD"})

@@ -3,19 +3,20 @@
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import msgspec
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
 from tintype.api import wire
 from tintype.api.data import DataApi
 from tintype.api.images import ImagesApi
-from tintype.blobs.stream import Chunks
+from tintype.blobs.stream import Chunks, to_the_end
 from tintype.dashboard import shapes
 from tintype.dashboard.guard import SESSION, document, items
 from tintype.domain import imports as import_rules
@@ -23,6 +24,7 @@ from tintype.domain import patch, query
 from tintype.domain.callers import Caller
 from tintype.domain.images import Image, Limits
 from tintype.domain.locations import parse as parse_location
+from tintype.domain.patch import Change
 from tintype.errors import Invalid, OverLimit, TintypeError
 from tintype.services.data import ImageData
 from tintype.services.images import Images
@@ -39,7 +41,10 @@ _PATCH: Final = patch.MEDIA_TYPES[1]
 _TYPED: Final = "$$originalJSON"
 """A field that says once more what the others say, with numbers as numbers."""
 _PIECE: Final = 1 << 20
-_FIELDS: Final = 1000
+_FIELDS: Final = 100
+_FIELD_BYTES: Final = 64 << 10
+_TAIL: Final = 256
+"""Bytes at the end of a form in which its last boundary stands (RFC 2046: 70 characters at most)."""
 _DIGITS: Final = 19
 
 
@@ -64,6 +69,7 @@ class DashboardImages:
         self._images = ways.images
         self._api = api
         self._files = files
+        self._spooled = 0
 
     async def version(self, _call: "Call") -> Response:
         """Tell the version of the image API, as Horizon does."""
@@ -84,11 +90,12 @@ class DashboardImages:
     async def create(self, call: "Call") -> Response:
         """Make an image: without bytes, from a URL, or to be filled at the address in the answer."""
         data = await document(call)
-        image = await self._new(call.caller, data)
         address, file = data.get("image_url"), data.get("data")
-        if address:
+        fetch = self._fetching(call, address, copied=bool(data.get("import_data"))) if address else None
+        image = await self._new(call.caller, data)
+        if fetch is not None:
             async with self._or_nothing(call.caller, image):
-                await self._take_from(call, image, address, copied=bool(data.get("import_data")))
+                await fetch(image)
         view = await self._shown(call.caller, image.id)
         if not address and isinstance(file, str) and file:
             view["upload_url"] = f"{call.base_url_text}/v2/images/{image.id}/file"
@@ -100,13 +107,15 @@ class DashboardImages:
 
         The file lies in a temporary one until the form is whole, for its fields may come behind it.
         """
-        self._check_room(call)
+        self._images.check_may_create(call.caller)  # before anything is read
+        length = self._checked_length(call)
+        self._spooled += length
+        form = FormData()
         try:
-            form = await call.form(max_files=1, max_fields=_FIELDS, max_part_size=call.body_limit)
-        except MultiPartException as error:
-            raise Invalid(f"Invalid request: {error.message}") from None
-        try:
+            form = await _form(call)
             file = form.get("data")
+            if isinstance(file, str) and file:
+                raise Invalid("'data' is a file.")
             image = await self._new(call.caller, _fields(form))
             if isinstance(file, UploadFile):
                 async with self._or_nothing(call.caller, image):
@@ -119,6 +128,7 @@ class DashboardImages:
                         expected={},
                     )
         finally:
+            self._spooled -= length
             await form.close()
         return _created(await self._shown(call.caller, image.id))
 
@@ -146,7 +156,7 @@ class DashboardImages:
         if not isinstance(updated, dict) or not isinstance(removed, list):
             raise Invalid("'updated' is an object and 'removed' a list of names.")
         if "os_hidden" in updated:
-            updated = {**updated, "os_hidden": updated["os_hidden"] in {"true", True}}
+            updated = {**updated, "os_hidden": updated["os_hidden"] in ("true", True)}
         await self._change(call, updated, removed)
         return wire.no_content()
 
@@ -164,20 +174,26 @@ class DashboardImages:
             await self._ways.check.of_new(attributes)
         return await self._images.create(caller, attributes)
 
-    async def _take_from(self, call: "Call", image: Image, address: Any, *, copied: bool) -> None:
-        """Have bytes copied from an address, or left where they are."""
-        ways = self._ways
+    def _fetching(self, call: "Call", address: Any, *, copied: bool) -> Callable[[Image], Awaitable[None]]:
+        """Give what has bytes copied from an address, or left there; raises Invalid for what is none."""
+        ways, request_id = self._ways, call.request_id
+
+        async def copy(image: Image) -> None:
+            token = call.cookies[SESSION]
+            await ways.imports.begin(call.caller, image.id, wanted, body, request_id=request_id, token=token)
+            ways.begun()
+
+        async def leave(image: Image) -> None:
+            await ways.locations.begin(call.caller, image.id, location, place, request_id)
+            ways.begun()
+
         if copied:
             body = {"method": {"name": import_rules.WEB, "uri": address}}
             wanted = import_rules.parse(body, None, ways.imports.methods)
-            token = call.cookies[SESSION]
-            await ways.imports.begin(
-                call.caller, image.id, wanted, body, request_id=call.request_id, token=token
-            )
-        else:
-            place = {"url": address}
-            await ways.locations.begin(call.caller, image.id, parse_location(place), place, call.request_id)
-        ways.begun()
+            return copy
+        place = {"url": address}
+        location = parse_location(place)
+        return leave
 
     async def _change(self, call: "Call", wanted: Mapping[str, Any], removed: Sequence[Any] = ()) -> None:
         view = await self._view(call.caller, call.params["id"])
@@ -194,23 +210,30 @@ class DashboardImages:
 
     @contextlib.asynccontextmanager
     async def _or_nothing(self, caller: Caller, image: Image) -> AsyncIterator[None]:
-        """Take a new image back where its bytes are refused."""
+        """Take a new image back where its bytes are refused, or whoever sent them has gone."""
         try:
             yield
-        except TintypeError:
-            with contextlib.suppress(TintypeError):
-                await self._images.delete(caller, image.id)
+        except BaseException:
+            await to_the_end(self._take_back(caller, image))
             raise
 
-    def _check_room(self, call: "Call") -> None:
-        """Refuse a form that is too large for an image, or for the disk it lies on meanwhile."""
+    async def _take_back(self, caller: Caller, image: Image) -> None:
+        with contextlib.suppress(TintypeError):
+            if image.protected:
+                lifted = [Change("replace", "protected", value=False)]
+                await self._images.update(caller, image.id, lifted)
+            await self._images.delete(caller, image.id)
+
+    def _checked_length(self, call: "Call") -> int:
+        """Refuse a form that is too large for an image, or for the disk where it lies beside others."""
         length = call.headers.get("content-length", "")
         if not length.isascii() or not length.isdigit() or len(length) > _DIGITS:
             raise Invalid("A form with a file says its length (Content-Length).")
         if int(length) > self._ways.limits.size + call.body_limit:
             raise OverLimit(f"The image is too large: at most {self._ways.limits.size} bytes are allowed.")
-        if int(length) > shutil.disk_usage(tempfile.gettempdir()).free:
+        if self._spooled + int(length) > shutil.disk_usage(tempfile.gettempdir()).free:
             raise OverLimit("There is no room for a form of this size; send the file by itself.")
+        return int(length)
 
 
 def _query(asked: shapes.Asked, size: int) -> query.Query:
@@ -229,11 +252,41 @@ def _query(asked: shapes.Asked, size: int) -> query.Query:
     return msgspec.structs.replace(wanted, conditions=(*wanted.conditions, shapes.search(asked.search)))
 
 
-def _fields(form: Any) -> dict[str, Any]:
+async def _form(call: "Call") -> FormData:
+    """Read a form to its last boundary; raises Invalid for what is none, or is cut off."""
+    media_type, options = parse_options_header(call.headers.get("content-type"))
+    if media_type != b"multipart/form-data" or b"boundary" not in options:
+        raise Invalid("A file comes in a form: multipart/form-data, with a boundary.")
+    if options.get(b"charset", b"utf-8").lower() != b"utf-8":
+        raise Invalid("The text of a form is UTF-8.")
+    tail = b""
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        nonlocal tail
+        async for piece in call.stream():
+            tail = (tail + piece)[-_TAIL:]
+            yield piece
+
+    reading = MultiPartParser(
+        call.headers, pieces(), max_files=1, max_fields=_FIELDS, max_part_size=_FIELD_BYTES
+    )
+    try:
+        form = await reading.parse()
+    except MultiPartException as error:
+        raise Invalid(f"Invalid request: {error.message}") from None
+    except OSError:
+        raise OverLimit("There is no room for a form of this size; send the file by itself.") from None
+    if b"--" + options[b"boundary"] + b"--" not in tail:
+        await form.close()
+        raise Invalid("Invalid request: the form is cut off.")
+    return form
+
+
+def _fields(form: FormData) -> dict[str, Any]:
     """Read what a form says of the image."""
     typed = form.get(_TYPED)
     if isinstance(typed, str):
-        data = wire.parse_json(typed.encode())
+        data = wire.parse_json(typed.encode(errors="replace"))
         if not isinstance(data, dict):
             raise Invalid(f"{_TYPED} must be a JSON object.")
         return data

@@ -12,7 +12,7 @@ from tintype.dashboard.guard import document, items
 from tintype.dashboard.images import PAGE_COOKIE
 from tintype.domain import metadef_documents as documents
 from tintype.domain import metadefs as rules
-from tintype.domain.metadefs import Association, Listing, Namespace
+from tintype.domain.metadefs import Listing, Namespace
 from tintype.errors import Invalid
 from tintype.services.images import now
 from tintype.services.metadefs import Metadefs
@@ -92,18 +92,14 @@ class DashboardMetadefs:
         data = (await document(call)).get("items")
         if not isinstance(data, list):
             raise Invalid("'items' is a list of associations")
-        moment, wanted = now(), {}
-        for each in data:
-            made = documents.new_association(documents.checked(each, documents.AssociationBody), moment)
-            wanted[made.name] = made
-        name = call.params["namespace"]
-        before = {each.name: each for each in await self._metadefs.associations(call.caller, name)}
-        for each in before.values():
-            if each.name not in wanted or _differ(each, wanted[each.name]):
-                await self._metadefs.dissociate(call.caller, name, each.name)
-        for each in wanted.values():
-            if each.name not in before or _differ(each, before[each.name]):
-                await self._metadefs.associate(call.caller, name, each)
+        moment = now()
+        wanted = [
+            documents.new_association(documents.checked(each, documents.AssociationBody), moment)
+            for each in data
+        ]
+        if len({each.name for each in wanted}) < len(wanted):
+            raise Invalid("A type of resource stands there twice.")
+        await self._metadefs.reassociate(call.caller, call.params["namespace"], wanted)
         return wire.no_content()
 
 
@@ -123,10 +119,6 @@ def _listing(asked: shapes.Asked, limit: int | None) -> Listing:
 def _is_for(namespace: Namespace, resource_type: str, target: str) -> bool:
     association = namespace.associations.get(resource_type)
     return association is not None and association.properties_target == target
-
-
-def _differ(one: Association, other: Association) -> bool:
-    return (one.prefix, one.properties_target) != (other.prefix, other.properties_target)
 
 
 def _view(namespace: Namespace, resource_type: str | None) -> dict[str, Any]:

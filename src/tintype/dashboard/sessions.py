@@ -8,9 +8,9 @@ from starlette.responses import Response
 
 from tintype.api import wire
 from tintype.auth.base import Authenticator, Login, Logins
-from tintype.dashboard.guard import CSRF, NOBODY, SESSION, check_csrf, csrf_token, document
+from tintype.dashboard.guard import CSRF, NOBODY, SESSION, check_csrf, csrf_token, document, refusal
 from tintype.domain.callers import Caller
-from tintype.errors import Forbidden, Invalid, Unauthenticated
+from tintype.errors import Forbidden, Invalid, Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
     from tintype.api.app import Call
@@ -58,10 +58,12 @@ class Sessions:
             name=names["username"], password=names["password"], domain=domain, address=address
         )
         places = await self._logins.places(login.token)
-        chosen = next((place for place in places if wished in {place.id, place.name}), None)
-        chosen = chosen or next(iter(places), None)
-        if chosen is not None:
-            login = await self._logins.enter(login.token, chosen.id)
+        for place in sorted(places, key=lambda place: wished not in {place.id, place.name}):
+            try:
+                login = await self._logins.enter(login.token, place.id)
+                break
+            except Unauthenticated:
+                continue  # closed meanwhile, or its domain is
         return await self._logged_in(call, login)
 
     async def update(self, call: "Call") -> Response:
@@ -81,10 +83,13 @@ class Sessions:
     async def delete(self, call: "Call") -> Response:
         """Log out: the token is void from now on."""
         token = call.cookies.get(SESSION, "")
+        answer = wire.no_content()
         if token:
             check_csrf(call, token)
-            await self._logins.log_out(token)
-        answer = wire.no_content()
+            try:
+                await self._logins.log_out(token)
+            except Unavailable as error:  # the browser forgets it; until its end it holds
+                answer = refusal(error)
         for name in (SESSION, CSRF):
             answer.delete_cookie(name)
         return answer

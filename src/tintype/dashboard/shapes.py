@@ -92,10 +92,13 @@ def asked(pairs: Iterable[tuple[str, str]]) -> Asked:
 
 
 def search(text: str) -> Condition:
-    """Give the condition that finds images by an id, or by a part of their names in whatever case."""
+    """Give the condition that finds images by an id, or by a part of their names.
+
+    In whatever case as far as the database knows of letters: SQLite knows those of ASCII.
+    """
     if UUID.fullmatch(text):
         return Condition("id", "eq", text.lower())
-    return Condition("name", "has", text.lower())
+    return Condition("name", "has", text)
 
 
 def page_size(cookie: str | None) -> int:
@@ -160,7 +163,8 @@ def patch(view: Mapping[str, Any], wanted: Mapping[str, Any], removed: Iterable[
         for name, value in wanted.items()
         if view.get(name) != value  # what an image has not is shown as null, and may be sent back so
     ]
-    gone = [name for name in removed if isinstance(name, str) and name in view and name not in wanted]
+    named = dict.fromkeys(name for name in removed if isinstance(name, str))
+    gone = [name for name in named if name in view and name not in wanted]
     return [*operations, *({"op": "remove", "path": f"/{_escaped(name)}"} for name in gone)]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,13 +12,14 @@ from starlette.responses import Response, StreamingResponse
 from tintype.api import wire
 from tintype.api.app import STOPPING
 from tintype.api.tasks import view
+from tintype.auth.base import Authenticator
 from tintype.dashboard.guard import SESSION, document, items
 from tintype.domain import imports as import_rules
 from tintype.domain import tasks as rules
 from tintype.domain.callers import Caller
 from tintype.domain.imports import COPY
 from tintype.domain.tasks import Task
-from tintype.errors import Unavailable
+from tintype.errors import Unauthenticated, Unavailable
 from tintype.services.imports import Imports
 from tintype.services.tasks import Tasks
 
@@ -27,21 +29,27 @@ if TYPE_CHECKING:
 _SHOWN: Final = 50
 _EVERY_SECONDS: Final = 1.0
 _SILENT_SECONDS: Final = 15.0
+_TRUSTED_SECONDS: Final = 5.0
+"""After which it is looked whether the session still holds."""
 _STREAM_SECONDS: Final = 600.0
-"""After which a browser asks again, and is asked again who it is."""
+"""After which a browser asks again."""
 _STREAMS: Final = 500
-"""At once in each process."""
+_STREAMS_OF_ONE: Final = 20
+"""At once in each process, of everybody and of one person."""
 
 
 class DashboardTasks:
     """Handlers of `/api/glance/tasks/`, `/api/glance/events/`, and of imports."""
 
-    def __init__(self, tasks: Tasks, imports: Imports, begun: Callable[[], None]) -> None:
+    def __init__(
+        self, tasks: Tasks, imports: Imports, authenticator: Authenticator, begun: Callable[[], None]
+    ) -> None:
         """Make them; `begun` is told that there is work."""
         self._tasks = tasks
         self._imports = imports
+        self._authenticator = authenticator
         self._begun = begun
-        self._streams = 0
+        self._streams: Counter[str] = Counter()
 
     async def begin(self, call: "Call") -> Response:
         """Begin an import, in the words of the image API."""
@@ -73,15 +81,18 @@ class DashboardTasks:
 
     async def events(self, call: "Call") -> Response:
         """Tell of the newest tasks, now and whenever something changes (server-sent events)."""
-        if self._streams >= _STREAMS:
+        mine = self._streams[call.caller.user_id]
+        if mine >= _STREAMS_OF_ONE or self._streams.total() >= _STREAMS:
             raise Unavailable("Too many pages listen here; ask for the list.", Retry_After="10")
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         stopping = call.scope.get("extensions", {}).get(STOPPING) or asyncio.Event()
-        return StreamingResponse(self._told(call.caller, stopping), 200, headers, "text/event-stream")
+        token = call.cookies[SESSION]
+        return StreamingResponse(self._told(call.caller, token, stopping), 200, headers, "text/event-stream")
 
-    async def _told(self, caller: Caller, stopping: asyncio.Event) -> AsyncIterator[bytes]:
+    async def _told(self, caller: Caller, token: str, stopping: asyncio.Event) -> AsyncIterator[bytes]:
         began, said, spoke = time.monotonic(), b"", 0.0
-        self._streams += 1
+        asked = began
+        self._streams[caller.user_id] += 1
         try:
             yield b"retry: 2000\n\n"
             while not stopping.is_set() and (moment := time.monotonic()) < began + _STREAM_SECONDS:
@@ -92,15 +103,19 @@ class DashboardTasks:
                 elif moment > spoke + _SILENT_SECONDS:
                     yield b":\n\n"  # so that a browser that went away is noticed
                     spoke = moment
+                if moment > asked + _TRUSTED_SECONDS:
+                    await self._authenticator.authenticate(token)
+                    asked = moment
                 try:
                     async with asyncio.timeout(_EVERY_SECONDS):
                         await stopping.wait()
                 except TimeoutError:
                     pass
-        except Unavailable:
-            return  # the browser asks again
+        except (Unauthenticated, Unavailable):
+            return  # the browser asks again, and is told
         finally:
-            self._streams -= 1
+            self._streams[caller.user_id] -= 1
+            self._streams += Counter()  # forgets who has none
 
     async def _newest(self, caller: Caller) -> list[dict[str, Any]]:
         own = rules.parse_query([], default_limit=_SHOWN, max_limit=_SHOWN).of(caller.project_id or "")

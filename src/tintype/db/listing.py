@@ -16,6 +16,7 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Select,
+    Text,
     and_,
     bindparam,
     exists,
@@ -149,7 +150,8 @@ def _filters(shape: Shape) -> Iterator[ColumnElement[bool]]:
         if op == "outside":
             yield or_(column < bindparam(f"low{number}"), column >= bindparam(f"high{number}"))
         elif op == "has":
-            yield contains(func.lower(column), bindparam(f"value{number}")) > 0
+            part = bindparam(f"value{number}", type_=Text())
+            yield or_(contains(column, part) > 0, contains(func.lower(column), func.lower(part)) > 0)
         elif op == "in":
             yield column.in_(bindparam(f"value{number}", expanding=True))
         else:

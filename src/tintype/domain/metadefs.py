@@ -116,6 +116,13 @@ def added(held: Mapping[str, T], name: str, value: T) -> dict[str, T]:
     return {**held, name: value}
 
 
+def kept(before: Association | None, after: Association) -> Association:
+    """Give the association as it was where nothing new is said of it."""
+    if before is None or (before.prefix, before.properties_target) != (after.prefix, after.properties_target):
+        return after
+    return before
+
+
 def exchanged(held: Mapping[str, T], old: str, name: str, value: T) -> dict[str, T]:
     """Give what is held with one of them replaced, perhaps under another name, in its place.
 

@@ -30,7 +30,7 @@ _BIGGEST: Final = 2**63 - 1
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """A comparison of one attribute: eq, gte, lt, lte, in, outside, or has for a part in lower case."""
+    """A comparison of one attribute: eq, gte, lt, lte, in, outside, or has for a part."""
 
     attribute: str
     op: str

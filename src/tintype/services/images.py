@@ -117,6 +117,12 @@ class Images:
             await hold_to_quota(tx, caller, image.owner, quotas.COUNT)
         return self._shown(caller, image)
 
+    def check_may_create(self, caller: Caller) -> None:
+        """Raise Forbidden for who may not make images of its own project."""
+        self._policy.require(
+            "add_image", caller, {"project_id": caller.project_id, "owner": caller.project_id}
+        )
+
     async def show(self, caller: Caller, image_id: str) -> Image:
         """Give one image."""
         return self._shown(caller, await self._gate.load(caller, image_id))

@@ -48,6 +48,7 @@ TAGS: Final = Kind(
 )
 _LIST_TYPES: Final = "list_metadef_resource_types"
 _ASSOCIATE: Final = "add_metadef_resource_type_association"
+_DISSOCIATE: Final = "remove_metadef_resource_type_association"
 _WHOLE: Final = ("get_metadef_namespace", _LIST_TYPES, OBJECTS.list, PROPERTIES.list, TAGS.list)
 _CONTENTS: Final = {
     "associations": _ASSOCIATE,
@@ -191,14 +192,31 @@ class Metadefs:
 
         await self._change(caller, name, (_ASSOCIATE,), decide)
 
+    async def reassociate(self, caller: Caller, name: str, wanted: Sequence[Association]) -> None:
+        """Say anew for which types of resources a namespace is; those that stay as they are keep their times.
+
+        Raises Forbidden where it is protected and would lose one.
+        """
+        await self.show(caller, name, (_ASSOCIATE,))
+        known = [(each.name, each.created_at, each.updated_at) for each in wanted]
+        await rows.know_types(self._database, known)
+
+        def decide(namespace: Namespace) -> Namespace:
+            held = namespace.associations
+            after = {each.name: metadefs.kept(held.get(each.name), each) for each in wanted}
+            if held.keys() - after.keys():
+                metadefs.check_unprotected(namespace)
+            return replace(namespace, associations=after)
+
+        await self._change(caller, name, (_ASSOCIATE, _DISSOCIATE), decide)
+
     async def dissociate(self, caller: Caller, name: str, resource_type: str) -> None:
         """Say that a namespace is no more for a type of resource."""
 
         def decide(namespace: Namespace) -> Namespace:
             return replace(namespace, associations=metadefs.without(namespace.associations, resource_type))
 
-        rule = "remove_metadef_resource_type_association"
-        await self._change(caller, name, (rule,), decide, deletes=True)
+        await self._change(caller, name, (_DISSOCIATE,), decide, deletes=True)
 
     async def _change(
         self,

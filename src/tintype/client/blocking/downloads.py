@@ -99,10 +99,12 @@ def _to_file(
         for first in part.missing(_RANGE):
             began, worked = time.monotonic(), time.process_time()
             fetch(first)  # shows whether the server serves ranges: else all has come now
-            if time.process_time() - worked > _BUSY * (time.monotonic() - began):
+            busy = time.process_time() - worked > _BUSY * (time.monotonic() - began)
+            if first == (0, _RANGE) and busy:  # nothing was hashed beside that had come earlier
                 parallel = 1
             break
-        io.every(fetch, part.missing(_RANGE), parallel, part.close)
+        longest = _RANGE if parallel > 1 else max(1, part.size)  # one by one they are one request
+        io.every(fetch, part.missing(longest), parallel, part.close)
         if hashing is not None:
             made = io.call(hashing.result)
             if made != expected:

@@ -45,6 +45,7 @@ export async function failure(status, text) {
     changes.dispatchEvent(new Event('logged-out'));
     return new Failure(status, 'Your session is over. Log in to go on.');
   }
+  if (status === 403 && said.startsWith('CSRF')) said = 'You went to another project in another tab. Load this page again.';
   if (status >= 500 && !said) said = `The service has a problem (${status}). Try again soon.`;
   return new Failure(status, said || `The service refused (${status}).`);
 }

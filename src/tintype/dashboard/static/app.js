@@ -4,8 +4,8 @@ import { changes, enter, glance, logOut, query, session, whoami } from './api.js
 import { h, select } from './dom.js';
 import { hush, listen } from './events.js';
 import { keepProject } from './login.js';
-import { remember } from './uploads.js';
-import { attempt, say } from './toasts.js';
+import { pauseAll, remember } from './uploads.js';
+import { attempt, say, settle } from './toasts.js';
 import './images.js';
 
 const VIEWS = {
@@ -24,6 +24,7 @@ class App extends HTMLElement {
     changes.addEventListener('logged-out', () => this.askToLogIn());
     changes.addEventListener('offers', () => this.countOffers());
     this.addEventListener('done', () => this.frame());
+    document.addEventListener('visibilitychange', () => (document.hidden ? hush() : this.lookAgain()));
     try {
       await whoami();
     } catch (failure) {
@@ -35,6 +36,22 @@ class App extends HTMLElement {
     else this.askToLogIn();
   }
 
+  /** Another tab may have logged out, or gone to another project: then this one does, too. */
+  async lookAgain() {
+    if (!this.main?.isConnected) return;
+    const { user, project } = session;
+    try {
+      await whoami();
+    } catch {
+      listen();
+      return;
+    }
+    if (!session.user) this.askToLogIn();
+    else if (session.user.id !== user?.id) location.reload();
+    else if (session.project?.id !== project?.id) this.frame();
+    else listen();
+  }
+
   askToLogIn() {
     if (this.querySelector('tt-login')) return;
     hush();
@@ -44,6 +61,8 @@ class App extends HTMLElement {
   }
 
   frame() {
+    if (this.user && this.user !== session.user.id) return location.reload();  // nothing of somebody else stays
+    this.user = session.user.id;
     this.offers = h('span.count', { hidden: true });
     this.main = h('main', { id: 'main', tabindex: -1 });
     this.links = new Map();
@@ -62,23 +81,23 @@ class App extends HTMLElement {
         nav,
         h('div.who', {}, projects.length > 1 ? chooser : h('span.muted', {}, session.project?.name ?? ''),
           h('span', {}, session.user.name),
-          h('button.quiet', { type: 'button', onclick: () => attempt(async () => { await logOut(); this.askToLogIn(); }) }, 'Log out'))),
+          h('button.quiet', { type: 'button', onclick: () => this.leave() }, 'Log out'))),
       this.main, h('tt-uploads'), h('tt-toasts'));
     if (!session.project) {
       this.main.append(h('div.empty', {}, h('h1', {}, 'No project'),
         h('p', {}, 'You have no role in any project. Ask an operator for one, then log in again.')));
-      return;
+      return undefined;
     }
     listen();
     remember();
     this.countOffers();
-    this.show();
+    return this.show();
   }
 
   async show() {
     if (!session.project || !this.main?.isConnected) return;
     const [path, search = ''] = location.hash.replace(/^#\/?/, '').split('?');
-    const [name, id] = path.split('/').map(decodeURIComponent);
+    const [name, id] = path.split('/').map(decoded);
     const key = name === 'images' && id ? 'image' : name;
     const view = VIEWS[key] ?? VIEWS.images;
     for (const [each, link] of this.links) {
@@ -86,7 +105,9 @@ class App extends HTMLElement {
       else link.removeAttribute('aria-current');
     }
     document.title = `${view.title} – Tintype`;
-    await view.load?.();
+    const turn = this.turn = (this.turn ?? 0) + 1;
+    const loaded = await attempt(async () => view.load?.());
+    if (!loaded || turn !== this.turn) return;
     const shown = this.main.firstElementChild;
     if (view === VIEWS.images && shown?.localName === view.tag) {
       shown.asked = new URLSearchParams(search);
@@ -111,13 +132,31 @@ class App extends HTMLElement {
     } catch { /* the number is a hint */ }
   }
 
+  async leave() {
+    pauseAll();
+    await settle();
+    await attempt(logOut);
+    location.reload();
+  }
+
   async move(project) {
-    const done = await attempt(() => enter(project));
-    if (!done) return;
+    const paused = pauseAll();
+    const before = session.project.name;
+    await settle();
+    if (!await attempt(() => enter(project))) return;
     keepProject(project);
-    say(`You work in ${session.project.name} now.`);
     location.hash = '#/images';
     this.frame();
+    say(`You work in ${session.project.name} now.${paused ? ` Uploads to ${before} are paused.` : ''}`);
   }
 }
 customElements.define('tt-app', App);
+
+/** Give a part of an address; what is written wrongly is itself. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

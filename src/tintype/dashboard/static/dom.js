@@ -85,6 +85,19 @@ export function confirmed(title, text, verb) {
   });
 }
 
+/** Draw anew without losing the focus: it goes to what has the same words, or else to the heading. */
+export function keepingFocus(root, draw) {
+  const words = (element) => `${element.localName} ${element.name ?? ''} ${element.getAttribute('aria-label') ?? element.textContent}`;
+  const focused = root.contains(document.activeElement) && document.activeElement;
+  const wanted = focused && words(focused);
+  draw();
+  if (!focused || focused.isConnected) return;
+  const same = [...root.querySelectorAll('button, a, input, select')].find((each) => words(each) === wanted && !each.disabled);
+  const heading = root.querySelector('h1');
+  heading?.setAttribute('tabindex', '-1');
+  (same ?? heading)?.focus({ preventScroll: true });
+}
+
 /** Wait for a pause in calls before the last one is made. */
 export function settled(act, milliseconds) {
   let timer;

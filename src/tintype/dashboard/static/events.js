@@ -1,14 +1,25 @@
 /** The project's tasks, as the server tells of them while they go on (server-sent events). */
 
+import { glance } from './api.js';
+
 export const tasks = Object.assign(new EventTarget(), { newest: [] });
 
 const OVER = ['success', 'failure'];
+const SECONDS = 5;
 let source = null;
+let again;
 let known = null;
 
+/** Listen while the page is looked at: a browser has few connections, and hidden pages need none. */
 export function listen() {
   hush();
+  if (document.hidden) return;
   source = new EventSource('/api/glance/events/');
+  source.onerror = () => {
+    if (source?.readyState !== EventSource.CLOSED) return;  // it asks again by itself
+    clearTimeout(again);
+    again = setTimeout(() => glance.get('tasks/').then(listen, (failure) => failure.status === 401 || listen()), SECONDS * 1000);
+  };
   source.addEventListener('tasks', (event) => {
     tasks.newest = JSON.parse(event.data);
     const over = tasks.newest.filter((task) => OVER.includes(task.status));
@@ -19,6 +30,7 @@ export function listen() {
 }
 
 export function hush() {
+  clearTimeout(again);
   source?.close();
   source = null;
   known = null;

@@ -1,7 +1,7 @@
 /** One image: what it is, what may be done with it, with whom it is shared, where its copies are. */
 
 import { changes, glance, query, session } from './api.js';
-import { badge, bytes, confirmed, dialog, field, h, select, when } from './dom.js';
+import { badge, bytes, confirmed, dialog, field, h, keepingFocus, select, when } from './dom.js';
 import { atWork, tasks } from './events.js';
 import { removeLater } from './images.js';
 import { editProperties } from './properties.js';
@@ -32,25 +32,42 @@ class OneImage extends HTMLElement {
     return `images/${encodeURIComponent(this.image)}/`;
   }
 
+  /** Ask for everything, then show it at once; of several answers the newest counts. */
   async load() {
+    const turn = this.turn = (this.turn ?? 0) + 1;
+    const list = async (path) => {
+      try {
+        return (await glance.get(path)).items;
+      } catch (failure) {
+        complain(failure);
+        return [];
+      }
+    };
+    let image;
     try {
-      this.shown = await glance.get(this.path);
+      image = await glance.get(this.path);
     } catch (failure) {
       this.replaceChildren(h('div.empty', {}, h('h1', {}, 'No such image'), h('p', {}, failure.message),
         h('a', { href: '#/images' }, 'Back to the images')));
       return;
     }
-    const image = this.shown;
-    const mine = image.owner === session.project.id || session.is_admin;
+    const [members, stores, history] = await Promise.all([
+      image.visibility === 'shared' ? list(`${this.path}members/`) : [], list('stores/'), list(`${this.path}tasks/`)]);
+    if (turn !== this.turn || !this.isConnected) return;
     document.title = `${image.name || image.id} – Tintype`;
+    keepingFocus(this, () => this.draw(image, members, stores, history));
+    this.mark();
+  }
+
+  draw(image, members, stores, history) {
+    const mine = image.owner === session.project.id || session.is_admin;
     this.work = h('p.work', { role: 'status' });
     this.replaceChildren(h('div', {},
       h('p', {}, h('a', { href: '#/images' }, '← Images')),
       h('div.bar', {}, h('h1', {}, image.name || image.id, ' ', badge(image.status)), this.actions(image, mine)),
       image.properties.os_glance_failed_reason && h('p.error', {}, `The last attempt to bring its bytes failed: ${image.properties.os_glance_failed_reason}`),
-      this.work, h('div.columns', {}, this.facts(image), this.properties(image, mine)), h('div.columns', {}, await this.sharing(image, mine), await this.copies(image, mine)),
-      await this.history()));
-    this.mark();
+      this.work, h('div.columns', {}, this.facts(image), this.properties(image, mine)), h('div.columns', {}, this.sharing(image, mine, members), this.copies(image, mine, stores)),
+      this.history(history)));
   }
 
   /** Do something to the image, and show what came of it. */
@@ -73,11 +90,11 @@ class OneImage extends HTMLElement {
       mine && button(hidden ? 'Show in lists' : 'Hide', () => this.set({ os_hidden: hidden ? 'false' : 'true' }, hidden ? `${name} is in lists again.` : `${name} is hidden from lists.`)),
       session.is_admin && image.status === 'active' && button('Deactivate', () => this.act(() => glance.post(`${this.path}actions/deactivate/`), `${name} cannot be used now.`)),
       session.is_admin && image.status === 'deactivated' && button('Reactivate', () => this.act(() => glance.post(`${this.path}actions/reactivate/`), `${name} can be used again.`)),
-      mine && button('Delete', () => this.remove(image), { class: 'danger', disabled: kept, title: kept ? 'Protected: lift the protection first' : null }));
+      mine && button('Delete', () => this.leave(image), { class: 'danger', disabled: kept, title: kept ? 'Protected: lift the protection first' : null }));
   }
 
-  remove(image) {
-    removeLater([image], () => this.isConnected && this.load());
+  leave(image) {
+    removeLater([image]);
     location.hash = '#/images';
   }
 
@@ -125,7 +142,7 @@ class OneImage extends HTMLElement {
         : h('p.muted', {}, 'None. Properties tell a cloud how to run an image: its system, its buses, its needs.'));
   }
 
-  async sharing(image, mine) {
+  sharing(image, mine, members) {
     const section = h('section.card', { 'aria-labelledby': 'sharing' }, h('h2', { id: 'sharing' }, 'Sharing'));
     if (image.visibility !== 'shared') {
       section.append(h('p.muted', {}, image.visibility === 'private' ? 'Only this project sees it.' : `It is ${image.visibility}: others see it already.`));
@@ -133,12 +150,6 @@ class OneImage extends HTMLElement {
         section.append(h('button', { type: 'button', onclick: () => this.set({ visibility: 'shared' }, 'It can be shared now: add projects.') }, 'Share with projects'));
       }
       return section;
-    }
-    let members = [];
-    try {
-      members = (await glance.get(`${this.path}members/`)).items;
-    } catch (failure) {
-      section.append(h('p.error', {}, failure.message));
     }
     const one = (member) => `${this.path}members/${encodeURIComponent(member.member_id)}/`;
     const own = (member) => member.member_id === session.project.id;
@@ -159,13 +170,7 @@ class OneImage extends HTMLElement {
     return section;
   }
 
-  async copies(image, mine) {
-    let stores = [];
-    try {
-      stores = (await glance.get('stores/')).items;
-    } catch (failure) {
-      complain(failure);
-    }
+  copies(image, mine, stores) {
     const there = (image.properties.stores ?? '').split(',').filter(Boolean);
     const left = stores.filter((store) => !there.includes(store.id) && store['read-only'] !== 'true');
     const can = mine && image.status === 'active' && session.service.import_methods.includes('copy-image');
@@ -183,13 +188,7 @@ class OneImage extends HTMLElement {
       there.length === 0 && h('p.muted', {}, 'No bytes in any store yet.'));
   }
 
-  async history() {
-    let items = [];
-    try {
-      items = (await glance.get(`${this.path}tasks/`)).items;
-    } catch (failure) {
-      complain(failure);
-    }
+  history(items) {
     if (!items.length) return null;
     return h('section.card', { 'aria-labelledby': 'history' }, h('h2', { id: 'history' }, 'Tasks'),
       h('ul.rows', {}, items.map((task) => h('li', {}, badge(task.status), h('span', {}, task.input?.import_req?.method?.name ?? task.type), h('span.muted', {}, task.message), when(task.created_at)))));

@@ -1,7 +1,7 @@
 /** The list of images: searched, filtered, sorted, a page at a time; files can be dropped on it. */
 
 import { changes, glance, query, session } from './api.js';
-import { badge, bytes, h, plural, select, settled, when } from './dom.js';
+import { badge, bytes, h, keepingFocus, plural, select, settled, when } from './dom.js';
 import { atWork, tasks } from './events.js';
 import { attempt, complain, say } from './toasts.js';
 import { uploads } from './uploads.js';
@@ -12,6 +12,7 @@ const COLUMNS = [
 const STATUSES = ['queued', 'saving', 'importing', 'uploading', 'active', 'deactivated'];
 const SIZES = ['10', '20', '50', '100'];
 const SIZE_COOKIE = 'API_RESULT_PAGE_SIZE';
+const leaving = new Set();
 
 function pageSize() {
   return document.cookie.match(/(?:^|; )API_RESULT_PAGE_SIZE=(\d+)/)?.[1] ?? '20';
@@ -24,14 +25,18 @@ class Images extends HTMLElement {
     return this.#asked;
   }
 
+  /** What the address says; the controls follow. */
   set asked(values) {
     this.#asked = values;
-    if (this.isConnected) this.refresh();
+    if (!this.isConnected) return;
+    const form = this.filters();
+    this.form.replaceWith(form);
+    this.form = form;
+    this.refresh();
   }
 
   connectedCallback() {
     this.selected = new Set();
-    this.leaving = new Set();
     this.count = h('p.muted', { role: 'status' });
     this.body = h('tbody');
     this.pager = h('nav.pager', { 'aria-label': 'Pages' });
@@ -51,6 +56,7 @@ class Images extends HTMLElement {
     tasks.addEventListener('change', this.progress);
     uploads.addEventListener('ended', this.fresh);
     uploads.addEventListener('list', this.fresh);
+    changes.addEventListener('images', this.fresh);
     this.dropping();
     this.refresh();
   }
@@ -59,6 +65,7 @@ class Images extends HTMLElement {
     tasks.removeEventListener('change', this.progress);
     uploads.removeEventListener('ended', this.fresh);
     uploads.removeEventListener('list', this.fresh);
+    changes.removeEventListener('images', this.fresh);
     this.stopDropping();
   }
 
@@ -81,16 +88,14 @@ class Images extends HTMLElement {
     const values = { ...Object.fromEntries(this.#asked), marker: '', reversed_order: '', ...change };
     const text = query(values);
     history.replaceState(null, '', text ? `#/images?${text}` : '#/images');
-    this.asked = new URLSearchParams(text);
+    this.#asked = new URLSearchParams(text);
+    this.refresh();
   }
 
   clear() {
-    this.#asked = new URLSearchParams();
-    const form = this.filters();
-    this.form.replaceWith(form);
-    this.form = form;
-    this.ask({});
-    form.querySelector('input').focus();
+    history.replaceState(null, '', '#/images');
+    this.asked = new URLSearchParams();
+    this.form.querySelector('input').focus();
   }
 
   async refresh() {
@@ -106,11 +111,11 @@ class Images extends HTMLElement {
     } finally {
       if (turn === this.turn) this.removeAttribute('aria-busy');
     }
-    if (turn === this.turn) this.draw(found);
+    if (turn === this.turn) keepingFocus(this, () => this.draw(found));
   }
 
   draw({ items, has_more_data: more, has_prev_data: before }) {
-    this.items = items.filter((image) => !this.leaving.has(image.id));
+    this.items = items.filter((image) => !leaving.has(image.id));
     this.head.replaceChildren(h('th', {}, h('span.hidden', {}, 'Select')), ...COLUMNS.map(([key, text]) => this.column(key, text)));
     this.body.replaceChildren(...this.items.map((image) => this.row(image)));
     const narrowed = [...this.#asked.keys()].some((name) => !['sort_key', 'sort_dir', 'marker', 'reversed_order'].includes(name));
@@ -191,14 +196,8 @@ class Images extends HTMLElement {
     const gone = this.items.filter((image) => this.selected.has(image.id));
     const kept = gone.filter((image) => image.protected);
     if (kept.length) return complain(new Error(`${kept[0].name || kept[0].id} is protected. Lift the protection first.`));
-    for (const image of gone) this.leaving.add(image.id);
     this.selected.clear();
-    this.refresh();
-    removeLater(gone, () => {
-      for (const image of gone) this.leaving.delete(image.id);
-      this.refresh();
-    });
-    return undefined;
+    return removeLater(gone);
   }
 
   async create(file = null) {
@@ -221,16 +220,22 @@ class Images extends HTMLElement {
 customElements.define('tt-images', Images);
 
 /** Delete images in a few seconds, if nobody wants them back; a page that is left deletes them at once. */
-export function removeLater(images, back) {
+export function removeLater(images) {
   const what = images.length === 1 ? images[0].name || images[0].id : plural(images.length, 'image');
-  const act = () => attempt(async () => {
-    await Promise.all(images.map((image) => fetchDelete(image.id)));
-    changes.dispatchEvent(new Event('deleted'));
-  }).then((done) => { if (!done) back(); });
-  say(`${what} will be deleted.`, { action: { text: 'Undo', act: () => { back(); say(`${what} stays.`); } }, after: act });
+  const over = () => {
+    for (const image of images) leaving.delete(image.id);
+    changes.dispatchEvent(new Event('images'));
+  };
+  const act = async () => {
+    await Promise.all(images.map((image) => attempt(() => deleted(image.id))));
+    over();
+  };
+  for (const image of images) leaving.add(image.id);
+  changes.dispatchEvent(new Event('images'));
+  say(`${what} will be deleted.`, { action: { text: 'Undo', act: () => { over(); say(`${what} stays.`); } }, after: act });
 }
 
-async function fetchDelete(id) {
+async function deleted(id) {
   try {
     await glance.remove(`images/${id}/`);
   } catch (failure) {

@@ -1,16 +1,18 @@
 /** Properties of an image, edited with what the catalogue of definitions says of them. */
 
-import { glance } from './api.js';
+import { glance, session } from './api.js';
 import { dialog, h, select } from './dom.js';
 import { say } from './toasts.js';
 
-let catalogue = null;
+const catalogues = new Map();
 
 /** Every defined property by its name on images, with the title of its namespace. */
 async function definitions() {
-  if (catalogue) return catalogue;
+  const { id } = session.project;
+  if (catalogues.has(id)) return catalogues.get(id);
   const { items } = await glance.get('metadefs/namespaces/?resource_type=OS::Glance::Image');
-  catalogue = new Map();
+  const catalogue = new Map();
+  catalogues.set(id, catalogue);
   for (const namespace of items) {
     const groups = [namespace.properties ?? {}, ...(namespace.objects ?? []).map((each) => each.properties ?? {})];
     for (const group of groups) {
@@ -25,16 +27,19 @@ async function definitions() {
 /** A control that lets nothing be entered that the definition does not accept. */
 function control(definition, value, properties) {
   const options = definition?.enum ?? definition?.items?.enum;
-  if (definition?.type === 'boolean') return select([['true', 'yes'], ['false', 'no']], String(value || 'true').toLowerCase(), properties);
-  if (options && definition.type === 'string') {
-    const known = options.map(String);
-    const all = value && !known.includes(value) ? [value, ...known] : known;
-    return select(all.map((each) => [each, each]), value || known[0], properties);
-  }
+  if (definition?.type === 'boolean') return choice([['true', 'yes'], ['false', 'no']], value, properties);
+  if (options && definition.type === 'string') return choice(options.map((each) => [String(each), String(each)]), value, properties);
   if (definition?.type === 'integer' || definition?.type === 'number') {
     return h('input', { ...properties, type: 'number', value, min: definition.minimum, max: definition.maximum, step: definition.type === 'integer' ? 1 : 'any', required: true });
   }
+  if (value?.includes('\n')) return h('textarea', { ...properties, rows: 3 }, value);
   return h('input', { ...properties, value, maxlength: definition?.maxLength, minlength: definition?.minLength });
+}
+
+/** One of some values; what is there already may stay although it is none of them. */
+function choice(options, value, properties) {
+  const known = value === null || options.some(([each]) => each === value);
+  return select(known ? options : [[value, value], ...options], value ?? options[0][0], properties);
 }
 
 export async function editProperties(path, before, done) {
@@ -70,7 +75,7 @@ export async function editProperties(path, before, done) {
   function addNamed() {
     const key = name.value.trim();
     if (!key) return;
-    if (!rows.has(key)) add(key, String(known.get(key)?.default ?? ''));
+    if (!rows.has(key)) add(key, null);
     rows.get(key).input.focus();
     name.value = '';
     tell();
@@ -78,17 +83,18 @@ export async function editProperties(path, before, done) {
 
   function add(key, value) {
     const definition = known.get(key);
-    const input = control(definition, value, { 'aria-label': key });
+    const input = control(definition, value ?? definition?.default ?? null, { 'aria-label': key });
+    const initial = value === null ? null : input.value;
     const row = h('div.property', {}, h('span', {}, h('strong', {}, key), definition && h('small.muted', { title: definition.description }, definition.title)),
       input, h('button.quiet', { type: 'button', 'aria-label': `Remove ${key}`, onclick: () => { row.remove(); rows.delete(key); } }, '✕'));
-    rows.set(key, { row, input });
+    rows.set(key, { row, input, initial });
     list.append(row);
   }
 
   async function save(event) {
     event.preventDefault();
     const updated = {};
-    for (const [key, { input }] of rows) if (String(before[key]) !== input.value || !(key in before)) updated[key] = input.value;
+    for (const [key, { input, initial }] of rows) if (input.value !== initial) updated[key] = input.value;
     const removed = Object.keys(before).filter((key) => !rows.has(key));
     try {
       await glance.patch(`${path}properties/`, { updated, removed });

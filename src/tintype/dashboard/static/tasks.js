@@ -1,7 +1,7 @@
 /** What the service does for the project: imports, copies, and how they ended. */
 
 import { glance } from './api.js';
-import { badge, bytes, h, when } from './dom.js';
+import { badge, bytes, h, keepingFocus, when } from './dom.js';
 import { tasks } from './events.js';
 import { attempt } from './toasts.js';
 
@@ -26,7 +26,7 @@ class Tasks extends HTMLElement {
   list(items) {
     this.table.hidden = items.length === 0;
     this.empty.hidden = items.length > 0;
-    this.body.replaceChildren(...items.map((task) => this.row(task)));
+    keepingFocus(this, () => this.body.replaceChildren(...items.map((task) => this.row(task))));
   }
 
   row(task) {

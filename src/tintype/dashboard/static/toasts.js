@@ -3,6 +3,7 @@
 import { h } from './dom.js';
 
 const SECONDS = 6;
+const waiting = new Set();
 
 class Toasts extends HTMLElement {
   connectedCallback() {
@@ -16,24 +17,28 @@ function place() {
   return document.querySelector('tt-toasts');
 }
 
+/** Say something for a while; `after` is done when that is over, unless the `action` was chosen. */
 export function say(text, { bad = false, seconds = SECONDS, action = null, after = null } = {}) {
-  let ended = false;
   const end = (act) => {
-    if (ended) return;
-    ended = true;
+    if (!waiting.delete(over)) return undefined;
     clearTimeout(timer);
-    removeEventListener('pagehide', leave);
     toast.remove();
-    act?.();
+    return act?.();
   };
-  const leave = () => end(after);
+  const over = () => end(after);
+  waiting.add(over);
   const toast = h(bad ? 'div.toast.bad' : 'div.toast', {}, h('span', {}, text),
     action && h('button', { type: 'button', onclick: () => end(action.act) }, action.text),
-    h('button.quiet', { type: 'button', 'aria-label': 'Dismiss', onclick: () => end(after) }, '✕'));
-  const timer = setTimeout(() => end(after), (bad ? 2 : 1) * seconds * 1000);
-  addEventListener('pagehide', leave);
+    h('button.quiet', { type: 'button', 'aria-label': 'Dismiss', onclick: over }, '✕'));
+  const timer = setTimeout(over, (bad ? 2 : 1) * seconds * 1000);
   place()?.append(toast);
 }
+
+/** Do at once what waits for messages to be over: somebody leaves. */
+export async function settle() {
+  await Promise.all([...waiting].map((over) => over()));
+}
+addEventListener('pagehide', settle);
 
 export function complain(failure) {
   say(failure.message, { bad: true });

@@ -1,11 +1,11 @@
 /** Uploads that pause, and go on after a lost connection, a restarted server or a closed page (tus 1.0). */
 
-import { Failure, failure, glance, headers } from './api.js';
-import { bytes, duration, h } from './dom.js';
+import { Failure, failure, glance, headers, session } from './api.js';
+import { bytes, confirmed, duration, h } from './dom.js';
 import { complain, say } from './toasts.js';
 
 const PIECE = 16 << 20;
-const KEPT = 'tintype.uploads';
+const KEPT = 'tintype.upload';
 const LONGEST_WAIT = 15;
 const PASSING = new Set([0, 401, 408, 409, 423, 429, 500, 502, 503, 504]);
 const TUS = { 'Tus-Resumable': '1.0.0' };
@@ -21,6 +21,9 @@ class Upload {
     this.state = file ? 'sending' : 'without file';
     this.request = null;
     this.wake = null;
+    this.turn = 0;
+    this.project = session.project.id;
+    this.key = `${KEPT} ${this.project} ${image}`;
   }
 
   get url() {
@@ -30,8 +33,9 @@ class Upload {
   /** Send until all is there, however often that fails on the way. */
   async run() {
     let failures = 0;
+    const turn = this.turn += 1;
     this.become('sending');
-    while (this.state === 'sending' || this.state === 'waiting') {
+    while (turn === this.turn && (this.state === 'sending' || this.state === 'waiting')) {
       const before = this.offset;
       try {
         if (this.id === null) await this.begin();
@@ -40,8 +44,19 @@ class Upload {
         while (this.state === 'sending' && this.offset < this.size) await this.piece();
         if (this.state === 'sending') return this.done();
       } catch (problem) {
-        if (this.state === 'paused' || this.state === 'gone') return;
-        if (problem.status === 404 && this.id !== null && await this.isActive()) return this.done();
+        if (turn !== this.turn || this.state === 'paused' || this.state === 'gone') return;
+        if (problem.status === 404 && this.id !== null) {
+          const status = await this.status();
+          if (status === 'active') return this.done();
+          if (status === 'queued') {  // it waited for too long, and its bytes were dropped
+            [this.id, this.offset] = [null, 0];
+            continue;
+          }
+        }
+        if (problem.status === 0 && !await this.isReadable()) {
+          this.message = 'The file cannot be read any more: it was changed, or it is gone.';
+          return this.become('failed');
+        }
         if (!PASSING.has(problem.status)) {
           this.message = problem.message;
           return this.become('failed');
@@ -57,7 +72,7 @@ class Upload {
   async begin() {
     const answer = await this.xhr('POST', `/api/glance/images/${this.image}/uploads/`, { 'Upload-Length': this.size });
     this.id = answer.getResponseHeader('Location').split('/').pop();
-    keep();
+    this.keep();
   }
 
   async ask() {
@@ -105,9 +120,18 @@ class Upload {
     });
   }
 
-  async isActive() {
+  async status() {
     try {
-      return (await glance.get(`images/${this.image}/`)).status === 'active';
+      return (await glance.get(`images/${this.image}/`)).status;
+    } catch {
+      return null;
+    }
+  }
+
+  async isReadable() {
+    try {
+      await this.file.slice(0, 1).arrayBuffer();
+      return true;
     } catch {
       return false;
     }
@@ -118,6 +142,12 @@ class Upload {
       this.wake = resolve;
       setTimeout(resolve, seconds * 1000);
     });
+  }
+
+  /** Remember it beyond this page. */
+  keep() {
+    const { image, id, name, size, modified } = this;
+    localStorage.setItem(this.key, JSON.stringify({ image, id, name, size, modified }));
   }
 
   stop() {
@@ -133,7 +163,8 @@ class Upload {
     this.wake?.();
     forget(this);
     try {
-      await glance.delete(`images/${this.image}/`);
+      const { status } = await glance.get(`images/${this.image}/`);
+      if (status === 'queued') await glance.delete(`images/${this.image}/`);  // another page may have finished it
     } catch (problem) {
       if (problem.status !== 404) complain(problem);
     }
@@ -157,44 +188,51 @@ class Upload {
   }
 }
 
-function keep() {
-  const known = uploads.list.map(({ image, id, name, size, modified }) => ({ image, id, name, size, modified }));
-  localStorage.setItem(KEPT, JSON.stringify(known));
-}
-
 function forget(upload) {
   uploads.list = uploads.list.filter((each) => each !== upload);
-  keep();
+  localStorage.removeItem(upload.key);
   uploads.dispatchEvent(new Event('list'));
 }
 
 export function begin(image, file) {
   const upload = new Upload({ image, name: file.name, size: file.size, modified: file.lastModified }, file);
   uploads.list.push(upload);
-  keep();
+  upload.keep();
   uploads.dispatchEvent(new Event('list'));
   upload.run();
 }
 
+/** Pause what is on its way; gives how many uploads that were. */
+export function pauseAll() {
+  const going = uploads.list.filter((upload) => ['sending', 'waiting'].includes(upload.state));
+  for (const upload of going) upload.stop();
+  return going.length;
+}
+
+addEventListener('storage', (event) => {
+  const upload = uploads.list.find((each) => each.key === event.key);
+  if (upload && event.newValue === null && upload.state === 'without file') forget(upload);  // done in another tab
+});
+
+addEventListener('beforeunload', (event) => {
+  if (uploads.list.some((upload) => upload.state === 'sending')) event.preventDefault();
+});
+
 /** Bring back what an earlier page had begun; a file must be chosen again, for no page may open one. */
 export async function remember() {
-  let known = [];
-  try {
-    known = JSON.parse(localStorage.getItem(KEPT)) ?? [];
-  } catch { /* somebody else's, or broken */ }
-  for (const each of Array.isArray(known) ? known : []) {
-    if (uploads.list.some((upload) => upload.image === each.image)) continue;
-    const upload = new Upload(each);
+  const mine = `${KEPT} ${session.project.id} `;
+  for (const key of Object.keys(localStorage).filter((each) => each.startsWith(mine))) {
+    if (uploads.list.some((upload) => upload.key === key)) continue;
     try {
-      const image = await glance.get(`images/${each.image}/`);
-      if (image.status === 'active') continue;
+      const upload = new Upload(JSON.parse(localStorage.getItem(key)));
+      const image = await glance.get(`images/${upload.image}/`);
+      if (image.status !== 'queued') throw new Failure(410, 'It has its bytes.');
       if (upload.id) await upload.ask();
-    } catch {
-      continue;
+      uploads.list.push(upload);
+    } catch (problem) {
+      if (!PASSING.has(problem.status)) localStorage.removeItem(key);
     }
-    uploads.list.push(upload);
   }
-  keep();
   uploads.dispatchEvent(new Event('list'));
 }
 
@@ -215,11 +253,13 @@ class Tray extends HTMLElement {
     uploads.removeEventListener('change', this.update);
   }
 
+  /** Show those of this project: others go on when one is back there. */
   list() {
-    this.hidden = uploads.list.length === 0;
-    this.rows = new Map(uploads.list.map((upload) => [upload, this.parts(upload)]));
+    const mine = uploads.list.filter((upload) => upload.project === session.project?.id);
+    this.hidden = mine.length === 0;
+    this.rows = new Map(mine.map((upload) => [upload, this.parts(upload)]));
     this.replaceChildren(...[...this.rows.values()].map((parts) => parts.row));
-    for (const upload of uploads.list) this.row(upload);
+    for (const upload of mine) this.row(upload);
   }
 
   parts(upload) {
@@ -227,7 +267,7 @@ class Tray extends HTMLElement {
     const text = h('small', {});
     const toggle = h('button', { type: 'button', onclick: () => this.toggle(upload) });
     const chooser = h('input', { type: 'file', hidden: true, onchange: (event) => this.chosen(upload, event.target.files[0]) });
-    const cancel = h('button.quiet', { type: 'button', 'aria-label': `Cancel upload of ${upload.name}`, onclick: () => upload.cancel() }, '✕');
+    const cancel = h('button.quiet', { type: 'button', 'aria-label': `Cancel upload of ${upload.name}`, onclick: () => this.giveUp(upload) }, '✕');
     const row = h('div.upload', {}, h('strong', {}, upload.name), bar, text, h('span.buttons', {}, chooser, toggle, cancel));
     return { row, bar, text, toggle, chooser };
   }
@@ -251,6 +291,11 @@ class Tray extends HTMLElement {
     parts.toggle.textContent = verbs[state] ?? '';
     parts.toggle.hidden = !verbs[state];
     parts.toggle.setAttribute('aria-label', `${verbs[state]}: ${upload.name}`);
+  }
+
+  async giveUp(upload) {
+    const sure = await confirmed('Give up this upload?', `What came of ${upload.name} is deleted, and its image.`, 'Give up');
+    if (sure) upload.cancel();
   }
 
   toggle(upload) {
