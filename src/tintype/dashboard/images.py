@@ -266,20 +266,18 @@ async def _form(call: "Call") -> FormData:
         async for piece in call.stream():
             tail = (tail + piece)[-_TAIL:]
             yield piece
+        if b"--" + options[b"boundary"] + b"--" not in tail:
+            raise MultiPartException("the form is cut off.")
 
     reading = MultiPartParser(
         call.headers, pieces(), max_files=1, max_fields=_FIELDS, max_part_size=_FIELD_BYTES
     )
     try:
-        form = await reading.parse()
+        return await reading.parse()
     except MultiPartException as error:
         raise Invalid(f"Invalid request: {error.message}") from None
     except OSError:
         raise OverLimit("There is no room for a form of this size; send the file by itself.") from None
-    if b"--" + options[b"boundary"] + b"--" not in tail:
-        await form.close()
-        raise Invalid("Invalid request: the form is cut off.")
-    return form
 
 
 def _fields(form: FormData) -> dict[str, Any]:
