@@ -1,10 +1,13 @@
 """Logging in at a browser, and what keeps strangers' pages from using somebody's session."""
 
+from pathlib import Path
+
 import httpx2
 import pytest
 
 from browsing import AJAX, Browser, browser
-from inprocess import PASSWORD, Service
+from inprocess import PASSWORD, Prepared, Service, running
+from tintype.settings import DashboardSettings
 
 
 async def test_login_shows_who_and_where(service: Service) -> None:
@@ -202,3 +205,11 @@ async def test_the_page_leaves_strange_scripts_nothing_to_do(service: Service) -
     assert (again.status_code, again.content) == (304, b"")
     for nothing in ("nothing.js", "..%2fpages.py", "%2e%2e", "index.html%00"):
         assert (await service.client.get(f"/dashboard/{nothing}")).status_code in {400, 404}
+
+
+async def test_where_it_is_switched_off_there_is_nothing(prepared: Prepared, tmp_path: Path) -> None:
+    """No page, no paths for one, and `/` is the API's for browsers, too."""
+    async with running(prepared, tmp_path, dashboard=DashboardSettings(enabled=False)) as service:
+        for path in ("/dashboard/", "/api/session/", "/api/glance/images/"):
+            assert (await service.client.get(path, headers=AJAX)).status_code == 404
+        assert (await service.client.get("/", headers={"Accept": "text/html"})).status_code == 300

@@ -43,7 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder.mkdir()
     ports = ",".join(str(port) for port in range(20000, 61000))
     (folder / "tintype.toml").write_text(
-        f'[imports]\nallowed_networks = ["127.0.0.0/8"]\nports = [{ports}]\n'
+        f'[cache]\nfolder = "cache"\n[imports]\nallowed_networks = ["127.0.0.0/8"]\nports = [{ports}]\n'
         '[stores.fast]\ntype = "file"\nfolder = "fast"\n[stores.archive]\ntype = "file"\nfolder = "archive"\n'
     )
     with started(folder) as running:

@@ -16,7 +16,19 @@ from processes import Server
 Browse = Callable[..., Person]
 Shoot = Callable[[Page, str], None]
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
-PLACES = ("images", "image", "offers", "tasks", "usage", "metadata", "new", "properties", "edit", "login")
+PLACES = (
+    "images",
+    "image",
+    "offers",
+    "tasks",
+    "usage",
+    "metadata",
+    "cache",
+    "new",
+    "properties",
+    "edit",
+    "login",
+)
 PHONE = {"width": 360, "height": 740}
 WIDE = {"width": 1900, "height": 1000}
 

@@ -363,3 +363,23 @@ def test_usage_and_definitions(browse: Browse, shoot: Shoot) -> None:
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(own).to_have_count(0)
     shoot(page, "definitions")
+
+
+def test_the_cache_of_a_node(browse: Browse, disk: Path, tmp_path: Path) -> None:
+    """For admins: what is kept after a download, and how it goes; others do not see the place."""
+    admin = browse("admin")
+    page = admin.page
+    admin.create(disk, name="kept-near")
+    admin.is_active("kept-near")
+    admin.open("kept-near")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    download.value.save_as(tmp_path / "again")
+    page.get_by_role("link", name="Cache").click()
+    rows = page.get_by_role("main").get_by_role("listitem")
+    expect(rows.first).to_contain_text("KiB")
+    rows.first.get_by_role("button", name="Drop").click()
+    admin.press("Drop all")
+    page.get_by_role("dialog").get_by_role("button", name="Drop all").click()
+    expect(page.get_by_role("heading", name="Nothing is kept")).to_be_visible()
+    expect(browse("alice").page.get_by_role("link", name="Cache")).to_have_count(0)

@@ -53,6 +53,7 @@ def test_the_first_start_makes_everything_and_later_ones_touch_nothing(tmp_path:
     """Database, project, admin, clouds.yaml; the password is shown once and stored as a hash."""
     folder = tmp_path / "data"
     with started(folder) as first:
+        assert f"Dashboard: {first.url}/dashboard/" in first.output
         password = re.search(r"password (\S+)", first.output)[1]  # type: ignore[index]
         headers = login(first, password)
         image = httpx2.post(f"{first.url}/v2/images", json={"name": "kept"}, headers=headers).json()
