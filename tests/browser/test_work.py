@@ -108,6 +108,7 @@ def test_properties_by_the_catalogue(browse: Browse, disk: Path, shoot: Shoot) -
         adding.fill(name)
         adding.press("Enter")
     expect(box).to_contain_text("Disk bus")
+    expect(box.get_by_label("architecture", exact=True)).to_have_count(0)  # it has none
     box.get_by_label("hw_disk_bus", exact=True).select_option("scsi")
     box.get_by_label("my_own", exact=True).fill("<b>bold</b>")
     shoot(page, "properties")

@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -19,8 +18,8 @@ _SENT: Final = 4 << 20
 """Bytes that are read for sending at a time: larger pieces cost fewer calls, and no more than this each."""
 _MAGIC: Final = "tintype-download-1"
 """What a log begins with."""
-_FRESH: Final = 8
-"""Pieces that are still at hand when they are hashed, if that comes soon."""
+_HASHED: Final = 8 << 20
+"""Bytes that are hashed at a time: for each time the thread waits for the interpreter's lock."""
 _BLOCK: Final = 1 << 16
 """Zeros are looked for in runs of so many bytes."""
 _ZEROS: Final = bytes(_BLOCK)
@@ -128,7 +127,6 @@ class PartFile:
         self._ranges: list[tuple[int, int]] = []
         self._given_up = False
         self._users = 0
-        self._fresh: OrderedDict[int, bytes] = OrderedDict()
         head = f"{_MAGIC} {label} {size}\n"
         self._log = _locked(self._log_path)
         try:
@@ -146,7 +144,6 @@ class PartFile:
             self._log.truncate()
             self._note(head)
         os.ftruncate(self._file, size)
-        self._anew = not self._ranges  # what a dead process left may not be what its log says: that is read
 
     @property
     def done(self) -> int:
@@ -174,10 +171,6 @@ class PartFile:
             if self._given_up:
                 raise GivenUp
             self._ranges = _merged([*self._ranges, (start, start + len(data))])
-            if self._anew:
-                self._fresh[start] = data
-            if len(self._fresh) > _FRESH:
-                self._fresh.popitem(last=False)
             self._note(f"{start} {start + len(data)}\n")
             self._changed.notify_all()
 
@@ -187,11 +180,19 @@ class PartFile:
         Raises GivenUp once it is.
         """
         made = hasher(algorithm)
+        buffer = memoryview(bytearray(min(_HASHED, self.size)))
         position = 0
         while position < self.size:
-            piece = self._next(position)
-            made.update(piece)
-            position += len(piece)
+            wanted = buffer[: self.size - position]
+            with self._changed:
+                while self._grown(position) < position + len(wanted) and not self._given_up:
+                    self._changed.wait()
+            with self._used():
+                read = os.preadv(self._file, [wanted], position)
+            if not read:
+                raise errors.CommunicationError(f"{self._part} became shorter.")
+            made.update(wanted[:read])
+            position += read
         return made.hexdigest()
 
     def finish(self) -> None:
@@ -229,19 +230,6 @@ class PartFile:
                 self._users -= 1
                 if self._given_up and not self._users:
                     os.close(self._file)
-
-    def _next(self, position: int) -> bytes:
-        """Give the piece at a position, once it is there."""
-        with self._changed:
-            while (end := self._grown(position)) <= position and not self._given_up:
-                self._changed.wait()
-            piece = self._fresh.pop(position, b"")
-        if not piece:
-            with self._used():
-                piece = os.pread(self._file, min(PIECE, end - position), position)
-        if not piece:
-            raise errors.CommunicationError(f"{self._part} became shorter.")
-        return piece
 
     def _grown(self, position: int) -> int:
         return next((end for start, end in self._ranges if start <= position < end), position)

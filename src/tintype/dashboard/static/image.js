@@ -134,7 +134,7 @@ class OneImage extends HTMLElement {
 
   properties(image, mine) {
     const custom = Object.entries(image.properties).filter(([name]) => !OWN.has(name));
-    if (image.architecture !== undefined) custom.unshift(['architecture', image.architecture]);
+    if (image.architecture !== null) custom.unshift(['architecture', image.architecture]);
     return h('section.card', { 'aria-labelledby': 'properties' },
       h('div.bar', {}, h('h2', { id: 'properties' }, 'Properties'),
         mine && h('button', { type: 'button', onclick: () => editProperties(this.path, Object.fromEntries(custom), () => this.load()) }, 'Edit properties')),
