@@ -70,7 +70,7 @@ async def test_members(service: Service) -> None:
     assert (await bob.send("DELETE", f"{path}{beta}/")).status_code in {403, 404}
     assert (await alice.send("DELETE", f"{path}{beta}/")).status_code == 204
     assert (await bob.send("GET", path)).status_code == 404
-    for wrong in ({"member": ""}, {"member": 5}, {"other": 1}):
+    for wrong in ({"member": ""}, {"member": 5}, {"other": 1}, {"member": "nowhere"}):
         assert (await alice.send("POST", path, json=wrong)).status_code == 400
 
 

@@ -26,9 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Start the browser once; its event loop must be over before others' tests have theirs."""
+    """Start the browser for a module: its event loop must be over before others' tests have theirs."""
     expect.set_options(timeout=SECONDS * 1000)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=shutil.which(CHROMIUM), args=FLAGS)

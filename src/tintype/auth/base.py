@@ -54,4 +54,7 @@ class Logins(Protocol):
         """Make a token void; well if it is."""
 
     async def project_id(self, token: str, name: str) -> str:
-        """Give the id of the project of a name, or the name itself where that cannot be looked up."""
+        """Give the id of the project of a name or id, or the text itself where that cannot be looked up.
+
+        Raises NotFound where there is surely none.
+        """

@@ -10,7 +10,7 @@ from typing import Final
 
 from tintype.auth.base import Login, Place
 from tintype.domain.callers import Caller
-from tintype.errors import NotFound, Unauthenticated
+from tintype.errors import Unauthenticated
 from tintype.services.identity import Identity, Token
 
 _TRUSTED_SECONDS: Final = 1.0
@@ -90,11 +90,8 @@ class BuiltinLogins:
             self._tokens.forget(token)
 
     async def project_id(self, token: str, name: str) -> str:  # noqa: ARG002 (every user may look one up)
-        """Give the id of the project of a name or id; the text itself where there is none."""
-        try:
-            return (await self._identity.project(name)).id
-        except NotFound:
-            return name
+        """Give the id of the project of a name or id; raises NotFound where there is none."""
+        return (await self._identity.project(name)).id
 
 
 def _login(token: Token) -> Login:

@@ -11,7 +11,7 @@ import typer
 
 from tintype.cli import output
 from tintype.cli.session import command, group, pairs
-from tintype.client import errors
+from tintype.client import errors, sniffing
 from tintype.client.blocking.client import Client
 from tintype.client.models import Image, Task
 from tintype.client.progress import Progress
@@ -127,7 +127,7 @@ def push(
 ) -> Image:
     """Make an image of a file and send its bytes. After a break the same command goes on where it was.
 
-    The format is seen from the bytes where it is not said; of standard input it is raw then.
+    The format is seen from the bytes where it is not said; of standard input from its first ones.
     """
     attributes["properties"] = pairs(property)
     with output.progress(f"Push {name or file.name}") as progress:
@@ -168,6 +168,8 @@ def pull(
     """Fetch the bytes of an image. After a break the same command goes on where it was."""
     found = client.images.find(image)
     target = file or Path()
+    if file is not None and not target.parent.is_dir():
+        raise typer.BadParameter(f"There is no folder {target.parent}.", param_hint="FILE")
     if target.is_dir():
         target /= _file_of(found)
         if target.exists():  # its owner chose that name, not who pulls it
@@ -306,7 +308,9 @@ def _push_stream(
     client: Client, name: str | None, store: str | None, progress: Progress, attributes: dict[str, Any]
 ) -> Image:
     """Make an image of standard input, which nobody can read twice."""
-    formats = {"disk_format": "raw", "container_format": "bare"}
+    peek = getattr(sys.stdin.buffer, "peek", bytes)  # gives what has come, which is read again
+    head: bytes = peek()
+    formats = {"disk_format": sniffing.format_of(head), "container_format": "bare"}
     made = client.images.create(name, store=store, **{**formats, **attributes})
     try:
         client.images.upload(made.id, sys.stdin.buffer, store=store, progress=progress)

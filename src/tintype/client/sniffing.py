@@ -32,10 +32,16 @@ def disk_format(path: str | os.PathLike[str]) -> str:
     path = Path(path)
     with path.open("rb") as file:
         head = file.read(_HEAD)
+    found = format_of(head)
+    return _ENDINGS.get(path.suffix.lower(), "raw") if found == "raw" and not head.strip(b"\0") else found
+
+
+def format_of(head: bytes) -> str:
+    """Give the `disk_format` of what begins so; raw where nothing says more."""
     for start, magic, name in _MAGIC:
         if head[start : start + len(magic)] == magic:
             return name
-    return _ENDINGS.get(path.suffix.lower(), "raw") if not head.strip(b"\0") else "raw"
+    return "raw"
 
 
 def label(path: Path) -> str:

@@ -8,6 +8,7 @@ from tintype.api import wire
 from tintype.auth.base import Logins
 from tintype.dashboard.guard import SESSION, document, items
 from tintype.domain import members as rules
+from tintype.errors import Invalid, NotFound
 from tintype.services.members import Members
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ class DashboardMembers:
     async def create(self, call: "Call") -> Response:
         """Share an image with a project: its id, or its name where that can be looked up."""
         wanted = rules.checked_member_id(await document(call))
-        project = await self._logins.project_id(call.cookies[SESSION], wanted)
+        try:
+            project = await self._logins.project_id(call.cookies[SESSION], wanted)
+        except NotFound:
+            raise Invalid(f"There is no project '{wanted}'.") from None
         member = await self._members.add(call.caller, call.params["id"], project)
         location = f"/api/glance/images/{member.image_id}/members/{member.member_id}/"
         return wire.json_response(wire.member_view(member), 201, {"Location": location})

@@ -2,7 +2,7 @@
 
 import { changes, enter, glance, logOut, query, session, whoami } from './api.js';
 import { h, select } from './dom.js';
-import { hush, listen } from './events.js';
+import { hush, listen, tasks } from './events.js';
 import { keepProject } from './login.js';
 import { pauseAll, remember } from './uploads.js';
 import { attempt, say, settle } from './toasts.js';
@@ -24,6 +24,11 @@ class App extends HTMLElement {
     changes.addEventListener('logged-out', () => this.askToLogIn());
     changes.addEventListener('offers', () => this.countOffers());
     this.addEventListener('done', () => this.frame());
+    tasks.addEventListener('change', ({ detail }) => {
+      for (const task of detail.ended.filter((each) => each.status === 'failure')) {
+        say(`An import failed: ${task.message}`, { bad: true });
+      }
+    });
     document.addEventListener('visibilitychange', () => (document.hidden ? hush() : this.lookAgain()));
     try {
       await whoami();
@@ -68,7 +73,8 @@ class App extends HTMLElement {
     this.links = new Map();
     const names = ['images', 'offers', 'tasks', 'usage', 'metadata', ...(session.service.cache && session.is_admin ? ['cache'] : [])];
     const nav = h('nav', { 'aria-label': 'Main' }, h('ul', {}, names.map((name) => {
-      const link = h('a', { href: `#/${name}` }, VIEWS[name].title, name === 'offers' && this.offers);
+      const again = () => location.hash === `#/${name}` && this.show();
+      const link = h('a', { href: `#/${name}`, onclick: again }, VIEWS[name].title, name === 'offers' && this.offers);
       this.links.set(name, link);
       return h('li', {}, link);
     })));
@@ -96,6 +102,7 @@ class App extends HTMLElement {
 
   async show() {
     if (!session.project || !this.main?.isConnected) return;
+    document.querySelectorAll('dialog').forEach((box) => box.close());
     const [path, search = ''] = location.hash.replace(/^#\/?/, '').split('?');
     const [name, id] = path.split('/').map(decoded);
     const key = name === 'images' && id ? 'image' : name;
@@ -106,7 +113,13 @@ class App extends HTMLElement {
     }
     document.title = `${view.title} – Tintype`;
     const turn = this.turn = (this.turn ?? 0) + 1;
-    const loaded = await attempt(async () => view.load?.());
+    const loaded = await attempt(async () => {
+      try {
+        await view.load?.();
+      } catch {
+        throw new Error('This part of the page cannot be loaded: the service does not answer. Choose it again soon.');
+      }
+    });
     if (!loaded || turn !== this.turn) return;
     const shown = this.main.firstElementChild;
     if (view === VIEWS.images && shown?.localName === view.tag) {

@@ -72,6 +72,7 @@ export function dialog(title, ...content) {
   });
   document.body.append(box);
   box.showModal();
+  box.querySelector('form input, form select, form textarea')?.focus();
   return box;
 }
 

@@ -6,7 +6,7 @@ import { atWork, tasks } from './events.js';
 import { removeLater } from './images.js';
 import { editProperties } from './properties.js';
 import { attempt, complain, say } from './toasts.js';
-import { uploads } from './uploads.js';
+import { begin, uploads } from './uploads.js';
 
 const OWN = new Set(['os_hidden', 'os_hash_algo', 'os_hash_value', 'stores', 'file', 'schema', 'tags', 'virtual_size', 'locations', 'direct_url',
   'os_glance_failed_reason', 'os_glance_importing_to_stores', 'os_glance_failed_import', 'os_glance_import_task']);
@@ -85,12 +85,18 @@ class OneImage extends HTMLElement {
     const name = image.name || image.id;
     return h('div.buttons', {},
       ['active', 'deactivated'].includes(image.status) && h('a.button', { href: `/api/glance/${this.path}file/`, download: image.name || image.id }, 'Download'),
+      mine && image.status === 'queued' && button('Upload a file', () => this.pick(image)),
       mine && button('Edit', () => this.edit(image)),
       mine && button(kept ? 'Lift protection' : 'Protect', () => this.set({ protected: !kept }, kept ? `${name} may be deleted now.` : `${name} is protected.`)),
       mine && button(hidden ? 'Show in lists' : 'Hide', () => this.set({ os_hidden: hidden ? 'false' : 'true' }, hidden ? `${name} is in lists again.` : `${name} is hidden from lists.`)),
       session.is_admin && image.status === 'active' && button('Deactivate', () => this.act(() => glance.post(`${this.path}actions/deactivate/`), `${name} cannot be used now.`)),
       session.is_admin && image.status === 'deactivated' && button('Reactivate', () => this.act(() => glance.post(`${this.path}actions/reactivate/`), `${name} can be used again.`)),
       mine && button('Delete', () => this.leave(image), { class: 'danger', disabled: kept, title: kept ? 'Protected: lift the protection first' : null }));
+  }
+
+  pick(image) {
+    const input = h('input', { type: 'file', onchange: () => input.files[0] && begin(image.id, input.files[0]) });
+    input.click();
   }
 
   leave(image) {
@@ -105,7 +111,7 @@ class OneImage extends HTMLElement {
       ['Owner', image.owner === session.project.id ? `${session.project.name} (this project)` : h('code', {}, image.owner ?? '–')],
       ['Visibility', image.visibility],
       ['Format', `${image.disk_format ?? '–'} in ${image.container_format ?? '–'}`],
-      ['Size', image.size ? `${bytes(image.size)} (${image.size.toLocaleString()} bytes)` : 'no bytes yet'],
+      ['Size', image.size || image.checksum ? `${bytes(image.size)} (${image.size.toLocaleString()} bytes)` : 'no bytes yet'],
       more.virtual_size && ['Virtual size', bytes(more.virtual_size)],
       ['Needs at least', `${image.min_disk} GB disk, ${image.min_ram} MB memory`],
       image.checksum && ['MD5', h('code', {}, image.checksum)],

@@ -71,7 +71,7 @@ class Images extends HTMLElement {
 
   filters() {
     const search = h('input', { type: 'search', placeholder: 'Name or id', 'aria-label': 'Search by name or id', value: this.#asked.get('search') ?? '',
-      oninput: settled((event) => this.ask({ search: event.target.value }), 250) });
+      oninput: settled((event) => this.ask({ search: event.target.value }, 'replaceState'), 250) });
     const choose = (name, label, options) => select([['', label], ...options], this.#asked.get(name) ?? '',
       { 'aria-label': label, name, onchange: (event) => this.ask({ [name]: event.target.value }) });
     const same = (names) => names.map((name) => [name, name]);
@@ -80,14 +80,14 @@ class Images extends HTMLElement {
       choose('status', 'Any status', same(STATUSES)),
       choose('disk_format', 'Any format', same(session.service.disk_formats)),
       choose('protected', 'Protected or not', [['True', 'protected'], ['False', 'not protected']]),
-      choose('os_hidden', 'Listed or hidden', [['True', 'hidden']]));
+      choose('os_hidden', 'Listed', [['True', 'hidden']]));
   }
 
-  /** Ask for something else: from its first page on. */
-  ask(change) {
+  /** Ask for something else, from its first page on; the way back is kept, but not for each letter of a search. */
+  ask(change, keep = 'pushState') {
     const values = { ...Object.fromEntries(this.#asked), marker: '', reversed_order: '', ...change };
     const text = query(values);
-    history.replaceState(null, '', text ? `#/images?${text}` : '#/images');
+    history[keep](null, '', text ? `#/images?${text}` : '#/images');
     this.#asked = new URLSearchParams(text);
     this.refresh();
   }
@@ -105,7 +105,7 @@ class Images extends HTMLElement {
     try {
       found = await glance.get(`images/?${query({ ...Object.fromEntries(this.#asked), paginate: 'True' })}`);
     } catch (failure) {
-      if (failure.status === 400 && this.#asked.has('marker')) return this.ask({});
+      if (failure.status === 400 && this.#asked.has('marker')) return this.ask({}, 'replaceState');
       complain(failure);
       return;
     } finally {
@@ -151,7 +151,7 @@ class Images extends HTMLElement {
       h('td', { 'data-label': 'Status' }, badge(image.status), h('small.progress', {})),
       h('td', { 'data-label': 'Visibility' }, image.visibility),
       h('td', { 'data-label': 'Format' }, image.disk_format ?? '–'),
-      h('td.number', { 'data-label': 'Size' }, image.size ? bytes(image.size) : '–'),
+      h('td.number', { 'data-label': 'Size' }, image.size || image.checksum ? bytes(image.size) : '–'),
       h('td', { 'data-label': 'Created' }, when(image.created_at)));
   }
 

@@ -4,6 +4,8 @@ import { glance, session } from './api.js';
 import { dialog, h, select } from './dom.js';
 import { say } from './toasts.js';
 
+const FIELDS = new Set(['id', 'name', 'owner', 'status', 'size', 'virtual_size', 'visibility', 'protected', 'disk_format', 'container_format', 'min_disk', 'min_ram',
+  'checksum', 'created_at', 'updated_at', 'tags', 'self', 'file', 'schema', 'stores', 'locations', 'direct_url', 'os_hidden', 'os_hash_algo', 'os_hash_value']);
 const catalogues = new Map();
 
 /** Every defined property by its name on images, with the title of its namespace. */
@@ -75,6 +77,10 @@ export async function editProperties(path, before, done) {
   function addNamed() {
     const key = name.value.trim();
     if (!key) return;
+    if (FIELDS.has(key)) {
+      help.textContent = `${key} is no property: the image itself has it.`;
+      return;
+    }
     if (!rows.has(key)) add(key, null);
     rows.get(key).input.focus();
     name.value = '';

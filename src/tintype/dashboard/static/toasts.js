@@ -3,6 +3,7 @@
 import { h } from './dom.js';
 
 const SECONDS = 6;
+const MOST = 3;
 const waiting = new Set();
 
 class Toasts extends HTMLElement {
@@ -32,6 +33,7 @@ export function say(text, { bad = false, seconds = SECONDS, action = null, after
     h('button.quiet', { type: 'button', 'aria-label': 'Dismiss', onclick: over }, '✕'));
   const timer = setTimeout(over, (bad ? 2 : 1) * seconds * 1000);
   place()?.append(toast);
+  if (waiting.size > MOST) waiting.values().next().value();  // the oldest makes room
 }
 
 /** Do at once what waits for messages to be over: somebody leaves. */
