@@ -373,16 +373,15 @@ def test_usage_and_definitions(browse: Browse, shoot: Shoot) -> None:
     shoot(page, "definitions")
 
 
-def test_the_cache_of_a_node(browse: Browse, disk: Path, tmp_path: Path) -> None:
-    """For admins: what is kept after a download, and how it goes; others do not see the place."""
+def test_the_cache_of_a_node(browse: Browse, disk: Path) -> None:
+    """For admins: what is fetched to be near, and how it goes; others do not see the place."""
     admin = browse("admin")
     page = admin.page
     admin.create(disk, name="kept-near")
     admin.is_active("kept-near")
     admin.open("kept-near")
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Download").click()
-    download.value.save_as(tmp_path / "again")
+    admin.press("Keep near")
+    admin.says("is fetched to this node")
     page.get_by_role("link", name="Cache").click()
     rows = page.get_by_role("main").get_by_role("listitem")
     eventually(lambda: is_kept(page))

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from tintype.client import Client, errors
+from tintype.client.blocking import downloads
 from tintype.client.pyrax import ImageClient
 
 IMAGE = {"id": "i", "name": "n", "status": "active"}
@@ -139,8 +140,33 @@ def image_of(data: bytes) -> dict[str, object]:
     return {**IMAGE, "size": len(data), "os_hash_algo": "sha512", "os_hash_value": digest}
 
 
-def test_a_stalled_range_holds_nothing_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("busy", "requests"), [(0.0, 2), (99.0, 8)])
+def test_ranges_at_once_only_where_they_help(
+    busy: float, requests: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the first range has kept a core busy the rest is one request, else it comes by ranges."""
+    monkeypatch.setattr(downloads, "_BUSY", busy)
+    monkeypatch.setattr(downloads, "_RANGE", 1000)
+    data = bytes(range(200)) * 40
+    asked: list[str] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if not request.url.path.endswith("/file"):
+            return httpx2.Response(200, json=image_of(data))
+        asked.append(request.headers["range"])
+        start, end = (int(each) for each in asked[-1].removeprefix("bytes=").split("-"))
+        told = {"Content-Range": f"bytes {start}-{end}/{len(data)}"}
+        return httpx2.Response(206, content=data[start : end + 1], headers=told)
+
+    with asking(answer) as client:
+        client.images.download("i", tmp_path / "x", parallel=3)
+    assert (tmp_path / "x").read_bytes() == data
+    assert len(asked) == requests
+
+
+def test_a_stalled_range_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where one range is refused the refusal is raised at once, whatever another waits for."""
+    monkeypatch.setattr(downloads, "_BUSY", 99.0)
     size = 200 << 20
     stalled = threading.Event()
 

@@ -29,7 +29,7 @@ export async function send(method, path, body, more, keepalive = false) {
   } catch {
     throw new Failure(0, 'The service cannot be reached. Is it running, and is the network there?');
   }
-  if (answer.ok) return answer.status === 204 ? null : answer.json();
+  if (answer.ok) return JSON.parse((await answer.text()) || 'null');
   throw await failure(answer.status, () => answer.text());
 }
 

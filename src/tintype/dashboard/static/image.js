@@ -89,6 +89,8 @@ class OneImage extends HTMLElement {
       mine && button('Edit', () => this.edit(image)),
       mine && button(kept ? 'Lift protection' : 'Protect', () => this.set({ protected: !kept }, kept ? `${name} may be deleted now.` : `${name} is protected.`)),
       mine && button(hidden ? 'Show in lists' : 'Hide', () => this.set({ os_hidden: hidden ? 'false' : 'true' }, hidden ? `${name} is in lists again.` : `${name} is hidden from lists.`)),
+      session.is_admin && session.service.cache && image.status === 'active'
+        && button('Keep near', () => this.act(() => glance.put(`cache/${image.id}/`), `${name} is fetched to this node.`)),
       session.is_admin && image.status === 'active' && button('Deactivate', () => this.act(() => glance.post(`${this.path}actions/deactivate/`), `${name} cannot be used now.`)),
       session.is_admin && image.status === 'deactivated' && button('Reactivate', () => this.act(() => glance.post(`${this.path}actions/reactivate/`), `${name} can be used again.`)),
       mine && button('Delete', () => this.leave(image), { class: 'danger', disabled: kept, title: kept ? 'Protected: lift the protection first' : null }));
