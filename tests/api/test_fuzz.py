@@ -5,6 +5,7 @@ import random
 import re
 from typing import Any
 
+from browsing import AJAX, browser
 from inprocess import Service
 from tintype.domain import metadef_documents as documents
 from tintype.services.catalogue import Catalogue
@@ -207,7 +208,8 @@ async def test_no_request_is_answered_with_a_server_error(service: Service) -> N
     ]
     spaces = [each.namespace for each in await Catalogue(service.parts.database).export()]
     fuzzer = Fuzzer(20_261_121, [*made, "alpha", service.projects["bob"], *spaces[:2], "n"])
-    routes = [path for path in service.parts.routes if path != "/identity/v3/auth/tokens"]
+    others = ("/identity/v3/auth/tokens", "/api/")  # a page's are below
+    routes = [path for path in service.parts.routes if not path.startswith(others)]
     callers = ["alice", "bob", "carol", "admin", None]
     seen: dict[int, int] = {}
     for number in range(REQUESTS):
@@ -230,6 +232,29 @@ async def test_no_request_is_answered_with_a_server_error(service: Service) -> N
     for image in listed.json()["images"]:
         shown = await service.call("admin", "GET", f"/v2/images/{image['id']}")
         assert shown.json() == image, "what a refused request left behind is whole"
+
+
+async def test_no_request_of_a_page_is_answered_with_a_server_error(service: Service) -> None:
+    """The same at the dashboard, by people who are logged in: failures are sentences."""
+    people = [await browser(service, name) for name in ("alice", "bob", "carol", "admin")]
+    made = [(await people[0].make())["id"] for _ in range(3)]
+    fuzzer = Fuzzer(20_261_126, [*made, "alpha", service.projects["beta"], "OS::Nova::Flavor"])
+    ours = [path for path in service.parts.routes if path.startswith("/api/glance/")]
+    routes = [path for path in ours if "/events" not in path]  # which have no end
+    seen: dict[int, int] = {}
+    for number in range(REQUESTS):
+        method, path, options = fuzzer.request(routes)
+        person = people[number % 4]
+        known = {**AJAX, "X-CSRFToken": person.session["csrf_token"]}
+        given = options.pop("headers", None) or {}
+        response = await person.http.request(method, path, headers={**known, **given}, **options)
+        seen[response.status_code] = seen.get(response.status_code, 0) + 1
+        assert response.status_code < 500, (number, method, path, options, response.text)
+        is_json = response.headers.get("content-type") == "application/json"
+        if response.content and response.status_code >= 400 and is_json:
+            said = response.json()  # what reaches no path is refused as the API does
+            assert said and (isinstance(said, str) or said["message"]), (number, method, path, response.text)
+    assert {200, 204, 400, 403, 404, 405} <= set(seen), seen
 
 
 async def test_hostile_logins_are_refused(service: Service) -> None:

@@ -139,7 +139,9 @@ class PartFile:
         if ours and lines[0] == head and os.fstat(self._file).st_size == size:
             self._ranges = _noted(lines[1:])
         else:
-            if os.fstat(self._file).st_size:  # what was cut to nothing once, ext4 writes out when it is closed
+            if os.fstat(
+                self._file
+            ).st_size:  # what was cut to nothing once, ext4 writes out when it is closed
                 os.ftruncate(self._file, 0)
             self._log.seek(0)
             self._log.truncate()
