@@ -33,6 +33,7 @@ class DashboardMembers:
         try:
             project = await self._logins.project_id(call.cookies[SESSION], wanted)
         except NotFound:
+            await self._members.list(call.caller, call.params["id"])  # an image that is not there comes first
             raise Invalid(f"There is no project '{wanted}'.") from None
         member = await self._members.add(call.caller, call.params["id"], project)
         location = f"/api/glance/images/{member.image_id}/members/{member.member_id}/"
