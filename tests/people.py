@@ -2,8 +2,13 @@
 
 from pathlib import Path
 
+import yaml
 from playwright.sync_api import Locator, Page, expect
 
+from processes import Server
+
+QCOW2 = b"QFI\xfb" + (3).to_bytes(4) + bytes(12) + (16).to_bytes(4) + (1 << 30).to_bytes(8) + bytes(72)
+"""The header of an empty disk of a gibibyte."""
 CHROMIUM = "chromium"
 FLAGS = [
     "--no-sandbox",
@@ -15,6 +20,11 @@ FLAGS = [
     "--disable-sync",
 ]
 SECONDS = 15
+
+
+def password_of(server: Server) -> str:
+    """Give the first admin's password."""
+    return str(yaml.safe_load(server.clouds.read_text())["clouds"]["tintype"]["auth"]["password"])
 
 
 class Person:
@@ -74,6 +84,12 @@ class Person:
                 control.select_option(value)
             else:
                 control.fill(value)
+
+    def have(self, file: Path, name: str) -> None:
+        """Make an image of a file, and look at it."""
+        self.create(file, name=name)
+        self.is_active(name)
+        self.open(name)
 
     def is_active(self, name: str) -> None:
         expect(self.row(name).get_by_text("active", exact=True)).to_be_visible()

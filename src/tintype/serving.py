@@ -152,7 +152,7 @@ def dashboard_routes(
         DashboardImages(ways, handlers.images, handlers.data),
         DashboardMetadefs(served.metadefs),
         DashboardMembers(served.members, logins),
-        DashboardTasks(served.tasks, served.imports, authenticator, begun),
+        DashboardTasks(served.tasks, handlers.imports, authenticator),
         DashboardService(served.info),
         *(handlers.images, handlers.members, handlers.tags, handlers.stores, handlers.uploads),
         served.cache_api,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from people import CHROMIUM, FLAGS, SECONDS, Person
+from people import CHROMIUM, FLAGS, SECONDS, Person, password_of
 from processes import PASSWORDS, Server, started
 
 SHOTS = Path(".browser")
@@ -86,11 +86,6 @@ def browse(chromium: Browser, server: Server) -> Iterator[Callable[..., Person]]
 def _is_bad(text: str, kind: str) -> bool:
     """Leave out what the browser itself notes of answers that are refusals."""
     return kind == "error" and "Failed to load resource" not in text
-
-
-def password_of(server: Server) -> str:
-    """Give the first admin's password."""
-    return server.clouds.read_text().split('password: "')[1].split('"')[0]
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from people import SECONDS, Person
+from people import SECONDS, Person, password_of
 from processes import Api, Server, eventually, started
 from tintype.client import AsyncClient
 
@@ -43,7 +43,7 @@ def test_an_upload_is_paused_outlives_the_server_and_goes_on(
     with started(folder) as server:
         person = Person(page, server.url)
         page.goto(f"{server.url}/dashboard/")
-        person.log_in("admin", server.clouds.read_text().split('password: "')[1].split('"')[0])
+        person.log_in("admin", password_of(server))
         limits = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 40_000_000}
         slowly.send("Network.emulateNetworkConditions", limits)
         person.create(large)
@@ -185,7 +185,7 @@ def test_a_server_that_stops_does_not_wait_for_pages(chromium: Browser, tmp_path
         page = context.new_page()
         page.goto(f"{server.url}/dashboard/")
         person = Person(page, server.url)
-        person.log_in("admin", server.clouds.read_text().split('password: "')[1].split('"')[0])
+        person.log_in("admin", password_of(server))
         person.go("tasks")
         expect(page.get_by_role("heading", name="No tasks")).to_be_visible()
         began = time.monotonic()

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
-from people import SECONDS, Person
+from people import QCOW2, SECONDS, Person, password_of
 from processes import Api, started
 
 ROOT = Path(__file__).parents[2]
-QCOW2 = b"QFI\xfb" + (3).to_bytes(4) + bytes(12) + (16).to_bytes(4) + (10 << 30).to_bytes(8) + bytes(72)
 IMAGES = (
     ("windows-server-2025", "qcow2", 64, {"visibility": "private", "protected": True}),
     ("cirros-0.6.3", "qcow2", 20, {"visibility": "public"}),
@@ -42,7 +41,7 @@ def test_the_picture_of_the_readme(
         slowly.send("Network.emulateNetworkConditions", limits)
         person = Person(page, server.url)
         page.goto(f"{server.url}/dashboard/")
-        person.log_in("admin", server.clouds.read_text().split('password: "')[1].split('"')[0])
+        person.log_in("admin", password_of(server))
         file = tmp_path / "rocky-10.qcow2"
         file.write_bytes(QCOW2.ljust(160 << 20, b"\0"))
         person.create(file)

@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from people import Person
+from people import QCOW2, Person
 from processes import eventually
 from web import Request, serving
 
 Browse = Callable[..., Person]
 Shoot = Callable[[Page, str], None]
-QCOW2 = b"QFI\xfb" + (3).to_bytes(4) + bytes(12) + (16).to_bytes(4) + (1 << 30).to_bytes(8) + bytes(72)
 
 
 @pytest.fixture
@@ -98,9 +97,7 @@ def test_properties_by_the_catalogue(browse: Browse, disk: Path, shoot: Shoot) -
     """Known ones have their titles and their choices; others are free; what is taken away goes."""
     person = browse()
     page = person.page
-    person.create(disk, name="described")
-    person.is_active("described")
-    person.open("described")
+    person.have(disk, "described")
     person.press("Edit properties")
     box = page.get_by_role("dialog")
     adding = box.get_by_label("Property to add")
@@ -211,9 +208,7 @@ def trickle(request: Request, size: int) -> None:
 def test_two_people_share_an_image(browse: Browse, disk: Path, shoot: Shoot) -> None:
     """Alice offers, bob sees how many offers there are, accepts, has it in his list, and rejects it later."""
     alice, bob = browse("alice"), browse("bob")
-    alice.create(disk, name="gift")
-    alice.is_active("gift")
-    alice.open("gift")
+    alice.have(disk, "gift")
     alice.press("Share with projects")
     alice.page.get_by_label("Project to share with").fill("beta")
     alice.press("Share")
@@ -245,9 +240,7 @@ def test_copies_in_stores(browse: Browse, disk: Path) -> None:
     """A copy more, and one less; the last one stays."""
     person = browse("admin")  # others may not, by the rules that come with it
     page = person.page
-    person.create(disk, name="copied")
-    person.is_active("copied")
-    person.open("copied")
+    person.have(disk, "copied")
     copies = page.get_by_role("region", name="Copies")
     expect(copies.get_by_role("button", name="Delete copy")).to_have_count(0)
     copies.get_by_role("button", name="Copy to").click()
@@ -261,9 +254,7 @@ def test_protected_hidden_and_closed(browse: Browse, disk: Path) -> None:
     """What is protected stays, what is hidden is found by the filter, an admin closes and opens."""
     admin = browse("admin")
     page = admin.page
-    admin.create(disk, name="kept")
-    admin.is_active("kept")
-    admin.open("kept")
+    admin.have(disk, "kept")
     admin.press("Protect")
     expect(page.get_by_role("button", name="Delete", exact=True)).to_be_disabled()
     admin.press("Hide")
@@ -346,6 +337,31 @@ def test_bytes_that_are_refused_say_why(browse: Browse, tmp_path: Path) -> None:
     expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("169.254.169.254")
 
 
+def test_an_image_that_waits_for_bytes_keeps_its_record(browse: Browse, disk: Path, tmp_path: Path) -> None:
+    """A file can be sent to it later; who gives that up loses the upload, not the image."""
+    wrong = tmp_path / "wrong.raw"
+    wrong.write_bytes(os.urandom(100_000))
+    person = browse()
+    page = person.page
+    page.evaluate(
+        """async () => (await import('/dashboard/api.js')).glance
+          .put('images/', { name: 'waits', disk_format: 'qcow2' })"""
+    )
+    page.reload()
+    person.open("waits")
+    for file in (wrong, disk):
+        with page.expect_file_chooser() as chooser:
+            person.press("Upload a file")
+        chooser.value.set_files(file)
+        if file is wrong:
+            tray = page.get_by_role("region", name="Uploads")
+            tray.get_by_role("button", name="Cancel upload").click()
+            person.press("Give up")
+            expect(tray).to_be_hidden()
+            expect(page.locator("h1 .badge")).to_have_text("queued")
+    expect(page.locator("h1 .badge")).to_have_text("active")
+
+
 def test_usage_and_definitions(browse: Browse, shoot: Shoot) -> None:
     """Usage as rings; the catalogue to read, and for an admin to add to."""
     admin = browse("admin")
@@ -377,9 +393,7 @@ def test_the_cache_of_a_node(browse: Browse, disk: Path) -> None:
     """For admins: what is fetched to be near, and how it goes; others do not see the place."""
     admin = browse("admin")
     page = admin.page
-    admin.create(disk, name="kept-near")
-    admin.is_active("kept-near")
-    admin.open("kept-near")
+    admin.have(disk, "kept-near")
     admin.press("Keep near")
     admin.says("is fetched to this node")
     page.get_by_role("link", name="Cache").click()

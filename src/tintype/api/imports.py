@@ -1,7 +1,7 @@
 """Imports over HTTP."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
@@ -24,14 +24,12 @@ class ImportsApi:
     async def create(self, call: "Call") -> Response:
         """Begin an import."""
         body = wire.parse_json(await call.bounded_body())
-        wanted = imports.parse(body, call.headers.get("x-image-meta-store"), self._imports.methods)
-        await self._imports.begin(
-            call.caller,
-            call.params["id"],
-            wanted,
-            body,
-            request_id=call.request_id,
-            token=call.headers["x-auth-token"],
-        )
-        self._begun()
+        await self.begin(call, body, call.headers["x-auth-token"])
         return Response(status_code=202)
+
+    async def begin(self, call: "Call", body: Any, token: str) -> None:
+        """Begin what a body asks for, for the bearer of a token."""
+        wanted = imports.parse(body, call.headers.get("x-image-meta-store"), self._imports.methods)
+        image_id, request_id = call.params["id"], call.request_id
+        await self._imports.begin(call.caller, image_id, wanted, body, request_id=request_id, token=token)
+        self._begun()

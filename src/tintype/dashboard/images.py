@@ -141,10 +141,6 @@ class DashboardImages:
         await self._change(call, shapes.metadata(await document(call)))
         return wire.no_content()
 
-    async def delete(self, call: "Call") -> Response:
-        """Delete an image."""
-        return await self._api.delete(call)
-
     async def show_properties(self, call: "Call") -> Response:
         """Show the custom properties alone."""
         return wire.json_response(shapes.properties(await self._view(call.caller, call.params["id"])))

@@ -89,7 +89,7 @@ def _scripts(to: Handlers) -> dict[str, Mapping[str, Endpoint]]:
         "/api/glance/images":                  {"GET": to.images.index, "POST": to.images.create_with_file,
                                                 "PUT": to.images.create},
         image:                                 {"GET": to.images.show, "PATCH": to.images.update,
-                                                "DELETE": to.images.delete},
+                                                "DELETE": to.images_api.delete},
         f"{image}/properties":                 {"GET": to.images.show_properties, "PATCH": to.images.update_properties},
         f"{image}/actions/deactivate":         {"POST": to.images_api.deactivate},
         f"{image}/actions/reactivate":         {"POST": to.images_api.reactivate},

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -11,16 +11,15 @@ from starlette.responses import Response, StreamingResponse
 
 from tintype.api import wire
 from tintype.api.app import STOPPING
+from tintype.api.imports import ImportsApi
 from tintype.api.tasks import view
 from tintype.auth.base import Authenticator
 from tintype.dashboard.guard import SESSION, document, items
-from tintype.domain import imports as import_rules
 from tintype.domain import tasks as rules
 from tintype.domain.callers import Caller
 from tintype.domain.imports import COPY
 from tintype.domain.tasks import Task
 from tintype.errors import Unauthenticated, Unavailable
-from tintype.services.imports import Imports
 from tintype.services.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -41,26 +40,24 @@ _STREAMS_OF_ONE: Final = 20
 class DashboardTasks:
     """Handlers of `/api/glance/tasks/`, `/api/glance/events/`, and of imports."""
 
-    def __init__(
-        self, tasks: Tasks, imports: Imports, authenticator: Authenticator, begun: Callable[[], None]
-    ) -> None:
-        """Make them; `begun` is told that there is work."""
+    def __init__(self, tasks: Tasks, imports: ImportsApi, authenticator: Authenticator) -> None:
         self._tasks = tasks
         self._imports = imports
         self._authenticator = authenticator
-        self._begun = begun
         self._streams: Counter[str] = Counter()
 
     async def begin(self, call: "Call") -> Response:
         """Begin an import, in the words of the image API."""
-        return await self._import(call, await document(call))
+        await self._imports.begin(call, await document(call), call.cookies[SESSION])
+        return wire.no_content()
 
     async def copy(self, call: "Call") -> Response:
         """Have an image copied to stores: `stores`, or all of them."""
         data = await document(call)
         more = {name: data[name] for name in ("stores", "all_stores") if name in data}
         method: dict[str, Any] = {"method": {"name": COPY}, "all_stores_must_succeed": False}
-        return await self._import(call, method | more)
+        await self._imports.begin(call, method | more, call.cookies[SESSION])
+        return wire.no_content()
 
     async def index(self, call: "Call") -> Response:
         """List the newest tasks of the project, those at work with how far they are."""
@@ -120,19 +117,6 @@ class DashboardTasks:
     async def _newest(self, caller: Caller) -> list[dict[str, Any]]:
         own = rules.parse_query([], default_limit=_SHOWN, max_limit=_SHOWN).of(caller.project_id or "")
         return [_view(task) for task in await self._tasks.list(caller, own)]
-
-    async def _import(self, call: "Call", body: dict[str, Any]) -> Response:
-        wanted = import_rules.parse(body, None, self._imports.methods)
-        await self._imports.begin(
-            call.caller,
-            call.params["id"],
-            wanted,
-            body,
-            request_id=call.request_id,
-            token=call.cookies[SESSION],
-        )
-        self._begun()
-        return wire.no_content()
 
 
 def _view(task: Task) -> dict[str, Any]:

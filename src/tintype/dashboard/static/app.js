@@ -1,7 +1,7 @@
 /** The frame: who is logged in, where one is, and what is shown there. */
 
 import { changes, enter, glance, logOut, query, session, whoami } from './api.js';
-import { h, select } from './dom.js';
+import { decoded, h, select } from './dom.js';
 import { hush, listen, tasks } from './events.js';
 import { keepProject } from './login.js';
 import { pauseAll, remember } from './uploads.js';
@@ -164,12 +164,3 @@ class App extends HTMLElement {
   }
 }
 customElements.define('tt-app', App);
-
-/** Give a part of an address; what is written wrongly is itself. */
-function decoded(text) {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}

@@ -1,7 +1,7 @@
 /** A new image: of a file, or of an address on the web. */
 
 import { glance, session } from './api.js';
-import { bytes, dialog, field, h, select } from './dom.js';
+import { VISIBILITIES, bytes, decoded, dialog, field, h, same, select } from './dom.js';
 import { attempt, say } from './toasts.js';
 import { begin } from './uploads.js';
 
@@ -24,7 +24,7 @@ function byName(name) {
 
 export function create(dropped, made) {
   let file = null;
-  const formats = [...session.service.disk_formats.map((each) => [each, each]), ['docker', 'docker'], ['ova', 'ova']];
+  const formats = same([...session.service.disk_formats, 'docker', 'ova']);
   const format = select(formats, 'qcow2', { name: 'disk_format' });
   const name = h('input', { name: 'name', required: true, maxlength: 255, autocomplete: 'off' });
   const input = h('input', { type: 'file', name: 'file', onchange: () => choose(input.files[0]) });
@@ -38,7 +38,7 @@ export function create(dropped, made) {
     h('fieldset.ways', {}, h('legend', {}, 'Bytes come from'), way('file', 'a file'),
       session.service.import_methods.includes('web-download') && way('url', 'the web')),
     fileWay, urlWay, field('Name', name), field('Disk format', format),
-    field('Visibility', select(['private', 'shared', 'community', 'public'].map((each) => [each, each]), 'private', { name: 'visibility' })),
+    field('Visibility', select(same(VISIBILITIES), 'private', { name: 'visibility' })),
     h('details', {}, h('summary', {}, 'More'),
       field('Description', h('input', { name: 'description', maxlength: 255 })),
       field('Least disk (GB)', h('input', { name: 'min_disk', type: 'number', min: 0, max: 2147483647, value: 0 })),
@@ -75,7 +75,7 @@ export function create(dropped, made) {
     const last = address.value.split(/[?#]/)[0].split('/').pop();
     if (!last) return;
     format.value = byName(last);
-    if (!name.dataset.own) name.value = decodeSafely(last).replace(/\.[a-z0-9]+$/i, '');
+    if (!name.dataset.own) name.value = decoded(last).replace(/\.[a-z0-9]+$/i, '');
   }
   name.addEventListener('input', () => { name.dataset.own = 'yes'; });
 
@@ -96,20 +96,12 @@ export function create(dropped, made) {
       const image = await glance.put('images/', body);
       box.close();
       if (source === 'url') say(`${image.name} is being fetched.`);
-      else begin(image.id, file);
+      else begin(image.id, file, { made: true });
       await attempt(async () => made?.(image));
     } catch (failure) {
       error.textContent = failure.message;
     } finally {
       button.disabled = false;
     }
-  }
-}
-
-function decodeSafely(text) {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
   }
 }

@@ -28,6 +28,13 @@ export function select(options, chosen, properties) {
   return h('select', properties, options.map(([value, text]) => h('option', { value, selected: value === chosen }, text)));
 }
 
+export const VISIBILITIES = ['private', 'shared', 'community', 'public'];
+
+/** Options that are their own words. */
+export function same(words) {
+  return words.map((word) => [word, word]);
+}
+
 export function bytes(count) {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
   let power = 0;
@@ -97,6 +104,15 @@ export function keepingFocus(root, draw) {
   const heading = root.querySelector('h1');
   heading?.setAttribute('tabindex', '-1');
   (same ?? heading)?.focus({ preventScroll: true });
+}
+
+/** Give a part of an address as text; what is written wrongly is itself. */
+export function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Wait for a pause in calls before the last one is made. */

@@ -1,7 +1,7 @@
 /** One image: what it is, what may be done with it, with whom it is shared, where its copies are. */
 
 import { changes, glance, query, session } from './api.js';
-import { badge, bytes, confirmed, dialog, field, h, keepingFocus, select, when } from './dom.js';
+import { VISIBILITIES, badge, bytes, confirmed, dialog, field, h, keepingFocus, same, select, when } from './dom.js';
 import { atWork, tasks } from './events.js';
 import { removeLater } from './images.js';
 import { editProperties } from './properties.js';
@@ -203,8 +203,9 @@ class OneImage extends HTMLElement {
   }
 
   mark() {
+    if (!this.work) return undefined;  // nothing is shown yet
     const task = atWork(this.image);
-    if (!task) return this.work?.replaceChildren();
+    if (!task) return this.work.replaceChildren();
     const far = task.bytes_total ? `${bytes(task.bytes)} of ${bytes(task.bytes_total)}` : bytes(task.bytes);
     const bar = h('progress', { max: task.bytes_total || 1, 'aria-label': 'Import', ...(task.bytes_total ? { value: task.bytes } : {}) });
     const stop = h('button', { type: 'button', onclick: () => attempt(() => glance.post(`tasks/${task.id}/actions/cancel/`), 'The import ends soon.') }, 'Stop');
@@ -214,7 +215,7 @@ class OneImage extends HTMLElement {
   edit(image) {
     const form = h('form', { onsubmit: (event) => this.save(event, box) },
       field('Name', h('input', { name: 'name', value: image.name ?? '', maxlength: 255 })),
-      field('Visibility', select(['private', 'shared', 'community', 'public'].map((each) => [each, each]), image.visibility, { name: 'visibility' }),
+      field('Visibility', select(same(VISIBILITIES), image.visibility, { name: 'visibility' }),
         'shared: with projects you name. community: anybody who knows of it. public: everybody.'),
       field('Least disk (GB)', h('input', { name: 'min_disk', type: 'number', min: 0, max: 2147483647, value: image.min_disk })),
       field('Least memory (MB)', h('input', { name: 'min_ram', type: 'number', min: 0, max: 2147483647, value: image.min_ram })),
@@ -242,12 +243,12 @@ customElements.define('tt-image', OneImage);
 
 /** Buttons by which a project says yes or no to an image that was offered to it. */
 export function answers(image, status, done) {
-  const say = (word, text) => h('button', { type: 'button', disabled: status === word, onclick: () => attempt(async () => {
+  const answer = (word, text) => h('button', { type: 'button', disabled: status === word, onclick: () => attempt(async () => {
     await glance.put(`images/${image}/members/${session.project.id}/`, { status: word });
     changes.dispatchEvent(new Event('offers'));
     done();
   }, word === 'accepted' ? 'Accepted: it is in your list now.' : 'Rejected: it is not in your list.') }, text);
-  return h('span.buttons', {}, say('accepted', 'Accept'), say('rejected', 'Reject'));
+  return h('span.buttons', {}, answer('accepted', 'Accept'), answer('rejected', 'Reject'));
 }
 
 /** The images that others share with this project, each with what it answered. */

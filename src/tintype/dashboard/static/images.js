@@ -1,7 +1,7 @@
 /** The list of images: searched, filtered, sorted, a page at a time; files can be dropped on it. */
 
 import { changes, glance, query, session } from './api.js';
-import { badge, bytes, h, keepingFocus, plural, select, settled, when } from './dom.js';
+import { VISIBILITIES, badge, bytes, h, keepingFocus, plural, same, select, settled, when } from './dom.js';
 import { atWork, tasks } from './events.js';
 import { attempt, complain, say } from './toasts.js';
 import { uploads } from './uploads.js';
@@ -15,7 +15,7 @@ const SIZE_COOKIE = 'API_RESULT_PAGE_SIZE';
 const leaving = new Set();
 
 function pageSize() {
-  return document.cookie.match(/(?:^|; )API_RESULT_PAGE_SIZE=(\d+)/)?.[1] ?? '20';
+  return document.cookie.match(new RegExp(`(?:^|; )${SIZE_COOKIE}=(\\d+)`))?.[1] ?? '20';
 }
 
 class Images extends HTMLElement {
@@ -74,9 +74,8 @@ class Images extends HTMLElement {
       oninput: settled((event) => this.ask({ search: event.target.value }, 'replaceState'), 250) });
     const choose = (name, label, options) => select([['', label], ...options], this.#asked.get(name) ?? '',
       { 'aria-label': label, name, onchange: (event) => this.ask({ [name]: event.target.value }) });
-    const same = (names) => names.map((name) => [name, name]);
     return h('form.filters', { role: 'search', onsubmit: (event) => event.preventDefault() }, search,
-      choose('visibility', 'Any visibility', same(['private', 'shared', 'community', 'public'])),
+      choose('visibility', 'Any visibility', same(VISIBILITIES)),
       choose('status', 'Any status', same(STATUSES)),
       choose('disk_format', 'Any format', same(session.service.disk_formats)),
       choose('protected', 'Protected or not', [['True', 'protected'], ['False', 'not protected']]),

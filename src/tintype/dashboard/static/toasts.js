@@ -4,7 +4,7 @@ import { h } from './dom.js';
 
 const SECONDS = 6;
 const MOST = 3;
-const waiting = new Set();
+const waiting = new Map();
 
 class Toasts extends HTMLElement {
   connectedCallback() {
@@ -27,18 +27,19 @@ export function say(text, { bad = false, seconds = SECONDS, action = null, after
     return act?.();
   };
   const over = () => end(after);
-  waiting.add(over);
+  waiting.set(over, after);
   const toast = h(bad ? 'div.toast.bad' : 'div.toast', {}, h('span', {}, text),
     action && h('button', { type: 'button', onclick: () => end(action.act) }, action.text),
     h('button.quiet', { type: 'button', 'aria-label': 'Dismiss', onclick: over }, '✕'));
   const timer = setTimeout(over, (bad ? 2 : 1) * seconds * 1000);
   place()?.append(toast);
-  if (waiting.size > MOST) waiting.values().next().value();  // the oldest makes room
+  const idle = [...waiting].filter(([, act]) => !act);
+  if (waiting.size > MOST) idle[0]?.[0]();  // the oldest makes room, but none that still does something
 }
 
 /** Do at once what waits for messages to be over: somebody leaves. */
 export async function settle() {
-  await Promise.all([...waiting].map((over) => over()));
+  await Promise.all([...waiting.keys()].map((over) => over()));
 }
 addEventListener('pagehide', settle);
 

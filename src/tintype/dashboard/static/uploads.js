@@ -13,8 +13,8 @@ const TUS = { 'Tus-Resumable': '1.0.0' };
 export const uploads = Object.assign(new EventTarget(), { list: [] });
 
 class Upload {
-  constructor({ image, name, size, modified, id = null }, file = null) {
-    Object.assign(this, { image, name, size, modified, id, file });
+  constructor({ image, name, size, modified, made, id = null }, file = null) {
+    Object.assign(this, { image, name, size, modified, made, id, file });
     this.offset = 0;
     this.rate = 0;
     this.message = '';
@@ -146,8 +146,8 @@ class Upload {
 
   /** Remember it beyond this page. */
   keep() {
-    const { image, id, name, size, modified } = this;
-    localStorage.setItem(this.key, JSON.stringify({ image, id, name, size, modified }));
+    const { image, id, name, size, modified, made } = this;
+    localStorage.setItem(this.key, JSON.stringify({ image, id, name, size, modified, made }));
   }
 
   stop() {
@@ -164,11 +164,14 @@ class Upload {
     forget(this);
     try {
       const { status } = await glance.get(`images/${this.image}/`);
-      if (status === 'queued') await glance.delete(`images/${this.image}/`);  // another page may have finished it
+      if (status !== 'queued') return;  // another page has finished it
+      if (this.made) await glance.delete(`images/${this.image}/`);
+      else if (this.id) await this.xhr('DELETE', this.url, {});
     } catch (problem) {
       if (problem.status !== 404) complain(problem);
+    } finally {
+      uploads.dispatchEvent(new Event('ended'));
     }
-    uploads.dispatchEvent(new Event('ended'));
   }
 
   done() {
@@ -194,8 +197,9 @@ function forget(upload) {
   uploads.dispatchEvent(new Event('list'));
 }
 
-export function begin(image, file) {
-  const upload = new Upload({ image, name: file.name, size: file.size, modified: file.lastModified }, file);
+/** Begin to send a file; `made` says that the image was made for it, and goes with it. */
+export function begin(image, file, { made = false } = {}) {
+  const upload = new Upload({ image, made, name: file.name, size: file.size, modified: file.lastModified }, file);
   uploads.list.push(upload);
   upload.keep();
   uploads.dispatchEvent(new Event('list'));
@@ -294,7 +298,7 @@ class Tray extends HTMLElement {
   }
 
   async giveUp(upload) {
-    const sure = await confirmed('Give up this upload?', `What came of ${upload.name} is deleted, and its image.`, 'Give up');
+    const sure = await confirmed('Give up this upload?', `What came of ${upload.name} is deleted${upload.made ? ', and its image' : ''}.`, 'Give up');
     if (sure) upload.cancel();
   }
 
