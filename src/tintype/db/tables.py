@@ -25,6 +25,9 @@ metadata: Final = MetaData(
     }
 )
 
+ONLY: Final = "only"
+"""Of an index: the one database that has it."""
+
 images: Final = Table(
     "images",
     metadata,
@@ -58,7 +61,9 @@ images: Final = Table(
     Index(None, "created_at", "id"),
     Index(None, "owner", "created_at", "id"),
     Index(None, "visibility", "created_at", "id"),
-    Index(None, "name"),
+    Index(None, "name", "visibility", "owner"),
+    # A member's lists look up each image shared with it: one page each, where the primary key is four deep.
+    Index(None, "id", postgresql_using="hash", info={ONLY: "postgresql"}),
     Index(
         None,
         "checksum",
