@@ -156,7 +156,9 @@ def test_the_command_line(prepared: Prepared, tmp_path: Path, capsys: pytest.Cap
     commands.upgrade(contract=False, data_dir=tmp_path / "data")
     commands.check(data_dir=tmp_path / "data")
     if prepared.cluster is not None:
-        prepared.cluster.sql("DROP INDEX ix_images_name_visibility_owner", str(settings.url).split("/")[3].split("?")[0])
+        prepared.cluster.sql(
+            "DROP INDEX ix_images_name_visibility_owner", str(settings.url).split("/")[3].split("?")[0]
+        )
         with pytest.raises(Exit):
             commands.check(data_dir=tmp_path / "data")
         assert "ix_images_name_visibility_owner" in capsys.readouterr().out
