@@ -3,7 +3,8 @@
     python benchmarks/transfers.py [--rounds 3] [--size 1073741824] [--only upload,download] [--no-glance]
 
 * upload: a client hands a file to the kernel (sendfile), so that the cores are the server's; the floor
-  is `openssl md5` and `openssl sha512` of the same file side by side.
+  is `openssl md5` and `openssl sha512` of the same file side by side, alone and while it is sent to
+  one who only writes it.
 * download: curl to nowhere, with the CPU time that the server took; the limit is nginx with sendfile.
 * import: web-download of the file from nginx, until the image is active.
 * trickle: how long `show` takes while 500 clients upload 10 kB/s each.
@@ -14,6 +15,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import mmap
 import os
 import random
 import re
@@ -131,11 +133,41 @@ def floor(source: Path) -> float:
     return run_timed(["sh", "-c", f'openssl md5 "{source}" & openssl sha512 "{source}"; wait'])
 
 
+def floor_beside_copy(source: Path) -> float:
+    """Hash a file while it is sent to one who only writes it: what no service here can do without."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port, receiver = server.getsockname()[1], os.fork()
+        if not receiver:
+            receive(server, WORK / "received")
+            os._exit(0)
+    started = time.perf_counter()
+    with socket.create_connection(("127.0.0.1", port)) as connection, source.open("rb") as file:
+        hashing = [
+            subprocess.Popen(["openssl", name, source], stdout=subprocess.DEVNULL)
+            for name in ("md5", "sha512")
+        ]
+        connection.sendfile(file)
+    done = [process.wait() for process in hashing] + [os.waitpid(receiver, 0)[1]]
+    assert not any(done), done
+    return time.perf_counter() - started
+
+
+def receive(server: socket.socket, to: Path) -> None:
+    """Write what one connection sends, past the page cache."""
+    buffer, file = mmap.mmap(-1, 2 << 20), os.open(to, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_DIRECT)
+    with server.accept()[0] as connection:
+        while count := connection.recv_into(buffer, 0, socket.MSG_WAITALL):
+            os.write(file, memoryview(buffer)[:count])
+    os.fdatasync(file)
+
+
 def uploads(targets: list[Target], source: Path, rounds: int) -> list[Measured]:
     """Upload in turns; the floor in the same turns."""
     taken: dict[str, list[float]] = {}
     for _ in range(rounds):
         taken.setdefault("floor: openssl md5 & sha512", []).append(floor(source))
+        os.sync()
+        taken.setdefault("floor, beside a bare copy", []).append(floor_beside_copy(source))
         for target in targets:
             image = new_image(target)
             os.sync()  # what one service leaves to be written is not for the next to wait for
