@@ -22,7 +22,7 @@ $(VENV)/.%: pyproject.toml
 serve: $(VENV)/.server ## Start the service; DATA_DIR=data keeps its files, ARGS='--port 9292' its options
 	@exec $(BIN)/tintype serve --data-dir $(DATA_DIR) $(ARGS)
 
-test: $(VENV)/.test ## Run the tests; ARGS='tests/unit -k name' some of them, REQUIRE=all fails on a missing server
+test: $(VENV)/.test ## Run the tests; ARGS='tests/unit -k name' some of them, REQUIRE=all those with servers beside us, too
 	@REQUIRE=$(REQUIRE) $(BIN)/pytest -q -n $(JOBS) $(ARGS)
 
 check: $(VENV)/.check ## Lint, types, house rules

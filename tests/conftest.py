@@ -1,8 +1,9 @@
 """What every test may use, and what is said where a program is missing."""
 
+import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
 
 
 @pytest.fixture(
-    scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("initdb"))]
+    scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))]
 )
 def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """Prepare one data folder, to be copied: a first start is not what most tests are about."""
@@ -50,8 +51,9 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         settings = make_settings(folder, database=DatabaseSettings(url=made.cluster.url(made.database)))
     with ThreadPoolExecutor(1) as thread:  # `prepare` runs an event loop of its own
         first = thread.submit(server.prepare, settings, "http://testserver").result()
-    assert first is not None
-    made.password = first.password
+        assert first is not None
+        made.password = first.password
+        thread.submit(asyncio.run, made.log_everybody_in(settings)).result()
     return made
 
 
@@ -62,48 +64,63 @@ async def service(prepared: Prepared, tmp_path: Path) -> AsyncIterator[Service]:
         yield started
 
 
-MISSING = pytest.StashKey[dict[str, str]]()
-OPTIONAL = {
+SERVERS = {
+    "postgresql": "postgresql",
+    "mariadb": "mariadb-server",
+    "ceph": "ceph-mon ceph-mgr ceph-osd radosgw ceph-common python3-rbd python3-rados",
+    "chromium": "chromium",
+    "keystone": "",
+    "glance": "",
+    "horizon": "",
+}
+"""What some tests run beside us when REQUIRE asks for it, and the Debian packages that have it, if any."""
+PROGRAMS = {
     "curl": "curl",
     "qemu-img": "qemu-utils",
     "nginx": "nginx",
     "npm": "npm",
-    "chromium": "chromium",
     "openssl": "openssl",
-    "initdb": "postgresql",
-    "keystone": "",
-    "glance": "",
-    "horizon": "",
-    "mariadb-install-db": "mariadb-server",
     "unshare": "util-linux",
-    "radosgw": "ceph-mon ceph-mgr ceph-osd radosgw ceph-common python3-rbd python3-rados",
 }
-"""Programs that some tests need, and the Debian packages that have them."""
+"""Programs that some tests use where they are found, and their packages."""
+LEFT_OUT = pytest.StashKey[set[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With REQUIRE=all stop where a program is missing."""
-    config.stash[MISSING] = {
-        name: package for name, package in OPTIONAL.items() if shutil.which(name) is None
+    """Take what REQUIRE asks for, `all` or names; stop where that is not here."""
+    asked = set(filter(None, os.environ.get("REQUIRE", "").split(",")))
+    if unknown := asked - {"all", *SERVERS, *PROGRAMS}:
+        pytest.exit(
+            f"REQUIRE: there is no {', '.join(unknown)}, only all, {', '.join(SERVERS)}", returncode=1
+        )
+    if "all" in asked:
+        asked = {*SERVERS, *PROGRAMS}
+    there = {name for name in {*SERVERS, *PROGRAMS} if _is_here(name)}
+    if missing := asked - there:
+        packages = " ".join(sorted(filter(None, ((SERVERS | PROGRAMS)[name] for name in missing))))
+        ways = [f"apt-get install {packages}"] if packages else []
+        ways += [f"make {name}" for name in sorted(missing) if not (SERVERS | PROGRAMS)[name]]
+        pytest.exit(f"Not found: {', '.join(sorted(missing))}. Try: {'; '.join(ways)}", returncode=1)
+    config.stash[LEFT_OUT] = {*SERVERS, *PROGRAMS} - asked - (there & PROGRAMS.keys())
+
+
+def _is_here(name: str) -> bool:
+    made: dict[str, Callable[[], bool]] = {
+        "postgresql": postgres.available,
+        "mariadb": mariadb.available,
+        "keystone": keystone.available,
+        "glance": glance.available,
+        "horizon": horizon.available,
     }
-    if postgres.available():
-        config.stash[MISSING].pop("initdb", None)
-    made_here = {"keystone": keystone, "glance": glance, "horizon": horizon}
-    for name, there in ((name, each.available()) for name, each in made_here.items()):
-        if there:
-            config.stash[MISSING].pop(name, None)
-    if mariadb.available():
-        config.stash[MISSING].pop("mariadb-install-db", None)
-    if os.environ.get("REQUIRE") == "all" and config.stash[MISSING]:
-        pytest.exit(_advice(config.stash[MISSING]), returncode=1)
+    return made[name]() if name in made else shutil.which({"ceph": "radosgw"}.get(name, name)) is not None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what cannot run here."""
+    """Leave out what needs more than is here or was asked for."""
     left_out = [
         item
         for item in items
-        if any(mark.args[0] in config.stash[MISSING] for mark in item.iter_markers("needs"))
+        if any(mark.args[0] in config.stash[LEFT_OUT] for mark in item.iter_markers("needs"))
     ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
@@ -111,13 +128,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what was not found, and what to install."""
-    if config.stash[MISSING]:
-        terminalreporter.write_line(_advice(config.stash[MISSING]), yellow=True)
-
-
-def _advice(missing: dict[str, str]) -> str:
-    packages = " ".join(package for package in missing.values() if package)
-    ways = [f"apt-get install {packages}"] if packages else []
-    ways += [f"make {name}" for name in ("keystone", "glance", "horizon") if name in missing]
-    return f"Not found: {', '.join(missing)}. Tests that need them are left out; {', '.join(ways)}"
+    """Say what was not run, and how to have it run."""
+    if config.stash[LEFT_OUT]:
+        names = ", ".join(name for name in SERVERS | PROGRAMS if name in config.stash[LEFT_OUT])
+        terminalreporter.write_line(
+            f"Left out: tests that need {names}. REQUIRE=all, or some of these names, runs them.", yellow=True
+        )

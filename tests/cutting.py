@@ -1,6 +1,7 @@
 """A network that breaks: a proxy that cuts connections at bytes of its choice."""
 
 import contextlib
+import math
 import random
 import socket
 import struct
@@ -14,11 +15,12 @@ RESET = struct.pack("ii", 1, 0)
 class Proxy:
     """Passes connections on to a server; each is cut after as many bytes as `chance` says."""
 
-    def __init__(self, target: tuple[str, int], chance: random.Random, mean: int) -> None:
-        """Listen; connections live for about `mean` bytes."""
+    def __init__(self, target: tuple[str, int], chance: random.Random, mean: int, enough: float) -> None:
+        """Listen; connections live for about `mean` bytes, until `enough` of them were cut."""
         self._target = target
         self._chance = chance
         self._mean = mean
+        self._enough = enough
         self.cuts = 0
         self.passed = 0
         self.pause = 0.0
@@ -64,6 +66,7 @@ class Proxy:
                 time.sleep(self.pause)
                 if life[0] < 0 and not self.whole:
                     self.cuts += 1
+                    self.whole = self.cuts >= self._enough
                     target.sendall(data[: len(data) // 2])
                     for each in (source, target):
                         each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
@@ -74,10 +77,10 @@ class Proxy:
 
 
 @contextlib.contextmanager
-def proxy(url: str, *, mean: int, seed: int) -> Iterator[Proxy]:
+def proxy(url: str, *, mean: int, seed: int, enough: float = math.inf) -> Iterator[Proxy]:
     """Give a proxy before a server."""
     host, port = url.removeprefix("http://").split(":")
-    made = Proxy((host, int(port)), random.Random(seed), mean)
+    made = Proxy((host, int(port)), random.Random(seed), mean, enough)
     try:
         yield made
     finally:

@@ -39,13 +39,36 @@ class Service:
 
 @dataclasses.dataclass
 class Prepared:
-    """What a first start made, to be copied: a data folder, and the admin's password."""
+    """What a first start made, and the four callers, to be copied: hashing their passwords takes time."""
 
     folder: Path
     password: str
     cluster: Cluster | None = None
     """Where the database is, if not in the folder."""
     database: str = ""
+    tokens: dict[str, str] = dataclasses.field(default_factory=dict)
+    projects: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    async def log_everybody_in(self, settings: Settings) -> None:
+        """Make the callers and log them in; the copies have them, and know their tokens."""
+        parts = build(settings)
+        identity = parts.identity
+        made: set[str] = set()
+        for name, (project, role) in PEOPLE.items():
+            await identity.create_user(name, PASSWORD)
+            if project not in made:
+                await identity.create_project(project)
+            made.add(project)
+            await identity.grant(name, project, role)
+        everybody = {name: (project, PASSWORD) for name, (project, _) in PEOPLE.items()}
+        everybody["admin"] = ("admin", self.password)
+        for name, (project, password) in everybody.items():
+            token = await identity.login(
+                user_id=None, user_name=name, password=password, project={"name": project}, address="test"
+            )
+            self.tokens[name] = token.value
+            self.projects[name] = self.projects[project] = token.caller.project_id or ""
+        await close(parts)
 
     def copy(self, folder: Path) -> DatabaseSettings:
         """Copy all of it; gives where the copy's database is."""
@@ -75,28 +98,19 @@ class _Running:
         settings = make_settings(self._folder, **{"database": database, **self._changes})
         self._parts = parts = build(settings)
         await recognise_folders(settings)
-        identity = parts.identity
-        projects, tokens = {}, {}
-        for name, (project, role) in PEOPLE.items():
-            await identity.create_user(name, PASSWORD)
-            if project not in projects:
-                projects[project] = (await identity.create_project(project)).id
-            await identity.grant(name, project, role)
-        everybody = {name: (project, PASSWORD) for name, (project, _) in PEOPLE.items()}
-        everybody["admin"] = ("admin", self._prepared.password)
-        for name, (project, password) in everybody.items():
-            token = await identity.login(
-                user_id=None, user_name=name, password=password, project={"name": project}, address="test"
-            )
-            tokens[name] = token.value
-            projects[name] = token.caller.project_id or ""
         transport = httpx2.ASGITransport(app=parts.app, raise_app_exceptions=False)
         self._client = httpx2.AsyncClient(transport=transport, base_url="http://testserver")
+        tokens, projects = dict(self._prepared.tokens), dict(self._prepared.projects)
         return Service(parts, self._client, tokens, projects, self._folder, settings.database.url)
 
     async def __aexit__(self, *_failure: object) -> None:
         await self._client.aclose()
-        await self._parts.base.web.close()
-        for store in self._parts.base.stores.values():
-            await store.close()
-        await self._parts.database.close()
+        await close(self._parts)
+
+
+async def close(parts: Parts) -> None:
+    """Let go of what a service holds."""
+    await parts.base.web.close()
+    for store in parts.base.stores.values():
+        await store.close()
+    await parts.database.close()

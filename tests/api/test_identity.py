@@ -225,6 +225,7 @@ async def test_a_token_expires(prepared: Prepared, tmp_path: Path, monkeypatch: 
     """After its lifetime a token is worth nothing, cached or not."""
     settings = IdentitySettings(token_lifetime=60)
     async with running(prepared, tmp_path, identity=settings) as service:
+        service.tokens["alice"] = (await login(service, "alice")).headers["x-subject-token"]
         real = time.time_ns()
         assert (await service.call("alice", "GET", "/v2/images")).status_code == 200
         monkeypatch.setattr("tintype.auth.builtin.time.time_ns", lambda: real + 61_000_000_000)

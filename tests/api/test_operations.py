@@ -75,7 +75,7 @@ async def test_health(service: Service) -> None:
 
 
 @pytest.mark.parametrize("prepared", ["postgresql"], indirect=True)
-@pytest.mark.needs("initdb")
+@pytest.mark.needs("postgresql")
 async def test_health_without_a_database(prepared: Prepared, tmp_path: Path) -> None:
     """The service is alive, and says that it cannot work; once the database is back it can."""
     async with running(prepared, tmp_path) as service:
@@ -90,7 +90,7 @@ async def test_health_without_a_database(prepared: Prepared, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("prepared", ["postgresql"], indirect=True)
-@pytest.mark.needs("initdb")
+@pytest.mark.needs("postgresql")
 async def test_health_beside_a_silent_database(prepared: Prepared, tmp_path: Path) -> None:
     """One that takes questions and never answers is told of within seconds; the bearer token needs none."""
     async with running(prepared, tmp_path, metrics=MetricsSettings(token=TOKEN)) as service:

@@ -18,7 +18,10 @@ from tintype.errors import StartError, Unavailable
 from tintype.settings import DatabaseSettings, KeystoneSettings
 from tintype.store_settings import MemoryStore
 
-pytestmark = [pytest.mark.parametrize("prepared", ["postgresql"], indirect=True), pytest.mark.needs("initdb")]
+pytestmark = [
+    pytest.mark.parametrize("prepared", ["postgresql"], indirect=True),
+    pytest.mark.needs("postgresql"),
+]
 RAW = {"disk_format": "raw", "container_format": "bare"}
 BINARY = {"Content-Type": "application/octet-stream"}
 

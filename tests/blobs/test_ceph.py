@@ -26,7 +26,7 @@ from tintype.errors import Unavailable
 from tintype.openers import own_settings
 
 pytestmark = [
-    pytest.mark.needs("radosgw"),
+    pytest.mark.needs("ceph"),
     pytest.mark.xdist_group("ceph"),
 ]
 MIB = 1 << 20

@@ -193,7 +193,7 @@ class Client(RandomClient):
 
 
 @pytest.mark.parametrize(
-    ("kind", "workers"), [("sqlite", 1), pytest.param("postgresql", 2, marks=pytest.mark.needs("initdb"))]
+    ("kind", "workers"), [("sqlite", 1), pytest.param("postgresql", 2, marks=pytest.mark.needs("postgresql"))]
 )
 def test_nothing_is_lost_stuck_or_left_behind(
     tmp_path: Path, request: pytest.FixtureRequest, kind: str, workers: int

@@ -127,7 +127,7 @@ def worker(folder: Path, environment: dict[str, str]) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "workers"), [("sqlite", 1), pytest.param("postgresql", 2, marks=pytest.mark.needs("initdb"))]
+    ("kind", "workers"), [("sqlite", 1), pytest.param("postgresql", 2, marks=pytest.mark.needs("postgresql"))]
 )
 def test_every_import_ends(tmp_path: Path, request: pytest.FixtureRequest, kind: str, workers: int) -> None:
     """After each kill and restart all jobs end; images and stores are as they say."""
@@ -233,7 +233,7 @@ def check(server: Server, tables: Tables, known: Imported) -> None:
     assert not known.deleted & set(images), "an acknowledged deletion is undone"
 
 
-@pytest.mark.needs("initdb")
+@pytest.mark.needs("postgresql")
 def test_no_import_runs_twice(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """With two servers' workers and another one beside them each source is asked once."""
     cluster = request.getfixturevalue("cluster")

@@ -128,7 +128,7 @@ def ready(server: Server, image: str, stores: set[str]) -> dict[str, Any]:
 ALL = {"files", "bucket", "pool"}
 
 
-@pytest.mark.needs("radosgw")
+@pytest.mark.needs("ceph")
 @pytest.mark.xdist_group("ceph")
 def test_openstack_image_import(cloud: Server, source: web.Server, tmp_path: Path) -> None:
     """`openstack image stage` and `image import`, each method."""
@@ -157,7 +157,7 @@ def test_openstack_image_import(cloud: Server, source: web.Server, tmp_path: Pat
     ready(cloud, copy, {"files"})
 
 
-@pytest.mark.needs("radosgw")
+@pytest.mark.needs("ceph")
 @pytest.mark.xdist_group("ceph")
 def test_glance_via_import(cloud: Server, source: web.Server, tmp_path: Path) -> None:
     """`glance image-create-via-import` and what is around it."""
@@ -189,7 +189,7 @@ def test_glance_via_import(cloud: Server, source: web.Server, tmp_path: Path) ->
         by_glance(cloud, command)
 
 
-@pytest.mark.needs("radosgw")
+@pytest.mark.needs("ceph")
 @pytest.mark.xdist_group("ceph")
 def test_the_sdk(cloud: Server, source: web.Server) -> None:
     """openstacksdk: stage, import, tasks, stores and cache."""
@@ -229,7 +229,7 @@ def _disk(source: web.Server, tmp_path: Path) -> None:
     source.disk.write_bytes(DATA)
 
 
-@pytest.mark.needs("radosgw")
+@pytest.mark.needs("ceph")
 @pytest.mark.xdist_group("ceph")
 def test_progress_is_seen(cloud: Server, source: web.Server) -> None:
     """While an import works its task tells how many bytes of how many it has brought."""

@@ -41,8 +41,8 @@ QUERIES = (
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param("postgresql", marks=pytest.mark.needs("initdb")),
-        pytest.param("mysql", marks=pytest.mark.needs("mariadb-install-db")),
+        pytest.param("postgresql", marks=pytest.mark.needs("postgresql")),
+        pytest.param("mysql", marks=pytest.mark.needs("mariadb")),
     ],
 )
 def glance(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glance]:

@@ -14,7 +14,7 @@ from inprocess import PASSWORD, PEOPLE
 from postgres import Cluster
 from processes import BINARY, Api, Server, started
 
-pytestmark = [pytest.mark.e2e, pytest.mark.needs("initdb"), pytest.mark.xdist_group("many")]
+pytestmark = [pytest.mark.e2e, pytest.mark.needs("postgresql"), pytest.mark.xdist_group("many")]
 RAW = {"disk_format": "raw", "container_format": "bare"}
 MIB = 1 << 20
 

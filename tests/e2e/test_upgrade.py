@@ -57,7 +57,9 @@ def check(api: Api, image: str, data: bytes) -> None:
     assert api.http.get(f"{image}/file").content == data
 
 
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("initdb"))])
+@pytest.mark.parametrize(
+    "kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))]
+)
 def test_the_last_release_on_the_new_tables(
     kind: str, previous: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
