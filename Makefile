@@ -22,8 +22,8 @@ $(VENV)/.%: pyproject.toml
 serve: $(VENV)/.server ## Start the service; DATA_DIR=data keeps its files, ARGS='--port 9292' its options
 	@exec $(BIN)/tintype serve --data-dir $(DATA_DIR) $(ARGS)
 
-test: $(VENV)/.test ## Run the tests; ARGS='tests/unit -k name' some of them, REQUIRE=all those with servers beside us, too
-	@REQUIRE=$(REQUIRE) $(BIN)/pytest -q -n $(JOBS) $(ARGS)
+test: $(VENV)/.test ## Run the tests; ARGS='tests/unit -k name' some of them, REQUIRE=postgresql,ceph (or all) those that need servers, too
+	@REQUIRE='$(REQUIRE)' $(BIN)/pytest -q -n $(JOBS) $(ARGS)
 
 check: $(VENV)/.check ## Lint, types, house rules
 	@$(BIN)/ruff format --check --quiet . || { echo "Run: $(BIN)/ruff format ."; exit 1; }

@@ -88,7 +88,7 @@ LEFT_OUT = pytest.StashKey[set[str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Take what REQUIRE asks for, `all` or names; stop where that is not here."""
-    asked = set(filter(None, os.environ.get("REQUIRE", "").split(",")))
+    asked = set(filter(None, map(str.strip, os.environ.get("REQUIRE", "").split(","))))
     if unknown := asked - {"all", *SERVERS, *PROGRAMS}:
         pytest.exit(
             f"REQUIRE: there is no {', '.join(unknown)}, only all, {', '.join(SERVERS)}", returncode=1

@@ -66,7 +66,8 @@ class Proxy:
                 time.sleep(self.pause)
                 if life[0] < 0 and not self.whole:
                     self.cuts += 1
-                    self.whole = self.cuts >= self._enough
+                    if self.cuts >= self._enough:
+                        self.whole = True
                     target.sendall(data[: len(data) // 2])
                     for each in (source, target):
                         each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)

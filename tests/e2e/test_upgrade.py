@@ -1,9 +1,12 @@
 """Going from one release to the next while the service runs: old code works on new tables."""
 
+import asyncio
 import hashlib
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
+import asyncpg
 import pytest
 from typer import Exit
 
@@ -148,6 +151,39 @@ def test_what_takes_away_waits(prepared: Prepared, tmp_path: Path, monkeypatch: 
     assert [line for line in schema.check(url) if "limits" in line]
 
 
+@pytest.mark.needs("postgresql")
+def test_the_tables_change_beside_a_change_under_way(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has locked an image and then writes it is waited for: neither of both is ended by a deadlock."""
+    url = cluster.url(cluster.create())
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "expanded", lambda _script: "0007")
+        schema.upgrade(url)
+    assert asyncio.run(_change_an_image_beside(url, lambda: schema.upgrade(url))) == "UPDATE 1"
+    assert not schema.check(url)
+
+
+async def _change_an_image_beside(url: str, upgrade: Callable[[], None]) -> str:
+    service = await asyncpg.connect(url)
+    await service.execute(
+        "INSERT INTO images (id, status, visibility, protected, os_hidden, min_disk, min_ram, properties, "
+        "tags, stores, created_at, updated_at, version) VALUES ('i', 'queued', 'shared', false, false, 0, 0, '{}', "
+        "'[]', '[]', 0, 0, 0)"
+    )
+    await service.execute("BEGIN")
+    await service.execute("SELECT id FROM images WHERE id = 'i' FOR UPDATE")
+    upgrading = asyncio.ensure_future(asyncio.to_thread(upgrade))
+    while not await service.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+        assert not upgrading.done(), "it waits for us"
+        await asyncio.sleep(0.02)
+    told = await service.execute("UPDATE images SET name = 'n' WHERE id = 'i'")
+    await service.execute("COMMIT")
+    await upgrading
+    await service.close()
+    return told
+
+
 def test_the_command_line(prepared: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`tintype db` tells where the tables are, and finds what is not as it should be."""
     settings = prepared.copy(tmp_path / "data")
@@ -164,3 +200,7 @@ def test_the_command_line(prepared: Prepared, tmp_path: Path, capsys: pytest.Cap
         with pytest.raises(Exit):
             commands.check(data_dir=tmp_path / "data")
         assert "ix_images_name_visibility_owner" in capsys.readouterr().out
+        prepared.cluster.sql("DROP INDEX ix_images_id", str(settings.url).split("/")[3].split("?")[0])
+        with pytest.raises(Exit):
+            commands.check(data_dir=tmp_path / "data")
+        assert "ix_images_id" in capsys.readouterr().out
