@@ -168,8 +168,8 @@ async def _change_an_image_beside(url: str, upgrade: Callable[[], None]) -> str:
     service = await asyncpg.connect(url)
     await service.execute(
         "INSERT INTO images (id, status, visibility, protected, os_hidden, min_disk, min_ram, properties, "
-        "tags, stores, created_at, updated_at, version) VALUES ('i', 'queued', 'shared', false, false, 0, 0, '{}', "
-        "'[]', '[]', 0, 0, 0)"
+        "tags, stores, created_at, updated_at, version) "
+        "VALUES ('i', 'queued', 'shared', false, false, 0, 0, '{}', '[]', '[]', 0, 0, 0)"
     )
     await service.execute("BEGIN")
     await service.execute("SELECT id FROM images WHERE id = 'i' FOR UPDATE")
