@@ -1,6 +1,7 @@
-"""What every test may use, and what is said where a program is missing."""
+"""What every test may use, and which tests run: those whose needs are here, or asked for with REQUIRE."""
 
 import asyncio
+import dataclasses
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -64,73 +65,76 @@ async def service(prepared: Prepared, tmp_path: Path) -> AsyncIterator[Service]:
         yield started
 
 
-SERVERS = {
-    "postgresql": "postgresql",
-    "mariadb": "mariadb-server",
-    "ceph": "ceph-mon ceph-mgr ceph-osd radosgw ceph-common python3-rbd python3-rados",
-    "chromium": "chromium",
-    "keystone": "",
-    "glance": "",
-    "horizon": "",
+@dataclasses.dataclass(frozen=True)
+class Need:
+    """What some tests need: how to see whether it is here, and the way to have it."""
+
+    is_here: Callable[[], object]
+    way: str
+    is_server: bool = True
+    """Tests that start one take long: they run when REQUIRE asks; others wherever it is found."""
+
+
+def _program(name: str, package: str) -> Need:
+    return Need(lambda: shutil.which(name), f"apt-get install {package}", is_server=False)
+
+
+NEEDS = {
+    "postgresql": Need(postgres.available, "apt-get install postgresql"),
+    "mariadb": Need(mariadb.available, "apt-get install mariadb-server"),
+    "ceph": Need(
+        lambda: shutil.which("radosgw"),
+        "apt-get install ceph-mon ceph-mgr ceph-osd radosgw ceph-common python3-rbd python3-rados",
+    ),
+    "chromium": Need(lambda: shutil.which("chromium"), "apt-get install chromium"),
+    "keystone": Need(keystone.available, "make keystone"),
+    "glance": Need(glance.available, "make glance"),
+    "horizon": Need(horizon.available, "make horizon"),
+    "curl": _program("curl", "curl"),
+    "qemu-img": _program("qemu-img", "qemu-utils"),
+    "nginx": _program("nginx", "nginx"),
+    "npm": _program("npm", "npm"),
+    "openssl": _program("openssl", "openssl"),
+    "unshare": _program("unshare", "util-linux"),
 }
-"""What some tests run beside us when REQUIRE asks for it, and the Debian packages that have it, if any."""
-PROGRAMS = {
-    "curl": "curl",
-    "qemu-img": "qemu-utils",
-    "nginx": "nginx",
-    "npm": "npm",
-    "openssl": "openssl",
-    "unshare": "util-linux",
-}
-"""Programs that some tests use where they are found, and their packages."""
 LEFT_OUT = pytest.StashKey[set[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Take what REQUIRE asks for, `all` or names; stop where that is not here."""
-    asked = set(filter(None, map(str.strip, os.environ.get("REQUIRE", "").split(","))))
-    if unknown := asked - {"all", *SERVERS, *PROGRAMS}:
-        pytest.exit(
-            f"REQUIRE: there is no {', '.join(unknown)}, only all, {', '.join(SERVERS)}", returncode=1
-        )
+    asked = {name.strip() for name in os.environ.get("REQUIRE", "").split(",")} - {""}
+    if unknown := asked - {"all", *NEEDS}:
+        pytest.exit(f"REQUIRE knows all, {', '.join(NEEDS)}; not {', '.join(sorted(unknown))}", returncode=1)
     if "all" in asked:
-        asked = {*SERVERS, *PROGRAMS}
-    there = {name for name in {*SERVERS, *PROGRAMS} if _is_here(name)}
-    if missing := asked - there:
-        packages = " ".join(sorted(filter(None, ((SERVERS | PROGRAMS)[name] for name in missing))))
-        ways = [f"apt-get install {packages}"] if packages else []
-        ways += [f"make {name}" for name in sorted(missing) if not (SERVERS | PROGRAMS)[name]]
-        pytest.exit(f"Not found: {', '.join(sorted(missing))}. Try: {'; '.join(ways)}", returncode=1)
-    config.stash[LEFT_OUT] = {*SERVERS, *PROGRAMS} - asked - (there & PROGRAMS.keys())
-
-
-def _is_here(name: str) -> bool:
-    made: dict[str, Callable[[], bool]] = {
-        "postgresql": postgres.available,
-        "mariadb": mariadb.available,
-        "keystone": keystone.available,
-        "glance": glance.available,
-        "horizon": horizon.available,
-    }
-    return made[name]() if name in made else shutil.which({"ceph": "radosgw"}.get(name, name)) is not None
+        asked = set(NEEDS)
+    missing = {name for name, need in NEEDS.items() if not need.is_here()}
+    if asked & missing:
+        pytest.exit(_not_found(asked & missing), returncode=1)
+    servers = {name for name, need in NEEDS.items() if need.is_server}
+    config.stash[LEFT_OUT] = (servers | missing) - asked
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs more than is here or was asked for."""
-    left_out = [
-        item
-        for item in items
-        if any(mark.args[0] in config.stash[LEFT_OUT] for mark in item.iter_markers("needs"))
-    ]
+    """Leave out what needs more than was asked for or is here."""
+    kept, left_out = [], []
+    for item in items:
+        needs = {mark.args[0] for mark in item.iter_markers("needs")}
+        assert needs <= NEEDS.keys(), f"{item.nodeid} needs what nobody knows of: {needs}"
+        (left_out if needs & config.stash[LEFT_OUT] else kept).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        items[:] = kept
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say what was not run, and how to have it run."""
-    if config.stash[LEFT_OUT]:
-        names = ", ".join(name for name in SERVERS | PROGRAMS if name in config.stash[LEFT_OUT])
-        terminalreporter.write_line(
-            f"Left out: tests that need {names}. REQUIRE=all, or some of these names, runs them.", yellow=True
-        )
+    left_out = config.stash[LEFT_OUT]
+    if servers := [name for name in NEEDS if name in left_out and NEEDS[name].is_server]:
+        line = f"Not asked for: {', '.join(servers)}. Tests that need one run with REQUIRE=all or its name."
+        terminalreporter.write_line(line, yellow=True)
+    if programs := left_out - set(servers):
+        terminalreporter.write_line(f"{_not_found(programs)}; tests that need one are left out.", yellow=True)
+
+
+def _not_found(names: set[str]) -> str:
+    return f"Not found: {', '.join(f'{name} ({NEEDS[name].way})' for name in NEEDS if name in names)}"

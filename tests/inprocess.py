@@ -52,23 +52,23 @@ class Prepared:
     async def log_everybody_in(self, settings: Settings) -> None:
         """Make the callers and log them in; the copies have them, and know their tokens."""
         parts = build(settings)
-        identity = parts.identity
-        made: set[str] = set()
-        for name, (project, role) in PEOPLE.items():
-            await identity.create_user(name, PASSWORD)
-            if project not in made:
-                await identity.create_project(project)
-            made.add(project)
-            await identity.grant(name, project, role)
-        everybody = {name: (project, PASSWORD) for name, (project, _) in PEOPLE.items()}
-        everybody["admin"] = ("admin", self.password)
-        for name, (project, password) in everybody.items():
-            token = await identity.login(
-                user_id=None, user_name=name, password=password, project={"name": project}, address="test"
-            )
-            self.tokens[name] = token.value
-            self.projects[name] = self.projects[project] = token.caller.project_id or ""
-        await close(parts)
+        try:
+            for project in {project for project, _ in PEOPLE.values()}:
+                await parts.identity.create_project(project)
+            for name, (project, role) in PEOPLE.items():
+                await parts.identity.create_user(name, PASSWORD)
+                await parts.identity.grant(name, project, role)
+                await self._log_in(parts, name, PASSWORD, project)
+            await self._log_in(parts, "admin", self.password, "admin")
+        finally:
+            await close(parts)
+
+    async def _log_in(self, parts: Parts, name: str, password: str, project: str) -> None:
+        token = await parts.identity.login(
+            user_id=None, user_name=name, password=password, project={"name": project}, address="test"
+        )
+        self.tokens[name] = token.value
+        self.projects[name] = self.projects[project] = token.caller.project_id or ""
 
     def copy(self, folder: Path) -> DatabaseSettings:
         """Copy all of it; gives where the copy's database is."""

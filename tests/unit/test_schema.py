@@ -22,6 +22,20 @@ def test_migrations_make_the_tables_of_the_code(tmp_path: Path) -> None:
     assert schema.check(url(tmp_path)) == []
 
 
+def test_what_differs_is_told(tmp_path: Path) -> None:
+    """An index that is missing, and a column that nobody knows."""
+    schema.upgrade(url(tmp_path))
+    engine = create_engine(url(tmp_path))
+    with engine.begin() as connection:
+        connection.execute(text("DROP INDEX ix_images_owner_created_at_id"))
+        connection.execute(text("ALTER TABLE uploads ADD COLUMN more TEXT"))
+    engine.dispose()
+    told = schema.check(url(tmp_path))
+    assert len(told) == 2
+    assert "ix_images_owner_created_at_id" in told[0] + told[1]
+    assert "more" in told[0] + told[1]
+
+
 def test_a_migration_that_dies_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut off after every table was made, before the version is noted: the next start begins anew."""
     real = command.upgrade
