@@ -66,13 +66,14 @@ def _people(server: Server) -> dict[str, Any]:
     return {**clouds, "admin": clouds["tintype"]}
 
 
-def a_glance(folder: Path) -> Iterator[Cloud]:
+def a_glance(folder: Path, database: str) -> Iterator[Cloud]:
     """Give a Glance with a Keystone whose tokens end after seconds."""
     for name in ("keystone", "glance"):
         (folder / name).mkdir()
     keystone = Keystone(folder / "keystone")
     try:
-        peer = glance.with_keystone(folder / "glance", keystone.url.removesuffix("/v3"), PASSWORD)
+        url = keystone.url.removesuffix("/v3")
+        peer = glance.with_keystone(folder / "glance", database, url, PASSWORD)
         try:
             keystone.offer(peer.url)
             path = folder / "clouds.yaml"

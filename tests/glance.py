@@ -84,7 +84,8 @@ class Glance:
     """A server that trusts the headers by which a caller says who it is, or a Keystone's tokens."""
 
     def __init__(self, folder: Path, database: str, tokens: str = "", paste: str = PASTE) -> None:
-        """Start it; `tokens` is the part of its configuration that says of which Keystone."""
+        """Start it; `database` is a URL, `tokens` the part of its configuration that names a Keystone."""
+        database = database.replace("postgresql:", "postgresql+psycopg2:")
         self.folder = folder
         for name in ("fast", "slow", "staging", "tasks"):
             (folder / name).mkdir()
@@ -137,13 +138,17 @@ class Glance:
         self.process.wait(30)
 
 
-def with_keystone(folder: Path, url: str, password: str) -> Glance:
-    """Give a Glance on SQLite that asks a Keystone."""
+def with_keystone(folder: Path, database: str, url: str, password: str) -> Glance:
+    """Give a Glance that asks a Keystone.
+
+    One that imports needs a server of databases: on SQLite "database is locked" ends a task now and then,
+    when its state is asked for while it works.
+    """
     paste = PASTE.replace(
         "versionnegotiation context rootapp", "versionnegotiation authtoken context rootapp"
     )
     tokens = TOKENS.format(url=url, password=password)
-    return Glance(folder, f"sqlite:///{folder}/glance.db", tokens, paste + AUTHENTICATE)
+    return Glance(folder, database, tokens, paste + AUTHENTICATE)
 
 
 def available() -> bool:

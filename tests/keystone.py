@@ -96,7 +96,7 @@ class Keystone:
 
     def revoke(self, token: str) -> None:
         """End a token."""
-        headers = {"X-Auth-Token": self.log_in("admin", "admin"), "X-Subject-Token": token}
+        headers = {**self._admin(), "X-Subject-Token": token}
         assert httpx2.delete(f"{self.url}/auth/tokens", headers=headers, timeout=20).status_code == 204
 
     def offer(self, url: str) -> tuple[str, str]:
@@ -114,7 +114,6 @@ class Keystone:
 
     def limit(self, service: str, defaults: dict[str, int], alpha: dict[str, int]) -> None:
         """Register limits of a service, with others for the project alpha."""
-        headers = {"X-Auth-Token": self.log_in("admin", "admin")}
         registered = [
             {"service_id": service, "resource_name": name, "default_limit": value}
             for name, value in defaults.items()
@@ -129,7 +128,7 @@ class Keystone:
             for name, value in alpha.items()
         ]
         for what, values in (("registered_limits", registered), ("limits", own)):
-            answer = httpx2.post(f"{self.url}/{what}", headers=headers, json={what: values}, timeout=20)
+            answer = httpx2.post(f"{self.url}/{what}", headers=self._admin(), json={what: values}, timeout=20)
             assert answer.status_code == 201, answer.text
 
     def clouds(self) -> str:
@@ -143,8 +142,7 @@ class Keystone:
         return f"clouds:\n{entries}"
 
     def _fill(self) -> None:
-        headers = {"X-Auth-Token": self.log_in("admin", "admin")}
-        roles = httpx2.get(f"{self.url}/roles", headers=headers, timeout=20).json()["roles"]
+        roles = httpx2.get(f"{self.url}/roles", headers=self._admin(), timeout=20).json()["roles"]
         self._roles = {role["name"]: role["id"] for role in roles}
         if "service" not in self._roles:
             self._roles["service"] = self._post("roles", "role", {"name": "service"})
@@ -160,11 +158,14 @@ class Keystone:
             user = self._post("users", "user", {"name": name, "password": PASSWORD})
             for role in names:
                 url = f"{self.url}/projects/{projects[project]}/users/{user}/roles/{self._roles[role]}"
-                assert httpx2.put(url, headers=headers, timeout=20).status_code == 204
+                assert httpx2.put(url, headers=self._admin(), timeout=20).status_code == 204
+
+    def _admin(self) -> dict[str, str]:
+        """Give the headers of one request: a token for the next may have ended on a busy machine."""
+        return {"X-Auth-Token": self.log_in("admin", "admin")}
 
     def _post(self, path: str, noun: str, body: dict[str, str]) -> str:
-        headers = {"X-Auth-Token": self.log_in("admin", "admin")}
-        answer = httpx2.post(f"{self.url}/{path}", headers=headers, json={noun: body}, timeout=20)
+        answer = httpx2.post(f"{self.url}/{path}", headers=self._admin(), json={noun: body}, timeout=20)
         assert answer.status_code == 201, answer.text
         return str(answer.json()[noun]["id"])
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from clouds import Cloud, a_glance, a_tintype
+from postgres import Cluster
 
 
 @pytest.fixture(
@@ -18,6 +19,7 @@ from clouds import Cloud, a_glance, a_tintype
             marks=[
                 pytest.mark.needs("glance"),
                 pytest.mark.needs("keystone"),
+                pytest.mark.needs("postgresql"),
                 pytest.mark.xdist_group("client-glance"),
             ],
         ),
@@ -26,7 +28,11 @@ from clouds import Cloud, a_glance, a_tintype
 def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """Give a service; those that one process runs the tests of share it."""
     folder = tmp_path_factory.mktemp(request.param)
-    yield from a_tintype(folder) if request.param == "tintype" else a_glance(folder)
+    if request.param == "tintype":
+        yield from a_tintype(folder)
+    else:
+        cluster: Cluster = request.getfixturevalue("cluster")
+        yield from a_glance(folder, cluster.url(cluster.create()))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -255,7 +255,9 @@ def test_progress_is_seen(cloud: Server, source: web.Server) -> None:
 def test_from_other_regions(tmp_path: Path) -> None:
     """glance-download from a real Glance and from a second Tintype, by Keystone's catalogue."""
     keystone = Keystone(_made(tmp_path / "keystone"))
-    peer = glance.with_keystone(_made(tmp_path / "glance"), keystone.url.removesuffix("/v3"), PASSWORD)
+    database = f"sqlite:///{tmp_path}/glance.db"
+    url = keystone.url.removesuffix("/v3")
+    peer = glance.with_keystone(_made(tmp_path / "glance"), database, url, PASSWORD)
     environment = {"TINTYPE_KEYSTONE_AUTH_URL": keystone.url, "TINTYPE_KEYSTONE_PASSWORD": PASSWORD}
     try:
         with (

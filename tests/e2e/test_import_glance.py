@@ -51,7 +51,7 @@ def glance(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with contextlib.ExitStack() as stack:
         if request.param == "postgresql":
             cluster: Cluster = request.getfixturevalue("cluster")
-            url = cluster.url(cluster.create()).replace("postgresql:", "postgresql+psycopg2:")
+            url = cluster.url(cluster.create())
         else:
             server = MariaDb(tmp_path_factory.mktemp("mariadb"))
             stack.callback(server.close)
