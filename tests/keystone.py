@@ -54,7 +54,11 @@ class Keystone:
         self._manage("bootstrap", "--bootstrap-password", PASSWORD, "--bootstrap-public-url", self.url)
         self.start()
         self._roles = {}
-        self._fill()
+        try:
+            self._fill()
+        except BaseException:
+            self.stop()  # nobody else can
+            raise
 
     def start(self) -> None:
         """Start the server, again if need be."""
