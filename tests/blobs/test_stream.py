@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from tintype.blobs import filesystem, stream
 from tintype.blobs.filesystem import FilesystemStore
@@ -52,6 +53,46 @@ async def test_a_pass_goes_on_in_a_second_run() -> None:
     await look.run(pieces(data[:MIB], 1000), None, MIB)
     await look.run(pieces(data[MIB:], 70_000), None, None)
     assert look.finish().os_hash_value == hashlib.sha512(data).hexdigest()
+
+
+async def test_md5_where_openssl_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built or told to leave out what secures nothing, it refuses; checksums are made all the same."""
+
+    def refuse(*_arguments: object) -> None:
+        raise UnsupportedAlgorithm("md5")
+
+    for refused in (False, True):
+        if refused:
+            monkeypatch.setattr(stream.hashes, "Hash", refuse)
+        look = Pass(None, algorithm="sha512")
+        await look.run(pieces(b"abc" * MIB, 70_000), None, None)
+        assert look.finish().checksum == hashlib.md5(b"abc" * MIB).hexdigest()  # noqa: S324
+
+
+@pytest.mark.parametrize(("fast", "most"), [(True, stream._BUFFERS), (False, 0)])
+async def test_large_pages_are_for_streams_that_fill_them(
+    monkeypatch: pytest.MonkeyPatch, fast: bool, most: int
+) -> None:
+    """At most three buffers however slow the store; those of what trickles in grow as they are filled."""
+    made: list[int] = []
+    large = stream._in_large_pages
+    monkeypatch.setattr(stream, "_in_large_pages", lambda length: (made.append(length), large(length))[1])
+
+    async def numbered() -> AsyncIterator[bytes]:
+        for number in range(12):
+            if not fast:
+                await asyncio.sleep(0.03)
+            yield bytes([number]) * (stream.BUFFER if fast else 1000)
+
+    written = bytearray()
+
+    async def write(part: memoryview) -> None:
+        await asyncio.sleep(0.01)
+        written.extend(bytes(part[::1000]))
+
+    await pump(Chunks(numbered()), write, [], None, 0.001)
+    assert written == b"".join(bytes([number]) * (len(written) // 12) for number in range(12))
+    assert made == [stream.BUFFER] * most
 
 
 async def test_another_digest_than_expected() -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 from tintype.blobs.base import FOREIGN, Writer
-from tintype.blobs.stream import in_thread, read_ahead, settled
+from tintype.blobs.reading import read_ahead
+from tintype.blobs.stream import in_thread, settled
 from tintype.errors import Gone, NotFound, OverLimit, Unavailable
 
 _CHUNK: Final = 1 << 20

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 from tintype.blobs.base import FOREIGN, Writer
-from tintype.blobs.stream import closing
+from tintype.blobs.reading import closing
 from tintype.blobs.web import Web
 from tintype.errors import Invalid, NotFound, Unavailable
 

@@ -17,7 +17,8 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import quote, unquote
 
 from tintype.blobs.base import name_in_store
-from tintype.blobs.stream import finished, read_ahead, to_the_end
+from tintype.blobs.reading import read_ahead
+from tintype.blobs.stream import finished, to_the_end
 from tintype.errors import Conflict, Gone, NotFound, OverLimit, StartError, Unavailable
 
 _DISTRIBUTION: Final = "/usr/lib/python3/dist-packages"

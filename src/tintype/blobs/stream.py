@@ -1,9 +1,9 @@
 """One pass over bytes: hash, inspect and write, over a few buffers that are used again and again.
 
-While one buffer is filled from the network, threads work on the others: each digest, the format
-inspector and the store release the interpreter, and each goes on to the next buffer without waiting
-for the slowest, nor for the event loop. Memory is seven buffers a stream, whatever the size of the
-image.
+While one buffer is filled from the network, threads work on the others: each digest and the store
+release the interpreter, and each goes on to the next buffer without waiting for the slowest, nor for
+the event loop, which hears of a buffer once: when all are done with it. Memory is three buffers a
+stream, whatever the size of the image.
 """
 
 import asyncio
@@ -13,12 +13,14 @@ import mmap
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import Any, Final, ParamSpec, Protocol, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 
-from tintype.errors import Invalid, OverLimit, Unavailable
+from tintype.errors import Invalid, OverLimit
 from tintype.formats import Inspector
 
 P = ParamSpec("P")
@@ -28,10 +30,10 @@ Look = Callable[[memoryview], None]
 Write = Callable[[memoryview], Awaitable[None]]
 """What is done with a buffer in the event loop."""
 
-BUFFER: Final = 2 << 20
-_BUFFERS: Final = 7
-"""Of each upload: one fills, and no step waits soon for one that has fallen behind."""
-_SMALLEST: Final = 64 << 10
+BUFFER: Final = 4 << 20
+"""Few large ones, not many small: what each costs to hand from thread to thread does not grow with it."""
+_BUFFERS: Final = 3
+"""Of each upload: one fills, the others are worked on."""
 
 
 async def settled(work: asyncio.Future[Any]) -> None:
@@ -68,8 +70,10 @@ class Buffer:
     what malloc has once given back it clears, and so touches, whole.
     """
 
-    def __init__(self, length: int) -> None:
-        self.memory = memoryview(mmap.mmap(-1, length))
+    def __init__(self, length: int, *, whole: bool = False) -> None:
+        """Make one; that it will be filled `whole` says that it may take its room at once, in large pages."""
+        self.memory = memoryview(_in_large_pages(length) if whole else mmap.mmap(-1, length))
+        self.whole = whole
         self.used = 0
         self._until = float("inf")
 
@@ -86,9 +90,22 @@ class Buffer:
         return len(part)
 
     @property
+    def full(self) -> bool:
+        """Whether there is no room left."""
+        return self.used == len(self.memory)
+
+    @property
     def ready(self) -> bool:
         """Whether it is time to take it."""
-        return self.used == len(self.memory) or (self.used > 0 and time.monotonic() > self._until)
+        return self.full or (self.used > 0 and time.monotonic() > self._until)
+
+
+def _in_large_pages(length: int) -> mmap.mmap:
+    """Give memory that costs the kernel less to fill and to hand to a disk, where it has such pages."""
+    memory = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(AttributeError, OSError):  # of systems without, and of kernels built without
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return memory
 
 
 class Source(Protocol):
@@ -175,8 +192,7 @@ class Pass:
         self._inspector = inspector
         self._algorithm = algorithm
         self._expected = expected or {}
-        names = dict.fromkeys(("md5", algorithm, *self._expected))
-        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in names}
+        self._hashes = {name: _hash(name) for name in ("md5", algorithm, *self._expected)}
 
     async def run(
         self,
@@ -212,10 +228,31 @@ class Pass:
         )
 
     def _looks(self) -> list[Look]:
-        looks: list[Look] = [digest.update for digest in self._hashes.values()]
-        if self._inspector is not None:
-            looks.append(self._inspector.feed)
-        return looks
+        first, *others = (each.update for each in self._hashes.values())
+        if self._inspector is None:
+            return [first, *others]
+        feed = self._inspector.feed  # which soon only counts: less work than to wake a thread for it
+
+        def both(data: memoryview) -> None:
+            feed(data)
+            first(data)
+
+        return [both, *others]
+
+
+class _Hash(NamedTuple):
+    update: Look
+    hexdigest: Callable[[], str]
+
+
+def _hash(name: str) -> _Hash:
+    """Begin a digest; MD5 with the OpenSSL of `cryptography`, 5 % faster than 3.0, which many a Linux has."""
+    if name == "md5":
+        with contextlib.suppress(UnsupportedAlgorithm):  # told to leave out what secures nothing
+            md5 = hashes.Hash(hashes.MD5())  # noqa: S303 (clients ask for it)
+            return _Hash(md5.update, lambda: md5.copy().finalize().hex())
+    other = hashlib.new(name, usedforsecurity=False)
+    return _Hash(other.update, other.hexdigest)
 
 
 async def pump(
@@ -231,11 +268,11 @@ async def pump(
     buffer is worth having, no more. With `patience` a buffer that has been filling for so many
     seconds is taken as it is.
     """
-    steps: list[_InThread | _InOrder] = [_InThread(look) for look in looks]
+    steps: list[_InThread | _InLoop] = [_InThread(look) for look in looks]
     if write is not None:
-        steps.append(_InOrder(write))
-    length = BUFFER if size is None else max(_SMALLEST, min(BUFFER, size))
-    busy: deque[tuple[asyncio.Future[None], Buffer]] = deque()
+        steps.append(_InLoop(write))
+    length = BUFFER if size is None else max(mmap.PAGESIZE, min(BUFFER, size))
+    busy: deque[_Round] = deque()
     more, taken = True, 0
     try:
         while more:
@@ -243,28 +280,57 @@ async def pump(
             buffer.begin(patience)
             more = await source.fill(buffer)
             if buffer.used:
-                data = buffer.memory[: buffer.used]
                 taken += buffer.used
-                busy.append((asyncio.ensure_future(all_of([step.take(data) for step in steps])), buffer))
+                busy.append(_Round(buffer, len(steps)))
+                for step in steps:
+                    step.take(busy[-1])
         while busy:
-            await asyncio.shield(busy[0][0])
+            await asyncio.shield(busy[0].done)
             busy.popleft()
     finally:
-        for task, _ in busy:
-            await settled(task)  # threads still look at the buffers
-            if not task.cancelled():
-                task.exception()  # what came first is told, not this
+        for each in busy:
+            await settled(each.done)  # threads still look at the buffers
+            each.done.exception()  # what came first is told, not this
     return taken
 
 
-async def _free_buffer(busy: deque[tuple[asyncio.Future[None], Buffer]], length: int) -> Buffer:
+async def _free_buffer(busy: "deque[_Round]", length: int) -> Buffer:
     """Give the buffer that has been busy for longest, once it is free; a new one while there are few."""
-    if not busy or (len(busy) < _BUFFERS and not busy[0][0].done()):
-        return Buffer(length)
-    task, buffer = busy[0]
-    await asyncio.shield(task)  # who is cancelled here does not end what works on the buffer
-    busy.popleft()
-    return buffer
+    whole = bool(busy) and busy[-1].buffer.full  # what trickles in has fewer, or none
+    if not busy or (len(busy) < _BUFFERS and not busy[0].done.done()):
+        return Buffer(length, whole=whole)
+    await asyncio.shield(busy[0].done)  # who is cancelled here does not end what works on the buffer
+    buffer = busy.popleft().buffer
+    return Buffer(length, whole=True) if whole and not buffer.whole else buffer
+
+
+class _Round:
+    """A buffer on its way through the steps: `done`, or failed, when it has been through all of them."""
+
+    def __init__(self, buffer: Buffer, steps: int) -> None:
+        self.buffer = buffer
+        self.data = buffer.memory[: buffer.used]
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._lock = threading.Lock()
+        self._ahead = steps
+        self._failure: BaseException | None = None
+        if not steps:
+            self._tell()
+
+    def end(self, failure: BaseException | None) -> None:
+        """Note the end of a step, in whatever thread; only of the last one the event loop is told."""
+        with self._lock:
+            self._ahead -= 1
+            self._failure = self._failure or failure
+            last = not self._ahead
+        if last:
+            self.done.get_loop().call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        if self._failure is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(self._failure)
 
 
 class _InThread:
@@ -274,19 +340,17 @@ class _InThread:
         self._look = look
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[memoryview, asyncio.Future[None]]] = deque()
+        self._waiting: deque[_Round] = deque()
         self._working = False
         self._failure: Exception | None = None
 
-    def take(self, data: memoryview) -> asyncio.Future[None]:
+    def take(self, one: _Round) -> None:
         """Do the step when it has done the buffers before."""
-        done = self._loop.create_future()
         with self._lock:
-            self._waiting.append((data, done))
+            self._waiting.append(one)
             asleep, self._working = not self._working, True
         if asleep:
             self._loop.run_in_executor(None, self._work)
-        return done
 
     def _work(self) -> None:
         while True:
@@ -294,87 +358,39 @@ class _InThread:
                 if not self._waiting:
                     self._working = False
                     return
-                data, done = self._waiting.popleft()
+                one = self._waiting.popleft()
             try:
                 if self._failure is None:
-                    self._look(data)
+                    self._look(one.data)
             except Exception as failure:  # noqa: BLE001 (whoever waits is told)
                 self._failure = failure
-            self._loop.call_soon_threadsafe(self._tell, done, self._failure)
-
-    @staticmethod
-    def _tell(done: asyncio.Future[None], failure: Exception | None) -> None:
-        if done.cancelled():
-            return
-        if failure is None:
-            done.set_result(None)
-        else:
-            done.set_exception(failure)
+            one.end(self._failure)
 
 
-class _InOrder:
+class _InLoop:
     """A step done in the event loop, which takes one buffer after the other, and none behind a failure."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
-        self._turn = asyncio.Lock()  # given in the order it is asked for
+        self._waiting: deque[_Round] = deque()
+        self._task: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
 
-    async def take(self, data: memoryview) -> None:
+    def take(self, one: _Round) -> None:
         """Do the step when it has done the buffers before."""
-        async with self._turn:
-            if self._failure is not None:
-                raise self._failure
+        self._waiting.append(one)
+        if self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(self._work())
+
+    async def _work(self) -> None:
+        while self._waiting:
+            one = self._waiting.popleft()
             try:
-                await self._write(data)
-            except BaseException as failure:  # a write that was cancelled leaves a hole, too
+                if self._failure is None:
+                    await self._write(one.data)
+            except BaseException as failure:  # noqa: BLE001 (a write that was cancelled leaves a hole, too)
                 self._failure = failure
-                raise
-
-
-async def all_of(work: Iterable[Awaitable[None]]) -> None:
-    """Wait for the end of all of them, then raise what the first that failed did."""
-    for result in await asyncio.gather(*work, return_exceptions=True):
-        if result is not None:
-            raise result
-
-
-async def read_ahead(
-    read: Callable[[int, int], Awaitable[bytes]], start: int, stop: int, most: int
-) -> AsyncGenerator[bytes, None]:
-    """Give the bytes from `start` to before `stop` in chunks of at most `most`, one read ahead of the reader.
-
-    `read` gives so many bytes from an offset on. Raises Unavailable where they end early.
-    """
-
-    def next_one() -> asyncio.Future[bytes] | None:
-        return asyncio.ensure_future(read(start, min(most, stop - start))) if start < stop else None
-
-    ahead = next_one()
-    try:
-        while ahead is not None:
-            chunk = await ahead
-            if not chunk:
-                raise Unavailable(f"The stored bytes end at {start}, before {stop}.")
-            start += len(chunk)
-            ahead = next_one()
-            yield chunk
-    finally:
-        if ahead is not None:
-            ahead.cancel()
-            await settled(ahead)
-            if not ahead.cancelled():
-                ahead.exception()  # nobody wants what was read ahead, nor how that failed
-
-
-@contextlib.asynccontextmanager
-async def closing(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Give chunks, and let go of where they come from as soon as nobody wants more of them."""
-    try:
-        yield chunks
-    finally:
-        if isinstance(chunks, AsyncGenerator):
-            await chunks.aclose()
+            one.end(self._failure)
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:

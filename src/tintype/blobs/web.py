@@ -17,7 +17,7 @@ import httpcore2
 import msgspec
 
 from tintype.blobs.network import Checked, resolve
-from tintype.blobs.stream import closing
+from tintype.blobs.reading import closing
 from tintype.domain.addresses import WebRules
 from tintype.errors import Invalid, NotFound, OverLimit, Unavailable
 

@@ -1,12 +1,13 @@
 """Bringing the same bytes into several stores at once, in the one pass that hashes and inspects them."""
 
+import asyncio
 import contextlib
 import uuid
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Final
 
 from tintype.blobs.base import Writer
-from tintype.blobs.stream import Chunks, Digests, Exactly, all_of, to_the_end
+from tintype.blobs.stream import Chunks, Digests, Exactly, to_the_end
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db.blobs import Blob
@@ -85,9 +86,9 @@ class Filling:
             source = Exactly(Chunks(stream.chunks), stream.size, limit)
             await look.run(source, self._write, stream.size, _PATIENCE_SECONDS)
             digests = look.finish()
-            await all_of(self._try(blob, self._commit(blob)) for blob in self.filled)
+            await _all_of(self._try(blob, self._commit(blob)) for blob in self.filled)
         finally:
-            await to_the_end(all_of(writer.close() for writer in self._writers.values()))
+            await to_the_end(_all_of(writer.close() for writer in self._writers.values()))
         return digests
 
     async def discard(self) -> None:
@@ -113,7 +114,7 @@ class Filling:
         return known is None or known.state == blob_rows.CONDEMNED
 
     async def _write(self, data: memoryview) -> None:
-        await all_of(self._try(blob, self._writers[blob.store].write(data)) for blob in self.filled)
+        await _all_of(self._try(blob, self._writers[blob.store].write(data)) for blob in self.filled)
         self._attempt.progress(self._attempt.task.bytes_done + len(data))
 
     async def _open(self, blob: Blob, size: int | None) -> None:
@@ -133,3 +134,10 @@ class Filling:
             alone = len(self.failures) == len(self._blobs) and not self._spare
             if self._must_succeed or alone:
                 raise
+
+
+async def _all_of(work: Iterable[Awaitable[None]]) -> None:
+    """Wait for the end of all of them, then raise what the first that failed did."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if result is not None:
+            raise result

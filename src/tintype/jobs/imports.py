@@ -13,7 +13,8 @@ from typing import Final
 
 import msgspec
 
-from tintype.blobs.stream import Digests, closing, in_thread, to_the_end
+from tintype.blobs.reading import closing
+from tintype.blobs.stream import Digests, in_thread, to_the_end
 from tintype.blobs.web import Download, Web
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from tintype.blobs.stream import Chunks, Digests, closing
+from tintype.blobs.reading import closing
+from tintype.blobs.stream import Chunks, Digests
 from tintype.blobs.web import Pace
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows

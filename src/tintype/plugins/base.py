@@ -16,7 +16,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from tintype.blobs.stream import closing, in_thread
+from tintype.blobs.reading import closing
+from tintype.blobs.stream import in_thread
 from tintype.errors import OverLimit, StartError
 
 GROUP: Final = "tintype.import_plugins"

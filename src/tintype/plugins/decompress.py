@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 
-from tintype.blobs.stream import closing, in_thread
+from tintype.blobs.reading import closing
+from tintype.blobs.stream import in_thread
 from tintype.errors import Invalid, OverLimit
 from tintype.plugins.base import Stream, Subject, to_file
 

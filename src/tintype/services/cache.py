@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from tintype.blobs.cache import PIECE, Kept, PieceFiles, pieces
-from tintype.blobs.stream import closing
+from tintype.blobs.reading import closing
 from tintype.db import blobs as blob_rows
 from tintype.db import cache as rows
 from tintype.db import images as image_rows
