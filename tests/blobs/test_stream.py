@@ -7,6 +7,7 @@ import hashlib
 import os
 import random
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -61,12 +62,85 @@ async def test_md5_where_openssl_has_none(monkeypatch: pytest.MonkeyPatch) -> No
     def refuse(*_arguments: object) -> None:
         raise UnsupportedAlgorithm("md5")
 
-    for refused in (False, True):
-        if refused:
-            monkeypatch.setattr(stream.hashes, "Hash", refuse)
-        look = Pass(None, algorithm="sha512")
-        await look.run(pieces(b"abc" * MIB, 70_000), None, None)
-        assert look.finish().checksum == hashlib.md5(b"abc" * MIB).hexdigest()  # noqa: S324
+    right = hashlib.md5(b"abc" * MIB).hexdigest()  # noqa: S324
+    for patched in (("hashlib", "new"), ("hashes", "Hash")):  # neither needs the other
+        with monkeypatch.context() as without:
+            without.setattr(getattr(stream, patched[0]), patched[1], refuse)
+            look = Pass(None, algorithm="md5")
+            await look.run(pieces(b"abc" * MIB, 70_000), None, None)
+            assert look.finish().checksum == right
+
+
+async def test_a_digest_leaves_others_to_work() -> None:
+    """While md5 is made of a buffer, the event loop and other threads go on."""
+    seen: list[float] = []
+
+    async def beat() -> None:
+        while True:
+            seen.append(time.monotonic())
+            await asyncio.sleep(0.001)
+
+    beating = asyncio.create_task(beat())
+    await Pass(None, algorithm="md5").run(pieces(bytes(64 * MIB), 64 * MIB), None, None)
+    beating.cancel()
+    assert len(seen) > 20
+
+
+class Broken(BaseException):
+    """What is no Exception: a panic in a library written in Rust is none."""
+
+
+@pytest.mark.parametrize("failure", [Unavailable("no"), Broken()])
+async def test_a_look_that_fails(failure: BaseException) -> None:
+    """It is told, and takes no later buffer; a write beside it has the buffers so far."""
+    looked = 0
+    written: list[int] = []
+
+    def look(_part: memoryview) -> None:
+        nonlocal looked
+        looked += 1
+        raise failure
+
+    async def write(part: memoryview) -> None:
+        written.append(len(part))
+
+    with pytest.raises(type(failure)):
+        await asyncio.wait_for(pump(pieces(b"x" * 30 * MIB, MIB), write, [look], None), 5)
+    assert looked == 1
+    assert set(written) == {stream.BUFFER}
+
+
+async def test_no_thread_is_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be done is told, not waited for."""
+
+    def refuse(*_arguments: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "run_in_executor", refuse)
+    with pytest.raises(RuntimeError, match="thread"):
+        await asyncio.wait_for(Pass(None, algorithm="md5").run(pieces(b"x" * 30 * MIB, MIB), None, None), 5)
+
+
+async def test_all_tasks_are_cancelled_at_once() -> None:
+    """As at the end of a process: also a write that has not begun yet keeps nobody."""
+    before = asyncio.all_tasks()
+
+    async def write(_part: memoryview) -> None:
+        raise AssertionError("it has not begun")
+
+    class CancelsWhenTaken:
+        async def fill(self, buffer: stream.Buffer) -> bool:
+            buffer.add(memoryview(b"x"))
+            asyncio.get_running_loop().call_soon(cancel)
+            return False
+
+    def cancel() -> None:
+        for task in asyncio.all_tasks() - before:
+            task.cancel()
+
+    pumping = asyncio.create_task(pump(CancelsWhenTaken(), write, [], None))
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asyncio.shield(pumping), 5)
 
 
 @pytest.mark.parametrize(("fast", "most"), [(True, stream._BUFFERS), (False, 0)])
@@ -74,9 +148,18 @@ async def test_large_pages_are_for_streams_that_fill_them(
     monkeypatch: pytest.MonkeyPatch, fast: bool, most: int
 ) -> None:
     """At most three buffers however slow the store; those of what trickles in grow as they are filled."""
-    made: list[int] = []
-    large = stream._in_large_pages
-    monkeypatch.setattr(stream, "_in_large_pages", lambda length: (made.append(length), large(length))[1])
+    made: list[stream.Buffer] = []
+    two_made = asyncio.Event()
+
+    class Noted(stream.Buffer):
+        def __init__(self, length: int, *, whole: bool = False) -> None:
+            super().__init__(length, whole=whole)
+            if whole:
+                made.append(self)
+            if len(made) == 2:
+                two_made.set()
+
+    monkeypatch.setattr(stream, "Buffer", Noted)
 
     async def numbered() -> AsyncIterator[bytes]:
         for number in range(12):
@@ -87,12 +170,14 @@ async def test_large_pages_are_for_streams_that_fill_them(
     written = bytearray()
 
     async def write(part: memoryview) -> None:
-        await asyncio.sleep(0.01)
+        if fast:
+            await two_made.wait()
         written.extend(bytes(part[::1000]))
 
-    await pump(Chunks(numbered()), write, [], None, 0.001)
-    assert written == b"".join(bytes([number]) * (len(written) // 12) for number in range(12))
-    assert made == [stream.BUFFER] * most
+    await pump(Chunks(numbered()), write, [], None, 2.0 if fast else 0.001)
+    each = len(range(0, stream.BUFFER, 1000)) if fast else 1
+    assert written == b"".join(bytes([number]) * each for number in range(12))
+    assert len(made) == most
 
 
 async def test_another_digest_than_expected() -> None:

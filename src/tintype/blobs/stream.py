@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from typing import Any, Final, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import msgspec
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
 from tintype.errors import Invalid, OverLimit
@@ -34,6 +34,8 @@ BUFFER: Final = 4 << 20
 """Few large ones, not many small: what each costs to hand from thread to thread does not grow with it."""
 _BUFFERS: Final = 3
 """Of each upload: one fills, the others are worked on."""
+_PATIENCE: Final = 2.0
+"""Seconds after which a buffer is worth having as it is: what trickles in takes little room."""
 
 
 async def settled(work: asyncio.Future[Any]) -> None:
@@ -71,16 +73,19 @@ class Buffer:
     """
 
     def __init__(self, length: int, *, whole: bool = False) -> None:
-        """Make one; that it will be filled `whole` says that it may take its room at once, in large pages."""
-        self.memory = memoryview(_in_large_pages(length) if whole else mmap.mmap(-1, length))
+        """Make one; what will be filled `whole` may take large pages, which cost the kernel less."""
+        memory = mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS if whole else mmap.MAP_SHARED)
+        if whole:
+            with contextlib.suppress(AttributeError, OSError):  # systems without, kernels built without
+                memory.madvise(mmap.MADV_HUGEPAGE)
+        self.memory = memoryview(memory)
         self.whole = whole
-        self.used = 0
-        self._until = float("inf")
+        self.begin(float("inf"))
 
-    def begin(self, patience: float | None) -> None:
+    def begin(self, patience: float) -> None:
         """Empty it; after so many seconds a part of it is enough."""
         self.used = 0
-        self._until = float("inf") if patience is None else time.monotonic() + patience
+        self._until = time.monotonic() + patience
 
     def add(self, data: memoryview) -> int:
         """Copy what there is room for; give how much that is."""
@@ -90,22 +95,9 @@ class Buffer:
         return len(part)
 
     @property
-    def full(self) -> bool:
-        """Whether there is no room left."""
-        return self.used == len(self.memory)
-
-    @property
     def ready(self) -> bool:
         """Whether it is time to take it."""
-        return self.full or (self.used > 0 and time.monotonic() > self._until)
-
-
-def _in_large_pages(length: int) -> mmap.mmap:
-    """Give memory that costs the kernel less to fill and to hand to a disk, where it has such pages."""
-    memory = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with contextlib.suppress(AttributeError, OSError):  # of systems without, and of kernels built without
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    return memory
+        return self.used == len(self.memory) or (self.used > 0 and time.monotonic() > self._until)
 
 
 class Source(Protocol):
@@ -199,13 +191,13 @@ class Pass:
         source: Source,
         write: Write | None,
         size: int | None,
-        patience: float | None = None,
+        patience: float = _PATIENCE,
         others: Sequence[Look] = (),
     ) -> None:
         """Take every byte of the source, about `size`, and write it; raises what source and `write` raise.
 
-        With `patience` no byte waits for more seconds than that to be written while others come.
-        `others` look at the bytes too.
+        No byte waits for more seconds than `patience` to be written while others come. `others` look
+        at the bytes too.
         """
         self.size += await pump(source, write, [*self._looks(), *others], size, patience)
 
@@ -248,7 +240,7 @@ class _Hash(NamedTuple):
 def _hash(name: str) -> _Hash:
     """Begin a digest; MD5 with the OpenSSL of `cryptography`, 5 % faster than 3.0, which many a Linux has."""
     if name == "md5":
-        with contextlib.suppress(UnsupportedAlgorithm):  # told to leave out what secures nothing
+        with contextlib.suppress(UnsupportedAlgorithm, InternalError):  # of an OpenSSL told to (FIPS)
             md5 = hashes.Hash(hashes.MD5())  # noqa: S303 (clients ask for it)
             return _Hash(md5.update, lambda: md5.copy().finalize().hex())
     other = hashlib.new(name, usedforsecurity=False)
@@ -260,13 +252,12 @@ async def pump(
     write: Write | None,
     looks: Sequence[Look],
     size: int | None,
-    patience: float | None = None,
+    patience: float = _PATIENCE,
 ) -> int:
     """Fill buffers, have each written and looked at while others fill; give the bytes taken.
 
     Each step sees the buffers in order, whatever the other steps are at. `size` says how large a
-    buffer is worth having, no more. With `patience` a buffer that has been filling for so many
-    seconds is taken as it is.
+    buffer is worth having, no more. One that has been filling for `patience` seconds is taken as it is.
     """
     steps: list[_InThread | _InLoop] = [_InThread(look) for look in looks]
     if write is not None:
@@ -281,9 +272,10 @@ async def pump(
             more = await source.fill(buffer)
             if buffer.used:
                 taken += buffer.used
-                busy.append(_Round(buffer, len(steps)))
+                busy.append(_Round(buffer, len(steps) + 1))
                 for step in steps:
                     step.take(busy[-1])
+                busy[-1].end(None)  # of what is done here
         while busy:
             await asyncio.shield(busy[0].done)
             busy.popleft()
@@ -296,7 +288,7 @@ async def pump(
 
 async def _free_buffer(busy: "deque[_Round]", length: int) -> Buffer:
     """Give the buffer that has been busy for longest, once it is free; a new one while there are few."""
-    whole = bool(busy) and busy[-1].buffer.full  # what trickles in has fewer, or none
+    whole = bool(busy) and busy[-1].buffer.used == length  # what trickles in fills none
     if not busy or (len(busy) < _BUFFERS and not busy[0].done.done()):
         return Buffer(length, whole=whole)
     await asyncio.shield(busy[0].done)  # who is cancelled here does not end what works on the buffer
@@ -314,8 +306,6 @@ class _Round:
         self._lock = threading.Lock()
         self._ahead = steps
         self._failure: BaseException | None = None
-        if not steps:
-            self._tell()
 
     def end(self, failure: BaseException | None) -> None:
         """Note the end of a step, in whatever thread; only of the last one the event loop is told."""
@@ -342,7 +332,7 @@ class _InThread:
         self._lock = threading.Lock()
         self._waiting: deque[_Round] = deque()
         self._working = False
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
 
     def take(self, one: _Round) -> None:
         """Do the step when it has done the buffers before."""
@@ -350,7 +340,11 @@ class _InThread:
             self._waiting.append(one)
             asleep, self._working = not self._working, True
         if asleep:
-            self._loop.run_in_executor(None, self._work)
+            try:
+                self._loop.run_in_executor(None, self._work)
+            except RuntimeError as failure:  # no thread is to be had
+                self._failure = failure
+                self._work()
 
     def _work(self) -> None:
         while True:
@@ -362,7 +356,7 @@ class _InThread:
             try:
                 if self._failure is None:
                     self._look(one.data)
-            except Exception as failure:  # noqa: BLE001 (whoever waits is told)
+            except BaseException as failure:  # noqa: BLE001 (whoever waits is told)
                 self._failure = failure
             one.end(self._failure)
 
@@ -381,6 +375,12 @@ class _InLoop:
         self._waiting.append(one)
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._work())
+            self._task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        while task.cancelled() and self._waiting:  # before it began
+            self._failure = asyncio.CancelledError()
+            self._waiting.popleft().end(self._failure)
 
     async def _work(self) -> None:
         while self._waiting:
