@@ -34,7 +34,7 @@ BUFFER: Final = 4 << 20
 """Few large ones, not many small: what each costs to hand from thread to thread does not grow with it."""
 _BUFFERS: Final = 3
 """Of each upload: one fills, the others are worked on."""
-_PATIENCE: Final = 2.0
+_PATIENCE: Final = 60.0
 """Seconds after which a buffer is worth having as it is: what trickles in takes little room."""
 
 

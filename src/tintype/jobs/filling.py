@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Awaitable, Iterable, Sequence
+from typing import Final
 
 from tintype.blobs.base import Writer
 from tintype.blobs.stream import Chunks, Digests, Exactly, to_the_end
@@ -18,6 +19,9 @@ from tintype.jobs.worker import DELETED, Attempt
 from tintype.plugins.base import Stream
 from tintype.services.data import LEASE, Intake
 from tintype.services.images import hold_to_quota, now, quota_turn
+
+_PATIENCE_SECONDS: Final = 2.0
+"""For which bytes of a slow source wait for others, so that one sees how far it is."""
 
 
 class Filling:
@@ -80,7 +84,7 @@ class Filling:
                 await self._try(blob, self._open(blob, stream.size))
             look = self._intake.look(image, expected)
             source = Exactly(Chunks(stream.chunks), stream.size, limit)
-            await look.run(source, self._write, stream.size)
+            await look.run(source, self._write, stream.size, _PATIENCE_SECONDS)
             digests = look.finish()
             await _all_of(self._try(blob, self._commit(blob)) for blob in self.filled)
         finally:
