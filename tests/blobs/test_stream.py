@@ -6,6 +6,8 @@ import fcntl
 import hashlib
 import os
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -69,6 +71,26 @@ async def test_md5_where_openssl_has_none(monkeypatch: pytest.MonkeyPatch) -> No
             look = Pass(None, algorithm="md5")
             await look.run(pieces(b"abc" * MIB, 70_000), None, None)
             assert look.finish().checksum == right
+
+
+def test_md5_where_openssl_is_held_to_fips(tmp_path: Path) -> None:
+    """As a host's configuration may say, here of a process of its own: uploads work all the same."""
+    config = tmp_path / "openssl.cnf"
+    config.write_text("openssl_conf = a\n[a]\nalg_section = b\n[b]\ndefault_properties = fips=yes\n")
+    script = """if True:
+        import asyncio
+        from cryptography.hazmat.primitives import hashes
+        from tintype.blobs.stream import Chunks, Pass
+        async def data():
+            yield b"abc"
+        look = Pass(None, algorithm="sha512")
+        asyncio.run(look.run(Chunks(data()), None, None))
+        print(look.finish().checksum)
+        hashes.Hash(hashes.MD5())"""
+    environment = {**os.environ, "OPENSSL_CONF": str(config)}
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment, check=False)
+    assert ran.stdout.decode().split() == [hashlib.md5(b"abc").hexdigest()], ran.stderr  # noqa: S324
+    assert b"Error" in ran.stderr  # it was refused there
 
 
 async def test_a_digest_leaves_others_to_work() -> None:
