@@ -114,8 +114,14 @@ def serve(settings: Settings, listener: Listener) -> None:
         timeout_graceful_shutdown=settings.server.drain_seconds,
     )
     server = uvicorn.Server(config)
-    signal.signal(signal.SIGTERM, _leave)  # uvicorn raises the signal again when it has drained
-    signal.signal(signal.SIGINT, _leave)
+
+    def leave(_signal: int, _frame: object) -> None:
+        if server.started:  # uvicorn raises the signal again when it has drained
+            sys.exit(0)
+        os._exit(0)  # at once: an exception is lost where the interpreter runs a callback of its own
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
     if settings.server.workers > 1:
         with shared(settings.data_dir):
             Multiprocess(config, sockets=[listener]).run()
@@ -182,10 +188,6 @@ def _check_certificate(settings: Settings) -> None:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
     except OSError as error:  # ssl.SSLError is one
         raise StartError(f"Cannot use the certificate {certificate}: {error}.") from None
-
-
-def _leave(_signal: int, _frame: object) -> None:
-    sys.exit(0)
 
 
 def _app(settings: Settings) -> ASGIApp:

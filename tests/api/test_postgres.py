@@ -126,6 +126,27 @@ async def test_who_goes_away_takes_nobody_along(service: Service) -> None:
         assert [each.name for each in found if not isinstance(each, asyncio.CancelledError)] == ["n"] * 7
 
 
+async def test_work_that_is_cancelled_twice_is_told_so(service: Service) -> None:
+    """Also where its transaction is being rolled back, and the database is let go of meanwhile."""
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        async with service.parts.database.write():
+            begun.set()
+            await asyncio.Event().wait()
+
+    at_work = asyncio.create_task(work())
+    await begun.wait()
+    at_work.cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not at_work.done()
+    await service.parts.database.close()
+    at_work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await at_work
+
+
 async def test_a_lost_connection_is_told_to_all_who_asked(service: Service) -> None:
     """Each gets its own 503; the next ones are answered over a new connection."""
     image = (await service.call("alice", "POST", "/v2/images", json={"name": "n"})).json()["id"]

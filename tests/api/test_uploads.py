@@ -15,6 +15,7 @@ from tintype.blobs import filesystem, stream
 from tintype.blobs.stream import Chunks
 from tintype.db import blobs as blob_rows
 from tintype.errors import Conflict, TintypeError, Unavailable
+from tintype.services.data import beating
 
 BINARY = {"Content-Type": "application/octet-stream"}
 MIB = 1 << 20
@@ -196,6 +197,22 @@ async def test_a_heartbeat_outlives_a_busy_database(
     go.set()
     assert await upload == 204
     assert len(beats) > 3
+
+
+async def test_a_heart_does_not_outlive_its_work() -> None:
+    """Also where a beat does not hear that it is cancelled: nothing beats for what has ended."""
+    beats, beating_now = [], asyncio.Event()
+
+    async def deaf() -> None:
+        beats.append(1)
+        beating_now.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.05)
+
+    async with beating(deaf, 0.01):
+        await beating_now.wait()
+    await asyncio.sleep(0.2)
+    assert beats == [1]
 
 
 @pytest.mark.parametrize(("failure", "sweeps"), [(Conflict("in use"), 1), (Unavailable("no"), 2)])

@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import stat
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -101,6 +102,31 @@ def test_ctrl_c_drains(tmp_path: Path) -> None:
     with started(tmp_path / "data") as server:
         shown = httpx2.get(f"{server.url}/v2/images/{image['id']}", headers=login(server)).json()
         assert (shown["status"], shown["size"]) == ("active", 10_000)
+
+
+_STOPPED_WHILE_IT_STARTS = """
+import signal, time, uvicorn, weakref
+from tintype.cli.main import run
+
+class Module: pass
+
+def start(self, sockets):
+    module = Module()
+    callback = weakref.ref(module, lambda _: signal.raise_signal(signal.SIGTERM))
+    del module
+    time.sleep(30)
+
+uvicorn.Server.run = start
+run()
+"""
+
+
+def test_a_signal_is_heard_wherever_it_comes(tmp_path: Path) -> None:
+    """Also in a callback of the interpreter's, which throws exceptions away; imports make many."""
+    command = [sys.executable, "-c", _STOPPED_WHILE_IT_STARTS, "serve", "--data-dir", tmp_path, "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Tintype serves images" in done.stdout
 
 
 def test_an_upload_that_dies_with_its_process_leaves_nothing(

@@ -1,6 +1,7 @@
 """`tintype serve`: one command to a working image service."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -50,10 +51,8 @@ def serve(
         ):
             print(f"Note: {clouds} was made for another address. For this one its auth_url is {url}/identity")
         if settings.keystone.auth_url is not None:
-            print(f"Identity: Keystone at {settings.keystone.auth_url}", flush=True)
+            print(f"Identity: Keystone at {settings.keystone.auth_url}")
         elif clouds.exists():
-            print(
-                f"Try: OS_CLIENT_CONFIG_FILE={clouds} openstack --os-cloud {server.CLOUD} image list",
-                flush=True,
-            )
+            print(f"Try: OS_CLIENT_CONFIG_FILE={clouds} openstack --os-cloud {server.CLOUD} image list")
+        sys.stdout.flush()
         server.serve(settings, listener)

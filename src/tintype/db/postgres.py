@@ -175,12 +175,12 @@ class Postgres:
         rolling = asyncio.ensure_future(connection.execute("ROLLBACK"))
         try:
             await asyncio.shield(rolling)
-        except asyncio.CancelledError:
-            connection.terminate()
+        except (asyncio.CancelledError, *_LOST) as error:
             rolling.cancel()
-            raise
-        except _LOST:
-            connection.terminate()
+            with contextlib.suppress(asyncpg.InterfaceError):  # it ended with the pool
+                connection.terminate()
+            if isinstance(error, asyncio.CancelledError):
+                raise
 
 
 class _Connection:

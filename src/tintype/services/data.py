@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import msgspec
@@ -199,7 +198,7 @@ class Intake:
         async with self._database.write() as tx:
             await blob_rows.forget(tx, blob.id)
 
-    def lease(self, blob: Blob) -> AbstractAsyncContextManager[None]:
+    def lease(self, blob: Blob) -> contextlib.AbstractAsyncContextManager[None]:
         """Keep the lease alive; end the work inside with Gone when it is lost."""
 
         async def beat() -> TintypeError | None:
@@ -367,7 +366,7 @@ async def beating(beat: Beat, seconds: float) -> AsyncIterator[None]:
 
     async def go_on() -> None:
         nonlocal ended
-        while True:  # work that was told to end still saves what it has: it holds on to the end
+        while work is not None:  # work that was told to end still saves what it has: it holds on to the end
             await asyncio.sleep(seconds)
             try:
                 found: Exception | None = await beat()
@@ -388,6 +387,7 @@ async def beating(beat: Beat, seconds: float) -> AsyncIterator[None]:
             raise ended from None
         raise
     finally:
+        work = None  # and so the beats end: one may swallow that it is cancelled, as with a driver it did
         heart.cancel()
 
 
