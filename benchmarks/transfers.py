@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -161,7 +162,8 @@ def hashing_beside_copy(source: Path) -> float:
             try:
                 receive(server, WORK / "received")
                 os._exit(0)
-            finally:  # the services are the parent's to end
+            except BaseException:  # noqa: BLE001 (the services are the parent's to end)
+                traceback.print_exc()
                 os._exit(1)
     started = time.perf_counter()
     with connected(port) as connection, source.open("rb") as file:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -98,6 +99,14 @@ NEEDS = {
     "unshare": _program("unshare", "util-linux"),
 }
 LEFT_OUT = pytest.StashKey[set[str]]()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Have one more worker than cores: tests that start processes wait as long as they compute.
+
+    Where tests of servers were asked for, these have enough to do.
+    """
+    return (psutil.cpu_count(logical=False) or 1) + (not os.environ.get("REQUIRE"))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import gc
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -126,8 +127,9 @@ async def test_who_goes_away_takes_nobody_along(service: Service) -> None:
         assert [each.name for each in found if not isinstance(each, asyncio.CancelledError)] == ["n"] * 7
 
 
-async def test_work_that_is_cancelled_twice_is_told_so(service: Service) -> None:
-    """Also where its transaction is being rolled back, and the database is let go of meanwhile."""
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+async def test_work_that_is_cancelled_is_told_just_that(service: Service, turns: int) -> None:
+    """Also where the database is let go of before its transaction is rolled back, or meanwhile."""
     begun = asyncio.Event()
 
     async def work() -> None:
@@ -138,13 +140,60 @@ async def test_work_that_is_cancelled_twice_is_told_so(service: Service) -> None
     at_work = asyncio.create_task(work())
     await begun.wait()
     at_work.cancel()
-    for _ in range(3):
+    for _ in range(turns):
         await asyncio.sleep(0)
     assert not at_work.done()
     await service.parts.database.close()
     at_work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await at_work
+
+
+async def _end_waiting(url: str) -> int:
+    """End the connections that wait for a lock, as a restart of the server would; give how many."""
+    admin = await asyncpg.connect(url)
+    count = await admin.fetchval(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+        "WHERE application_name = 'tintype' AND wait_event_type = 'Lock'"
+    )
+    await admin.close()
+    return int(count)
+
+
+async def test_a_transaction_that_loses_its_connection(service: Service) -> None:
+    """Whoever waits for it is told so, with a time to come back."""
+    image = (await service.call("alice", "POST", "/v2/images", json=RAW)).json()["id"]
+    other = await asyncpg.connect(service.database_url)
+    async with other.transaction():
+        await other.execute("SELECT id FROM images WHERE id = $1 FOR UPDATE", image)
+        upload = service.call("alice", "PUT", f"/v2/images/{image}/file", content=b"x", headers=BINARY)
+        uploading = asyncio.create_task(upload)
+        await asyncio.sleep(0.3)
+        assert await _end_waiting(service.database_url) == 1
+        answer = await uploading
+    assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+    await other.close()
+
+
+async def test_an_upload_outlives_a_lost_heartbeat(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next beat finds a new connection."""
+    monkeypatch.setattr("tintype.services.data._HEARTBEAT_SECONDS", 0.1)
+    image = (await service.call("alice", "POST", "/v2/images", json=RAW)).json()["id"]
+    other = await asyncpg.connect(service.database_url)
+    ended = []
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"x" * 1000
+        async with other.transaction():
+            await other.execute("LOCK TABLE blobs IN ACCESS EXCLUSIVE MODE")
+            await asyncio.sleep(0.4)
+            ended.append(await _end_waiting(service.database_url))
+        await asyncio.sleep(0.4)
+        yield b"y"
+
+    answer = await service.call("alice", "PUT", f"/v2/images/{image}/file", content=body(), headers=BINARY)
+    assert (answer.status_code, ended) == (204, [1])
+    await other.close()
 
 
 async def test_a_lost_connection_is_told_to_all_who_asked(service: Service) -> None:

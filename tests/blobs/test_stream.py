@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import fcntl
+import gc
 import hashlib
 import os
 import random
@@ -10,14 +11,17 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from tintype.blobs import filesystem, stream
 from tintype.blobs.filesystem import FilesystemStore
+from tintype.blobs.reading import closing
 from tintype.blobs.stream import Chunks, Exactly, Pass, in_thread, pump
 from tintype.errors import Invalid, OverLimit, Unavailable
 
@@ -112,8 +116,11 @@ class Broken(BaseException):
     """What is no Exception: a panic in a library written in Rust is none."""
 
 
-@pytest.mark.parametrize("failure", [Unavailable("no"), Broken()])
-async def test_a_look_that_fails(failure: BaseException) -> None:
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [(Unavailable("no"), Unavailable), (Broken(), Broken), (StopIteration(), RuntimeError)],
+)
+async def test_a_look_that_fails(failure: BaseException, told: type[BaseException]) -> None:
     """It is told, and takes no later buffer; a write beside it has the buffers so far."""
     looked = 0
     written: list[int] = []
@@ -126,7 +133,7 @@ async def test_a_look_that_fails(failure: BaseException) -> None:
     async def write(part: memoryview) -> None:
         written.append(len(part))
 
-    with pytest.raises(type(failure)):
+    with pytest.raises(told):
         await asyncio.wait_for(pump(pieces(b"x" * 30 * MIB, MIB), write, [look], None), 5)
     assert looked == 1
     assert set(written) == {stream.BUFFER}
@@ -251,6 +258,64 @@ async def test_a_failing_step_ends_the_pass_when_all_threads_have_ended() -> Non
     with pytest.raises(Unavailable):
         await pump(pieces(b"x" * 30 * MIB, MIB), take, [], None)
     assert working == 0
+
+
+@pytest.mark.parametrize("where", ["write", "look", "source"])
+async def test_a_failed_pass_lets_go_of_its_memory(where: str) -> None:
+    """Soon, not when the interpreter next looks for what refers to itself."""
+    seen: list[weakref.ref[stream.Buffer]] = []
+
+    def fails(kind: str, seen: int) -> None:
+        if kind == where and seen >= 5:
+            raise OverLimit("full")
+
+    async def fill(buffer: stream.Buffer) -> bool:
+        seen.append(weakref.ref(buffer))
+        buffer.add(memoryview(bytes(stream.BUFFER)))
+        fails("source", len(seen))
+        return True
+
+    written: list[int] = []
+
+    async def write(part: memoryview) -> None:
+        written.append(len(part))
+        await asyncio.sleep(0)
+        fails("write", len(written))
+
+    def look(_part: memoryview) -> None:
+        fails("look", len(seen))
+
+    gc.disable()
+    try:
+        with pytest.raises(OverLimit):
+            await pump(SimpleNamespace(fill=fill), write, [look], None)  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)  # the thread is on its way out
+        assert [ref for ref in seen if ref() is not None] == []
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("failure", [None, Unavailable("The connection broke.")])
+async def test_who_is_cancelled_is_not_told_how_a_source_was_closed(failure: Exception | None) -> None:
+    """A reader that goes on with another copy where a source fails must not do so when it shall end."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        try:
+            yield b"x"
+        finally:
+            if failure is not None:
+                raise failure
+
+    async def read() -> None:
+        async with closing(chunks()) as found:
+            async for _ in found:
+                await asyncio.Event().wait()
+
+    reading = asyncio.create_task(read())
+    await asyncio.sleep(0.01)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
 
 
 async def test_however_often_it_is_cancelled_a_thread_is_waited_for() -> None:

@@ -80,6 +80,12 @@ class Tables:
             database.commit()
 
 
+def noise(chance: random.Random, size: int) -> bytes:
+    """Give random bytes that are no disk: two of them, in one of 65,536, would mark a boot record."""
+    data = chance.randbytes(size)
+    return data[:510] + bytes(len(data[510:512])) + data[512:]
+
+
 class RandomClient(threading.Thread, abc.ABC):
     """One client that does at random what clients do, until the server is gone."""
 
@@ -182,7 +188,7 @@ class Client(RandomClient):
         self._known.active[image] = hashlib.sha512(data).hexdigest()
 
     def _data(self) -> bytes:
-        return self._random.randbytes(self._random.choice([0, 1, 5000, 300_000, LARGEST]))
+        return noise(self._random, self._random.choice([0, 1, 5000, 300_000, LARGEST]))
 
     def _chunks(self, data: bytes) -> Iterator[bytes]:
         step = self._random.choice([10_000, 1 << 20, LARGEST])

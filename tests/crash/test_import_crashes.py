@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from test_crashes import BINARY, SEED, RandomClient, Tables, kill
+from test_crashes import BINARY, SEED, RandomClient, Tables, kill, noise
 from test_crashes import ROUNDS as OF_UPLOADS
 
 import web
@@ -40,7 +40,7 @@ class Imported:
 
 
 def data_of(seed: int) -> bytes:
-    return random.Random(seed).randbytes(SIZES[seed % len(SIZES)])
+    return noise(random.Random(seed), SIZES[seed % len(SIZES)])
 
 
 def give(request: web.Request) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 from tintype.blobs.base import FOREIGN, Writer
+from tintype.blobs.ends import settled
 from tintype.blobs.reading import read_ahead
-from tintype.blobs.stream import in_thread, settled
+from tintype.blobs.stream import in_thread
 from tintype.errors import Gone, NotFound, OverLimit, Unavailable
 
 _CHUNK: Final = 1 << 20

@@ -17,7 +17,7 @@ from obstore.store import AzureStore, GCSStore
 from obstore.store import ObjectStore as Bucket
 
 from tintype.blobs.base import Writer, name_in_store
-from tintype.blobs.stream import settled
+from tintype.blobs.ends import settled
 from tintype.errors import NotFound, Unavailable
 
 _CHUNK: Final = 4 << 20

@@ -17,9 +17,10 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import quote, unquote
 
 from tintype.blobs.base import name_in_store
+from tintype.blobs.ends import to_the_end
 from tintype.blobs.reading import read_ahead
-from tintype.blobs.stream import finished, to_the_end
-from tintype.errors import Conflict, Gone, NotFound, OverLimit, StartError, Unavailable
+from tintype.blobs.stream import finished
+from tintype.errors import Conflict, Gone, NotFound, OverLimit, StartError, TintypeError, Unavailable
 
 _DISTRIBUTION: Final = "/usr/lib/python3/dist-packages"
 _PREFIX: Final = "tintype-"
@@ -84,7 +85,8 @@ class RbdStore:
                 async for chunk in chunks:
                     yield chunk
         finally:
-            await to_the_end(self.run(lambda _pool: image.close()))
+            with contextlib.suppress(TintypeError):  # how the reading ended is told, not this
+                await to_the_end(self.run(lambda _pool: image.close()))
 
     async def size(self, key: str) -> int | None:
         """Give the number of bytes, or None where there are none."""

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
-from tintype.blobs.stream import settled
-from tintype.errors import Unavailable
+from tintype.blobs.ends import settled
+from tintype.errors import TintypeError, Unavailable
 
 
 async def read_ahead(
@@ -38,9 +38,19 @@ async def read_ahead(
 
 @contextlib.asynccontextmanager
 async def closing(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Give chunks, and let go of where they come from as soon as nobody wants more of them."""
+    """Give chunks, and let go of where they come from as soon as nobody wants more of them.
+
+    Where that fails behind something else, this is told: who is cancelled must not read on elsewhere.
+    """
     try:
         yield chunks
-    finally:
-        if isinstance(chunks, AsyncGenerator):
-            await chunks.aclose()
+    except BaseException:
+        with contextlib.suppress(TintypeError):
+            await _close(chunks)
+        raise
+    await _close(chunks)
+
+
+async def _close(chunks: AsyncIterator[bytes]) -> None:
+    if isinstance(chunks, AsyncGenerator):
+        await chunks.aclose()

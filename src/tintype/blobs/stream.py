@@ -13,13 +13,14 @@ import mmap
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final, NamedTuple, ParamSpec, Protocol, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Final, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import msgspec
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
+from tintype.blobs.ends import settled
 from tintype.errors import Invalid, OverLimit
 from tintype.formats import Inspector
 
@@ -36,17 +37,6 @@ _BUFFERS: Final = 3
 """Of each upload: one fills, the others are worked on."""
 _PATIENCE: Final = 60.0
 """Seconds after which a buffer is worth having as it is: what trickles in takes little room."""
-
-
-async def settled(work: asyncio.Future[Any]) -> None:
-    """Wait until something has ended, however often whoever waits is cancelled; how it ended is kept in it.
-
-    A thread cannot be cancelled: what it works on (a buffer, a file descriptor) may be let go of
-    only then.
-    """
-    while not work.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([work])
 
 
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -280,10 +270,22 @@ async def pump(
             await asyncio.shield(busy[0].done)
             busy.popleft()
     finally:
-        for each in busy:
-            await settled(each.done)  # threads still look at the buffers
-            each.done.exception()  # what came first is told, not this
+        await _let_go(busy, steps)
     return taken
+
+
+async def _let_go(busy: "deque[_Round]", steps: "list[_InThread | _InLoop]") -> None:
+    """Wait until all is done with the buffers, and have nothing keep them.
+
+    A failure leads by its traceback to the step and to this, which must not lead back to it: nobody
+    else may have use for so much memory only when the interpreter next looks for circles.
+    """
+    while busy:
+        done = busy.popleft().done
+        await settled(done)  # threads still look at the buffer
+        done.exception()  # what came first is told, not this
+    for step in steps:
+        step.failure = None
 
 
 async def _free_buffer(busy: "deque[_Round]", length: int) -> Buffer:
@@ -319,6 +321,8 @@ class _Round:
     def _tell(self) -> None:
         if self._failure is None:
             self.done.set_result(None)
+        elif isinstance(self._failure, StopIteration):  # no future takes it
+            self.done.set_exception(RuntimeError("a step raised StopIteration"))
         else:
             self.done.set_exception(self._failure)
 
@@ -332,7 +336,7 @@ class _InThread:
         self._lock = threading.Lock()
         self._waiting: deque[_Round] = deque()
         self._working = False
-        self._failure: BaseException | None = None
+        self.failure: BaseException | None = None
 
     def take(self, one: _Round) -> None:
         """Do the step when it has done the buffers before."""
@@ -343,7 +347,7 @@ class _InThread:
             try:
                 self._loop.run_in_executor(None, self._work)
             except RuntimeError as failure:  # no thread is to be had
-                self._failure = failure
+                self.failure = failure
                 self._work()
 
     def _work(self) -> None:
@@ -354,11 +358,12 @@ class _InThread:
                     return
                 one = self._waiting.popleft()
             try:
-                if self._failure is None:
+                if self.failure is None:
                     self._look(one.data)
             except BaseException as failure:  # noqa: BLE001 (whoever waits is told)
-                self._failure = failure
-            one.end(self._failure)
+                self.failure = failure
+            one.end(self.failure)
+            del one  # a failure's traceback leads here
 
 
 class _InLoop:
@@ -368,7 +373,7 @@ class _InLoop:
         self._write = write
         self._waiting: deque[_Round] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._failure: BaseException | None = None
+        self.failure: BaseException | None = None
 
     def take(self, one: _Round) -> None:
         """Do the step when it has done the buffers before."""
@@ -379,22 +384,16 @@ class _InLoop:
 
     def _end(self, task: asyncio.Task[None]) -> None:
         while task.cancelled() and self._waiting:  # before it began
-            self._failure = asyncio.CancelledError()
-            self._waiting.popleft().end(self._failure)
+            self.failure = asyncio.CancelledError()
+            self._waiting.popleft().end(self.failure)
 
     async def _work(self) -> None:
         while self._waiting:
             one = self._waiting.popleft()
             try:
-                if self._failure is None:
+                if self.failure is None:
                     await self._write(one.data)
             except BaseException as failure:  # noqa: BLE001 (a write that was cancelled leaves a hole, too)
-                self._failure = failure
-            one.end(self._failure)
-
-
-async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Do what must be done, however often whoever waits for it is cancelled."""
-    task = asyncio.ensure_future(work)
-    await settled(task)
-    return task.result()
+                self.failure = failure
+            one.end(self.failure)
+            del one  # a failure's traceback leads here

@@ -16,7 +16,8 @@ from starlette.responses import Response
 from tintype.api import wire
 from tintype.api.data import DataApi
 from tintype.api.images import ImagesApi
-from tintype.blobs.stream import Chunks, to_the_end
+from tintype.blobs.ends import to_the_end
+from tintype.blobs.stream import Chunks
 from tintype.dashboard import shapes
 from tintype.dashboard.guard import SESSION, document, items
 from tintype.domain import imports as import_rules

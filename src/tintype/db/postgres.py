@@ -172,13 +172,15 @@ class Postgres:
     @staticmethod
     async def _roll_back(connection: Any) -> None:
         """End a transaction, if need be with its connection: nothing of it may be there for the next."""
-        rolling = asyncio.ensure_future(connection.execute("ROLLBACK"))
+        rolling: asyncio.Future[Any] | None = None
         try:
+            rolling = asyncio.ensure_future(connection.execute("ROLLBACK"))
             await asyncio.shield(rolling)
-        except (asyncio.CancelledError, *_LOST) as error:
-            rolling.cancel()
-            with contextlib.suppress(asyncpg.InterfaceError):  # it ended with the pool
+        except (asyncio.CancelledError, *_LOST) as error:  # else what it is rolled back for is told, not this
+            with contextlib.suppress(asyncpg.InterfaceError):  # the pool has ended it
                 connection.terminate()
+            if rolling is not None:
+                rolling.cancel()
             if isinstance(error, asyncio.CancelledError):
                 raise
 

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Iterable, Sequence
 from typing import Final
 
 from tintype.blobs.base import Writer
-from tintype.blobs.stream import Chunks, Digests, Exactly, to_the_end
+from tintype.blobs.ends import to_the_end
+from tintype.blobs.stream import Chunks, Digests, Exactly
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db.blobs import Blob

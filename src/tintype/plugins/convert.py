@@ -13,7 +13,8 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from tintype.blobs.stream import Chunks, in_thread, pump, to_the_end
+from tintype.blobs.ends import to_the_end
+from tintype.blobs.stream import Chunks, in_thread, pump
 from tintype.errors import Invalid, OverLimit, StartError, Unavailable, UnsupportedMedia
 from tintype.formats import Inspector
 from tintype.plugins.base import Stream, Subject, of_file, room_for_scratch, write_scratch

@@ -16,7 +16,8 @@ import msgspec
 import structlog
 
 from tintype.blobs.base import BlobStore, HandsOff, Writer
-from tintype.blobs.stream import Digests, Exactly, Pass, Source, to_the_end
+from tintype.blobs.ends import to_the_end
+from tintype.blobs.stream import Digests, Exactly, Pass, Source
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db import uploads as upload_rows
@@ -357,10 +358,7 @@ Beat = Callable[[], Awaitable[TintypeError | None]]
 
 @contextlib.asynccontextmanager
 async def beating(beat: Beat, seconds: float) -> AsyncIterator[None]:
-    """Beat every so many seconds until the work inside has ended; end it with what a beat gives first.
-
-    A beat that finds the database away is one that did not come: holds outlive some of them.
-    """
+    """Beat every so many seconds until the work inside has ended; end it with what a beat gives first."""
     work = asyncio.current_task()
     ended: Exception | None = None
 
@@ -370,7 +368,7 @@ async def beating(beat: Beat, seconds: float) -> AsyncIterator[None]:
             await asyncio.sleep(seconds)
             try:
                 found: Exception | None = await beat()
-            except Unavailable:
+            except Unavailable:  # a beat that did not come: holds outlive some
                 continue
             except Exception as error:  # noqa: BLE001 (work must not go on without signs of life)
                 found = error

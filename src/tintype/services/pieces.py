@@ -10,7 +10,8 @@ from typing import Final
 import msgspec
 
 from tintype.blobs.base import ResumableWriter
-from tintype.blobs.stream import Buffer, Look, Pass, Source, pump, to_the_end
+from tintype.blobs.ends import to_the_end
+from tintype.blobs.stream import Buffer, Look, Pass, Source, pump
 from tintype.db import blobs as blob_rows
 from tintype.db import uploads as upload_rows
 from tintype.db.engine import Database

@@ -21,7 +21,8 @@ from typing import Final
 import msgspec
 
 from tintype.blobs.base import Resumable, ResumableWriter
-from tintype.blobs.stream import Chunks, Digests, Pass, Source, to_the_end
+from tintype.blobs.ends import to_the_end
+from tintype.blobs.stream import Chunks, Digests, Pass, Source
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db import uploads as upload_rows
