@@ -260,7 +260,7 @@ async def test_a_failing_step_ends_the_pass_when_all_threads_have_ended() -> Non
     assert working == 0
 
 
-@pytest.mark.parametrize("where", ["write", "look", "source"])
+@pytest.mark.parametrize("where", ["write", "disk", "look", "source"])
 async def test_a_failed_pass_lets_go_of_its_memory(where: str) -> None:
     """Soon, not when the interpreter next looks for what refers to itself."""
     seen: list[weakref.ref[stream.Buffer]] = []
@@ -281,6 +281,10 @@ async def test_a_failed_pass_lets_go_of_its_memory(where: str) -> None:
         written.append(len(part))
         await asyncio.sleep(0)
         fails("write", len(written))
+        await in_thread(to_disk, part)
+
+    def to_disk(_part: memoryview) -> None:
+        fails("disk", len(written))
 
     def look(_part: memoryview) -> None:
         fails("look", len(seen))

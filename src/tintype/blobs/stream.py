@@ -53,6 +53,8 @@ async def finished(work: asyncio.Future[T]) -> T:
         if not work.cancelled():
             work.exception()  # whoever is cancelled does not want to know
         raise
+    finally:
+        del work  # a failure's traceback leads here
 
 
 class Buffer:
@@ -277,8 +279,7 @@ async def pump(
 async def _let_go(busy: "deque[_Round]", steps: "list[_InThread | _InLoop]") -> None:
     """Wait until all is done with the buffers, and have nothing keep them.
 
-    A failure leads by its traceback to the step and to this, which must not lead back to it: nobody
-    else may have use for so much memory only when the interpreter next looks for circles.
+    A failure's traceback leads to what failed: it must not lead back, or memory waits for the collector.
     """
     while busy:
         done = busy.popleft().done
