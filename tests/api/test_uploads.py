@@ -206,8 +206,9 @@ async def test_a_heart_does_not_outlive_its_work() -> None:
     async def deaf() -> None:
         beats.append(1)
         beating_now.set()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(0.05)
+        if len(beats) == 1:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.05)
 
     async with beating(deaf, 0.01):
         await beating_now.wait()
