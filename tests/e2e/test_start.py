@@ -466,6 +466,25 @@ def test_uploads_under_way_when_the_service_stops_are_told(tmp_path: Path) -> No
     assert "Traceback" not in (tmp_path / "data.log").read_text()
 
 
+def test_downloads_under_way_when_the_service_stops_are_cut(tmp_path: Path) -> None:
+    """A client that does not read has its connection ended, and the log a line of it, no traceback."""
+    with started(tmp_path / "data", TINTYPE_SERVER_DRAIN_SECONDS="1") as server:
+        headers = {"X-Auth-Token": server.log_in()}
+        body = {"disk_format": "raw", "container_format": "bare"}
+        image = httpx2.post(f"{server.url}/v2/images", json=body, headers=headers).json()["id"]
+        file = f"{server.url}/v2/images/{image}/file"
+        sent = httpx2.put(file, content=bytes(40_000_000), headers={**headers, **UPLOAD})
+        assert sent.status_code == 204
+        with httpx2.stream("GET", file, headers=headers) as answer:
+            assert answer.status_code == 200
+            assert server.stop() == 0
+            with pytest.raises(httpx2.TransportError):
+                answer.read()
+    log = (tmp_path / "data.log").read_text()
+    assert "Traceback" not in log
+    assert "response was cut" in log
+
+
 def test_a_store_that_nothing_is_in_may_move(tmp_path: Path) -> None:
     """Until it has bytes; then its folder must be the one that they are in."""
     folder, other = tmp_path / "data", tmp_path / "other"

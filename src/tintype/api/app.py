@@ -38,6 +38,7 @@ _GLOBAL_ID: Final = re.compile(r"req-[0-9a-fA-F-]{36}")
 _HEADER_BYTES: Final = 64 << 10
 _PATH_BYTES: Final = 8 << 10
 _LAST_SECONDS: Final = 15
+_STOPPING: Final = "The service is stopping."
 _CLOSED: Final = 499
 """Logged where the client went away before the answer; never sent."""
 
@@ -173,8 +174,9 @@ class App:
             await response(scope, receive, answer)
         except ClientDisconnect:
             pass
-        except TintypeError as error:  # out of a body that was being streamed
-            self._log.error("response was cut", request_id=call.request_id, reason=error.message)
+        except (TintypeError, asyncio.CancelledError) as error:  # in a body: it failed, or the service stops
+            reason = error.message if isinstance(error, TintypeError) else _STOPPING
+            self._log.error("response was cut", request_id=call.request_id, reason=reason)
             if not begun:
                 raise
         except Exception:
@@ -204,7 +206,7 @@ class App:
                 )
             return self._fail(call, status, error.message, headers)
         except asyncio.CancelledError:  # the service stops, and its patience with requests is over
-            return self._fail(call, 503, "The service is stopping.", {"Retry-After": "5"})
+            return self._fail(call, 503, _STOPPING, {"Retry-After": "5"})
 
     async def _handle(self, call: Call) -> Response:
         headers = call.scope["headers"]
