@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import fcntl
 import functools
+import multiprocessing.process
 import os
 import signal
 import ssl
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -49,7 +51,7 @@ CLOUD: Final = "tintype"
 _ADMIN: Final = "admin"
 _LOCK: Final = "lock"
 _WORKERS: Final = "workers.lock"
-"""Which every `tintype worker` of the folder shares."""
+"""Which all share who work on the folder, but for the process that holds it."""
 _BACKLOG: Final = 2048
 
 
@@ -134,8 +136,7 @@ def work(settings: Settings) -> None:
     _check(settings)
     upgrade_database(settings)
     asyncio.run(recognise_folders(settings))  # who writes elsewhere writes images that no server finds
-    lock = os.open(settings.data_dir / _WORKERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_SH)
+    _share(settings.data_dir)
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -144,10 +145,7 @@ def work(settings: Settings) -> None:
         async with at_work(lay(settings)):
             await stop.wait()
 
-    try:
-        asyncio.run(run())
-    finally:
-        os.close(lock)
+    asyncio.run(run())
 
 
 @contextlib.contextmanager
@@ -191,9 +189,24 @@ def _check_certificate(settings: Settings) -> None:
 
 
 def _app(settings: Settings) -> ASGIApp:
-    for library in ("uvicorn", "opentelemetry"):
+    for library in ("uvicorn", "opentelemetry", "oslo_utils"):
         adopt(library, make_logger(settings.log.level, settings.log.style))
+    parent = multiprocessing.parent_process()
+    if parent is not None:  # which holds the folder: nobody may serve it for longer than that
+        _share(settings.data_dir)
+        threading.Thread(target=_end_behind, args=[parent], daemon=True).start()
     return build(settings).app
+
+
+def _end_behind(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _share(folder: Path) -> None:
+    """Be one of those who work on a data folder, for as long as this process lives."""
+    lock = os.open(folder / _WORKERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_SH)
 
 
 async def _bootstrap(settings: Settings, public_url: str) -> str | None:
@@ -215,7 +228,7 @@ async def _bootstrap(settings: Settings, public_url: str) -> str | None:
 
 
 def _nobody_works(folder: Path) -> bool:
-    """Say whether no `tintype worker` is at work on a data folder."""
+    """Say whether nobody is at work on a data folder: no `tintype worker`, no rest of a killed server."""
     lock = os.open(folder / _WORKERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import httpx2
+import psutil
 import pytest
 
 from processes import BIN, Server, started
@@ -205,6 +206,22 @@ def test_several_workers_serve_one_folder(tmp_path: Path) -> None:
                 httpx2.get(f"{server.url}/v2/images/{made.json()['id']}", headers=headers).status_code == 200
             )
         assert server.stop() == 0
+
+
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    """Also where it is killed: nobody serves a folder that is not held, and the next start finds it free."""
+    with started(tmp_path / "data", "--workers", "2") as server:
+        headers = login(server)
+        image = httpx2.post(f"{server.url}/v2/images", json={}, headers=headers).json()["id"]
+        workers = psutil.Process(server.process.pid).children(recursive=True)
+        assert len(workers) >= 2
+        server.process.kill()
+        _, left = psutil.wait_procs(workers, timeout=15)
+        for worker in left:
+            worker.kill()
+        assert left == []
+    with started(tmp_path / "data", "--port", server.url.rpartition(":")[2]) as again:
+        assert httpx2.get(f"{again.url}/v2/images/{image}", headers=login(again)).status_code == 200
 
 
 def test_the_port_is_taken(tmp_path: Path) -> None:
