@@ -96,6 +96,7 @@ def test_what_goes_wrong(cloud: Cloud, tmp_path: Path) -> None:
     """One line and an exit code: 1 for what is refused, 2 for a wrong command line."""
     assert "There is no cloud nobody" in run(cloud, "image", "list", who="nobody", code=1)
     assert "tintype:" in run(cloud, "image", "push", str(tmp_path / "none"), code=1)
+    assert "is no file" in run(cloud, "image", "push", str(tmp_path), code=1)
     assert "KEY=VALUE" in run(cloud, "image", "create", "x", "--property", "no sign", code=2)
     assert "No such command" in run(cloud, "image", "frobnicate", code=2)
     assert "Nothing to change" in run(cloud, "image", "set", "x", code=2)

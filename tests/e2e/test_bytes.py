@@ -317,6 +317,31 @@ def test_one_large_piece_survives_a_kill(tmp_path: Path) -> None:
         api.http.close()
 
 
+def test_a_piece_that_falls_silent_survives_a_kill(tmp_path: Path) -> None:
+    """What came before is kept within five seconds, though no more comes and no buffer is full."""
+    with started(tmp_path / "data") as server:
+        api = Api(server)
+        image = api.image()
+        tus = {"Tus-Resumable": "1.0.0", "Upload-Length": str(10 << 30)}
+        path = upload_path(api.http.post(f"{image}/uploads", headers=tus).headers["location"])
+        connection = api.connect(
+            "PATCH",
+            path,
+            "Content-Type: application/offset+octet-stream",
+            "Tus-Resumable: 1.0.0",
+            "Upload-Offset: 0",
+            f"Content-Length: {10 << 30}",
+        )
+        connection.sendall(os.urandom(9 * MIB + 5))
+        time.sleep(5.5)
+        server.stop(signal.SIGKILL)
+        connection.close()
+    with started(tmp_path / "data", "--port", port_of(server.url)):
+        answer = api.http.head(path, headers={"Tus-Resumable": "1.0.0"})
+        assert int(answer.headers["upload-offset"]) == 9 * MIB + 5
+        api.http.close()
+
+
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """Give a folder that other users may enter; pytest's own are closed."""

@@ -5,6 +5,7 @@ server, each time into fresh memory, then into the buffer that is hashed and wri
 """
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 
 from tintype.blobs.stream import Buffer
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 BROKEN_OFF: Final = "The connection broke off before the request was whole."
 _RECEIVE: Final = 512 << 10
 """Bytes taken at once: other connections wait that long."""
+_LONGEST: Final = 3600.0
 
 
 class DirectBody(asyncio.BufferedProtocol):
@@ -42,10 +44,13 @@ class DirectBody(asyncio.BufferedProtocol):
             if self._lost or self._http.transport.is_closing():
                 raise Disconnected(BROKEN_OFF)
             self._buffer, self._waiting = buffer, self._http.loop.create_future()
+            patience = max(0.0, min(_LONGEST, buffer.until - time.monotonic()))
+            timer = self._http.loop.call_later(patience, self._enough)
             self._http.flow.resume_reading()
             try:
                 await self._waiting
             finally:  # nobody is there to take more
+                timer.cancel()
                 self._buffer = None
                 if self._left and not self._http.transport.is_closing():
                     self._http.flow.pause_reading()
@@ -69,11 +74,19 @@ class DirectBody(asyncio.BufferedProtocol):
         if not self._left:
             self._http.take_back()
         if self._buffer is not None and (self._buffer.ready or not self._left):
-            self._buffer = None
-            if self._left:
-                self._http.flow.pause_reading()
-            if self._waiting is not None and not self._waiting.done():
-                self._waiting.set_result(None)
+            self._give()
+
+    def _enough(self) -> None:
+        """Give what has come, where no more does; where nothing has, the next bytes are given at once."""
+        if self._buffer is not None and self._buffer.used:
+            self._give()
+
+    def _give(self) -> None:
+        self._buffer = None
+        if self._left:
+            self._http.flow.pause_reading()
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell both who reads and HTTP."""

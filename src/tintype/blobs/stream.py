@@ -77,7 +77,7 @@ class Buffer:
     def begin(self, patience: float) -> None:
         """Empty it; after so many seconds a part of it is enough."""
         self.used = 0
-        self._until = time.monotonic() + patience
+        self.until = time.monotonic() + patience
 
     def add(self, data: memoryview) -> int:
         """Copy what there is room for; give how much that is."""
@@ -89,7 +89,7 @@ class Buffer:
     @property
     def ready(self) -> bool:
         """Whether it is time to take it."""
-        return self.used == len(self.memory) or (self.used > 0 and time.monotonic() > self._until)
+        return self.used == len(self.memory) or (self.used > 0 and time.monotonic() > self.until)
 
 
 class Source(Protocol):

@@ -129,6 +129,10 @@ def push(
 
     The format is seen from the bytes where it is not said; of standard input from its first ones.
     """
+    if file.exists() and not file.is_file():
+        raise errors.ClientError(
+            f"{file} is no file. What another command writes is sent by: … | tintype image push -"
+        )
     attributes["properties"] = pairs(property)
     with output.progress(f"Push {name or file.name}") as progress:
         if str(file) == "-":

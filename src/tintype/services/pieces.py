@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 import hashlib
-import time
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import msgspec
 
 from tintype.blobs.base import ResumableWriter
-from tintype.blobs.ends import to_the_end
+from tintype.blobs.ends import settled, to_the_end
 from tintype.blobs.stream import Buffer, Look, Pass, Source, pump
 from tintype.db import blobs as blob_rows
 from tintype.db import uploads as upload_rows
@@ -25,7 +25,8 @@ _LOST: Final = "The upload or its image was deleted, or another request went on 
 HOLD: Final = 12_000_000
 """Microseconds for which a request holds its upload without a sign of life."""
 _BEAT_SECONDS: Final = 1.0
-_SAVE_SECONDS: Final = 5.0
+_SAVE_SECONDS: Final = 2.5
+"""Twice as much may be lost: bytes wait for a buffer, then for the next save."""
 
 
 class Held:
@@ -108,17 +109,25 @@ class Safe:
         self._holder = held.holder
         self._database = database
         self._writer = writer
+        self._turn = asyncio.Lock()
         self._lifetime = lifetime
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more was written than is noted."""
+        return self.upload.kept(self.offset) > self.upload.offset
 
     async def write(self, data: memoryview) -> None:
         """Append bytes."""
-        await self._writer.write(data)
+        async with self._turn:
+            await self._writer.write(data)
         self.offset += len(data)
 
     async def save(self) -> None:
         """Make what was written safe; raises Gone where another request has the upload by now."""
-        offset = self.upload.kept(self.offset)
-        await self._writer.flush()
+        async with self._turn:
+            offset = self.upload.kept(self.offset)
+            await self._writer.flush()
         self.upload = msgspec.structs.replace(self.upload, offset=offset, expires_at=now() + self._lifetime)
         async with self._database.write() as tx:
             if not await upload_rows.advance(tx, self.upload, self._holder):
@@ -128,24 +137,37 @@ class Safe:
 
 async def receive(piece: Piece, safe: Safe, look: Pass | None, size: int | None) -> None:
     """Write a piece; what has arrived is safe afterwards, however this ends, unless it has a checksum."""
-    saved = time.monotonic()
-
-    async def write(data: memoryview) -> None:
-        nonlocal saved
-        await safe.write(data)
-        if piece.checksum is None and time.monotonic() > saved + _SAVE_SECONDS:
-            await safe.save()
-            saved = time.monotonic()
-
     try:
-        if look is None:
-            await pump(piece, write, piece.looks, size, _SAVE_SECONDS)
-        else:
-            await look.run(piece, write, size, _SAVE_SECONDS, piece.looks)
-        piece.check()
+        async with _kept_safe(safe) if piece.checksum is None else contextlib.nullcontext():
+            if look is None:
+                await pump(piece, safe.write, piece.looks, size, _SAVE_SECONDS)
+            else:
+                await look.run(piece, safe.write, size, _SAVE_SECONDS, piece.looks)
+            piece.check()
     except BaseException:
         if piece.checksum is None:
             with contextlib.suppress(TintypeError):  # it is what has failed, perhaps
                 await to_the_end(safe.save())
         raise
     await safe.save()
+
+
+@contextlib.asynccontextmanager
+async def _kept_safe(safe: Safe) -> AsyncIterator[None]:
+    """Make what is written safe now and then; where that fails, the end tells, or the hold that is lost."""
+    at_work = True
+
+    async def keep() -> None:
+        while at_work:
+            await asyncio.sleep(_SAVE_SECONDS)
+            if safe.is_behind:
+                with contextlib.suppress(TintypeError):
+                    await safe.save()
+
+    keeping = asyncio.create_task(keep())
+    try:
+        yield
+    finally:
+        at_work = False
+        keeping.cancel()
+        await settled(keeping)
