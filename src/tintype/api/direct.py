@@ -18,6 +18,7 @@ BROKEN_OFF: Final = "The connection broke off before the request was whole."
 _RECEIVE: Final = 512 << 10
 """Bytes taken at once: other connections wait that long."""
 _LONGEST: Final = 3600.0
+"""Seconds of a timer."""
 
 
 class DirectBody(asyncio.BufferedProtocol):
