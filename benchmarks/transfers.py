@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 import traceback
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -64,7 +65,16 @@ def new_image(target: Target) -> str:
 def delete_image(target: Target, image: str) -> None:
     """Make room."""
     url = f"http://127.0.0.1:{target.port}/v2/images/{image}"
-    urllib.request.urlopen(urllib.request.Request(url, headers=target.headers, method="DELETE")).close()
+    deletion = urllib.request.Request(url, headers=target.headers, method="DELETE")
+    for last in (False, False, True):
+        try:
+            urllib.request.urlopen(deletion).close()
+        except urllib.error.HTTPError:  # Glance's, whose SQLite is locked now and then
+            if last:
+                raise
+            time.sleep(1)
+        else:
+            return
 
 
 def curl(target: Target, image: str, source: Path | None) -> list[str]:
@@ -291,6 +301,7 @@ def nginx(source: Path) -> Iterator[int]:
 
 def trickle(target: Target) -> list[Measured]:
     """Show images while many upload slowly."""
+    os.sync()  # what earlier transfers wrote
     ids = [new_image(target) for _ in range(TRICKLES)]
     shown = [load.Wish("GET", f"/v2/images/{image}") for image in ids[:100]]
     idle = load.run(target.port, target.headers, shown, clients=4, seconds=4)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import functools
+import gc
 import multiprocessing.process
 import os
 import signal
@@ -195,7 +196,10 @@ def _app(settings: Settings) -> ASGIApp:
     if parent is not None:  # which holds the folder: nobody may serve it for longer than that
         _share(settings.data_dir)
         threading.Thread(target=_end_behind, args=[parent], daemon=True).start()
-    return build(settings).app
+    app = build(settings).app
+    gc.collect()
+    gc.freeze()  # what is there by now stays: each look through it for garbage held up requests for 60 ms
+    return app
 
 
 def _end_behind(parent: multiprocessing.process.BaseProcess) -> None:

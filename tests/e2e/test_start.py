@@ -130,6 +130,26 @@ def test_a_signal_is_heard_wherever_it_comes(tmp_path: Path) -> None:
     assert "Tintype serves images" in done.stdout
 
 
+_LOADED = """
+import gc, os, uvicorn
+from tintype.cli.main import run
+
+def start(self, sockets):
+    self.config.load()
+    os.write(1, f"kept {gc.get_freeze_count()}".encode())
+
+uvicorn.Server.run = start
+run()
+"""
+
+
+def test_garbage_is_not_looked_for_in_what_was_there_from_the_start(tmp_path: Path) -> None:
+    """Each look through all modules would hold up requests; they are a hundred thousand objects."""
+    command = [sys.executable, "-c", _LOADED, "serve", "--data-dir", tmp_path, "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    assert int(done.stdout.rpartition("kept ")[2]) > 50_000
+
+
 def test_an_upload_that_dies_with_its_process_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
