@@ -200,21 +200,16 @@ async def test_a_lost_connection_is_told_to_all_who_asked(service: Service) -> N
     """Each gets its own 503; the next ones are answered over a new connection."""
     image = (await service.call("alice", "POST", "/v2/images", json={"name": "n"})).json()["id"]
     assert (await service.call("alice", "GET", f"/v2/images/{image}")).status_code == 200
-    admin = await asyncpg.connect(service.database_url)
     slow = await asyncpg.connect(service.database_url)
     async with slow.transaction():
         await slow.execute("LOCK TABLE images IN ACCESS EXCLUSIVE MODE")
         asking = [asyncio.create_task(service.call("alice", "GET", f"/v2/images/{image}")) for _ in range(6)]
         await asyncio.sleep(0.3)
-        await admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = 'tintype' AND wait_event_type = 'Lock'"
-        )
+        await _end_waiting(service.database_url)
         await asyncio.sleep(0.1)
     assert {(await each).status_code for each in asking} <= {200, 503}
     assert (await asking[0]).status_code == 503
     assert (await service.call("alice", "GET", f"/v2/images/{image}")).status_code == 200
-    await admin.close()
     await slow.close()
 
 

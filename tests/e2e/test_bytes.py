@@ -288,9 +288,9 @@ def test_tus_js_client_in_one_piece(api: Api, tmp_path: Path, js: Path) -> None:
     api.http.delete(image)
 
 
-def test_one_large_piece_survives_a_kill(tmp_path: Path) -> None:
-    """Of a piece that is killed in the middle all but the last seconds are kept: it need not begin anew."""
-    with started(tmp_path / "data") as server:
+def kept_of_a_killed_piece(folder: Path, send: Callable[[socket.socket], object]) -> int:
+    """Begin a piece of 10 GiB, kill the server when `send` has returned; give what a new one has of it."""
+    with started(folder) as server:
         api = Api(server)
         image = api.image()
         tus = {"Tus-Resumable": "1.0.0", "Upload-Length": str(10 << 30)}
@@ -303,43 +303,38 @@ def test_one_large_piece_survives_a_kill(tmp_path: Path) -> None:
             "Upload-Offset: 0",
             f"Content-Length: {10 << 30}",
         )
-        block, sent = os.urandom(MIB), 0
-        begun = time.monotonic()
+        send(connection)
+        server.stop(signal.SIGKILL)
+        connection.close()
+    with started(folder, "--port", port_of(server.url)):
+        answer = api.http.head(path, headers={"Tus-Resumable": "1.0.0"})
+        api.http.close()
+    return int(answer.headers["upload-offset"])
+
+
+def test_one_large_piece_survives_a_kill(tmp_path: Path) -> None:
+    """Of a piece that is killed in the middle all but the last seconds are kept: it need not begin anew."""
+    sent = 0
+
+    def send(connection: socket.socket) -> None:
+        nonlocal sent
+        block, begun = os.urandom(MIB), time.monotonic()
         while time.monotonic() < begun + 7:
             connection.sendall(block)
             sent += len(block)
             time.sleep(0.02)
-        server.stop(signal.SIGKILL)
-        connection.close()
-    with started(tmp_path / "data", "--port", port_of(server.url)):
-        answer = api.http.head(path, headers={"Tus-Resumable": "1.0.0"})
-        assert 0 < int(answer.headers["upload-offset"]) <= sent
-        api.http.close()
+
+    assert 0 < kept_of_a_killed_piece(tmp_path / "data", send) <= sent
 
 
 def test_a_piece_that_falls_silent_survives_a_kill(tmp_path: Path) -> None:
     """What came before is kept within five seconds, though no more comes and no buffer is full."""
-    with started(tmp_path / "data") as server:
-        api = Api(server)
-        image = api.image()
-        tus = {"Tus-Resumable": "1.0.0", "Upload-Length": str(10 << 30)}
-        path = upload_path(api.http.post(f"{image}/uploads", headers=tus).headers["location"])
-        connection = api.connect(
-            "PATCH",
-            path,
-            "Content-Type: application/offset+octet-stream",
-            "Tus-Resumable: 1.0.0",
-            "Upload-Offset: 0",
-            f"Content-Length: {10 << 30}",
-        )
+
+    def send(connection: socket.socket) -> None:
         connection.sendall(os.urandom(9 * MIB + 5))
         time.sleep(5.5)
-        server.stop(signal.SIGKILL)
-        connection.close()
-    with started(tmp_path / "data", "--port", port_of(server.url)):
-        answer = api.http.head(path, headers={"Tus-Resumable": "1.0.0"})
-        assert int(answer.headers["upload-offset"]) == 9 * MIB + 5
-        api.http.close()
+
+    assert kept_of_a_killed_piece(tmp_path / "data", send) == 9 * MIB + 5
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -105,48 +106,44 @@ def test_ctrl_c_drains(tmp_path: Path) -> None:
         assert (shown["status"], shown["size"]) == ("active", 10_000)
 
 
-_STOPPED_WHILE_IT_STARTS = """
-import signal, time, uvicorn, weakref
-from tintype.cli.main import run
-
-class Module: pass
-
-def start(self, sockets):
-    module = Module()
-    callback = weakref.ref(module, lambda _: signal.raise_signal(signal.SIGTERM))
-    del module
-    time.sleep(30)
-
-uvicorn.Server.run = start
-run()
-"""
+def start_of(folder: Path, instead: str) -> subprocess.CompletedProcess[str]:
+    """Start a service that runs `instead`, lines of Python, where it would begin to serve."""
+    program = (
+        "import uvicorn\nfrom tintype.cli.main import run\n"
+        f"def start(self, sockets):\n{textwrap.indent(textwrap.dedent(instead), ' ')}\n"
+        "uvicorn.Server.run = start\nrun()"
+    )
+    command = [sys.executable, "-c", program, "serve", "--data-dir", folder, "--port", "0"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
 
 
 def test_a_signal_is_heard_wherever_it_comes(tmp_path: Path) -> None:
     """Also in a callback of the interpreter's, which throws exceptions away; imports make many."""
-    command = [sys.executable, "-c", _STOPPED_WHILE_IT_STARTS, "serve", "--data-dir", tmp_path, "--port", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    done = start_of(
+        tmp_path,
+        """
+        import signal, time, weakref
+        class Module: pass
+        module = Module()
+        callback = weakref.ref(module, lambda _: signal.raise_signal(signal.SIGTERM))
+        del module
+        time.sleep(30)
+        """,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "Tintype serves images" in done.stdout
 
 
-_LOADED = """
-import gc, os, uvicorn
-from tintype.cli.main import run
-
-def start(self, sockets):
-    self.config.load()
-    os.write(1, f"kept {gc.get_freeze_count()}".encode())
-
-uvicorn.Server.run = start
-run()
-"""
-
-
 def test_garbage_is_not_looked_for_in_what_was_there_from_the_start(tmp_path: Path) -> None:
     """Each look through all modules would hold up requests; they are a hundred thousand objects."""
-    command = [sys.executable, "-c", _LOADED, "serve", "--data-dir", tmp_path, "--port", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    done = start_of(
+        tmp_path,
+        """
+        import gc
+        self.config.load()
+        print("kept", gc.get_freeze_count())
+        """,
+    )
     assert int(done.stdout.rpartition("kept ")[2]) > 50_000
 
 

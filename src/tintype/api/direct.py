@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 BROKEN_OFF: Final = "The connection broke off before the request was whole."
 _RECEIVE: Final = 512 << 10
 """Bytes taken at once: other connections wait that long."""
-_LONGEST: Final = 3600.0
-"""Seconds of a timer."""
 
 
 class DirectBody(asyncio.BufferedProtocol):
@@ -45,8 +43,7 @@ class DirectBody(asyncio.BufferedProtocol):
             if self._lost or self._http.transport.is_closing():
                 raise Disconnected(BROKEN_OFF)
             self._buffer, self._waiting = buffer, self._http.loop.create_future()
-            patience = max(0.0, min(_LONGEST, buffer.until - time.monotonic()))
-            timer = self._http.loop.call_later(patience, self._enough)
+            timer = self._http.loop.call_later(max(0.0, buffer.until - time.monotonic()), self._enough)
             self._http.flow.resume_reading()
             try:
                 await self._waiting

@@ -72,7 +72,7 @@ class Buffer:
                 memory.madvise(mmap.MADV_HUGEPAGE)
         self.memory = memoryview(memory)
         self.whole = whole
-        self.begin(float("inf"))
+        self.begin(_PATIENCE)
 
     def begin(self, patience: float) -> None:
         """Empty it; after so many seconds a part of it is enough."""
