@@ -1,9 +1,12 @@
 """Image data over HTTP."""
 
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Send
 
+from tintype.blobs.reading import closing
 from tintype.domain import conditions, digests
 from tintype.errors import Invalid, UnsupportedMedia
 from tintype.services.data import ImageData, Wish
@@ -76,7 +79,19 @@ class DataApi:
             return Response(None, status, answer, _BINARY)
         if download.internal_path is not None:
             return _handed_off(download.internal_path, answer)
-        return StreamingResponse(download.chunks, status, answer, _BINARY)
+        return _Stream(download.chunks, status, answer)
+
+
+class _Stream(StreamingResponse):
+    """Lets go of the chunks when they are sent or the client is gone, not when somebody looks for garbage."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(chunks, status, headers, _BINARY)
+        self._chunks = chunks
+
+    async def stream_response(self, send: Send) -> None:
+        async with closing(self._chunks):
+            await super().stream_response(send)
 
 
 def check_type(call: "Call", wanted: str) -> None:
