@@ -10,7 +10,7 @@ import msgspec
 
 from tintype.errors import StartError
 from tintype.settings import PREFIX, Settings, every_setting, every_store_setting
-from tintype.store_settings import StoreSettings
+from tintype.settings.stores import StoreSettings
 
 FILE: Final = "tintype.toml"
 _STORE_PREFIX: Final = f"{PREFIX}STORES_"

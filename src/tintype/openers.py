@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import structlog
 
-from tintype import store_settings as kinds
 from tintype.auth.base import Authenticator, Logins
 from tintype.blobs.base import BlobStore
 from tintype.blobs.filesystem import FilesystemStore, folder_mark, set_folder_mark
@@ -35,7 +34,8 @@ from tintype.policy.rules import DEFAULTS, SERVED
 from tintype.services.copies import Copies
 from tintype.services.identity import Identity
 from tintype.settings import DATABASE, PolicySettings, Settings
-from tintype.store_settings import StoreSettings
+from tintype.settings import stores as kinds
+from tintype.settings.stores import StoreSettings
 
 
 def open_database(settings: Settings) -> Database:

@@ -45,7 +45,7 @@ from tintype.openers import (
 from tintype.parts import at_work, build, lay
 from tintype.services.catalogue import Catalogue
 from tintype.settings import DATABASE, Settings
-from tintype.store_settings import MemoryStore
+from tintype.settings.stores import MemoryStore
 
 CLOUDS: Final = "clouds.yaml"
 CLOUD: Final = "tintype"

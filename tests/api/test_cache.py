@@ -11,7 +11,6 @@ import pytest_asyncio
 from test_imports import BARE, new_image, show, working
 
 from inprocess import Prepared, Service, running
-from tintype import store_settings as kinds
 from tintype.blobs.cache import PIECE, Kept, PieceFiles
 from tintype.blobs.memory import MemoryStore
 from tintype.db import blobs as blob_rows
@@ -20,6 +19,7 @@ from tintype.errors import Unavailable
 from tintype.jobs.prefetcher import Prefetcher
 from tintype.observability.logs import make_logger
 from tintype.settings import CacheSettings
+from tintype.settings import stores as kinds
 
 DATA = bytes(range(256)) * (50 << 10)  # three pieces and a bit
 OF = Kept("image", "sha512-abc")

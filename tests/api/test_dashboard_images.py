@@ -10,7 +10,7 @@ import pytest
 from browsing import Browser, browser
 from inprocess import Prepared, Service, running
 from tintype.settings import ImportSettings
-from tintype.store_settings import FileStore, HttpStore
+from tintype.settings.stores import FileStore, HttpStore
 from web import serving
 
 MIB = 1 << 20

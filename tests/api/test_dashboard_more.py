@@ -15,7 +15,7 @@ from inprocess import Prepared, Service, running
 from tintype.dashboard.tasks import DashboardTasks
 from tintype.domain.callers import Caller
 from tintype.settings import CacheSettings, ImportSettings
-from tintype.store_settings import FileStore
+from tintype.settings.stores import FileStore
 from web import serving
 
 BINARY = {"Content-Type": "application/octet-stream"}

@@ -29,7 +29,7 @@ from tintype.openers import check_folders
 from tintype.services.data import beating
 from tintype.services.images import now
 from tintype.settings import CacheSettings, ImportSettings
-from tintype.store_settings import FileStore, HttpStore, MemoryStore
+from tintype.settings.stores import FileStore, HttpStore, MemoryStore
 
 
 async def test_the_cache_keeps_images_apart(prepared: Prepared, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest_asyncio
 import web
 from inprocess import Prepared, Service, running
 from tintype.settings import ImportSettings
-from tintype.store_settings import FileStore
+from tintype.settings.stores import FileStore
 
 BINARY = {"Content-Type": "application/octet-stream"}
 BARE = {"disk_format": "raw", "container_format": "bare"}

@@ -14,7 +14,7 @@ from test_imports import BARE, BINARY, DATA, ended, loopback, new_image, show, w
 import web
 from inprocess import Prepared, Service, running
 from tintype.settings import LocationSettings
-from tintype.store_settings import FileStore, HttpStore
+from tintype.settings.stores import FileStore, HttpStore
 
 SHA512 = hashlib.sha512(DATA).hexdigest()
 MD5 = hashlib.md5(DATA, usedforsecurity=False).hexdigest()

@@ -17,7 +17,7 @@ from tintype.db import postgres
 from tintype.db.blobs import Blob
 from tintype.errors import StartError, Unavailable
 from tintype.settings import DatabaseSettings, KeystoneSettings
-from tintype.store_settings import MemoryStore
+from tintype.settings.stores import MemoryStore
 
 pytestmark = [
     pytest.mark.parametrize("prepared", ["postgresql"], indirect=True),

@@ -16,7 +16,6 @@ import pytest_asyncio
 import ceph as cluster
 from ceph import Ceph
 from inprocess import Prepared, Service, running
-from tintype import store_settings
 from tintype.blobs import conformance
 from tintype.blobs.base import Clonable, Resumable
 from tintype.blobs.conformance import Check, by_writing
@@ -24,6 +23,7 @@ from tintype.blobs.rbd import RbdStore
 from tintype.blobs.s3 import S3Store
 from tintype.errors import Unavailable
 from tintype.openers import own_settings
+from tintype.settings import stores as store_settings
 
 pytestmark = [
     pytest.mark.needs("ceph"),

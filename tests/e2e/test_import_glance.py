@@ -16,7 +16,7 @@ from inprocess import Prepared, Service, running
 from mariadb import MariaDb
 from postgres import Cluster
 from tintype.cli.takeover import import_glance
-from tintype.store_settings import FileStore
+from tintype.settings.stores import FileStore
 
 pytestmark = [
     pytest.mark.e2e,

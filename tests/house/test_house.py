@@ -26,9 +26,8 @@ LAYERS = (
 """Rooms from top to bottom. A room imports from its own layer or from below, never upwards."""
 
 BESIDE = {
-    "settings": {"domain", "store_settings"},
-    "store_settings": set(),
-    "configuration": {"settings", "store_settings", "errors"},
+    "settings": {"domain"},
+    "configuration": {"settings", "errors"},
     "client": set(),
     "cli": set(),
     "__main__": {"cli"},
@@ -78,7 +77,7 @@ def test_imports_go_one_way(path: Path) -> None:
         else:
             below = level.get(other, -1)
             assert (
-                other in {"settings", "store_settings"}
+                other == "settings"
                 if mine in {"server", "parts", "serving", "openers"} and below < 0
                 else below >= level[mine]
             ), f"{mine} imports {other}"

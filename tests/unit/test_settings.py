@@ -6,7 +6,7 @@ import pytest
 
 from tintype.configuration import load
 from tintype.errors import StartError
-from tintype.store_settings import FileStore, GoogleStore, S3Store
+from tintype.settings.stores import FileStore, GoogleStore, S3Store
 
 
 def test_environment_wins_over_file_and_arguments_over_both(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tintype import glance, settings, store_settings
+from tintype import glance, settings
 from tintype.cli import admin, output
 from tintype.cli.serve import DataDir
 from tintype.errors import StartError
@@ -20,6 +20,7 @@ from tintype.policy.engine import Policy, read_rules
 from tintype.policy.rules import DEFAULTS
 from tintype.services.catalogue import ADDED, KEPT, REPLACED, Catalogue
 from tintype.services.takeover import DELETED, KNOWN, LEFT, TAKEN, UPDATED, Takeover
+from tintype.settings import stores as store_settings
 
 
 def import_glance(

@@ -11,7 +11,7 @@ from tintype.cli import admin
 from tintype.cli.serve import DataDir
 from tintype.errors import StartError
 from tintype.settings import JobSettings
-from tintype.store_settings import MemoryStore
+from tintype.settings.stores import MemoryStore
 
 
 def worker(

@@ -1,4 +1,4 @@
-"""Settings of stores, of each kind; `settings.py` has all others."""
+"""Settings of stores, one class for each kind."""
 
 from typing import Annotated, Final
 

@@ -1,0 +1,123 @@
+"""Every setting: its type, its default, what it means. `docs/reference/settings.md` is made from this.
+
+A setting comes from `tintype.toml` (`[server]` then `port = 9292`) or from the environment
+(`TINTYPE_SERVER_PORT=9292`), which wins. An unknown name stops the start.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from tintype.domain.quotas import Quota
+from tintype.settings.identity import IdentitySettings, KeystoneSettings, PolicySettings
+from tintype.settings.images import CacheSettings, ImageSettings, LocationSettings
+from tintype.settings.imports import ImportSettings, JobSettings
+from tintype.settings.server import (
+    DashboardSettings,
+    DatabaseSettings,
+    LogSettings,
+    MetricsSettings,
+    Server,
+    TracingSettings,
+)
+from tintype.settings.stores import FileStore, StoreSettings
+
+__all__ = [
+    "DATABASE",
+    "PREFIX",
+    "CacheSettings",
+    "DashboardSettings",
+    "DatabaseSettings",
+    "FileStore",
+    "IdentitySettings",
+    "ImageSettings",
+    "ImportSettings",
+    "JobSettings",
+    "KeystoneSettings",
+    "LocationSettings",
+    "LogSettings",
+    "MetricsSettings",
+    "PolicySettings",
+    "Server",
+    "Setting",
+    "Settings",
+    "StoreName",
+    "StoreSettings",
+    "TracingSettings",
+    "every_setting",
+    "every_store_setting",
+]
+
+PREFIX: Final = "TINTYPE_"
+DATABASE: Final = "tintype.db"
+"""Where SQLite has its tables, in `data_dir`."""
+
+StoreName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,255}$")]
+"""Names stand in lists with commas, in headers and in URLs."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of them. `data_dir` is where the database, the images and `clouds.yaml` are."""
+
+    data_dir: Annotated[Path, Meta(description="Folder of everything that the service keeps.")] = Path("data")
+    server: Server = Server()
+    database: DatabaseSettings = DatabaseSettings()
+    identity: IdentitySettings = IdentitySettings()
+    keystone: KeystoneSettings = KeystoneSettings()
+    policy: PolicySettings = PolicySettings()
+    quotas: Quota = Quota()
+    images: ImageSettings = ImageSettings()
+    imports: ImportSettings = ImportSettings()
+    jobs: JobSettings = JobSettings()
+    locations: LocationSettings = LocationSettings()
+    cache: CacheSettings = CacheSettings()
+    log: LogSettings = LogSettings()
+    dashboard: DashboardSettings = DashboardSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
+    stores: Annotated[dict[StoreName, StoreSettings], Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: {"local": FileStore()}
+    )
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One setting, for the reference."""
+
+    section: str
+    name: str
+    type: Any
+    default: Any
+    description: str
+
+    @property
+    def variable(self) -> str:
+        """Give the name of its environment variable."""
+        return PREFIX + "_".join(part.upper() for part in (self.section, self.name) if part)
+
+
+def every_setting() -> Iterator[Setting]:
+    """Give each setting, in the order of this file."""
+    yield from _settings_of("", Settings)
+    for field in msgspec.structs.fields(Settings):
+        if isinstance(field.default, msgspec.Struct):
+            yield from _settings_of(field.name, type(field.default))
+
+
+def every_store_setting() -> Iterator[Setting]:
+    """Give each setting of each kind of store; they stand in sections `[stores.<name>]`."""
+    for kind in get_args(StoreSettings):
+        yield from _settings_of(str(kind.__struct_config__.tag), kind)
+
+
+def _settings_of(section: str, struct: type[msgspec.Struct]) -> Iterator[Setting]:
+    hints = get_type_hints(struct, include_extras=True)
+    for field in msgspec.structs.fields(struct):
+        made = field.default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT
+        default = field.default_factory() if made else field.default
+        for meta in getattr(hints[field.name], "__metadata__", ()):
+            if meta.description is None:
+                continue
+            yield Setting(section, field.name, hints[field.name].__origin__, default, meta.description)

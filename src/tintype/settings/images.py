@@ -1,0 +1,93 @@
+"""Settings of images: limits, formats, locations, and the cache."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tintype.domain.images import Limits
+
+
+class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits and formats of images. The defaults are Glance's."""
+
+    page_size: Annotated[int, Meta(ge=1, description="Images in a list where the caller names no limit.")] = (
+        25
+    )
+    max_page_size: Annotated[int, Meta(ge=1, description="Images in a list at most.")] = 1000
+    size_limit: Annotated[int, Meta(ge=1, description="Bytes that an image may have.")] = 1 << 40
+    property_limit: Annotated[int, Meta(ge=0, description="Custom properties of an image.")] = 128
+    property_bytes_limit: Annotated[
+        int, Meta(ge=0, description="Bytes of all custom properties of an image, names included.")
+    ] = 128 << 10
+    tag_limit: Annotated[int, Meta(ge=0, description="Tags of an image.")] = 128
+    member_limit: Annotated[int, Meta(ge=0, description="Projects that an image is shared with.")] = 128
+    property_check: Annotated[
+        Literal["off", "warn", "refuse"],
+        Meta(
+            description="What becomes of properties that no public metadata definition accepts: nothing, "
+            "a header OpenStack-image-property-warnings in the answer, or a refusal."
+        ),
+    ] = "off"
+    tolerated_format_checks: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Checks of the bytes that only write to the log where they fail, instead of refusing "
+            "the image, by the names in the refusals (such as format, mbr, backing_file); or all."
+        ),
+    ] = ()
+    upload_lifetime: Annotated[
+        int, Meta(ge=60, description="Seconds for which a resumable upload waits for its next piece.")
+    ] = 24 * 3600
+    hash_algorithm: Annotated[
+        Literal["sha256", "sha512", "blake2b"], Meta(description="Digest shown as os_hash_value.")
+    ] = "sha512"
+    disk_formats: Annotated[tuple[str, ...], Meta(description="Disk formats that images may have.")] = (
+        *("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"),
+    )
+    container_formats: Annotated[
+        tuple[str, ...], Meta(description="Container formats that images may have.")
+    ] = (*("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"),)
+
+    def limits(self) -> Limits:
+        """Give what the rules of images need to know."""
+        return Limits(
+            disk_formats=self.disk_formats,
+            container_formats=self.container_formats,
+            properties=self.property_limit,
+            property_bytes=self.property_bytes_limit,
+            tags=self.tag_limit,
+            members=self.member_limit,
+            size=self.size_limit,
+        )
+
+
+class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where images' data is, and who is told."""
+
+    show_direct_url: Annotated[
+        bool,
+        Meta(description="Whether images show the address of their data, as services need it that clone."),
+    ] = False
+    show_multiple: Annotated[
+        bool,
+        Meta(
+            description="Whether images show all their locations, and have them changed by PATCH: the API "
+            "before 2.17, by which users can exchange data (OSSN-0065)."
+        ),
+    ] = False
+
+
+class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Images kept on this node in front of slow stores."""
+
+    folder: Annotated[
+        str | None,
+        Meta(
+            description="Folder of its own; a relative one is below `data_dir`. Without it nothing is kept."
+        ),
+    ] = None
+    limit: Annotated[int, Meta(ge=1, description="Bytes that it may take.")] = 10 << 30
+    node: Annotated[str | None, Meta(description="Name of this node; without it, the name of the host.")] = (
+        None
+    )

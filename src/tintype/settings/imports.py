@@ -1,0 +1,78 @@
+"""Settings of imports and of the jobs that carry them out."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class ImportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Imports: where bytes may come from, and what is done with them on the way."""
+
+    methods: Annotated[
+        tuple[Literal["glance-direct", "web-download", "copy-image", "glance-download"], ...],
+        Meta(
+            description="Methods that may be asked for: glance-direct, web-download, copy-image, "
+            "glance-download."
+        ),
+    ] = ("glance-direct", "web-download", "copy-image", "glance-download")
+    plugins: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="What is done with imported bytes, in this order: inject, decompress, convert, or "
+            "entry points of the group `tintype.import_plugins`."
+        ),
+    ] = ()
+    convert_to: Annotated[
+        Literal["raw", "qcow2", "vmdk"],
+        Meta(description="Disk format that `convert` makes: raw, qcow2 or vmdk."),
+    ] = "raw"
+    convert_seconds: Annotated[int, Meta(ge=1, description="How long a conversion may take.")] = 3600
+    inject_properties: Annotated[
+        dict[str, str], Meta(description="Properties that `inject` sets; JSON in the environment.")
+    ] = {}
+    inject_ignored_roles: Annotated[
+        tuple[str, ...], Meta(description="Roles whose imports are left as they are by `inject`.")
+    ] = ("admin",)
+    decompression_ratio: Annotated[
+        int, Meta(ge=1, description="How many times its size an image may unpack to, after the first GiB.")
+    ] = 200
+    scratch: Annotated[
+        str,
+        Meta(min_length=1, description="Folder for files in between; a relative one is below `data_dir`."),
+    ] = "scratch"
+    schemes: Annotated[
+        tuple[Literal["http", "https"], ...], Meta(description="Schemes of addresses to download from.")
+    ] = ("http", "https")
+    ports: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=65535)], ...], Meta(description="Ports of such addresses.")
+    ] = (80, 443)
+    allowed_networks: Annotated[
+        tuple[str, ...],
+        Meta(description="Networks to download from although they are not public, as 10.1.0.0/16."),
+    ] = ()
+    denied_networks: Annotated[
+        tuple[str, ...],
+        Meta(description="Networks never to download from, beside those that are not public."),
+    ] = ()
+    seconds: Annotated[int, Meta(ge=1, description="How long a download may take.")] = 6 * 3600
+    copied_properties: Annotated[
+        tuple[str, ...],
+        Meta(description="Beginnings of names of properties that come along from another region."),
+    ] = ("hw_", "trait:", "os_distro", "os_secure_boot", "os_type")
+
+
+class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Work that goes on without a request."""
+
+    concurrency: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=256,
+            description="Jobs at once in each server process; 0 leaves them to `tintype worker`.",
+        ),
+    ] = 4
+    task_lifetime: Annotated[
+        int, Meta(ge=1, description="Seconds for which a task is remembered after its end.")
+    ] = 48 * 3600

@@ -1,0 +1,97 @@
+"""Settings of the process: where it listens, what it writes, which database it uses."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where and how the service listens."""
+
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 takes a free one.")] = 9292
+    workers: Annotated[int, Meta(ge=1, le=256, description="Server processes.")] = 1
+    public_url: Annotated[
+        Annotated[str, Meta(pattern=r"^https?://[^\s/]+[^\s]*$")] | None,
+        Meta(description="URL that clients reach the service by. Without it, the one each request came to."),
+    ] = None
+    tls_certificate: Annotated[
+        str | None,
+        Meta(description="File of the certificate and its chain (PEM). With it only HTTPS is spoken."),
+    ] = None
+    tls_key: Annotated[
+        str | None, Meta(description="File of the certificate's key, if that is not beside it in one file.")
+    ] = None
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(description="Addresses or networks whose X-Forwarded-For and X-Forwarded-Proto are believed."),
+    ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Meta(description="Origins of web pages that may call the API from browsers; * for all."),
+    ] = ()
+    rate_limit: Annotated[
+        float, Meta(ge=0, description="Requests a second of each project and worker process; 0 for no limit.")
+    ] = 0
+    rate_burst: Annotated[int, Meta(ge=1, description="Requests that may come at once with it.")] = 100
+    silent_seconds: Annotated[
+        int, Meta(ge=1, description="How long a client may be silent in a body, or not read an answer.")
+    ] = 60
+    drain_seconds: Annotated[
+        int, Meta(ge=0, description="How long requests in flight may take to end when the service stops.")
+    ] = 30
+    metadata_body_limit: Annotated[
+        int, Meta(ge=1024, description="Bytes that a request body may have, image data apart.")
+    ] = 1 << 20
+
+
+class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The database."""
+
+    url: Annotated[
+        Annotated[str, Meta(pattern="^postgres(ql)?://")] | None,
+        Meta(description="PostgreSQL, as in postgresql://user@host/name. Without it, SQLite in `data_dir`."),
+    ] = None
+    connections: Annotated[
+        int, Meta(ge=3, le=1000, description="Connections to PostgreSQL of each server process at most.")
+    ] = 10
+
+
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Logs, on standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least important events to write.")
+    ] = "info"
+    style: Annotated[
+        Literal["auto", "json", "console"],
+        Meta(description="json for machines, console for people; auto asks whether there is a terminal."),
+    ] = "auto"
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Numbers for Prometheus."""
+
+    token: Annotated[
+        Annotated[str, Meta(min_length=16)] | None,
+        Meta(description="Bearer token for `/metrics` and `/healthcheck/detail`; admins may use their own."),
+    ] = None
+
+
+class TracingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Traces by OpenTelemetry."""
+
+    endpoint: Annotated[
+        Annotated[str, Meta(pattern="^https?://")] | None,
+        Meta(
+            description="OTLP collector (HTTP) that is told of each request, such as http://localhost:4318."
+        ),
+    ] = None
+    service: Annotated[str, Meta(description="Name of the service in traces.")] = "tintype"
+
+
+class DashboardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The page for people, and the REST that it stands on."""
+
+    enabled: Annotated[bool, Meta(description="Whether `/dashboard/` and `/api/` are served.")] = True
