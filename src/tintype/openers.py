@@ -60,9 +60,7 @@ def open_policy(settings: Settings) -> Policy:
     try:
         rules = read_rules(path.read_text(encoding="utf-8"), str(path))
         for name in unused(rules, SERVED):
-            make_logger(settings.log.level, settings.log.style).warning(
-                "policy rule has no use here", rule=name, file=str(path)
-            )
+            make_logger(settings.log.style).warning("policy rule has no use here", rule=name, file=str(path))
         return Policy(DEFAULTS | rules)
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, FileNotFoundError) and settings.policy.file == PolicySettings().file:

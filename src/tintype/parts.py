@@ -28,7 +28,7 @@ from tintype.jobs.locations import LocationWork
 from tintype.jobs.prefetcher import Prefetcher
 from tintype.jobs.sweeper import Sweeper
 from tintype.jobs.worker import Work, Worker
-from tintype.observability.logs import make_logger
+from tintype.observability.logs import make_logger, set_level
 from tintype.observability.metrics import Metrics
 from tintype.observability.tracing import traced
 from tintype.openers import (
@@ -100,7 +100,8 @@ class Parts(msgspec.Struct, frozen=True):
 
 def lay(settings: Settings) -> Foundation:
     """Put together what does the work, on a data folder that `prepare` has seen."""
-    log = make_logger(settings.log.level, settings.log.style)
+    set_level(settings.log.level)
+    log = make_logger(settings.log.style)
     database, policy, stores = open_database(settings), open_policy(settings), open_stores(settings)
     limits, metrics = settings.images.limits(), Metrics()
     copies = Copies(stores, store_infos(settings))
@@ -176,7 +177,7 @@ async def at_work(base: Foundation) -> AsyncIterator[None]:
     if base.settings.jobs.concurrency:
         going.append(asyncio.create_task(base.worker.run()))
     if base.cache is not None:
-        log = make_logger(base.settings.log.level, base.settings.log.style)
+        log = make_logger(base.settings.log.style)
         going.append(asyncio.create_task(Prefetcher(base.cache, log).run()))
     try:
         yield
@@ -194,7 +195,7 @@ def build(settings: Settings) -> Parts:
     """Put the service together on a data folder that `prepare` has seen."""
     base = lay(settings)
     database, policy, intake = base.database, base.policy, base.intake
-    log = make_logger(settings.log.level, settings.log.style)
+    log = make_logger(settings.log.style)
     builtin = BuiltinAuthenticator(base.identity)
     authenticator: Authenticator = builtin
     logins: Logins = BuiltinLogins(base.identity, builtin)

@@ -1,35 +1,23 @@
-"""The service as a process: the data folder made ready, requests served, the end waited for."""
+"""The data folder: made ready, held by one server, shared by those who work on it."""
 
 import asyncio
 import contextlib
 import fcntl
-import functools
-import gc
-import multiprocessing.process
 import os
 import signal
 import ssl
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
-import uvicorn
-from starlette.types import ASGIApp
-from uvicorn.supervisors import Multiprocess
 
-from tintype.api.protocol import BoundedConfig
 from tintype.db import blobs as blob_rows
 from tintype.db import jobs as job_rows
 from tintype.db import schema
 from tintype.db import uploads as upload_rows
 from tintype.db.engine import Database
 from tintype.errors import StartError
-from tintype.listener import Listener
-from tintype.observability.logs import adopt, make_logger
-from tintype.observability.metrics import shared
 from tintype.openers import (
     check_folders,
     open_database,
@@ -42,7 +30,7 @@ from tintype.openers import (
     tolerated,
     web_rules,
 )
-from tintype.parts import at_work, build, lay
+from tintype.parts import at_work, lay
 from tintype.services.catalogue import Catalogue
 from tintype.settings import DATABASE, Settings
 from tintype.settings.stores import MemoryStore
@@ -53,7 +41,6 @@ _ADMIN: Final = "admin"
 _LOCK: Final = "lock"
 _WORKERS: Final = "workers.lock"
 """Which all share who work on the folder, but for the process that holds it."""
-_BACKLOG: Final = 2048
 
 
 class FirstStart(msgspec.Struct, frozen=True):
@@ -95,49 +82,12 @@ def prepare(settings: Settings, public_url: str) -> FirstStart | None:
     return None if password is None else FirstStart(_ADMIN, _ADMIN, password)
 
 
-def serve(settings: Settings, listener: Listener) -> None:
-    """Serve until a signal says stop, then let requests in flight end."""
-    config = BoundedConfig(
-        functools.partial(_app, settings),
-        factory=True,
-        silent_seconds=settings.server.silent_seconds,
-        loop="uvloop",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(settings.server.trusted_proxies),
-        forwarded_allow_ips=list(settings.server.trusted_proxies),
-        ssl_certfile=settings.server.tls_certificate,
-        ssl_keyfile=settings.server.tls_key,
-        workers=settings.server.workers,
-        backlog=_BACKLOG,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=settings.server.drain_seconds,
-    )
-    server = uvicorn.Server(config)
-
-    def leave(_signal: int, _frame: object) -> None:
-        if server.started:  # uvicorn raises the signal again when it has drained
-            sys.exit(0)
-        os._exit(0)  # at once: an exception is lost where the interpreter runs a callback of its own
-
-    signal.signal(signal.SIGTERM, leave)
-    signal.signal(signal.SIGINT, leave)
-    if settings.server.workers > 1:
-        with shared(settings.data_dir):
-            Multiprocess(config, sockets=[listener]).run()
-    else:
-        server.run(sockets=[listener])
-
-
 def work(settings: Settings) -> None:
     """Work on jobs until a signal says stop, without serving requests; then hand over what is at work."""
     _check(settings)
     upgrade_database(settings)
     asyncio.run(recognise_folders(settings))  # who writes elsewhere writes images that no server finds
-    _share(settings.data_dir)
+    share_folder(settings.data_dir)
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -189,25 +139,7 @@ def _check_certificate(settings: Settings) -> None:
         raise StartError(f"Cannot use the certificate {certificate}: {error}.") from None
 
 
-def _app(settings: Settings) -> ASGIApp:
-    for library in ("uvicorn", "opentelemetry", "oslo_utils"):
-        adopt(library, make_logger(settings.log.level, settings.log.style))
-    parent = multiprocessing.parent_process()
-    if parent is not None:  # which holds the folder: nobody may serve it for longer than that
-        _share(settings.data_dir)
-        threading.Thread(target=_end_behind, args=[parent], daemon=True).start()
-    app = build(settings).app
-    gc.collect()
-    gc.freeze()  # what is there by now stays: each look through it for garbage held up requests for 60 ms
-    return app
-
-
-def _end_behind(parent: multiprocessing.process.BaseProcess) -> None:
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _share(folder: Path) -> None:
+def share_folder(folder: Path) -> None:
     """Be one of those who work on a data folder, for as long as this process lives."""
     lock = os.open(folder / _WORKERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_SH)

@@ -54,9 +54,7 @@ async def cached(prepared: Prepared, tmp_path: Path) -> AsyncIterator[Service]:
     ) as service:
         service.slow = Slow(service.parts.base.stores["slow"])
         async with working(service):
-            prefetching = asyncio.create_task(
-                Prefetcher(service.parts.base.cache, make_logger("info", "json")).run()
-            )
+            prefetching = asyncio.create_task(Prefetcher(service.parts.base.cache, make_logger("json")).run())
             yield service
             prefetching.cancel()
             await asyncio.wait([prefetching])

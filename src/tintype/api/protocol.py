@@ -19,6 +19,7 @@ import httptools
 import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from tintype.api.app import DIRECT, STOPPING
 from tintype.api.direct import DirectBody
@@ -37,6 +38,8 @@ class BoundedConfig(uvicorn.Config):
     def __init__(self, app: Any, *, silent_seconds: float, **more: Any) -> None:
         super().__init__(app, http=BoundedHttpProtocol, **more)
         self.silent_seconds = silent_seconds
+        self.server_state: ServerState | None = None
+        """Connections and requests of this process, once there was one."""
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -56,6 +59,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give a new connection its time to say something."""
         super().connection_made(transport)
+        self.config.server_state = self.server_state
         self._stopping = asyncio.Event()
         self._expect_within(HEAD_SECONDS)
 

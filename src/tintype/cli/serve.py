@@ -1,5 +1,6 @@
 """`tintype serve`: one command to a working image service."""
 
+import functools
 import os
 import sys
 from pathlib import Path
@@ -7,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from tintype import server
+from tintype import process, server
 from tintype.configuration import load
 from tintype.listener import listen
+from tintype.settings import Settings
 
 DataDir = Annotated[
     Path | None,
@@ -28,7 +30,8 @@ def serve(
 ) -> None:
     """Serve images. The first start on an empty folder makes all that is needed."""
     os.umask(0o077)  # database, images and clouds.yaml are nobody else's to read
-    settings = load(data_dir, os.environ, host=host, port=port, workers=workers)
+    read = functools.partial(_read, data_dir, host, port, workers)
+    settings = read()
     listener = listen(settings.server.host, settings.server.port)
     address, bound_port = listener.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else {"0.0.0.0": "127.0.0.1"}.get(address, address)  # noqa: S104
@@ -55,4 +58,8 @@ def serve(
         elif clouds.exists():
             print(f"Try: OS_CLIENT_CONFIG_FILE={clouds} openstack --os-cloud {server.CLOUD} image list")
         sys.stdout.flush()
-        server.serve(settings, listener)
+        process.serve(settings, listener, read)
+
+
+def _read(data_dir: Path | None, host: str | None, port: int | None, workers: int | None) -> Settings:
+    return load(data_dir, os.environ, host=host, port=port, workers=workers)

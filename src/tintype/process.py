@@ -1,0 +1,261 @@
+"""The serving process: its workers, how it stops, and what it reloads while it runs.
+
+The first SIGINT or SIGTERM lets requests in flight end within `server.drain_seconds`; the second ends
+them now. SIGHUP reloads the certificate and the log level, as does a renewed certificate by itself.
+"""
+
+import asyncio
+import contextlib
+import functools
+import gc
+import multiprocessing.process
+import os
+import signal
+import ssl
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.supervisors import Multiprocess
+
+from tintype.api.protocol import BoundedConfig
+from tintype.errors import TintypeError
+from tintype.listener import Listener
+from tintype.observability.logs import adopt, make_logger, set_level
+from tintype.observability.metrics import shared
+from tintype.parts import build
+from tintype.server import share_folder
+from tintype.settings import Settings
+
+Reread = Callable[[], Settings]
+"""Reads the settings again from where they were read at the start."""
+
+_BACKLOG: Final = 2048
+_CERTIFICATE_SECONDS: Final = 60
+"""How often the files of the certificate are looked at for a renewal."""
+_ABORT_SECONDS: Final = 1.0
+"""Time for the last answers to reach clients after the second signal."""
+
+
+def serve(settings: Settings, listener: Listener, reread: Reread) -> None:
+    """Serve until a signal says stop."""
+    set_level(settings.log.level)
+    config = _Config(settings, reread)
+    server = _Server(config)
+
+    def leave(_signal: int, _frame: object) -> None:
+        if server.started:  # uvicorn raises the signal again when it has drained
+            sys.exit(0)
+        os._exit(0)  # at once: an exception is lost where the interpreter runs a callback of its own
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what is being loaded need not be reloaded
+    if settings.server.workers > 1:
+        with shared(settings.data_dir):
+            _Supervisor(config, sockets=[listener]).run()
+    else:
+        server.run(sockets=[listener])
+
+
+class _Config(BoundedConfig):
+    """What uvicorn needs to know, and the signals that a process of it handles."""
+
+    def __init__(self, settings: Settings, reread: Reread) -> None:
+        chosen = settings.server
+        super().__init__(
+            functools.partial(_app, settings),
+            factory=True,
+            silent_seconds=chosen.silent_seconds,
+            loop="uvloop",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(chosen.trusted_proxies),
+            forwarded_allow_ips=list(chosen.trusted_proxies),
+            ssl_certfile=chosen.tls_certificate,
+            ssl_keyfile=chosen.tls_key,
+            workers=chosen.workers,
+            backlog=_BACKLOG,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=chosen.drain_seconds,
+        )
+        self.drain_seconds = chosen.drain_seconds
+        self.on_terminal = sys.stdin is not None and sys.stdin.isatty()
+        self._reread = reread
+        self._log_style = settings.log.style
+        self._certificate_files: object = None
+
+    def make_log(self) -> structlog.typing.FilteringBoundLogger:
+        """Return a logger; made where it is used, because a configuration is sent to other processes."""
+        return make_logger(self._log_style)
+
+    def load(self) -> None:
+        """Load the application in the process that serves it, and take over that process's signals."""
+        super().load()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # loaded, but not to be served
+            return
+        signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(self._hang_up))
+        if multiprocessing.parent_process() is not None:  # a worker: its supervisor hears of the rest
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGQUIT, lambda *_: loop.call_soon_threadsafe(self.end_requests))
+        if self.ssl is not None:
+            self._certificate_files = self._stat_certificate()
+            loop.call_later(_CERTIFICATE_SECONDS, self._watch_certificate)
+
+    def end_requests(self) -> None:
+        """End requests in flight: those without an answer get 503, the others are cut."""
+        if self.server_state is None:  # nobody has connected yet
+            return
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        asyncio.get_running_loop().call_later(_ABORT_SECONDS, self._abort_connections)
+
+    def terminal_is_gone(self) -> bool:
+        """Say whether the terminal that the service was started in has been closed."""
+        return self.on_terminal and not os.isatty(0)
+
+    def _abort_connections(self) -> None:
+        for connection in list(self.server_state.connections) if self.server_state else ():
+            connection.transport.abort()
+
+    def _hang_up(self) -> None:
+        if self.terminal_is_gone():
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        log = self.make_log()
+        try:
+            level = self._reread().log.level
+        except TintypeError as error:
+            log.warning("settings were not reloaded", reason=error.message)
+        else:
+            set_level(level)
+            log.info("log level reloaded", level=level)
+        self._reload_certificate()
+
+    def _watch_certificate(self) -> None:
+        asyncio.get_running_loop().call_later(_CERTIFICATE_SECONDS, self._watch_certificate)
+        if self._stat_certificate() != self._certificate_files:
+            self._reload_certificate()
+
+    def _reload_certificate(self) -> None:
+        """Use the certificate that is in the files now; one that cannot be used leaves the old one."""
+        if self.ssl is None or self.ssl_certfile is None:
+            return
+        log, files = self.make_log(), self._stat_certificate()
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+                self.ssl_certfile, self.ssl_keyfile
+            )
+            self.ssl.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
+        except OSError as error:  # ssl.SSLError is one; written half, perhaps: the next look may succeed
+            log.warning("certificate was not reloaded", file=str(self.ssl_certfile), reason=str(error))
+        else:
+            self._certificate_files = files
+            log.info("certificate reloaded", file=str(self.ssl_certfile))
+
+    def _stat_certificate(self) -> object:
+        found = []
+        for path in (self.ssl_certfile, self.ssl_keyfile):
+            with contextlib.suppress(OSError):
+                status = Path(path or "").stat()
+                found.append((status.st_ino, status.st_mtime_ns, status.st_size))
+        return found
+
+
+class _Server(uvicorn.Server):
+    """One process that serves and hears signals itself."""
+
+    config: _Config
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Drain at the first signal, end at the second. Runs as a signal handler: it only schedules."""
+        again = self.should_exit
+        self._captured_signals.append(sig)
+        self.should_exit = True
+        with contextlib.suppress(RuntimeError):  # no loop yet, or no longer
+            loop = asyncio.get_running_loop()
+            loop.call_soon_threadsafe(self.config.end_requests if again else self._announce)
+
+    def _announce(self) -> None:
+        if self.server_state.tasks:
+            announce_drain(self.config.make_log(), self.config.drain_seconds)
+
+
+class _Supervisor(Multiprocess):
+    """The parent of several processes that serve. It alone decides when they stop."""
+
+    config: _Config
+
+    _hurry = False
+
+    def handle_int(self) -> None:
+        """Drain at the first signal, end requests at the second."""
+        if self.should_exit.is_set():
+            self._hurry = True
+            return
+        announce_drain(self.config.make_log(), self.config.drain_seconds)
+        self.should_exit.set()
+
+    handle_term = handle_int
+
+    def handle_hup(self) -> None:
+        """Let each worker reload; a terminal that was closed ends the service."""
+        if self.config.terminal_is_gone():
+            self.handle_int()
+            return
+        for process in self.processes:  # one that is still starting would die of it
+            process.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit)
+        self._signal_workers(signal.SIGHUP)
+
+    def join_all(self) -> None:
+        """Wait for the workers; end their requests once a second signal comes."""
+        workers = [process.process for process in self.processes]
+        while alive := [worker for worker in workers if worker.is_alive()]:
+            self.handle_signals()
+            if self._hurry:
+                self._hurry = False
+                self._signal_workers(signal.SIGQUIT)
+            alive[0].join(0.1)
+
+    def _signal_workers(self, sig: signal.Signals) -> None:
+        for process in self.processes:
+            if process.pid is not None and process.process.is_alive():
+                os.kill(process.pid, sig)
+
+
+def announce_drain(log: structlog.typing.FilteringBoundLogger, seconds: int) -> None:
+    """Say that requests in flight are waited for, how long, and how not to."""
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        log.info(
+            "stopping: waiting for requests in flight; a second signal (Ctrl-C) ends them now",
+            seconds=seconds,
+        )
+
+
+def _app(settings: Settings) -> ASGIApp:
+    for library in ("uvicorn", "opentelemetry", "oslo_utils"):
+        adopt(library, make_logger(settings.log.style))
+    parent = multiprocessing.parent_process()
+    if parent is not None:  # which holds the folder: nobody may serve it for longer than that
+        share_folder(settings.data_dir)
+        threading.Thread(target=_end_behind, args=[parent], daemon=True).start()
+    app = build(settings).app
+    gc.collect()
+    gc.freeze()  # what is there by now stays: each look through it for garbage held up requests for 60 ms
+    return app
+
+
+def _end_behind(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
