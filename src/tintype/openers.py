@@ -18,7 +18,10 @@ from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
 from tintype.db import identity as identity_rows
 from tintype.db.engine import Database, SQLite, Transaction
+from tintype.domain import property_schema
 from tintype.domain.addresses import WebRules, networks
+from tintype.domain.images import BASE_ATTRIBUTES
+from tintype.domain.property_schema import PropertySchema
 from tintype.domain.stores import StoreInfo
 from tintype.errors import StartError
 from tintype.formats import every_check
@@ -33,7 +36,7 @@ from tintype.policy.properties import Protections, read_protections
 from tintype.policy.rules import DEFAULTS, SERVED
 from tintype.services.copies import Copies
 from tintype.services.identity import Identity
-from tintype.settings import DATABASE, PolicySettings, Settings
+from tintype.settings import DATABASE, ImageSettings, PolicySettings, Settings
 from tintype.settings import stores as kinds
 from tintype.settings.stores import StoreSettings
 
@@ -66,6 +69,18 @@ def open_policy(settings: Settings) -> Policy:
         if isinstance(error, FileNotFoundError) and settings.policy.file == PolicySettings().file:
             return Policy(DEFAULTS)
         raise StartError(f"Cannot read the policy file {path}: {error}.") from None
+
+
+def open_property_schema(settings: Settings) -> PropertySchema | None:
+    """Return the operator's schema of image properties, if there is one."""
+    chosen = settings.images.schema_file
+    path = settings.data_dir / chosen
+    try:
+        return property_schema.read(path.read_text(encoding="utf-8"), BASE_ATTRIBUTES)
+    except (OSError, ValueError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        if isinstance(error, FileNotFoundError) and chosen == ImageSettings().schema_file:
+            return None
+        raise StartError(f"Cannot use the image schema {path} (images.schema_file): {error}.") from None
 
 
 def open_protections(settings: Settings, policy: Policy) -> Protections | None:

@@ -37,6 +37,7 @@ from tintype.openers import (
     open_keystone,
     open_plugins,
     open_policy,
+    open_property_schema,
     open_protections,
     open_regions,
     open_stores,
@@ -103,7 +104,7 @@ def lay(settings: Settings) -> Foundation:
     set_level(settings.log.level)
     log = make_logger(settings.log.style)
     database, policy, stores = open_database(settings), open_policy(settings), open_stores(settings)
-    limits, metrics = settings.images.limits(), Metrics()
+    limits, metrics = settings.images.limits(open_property_schema(settings)), Metrics()
     copies = Copies(stores, store_infos(settings))
     identity = open_identity(settings, database)
     images = Images(database, policy, open_protections(settings, policy), limits, copies)

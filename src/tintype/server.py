@@ -24,6 +24,7 @@ from tintype.openers import (
     open_identity,
     open_plugins,
     open_policy,
+    open_property_schema,
     open_protections,
     open_stores,
     recognise_folders,
@@ -125,6 +126,7 @@ def _check(settings: Settings) -> None:
     web_rules(settings)
     open_plugins(settings)
     open_protections(settings, open_policy(settings))
+    open_property_schema(settings)
 
 
 def _check_certificate(settings: Settings) -> None:

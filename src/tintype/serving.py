@@ -90,7 +90,7 @@ class Served(msgspec.Struct, frozen=True):
 def serve(base: Foundation, data: ImageData, uploads: Uploads, operations: OperationsApi) -> Served:
     """Put the use cases together, and the handlers of the API."""
     settings, database, policy = base.settings, base.database, base.policy
-    limits, methods, begun = settings.images.limits(), settings.imports.methods, base.worker.wake
+    limits, methods, begun = base.intake.limits, settings.imports.methods, base.worker.wake
     info = Info(database, policy, base.stores, base.copies.infos)
     imports = Imports(database, policy, base.copies.infos, base.web, base.images, methods=methods)
     tasks = Tasks(database, policy, end=base.worker.end)
@@ -143,7 +143,7 @@ def dashboard_routes(
     )
     begun = base.worker.wake
     ways = Ways(
-        base.images, served.data, served.imports, base.locations, served.check, chosen.limits(), begun
+        base.images, served.data, served.imports, base.locations, served.check, base.intake.limits, begun
     )
     to = DashboardHandlers(
         guard,

@@ -47,7 +47,7 @@ def _field(
 
 
 def _image(limits: Limits) -> dict[str, Any]:
-    return {
+    schema: dict[str, Any] = {
         "name": "image",
         "properties": {
             "id": _field(_STRING, "An identifier for the image", pattern=_UUID),
@@ -89,6 +89,11 @@ def _image(limits: Limits) -> dict[str, Any]:
             {"rel": "describedby", "href": "{schema}"},
         ],
     }
+    if limits.schema is not None:
+        schema["properties"] |= limits.schema.definitions
+        if limits.schema.required:
+            schema["required"] = list(limits.schema.required)
+    return schema
 
 
 _LOCATIONS: Final[dict[str, Any]] = _field(

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from tintype.domain.callers import Caller
+from tintype.domain.property_schema import PropertySchema
 from tintype.errors import Conflict, Forbidden, Invalid, OverLimit
 
 QUEUED: Final = "queued"
@@ -68,6 +69,8 @@ class Limits(msgspec.Struct, frozen=True):
     tags: int = 128
     members: int = 128
     size: int = 1 << 40
+    schema: PropertySchema | None = None
+    """The operator's definitions of custom properties."""
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -240,7 +243,17 @@ def check_value(name: str, value: Any, limits: Limits) -> None:
     if not name or len(name) > NAME_LIMIT:
         raise Invalid(f"A property's name must have 1 to {NAME_LIMIT} characters.")
     _check_text("Property name", name)
+    if limits.schema is not None and name in limits.schema.definitions:
+        limits.schema.check(name, value)
+        if value is None:
+            return
+        value = property_text(value)
     _check_string(name, value, PROPERTY_VALUE_LIMIT)
+
+
+def property_text(value: Any) -> str | None:
+    """Return a property's value as it is stored; None, which only an operator's schema allows, is not."""
+    return value if value is None else str(value)
 
 
 def _check_text(name: str, value: str) -> None:
@@ -349,8 +362,13 @@ def new_image(
         if name != "id":
             check_name_is_free_to_set(name)
         check_value(name, value, limits)
-        (base if name in BASE_ATTRIBUTES else properties)[name] = value
+        if name in BASE_ATTRIBUTES:
+            base[name] = value
+        elif (text := property_text(value)) is not None:
+            properties[name] = text
     check_properties(properties, limits)
+    if limits.schema is not None:
+        limits.schema.check_new(attributes)
     base["id"] = base["id"].lower()
     base["tags"] = checked_tags(base.get("tags", ()), limits)
     return Image(**base, properties=properties, created_at=now, updated_at=now)

@@ -114,6 +114,8 @@ def apply(image: Image, changes: Sequence[Change], limits: Limits) -> Image:
         else:
             _apply_to_properties(properties, change)
     images.check_properties(properties, limits)
+    if limits.schema is not None:
+        limits.schema.check_kept(image.properties, properties)
     return msgspec.structs.replace(image, **base, properties=properties)
 
 
@@ -131,10 +133,11 @@ def _apply_to_properties(properties: dict[str, str], change: Change) -> None:
         raise Conflict(f"Property {change.name} already present.")
     if change.op != "add" and not there:
         raise Conflict(f"Property {change.name} does not exist.")
-    if change.op == "remove":
-        del properties[change.name]
+    text = None if change.op == "remove" else images.property_text(change.value)
+    if text is None:
+        properties.pop(change.name, None)
     else:
-        properties[change.name] = change.value
+        properties[change.name] = text
 
 
 def _parse_change(raw: Any, *, draft4: bool, limits: Limits) -> Change:

@@ -179,6 +179,13 @@ class ImportWork:
                     stream = await plugin.apply(subject, stream, scratch)
                     stack.push_async_callback(_let_go, stream)
             images.check_properties(subject.properties, self._intake.limits)
+            changed = {
+                name: value
+                for name, value in subject.properties.items()
+                if image.properties.get(name) != value
+            }
+            for name, value in changed.items():
+                images.check_value(name, value, self._intake.limits)
             imported = _with_formats(image, (subject.disk_format, subject.container_format))
             limit = await filling.room(stream.size)
             attempt.progress(0, stream.size)
@@ -188,11 +195,7 @@ class ImportWork:
             digests,
             (imported.disk_format, imported.container_format),
             filling.failures,
-            {
-                name: value
-                for name, value in subject.properties.items()
-                if image.properties.get(name) != value
-            },
+            changed,
         )
 
     async def _origin(

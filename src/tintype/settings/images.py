@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from tintype.domain.images import Limits
+from tintype.domain.property_schema import PropertySchema
 
 
 class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,8 +50,17 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[str, ...], Meta(description="Container formats that images may have.")
     ] = (*("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"),)
 
-    def limits(self) -> Limits:
-        """Give what the rules of images need to know."""
+    schema_file: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Glance's `schema-image.json`, below `data_dir`: definitions that custom properties "
+            "must match, and properties that new images must have. It may be missing.",
+        ),
+    ] = "schema-image.json"
+
+    def limits(self, schema: PropertySchema | None = None) -> Limits:
+        """Return what the rules of images need to know."""
         return Limits(
             disk_formats=self.disk_formats,
             container_formats=self.container_formats,
@@ -59,6 +69,7 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             tags=self.tag_limit,
             members=self.member_limit,
             size=self.size_limit,
+            schema=schema,
         )
 
 
