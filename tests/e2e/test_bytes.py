@@ -1,6 +1,7 @@
 """Bytes against a real server process: what networks, disks and clients do to them."""
 
 import contextlib
+import functools
 import hashlib
 import os
 import shutil
@@ -17,7 +18,7 @@ import httpx2
 import pytest
 from tusclient.client import TusClient
 
-from processes import Api, Server, eventually, started
+from processes import Api, Server, eventually, free_ports, make_certificate, started
 
 MIB = 1 << 20
 JS = Path(__file__).parent / "js"
@@ -347,6 +348,7 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.mark.needs("nginx")
+@pytest.mark.needs("openssl")
 def test_a_front_server_sends_the_bytes(tmp_path: Path, open_folder: Path) -> None:
     """With accel_redirect nginx sends them, ranges too; nobody gets at them without the service's word."""
     data = os.urandom(3 * MIB)
@@ -354,24 +356,33 @@ def test_a_front_server_sends_the_bytes(tmp_path: Path, open_folder: Path) -> No
         port = free.getsockname()[1]
     settings = {"TYPE": "file", "FOLDER": str(open_folder / "images"), "ACCEL_REDIRECT": "/stored"}
     environment = {f"TINTYPE_STORES_LOCAL_{name}": value for name, value in settings.items()}
+    environment["TINTYPE_SERVER_TRUSTED_PROXIES"] = "127.0.0.1"
     with started(tmp_path / "data", **environment) as server:
         api = Api(server)
         image = api.image()
         assert api.put(image, data).status_code == 204
         (open_folder / "images").chmod(0o710)
+        straight = httpx2.get(f"{server.url}{image}/file", headers=api.headers)
+        assert (straight.status_code, straight.content) == (200, data)
         with front_server(open_folder, port, server):
-            url = f"http://127.0.0.1:{port}{image}/file"
-            whole = httpx2.get(url, headers=api.headers)
+            url = f"https://127.0.0.1:{port}{image}/file"
+            fetch = functools.partial(httpx2.get, verify=False)
+            whole = fetch(url, headers=api.headers)
             assert (whole.status_code, whole.content) == (200, data)
             digest = str(api.show(image)["os_hash_value"])
             assert whole.headers["etag"] == f'"{digest}"'
             assert whole.headers["content-md5"] == api.show(image)["checksum"]
-            part = httpx2.get(url, headers={**api.headers, "Range": "bytes=1000-1999"})
+            assert whole.headers["x-openstack-request-id"].startswith("req-")
+            part = fetch(url, headers={**api.headers, "Range": "bytes=1000-1999"})
             assert (part.status_code, part.content) == (206, data[1000:2000])
-            assert httpx2.get(url, headers={**api.headers, "If-None-Match": f'"{digest}"'}).status_code == 304
-            assert httpx2.get(url).status_code == 401
+            known = fetch(url, headers={**api.headers, "If-None-Match": f'"{digest}"'})
+            assert known.status_code == 304
+            assert fetch(url).status_code == 401
+            links = fetch(f"https://127.0.0.1:{port}/versions").json()["versions"][0]["links"]
+            assert links[0]["href"] == f"https://127.0.0.1:{port}/v2/"
             (key,) = [path.name for path in (open_folder / "images").glob("*/*") if path.is_file()]
-            assert httpx2.get(f"http://127.0.0.1:{port}/stored/{key[:2]}/{key}").status_code == 404
+            stored = f"https://127.0.0.1:{port}/stored/{key[:2]}/{key}"
+            assert fetch(stored).status_code == 404
         api.http.close()
 
 
@@ -380,11 +391,17 @@ def front_server(folder: Path, port: int, server: Server) -> Iterator[None]:
     """Run nginx as docs/howto/put-nginx-in-front.md says."""
     page = (Path(__file__).parents[2] / "docs" / "howto" / "put-nginx-in-front.md").read_text()
     site = page.split("```nginx\n")[1].split("```")[0]
-    site = site.replace("listen 80;", f"listen 127.0.0.1:{port};").replace(
-        "server_name images.example.org;", ""
-    )
-    site = site.replace("http://127.0.0.1:9292", server.url)
-    site = site.replace("/var/lib/tintype/images/", f"{folder}/images/")
+    certificate, key = make_certificate(folder)
+    for named, actual in {
+        "listen 80;": f"listen 127.0.0.1:{free_ports(1)[0]};",
+        "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
+        "/etc/ssl/images.example.org.pem": str(certificate),
+        "/etc/ssl/images.example.org.key": str(key),
+        "http://127.0.0.1:9292": server.url,
+        "/var/lib/tintype/images/": f"{folder}/images/",
+    }.items():
+        assert named in site, named
+        site = site.replace(named, actual)
     conf = folder / "nginx.conf"
     user = "user nobody root;" if os.geteuid() == 0 else ""  # its workers are another user, in the group
     conf.write_text(

@@ -3,13 +3,12 @@
 import hashlib
 import os
 import ssl
-import subprocess
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from processes import BINARY, started
+from processes import BINARY, make_certificate, started
 
 RAW = {"disk_format": "raw", "container_format": "bare"}
 
@@ -17,22 +16,7 @@ RAW = {"disk_format": "raw", "container_format": "bare"}
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
     """Make a certificate for 127.0.0.1, and its key."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=tintype",
-    ]
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
-    subprocess.run([*command, *names], check=True, capture_output=True)
-    return certificate, key
+    return make_certificate(tmp_path)
 
 
 @pytest.mark.needs("openssl")

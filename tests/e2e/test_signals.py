@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from processes import Api, Server, eventually, started
+from processes import Api, Server, eventually, make_certificate, started
 
 WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
 
@@ -28,15 +28,6 @@ def log_of(server: Server) -> str:
 def events(server: Server, name: str) -> list[dict[str, object]]:
     lines = [json.loads(line) for line in log_of(server).splitlines() if line.startswith("{")]
     return [line for line in lines if line["event"].startswith(name)]
-
-
-def make_certificate(folder: Path, name: str) -> None:
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    files = ["-keyout", folder / "new.key", "-out", folder / "new.pem"]
-    names = ["-subj", f"/CN={name}", "-days", "2", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command, *names, *files], check=True, capture_output=True)
-    for kind in ("key", "pem"):
-        (folder / f"new.{kind}").replace(folder / f"tls.{kind}")
 
 
 def certificate_of(server: Server) -> str:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tintype.api.app import Call
 
 _BINARY = "application/octet-stream"
+_HAND_OFF = "x-accel-redirect"
+"""What a front server that sends bytes by itself says in X-Sendfile-Type; to others an answer without
+bytes would look like an empty image."""
 
 
 class DataApi:
@@ -77,7 +80,8 @@ class DataApi:
         status = 206 if download.partial else 200
         if download.chunks is None or call.method == "HEAD":
             return Response(None, status, answer, _BINARY)
-        if download.internal_path is not None:
+        in_front = headers.get("x-sendfile-type", "").lower() == _HAND_OFF
+        if download.internal_path is not None and in_front:
             return _handed_off(download.internal_path, answer)
         return _Stream(download.chunks, status, answer)
 

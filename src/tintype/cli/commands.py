@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "info": "info",
     "serve": "serve",
     "worker": "worker",
+    "healthcheck": "healthcheck:healthcheck",
     "gc": "upkeep:gc",
     "scrub": "upkeep:scrub",
     "import-glance": "takeover:import_glance",
