@@ -121,7 +121,7 @@ class Image(msgspec.Struct, frozen=True):
             "owner": self.owner,
             "tenant": self.owner,
             "visibility": self.visibility,
-            "member_id": self.member_id,
+            "member_id": self.member_id if self.visibility == "shared" else None,
             "id": self.id,
             "image_id": self.id,
             "name": self.name,
