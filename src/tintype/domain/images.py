@@ -144,6 +144,12 @@ def visible(image: Image, caller: Caller) -> bool:
     )
 
 
+def check_changeable_by(caller: Caller, image: Image) -> None:
+    """Refuse changes by others than the owner and admins, whatever the policy says."""
+    if not caller.is_admin and (image.owner is None or image.owner != caller.project_id):
+        raise Forbidden("You do not own this image")
+
+
 def changed_status(image: Image, status: str, **changes: Any) -> Image:
     """Move an image to another status.
 

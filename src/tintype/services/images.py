@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -22,6 +22,14 @@ from tintype.policy.engine import Policy
 from tintype.policy.properties import Protections
 from tintype.services.copies import Copies
 from tintype.services.paging import Page, read_page
+
+_OWNERS: Final = frozenset(
+    {
+        *("modify_image", "delete_image", "upload_image", "deactivate", "reactivate"),
+        *("set_image_location", "delete_image_location"),
+    }
+)
+"""Rules that may narrow who changes an image, but cannot open it to others than its owner and admins."""
 
 
 def now() -> int:
@@ -75,6 +83,8 @@ class Gate:
         if not self._policy.allows(rule, caller, target):
             self.conceal(rule, caller, image)
             self._policy.require(rule, caller, target)
+        if rule in _OWNERS:
+            images.check_changeable_by(caller, image)
 
     def conceal(self, rule: str, caller: Caller, image: Image) -> None:
         """Raise NotFound for a caller whom both the rule and `get_image` refuse.
@@ -118,7 +128,8 @@ class Images:
             attributes, image_id=str(uuid.uuid4()), owner=caller.project_id, now=now(), limits=self._limits
         )
         target = image.target()
-        if image.owner != caller.project_id and not self._policy.allows("add_image", caller, target):
+        for_others = image.owner != caller.project_id
+        if for_others and not (caller.is_admin and self._policy.allows("add_image", caller, target)):
             raise Forbidden(f"You are not permitted to create images owned by '{image.owner}'")
         self._policy.require("add_image", caller, target)
         self._require_visibility(caller, image.visibility, target)
