@@ -158,6 +158,8 @@ def changed_status(image: Image, status: str, **changes: Any) -> Image:
     """
     if image.status == status == SAVING:
         raise Conflict(f"Image {image.id} is being uploaded already.")
+    if status in FILLING and image.import_task is not None:
+        raise Conflict(f"A task is at work on the image '{image.id}' already: {image.import_task}.")
     if status not in TRANSITIONS[image.status]:
         raise Conflict(f"Image status transition from {image.status} to {status} is not allowed")
     if status == SAVING:

@@ -17,6 +17,7 @@ from tintype.domain.images import DEACTIVATED, Image, Limits
 from tintype.domain.patch import Change
 from tintype.domain.query import Query
 from tintype.domain.quotas import NO_LIMITS, Usage
+from tintype.domain.stores import in_order
 from tintype.errors import Conflict, Forbidden, Invalid, NotFound
 from tintype.policy.engine import Policy
 from tintype.policy.properties import Protections
@@ -249,6 +250,8 @@ class Images:
         """Return what the caller may see of an image; as in Glance, where closed bytes are is hidden, too."""
         if image.status == DEACTIVATED and not caller.is_admin:
             image = replace(image, stores=())
+        elif len(image.stores) > 1:  # weights may have changed since the row was written
+            image = replace(image, stores=in_order(image.stores, self._copies.infos))
         return image if self._protections is None else self._protections.shown(image, caller)
 
     @staticmethod

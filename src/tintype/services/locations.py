@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from tintype.blobs.base import Addressed, BlobStore
 from tintype.db import blobs as blob_rows
@@ -14,7 +15,7 @@ from tintype.db.blobs import READY, Blob
 from tintype.db.engine import Database, Transaction
 from tintype.domain import images, locations, quotas
 from tintype.domain.callers import Caller
-from tintype.domain.images import ACTIVE, IMPORTING, QUEUED, Image
+from tintype.domain.images import ACTIVE, QUEUED, Image
 from tintype.domain.locations import Location
 from tintype.domain.stores import in_order
 from tintype.domain.tasks import LOCATION, Task
@@ -80,8 +81,9 @@ class Locations:
             locations.check_queued(image)
             images.check_formats(image)
             await self.check_free(tx, store, place)
-            changes = {"import_task": task.id, "updated_at": max(moment, image.updated_at)}
-            taken = images.changed_status(image, IMPORTING, **changes)
+            taken = replace(
+                image, import_task=task.id, failure=None, updated_at=max(moment, image.updated_at)
+            )
             if not await image_rows.save(tx, image, taken):
                 raise contended(image.id)
             await hold_to_quota(tx, caller, image.owner, quotas.STORE)
@@ -120,7 +122,7 @@ class Locations:
             blob = Blob(str(uuid.uuid4()), store, image.id, READY, place, metadata)
             await blob_rows.adopt(tx, blob, size=size, digests=None, now=now())
             after = _with_location(image, location, size)
-            after = msgspec.structs.replace(
+            after = replace(
                 after,
                 stores=in_order((*image.stores, store), self._copies.infos),
                 updated_at=max(now(), image.updated_at),
