@@ -111,7 +111,11 @@ def settings() -> str:
 def policy() -> str:
     """Give every rule."""
     rows = [(f"`{rule.name}`", rule.description, f"`{rule.default}`") for rule in RULES]
-    return f"# Policy\n\nThe names and defaults are Glance's.\n\n{table(('rule', 'guards', 'default'), rows)}"
+    note = (
+        "The names and defaults are Glance's. Which request asks which rules, and what a refusal answers, "
+        "is in [who may do what](../explanation/policy.md).\n\n"
+    )
+    return f"# Policy\n\n{note}{table(('rule', 'guards', 'default'), rows)}"
 
 
 def errors() -> str:

@@ -52,9 +52,10 @@ def open_database(settings: Settings) -> Database:
     return Postgres(settings.database.url, connections=settings.database.connections)
 
 
-def open_identity(settings: Settings, database: Database) -> Identity:
-    """Give the built-in identity."""
-    return Identity(database, token_lifetime=settings.identity.token_lifetime, quota=settings.quotas)
+def open_identity(settings: Settings, database: Database, policy: Policy) -> Identity:
+    """Return the built-in identity; the policy decides who is admin."""
+    lifetime, quota = settings.identity.token_lifetime, settings.quotas
+    return Identity(database, policy.judged, token_lifetime=lifetime, quota=quota)
 
 
 def open_policy(settings: Settings) -> Policy:

@@ -106,7 +106,7 @@ def lay(settings: Settings) -> Foundation:
     database, policy, stores = open_database(settings), open_policy(settings), open_stores(settings)
     limits, metrics = settings.images.limits(open_property_schema(settings)), Metrics()
     copies = Copies(stores, store_infos(settings))
-    identity = open_identity(settings, database)
+    identity = open_identity(settings, database, policy)
     images = Images(database, policy, open_protections(settings, policy), limits, copies)
     algorithm = settings.images.hash_algorithm
     intake = Intake(

@@ -159,7 +159,7 @@ async def _bootstrap(settings: Settings, public_url: str) -> str | None:
         await Catalogue(database).load_first()
         if settings.keystone.auth_url is not None:
             return None
-        identity = open_identity(settings, database)
+        identity = open_identity(settings, database, open_policy(settings))
         return await identity.bootstrap(user_name=_ADMIN, project_name=_ADMIN, keep=keep)
     finally:
         await database.close()

@@ -12,8 +12,9 @@ import pytest
 import pytest_asyncio
 
 import web
-from inprocess import Prepared, Service, running
-from tintype.settings import ImportSettings
+from inprocess import Prepared, Service, close, make_settings, running
+from tintype.parts import build
+from tintype.settings import DatabaseSettings, ImportSettings, LocationSettings
 from tintype.settings.stores import FileStore
 
 BINARY = {"Content-Type": "application/octet-stream"}
@@ -193,6 +194,30 @@ async def test_copies(stores: Service) -> None:
     count = len((await stores.call("admin", "GET", f"{image}/tasks")).json()["tasks"])
     assert (await begin(stores, image, "copy-image", "admin", all_stores=True)).status_code == 202
     assert len((await stores.call("admin", "GET", f"{image}/tasks")).json()["tasks"]) == count
+
+
+async def test_stores_are_ordered_by_the_weights_of_now(stores: Service) -> None:
+    """An image's stores, and which copy its address is of, follow the settings that are in force."""
+    image = await new_image(stores)
+    await stores.call("alice", "PUT", f"{image}/file", content=DATA, headers=BINARY)
+    assert (await begin(stores, image, "copy-image", "admin", stores=["near"])).status_code == 202
+    assert (await ended(stores, image))["status"] == "success"
+    assert (await show(stores, image))["stores"] == "near,local"
+    settings = make_settings(
+        stores.folder,
+        database=DatabaseSettings(url=stores.database_url),
+        stores={**STORES, "local": FileStore(weight=9)},
+        locations=LocationSettings(show_direct_url=True),
+    )
+    later = build(settings)
+    transport = httpx2.ASGITransport(app=later.app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        headers = {"X-Auth-Token": stores.tokens["alice"]}
+        shown = (await client.get(image, headers=headers)).json()
+        listed = (await client.get("/v2/images", headers=headers)).json()["images"][0]
+    await close(later)
+    assert shown["stores"] == listed["stores"] == "local,near"
+    assert "/images/" in shown["direct_url"]
 
 
 async def test_from_the_own_region(stores: Service) -> None:
@@ -420,6 +445,11 @@ async def test_discovery_tells_what_is_served(stores: Service) -> None:
     ]
     detail = (await stores.call("admin", "GET", "/v2/info/stores/detail")).json()["stores"]
     assert [(store["type"], store["weight"]) for store in detail] == [("file", 0), ("file", 5), ("file", 0)]
+    folder = stores.folder.absolute()
+    assert [store["properties"] for store in detail] == [
+        {"data_dir": str(folder / name), "chunk_size": 1 << 20, "thin_provisioning": False}
+        for name in ("images", "near", "other")
+    ]
     versions = (await stores.call(None, "GET", "/versions")).json()["versions"]
     assert [version["id"] for version in versions][:4] == ["v2.17", "v2.15", "v2.13", "v2.12"]
     made = await stores.call("alice", "POST", "/v2/images", json=BARE)

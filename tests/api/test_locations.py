@@ -83,6 +83,7 @@ async def test_digests_that_are_declared(located: Service) -> None:
     assert (await ended(located, image))["status"] == "failure"
     shown = await show(located, image)
     assert (shown["status"], shown["checksum"], shown["locations"]) == ("queued", None, [])
+    assert not {"stores", "direct_url", "os_glance_import_task"} & set(shown)
     assert "sha512" in shown["os_glance_failed_reason"]
     await located.call("alice", "PUT", f"{image}/file", content=DATA, headers=BINARY)
     assert (await show(located, image))["stores"] == "local"
@@ -104,8 +105,8 @@ async def test_hostile_bytes_are_refused_here_too(located: Service) -> None:
         ({"url": 5}, 400),
         ({"url": ""}, 400),
         ({"url": "http://10.0.0.1/x"}, 400),
-        ({"url": "file:///etc/passwd"}, 400),
-        ({"url": "rbd://fsid/pool/image/snap"}, 400),
+        ({"url": "file:///etc/passwd"}, 403),
+        ({"url": "rbd://fsid/pool/image/snap"}, 403),
         ({"url": "http://8.8.8.8/" + "x" * 3000}, 400),
         ({"url": "http://8.8.8.8/", "validation_data": {"os_hash_value": SHA512}}, 400),
         (
@@ -149,6 +150,71 @@ async def test_who_may(located: Service) -> None:
     assert (await add(located, image, "/disk")).status_code == 409
     told = (await located.call("admin", "GET", f"{image}/locations")).json()
     assert told == [{"url": f"{located.web.url}/disk", "metadata": {"store": "web"}}]
+
+
+async def test_everybody_who_sees_an_image_sees_where_it_is(located: Service) -> None:
+    """Nova clones public and shared images with the token of their user; of closed ones nobody is told."""
+    public = await new_image(located, "admin", visibility="public")
+    shared = await new_image(located)
+    binary = {"content": DATA, "headers": BINARY}
+    for who, image in (("admin", public), ("alice", shared)):
+        assert (await located.call(who, "PUT", f"{image}/file", **binary)).status_code == 204
+    member = {"json": {"member": located.projects["bob"]}}
+    assert (await located.call("alice", "POST", f"{shared}/members", **member)).status_code == 200
+    for image in (public, shared):
+        shown = (await located.call("bob", "GET", image)).json()
+        assert shown["direct_url"].startswith("file://")
+        assert shown["locations"] == [{"url": shown["direct_url"], "metadata": {"store": "local"}}]
+    listed = (await located.call("bob", "GET", "/v2/images")).json()["images"]
+    assert [image["locations"] for image in listed] == [
+        (await located.call("bob", "GET", public)).json()["locations"]
+    ]
+    await located.call("admin", "POST", f"{public}/actions/deactivate")
+    closed = (await located.call("bob", "GET", public)).json()
+    assert (closed["locations"], "direct_url" in closed, "stores" in closed) == ([], False, False)
+    assert (await located.call("admin", "GET", public)).json()["locations"] != []
+
+
+async def test_a_service_without_other_roles_is_told(located: Service) -> None:
+    """Cinder asks with its own user, whose only role is `service`: it cannot see the image itself."""
+    await located.parts.identity.create_user("cinder", "secret", project="services", role="service")
+    token = await located.parts.identity.login(
+        user_id=None, user_name="cinder", password="secret", project={"name": "services"}, address="test"
+    )
+    located.tokens["cinder"] = token.value
+    public = await new_image(located, "admin", visibility="public")
+    await located.call("admin", "PUT", f"{public}/file", content=DATA, headers=BINARY)
+    told = await located.call("cinder", "GET", f"{public}/locations")
+    assert (told.status_code, len(told.json())) == (200, 1)
+    assert (await located.call("cinder", "GET", public)).status_code == 404
+    private = await new_image(located)
+    assert (await located.call("cinder", "GET", f"{private}/locations")).status_code == 404
+    await located.call("admin", "POST", f"{public}/actions/deactivate")
+    assert (await located.call("cinder", "GET", f"{public}/locations")).json() == []
+
+
+async def test_an_image_is_queued_until_its_location_is_read(prepared: Prepared, tmp_path: Path) -> None:
+    """It says which task is at work, takes no other bytes meanwhile, and is as it was where that fails."""
+    with web.serving(answer) as server:
+        settings = {"stores": {"local": FileStore(), "web": HttpStore()}, "imports": loopback(server)}
+        async with running(prepared, tmp_path, **settings) as service:
+            service.web = server
+            image = await new_image(service)
+            assert (await add(service, image, "/absent")).status_code == 202
+            shown = await show(service, image)
+            assert (shown["status"], "stores" in shown) == ("queued", False)
+            assert shown["os_glance_import_task"]
+            for path in ("file", "stage"):
+                refused = await service.call("alice", "PUT", f"{image}/{path}", content=DATA, headers=BINARY)
+                assert refused.status_code == 409, refused.text
+            assert (await add(service, image, "/disk")).status_code == 409
+            async with working(service):
+                assert (await ended(service, image))["status"] == "failure"
+            shown = await show(service, image)
+            assert (shown["status"], "no bytes" in shown["os_glance_failed_reason"]) == ("queued", True)
+            assert not {"stores", "os_glance_import_task"} & set(shown)
+            put = await service.call("alice", "PUT", f"{image}/file", content=DATA, headers=BINARY)
+            assert put.status_code == 204
 
 
 async def test_the_older_form(located: Service) -> None:
@@ -215,4 +281,4 @@ async def test_files_show_where_they_are_and_take_no_path(located: Service) -> N
     other = await new_image(located)
     for who in ("alice", "admin"):
         found = await located.call(who, "POST", f"{other}/locations", json={"url": url})
-        assert found.status_code in {400, 404}
+        assert found.status_code == 403

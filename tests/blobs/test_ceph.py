@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from tintype.blobs.rbd import RbdStore
 from tintype.blobs.s3 import S3Store
 from tintype.errors import Unavailable
 from tintype.openers import own_settings
+from tintype.settings import LocationSettings
 from tintype.settings import stores as store_settings
 
 pytestmark = [
@@ -130,6 +132,49 @@ async def test_what_was_cloned_stays(prepared: Prepared, tmp_path: Path, ceph: C
         assert (await service.call("alice", "DELETE", image)).status_code == 409
         ceph.run("rbd", "rm", "--no-progress", f"{cluster.POOL}/volume")
         assert (await service.call("alice", "DELETE", image)).status_code == 204
+        await service.parts.sweeper.sweep()
+        await service.parts.intake.stores["rbd"].close()
+
+
+NOVA = """\
+import sys, urllib.parse
+import rados, rbd
+conf, url, disk = sys.argv[1:]
+assert url.startswith("rbd://")
+fsid, pool, image, snapshot = map(urllib.parse.unquote, url[len("rbd://"):].split("/"))
+cluster = rados.Rados(rados_id="admin", conffile=conf)
+cluster.connect()
+assert cluster.get_fsid() == fsid, "the image is in another cluster"
+ioctx = cluster.open_ioctx(pool)
+rbd.Image(ioctx, image, snapshot=snapshot, read_only=True).close()
+rbd.RBD().clone(ioctx, image, snapshot, ioctx, disk, features=rbd.RBD_FEATURE_LAYERING)
+"""
+"""What Nova does to boot from an image (`is_cloneable` and `clone` of its `nova.storage.rbd_utils`)."""
+
+
+@pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
+async def test_others_boot_from_an_image_without_a_copy(
+    prepared: Prepared, tmp_path: Path, ceph: Ceph, rbd: RbdStore
+) -> None:
+    """Nova reads `direct_url` with the token of its user, of another project, and clones what is there."""
+    stores = {"rbd": store_settings.RbdStore(user="admin", conf=str(ceph.conf), timeout=5)}
+    shown_to_all = LocationSettings(show_direct_url=True)
+    async with running(prepared, tmp_path, stores=stores, locations=shown_to_all) as service:
+        data = os.urandom(MIB)
+        body = {"disk_format": "raw", "container_format": "bare", "visibility": "public"}
+        made = (await service.call("admin", "POST", "/v2/images", json=body)).json()
+        image = f"/v2/images/{made['id']}"
+        await service.call("admin", "PUT", f"{image}/file", content=data, headers=BINARY)
+        url = (await service.call("bob", "GET", image)).json()["direct_url"]
+        nova = ["/usr/bin/python3", "-c", NOVA, ceph.conf, url, "disk"]  # Ceph's bindings are Debian's
+        done = await asyncio.to_thread(subprocess.run, nova, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        (key,) = [found async for found in rbd.keys()]
+        assert f"parent: {cluster.POOL}/tintype-{key}@snap" in ceph.run("rbd", "info", f"{cluster.POOL}/disk")
+        ceph.run("rbd", "export", "--no-progress", f"{cluster.POOL}/disk", tmp_path / "disk")
+        assert (tmp_path / "disk").read_bytes() == data
+        ceph.run("rbd", "rm", "--no-progress", f"{cluster.POOL}/disk")
+        assert (await service.call("admin", "DELETE", image)).status_code == 204
         await service.parts.sweeper.sweep()
         await service.parts.intake.stores["rbd"].close()
 

@@ -79,15 +79,15 @@ class ImagesApi:
         wanted = query.parse(
             pairs, default_limit=self._options.page_size, max_limit=self._options.max_page_size
         )
-        images = await self._images.list(call.caller, wanted)
+        page = await self._images.list(call.caller, wanted)
         body: dict[str, Any] = {
-            "images": await self.views(call.caller, images),
+            "images": await self.views(call.caller, page.items),
             "first": _page_path([pair for pair in pairs if pair[0] != "marker"]),
             "schema": "/v2/schemas/images",
         }
-        if images and len(images) == wanted.limit:
+        if page.last is not None:
             rest = [pair for pair in pairs if pair[0] != "marker"]
-            body["next"] = _page_path([*rest, ("marker", images[-1].id)])
+            body["next"] = _page_path([*rest, ("marker", page.last.id)])
         return wire.json_response(body)
 
     async def show(self, call: "Call") -> Response:
@@ -131,16 +131,17 @@ class ImagesApi:
         """Change where the data is: the API before 2.17, switched on by the operator."""
         image_id = call.params["id"]
         if change.op == "remove":
-            await self._locations.remove(call.caller, image_id, change.position or 0)
+            image = await self._locations.remove(call.caller, image_id, change.position or 0)
             self._deleted()
         elif change.op == "add":
-            await self._locations.add(call.caller, image_id, parse_location(change.value))
+            image = await self._locations.add(call.caller, image_id, parse_location(change.value))
         elif isinstance(change.value, list):
             wanted = [parse_location(value) for value in change.value]
-            await self._locations.replace(call.caller, image_id, wanted)
+            image = await self._locations.replace(call.caller, image_id, wanted)
         else:
             raise Invalid("'locations' must be an array.")
-        return await self.show(call)
+        shown = self._images.shown(call.caller, image)
+        return wire.json_response((await self.views(call.caller, [shown]))[0])
 
     async def views(self, caller: Caller, images: Sequence[Image]) -> list[dict[str, Any]]:
         """Give images as the API shows them, with where their data is if that is told here."""

@@ -36,15 +36,15 @@ class MetadefsApi:
         asked = _asked(call)
         wanted = documents.listing(asked, rules.SORT_KEYS)
         limit = min(self._page_size if wanted.limit is None else wanted.limit, self._max_page_size)
-        namespaces = await self._metadefs.list(call.caller, replace(wanted, limit=limit))
+        page = await self._metadefs.list(call.caller, replace(wanted, limit=limit))
         asked.pop("marker", None)
         body: dict[str, Any] = {
-            "namespaces": [_head_view(each) for each in namespaces],
+            "namespaces": [_head_view(each) for each in page.items],
             "first": _page_path(asked),
             "schema": f"{_SCHEMAS}/namespaces",
         }
-        if namespaces and len(namespaces) == limit:
-            body["next"] = _page_path(asked | {"marker": namespaces[-1].namespace})
+        if page.last is not None:
+            body["next"] = _page_path(asked | {"marker": page.last.namespace})
         return wire.json_response(body)
 
     async def create(self, call: "Call") -> Response:
@@ -73,7 +73,7 @@ class MetadefsApi:
 
     async def list_properties(self, call: "Call") -> Response:
         """List the properties of a namespace."""
-        namespace = await self._show(call, PROPERTIES.list)
+        namespace = await self._contents(call, PROPERTIES)
         return wire.json_response({"properties": _properties_view(namespace.properties)})
 
     async def create_property(self, call: "Call") -> Response:
@@ -111,7 +111,7 @@ class MetadefsApi:
         """List the objects of a namespace; as with Glance all of them, whatever page is asked for."""
         if documents.listing(_asked(call), rules.SORT_KEYS).limit == 0:
             raise Invalid("limit param must be positive")
-        namespace = await self._show(call, OBJECTS.list)
+        namespace = await self._contents(call, OBJECTS)
         views = [_object_view(namespace.namespace, each) for each in namespace.objects.values()]
         return wire.json_response({"objects": views, "schema": "v2/schemas/metadefs/objects"})
 
@@ -144,7 +144,7 @@ class MetadefsApi:
     async def list_tags(self, call: "Call") -> Response:
         """List a page of the tags of a namespace."""
         wanted = documents.listing(_asked(call), rules.TAG_SORT_KEYS)
-        namespace = await self._show(call, TAGS.list)
+        namespace = await self._contents(call, TAGS)
         return wire.json_response({"tags": _names(rules.tag_page(namespace.tags, wanted))})
 
     async def create_tags(self, call: "Call") -> Response:
@@ -209,6 +209,9 @@ class MetadefsApi:
 
     async def _show(self, call: "Call", *needed: str) -> Namespace:
         return await self._metadefs.show(call.caller, call.params["namespace"], needed)
+
+    async def _contents(self, call: "Call", kind: Kind) -> Namespace:
+        return await self._metadefs.contents(call.caller, call.params["namespace"], kind)
 
     async def _add(self, call: "Call", kind: Kind, name: str, value: Any) -> None:
         await self._metadefs.add(call.caller, call.params["namespace"], kind, name, value)

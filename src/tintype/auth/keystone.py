@@ -197,8 +197,7 @@ class KeystoneAuthenticator:
             return Caller(token.user.id, token.user.name, None)
         roles = frozenset(role.name.lower() for role in token.roles)
         project = token.project.id
-        caller = Caller(token.user.id, token.user.name, project, roles, quota=quota)
-        return msgspec.structs.replace(caller, is_admin=self._policy.allows("context_is_admin", caller, {}))
+        return self._policy.judged(Caller(token.user.id, token.user.name, project, roles, quota=quota))
 
 
 def open_session(

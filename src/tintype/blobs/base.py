@@ -1,7 +1,7 @@
 """What a blob store does: five verbs. What only some can is a capability, declared by having it."""
 
 from collections.abc import AsyncIterator
-from typing import Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 FOREIGN: Final = "="
 """Begins a key whose rest is the name that others gave the bytes: they were taken over where they are."""
@@ -116,10 +116,10 @@ class Clonable(Protocol):
 
 @runtime_checkable
 class Described(Protocol):
-    """A store of whose set-up services of the cloud want to know something."""
+    """A store of whose set-up operators and services of the cloud want to know something."""
 
-    async def properties(self) -> dict[str, str]:
-        """Give it, by the names that the image API has for it."""
+    async def properties(self) -> dict[str, Any]:
+        """Return it, by the names that the image API has for it."""
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from io import FileIO
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from tintype.blobs.base import FOREIGN, Writer
 from tintype.blobs.ends import settled
@@ -114,6 +114,10 @@ class FilesystemStore:
         if self._accel_redirect is None:
             return None
         return f"{self._accel_redirect.rstrip('/')}/{_inside(key)}"
+
+    async def properties(self) -> dict[str, Any]:
+        """Return the folder, the bytes of one read, and that zeros are written, not left out as holes."""
+        return {"data_dir": str(self._folder.absolute()), "chunk_size": _CHUNK, "thin_provisioning": False}
 
     async def url(self, key: str) -> str:
         """Give the address of a file."""

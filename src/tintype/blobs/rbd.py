@@ -114,9 +114,11 @@ class RbdStore:
         name = quote(name_in_store(key, _PREFIX + key), safe="")
         return f"{await self._root()}{name}/{_SNAPSHOT}"
 
-    async def properties(self) -> dict[str, str]:
-        """Give the pool and the cluster: by these Nova and Cinder see that they can clone."""
-        return {"pool": self._pool, "fsid": (await self._root()).split("/")[2]}
+    async def properties(self) -> dict[str, Any]:
+        """Return the pool and cluster, by which Nova and Cinder see that they can clone, and more."""
+        fsid = (await self._root()).split("/")[2]
+        made = {"chunk_size": 1 << _ORDER, "thin_provisioning": False}
+        return {"pool": self._pool, "fsid": fsid, **made}
 
     async def place(self, url: str) -> str | None:
         """Know the images of this pool that others made, with their snapshot."""

@@ -13,7 +13,7 @@ from tintype import parts, server
 from tintype.configuration import load
 from tintype.db.engine import Database
 from tintype.errors import StartError
-from tintype.openers import open_database, open_identity, recognise_folders
+from tintype.openers import open_database, open_identity, open_policy, recognise_folders
 from tintype.services.identity import Identity
 from tintype.settings import DATABASE, Settings, TracingSettings
 
@@ -31,7 +31,9 @@ def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]
     if settings.keystone.auth_url is not None:
         raise StartError("Users, projects and roles are Keystone's here, and so are limits of projects.")
 
-    return with_database(data_dir, lambda database: work(open_identity(settings, database)))
+    return with_database(
+        data_dir, lambda database: work(open_identity(settings, database, open_policy(settings)))
+    )
 
 
 def with_database(data_dir: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:

@@ -80,7 +80,7 @@ class DashboardImages:
         """List images, a page of them or up to a thousand."""
         asked = shapes.asked(wire.query_pairs(call.scope["query_string"]))
         size = shapes.page_size(call.cookies.get(PAGE_COOKIE)) if asked.paginate else shapes.LIMIT
-        found = list(await self._images.list(call.caller, _query(asked, size)))
+        found = list((await self._images.list(call.caller, _query(asked, size))).items)
         more = shapes.more(len(found), size, asked)
         page = found[:size]
         if asked.backward:

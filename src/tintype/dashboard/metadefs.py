@@ -39,7 +39,7 @@ class DashboardMetadefs:
         target = asked.filters.pop("properties_target", None)
         asked.filters.pop("resource_types", None)
         listing = _listing(asked, None if target and asked.resource_type else size + asked.paginate)
-        found = await self._metadefs.list(call.caller, listing, whole=True)
+        found = (await self._metadefs.list(call.caller, listing, whole=True)).items
         if target and asked.resource_type:
             found = [each for each in found if _is_for(each, asked.resource_type, target)]
         more = shapes.more(len(found), size, asked)

@@ -124,7 +124,7 @@ class Image(msgspec.Struct, frozen=True):
             "owner": self.owner,
             "tenant": self.owner,
             "visibility": self.visibility,
-            "member_id": self.member_id,
+            "member_id": self.member_id if self.visibility == "shared" else None,
             "id": self.id,
             "image_id": self.id,
             "name": self.name,
@@ -147,6 +147,12 @@ def visible(image: Image, caller: Caller) -> bool:
     )
 
 
+def check_changeable_by(caller: Caller, image: Image) -> None:
+    """Refuse changes by others than the owner and admins, whatever the policy says."""
+    if not caller.is_admin and (image.owner is None or image.owner != caller.project_id):
+        raise Forbidden("You do not own this image")
+
+
 def changed_status(image: Image, status: str, **changes: Any) -> Image:
     """Move an image to another status.
 
@@ -155,6 +161,8 @@ def changed_status(image: Image, status: str, **changes: Any) -> Image:
     """
     if image.status == status == SAVING:
         raise Conflict(f"Image {image.id} is being uploaded already.")
+    if status in FILLING and image.import_task is not None:
+        raise Conflict(f"A task is at work on the image '{image.id}' already: {image.import_task}.")
     if status not in TRANSITIONS[image.status]:
         raise Conflict(f"Image status transition from {image.status} to {status} is not allowed")
     if status == SAVING:

@@ -60,9 +60,13 @@ class LocationWork:
             raise Invalid("There are no bytes at the location.")
         self._intake.check_size(size)
         algorithm = location.algorithm or self._algorithm
-        if trusted and image.status == IMPORTING and location.digest is None:
+        if trusted and location.digest is None:
             unknown = {"os_hash_algo": algorithm, "os_hash_value": None}
-            await self._show(attempt, blob, size, unknown, ends=False)
+            if image.status != ACTIVE:
+                await self._show(attempt, blob, size, unknown, ends=False)
+            image = await self._load(task)
+        else:
+            image = await self._take(attempt)
         expected = {algorithm: location.digest} if location.digest else {}
         expected |= {"md5": location.checksum} if location.checksum else {}
         look = self._intake.look(image, expected, algorithm)
@@ -87,22 +91,30 @@ class LocationWork:
             "failure": reason,
             "updated_at": max(now(), image.updated_at),
         }
-        if image.status == IMPORTING:  # as in Glance the store stays named: the bytes are there still
-            on_the_web = task.input["loc_url"].lower().startswith("http")
-            web = [name for name, info in self._copies.infos.items() if info.read_only and on_the_web]
-            after = images.changed_status(image, QUEUED, stores=tuple(web[:1]), **changes)
-        else:
+        if image.status == IMPORTING:
+            after = images.changed_status(image, QUEUED, **changes)
+        elif image.status == ACTIVE:
             after = msgspec.structs.replace(image, os_hash_algo=None, **changes)
+        else:
+            after = msgspec.structs.replace(image, **changes)
         await image_rows.save(tx, image, after)
 
     async def _load(self, task: Task) -> Image:
         async with self._database.read() as tx:
-            image = await image_rows.get(tx, task.image_id or "", None)
-        if image is None:
-            raise Gone(DELETED)
-        if image.import_task != task.id:
-            raise Gone(LOST)
-        return image
+            return _still_taken(await image_rows.get(tx, task.image_id or "", None), task)
+
+    async def _take(self, attempt: Attempt) -> Image:
+        """Return the image as `importing`: there are bytes, and they are read before they are its own."""
+        task = attempt.task
+        async with self._database.write() as tx:
+            image = _still_taken(await image_rows.get(tx, task.image_id or "", None, lock=True), task)
+            await attempt.check(tx)
+            if image.status != QUEUED:
+                return image
+            images.check_formats(image)
+            taken = images.changed_status(image, IMPORTING, updated_at=max(now(), image.updated_at))
+            await image_rows.save(tx, image, taken)
+        return taken
 
     async def _show(
         self,
@@ -125,7 +137,8 @@ class LocationWork:
                 await attempt.succeed(tx, {"image_id": image.id})
             else:
                 await attempt.check(tx)
-            if image.status == IMPORTING:
+            if image.status != ACTIVE:
+                images.check_formats(image)
                 await self._locations.check_free(tx, blob.store, blob.place or "")
                 await blob_rows.adopt(tx, blob, size=size, digests=text, now=now())
             elif text is not None:
@@ -138,12 +151,20 @@ class LocationWork:
                 "import_task": None if ends else image.import_task,
                 "updated_at": max(now(), image.updated_at),
             }
-            if image.status == IMPORTING:
+            if image.status != ACTIVE:
                 after = images.changed_status(image, ACTIVE, **changes)
             else:
                 after = msgspec.structs.replace(image, **changes)
             await image_rows.save(tx, image, after)
             await hold_to_quota(tx, attempt.caller, image.owner, quotas.STORE)
+
+
+def _still_taken(image: Image | None, task: Task) -> Image:
+    if image is None:
+        raise Gone(DELETED)
+    if image.import_task != task.id:
+        raise Gone(LOST)
+    return image
 
 
 class _Counted(Chunks):

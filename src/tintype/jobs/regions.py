@@ -54,7 +54,8 @@ class OwnRegion:
         if wanted.region != self._region or wanted.interface not in _INTERFACES:
             raise _no_service(wanted)
         image = await self._gate.load(attempt.caller, wanted.remote_id or "")
-        self._gate.require("download_image", attempt.caller, image)
+        for rule in ("get_image", "download_image"):
+            self._gate.require(rule, attempt.caller, image)
         async with self._database.read() as tx:
             blobs = await blob_rows.ready_of(tx, image.id)
         if image.status != ACTIVE or image.size is None or not blobs:

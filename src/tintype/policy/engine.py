@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
+import msgspec
 import yaml
 
 from tintype.domain.callers import Caller
@@ -80,12 +81,19 @@ class Policy:
         return rule in self._checks
 
     def allows(self, rule: str, caller: Caller, target: Mapping[str, Any]) -> bool:
-        """Say whether the caller may do to the target what the rule is about."""
-        return self._checks[rule](caller, target)
+        """Say whether the caller may do to the target what the rule is about.
+
+        Nothing is allowed without a project, whatever the rule says: in Glance all rules have project scope.
+        """
+        return caller.project_id is not None and self._checks[rule](caller, target)
+
+    def judged(self, caller: Caller) -> Caller:
+        """Return the caller, as an admin if `context_is_admin` allows it."""
+        return msgspec.structs.replace(caller, is_admin=self.allows("context_is_admin", caller, {}))
 
     def require(self, rule: str, caller: Caller, target: Mapping[str, Any]) -> None:
         """Raise Forbidden unless the rule allows it."""
-        if not self._checks[rule](caller, target):
+        if not self.allows(rule, caller, target):
             raise Forbidden(f"You are not authorized to complete {rule} action.")
 
     def _resolve(self, name: str, asking: tuple[str, ...]) -> Check:

@@ -43,7 +43,9 @@ IMAGES: Final = (
         "Say from which store an image's data shall come.",
     ),
     Rule("copy_image", _ADMIN, "Copy an image to more stores."),
-    Rule("get_image_location", _PROJECT_READER, "See where an image's data is, where that is shown."),
+    Rule(
+        "get_image_location", _PROJECT_READER, "Delete an image's copy in a store, beside the rule for that."
+    ),
     Rule("set_image_location", _PROJECT_MEMBER, "Say where an image's data is, where that may be said."),
     Rule("delete_image_location", _ADMIN, "Take an image's data out of one of its stores."),
     Rule(

@@ -131,12 +131,18 @@ class Cache:
         image_id = image_id.lower()
         async with self._database.read() as tx:
             entry = await rows.get(tx, self._node, image_id)
-        if entry is None:
+        image = None
+        try:
             image = await self._gate.load(caller, image_id)
+        except NotFound:
+            if entry is None:
+                raise
+        if image is None:
+            self._policy.require("cache_delete", caller, {})
+        else:
             self._gate.require("cache_delete", caller, image)
-            return
-        self._policy.require("cache_delete", caller, {})
-        await self._drop([entry])
+        if entry is not None:
+            await self._drop([entry])
 
     async def clear(self, caller: Caller, states: Sequence[str]) -> int:
         """Drop everything that is in some states; gives how much."""

@@ -268,6 +268,7 @@ class ImageData:
         there is not.
         """
         image = await self._gate.load(caller, image_id)
+        self._gate.conceal("download_image", caller, image)
         if image.status == DEACTIVATED and not caller.is_admin:
             raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
         self._gate.require("download_image", caller, image)

@@ -58,11 +58,12 @@ class Token(msgspec.Struct, frozen=True):
 class Identity:
     """The use cases of tokens, users, projects and roles."""
 
-    def __init__(self, database: Database, *, token_lifetime: int, quota: Quota) -> None:
-        """`token_lifetime` is in seconds; `quota` is what projects have without limits of their own."""
-        self._database = database
-        self._quota = quota
-        self._lifetime = token_lifetime * _SECOND
+    def __init__(
+        self, database: Database, judge: Callable[[Caller], Caller], *, token_lifetime: int, quota: Quota
+    ) -> None:
+        """`judge` says who is admin; lifetime is in seconds; projects without limits have `quota`."""
+        self._database, self._judge = database, judge
+        self._quota, self._lifetime = quota, token_lifetime * _SECOND
         self._hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
         self._decoy = ""
         self._turn = asyncio.Lock()
@@ -339,7 +340,7 @@ class Identity:
         roles = frozenset[str]().union(*(ROLES.get(role, frozenset({role})) for role in standing.granted))
         project = Project(standing.project_id, standing.project_name or "", "", enabled=True)
         quota = msgspec.structs.replace(self._quota, **msgspec.json.decode(standing.limits))
-        return Caller(user.id, user.name, project.id, roles, is_admin="admin" in roles, quota=quota), project
+        return self._judge(Caller(user.id, user.name, project.id, roles, quota=quota)), project
 
     async def _signing_key(self) -> str:
         if self._key is None:

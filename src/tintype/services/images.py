@@ -3,9 +3,9 @@
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-import msgspec
+from msgspec.structs import replace
 
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
@@ -17,10 +17,20 @@ from tintype.domain.images import DEACTIVATED, Image, Limits
 from tintype.domain.patch import Change
 from tintype.domain.query import Query
 from tintype.domain.quotas import NO_LIMITS, Usage
+from tintype.domain.stores import in_order
 from tintype.errors import Conflict, Forbidden, Invalid, NotFound
 from tintype.policy.engine import Policy
 from tintype.policy.properties import Protections
 from tintype.services.copies import Copies
+from tintype.services.paging import Page, read_page
+
+_OWNERS: Final = frozenset(
+    {
+        *("modify_image", "delete_image", "upload_image", "deactivate", "reactivate"),
+        *("set_image_location", "delete_image_location"),
+    }
+)
+"""Rules that may narrow who changes an image, but cannot open it to others than its owner and admins."""
 
 
 def now() -> int:
@@ -48,38 +58,51 @@ async def hold_to_quota(
 
 
 class Gate:
-    """What every use case of an image passes: what a caller may not know of does not exist."""
+    """What every use case of an image passes: load it by visibility, then ask the rule of the route.
+
+    Visibility is what the database decides: own, public, community by its id, shared with the caller's
+    project, or all for an admin. Policy rules come on top of it, in Glance's order.
+    """
 
     def __init__(self, database: Database, policy: Policy) -> None:
         self._database = database
         self._policy = policy
 
     async def load(self, caller: Caller, image_id: str) -> Image:
-        """Give an image, as one that the caller may see; raises NotFound for any other."""
+        """Return an image that is visible to the caller; raises NotFound for any other."""
         image = await image_rows.find(self._database, image_id.lower(), caller.project_id)
-        return self._seen(caller, image_id, image)
+        return self._visible(caller, image_id, image)
 
     async def load_in(self, tx: Transaction, caller: Caller, image_id: str) -> Image:
         """Do the same inside a writing transaction, for what must still hold when it commits."""
         image = await image_rows.get(tx, image_id.lower(), caller.project_id, lock=True)
-        return self._seen(caller, image_id, image)
-
-    def _seen(self, caller: Caller, image_id: str, image: Image | None) -> Image:
-        if image is None or not self._sees(caller, image):
-            raise NotFound(f"No image found with ID {image_id}")
-        return image
+        return self._visible(caller, image_id, image)
 
     def require(self, rule: str, caller: Caller, image: Image) -> None:
-        """Raise Forbidden unless the rule allows it; NotFound where the caller may not even see the image."""
-        try:
-            self._policy.require(rule, caller, image.target())
-        except Forbidden:
-            if not self._sees(caller, image):
-                raise NotFound(f"No image found with ID {image.id}") from None
-            raise
+        """Raise Forbidden unless the rule allows it; NotFound where `get_image` refuses as well."""
+        target = image.target()
+        if not self._policy.allows(rule, caller, target):
+            self.conceal(rule, caller, image)
+            self._policy.require(rule, caller, target)
+        if rule in _OWNERS:
+            images.check_changeable_by(caller, image)
 
-    def _sees(self, caller: Caller, image: Image) -> bool:
-        return images.visible(image, caller) and self._policy.allows("get_image", caller, image.target())
+    def conceal(self, rule: str, caller: Caller, image: Image) -> None:
+        """Raise NotFound for a caller whom both the rule and `get_image` refuse.
+
+        Asked before what an image's state forbids, where Glance tells that before it asks the rule.
+        """
+        target = image.target()
+        if not self._policy.allows(rule, caller, target) and not self._policy.allows(
+            "get_image", caller, target
+        ):
+            raise _no_image(image.id)
+
+    @staticmethod
+    def _visible(caller: Caller, image_id: str, image: Image | None) -> Image:
+        if image is None or not images.visible(image, caller):
+            raise _no_image(image_id)
+        return image
 
 
 class Images:
@@ -106,7 +129,8 @@ class Images:
             attributes, image_id=str(uuid.uuid4()), owner=caller.project_id, now=now(), limits=self._limits
         )
         target = image.target()
-        if image.owner != caller.project_id and not self._policy.allows("add_image", caller, target):
+        for_others = image.owner != caller.project_id
+        if for_others and not (caller.is_admin and self._policy.allows("add_image", caller, target)):
             raise Forbidden(f"You are not permitted to create images owned by '{image.owner}'")
         self._policy.require("add_image", caller, target)
         self._require_visibility(caller, image.visibility, target)
@@ -115,7 +139,7 @@ class Images:
         async with self._database.write(single=True, turn=quota_turn(caller)) as tx:
             await image_rows.add(tx, image)
             await hold_to_quota(tx, caller, image.owner, quotas.COUNT)
-        return self._shown(caller, image)
+        return self.shown(caller, image)
 
     def check_may_create(self, caller: Caller) -> None:
         """Raise Forbidden for who may not make images of its own project."""
@@ -124,33 +148,40 @@ class Images:
         )
 
     async def show(self, caller: Caller, image_id: str) -> Image:
-        """Give one image."""
-        return self._shown(caller, await self._gate.load(caller, image_id))
+        """Return one image."""
+        image = await self._gate.load(caller, image_id)
+        self._gate.require("get_image", caller, image)
+        return self.shown(caller, image)
 
-    async def list(self, caller: Caller, query: Query) -> Sequence[Image]:
-        """Give a page of the images that the caller may list.
+    async def list(self, caller: Caller, query: Query) -> Page[Image]:
+        """Return a page of the images that the caller may list.
 
-        Raises Invalid where the marker is no image that the caller may know of.
+        Raises Invalid where the marker is not an image that is visible to the caller.
         """
         self._policy.require("get_images", caller, {"project_id": caller.project_id})
         if self._protections is not None and not self._protections.readable(query.properties, caller):
-            return []  # which images have a value is as much a secret as the value
+            return Page()  # which images have a value is as much a secret as the value
         async with self._database.read() as tx:
             marker = None
             if query.marker is not None:
                 marker = await image_rows.get(tx, query.marker.lower(), caller.project_id)
                 if marker is None or not images.visible(marker, caller):
                     raise Invalid(f"No image found with ID {query.marker}")
-            page = await listing.page(tx, caller, query, marker)
-        return [self._shown(caller, image) for image in page]
+            page = await read_page(
+                lambda limit, marker: listing.page(tx, caller, replace(query, limit=limit), marker),
+                lambda image: self._policy.allows("get_image", caller, image.target()),
+                query.limit,
+                marker,
+            )
+        return Page([self.shown(caller, image) for image in page.items], page.last)
 
     async def update(self, caller: Caller, image_id: str, changes: Sequence[Change]) -> Image:
         """Apply a patch, whole or not at all."""
 
         def decide(image: Image) -> Image:
+            self._gate.require("modify_image" if changes else "get_image", caller, image)
             if not changes:
                 return image
-            self._gate.require("modify_image", caller, image)
             for change in changes:
                 if change.name == "owner" and change.op != "remove" and not caller.is_admin:
                     raise Forbidden("Owner can't be updated by non admin.")
@@ -160,7 +191,7 @@ class Images:
                 return self._protections.patched(image, changes, self._limits, caller)
             return patch.apply(image, changes, self._limits)
 
-        return self._shown(caller, await self.change(caller, image_id, decide))
+        return self.shown(caller, await self.change(caller, image_id, decide))
 
     async def deactivate(self, caller: Caller, image_id: str) -> None:
         """Close access to an active image's data."""
@@ -215,10 +246,12 @@ class Images:
                 return after
         raise contended(image_id)
 
-    def _shown(self, caller: Caller, image: Image) -> Image:
-        """Give what the caller may see of an image; as with Glance, where closed bytes are is closed, too."""
+    def shown(self, caller: Caller, image: Image) -> Image:
+        """Return what the caller may see of an image; as in Glance, where closed bytes are is hidden, too."""
         if image.status == DEACTIVATED and not caller.is_admin:
-            image = msgspec.structs.replace(image, stores=())
+            image = replace(image, stores=())
+        elif len(image.stores) > 1:  # weights may have changed since the row was written
+            image = replace(image, stores=in_order(image.stores, self._copies.infos))
         return image if self._protections is None else self._protections.shown(image, caller)
 
     @staticmethod
@@ -226,7 +259,7 @@ class Images:
         after = decide(before)
         if after is before:
             return before
-        return msgspec.structs.replace(after, updated_at=max(now(), before.updated_at))
+        return replace(after, updated_at=max(now(), before.updated_at))
 
     def _check_deletable(self, caller: Caller, image: Image) -> None:
         self._gate.require("delete_image", caller, image)
@@ -244,6 +277,10 @@ class Images:
             self._policy.require("publicize_image", caller, target)
         elif visibility == "community":
             self._policy.require("communitize_image", caller, target)
+
+
+def _no_image(image_id: str) -> NotFound:
+    return NotFound(f"No image found with ID {image_id}")
 
 
 def contended(image_id: str) -> Conflict:

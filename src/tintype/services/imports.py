@@ -54,9 +54,11 @@ class Imports:
         `body` is the request, to be shown with the task; `token` the caller's, for another region. Raises
         Conflict where the image is in another state, or a store is none to write to.
         """
+        rule = "copy_image" if wanted.method == COPY else "modify_image"
         image = await self._gate.load(caller, image_id)
+        self._gate.conceal(rule, caller, image)
         imports.check_importable(image, wanted)
-        self._gate.require("copy_image" if wanted.method == COPY else "modify_image", caller, image)
+        self._gate.require(rule, caller, image)
         if wanted.method == WEB:
             await self._web.check(wanted.uri or "")
         task = _new_task(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from tintype.blobs.base import Addressed, BlobStore
 from tintype.db import blobs as blob_rows
@@ -14,7 +15,7 @@ from tintype.db.blobs import READY, Blob
 from tintype.db.engine import Database, Transaction
 from tintype.domain import images, locations, quotas
 from tintype.domain.callers import Caller
-from tintype.domain.images import ACTIVE, IMPORTING, QUEUED, Image
+from tintype.domain.images import ACTIVE, QUEUED, Image
 from tintype.domain.locations import Location
 from tintype.domain.stores import in_order
 from tintype.domain.tasks import LOCATION, Task
@@ -51,10 +52,13 @@ class Locations:
         A service may name what lies in a store of ours, all others what lies on the web. Raises Conflict
         where the image is not queued, Forbidden or Invalid for another place.
         """
-        locations.check_digests(location)
         image = await self._gate.load(caller, image_id)
+        self._gate.conceal("add_image_location", caller, image)
         locations.check_queued(image)
         self._gate.require("add_image_location", caller, image)
+        if not is_trusted(caller) and not _on_the_web(location.url):
+            raise Forbidden("Only services of the cloud may add a location that is not http or https.")
+        locations.check_digests(location)
         store, place = await self.place(caller, location.url)
         moment = now()
         task = Task(
@@ -77,8 +81,9 @@ class Locations:
             locations.check_queued(image)
             images.check_formats(image)
             await self.check_free(tx, store, place)
-            changes = {"import_task": task.id, "updated_at": max(moment, image.updated_at)}
-            taken = images.changed_status(image, IMPORTING, **changes)
+            taken = replace(
+                image, import_task=task.id, failure=None, updated_at=max(moment, image.updated_at)
+            )
             if not await image_rows.save(tx, image, taken):
                 raise contended(image.id)
             await hold_to_quota(tx, caller, image.owner, quotas.STORE)
@@ -87,18 +92,14 @@ class Locations:
     async def told(self, caller: Caller, image_id: str) -> list[dict[str, Any]]:
         """Tell services of the cloud where an image's bytes are."""
         image = await self._gate.load(caller, image_id)
-        self._policy.require("fetch_image_location", caller, image.target())
-        return (await self._of([image]))[image.id]
+        self._gate.require("fetch_image_location", caller, image)
+        return (await self.shown(caller, [image])).get(image.id, [])
 
     async def shown(self, caller: Caller, shown: Sequence[Image]) -> dict[str, list[dict[str, Any]]]:
-        """Give the locations of images that the caller sees, for those whose locations it may see, too."""
-        allowed = [
-            image
-            for image in shown
-            if self._policy.allows("get_image_location", caller, image.target())
-            and (image.status != images.DEACTIVATED or caller.is_admin)
-        ]
-        return await self._of(allowed)
+        """Return the locations of images that the caller sees; those of deactivated ones only to an admin."""
+        return await self._of(
+            [image for image in shown if image.status != images.DEACTIVATED or caller.is_admin]
+        )
 
     async def add(self, caller: Caller, image_id: str, location: Location) -> Image:
         """Add a location at once, its digests believed (the API before 2.17, where it is switched on)."""
@@ -121,7 +122,7 @@ class Locations:
             blob = Blob(str(uuid.uuid4()), store, image.id, READY, place, metadata)
             await blob_rows.adopt(tx, blob, size=size, digests=None, now=now())
             after = _with_location(image, location, size)
-            after = msgspec.structs.replace(
+            after = replace(
                 after,
                 stores=in_order((*image.stores, store), self._copies.infos),
                 updated_at=max(now(), image.updated_at),
@@ -203,7 +204,7 @@ class Locations:
         A service may name what lies in a store of ours, all others what lies on the web; raises Invalid
         or Forbidden for another place.
         """
-        on_the_web = url.lower().startswith(_WEB)
+        on_the_web = _on_the_web(url)
         if not on_the_web and not is_trusted(caller):
             raise Invalid("A location is an address on the web: http or https.")
         for name, store in self._stores.items():
@@ -224,6 +225,10 @@ class Locations:
         others = await blob_rows.placed(tx, store, place)
         if image_id in others or (others and not self._copies.infos[store].read_only):
             raise Invalid("An image has this location already.")
+
+
+def _on_the_web(url: str) -> bool:
+    return url.lower().startswith(_WEB)
 
 
 def is_trusted(caller: Caller) -> bool:

@@ -18,13 +18,16 @@ class Members:
 
     def __init__(self, database: Database, policy: Policy, limits: Limits) -> None:
         self._database = database
+        self._policy = policy
         self._gate = Gate(database, policy)
         self._limits = limits
 
     async def list(self, caller: Caller, image_id: str) -> list[Member]:
-        """Give all members to the owner, and to a member itself only."""
+        """Return all members to the owner, and to a member itself only."""
         image = await self._shared(caller, image_id)
-        self._gate.require("get_members", caller, image)
+        self._policy.require("get_members", caller, image.target())
+        if not self._policy.allows("get_member", caller, image.target()):
+            return []
         async with self._database.read() as tx:
             if members.sees_all_members(image, caller):
                 return await rows.of_image(tx, image.id)
@@ -32,21 +35,19 @@ class Members:
             return [] if own is None else [own]
 
     async def show(self, caller: Caller, image_id: str, member_id: str) -> Member:
-        """Give one member; what the caller may not see is not there."""
+        """Return one member; raises NotFound for all that the caller may not see."""
         try:
             image = await self._shared(caller, image_id)
-            self._gate.require("get_member", caller, image)
+            return await self._find(caller, image, member_id)
         except Forbidden as error:
             raise NotFound(error.message) from None
-        return await self._find(caller, image, member_id)
 
     async def add(self, caller: Caller, image_id: str, member_id: str) -> Member:
         """Share an image; the member is `pending` until its project answers."""
         created = now()
         async with self._database.write() as tx:
-            image = await self._gate.load_in(tx, caller, image_id)
-            members.check_shareable(image)
-            self._gate.require("add_member", caller, image)
+            image = self._checked(caller, await self._gate.load_in(tx, caller, image_id))
+            self._policy.require("add_member", caller, image.target())
             if await rows.get(tx, image.id, member_id) is not None:
                 raise Conflict(f"Member {member_id} is duplicated for image {image.id}")
             if await rows.count(tx, image.id) >= self._limits.members:
@@ -59,7 +60,7 @@ class Members:
         """Accept or reject a share, as the project it was given to."""
         image = await self._shared(caller, image_id)
         member = await self._find(caller, image, member_id)
-        self._gate.require("modify_member", caller, image)
+        self._policy.require("modify_member", caller, image.target())
         member = msgspec.structs.replace(member, status=status, updated_at=now())
         async with self._database.write() as tx:
             if not await rows.set_status(tx, member):
@@ -70,18 +71,23 @@ class Members:
         """End the sharing with one project."""
         image = await self._shared(caller, image_id)
         await self._find(caller, image, member_id)
-        self._gate.require("delete_member", caller, image)
+        self._policy.require("delete_member", caller, image.target())
         async with self._database.write() as tx:
             if not await rows.remove(tx, image.id, member_id):
                 raise _no_member(image, member_id)
 
     async def _shared(self, caller: Caller, image_id: str) -> Image:
-        image = await self._gate.load(caller, image_id)
+        return self._checked(caller, await self._gate.load(caller, image_id))
+
+    def _checked(self, caller: Caller, image: Image) -> Image:
+        """Raise NotFound for an image that `get_image` hides, Forbidden for one that has no members."""
+        self._gate.require("get_image", caller, image)
         members.check_shareable(image)
         return image
 
     async def _find(self, caller: Caller, image: Image, member_id: str) -> Member:
-        """Give a member that the caller may see: of others than itself only the owner learns."""
+        """Return a member that the caller may see: only the owner learns of others than itself."""
+        self._policy.require("get_member", caller, image.target())
         member = None
         if members.sees_all_members(image, caller) or member_id == caller.project_id:
             async with self._database.read() as tx:

@@ -17,6 +17,7 @@ from tintype.domain.metadefs import Association, Listing, Namespace, Tag
 from tintype.errors import Conflict, Invalid, NotFound
 from tintype.policy.engine import Policy
 from tintype.services.images import Gate, now
+from tintype.services.paging import Page, read_page
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -63,30 +64,48 @@ class Metadefs:
         self._database = database
         self._policy = policy
 
-    async def list(self, caller: Caller, listing: Listing, *, whole: bool = False) -> Sequence[Namespace]:
-        """Give a page of namespaces, without what is in them unless `whole`.
+    async def list(self, caller: Caller, listing: Listing, *, whole: bool = False) -> Page[Namespace]:
+        """Return a page of namespaces, without what is in them unless `whole`.
 
-        Raises NotFound where the marker is no namespace that the caller may know of.
+        Raises NotFound where the marker is not a namespace that is visible to the caller.
         """
-        own = {"project_id": caller.project_id}
-        for rule in ("get_metadef_namespaces", _LIST_TYPES):
-            self._policy.require(rule, caller, own)
+        self._require(("get_metadef_namespaces", _LIST_TYPES), caller)
+        needed = _WHOLE if whole else _WHOLE[:1]
+
+        def allows(namespace: Namespace) -> bool:
+            return all(self._policy.allows(rule, caller, namespace.target()) for rule in needed)
+
         async with self._database.read() as tx:
             marker = None
             if listing.marker is not None:
-                marker = self._seen(caller, listing.marker, await rows.get(tx, listing.marker))
-            page = await rows.page(tx, caller, listing, marker, whole=whole)
-        needed = _WHOLE if whole else _WHOLE[:1]
-        return [
-            each for each in page if all(self._policy.allows(rule, caller, each.target()) for rule in needed)
-        ]
+                marker = _visible(caller, listing.marker, await rows.get(tx, listing.marker))
+            if listing.limit is None:
+                return Page([*filter(allows, await rows.page(tx, caller, listing, marker, whole=whole))])
+            return await read_page(
+                lambda limit, marker: rows.page(
+                    tx, caller, replace(listing, limit=limit), marker, whole=whole
+                ),
+                allows,
+                listing.limit,
+                marker,
+            )
 
     async def show(self, caller: Caller, name: str, rules: Sequence[str] = _WHOLE) -> Namespace:
-        """Give a namespace to whom the rules allow it."""
+        """Return a namespace to callers whom the rules allow it."""
         async with self._database.read() as tx:
-            namespace = self._seen(caller, name, await rows.get(tx, name))
+            namespace = _visible(caller, name, await rows.get(tx, name))
         self._require(rules, caller, namespace)
         return namespace
+
+    async def contents(self, caller: Caller, name: str, kind: Kind) -> Namespace:
+        """Return a namespace with what it holds of a kind, to callers who may list that.
+
+        Nothing is held where the caller may not see a single one.
+        """
+        namespace = await self.show(caller, name, (kind.list,))
+        if self._policy.allows(kind.show, caller, namespace.target()):
+            return namespace
+        return replace(namespace, **{kind.held_in: {}})
 
     async def create(self, caller: Caller, body: NamespaceBody) -> Namespace:
         """Store a new namespace with all that is written of it."""
@@ -94,8 +113,7 @@ class Metadefs:
             body, namespace_id=str(uuid.uuid4()), owner=caller.project_id, now=now()
         )
         needed = [rule for held_in, rule in _CONTENTS.items() if getattr(namespace, held_in)]
-        for rule in ("add_metadef_namespace", *needed):
-            self._policy.require(rule, caller, {"project_id": caller.project_id})
+        self._require(("add_metadef_namespace", *needed), caller)
         types = namespace.associations.values()
         await rows.know_types(
             self._database, [(each.name, each.created_at, each.updated_at) for each in types]
@@ -115,7 +133,7 @@ class Metadefs:
     async def delete(self, caller: Caller, name: str) -> None:
         """Delete a namespace and what is in it; raises Forbidden where it is protected."""
         async with self._database.write() as tx:
-            namespace = self._seen(caller, name, await rows.get(tx, name, lock=True))
+            namespace = _visible(caller, name, await rows.get(tx, name, lock=True))
             self._require(("delete_metadef_namespace",), caller, namespace)
             metadefs.check_unprotected(namespace)
             await rows.remove(tx, namespace)
@@ -170,7 +188,7 @@ class Metadefs:
 
     async def resource_types(self, caller: Caller) -> Sequence[tuple[str, int, int]]:
         """Give every known type of resource: its name, and when it was made and changed."""
-        self._policy.require(_LIST_TYPES, caller, {"project_id": caller.project_id})
+        self._require((_LIST_TYPES,), caller)
         async with self._database.read() as tx:
             return await rows.resource_types(tx)
 
@@ -229,7 +247,7 @@ class Metadefs:
     ) -> Namespace:
         """Lock, decide, save: one document, so nobody sees half of a change."""
         async with self._database.write() as tx:
-            before = self._seen(caller, name, await rows.get(tx, name, lock=True))
+            before = _visible(caller, name, await rows.get(tx, name, lock=True))
             self._require(needed, caller, before)
             after = decide(before)
             if deletes:
@@ -237,18 +255,30 @@ class Metadefs:
             await rows.save(tx, before, after)
         return after
 
-    def _seen(self, caller: Caller, name: str, namespace: Namespace | None) -> Namespace:
-        if (
-            namespace is None
-            or not metadefs.visible(namespace, caller)
-            or not self._policy.allows("get_metadef_namespace", caller, namespace.target())
-        ):
-            raise NotFound(f"Metadata definition namespace={name} was not found.")
-        return namespace
+    def _require(self, rules: Sequence[str], caller: Caller, namespace: Namespace | None = None) -> None:
+        """Raise Forbidden unless all rules allow it; NotFound where `get_metadef_namespace` refuses as well.
 
-    def _require(self, rules: Sequence[str], caller: Caller, namespace: Namespace) -> None:
+        Without a namespace the rules are asked of what the caller's project has.
+        """
+        target = {"project_id": caller.project_id} if namespace is None else namespace.target()
         for rule in rules:
-            self._policy.require(rule, caller, namespace.target())
+            if self._policy.allows(rule, caller, target):
+                continue
+            if not self._policy.allows("get_metadef_namespace", caller, target):
+                raise (
+                    _no_namespace(namespace.namespace) if namespace else NotFound("There are no namespaces.")
+                )
+            self._policy.require(rule, caller, target)
+
+
+def _visible(caller: Caller, name: str, namespace: Namespace | None) -> Namespace:
+    if namespace is None or not metadefs.visible(namespace, caller):
+        raise _no_namespace(name)
+    return namespace
+
+
+def _no_namespace(name: str) -> NotFound:
+    return NotFound(f"Metadata definition namespace={name} was not found.")
 
 
 def _held(

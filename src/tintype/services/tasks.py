@@ -46,8 +46,9 @@ class Tasks:
         return task
 
     async def of(self, caller: Caller, image_id: str) -> Sequence[Task]:
-        """Give the tasks of an image that are the caller's, to whoever may see the image."""
+        """Return the tasks of an image that are the caller's, to whoever may see the image."""
         image = await self._gate.load(caller, image_id)
+        self._gate.require("get_image", caller, image)
         async with self._database.read() as tx:
             return [task for task in await jobs.of(tx, image.id) if _sees(caller, task)]
 
@@ -72,6 +73,7 @@ class Tasks:
             raise _no_task(task.id)
         try:
             image = await self._gate.load(caller, task.image_id)
+            self._gate.require("get_image", caller, image)
         except NotFound:
             raise _no_task(task.id) from None
         if task.owner != caller.project_id:
