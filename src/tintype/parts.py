@@ -201,7 +201,7 @@ def build(settings: Settings) -> Parts:
     if settings.keystone.auth_url is not None:
         authenticator, logins = open_keystone(settings, policy, log)
     throttle = _throttle(settings)
-    data = ImageData(database, policy, intake, base.copies, base.cache)
+    data = ImageData(database, policy, intake)
     uploads = Uploads(database, policy, intake, lifetime=settings.images.upload_lifetime * 1_000_000)
     health = Health(database, base.stores, authenticator.check)
     operations = OperationsApi(health, base.metrics, authenticator, policy, token=settings.metrics.token)

@@ -39,6 +39,7 @@ from tintype.policy.engine import Policy
 from tintype.services.cache import Cache
 from tintype.services.copies import Copies
 from tintype.services.data import ImageData, Intake
+from tintype.services.downloads import Downloads
 from tintype.services.identity import Identity
 from tintype.services.images import Images
 from tintype.services.imports import Imports
@@ -104,7 +105,7 @@ def serve(base: Foundation, data: ImageData, uploads: Uploads, operations: Opera
     deleted, check = base.sweeper.wake, _property_check(settings, database, policy)
     handlers = Handlers(
         ImagesApi(base.images, base.locations, info, limits, options, deleted=deleted, check=check),
-        DataApi(data),
+        DataApi(data, Downloads(database, policy, base.copies, base.cache)),
         UploadsApi(uploads, limits),
         TagsApi(Tags(database, policy, limits, base.images)),
         MembersApi(members),
