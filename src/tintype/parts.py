@@ -52,6 +52,7 @@ from tintype.services.health import Health
 from tintype.services.identity import Identity
 from tintype.services.images import Images
 from tintype.services.locations import Locations
+from tintype.services.signatures import Signatures
 from tintype.services.upkeep import Upkeep
 from tintype.services.uploads import Uploads
 from tintype.serving import Foundation, api_routes, dashboard_routes, serve
@@ -107,6 +108,7 @@ def lay(settings: Settings) -> Foundation:
     identity = open_identity(settings, database)
     images = Images(database, policy, open_protections(settings, policy), limits, copies)
     algorithm = settings.images.hash_algorithm
+    signatures = Signatures(log, ignored=settings.images.signatures == "ignore")
     intake = Intake(
         database,
         limits,
@@ -114,10 +116,11 @@ def lay(settings: Settings) -> Foundation:
         algorithm=algorithm,
         tolerated=tolerated(settings),
         adopts=not settings.imports.plugins,
+        signatures=signatures,
         log=log,
     )
     web = Web(web_rules(settings))
-    locations = Locations(database, policy, stores, copies)
+    locations = Locations(database, policy, stores, copies, signatures)
     worker = Worker(
         database,
         _works(settings, database, policy, intake, copies, web, locations),

@@ -93,7 +93,15 @@ def serve(base: Foundation, data: ImageData, uploads: Uploads, operations: Opera
     settings, database, policy = base.settings, base.database, base.policy
     limits, methods, begun = settings.images.limits(), settings.imports.methods, base.worker.wake
     info = Info(database, policy, base.stores, base.copies.infos)
-    imports = Imports(database, policy, base.copies.infos, base.web, base.images, methods=methods)
+    imports = Imports(
+        database,
+        policy,
+        base.copies.infos,
+        base.web,
+        base.images,
+        base.intake.signatures,
+        methods=methods,
+    )
     tasks = Tasks(database, policy, end=base.worker.end)
     members = Members(database, policy, limits)
     options = ImageOptions(

@@ -30,6 +30,7 @@ from tintype.errors import Gone, Invalid, NotFound, OverLimit, TintypeError, Una
 from tintype.formats import inspector_for
 from tintype.policy.engine import Policy
 from tintype.services.images import Gate, contended, hold_to_quota, now, quota_turn
+from tintype.services.signatures import Signatures
 
 LEASE: Final = 60_000_000
 """Microseconds for which an upload holds its image without a sign of life."""
@@ -55,6 +56,7 @@ class Intake:
         algorithm: str,
         tolerated: frozenset[str],
         adopts: bool,
+        signatures: Signatures,
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
         """Make it; format checks that are `tolerated` are noted in the log where they fail.
@@ -63,6 +65,7 @@ class Intake:
         """
         self.limits = limits
         self.stores = stores
+        self.signatures = signatures
         self._database = database
         self._algorithm = algorithm
         self.adopts = adopts
@@ -98,8 +101,13 @@ class Intake:
         return Pass(inspector, formats=formats, algorithm=algorithm or self._algorithm, expected=expected)
 
     async def claim(self, tx: Transaction, image: Image, status: str, moment: int) -> None:
-        """Take an image for one upload; raises Conflict where another was faster."""
+        """Take an image for one upload.
+
+        Raises Conflict where another was faster, Invalid where the image is signed and may not be filled.
+        """
         taken = images.changed_status(image, status, updated_at=moment)
+        if images.is_signed(image.properties):
+            (self.signatures.check if status == UPLOADING else self.signatures.accept)(image)
         if not await image_rows.save(tx, image, taken):
             raise contended(image.id)
 

@@ -22,6 +22,7 @@ from tintype.errors import Conflict, Forbidden, Invalid, Unavailable
 from tintype.policy.engine import Policy
 from tintype.services.copies import Copies
 from tintype.services.images import Gate, contended, hold_to_quota, now, quota_turn
+from tintype.services.signatures import Signatures
 from tintype.services.stores import take_away
 
 _WEB: Final = ("http://", "https://")
@@ -36,12 +37,14 @@ class Locations:
         policy: Policy,
         stores: Mapping[str, BlobStore],
         copies: Copies,
+        signatures: Signatures,
     ) -> None:
         self._database = database
         self._policy = policy
         self._gate = Gate(database, policy)
         self._stores = stores
         self._copies = copies
+        self.signatures = signatures
 
     async def begin(
         self, caller: Caller, image_id: str, location: Location, body: Any, request_id: str
@@ -79,6 +82,7 @@ class Locations:
             await self.check_free(tx, store, place)
             changes = {"import_task": task.id, "updated_at": max(moment, image.updated_at)}
             taken = images.changed_status(image, IMPORTING, **changes)
+            self.signatures.check(image)
             if not await image_rows.save(tx, image, taken):
                 raise contended(image.id)
             await hold_to_quota(tx, caller, image.owner, quotas.STORE)
@@ -113,6 +117,7 @@ class Locations:
             image = await self._gate.load_in(tx, caller, image_id)
             _check_changeable(image)
             images.check_formats(image)
+            self.signatures.accept(image)
             await self.check_free(tx, store, place, image.id)
             known = await blob_rows.ready_of(tx, image.id)
             if len(known) >= locations.MOST:
