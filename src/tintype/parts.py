@@ -133,7 +133,7 @@ def lay(settings: Settings) -> Foundation:
     if settings.cache.folder is not None:
         files = PieceFiles(settings.data_dir / settings.cache.folder)
         node = settings.cache.node or socket.gethostname()
-        cache = Cache(database, policy, copies, files, log, node=node, limit=settings.cache.limit)
+        cache = Cache(database, copies, files, log, node=node, limit=settings.cache.limit)
     sweeper = Sweeper(database, intake, identity, log, metrics)
     return Foundation(
         settings,
