@@ -1,6 +1,6 @@
 """Images in the database: rows in, `Image` out. Rules live in `domain/images.py`.
 
-The tables of properties and tags, by which lists are filtered, are kept by triggers (migration 0003).
+The tables of properties and tags, by which lists are filtered, are kept by triggers (migrations 0003, 0009).
 """
 
 from collections.abc import Sequence
