@@ -107,6 +107,10 @@ async def test_rows_come_and_go(service: Service, tool: Tool) -> None:
     copy = f"INSERT INTO images (id, name, {named}) {selected};"
     tool(service.folder / "tintype.db", copy)
     assert await found(service, "colour=red&tag=t&name=copy") == [other]
+    second = selected.replace(" properties", " json_remove(properties, '$.size_of')")
+    tool(service.folder / "tintype.db", f"REPLACE INTO images (id, name, {named}) {second};")
+    assert await found(service, "colour=red&name=copy") == [other]
+    assert await found(service, "size_of=small") == [image]
     answer = await service.call("alice", "POST", f"/v2/images/{other}/members", json={"member": "somebody"})
     assert answer.status_code == 200
     tool(service.folder / "tintype.db", f"DELETE FROM images WHERE id = '{other}';")

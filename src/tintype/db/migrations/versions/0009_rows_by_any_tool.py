@@ -17,15 +17,13 @@ depends_on = None
 phase = "expand"
 
 PROPERTIES = """
-    DELETE FROM image_properties WHERE image_id = NEW.id;
-    INSERT OR REPLACE INTO image_properties (image_id, name, value_key)
+    INSERT OR IGNORE INTO image_properties (image_id, name, value_key)
         SELECT NEW.id, key, CASE WHEN type = 'text' AND typeof(key) = 'text' THEN substr(value, 1, 256)
             ELSE RAISE(ABORT, 'images.properties is a JSON object of strings') END
         FROM json_each(NEW.properties);
 """
 TAGS = """
-    DELETE FROM image_tags WHERE image_id = NEW.id;
-    INSERT OR REPLACE INTO image_tags (image_id, tag)
+    INSERT OR IGNORE INTO image_tags (image_id, tag)
         SELECT NEW.id, CASE WHEN type = 'text' AND typeof(key) = 'integer' THEN value
             ELSE RAISE(ABORT, 'images.tags is a JSON array of strings') END
         FROM json_each(NEW.tags);
@@ -44,14 +42,26 @@ SQLITE = (
     "DROP TRIGGER image_inserted",
     "DROP TRIGGER image_properties_updated",
     "DROP TRIGGER image_tags_updated",
+    # REPLACE takes a row away without running the triggers of its deletion.
+    """
+    CREATE TRIGGER image_replaced BEFORE INSERT ON images
+    WHEN EXISTS (SELECT 1 FROM images WHERE id = NEW.id) BEGIN
+        DELETE FROM image_properties WHERE image_id = NEW.id;
+        DELETE FROM image_tags WHERE image_id = NEW.id;
+    END
+    """,
     f"CREATE TRIGGER image_inserted AFTER INSERT ON images BEGIN {PROPERTIES} {TAGS} END",
     f"""
     CREATE TRIGGER image_properties_updated AFTER UPDATE OF properties ON images
-    WHEN NEW.properties <> OLD.properties BEGIN {PROPERTIES} END
+    WHEN NEW.properties <> OLD.properties BEGIN
+        DELETE FROM image_properties WHERE image_id = NEW.id; {PROPERTIES}
+    END
     """,
     f"""
     CREATE TRIGGER image_tags_updated AFTER UPDATE OF tags ON images
-    WHEN NEW.tags <> OLD.tags BEGIN {TAGS} END
+    WHEN NEW.tags <> OLD.tags BEGIN
+        DELETE FROM image_tags WHERE image_id = NEW.id; {TAGS}
+    END
     """,
     f"""
     CREATE TRIGGER image_text_inserted AFTER INSERT ON images
