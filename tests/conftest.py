@@ -96,6 +96,7 @@ NEEDS = {
     "nginx": _program("nginx", "nginx"),
     "npm": _program("npm", "npm"),
     "openssl": _program("openssl", "openssl"),
+    "sqlite3": _program("sqlite3", "sqlite3"),
     "unshare": _program("unshare", "util-linux"),
 }
 LEFT_OUT = pytest.StashKey[set[str]]()

@@ -65,10 +65,10 @@ def routes() -> str:
                 rows.append((f"`{method} {path}`", meaning, needed))
         asyncio.run(parts.database.close())
     note = (
-        "Handlers of `/identity` check the token themselves: some of them give it. `/v2/cache` is there "
-        "where `cache.folder` is set. `GET /v2/images/{image_id}/file?prefer=a,b` wishes for a copy from "
-        "these stores. Paths below `/api` hold with a slash at their end, too; `/` leads browsers to "
-        "`/dashboard/`.\n"
+        "Handlers of `/identity` check the token themselves: some of them give it. `/v2/cache`, "
+        "`/v2/cached_images` and `/v2/queued_images` answer 404 where `cache.folder` is not set, to callers "
+        "who may use them. `GET /v2/images/{image_id}/file?prefer=a,b` wishes for a copy from these stores. "
+        "Paths below `/api` hold with a slash at their end, too; `/` leads browsers to `/dashboard/`.\n"
     )
     return f"# Routes\n\n{table(('request', 'what it does', 'needs'), rows)}\n{note}"
 

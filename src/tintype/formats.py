@@ -1,13 +1,15 @@
 """What are these bytes, and are they safe? A thin face of oslo.utils' format inspector.
 
 The parser is the maintained, security-reviewed one of OpenStack; which findings refuse an image,
-and what is allowed through, is Glance's behaviour.
+and what is allowed through, is Glance's behaviour. Where the two differ, docs/explanation/formats.md
+has the reason: fixed VHD disks and qcow2 with extended L2 entries are taken, disks with a parent refused.
 """
 
 import io
 import struct
+import uuid
 from collections.abc import Callable
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final, NamedTuple, cast
 
 from oslo_utils.imageutils import format_inspector as oslo
 
@@ -18,16 +20,58 @@ _SLICE: Final = 64 << 10
 """Bytes shown to the parser at once: in larger ones it misses structures that point to others (vhdx)."""
 _LARGEST: Final = 2**63 - 1
 _MAY_HOLD_A_BROKEN_MBR: Final = frozenset({"aki", "ari"})
+_PLAIN: Final = frozenset({"raw", "gpt"})
+"""What the library calls bytes in which nothing but a partition table is recognised."""
+_SECTOR: Final = 512
+_FIXED, _DYNAMIC = 2, 3
+"""Types of a VHD that stand for themselves; any other one has a parent, or is reserved."""
+_PARENT_LOCATOR: Final = uuid.UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c").bytes_le
+"""The metadata item of a VHDX that names its parent (MS-VHDX 2.6.2.6)."""
+_ITEM: Final = 32
+"""Bytes of each item of a VHDX's metadata, and of the header before them."""
 
 
-OWN_CHECKS: Final = ("format", "header", "virtual_size")
-"""Checks of ours: another format than declared, a header that makes no sense, a size no disk has."""
+OWN_CHECKS: Final = ("format", "header", "virtual_size", "parent", "footer")
+"""Checks of ours: another format than declared, a header that makes no sense, a size no disk has, a disk
+that is the difference to another one, the footer of a fixed VHD."""
 
 
 def every_check() -> frozenset[str]:
     """Give the name of each check that can refuse an image."""
     names = {name for kind in oslo.ALL_FORMATS.values() for name in kind()._safety_checks}  # noqa: SLF001
     return frozenset(names - {"null"}) | frozenset(OWN_CHECKS)
+
+
+class _Footer(NamedTuple):
+    """What the footer of a VHD says, or the copy of it at the start of one that is not fixed."""
+
+    kind: int
+    size: int
+    sound: bool
+    """Whether its checksum is right."""
+
+
+def _footer(sector: bytes) -> _Footer | None:
+    """Return the footer that a sector holds, or None."""
+    if len(sector) != _SECTOR or not sector.startswith(b"conectix"):
+        return None
+    size, kind, checksum = struct.unpack(">48xQ4xII444x", sector)
+    return _Footer(kind, size, ~(sum(sector) - sum(sector[64:68])) & 0xFFFFFFFF == checksum)
+
+
+class _Qcow2(oslo.QcowInspector):
+    """Knows extended L2 entries, too: they only say which parts of a cluster hold data."""
+
+    I_FEATURES_MAX_BIT = max(5, oslo.QcowInspector.I_FEATURES_MAX_BIT)
+
+
+class _Wrapper(oslo.InspectWrapper):
+    """The library's, with an inspector of ours."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        super().__init__(source)
+        taken_over = {each for each in self._inspectors if each.NAME == _Qcow2.NAME}
+        self._inspectors = self._inspectors - taken_over | {_Qcow2()}
 
 
 class Inspector:
@@ -41,7 +85,9 @@ class Inspector:
         self._tolerated = tolerated
         self._warn = warn
         self._window = _Window()
-        self._wrapper = oslo.InspectWrapper(cast("IO[bytes]", self._window))
+        self._wrapper = _Wrapper(cast("IO[bytes]", self._window))
+        self._size = 0
+        self._tail = b""
 
     def feed(self, data: bytes | memoryview) -> None:
         """Look at the next bytes: closely while the parser waits for some, then only count them."""
@@ -54,6 +100,8 @@ class Inspector:
             self._wrapper.read(length)
             position += length
         self._window.data = b""  # the buffer is somebody else's
+        self._size += len(data)
+        self._tail = (self._tail + bytes(data[-_SECTOR:]))[-_SECTOR:]
 
     def finish(self) -> int | None:
         """Give the size of the disk inside, in bytes; None where the format does not tell.
@@ -79,12 +127,15 @@ class Inspector:
             inspector = self._match()
             found = str(inspector)
             declared = self._disk_format or found
-            if found == declared:
+            if declared == "vhd" and found in _PLAIN:  # a fixed one is a plain disk with a footer behind it
+                virtual_size = self._look_at_fixed_vhd(found, failures)
+            elif found == declared:
                 virtual_size = inspector.virtual_size
             elif declared == "raw":
                 virtual_size = inspector.actual_size  # any bytes may be used as a raw disk
             elif found != "raw" or declared in _INSPECTABLE:
                 failures["format"] = f"disk_format {declared} does not match stream data {found}"
+            self._look_for_parent(inspector, found, failures)
             inspector.safety_check()
         except oslo.SafetyCheckFailed as error:
             failures |= {name: str(reason) for name, reason in error.failures.items()}
@@ -97,6 +148,35 @@ class Inspector:
         if virtual_size is not None and not 0 <= virtual_size <= _LARGEST:
             failures["virtual_size"] = f"the header says {virtual_size} bytes: no disk is that large"
         return virtual_size or None
+
+    def _look_at_fixed_vhd(self, found: str, failures: dict[str, str]) -> int | None:
+        """Return the size of the disk in front of the footer, which must be right in every respect."""
+        footer, size = _footer(self._tail), self._size - _SECTOR
+        if footer is None:
+            failures["format"] = f"disk_format vhd does not match stream data {found}: no footer at its end"
+        elif footer.kind != _FIXED:
+            failures["footer"] = f"a VHD of type {footer.kind} begins with a copy of its footer"
+        elif not footer.sound:
+            failures["footer"] = "the checksum of the footer is wrong"
+        elif footer.size != size:
+            failures["footer"] = f"the footer says {footer.size} bytes, but {size} are in front of it"
+        else:
+            return size
+        return None
+
+    def _look_for_parent(self, inspector: Any, found: str, failures: dict[str, str]) -> None:
+        """Refuse a disk that is the difference to another one, which its reader would open by name.
+
+        Some readers of a VHD ask the footer first, and some the copy of it at the start.
+        """
+        if found == "vhd":
+            both = (_footer(bytes(inspector.region("header").data)), _footer(self._tail))
+            if wrong := [each.kind for each in both if each is not None and each.kind != _DYNAMIC]:
+                failures["parent"] = f"a VHD that begins with a footer is dynamic (3), not of type {wrong[0]}"
+        elif found == "vhdx" and inspector.has_region("metadata"):
+            metadata = bytes(inspector.region("metadata").data)
+            if any(metadata.startswith(_PARENT_LOCATOR, at) for at in range(_ITEM, len(metadata), _ITEM)):
+                failures["parent"] = "the VHDX has a parent"
 
     def _match(self) -> Any:
         matches = {str(match): match for match in self._wrapper.formats or ()}

@@ -53,6 +53,7 @@ from tintype.services.health import Health
 from tintype.services.identity import Identity
 from tintype.services.images import Images
 from tintype.services.locations import Locations
+from tintype.services.signatures import Signatures
 from tintype.services.upkeep import Upkeep
 from tintype.services.uploads import Uploads
 from tintype.serving import Foundation, api_routes, dashboard_routes, serve
@@ -109,6 +110,7 @@ def lay(settings: Settings) -> Foundation:
     identity = open_identity(settings, database, policy)
     images = Images(database, policy, open_protections(settings, policy), limits, copies)
     algorithm = settings.images.hash_algorithm
+    signatures = Signatures(log, ignored=settings.images.signatures == "ignore")
     intake = Intake(
         database,
         limits,
@@ -116,10 +118,11 @@ def lay(settings: Settings) -> Foundation:
         algorithm=algorithm,
         tolerated=tolerated(settings),
         adopts=not settings.imports.plugins,
+        signatures=signatures,
         log=log,
     )
     web = Web(web_rules(settings))
-    locations = Locations(database, policy, stores, copies)
+    locations = Locations(database, policy, stores, copies, signatures)
     worker = Worker(
         database,
         _works(settings, database, policy, intake, copies, web, locations),
@@ -132,7 +135,7 @@ def lay(settings: Settings) -> Foundation:
     if settings.cache.folder is not None:
         files = PieceFiles(settings.data_dir / settings.cache.folder)
         node = settings.cache.node or socket.gethostname()
-        cache = Cache(database, policy, copies, files, log, node=node, limit=settings.cache.limit)
+        cache = Cache(database, copies, files, log, node=node, limit=settings.cache.limit)
     sweeper = Sweeper(database, intake, identity, log, metrics)
     return Foundation(
         settings,
@@ -203,7 +206,7 @@ def build(settings: Settings) -> Parts:
     if settings.keystone.auth_url is not None:
         authenticator, logins = open_keystone(settings, policy, log)
     throttle = _throttle(settings)
-    data = ImageData(database, policy, intake, base.copies, base.cache)
+    data = ImageData(database, policy, intake)
     uploads = Uploads(database, policy, intake, lifetime=settings.images.upload_lifetime * 1_000_000)
     health = Health(database, base.stores, authenticator.check)
     operations = OperationsApi(health, base.metrics, authenticator, policy, token=settings.metrics.token)

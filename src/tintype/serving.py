@@ -37,8 +37,10 @@ from tintype.jobs.worker import Worker
 from tintype.observability.metrics import Metrics
 from tintype.policy.engine import Policy
 from tintype.services.cache import Cache
+from tintype.services.cached_images import CachedImages
 from tintype.services.copies import Copies
 from tintype.services.data import ImageData, Intake
+from tintype.services.downloads import Downloads
 from tintype.services.identity import Identity
 from tintype.services.images import Images
 from tintype.services.imports import Imports
@@ -84,7 +86,7 @@ class Served(msgspec.Struct, frozen=True):
     metadefs: Metadefs
     check: PropertyCheck | None
     handlers: Handlers
-    cache_api: CacheApi | None
+    cache_api: CacheApi
 
 
 def serve(base: Foundation, data: ImageData, uploads: Uploads, operations: OperationsApi) -> Served:
@@ -92,7 +94,15 @@ def serve(base: Foundation, data: ImageData, uploads: Uploads, operations: Opera
     settings, database, policy = base.settings, base.database, base.policy
     limits, methods, begun = base.intake.limits, settings.imports.methods, base.worker.wake
     info = Info(database, policy, base.stores, base.copies.infos)
-    imports = Imports(database, policy, base.copies.infos, base.web, base.images, methods=methods)
+    imports = Imports(
+        database,
+        policy,
+        base.copies.infos,
+        base.web,
+        base.images,
+        base.intake.signatures,
+        methods=methods,
+    )
     tasks = Tasks(database, policy, end=base.worker.end)
     members = Members(database, policy, limits)
     options = ImageOptions(
@@ -104,7 +114,7 @@ def serve(base: Foundation, data: ImageData, uploads: Uploads, operations: Opera
     deleted, check = base.sweeper.wake, _property_check(settings, database, policy)
     handlers = Handlers(
         ImagesApi(base.images, base.locations, info, limits, options, deleted=deleted, check=check),
-        DataApi(data),
+        DataApi(data, Downloads(database, policy, base.copies, base.cache)),
         UploadsApi(uploads, limits),
         TagsApi(Tags(database, policy, limits, base.images)),
         MembersApi(members),
@@ -115,17 +125,15 @@ def serve(base: Foundation, data: ImageData, uploads: Uploads, operations: Opera
         InfoApi(info, limits, methods=methods, cache=base.cache is not None),
         operations,
     )
-    cache_api = None if base.cache is None else CacheApi(base.cache)
+    cache_api = CacheApi(CachedImages(database, policy, base.cache))
     metadefs = Metadefs(database, policy)
     return Served(base, data, info, imports, tasks, members, metadefs, check, handlers, cache_api)
 
 
 def api_routes(served: Served) -> dict[str, Route]:
     """Give the routes of the image API."""
-    routes = table(served.handlers)
-    if served.cache_api is not None:
-        routes |= cache_table(served.cache_api)
-    return routes | metadefs_table(MetadefsApi(served.metadefs, **_pages(served.base.settings)))
+    metadefs = MetadefsApi(served.metadefs, **_pages(served.base.settings))
+    return table(served.handlers) | cache_table(served.cache_api) | metadefs_table(metadefs)
 
 
 def dashboard_routes(
@@ -155,7 +163,7 @@ def dashboard_routes(
         DashboardTasks(served.tasks, handlers.imports, authenticator),
         DashboardService(served.info),
         *(handlers.images, handlers.members, handlers.tags, handlers.stores, handlers.uploads),
-        served.cache_api,
+        None if base.cache is None else served.cache_api,
     )
     return dashboard_table(to, handlers.info.choices)
 

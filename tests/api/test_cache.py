@@ -1,8 +1,9 @@
 """The cache in front of slow stores: filled once, whole or by ranges, bounded, and never wrong."""
 
 import asyncio
+import contextlib
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from inprocess import Prepared, Service, running
 from tintype.blobs.cache import PIECE, Kept, PieceFiles
 from tintype.blobs.memory import MemoryStore
 from tintype.db import blobs as blob_rows
+from tintype.db import cache as cache_rows
 from tintype.db import images as image_rows
 from tintype.errors import Unavailable
 from tintype.jobs.prefetcher import Prefetcher
 from tintype.observability.logs import make_logger
+from tintype.services.cache import Cache
 from tintype.settings import CacheSettings
 from tintype.settings import stores as kinds
 
@@ -149,10 +152,10 @@ async def test_what_is_dropped_while_it_is_read(cached: Service) -> None:
     async with cached.parts.database.read() as tx:
         found = await image_rows.get(tx, image.rpartition("/")[2], None)
         blobs = await blob_rows.ready_of(tx, found.id)
-    await cache._drop([await cache.find(found)])
+    await cache.drop([await cache.find(found)])
     reading = cache.read(await cache.find(found), blobs, 0, len(DATA))
     parts = [await anext(reading)]
-    await cache._drop([await cache.find(found)])
+    await cache.drop([await cache.find(found)])
     parts += [part async for part in reading]
     assert b"".join(parts) == DATA
     assert not [path for path in (cached.folder / "cache").rglob("*") if path.is_file()]
@@ -257,11 +260,209 @@ async def test_who_may_not_read_gets_nothing_from_it(cached: Service) -> None:
     assert (await cached.call("alice", "GET", f"{image}/file")).status_code == 403
 
 
-async def test_without_one(service: Service) -> None:
-    """There is no such thing where none is set up, and no version that says so."""
-    assert (await service.call("admin", "GET", "/v2/cache")).status_code == 404
+ROUTES = (
+    *("GET /v2/cache", "DELETE /v2/cache", "POST /v2/cache/clean", "POST /v2/cache/prune"),
+    *("PUT /v2/cache/{id}", "DELETE /v2/cache/{id}", "GET /v2/cache/nodes/{id}"),
+    *("GET /v2/cached_images", "DELETE /v2/cached_images", "DELETE /v2/cached_images/{id}"),
+    *("GET /v2/queued_images", "DELETE /v2/queued_images"),
+    *("PUT /v2/queued_images/{id}", "DELETE /v2/queued_images/{id}"),
+)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_without_one(service: Service, route: str) -> None:
+    """Who may not use a cache is refused where none is set up, too; who may is told that there is none."""
+    image = (await new_image(service)).rpartition("/")[2]
+    method, path = route.replace("{id}", image).split(" ")
+    assert (await service.call(None, method, path)).status_code == 401
+    assert (await service.call("alice", method, path)).status_code == 403
+    answer = await service.call("admin", method, path)
+    assert (answer.status_code, "cache.folder" in answer.text) == (404, True)
+    hidden = path.startswith("/v2/cache/") and method in {"PUT", "DELETE"}
+    assert (await service.call("bob", method, path)).status_code == (404 if hidden else 403)
+
+
+async def test_no_version_without_one(service: Service) -> None:
+    """No version is advertised that is about a cache."""
     versions = (await service.call(None, "GET", "/versions")).json()["versions"]
     assert {"v2.14", "v2.16", "v2.18"} & {version["id"] for version in versions} == set()
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_who_may_use_one(cached: Service, route: str) -> None:
+    """Each route is the admin's; an image that a caller may not see does not exist, cached or not."""
+    image = await stored(cached)
+    await download(cached, image)
+    await kept(cached, image)
+    method, path = route.replace("{id}", image.rpartition("/")[2]).split(" ")
+    assert (await cached.call("alice", method, path)).status_code == 403
+    hidden = path.startswith("/v2/cache/") and method in {"PUT", "DELETE"}
+    assert (await cached.call("bob", method, path)).status_code == (404 if hidden else 403)
+    await kept(cached, image)
+    assert (await cached.call("admin", method, path)).status_code in {200, 202, 204}
+
+
+async def older(service: Service, *request: str) -> Any:
+    answer = await service.call("admin", *request)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_older_routes(cached: Service) -> None:
+    """`/v2/cached_images` and `/v2/queued_images` answer as Glance's cache-manage middleware does."""
+    image = await stored(cached)
+    key = image.rpartition("/")[2]
+    with held(cached) as let_go:
+        assert await older(cached, "PUT", f"/v2/queued_images/{key}") is None
+        assert await older(cached, "GET", "/v2/queued_images") == {"queued_images": [key]}
+        assert await older(cached, "GET", "/v2/cached_images") == {"cached_images": []}
+        assert await older(cached, "DELETE", f"/v2/cached_images/{key}") is None  # it is not there: well
+        assert await older(cached, "GET", "/v2/queued_images") == {"queued_images": [key]}
+        let_go()
+    (entry,) = await kept(cached, image)
+    assert await older(cached, "GET", "/v2/cached_images") == {"cached_images": [entry]}
+    assert await older(cached, "DELETE", f"/v2/queued_images/{key}") is None
+    assert await older(cached, "DELETE", "/v2/queued_images") == {"num_deleted": 0}
+    await kept(cached, image)
+    assert await older(cached, "DELETE", "/v2/cached_images") == {"num_deleted": 1}
+    await kept(cached)
+    assert await older(cached, "PUT", f"/v2/queued_images/{key.upper()}") is None
+    await kept(cached, image)
+    assert await older(cached, "DELETE", f"/v2/cached_images/{key}") is None
+    await kept(cached)
+    for unknown, status in (("nonsense", 404), ((await new_image(cached)).rpartition("/")[2], 400)):
+        answer = await cached.call("admin", "PUT", f"/v2/queued_images/{unknown}")
+        assert answer.status_code == status
+
+
+@contextlib.contextmanager
+def held(service: Service) -> Iterator[Callable[[], None]]:
+    """Have the slow store give no byte until the function that this yields is called, or the block ends."""
+    store, go = service.parts.base.stores["slow"], asyncio.Event()
+    read = store.read
+
+    async def waiting(*wanted: Any) -> AsyncIterator[bytes]:
+        await go.wait()
+        async for chunk in read(*wanted):
+            yield chunk
+
+    store.read = waiting
+    try:
+        yield go.set
+    finally:
+        store.read = read
+        go.set()
+
+
+async def fetching(service: Service, image: str) -> str:
+    """Have an image fetched, and wait until that has begun; give its id."""
+    key = image.rpartition("/")[2]
+    assert (await service.call("admin", "PUT", f"/v2/cache/{key}")).status_code == 202
+    async with asyncio.timeout(20):
+        while True:
+            async with service.parts.database.read() as tx:
+                entry = await cache_rows.get(tx, "here", key)
+            if entry is not None and entry.state != cache_rows.QUEUED:
+                return key
+            await asyncio.sleep(0.01)
+
+
+async def test_queued_until_it_is_whole(cached: Service) -> None:
+    """An image that is being fetched is in the queue until it is whole; asking again changes nothing."""
+    image = await stored(cached)
+    with held(cached) as let_go:
+        key = await fetching(cached, image)
+        assert await state(cached) == {"cached_images": [], "queued_images": [key]}
+        assert (await cached.call("admin", "PUT", f"/v2/cache/{key}")).status_code == 202
+        assert await state(cached) == {"cached_images": [], "queued_images": [key]}
+        let_go()
+    await kept(cached, image)
+    assert (await state(cached))["queued_images"] == []
+    assert len(cached.slow.asked) == 4
+
+
+async def test_taken_off_the_queue_while_it_is_fetched(cached: Service) -> None:
+    """It is gone at once, its pieces too, and the rest of it is not fetched."""
+    other, image = await stored(cached, DATA[:-1]), await stored(cached)
+    with held(cached) as let_go:
+        await fetching(cached, image)
+        headers = {"x-image-cache-clear-target": "cache"}
+        assert (await cached.call("admin", "DELETE", "/v2/cache", headers=headers)).status_code == 204
+        assert (await state(cached))["queued_images"] != []
+        headers = {"x-image-cache-clear-target": "queue"}
+        assert (await cached.call("admin", "DELETE", "/v2/cache", headers=headers)).status_code == 204
+        assert await state(cached) == {"cached_images": [], "queued_images": []}
+        let_go()
+        assert (await cached.call("admin", "PUT", f"/v2/cache/{other.rpartition('/')[2]}")).status_code == 202
+        await kept(cached, other)
+    assert {path.parts[-3] for path in (cached.folder / "cache").glob("??/*/*/*")} == {
+        other.rpartition("/")[2]
+    }
+    assert len(cached.slow.asked) <= 2 + 4  # the piece that was waited for, and the one after it
+
+
+@contextlib.asynccontextmanager
+async def another_process(service: Service) -> AsyncIterator[asyncio.Task[None]]:
+    """Have another process of the same node look after its cache, too."""
+    base = service.parts.base
+    log = make_logger("info", "json")
+    files = PieceFiles(service.folder / "cache")
+    cache = Cache(base.database, base.copies, files, log, node="here", limit=LIMIT)
+    prefetching = asyncio.create_task(Prefetcher(cache, log).run())
+    yield prefetching
+    prefetching.cancel()
+    await asyncio.wait([prefetching])
+
+
+async def test_processes_of_a_node_fetch_an_image_once(
+    cached: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays in the queue until it is whole, whoever fetches it, and no piece is fetched twice."""
+    monkeypatch.setattr("tintype.jobs.prefetcher._LOOK_SECONDS", 0.01)
+    image = await stored(cached)
+    async with another_process(cached), another_process(cached):
+        with held(cached) as let_go:
+            key = await fetching(cached, image)
+            await asyncio.sleep(0.1)  # the others have looked meanwhile
+            assert await state(cached) == {"cached_images": [], "queued_images": [key]}
+            let_go()
+        await kept(cached, image)
+    assert len(cached.slow.asked) == 4
+
+
+async def test_a_process_that_ends_while_it_fetches(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process of the node goes on; the image stays in the queue meanwhile."""
+    monkeypatch.setattr("tintype.jobs.prefetcher._LOOK_SECONDS", 0.01)
+    slow = {"slow": kinds.MemoryStore(limit=100 << 20)}
+    chosen = CacheSettings(folder="cache", limit=LIMIT, node="here")
+    async with running(prepared, tmp_path, stores=slow, cache=chosen) as service:
+        service.slow = Slow(service.parts.base.stores["slow"])
+        image = await stored(service)
+        async with another_process(service) as first:
+            with held(service):
+                key = await fetching(service, image)
+                first.cancel()
+                await asyncio.wait([first])
+                assert await state(service) == {"cached_images": [], "queued_images": [key]}
+        async with another_process(service):
+            await kept(service, image)
+
+
+async def test_gone_with_its_image(cached: Service) -> None:
+    """A deleted image is in no list from that moment on, kept or queued."""
+    whole, part = await stored(cached), await stored(cached, DATA[:-1])
+    await download(cached, whole)
+    await kept(cached, whole)
+    with held(cached):
+        key = await fetching(cached, part)
+        assert (await state(cached))["queued_images"] == [key]
+        for image in (whole, part):
+            assert (await cached.call("alice", "DELETE", image)).status_code == 204
+        assert await state(cached) == {"cached_images": [], "queued_images": []}
+        for path, name in (("/v2/cached_images", "cached_images"), ("/v2/queued_images", "queued_images")):
+            assert await older(cached, "GET", path) == {name: []}
 
 
 async def test_versions_with_one(cached: Service) -> None:

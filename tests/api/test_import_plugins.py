@@ -164,11 +164,15 @@ async def test_an_import_injects(prepared: Prepared, tmp_path: Path) -> None:
         assert "site" not in await show(service, mine, "admin")
 
 
-def qcow2(folder: Path, data: bytes) -> bytes:
+def made(folder: Path, data: bytes, kind: str, *options: str) -> bytes:
     (folder / "disk.raw").write_bytes(data)
-    command = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "disk.raw", "disk.qcow2"]
+    command = ["qemu-img", "convert", "-f", "raw", "-O", kind, *options, "disk.raw", f"disk.{kind}"]
     subprocess.run(command, check=True, cwd=folder)
-    return (folder / "disk.qcow2").read_bytes()
+    return (folder / f"disk.{kind}").read_bytes()
+
+
+def qcow2(folder: Path, data: bytes) -> bytes:
+    return made(folder, data, "qcow2")
 
 
 @pytest.mark.needs("qemu-img")
@@ -187,6 +191,28 @@ async def test_an_import_converts(prepared: Prepared, tmp_path: Path, target: st
         if target == "raw":
             assert stored == disk
         assert not list((service.folder / "scratch").iterdir())
+
+
+@pytest.mark.needs("qemu-img")
+@pytest.mark.parametrize(
+    ("disk_format", "kind", "options"),
+    [
+        ("qcow2", "qcow2", "extended_l2=on"),
+        ("vhd", "vpc", "subformat=fixed,force_size=on"),
+        ("vhd", "vpc", "subformat=dynamic,force_size=on"),
+    ],
+)
+async def test_an_import_converts_what_an_upload_takes(
+    prepared: Prepared, tmp_path: Path, disk_format: str, kind: str, options: str
+) -> None:
+    """Kinds of disk that only our own checks let through come out as the disk that went in."""
+    disk = DATA[: 4 << 20]
+    chosen = settings("convert", convert_to="raw")
+    async with running(prepared, tmp_path, **chosen) as service, working(service):
+        data = made(tmp_path, disk, kind, "-o", options)
+        image, task = await imported(service, data, disk_format=disk_format)
+        assert task["status"] == "success", task["message"]
+        assert (await service.call("alice", "GET", f"{image}/file")).content == disk
 
 
 def backing_file() -> bytes:

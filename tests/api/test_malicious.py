@@ -3,6 +3,8 @@
 CVE-2015-5163: a qcow2 whose backing file is a file of the host.
 CVE-2024-32498: a qcow2 that keeps its data in another file of the host.
 CVE-2022-47951: a vmdk whose descriptor names extents on the host.
+
+And their kind: differencing VHD and VHDX disks, which name a parent, however they hide it.
 """
 
 import hashlib
@@ -49,6 +51,48 @@ def vmdk(extent: str, create_type: str) -> bytes:
     return (header.ljust(512, b"\0") + text.ljust(20 * 512, b"\0")).ljust(256 * KIB, b"\0")
 
 
+def vhd_footer(kind: int, size: int) -> bytes:
+    """Give the 512 bytes at the end of a VHD: `kind` is 2 for fixed, 3 for dynamic, 4 for differencing."""
+    start = 0xFFFFFFFFFFFFFFFF if kind == 2 else 512
+    fields = (b"conectix", 2, 1 << 16, start, 0, b"test", 0, b"Wi2k", size, size, 0, kind)
+    footer = bytearray(struct.pack(">8sIIQI4sI4sQQII", *fields)).ljust(512, b"\0")
+    footer[64:68] = struct.pack(">I", ~sum(footer) & 0xFFFFFFFF)
+    return bytes(footer)
+
+
+def vhd(kind: int, *, at_the_end: int | None = None) -> bytes:
+    """Give a disk of 10 MiB with a copy of its footer at the start, which may say another thing."""
+    end = vhd_footer(kind if at_the_end is None else at_the_end, 10 << 20)
+    return vhd_footer(kind, 10 << 20) + b"cxsparse".ljust(1024, b"\0") + bytes(64 * KIB) + end
+
+
+def fixed_vhd(start: bytes = b"", **wrong: int) -> bytes:
+    """Give a plain disk that begins like that, and the footer behind it."""
+    disk = start.ljust(256 * KIB, b"\0")
+    footer = bytearray(vhd_footer(wrong.get("kind", 2), wrong.get("size", len(disk))))
+    footer[67] ^= wrong.get("checksum", 0)
+    return disk + bytes(footer)
+
+
+def vhdx(*items: bytes) -> bytes:
+    """Give a disk of 10 MiB whose metadata has these items besides its size."""
+    region, metadata = 192 * KIB, 2 << 20
+    size = bytes.fromhex("2442a52f1bcd7648b2115dbed83bf4b8")
+    place = bytes.fromhex("06a27c8b90479a4bb8fe575f050f886e")
+    data = bytearray(3 << 20)
+    data[:8] = b"vhdxfile"
+    data[region : region + 16] = struct.pack("<4sIII", b"regi", 0, 1, 0)
+    data[region + 16 : region + 48] = place + struct.pack("<QII", metadata, 1 << 20, 1)
+    data[metadata : metadata + 12] = struct.pack("<8sHH", b"metadata", 0, 1 + len(items))
+    for number, item in enumerate((*items, size)):
+        at = metadata + 32 + 32 * number
+        data[at : at + 28] = item + struct.pack("<III", 64 * KIB, 8, 4)
+    at = metadata + 64 * KIB
+    data[at : at + 8] = struct.pack("<Q", 10 << 20)
+    return bytes(data)
+
+
+PARENT_LOCATOR = bytes.fromhex("2d5fd3a80bb34d45abf7d3d84834ab0c")
 MALICIOUS = {
     "CVE-2015-5163": ("qcow2", qcow2(backing=b"/etc/passwd"), "backing_file"),
     "CVE-2015-5163 as raw": ("raw", qcow2(backing=b"/etc/passwd"), "backing_file"),
@@ -56,6 +100,29 @@ MALICIOUS = {
     "CVE-2024-32498": ("qcow2", qcow2_with_data_file(), "data_file"),
     "CVE-2024-32498 as raw": ("raw", qcow2_with_data_file(), "data_file"),
     "qcow2 from the future": ("qcow2", qcow2(incompatible=1 << 40), "unknown_features"),
+    "the first feature that is unknown": ("qcow2", qcow2(incompatible=1 << 5), "unknown_features"),
+    "extended L2 and a backing file": (
+        "qcow2",
+        qcow2(incompatible=1 << 4, backing=b"/etc/passwd"),
+        "backing_file",
+    ),
+    "extended L2 and a data file": ("qcow2", qcow2(incompatible=1 << 4 | 1 << 2), "data_file"),
+    "differencing VHD": ("vhd", vhd(4), "parent"),
+    "differencing VHD as raw": ("raw", vhd(4), "parent"),
+    "differencing VHD, dynamic at its start": ("vhd", vhd(3, at_the_end=4), "parent"),
+    "differencing VHD, dynamic at its end": ("vhd", vhd(4, at_the_end=3), "parent"),
+    "differencing VHD without a copy at its start": ("vhd", fixed_vhd(kind=4), "footer"),
+    "differencing VHDX": ("vhdx", vhdx(PARENT_LOCATOR), "parent"),
+    "differencing VHDX as raw": ("raw", vhdx(PARENT_LOCATOR), "parent"),
+    "qcow2 in a fixed VHD": ("vhd", fixed_vhd(qcow2(backing=b"/etc/passwd")), "format"),
+    "qcow2 of no fault in a fixed VHD": ("vhd", fixed_vhd(qcow2()), "format"),
+    "vmdk in a fixed VHD": ("vhd", fixed_vhd(vmdk('RW 1 FLAT "/etc/passwd" 0', "monolithicFlat")), "format"),
+    "VHDX in a fixed VHD": ("vhd", fixed_vhd(vhdx()), "format"),
+    "LUKS in a fixed VHD": ("vhd", fixed_vhd(b"LUKS\xba\xbe\0\1"), "format"),
+    "QED in a fixed VHD": ("vhd", fixed_vhd(b"QED\0"), "format"),
+    "fixed VHD with a wrong checksum": ("vhd", fixed_vhd(checksum=1), "footer"),
+    "fixed VHD that says more than it has": ("vhd", fixed_vhd(size=(256 * KIB) + 512), "footer"),
+    "dynamic VHD without a copy at its start": ("vhd", fixed_vhd(kind=3), "footer"),
     "CVE-2022-47951 flat": ("vmdk", vmdk('RW 20480 FLAT "/etc/passwd" 0', "monolithicFlat"), "descriptor"),
     "CVE-2022-47951 lying": ("vmdk", vmdk('RW 20480 FLAT "/etc/passwd" 0', "monolithicSparse"), "descriptor"),
     "CVE-2022-47951 far": (
@@ -113,15 +180,28 @@ async def test_it_is_refused(service: Service, name: str, way: Way) -> None:
     assert (await service.call("alice", "GET", f"{image}/file")).status_code == 204
 
 
+PARTITION = struct.pack("<8BII", 0x80, 1, 1, 0, 0x83, 1, 1, 0, 2048, 4096)
+MASTER_BOOT_RECORD = bytes(446) + PARTITION + bytes(48) + b"\x55\xaa"
+HONEST = {
+    "qcow2": ("qcow2", qcow2(), 10 << 20),
+    "extended L2": ("qcow2", qcow2(incompatible=1 << 4), 10 << 20),
+    "dynamic VHD": ("vhd", vhd(3), 10 << 20),
+    "fixed VHD": ("vhd", fixed_vhd(b"\xeb\x63\x90"), 256 * KIB),
+    "fixed VHD with partitions": ("vhd", fixed_vhd(MASTER_BOOT_RECORD), 256 * KIB),
+    "VHDX": ("vhdx", vhdx(), 10 << 20),
+}
+
+
 @pytest.mark.parametrize("way", [upload, stage, in_one_piece, in_pieces], ids=lambda way: way.__name__)
-async def test_an_honest_one_is_taken(service: Service, way: Way) -> None:
-    """The same header without the lie passes, so it is the lie that is refused."""
-    data = qcow2()
-    body = {"disk_format": "qcow2", "container_format": "bare"}
+@pytest.mark.parametrize("name", HONEST)
+async def test_an_honest_one_is_taken(service: Service, name: str, way: Way) -> None:
+    """The same headers without the lie pass, so it is the lie that is refused."""
+    disk_format, data, virtual_size = HONEST[name]
+    body = {"disk_format": disk_format, "container_format": "bare"}
     image = f"/v2/images/{(await service.call('alice', 'POST', '/v2/images', json=body)).json()['id']}"
     status, text = await way(service, image, data)
     assert status in {201, 204}, text
     shown = (await service.call("alice", "GET", image)).json()
     if way is not stage:
-        assert (shown["status"], shown["virtual_size"]) == ("active", 10 << 20)
+        assert (shown["status"], shown["virtual_size"]) == ("active", virtual_size)
         assert shown["os_hash_value"] == hashlib.sha512(data).hexdigest()

@@ -1,15 +1,19 @@
 """Quotas: what a project may have in all, exact however many ask at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from test_imports import ended, loopback, working
 
+import web
 from inprocess import Prepared, Service, running
 from tintype.cli.projects import limits as limits_command
 from tintype.domain.quotas import Quota
 from tintype.errors import Invalid
+from tintype.settings.stores import FileStore, HttpStore
 
 BINARY = {"Content-Type": "application/octet-stream"}
 RAW = {"disk_format": "raw", "container_format": "bare"}
@@ -142,6 +146,120 @@ async def test_uploads_at_the_same_time(prepared: Prepared, tmp_path: Path) -> N
         go.set()
         assert await asyncio.gather(*running_ones) == [204, 204]
         assert await put(service, images[2], b"x") == 204
+
+
+async def import_by_web(service: Service, image: str) -> int:
+    method = {"name": "web-download", "uri": f"{service.web.url}/disk"}
+    answer = await service.call("admin", "POST", f"{image}/import", json={"method": method})
+    return answer.status_code
+
+
+async def import_from_a_region(service: Service, image: str) -> int:
+    key = image.rpartition("/")[2]
+    method = {"name": "glance-download", "glance_region": "RegionOne", "glance_image_id": key}
+    answer = await service.call("admin", "POST", f"{image}/import", json={"method": method})
+    return answer.status_code
+
+
+async def import_by_task(service: Service, _image: str) -> int:
+    given = {
+        "import_from": f"{service.web.url}/disk",
+        "import_from_format": "raw",
+        "image_properties": RAW,
+    }
+    answer = await service.call("admin", "POST", "/v2/tasks", json={"type": "import", "input": given})
+    return answer.status_code
+
+
+async def add_location(service: Service, image: str) -> int:
+    body = {"url": f"{service.web.url}/disk"}
+    return (await service.call("admin", "POST", f"{image}/locations", json=body)).status_code
+
+
+async def begin_resumable(service: Service, image: str) -> int:
+    headers = {**TUS, "Upload-Length": "2"}
+    return (await service.call("admin", "POST", f"{image}/uploads", headers=headers)).status_code
+
+
+async def stage(service: Service, image: str) -> int:
+    answer = await service.call("admin", "PUT", f"{image}/stage", content=b"x", headers=BINARY)
+    return answer.status_code
+
+
+async def copy(service: Service, _image: str) -> int:
+    body = {"method": {"name": "copy-image"}, "stores": ["near"]}
+    return (await service.call("admin", "POST", f"{service.active}/import", json=body)).status_code
+
+
+WAYS = [stage, begin_resumable, import_by_web, import_from_a_region, import_by_task, add_location, copy]
+
+
+@pytest.fixture
+def counting(prepared: Prepared, tmp_path: Path) -> Iterator[AbstractAsyncContextManager[Service]]:
+    """Give a service in which one upload may be under way, with the web to import from and a second store."""
+    with web.serving(lambda request: request.ranged(b"x" * MIB)) as server:
+        near = {"local": FileStore(), "near": FileStore(folder="near"), "web": HttpStore()}
+
+        @asynccontextmanager
+        async def started() -> AsyncIterator[Service]:
+            quota = Quota(image_count_uploading=1)
+            async with running(
+                prepared, tmp_path, quotas=quota, stores=near, imports=loopback(server)
+            ) as service:
+                service.web = server
+                service.active = await make(service, "admin")
+                path = f"{service.active}/file"
+                answer = await service.call("admin", "PUT", path, content=b"x", headers=BINARY)
+                assert answer.status_code == 204
+                yield service
+
+        yield started()
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+async def test_every_way_of_moving_bytes_counts(
+    counting: AbstractAsyncContextManager[Service], way: Callable[[Service, str], Awaitable[int]]
+) -> None:
+    """Each is shown as an upload under way while it is, and is refused while another one is."""
+    async with counting as service:
+        image, other = [await make(service, "admin") for _ in range(2)]
+        assert (await usage(service, "admin"))["image_count_uploading"] == (0, 1)
+        assert await way(service, image) in {201, 202, 204}
+        assert (await usage(service, "admin"))["image_count_uploading"] == (1, 1)
+        assert await begin_resumable(service, other) == 413
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+async def test_every_way_of_moving_bytes_is_limited(
+    counting: AbstractAsyncContextManager[Service], way: Callable[[Service, str], Awaitable[int]]
+) -> None:
+    """While one upload is under way the next is refused, whatever its way, and leaves its image alone."""
+    async with counting as service:
+        image, other = [await make(service, "admin") for _ in range(2)]
+        assert await begin_resumable(service, other) == 201
+        before = (await service.call("admin", "GET", service.active)).json()
+        assert await way(service, image) == 413
+        assert (await service.call("admin", "GET", image)).json()["status"] == "queued"
+        assert (await service.call("admin", "GET", service.active)).json() == before
+        assert (await usage(service, "admin"))["image_count_uploading"] == (1, 1)
+
+
+async def test_a_copy_counts_until_it_ends(counting: AbstractAsyncContextManager[Service]) -> None:
+    """The end of a copy, good or by a cancel, makes room for the next one."""
+    async with counting as service:
+        assert await copy(service, "") == 202
+        task = (await service.call("admin", "GET", f"{service.active}/tasks")).json()["tasks"][0]["id"]
+        assert (await service.call("admin", "POST", f"/v2/tasks/{task}/actions/cancel")).status_code == 202
+        async with working(service):
+            await ended(service, service.active)
+            assert (await usage(service, "admin"))["image_count_uploading"] == (0, 1)
+            assert await copy(service, "") == 202
+            async with asyncio.timeout(20):
+                while True:
+                    if (await usage(service, "admin"))["image_count_uploading"] == (0, 1):
+                        break
+                    await asyncio.sleep(0.02)
+        assert (await service.call("admin", "GET", service.active)).json()["stores"] == "local,near"
 
 
 async def test_an_admin_who_acts_for_others_is_not_held(prepared: Prepared, tmp_path: Path) -> None:

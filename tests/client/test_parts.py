@@ -198,6 +198,23 @@ def test_a_part_file_is_one_downloads(tmp_path: Path) -> None:
     assert mine.read_bytes() == b"my own"
 
 
+@pytest.mark.parametrize(
+    ("data", "name", "disk_format"),
+    [
+        (b"\xeb\x63\x90".ljust(4096, b"\0") + b"conectix".ljust(512, b"\0"), "disk", "vhd"),
+        (b"QFI\xfb".ljust(4096, b"\0") + b"conectix".ljust(512, b"\0"), "disk", "qcow2"),
+        (b"conectix", "disk", "vhd"),
+        (bytes(4096), "disk.vhd", "vhd"),
+        (b"x", "disk.vhd", "raw"),
+        (b"", "disk", "raw"),
+    ],
+)
+def test_what_a_disk_looks_like(tmp_path: Path, data: bytes, name: str, disk_format: str) -> None:
+    """A file is called by its first bytes, or the footer that a fixed VHD has behind a plain disk."""
+    (tmp_path / name).write_bytes(data)
+    assert sniffing.disk_format(tmp_path / name) == disk_format
+
+
 def test_giving_up_ends_what_waits(tmp_path: Path) -> None:
     """Closing a file ends its hashing, and who writes on."""
     part = PartFile(tmp_path / "file", 10, "label")

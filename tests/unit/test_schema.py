@@ -1,5 +1,8 @@
 """The database's schema: migrations and tables say the same, and a newer database is refused."""
 
+import contextlib
+import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -60,6 +63,32 @@ def test_head_is_the_newest_migration() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
     assert schema.expanded(ScriptDirectory.from_config(config)) == schema.HEAD
+
+
+def test_long_values_of_an_older_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that only our own function could make are replaced; whoever has the file can change a row then."""
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "expanded", lambda _script: "0008")
+        schema.upgrade(url(tmp_path))
+    values = {"short": "sha256:red", "long": "ü" * 300}
+    columns = "id, status, visibility, protected, os_hidden, min_disk, min_ram, stores, tags, created_at"
+    insert = (
+        f"INSERT INTO images ({columns}, updated_at, version, properties) VALUES ('i', 'queued', 'shared', "
+    )
+    with contextlib.closing(sqlite3.connect(tmp_path / "test.db")) as connection:
+        connection.create_function(
+            "property_key", 1, lambda value: value if len(value) < 256 else "sha256:abc"
+        )
+        with connection:
+            connection.execute(f"{insert} 0, 0, 0, 0, '[]', '[\"t\"]', 0, 0, 0, ?)", (json.dumps(values),))
+    schema.upgrade(url(tmp_path))
+    assert schema.check(url(tmp_path)) == []
+    with contextlib.closing(sqlite3.connect(tmp_path / "test.db")) as connection, connection:
+        keys = dict(connection.execute("SELECT name, value_key FROM image_properties").fetchall())
+        assert keys == {"short": "sha256:red", "long": "ü" * 256}
+        connection.execute("UPDATE images SET properties = json_set(properties, '$.short', 'blue')")
+        keys = dict(connection.execute("SELECT name, value_key FROM image_properties").fetchall())
+        assert keys == {"short": "blue", "long": "ü" * 256}
 
 
 @pytest.mark.parametrize("oldest", ["9998", None])

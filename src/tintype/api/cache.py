@@ -1,29 +1,30 @@
-"""The cache of this node over HTTP (Image API 2.14 and 2.18)."""
+"""The cache of this node over HTTP: Image API 2.14 and 2.18, and the routes of `glance-cache-manage`."""
 
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 
 from tintype.api import wire
-from tintype.db.cache import FILLING, QUEUED, READY, Entry
+from tintype.db.cache import FILLING, READY, WAITING, Entry
 from tintype.errors import Invalid
-from tintype.services.cache import Cache
+from tintype.services.cached_images import MANAGE, CachedImages
 
 if TYPE_CHECKING:
     from tintype.api.app import Call
 
-_TARGETS: Final = {"": (READY, FILLING, QUEUED), "cache": (READY, FILLING), "queue": (QUEUED,)}
+_KEPT: Final = (READY, FILLING)
+_TARGETS: Final = {"": (*_KEPT, *WAITING), "cache": _KEPT, "queue": WAITING}
 
 
 class CacheApi:
-    """Handlers of `/v2/cache`."""
+    """Handlers of `/v2/cache`, `/v2/cached_images` and `/v2/queued_images`."""
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: CachedImages) -> None:
         self._cache = cache
 
     async def index(self, call: "Call") -> Response:
         """List what is kept, and what waits to be."""
-        kept, queued = await self._cache.state(call.caller)
+        kept, queued = await self._cache.list(call.caller)
         return wire.json_response(
             {"cached_images": [_view(entry) for entry in kept], "queued_images": queued}
         )
@@ -61,6 +62,39 @@ class CacheApi:
     async def nodes(self, call: "Call") -> Response:
         """Name the nodes that keep an image."""
         return wire.json_response(list(await self._cache.nodes(call.caller, call.params["id"])))
+
+    async def cached(self, call: "Call") -> Response:
+        """List what is kept."""
+        kept, _ = await self._cache.list(call.caller, MANAGE)
+        return wire.json_response({"cached_images": [_view(entry) for entry in kept]})
+
+    async def queued(self, call: "Call") -> Response:
+        """List what waits to be kept."""
+        _, queued = await self._cache.list(call.caller, MANAGE)
+        return wire.json_response({"queued_images": queued})
+
+    async def enqueue(self, call: "Call") -> Response:
+        """Have an image fetched."""
+        await self._cache.queue_as_manager(call.caller, call.params["id"])
+        return wire.json_response(None)
+
+    async def delete_cached(self, call: "Call") -> Response:
+        """Drop an image from the cache."""
+        await self._cache.forget_as_manager(call.caller, call.params["id"], _KEPT)
+        return wire.json_response(None)
+
+    async def delete_queued(self, call: "Call") -> Response:
+        """Take an image off the queue."""
+        await self._cache.forget_as_manager(call.caller, call.params["id"], WAITING)
+        return wire.json_response(None)
+
+    async def clear_cached(self, call: "Call") -> Response:
+        """Drop everything that is kept."""
+        return wire.json_response({"num_deleted": await self._cache.clear(call.caller, _KEPT, MANAGE)})
+
+    async def clear_queued(self, call: "Call") -> Response:
+        """Empty the queue."""
+        return wire.json_response({"num_deleted": await self._cache.clear(call.caller, WAITING, MANAGE)})
 
 
 def _view(entry: Entry) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from starlette.types import Send
 from tintype.blobs.reading import closing
 from tintype.domain import conditions, digests
 from tintype.errors import Invalid, UnsupportedMedia
-from tintype.services.data import ImageData, Wish
+from tintype.services.data import ImageData
+from tintype.services.downloads import Downloads, Wish
 
 if TYPE_CHECKING:
     from tintype.api.app import Call
@@ -23,8 +24,9 @@ bytes would look like an empty image."""
 class DataApi:
     """Handlers of `/v2/images/{id}/file`."""
 
-    def __init__(self, data: ImageData) -> None:
+    def __init__(self, data: ImageData, downloads: Downloads) -> None:
         self._data = data
+        self._downloads = downloads
 
     async def upload(self, call: "Call") -> Response:
         """Take an image's bytes."""
@@ -61,7 +63,7 @@ class DataApi:
             if_none_match=headers.get("if-none-match"),
             prefer=call.query_params.get("prefer"),
         )
-        download = await self._data.download(call.caller, call.params["id"], wish)
+        download = await self._downloads.begin(call.caller, call.params["id"], wish)
         if download is None:
             return Response(status_code=204)
         image = download.image

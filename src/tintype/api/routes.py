@@ -102,13 +102,17 @@ def table(to: Handlers) -> dict[str, Route]:
 
 
 def cache_table(cache: CacheApi) -> dict[str, Route]:
-    """Give the routes of the cache: there are none where nothing is kept."""
+    """Return the routes of the cache, and those of older versions of Glance, which answer 404 where it is off."""
     return {
         "/v2/cache": Route({"GET": cache.index, "DELETE": cache.clear}),
         "/v2/cache/{id}": Route({"PUT": cache.queue, "DELETE": cache.delete}),
         "/v2/cache/clean": Route({"POST": cache.clean}),
         "/v2/cache/prune": Route({"POST": cache.prune}),
         "/v2/cache/nodes/{id}": Route({"GET": cache.nodes}),
+        "/v2/cached_images": Route({"GET": cache.cached, "DELETE": cache.clear_cached}),
+        "/v2/cached_images/{id}": Route({"DELETE": cache.delete_cached}),
+        "/v2/queued_images": Route({"GET": cache.queued, "DELETE": cache.clear_queued}),
+        "/v2/queued_images/{id}": Route({"PUT": cache.enqueue, "DELETE": cache.delete_queued}),
     }
 
 

@@ -14,7 +14,7 @@ import hashlib
 import os
 import shutil
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -59,6 +59,21 @@ class PieceFiles:
             fetching = self._fetching[path] = asyncio.create_task(self._fill(path, fetch, has_room))
             fetching.add_done_callback(lambda done: self._forget(path, done))
         return await asyncio.shield(fetching)
+
+    @contextlib.asynccontextmanager
+    async def alone(self, image_id: str) -> AsyncIterator[bool]:
+        """Yield whether no other process of this node fetches an image whole; none does until the end."""
+        path = self._folder / "fetching" / image_id
+        try:
+            lock = await in_thread(_lock_part, path)
+        except OSError:  # a disk that keeps nothing
+            yield True
+            return
+        try:
+            yield lock is not None
+        finally:
+            if lock is not None:
+                await in_thread(_unlock, lock, path)
 
     async def has(self, of: Kept, size: int) -> bool:
         """Say whether every piece of so many bytes is there."""

@@ -25,14 +25,24 @@ _ENDINGS: Final = {
     ".vdi": "vdi",
 }
 _HEAD: Final = 0x8006
+_FOOTER: Final = 512
 
 
 def disk_format(path: str | os.PathLike[str]) -> str:
-    """Give the `disk_format` of a file: by its first bytes, by its ending where they are zeros, else raw."""
+    """Return the `disk_format` of a file, or raw.
+
+    Its first bytes tell, or the footer of a fixed VHD; where they are zeros, the ending of its name does.
+    """
     path = Path(path)
     with path.open("rb") as file:
         head = file.read(_HEAD)
+        tail = b""
+        if file.seekable():
+            file.seek(-min(_FOOTER, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            tail = file.read(_FOOTER)
     found = format_of(head)
+    if found == "raw" and tail.startswith(b"conectix"):  # a fixed VHD
+        return "vhd"
     return _ENDINGS.get(path.suffix.lower(), "raw") if found == "raw" and not head.strip(b"\0") else found
 
 

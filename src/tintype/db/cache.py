@@ -1,6 +1,7 @@
 """What nodes keep of images, or are asked to keep.
 
 `queued`   an operator asked for it
+`fetching` it is being brought whole, its room is taken; to operators it is queued until it is ready
 `filling`  readers bring it, piece by piece; its room is taken
 `ready`    it is whole, and was held against its digest
 """
@@ -17,8 +18,11 @@ from tintype.db.tables import cached_images as table
 from tintype.db.tables import images
 
 QUEUED: Final = "queued"
+FETCHING: Final = "fetching"
 FILLING: Final = "filling"
 READY: Final = "ready"
+WAITING: Final = (QUEUED, FETCHING)
+"""States of what operators see as queued."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -44,6 +48,7 @@ _SELECT: Final = select(*(table.c[name] for name in Entry.__struct_fields__))
 _KEY: Final = (table.c.node == bindparam("of"), table.c.image_id == bindparam("image"))
 _GET: Final = _SELECT.where(*_KEY)
 _OF: Final = _SELECT.where(table.c.node == bindparam("of")).order_by(table.c.accessed_at, table.c.image_id)
+_LISTED: Final = _OF.where(exists(select(images.c.id).where(images.c.id == table.c.image_id)))
 _NODES: Final = (
     select(table.c.node)
     .where(table.c.image_id == bindparam("image"), table.c.state == READY)
@@ -59,7 +64,7 @@ _PUT_ONCE: Final = _PUT.on_conflict_do_update(
 )
 _SET: Final = (
     update(table)
-    .where(*_KEY, table.c.digest == bindparam("of_digest"), table.c.state == FILLING)
+    .where(*_KEY, table.c.digest == bindparam("of_digest"), table.c.state.in_((FILLING, FETCHING)))
     .values(state=bindparam("to"))
 )
 _HIT: Final = (
@@ -81,6 +86,11 @@ async def get(tx: Transaction, node: str, image_id: str) -> Entry | None:
 async def of(tx: Transaction, node: str) -> list[Entry]:
     """Give the entries of a node, the one that was not asked for the longest time first."""
     return [Entry(*row) for row in await tx.execute(_OF, {"of": node})]
+
+
+async def listed(tx: Transaction, node: str) -> list[Entry]:
+    """Return the entries of a node whose image was not deleted, in the same order."""
+    return [Entry(*row) for row in await tx.execute(_LISTED, {"of": node})]
 
 
 async def nodes(tx: Transaction, image_id: str) -> Sequence[str]:

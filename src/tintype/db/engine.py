@@ -6,7 +6,6 @@ the event loop, never in the driver.
 """
 
 import asyncio
-import hashlib
 import random
 import sqlite3
 import time
@@ -26,7 +25,6 @@ Parameters = Mapping[str, Any] | None
 
 _BUSY_SECONDS: Final = 10.0
 _STATEMENT_CACHE: Final = 1000
-_KEY_LENGTH: Final = 255
 
 
 class Violation(Exception):
@@ -99,13 +97,6 @@ class Database(Protocol):
 
     async def close(self) -> None:
         """Let go of every connection."""
-
-
-def property_key(value: str) -> str:
-    """Give what stands for a property's value in the index: itself, or its digest where it is long."""
-    if len(value) <= _KEY_LENGTH:
-        return value
-    return "sha256:" + hashlib.sha256(value.encode()).hexdigest()
 
 
 class SQLite:
@@ -209,7 +200,6 @@ def _connect(path: Path) -> Connection:
 
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
-    connection.create_function("property_key", 1, property_key, deterministic=True)
     connection.execute("PRAGMA busy_timeout = 2000")  # a second process may be switching to WAL just now
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")  # docs/explanation/decisions/0002

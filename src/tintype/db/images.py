@@ -1,6 +1,6 @@
 """Images in the database: rows in, `Image` out. Rules live in `domain/images.py`.
 
-The tables of properties and tags, by which lists are filtered, are kept by triggers (migration 0003).
+The tables of properties and tags, by which lists are filtered, are kept by triggers (migrations 0003, 0009).
 """
 
 from collections.abc import Sequence
@@ -58,8 +58,10 @@ def _bytes(which: ColumnElement[bool]) -> ColumnElement[int]:
 
 
 _IS_STAGED: Final = or_(blobs.c.state == STAGED, and_(blobs.c.state == WRITING, images.c.status == UPLOADING))
+_IS_FILLING: Final = or_(images.c.status.in_(BUSY), images.c.importing_to != "")
+"""Images whose bytes are on their way; an active one that is copied to more stores, too, as in Glance."""
 _COUNTS: Final = (
-    select(func.count().label("images"), func.count().filter(images.c.status.in_(BUSY)).label("filling"))
+    select(func.count().label("images"), func.count().filter(_IS_FILLING).label("filling"))
     .where(images.c.owner == bindparam("owner"))
     .subquery()
 )

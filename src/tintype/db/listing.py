@@ -6,6 +6,7 @@ of request and kept; only its parameters change.
 """
 
 import functools
+import hashlib
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -33,7 +34,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
 from tintype.db import images as image_rows
-from tintype.db.engine import Transaction, property_key
+from tintype.db.engine import Transaction
 from tintype.db.tables import image_members, image_properties, image_tags, images
 from tintype.domain.callers import Caller
 from tintype.domain.images import VISIBILITIES, Image
@@ -46,6 +47,8 @@ _VISIBILITY: Final[Mapping[str, ColumnElement[str]]] = {
 """Written into the statement: PostgreSQL knows how many images have each, and plans once, not each time."""
 _LIKELY: Final = 200
 """Characters at most that are looked for in an image's own row, before its row in the index is."""
+_KEY: Final = 255
+"""Characters of a property's value that is a key in the index as it is."""
 _SHARED_WITH: Final = image_members.c.member_id == bindparam("project_id")
 
 
@@ -57,7 +60,8 @@ class Shape(msgspec.Struct, frozen=True):
     any_answer: bool
     order: tuple[tuple[str, str], ...]
     conditions: tuple[tuple[str, str], ...]
-    properties: int
+    properties: tuple[bool, ...]
+    """For each property that is asked for, whether its value is too long for the index to decide."""
     tags: int
     nulls: frozenset[str] | None
     """The sort keys of which the marker has no value; None without a marker."""
@@ -72,7 +76,7 @@ async def page(tx: Transaction, caller: Caller, query: Query, marker: Image | No
         any_answer=query.member_status == "all",
         order=query.order,
         conditions=tuple((condition.attribute, condition.op) for condition in query.conditions),
-        properties=len(query.properties),
+        properties=tuple(len(value) > _KEY for _, value in query.properties),
         tags=len(query.tags),
         nulls=None if marker is None else frozenset(key for key in keys if getattr(marker, key) is None),
     )
@@ -90,7 +94,8 @@ def _values(query: Query, marker: Image | None) -> Iterator[tuple[str, Any]]:
         else:
             yield f"value{number}", condition.value
     for number, (name, value) in enumerate(query.properties):
-        yield from ((f"property{number}", name), (f"key{number}", property_key(value)))
+        yield from ((f"property{number}", name), (f"value_of_property{number}", value))
+        yield from ((f"beginning{number}", value[: _KEY + 1]), (f"digest{number}", _digest_key(value)))
         yield f"likely_property{number}", f"{_json(name)}:{_json(value)}"[:_LIKELY]
     for number, tag in enumerate(query.tags):
         yield from ((f"tag{number}", tag), (f"likely_tag{number}", _json(tag)))
@@ -157,9 +162,12 @@ def _filters(shape: Shape) -> Iterator[ColumnElement[bool]]:
         else:
             kind = BigInteger() if isinstance(column.type, Integer) else None  # a client may name any number
             yield _OPERATORS[op](column, bindparam(f"value{number}", type_=kind))
-    for number in range(shape.properties):
-        of = image_properties.c
-        named = (of.name == bindparam(f"property{number}"), of.value_key == bindparam(f"key{number}"))
+    for number, is_long in enumerate(shape.properties):
+        of, name = image_properties.c, bindparam(f"property{number}", type_=Text())
+        key = index_key(bindparam(f"beginning{number}"), bindparam(f"digest{number}"))
+        named = [of.name == name, of.value_key == key]
+        if is_long:
+            named.append(property_of(images.c.properties, name) == bindparam(f"value_of_property{number}"))
         likely = contains(images.c.properties, bindparam(f"likely_property{number}")) > 0
         yield _has(shape, likely, of.image_id == images.c.id, *named)
     for number in range(shape.tags):
@@ -185,6 +193,46 @@ def _has(shape: Shape, likely: ColumnElement[bool], *conditions: ColumnElement[b
 def _json(text: str) -> str:
     """Write a text as it stands in a row's JSON."""
     return msgspec.json.encode(text).decode()
+
+
+def _digest_key(value: str) -> str:
+    """Return what stands for a value in PostgreSQL's index: itself, or its digest where it is long."""
+    return value if len(value) <= _KEY else "sha256:" + hashlib.sha256(value.encode()).hexdigest()
+
+
+class index_key(GenericFunction[str]):  # noqa: N801 (SQL names its functions so)
+    """What stands for a value in the index, of its beginning and its digest: as the triggers have it."""
+
+    inherit_cache = True
+
+
+@compiles(index_key, "sqlite")
+def _beginning(element: index_key, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.clauses.clauses[0], **options))
+
+
+@compiles(index_key)
+def _digest(element: index_key, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.clauses.clauses[1], **options))
+
+
+class property_of(GenericFunction[str]):  # noqa: N801
+    """The value of a property, from the JSON in an image's own row."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(property_of, "sqlite")
+def _from_each(element: property_of, compiler: Any, **options: Any) -> str:
+    properties, name = (compiler.process(each, **options) for each in element.clauses)
+    return f"(SELECT value FROM json_each({properties}) WHERE key = {name})"
+
+
+@compiles(property_of)
+def _by_arrow(element: property_of, compiler: Any, **options: Any) -> str:
+    properties, name = (compiler.process(each, **options) for each in element.clauses)
+    return f"(CAST({properties} AS json) ->> {name})"
 
 
 class contains(GenericFunction[int]):  # noqa: N801 (SQL names its functions so)

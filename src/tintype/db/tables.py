@@ -83,7 +83,7 @@ image_properties: Final = Table(
     metadata,
     Column("image_id", String(36), ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
     Column("name", String(255), primary_key=True),
-    Column("value_key", String(255), nullable=False),  # the value, or its digest where it is longer
+    Column("value_key", String(255), nullable=False),  # the value, or what stands for a long one: listing.py
     Index(None, "name", "value_key", "image_id"),
 )
 

@@ -56,6 +56,13 @@ RESERVED_PREFIX: Final = "os_glance"
 NAME_LIMIT: Final = 255
 PROPERTY_VALUE_LIMIT: Final = 65_535
 INTEGER_LIMIT: Final = 2**31 - 1
+SIGNATURE: Final = (
+    "img_signature",
+    "img_signature_hash_method",
+    "img_signature_key_type",
+    "img_signature_certificate_uuid",
+)
+"""Properties that name all a signature is verified with; an image that lacks one of them is not signed."""
 UUID: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 
 
@@ -196,6 +203,11 @@ def reactivated(image: Image) -> Image:
     if image.status != DEACTIVATED:
         raise Forbidden(f"Not allowed to reactivate image in status '{image.status}'")
     return changed_status(image, ACTIVE)
+
+
+def is_signed(properties: Mapping[str, str]) -> bool:
+    """Return whether an image with these properties has a signature that its bytes must match."""
+    return all(name in properties for name in SIGNATURE)
 
 
 def check_deletable(image: Image) -> None:

@@ -26,7 +26,7 @@ class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int, Meta(ge=-1, le=MOST, description="MiB of a project that are staged for an import.")
     ] = UNLIMITED
     image_count_uploading: Annotated[
-        int, Meta(ge=-1, le=MOST, description="Uploads and imports of a project at the same time.")
+        int, Meta(ge=-1, le=MOST, description="Uploads, imports and copies of a project at the same time.")
     ] = UNLIMITED
 
 

@@ -272,6 +272,7 @@ class ImportWork:
                 updated_at=max(now(), image.updated_at),
             )
             if wanted.method != COPY:
+                self._intake.signatures.accept(after)
                 after = images.changed_status(after, ACTIVE, **msgspec.structs.asdict(digests))
             await image_rows.save(tx, image, after)
             await hold_to_quota(tx, caller, image.owner, quotas.STORE)

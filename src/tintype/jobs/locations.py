@@ -139,6 +139,7 @@ class LocationWork:
                 await attempt.check(tx)
             if image.status != ACTIVE:
                 images.check_formats(image)
+                self._locations.signatures.accept(image)
                 await self._locations.check_free(tx, blob.store, blob.place or "")
                 await blob_rows.adopt(tx, blob, size=size, digests=text, now=now())
             elif text is not None:

@@ -55,7 +55,7 @@ IMAGES: Final = (
     ),
     Rule("fetch_image_location", "rule:service_api", "Be told where an image's data is."),
     Rule("tasks_api_access", _ADMIN, "See tasks, and import by them."),
-    Rule("manage_image_cache", _ADMIN, "Of older policy files."),
+    Rule("manage_image_cache", _ADMIN, "Manage what a node keeps by the older routes."),
     Rule("cache_image", _ADMIN, "Have an image kept on a node."),
     Rule("cache_list", _ADMIN, "See what a node keeps."),
     Rule("cache_delete", _ADMIN, "Drop images from a node."),

@@ -5,7 +5,7 @@ makes it. Whether a caller may read an image was decided before anything here is
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -17,14 +17,12 @@ from tintype.db import blobs as blob_rows
 from tintype.db import cache as rows
 from tintype.db import images as image_rows
 from tintype.db.blobs import Blob
-from tintype.db.cache import FILLING, QUEUED, READY, Entry
+from tintype.db.cache import FETCHING, FILLING, QUEUED, READY, WAITING, Entry
 from tintype.db.engine import Database
-from tintype.domain.callers import Caller
 from tintype.domain.images import ACTIVE, Image
 from tintype.errors import Invalid, NotFound, Unavailable
-from tintype.policy.engine import Policy
 from tintype.services.copies import Copies
-from tintype.services.images import Gate, now
+from tintype.services.images import now
 
 NEW: Final = "new"
 """State of an entry that is not stored yet: its room is taken when it is read."""
@@ -37,12 +35,11 @@ _STALLED: Final = 24 * 3600 * 1_000_000
 
 
 class Cache:
-    """The use cases, of this node."""
+    """What this node keeps."""
 
     def __init__(
         self,
         database: Database,
-        policy: Policy,
         copies: Copies,
         files: PieceFiles,
         log: structlog.typing.FilteringBoundLogger,
@@ -52,8 +49,6 @@ class Cache:
     ) -> None:
         """Make it; `limit` is the bytes that it may take."""
         self._database = database
-        self._policy = policy
-        self._gate = Gate(database, policy)
         self._copies = copies
         self._files = files
         self._log = log
@@ -99,20 +94,18 @@ class Cache:
         if not entry.is_whole and stop == entry.size:
             self._verify_soon(entry)
 
-    async def state(self, caller: Caller) -> tuple[list[Entry], list[str]]:
-        """Give what is kept whole, and the ids of images that are queued."""
-        self._policy.require("cache_list", caller, {})
+    async def entries(self) -> list[Entry]:
+        """Return everything that is kept or waits to be, of images that were not deleted."""
         async with self._database.read() as tx:
-            found = await rows.of(tx, self._node)
-        return (
-            [entry for entry in found if entry.is_whole],
-            [entry.image_id for entry in found if entry.state == QUEUED],
-        )
+            return await rows.listed(tx, self._node)
 
-    async def queue(self, caller: Caller, image_id: str) -> None:
-        """Have an active image fetched soon; raises Invalid for one in another state."""
-        image = await self._gate.load(caller, image_id)
-        self._gate.require("cache_image", caller, image)
+    async def entry(self, image_id: str) -> Entry | None:
+        """Return the entry of an image, perhaps a deleted one, or None."""
+        async with self._database.read() as tx:
+            return await rows.get(tx, self._node, image_id)
+
+    async def enqueue(self, image: Image) -> None:
+        """Have an active image fetched soon; raises Invalid for one that cannot be kept."""
         if image.status != ACTIVE or image.size is None:
             raise Invalid("Only images with status active can be targeted for queueing")
         if not image.digests:
@@ -122,74 +115,51 @@ class Cache:
         digest = _digest_of(image)
         async with self._database.write(turn=self._turn) as tx:
             entry = await rows.get(tx, self._node, image.id)
-            if entry is None or entry.state != READY or entry.digest != digest:
+            there = entry is not None and entry.digest == digest
+            if entry is not None and there and entry.state == FILLING:  # its room is taken
+                await rows.put(tx, msgspec.structs.replace(entry, state=FETCHING))
+            elif not there:
                 await rows.put(tx, self._entry(image.id, digest, image.size, QUEUED))
         self.wake.set()
 
-    async def forget(self, caller: Caller, image_id: str) -> None:
-        """Drop an image from the cache and its queue, perhaps one that there is no more."""
-        image_id = image_id.lower()
-        async with self._database.read() as tx:
-            entry = await rows.get(tx, self._node, image_id)
-        image = None
-        try:
-            image = await self._gate.load(caller, image_id)
-        except NotFound:
-            if entry is None:
-                raise
-        if image is None:
-            self._policy.require("cache_delete", caller, {})
-        else:
-            self._gate.require("cache_delete", caller, image)
-        if entry is not None:
-            await self._drop([entry])
-
-    async def clear(self, caller: Caller, states: Sequence[str]) -> int:
-        """Drop everything that is in some states; gives how much."""
-        self._policy.require("cache_delete", caller, {})
+    async def clear(self, states: Collection[str]) -> int:
+        """Drop everything that is in some states; returns how much."""
         async with self._database.read() as tx:
             found = [entry for entry in await rows.of(tx, self._node) if entry.state in states]
-        await self._drop(found)
+        await self.drop(found)
         return len(found)
 
-    async def clean(self, caller: Caller) -> None:
+    async def clean(self) -> None:
         """Drop what is not whole and was not asked for in a day, and what belongs to no image."""
-        self._policy.require("cache_clean", caller, {})
         async with self._database.read() as tx:
             found = await rows.of(tx, self._node)
         stale = now() - _STALLED
-        await self._drop([entry for entry in found if entry.state == FILLING and entry.accessed_at < stale])
+        await self.drop([entry for entry in found if entry.state == FILLING and entry.accessed_at < stale])
         await self.maintain()
 
-    async def prune(self, caller: Caller) -> tuple[int, int]:
-        """Bring the cache within its limit; gives the images and bytes that had to go."""
-        self._policy.require("cache_prune", caller, {})
-        gone = await self._make_room(0)
-        return len(gone), sum(entry.size for entry in gone)
+    async def prune(self) -> list[Entry]:
+        """Bring the cache within its limit; returns what had to go."""
+        return await self._make_room(0)
 
-    async def nodes(self, caller: Caller, image_id: str) -> Sequence[str]:
-        """Give the names of the nodes that keep an image whole."""
-        self._policy.require("list_cached_nodes", caller, {})
-        image = await self._gate.load(caller, image_id)
-        async with self._database.read() as tx:
-            return await rows.nodes(tx, image.id)
+    async def drop(self, entries: Sequence[Entry]) -> None:
+        """Drop entries and their pieces."""
+        async with self._database.write(turn=self._turn) as tx:
+            for entry in entries:
+                await rows.remove(tx, self._node, entry.image_id)
+        for entry in entries:
+            await self._files.drop(_kept(entry))
 
     async def fetch_queued(self) -> None:
-        """Bring what was queued, one after the other; what cannot be had at all is taken off the queue."""
+        """Bring what was queued, one after the other; what cannot be had at all is taken off the queue.
+
+        What another process of this node is fetching is left to it, for as long as that lives.
+        """
         async with self._database.read() as tx:
-            queued = [entry for entry in await rows.of(tx, self._node) if entry.state == QUEUED]
+            queued = [entry for entry in await rows.of(tx, self._node) if entry.state in WAITING]
         for entry in queued:
-            try:
-                await self._fetch(entry)
-            except Unavailable as error:
-                self._log.warning("image is not cached yet", image_id=entry.image_id, reason=error.message)
-                async with self._database.write() as tx:
-                    again = await rows.set_state(tx, entry, QUEUED)
-                if again:
-                    await self._files.drop(_kept(entry))
-            except Exception as error:  # noqa: BLE001 (others are queued, too)
-                self._log.error("image was not cached", image_id=entry.image_id, reason=str(error))
-                await self._drop([entry])
+            async with self._files.alone(entry.image_id) as alone:
+                if alone:
+                    await self._fetch_or_give_up(entry)
 
     async def maintain(self) -> None:
         """Note hits, forget what belongs to nothing, verify what readers of parts have brought together."""
@@ -207,22 +177,40 @@ class Cache:
             if entry.state == FILLING:
                 await self._verify(entry)
 
+    async def _fetch_or_give_up(self, entry: Entry) -> None:
+        try:
+            await self._fetch(entry)
+        except Unavailable as error:
+            self._log.warning("image is not cached yet", image_id=entry.image_id, reason=error.message)
+            async with self._database.write() as tx:
+                again = await rows.set_state(tx, entry, QUEUED)
+            if again:
+                await self._files.drop(_kept(entry))
+        except Exception as error:  # noqa: BLE001 (others are queued, too)
+            self._log.error("image was not cached", image_id=entry.image_id, reason=str(error))
+            await self.drop([entry])
+
     async def _fetch(self, entry: Entry) -> None:
         async with self._database.read() as tx:
             image = await image_rows.get(tx, entry.image_id, None)
             blobs = await blob_rows.ready_of(tx, entry.image_id)
+            there = await rows.get(tx, self._node, entry.image_id)
+        if there is None or there.state not in WAITING:  # another process was faster, or it was taken off
+            return
         if image is None or not blobs:
             raise NotFound("The image has no data any more.")
-        entry = await self._reserve(entry)
+        entry = await self._reserve(entry, FETCHING)
         async with closing(self._pieces(entry, blobs, 0, entry.size)) as chunks:
             async for _ in chunks:
-                pass
-        if await self._verify(entry):
-            return
+                if not await self._is_fetching(entry):  # taken off the queue, or it gave way to others
+                    return
+        if not await self._verify(entry) and await self._is_fetching(entry):
+            raise Invalid("The bytes could not be kept.")
+
+    async def _is_fetching(self, entry: Entry) -> bool:
         async with self._database.read() as tx:
             there = await rows.get(tx, self._node, entry.image_id)
-        if there is None or there.state != QUEUED:  # asked for again meanwhile it is fetched once more
-            raise Invalid("The bytes could not be kept, or have not the image's digest.")
+        return there is not None and _kept(there) == _kept(entry) and there.state == FETCHING
 
     async def _pieces(
         self, entry: Entry, blobs: Sequence[Blob], start: int, stop: int
@@ -263,13 +251,13 @@ class Cache:
         moment = now()
         return Entry(self._node, image_id, digest, size, state, 0, moment, moment)
 
-    async def _reserve(self, entry: Entry) -> Entry:
+    async def _reserve(self, entry: Entry, state: str = FILLING) -> Entry:
         """Give room to an image that fits, and take it from others; gives the entry of one that has some."""
         async with self._database.read() as tx:
             there = await rows.get(tx, self._node, entry.image_id)
         if there is not None and there.digest == entry.digest and there.state != QUEUED:
             return there
-        entry = msgspec.structs.replace(entry, state=FILLING, accessed_at=now())
+        entry = msgspec.structs.replace(entry, state=state, accessed_at=now())
         await self._make_room(entry.size, entry)
         return entry
 
@@ -277,7 +265,8 @@ class Cache:
         gone: list[Entry] = []
         async with self._database.write(turn=self._turn) as tx:
             too_many = await rows.taken(tx, self._node) + size - self._limit
-            for other in await rows.of(tx, self._node) if too_many > 0 else ():
+            others = await rows.of(tx, self._node) if too_many > 0 else []
+            for other in sorted(others, key=lambda each: each.state == FETCHING):  # the last to give way
                 if (
                     too_many > 0
                     and other.state != QUEUED
@@ -291,13 +280,6 @@ class Cache:
         for other in gone:
             await self._files.drop(_kept(other))
         return gone
-
-    async def _drop(self, entries: Sequence[Entry]) -> None:
-        async with self._database.write(turn=self._turn) as tx:
-            for entry in entries:
-                await rows.remove(tx, self._node, entry.image_id)
-        for entry in entries:
-            await self._files.drop(_kept(entry))
 
     async def _count(self, entry: Entry) -> None:
         count, _ = self._hits.get(entry.image_id, (0, 0))
@@ -326,7 +308,7 @@ class Cache:
             async with self._database.write() as tx:
                 return await rows.set_state(tx, entry, READY)
         self._log.error("cached bytes are not the image's", image_id=entry.image_id)
-        await self._drop([entry])
+        await self.drop([entry])
         return False
 
 

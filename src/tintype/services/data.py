@@ -1,4 +1,4 @@
-"""Bytes in and out of images.
+"""Bytes into images.
 
 An upload, in order: authorise → `queued → saving` with a blob `writing` under a lease (one short
 transaction) → stream → blob `ready`, `saving → active` (one short transaction). Whatever fails in
@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from tintype.blobs.base import BlobStore, HandsOff, Writer
+from tintype.blobs.base import BlobStore, Writer
 from tintype.blobs.ends import to_the_end
 from tintype.blobs.stream import Digests, Exactly, Pass, Source
 from tintype.db import blobs as blob_rows
@@ -23,16 +23,14 @@ from tintype.db import images as image_rows
 from tintype.db import uploads as upload_rows
 from tintype.db.blobs import Blob
 from tintype.db.engine import Database, Transaction
-from tintype.domain import conditions, images, quotas, ranges
+from tintype.domain import images, quotas
 from tintype.domain.callers import Caller
-from tintype.domain.images import ACTIVE, DEACTIVATED, FILLING, QUEUED, SAVING, UPLOADING, Image, Limits
-from tintype.domain.stores import preferred
-from tintype.errors import Forbidden, Gone, Invalid, NotFound, OverLimit, TintypeError, Unavailable
+from tintype.domain.images import ACTIVE, FILLING, QUEUED, SAVING, UPLOADING, Image, Limits
+from tintype.errors import Gone, Invalid, NotFound, OverLimit, TintypeError, Unavailable
 from tintype.formats import inspector_for
 from tintype.policy.engine import Policy
-from tintype.services.cache import Cache
-from tintype.services.copies import Copies
 from tintype.services.images import Gate, contended, hold_to_quota, now, quota_turn
+from tintype.services.signatures import Signatures
 
 LEASE: Final = 60_000_000
 """Microseconds for which an upload holds its image without a sign of life."""
@@ -44,31 +42,6 @@ UNINSPECTED: Final = '{"inspected":false}'
 _QUOTAS: Final = {SAVING: quotas.STORE, UPLOADING: quotas.STAGE}
 _LOST: Final = "The server that took the upload did not come to its end."
 _STALE: Final = "The staged bytes were not imported in time."
-
-
-class Wish(msgspec.Struct, frozen=True):
-    """What a download asks for: the request headers of these names."""
-
-    range: str | None = None
-    content_range: str | None = None
-    if_range: str | None = None
-    if_none_match: str | None = None
-    prefer: str | None = None
-    """Of the query string: stores to take the bytes from, if they are there."""
-
-
-class Download(msgspec.Struct, frozen=True):
-    """Bytes ready to be sent: those of `image` from `start` to before `stop`."""
-
-    image: Image
-    start: int
-    stop: int
-    known: bool = False
-    """Whether the client has the bytes already; then there are none here."""
-    partial: bool = False
-    internal_path: str | None = None
-    """Where a front server finds the whole bytes, to send what is wanted of them by itself."""
-    chunks: AsyncIterator[bytes] | None = None
 
 
 class Intake:
@@ -83,6 +56,7 @@ class Intake:
         algorithm: str,
         tolerated: frozenset[str],
         adopts: bool,
+        signatures: Signatures,
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
         """Make it; format checks that are `tolerated` are noted in the log where they fail.
@@ -91,6 +65,7 @@ class Intake:
         """
         self.limits = limits
         self.stores = stores
+        self.signatures = signatures
         self._database = database
         self._algorithm = algorithm
         self.adopts = adopts
@@ -126,8 +101,13 @@ class Intake:
         return Pass(inspector, formats=formats, algorithm=algorithm or self._algorithm, expected=expected)
 
     async def claim(self, tx: Transaction, image: Image, status: str, moment: int) -> None:
-        """Take an image for one upload; raises Conflict where another was faster."""
+        """Take an image for one upload.
+
+        Raises Conflict where another was faster, Invalid where the image is signed and may not be filled.
+        """
         taken = images.changed_status(image, status, updated_at=moment)
+        if images.is_signed(image.properties):
+            (self.signatures.check if status == UPLOADING else self.signatures.accept)(image)
         if not await image_rows.save(tx, image, taken):
             raise contended(image.id)
 
@@ -217,15 +197,10 @@ class Intake:
 class ImageData:
     """The use cases: all the bytes in one request."""
 
-    def __init__(
-        self, database: Database, policy: Policy, intake: Intake, copies: Copies, cache: Cache | None
-    ) -> None:
-        """Make them; downloads go through the cache, where there is one."""
+    def __init__(self, database: Database, policy: Policy, intake: Intake) -> None:
         self._database = database
         self._gate = Gate(database, policy)
         self._intake = intake
-        self._copies = copies
-        self._cache = cache
 
     async def upload(
         self,
@@ -260,41 +235,6 @@ class ImageData:
         noted = None if self._intake.adopts else UNINSPECTED
         blob = Blob(str(uuid.uuid4()), self._intake.store(None).id, image_id.lower(), metadata=noted)
         await self._receive(caller, blob, (UPLOADING, "modify_image"), source, size, expected)
-
-    async def download(self, caller: Caller, image_id: str, wish: Wish) -> Download | None:
-        """Give an image's bytes, or those of a range; None where it has no data yet.
-
-        Raises Forbidden for a deactivated image, except to an admin; Invalid for a wish for a store that
-        there is not.
-        """
-        image = await self._gate.load(caller, image_id)
-        self._gate.conceal("download_image", caller, image)
-        if image.status == DEACTIVATED and not caller.is_admin:
-            raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
-        self._gate.require("download_image", caller, image)
-        stores = preferred(wish.prefer, self._copies.infos)
-        if stores:
-            self._gate.require("download_from_store", caller, image)
-        async with self._database.read() as tx:
-            blobs = await blob_rows.ready_of(tx, image.id)
-        if not blobs or image.size is None:
-            return None
-        tag = conditions.etag(image)
-        if conditions.not_modified(wish.if_none_match, tag):
-            return Download(image, 0, 0, known=True)
-        applies = conditions.range_applies(wish.if_range, tag)
-        wanted = ranges.requested(wish.range, wish.content_range, image.size) if applies else None
-        start, stop = wanted or (0, image.size)
-        cached = None if self._cache is None or stores else await self._cache.find(image)
-        if cached is None or not cached.is_whole:
-            blobs = await self._copies.there(self._copies.ordered(blobs, stores))
-        found = Download(image, start, stop, partial=wanted is not None)
-        if self._cache is not None and cached is not None:
-            return msgspec.structs.replace(found, chunks=self._cache.read(cached, blobs, start, stop))
-        store = self._copies.store(blobs[0])
-        path = store.internal_path(blobs[0].key) if isinstance(store, HandsOff) else None
-        chunks = self._copies.read(blobs, start, stop)
-        return msgspec.structs.replace(found, internal_path=path, chunks=chunks)
 
     async def _receive(
         self,

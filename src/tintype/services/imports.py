@@ -23,6 +23,7 @@ from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, Task
 from tintype.errors import Conflict, Invalid
 from tintype.policy.engine import Policy
 from tintype.services.images import Gate, Images, contended, hold_to_quota, now, quota_turn
+from tintype.services.signatures import Signatures
 
 
 class Imports:
@@ -35,6 +36,7 @@ class Imports:
         infos: Mapping[str, StoreInfo],
         web: Web,
         images: Images,
+        signatures: Signatures,
         *,
         methods: Sequence[str],
     ) -> None:
@@ -45,6 +47,7 @@ class Imports:
         self._infos = infos
         self._web = web
         self._images = images
+        self._signatures = signatures
 
     async def begin(
         self, caller: Caller, image_id: str, wanted: Import, body: Any, *, request_id: str, token: str
@@ -83,6 +86,7 @@ class Imports:
         for name in ("container_format", "disk_format"):
             if name not in properties:
                 raise Invalid(f"'{name}' needs to be set before import")
+        self._signatures.check_new(properties)
         image = await self._images.create(caller, properties)
         wanted = Import(WEB, uri=given["import_from"])
         task = _new_task(LEGACY_IMPORT, caller, dict(given), request_id)
@@ -98,9 +102,11 @@ class Imports:
         writable = [name for name, info in self._infos.items() if not info.read_only]
         return imports.targets(image, wanted, writable, self._infos)
 
-    @staticmethod
-    async def _take(tx: Transaction, caller: Caller, image: Image, task: Task, method: str) -> None:
-        """Let the image say that it is being imported, and to where."""
+    async def _take(self, tx: Transaction, caller: Caller, image: Image, task: Task, method: str) -> None:
+        """Let the image say that it is being imported, and to where.
+
+        Raises Invalid where it is signed and may not be filled. A copy moves bytes that the image has.
+        """
         changes: dict[str, Any] = {
             "importing_to": ",".join(task.input["backend"]),
             "import_failed": "",
@@ -111,6 +117,7 @@ class Imports:
             taken = msgspec.structs.replace(image, **changes)
         else:
             taken = images.changed_status(image, IMPORTING, **changes)
+            self._signatures.check(image)
         if not await image_rows.save(tx, image, taken):
             raise contended(image.id)
         await hold_to_quota(tx, caller, image.owner, quotas.STORE)

@@ -23,6 +23,7 @@ from tintype.errors import Conflict, Forbidden, Invalid, Unavailable
 from tintype.policy.engine import Policy
 from tintype.services.copies import Copies
 from tintype.services.images import Gate, contended, hold_to_quota, now, quota_turn
+from tintype.services.signatures import Signatures
 from tintype.services.stores import take_away
 
 _WEB: Final = ("http://", "https://")
@@ -37,12 +38,14 @@ class Locations:
         policy: Policy,
         stores: Mapping[str, BlobStore],
         copies: Copies,
+        signatures: Signatures,
     ) -> None:
         self._database = database
         self._policy = policy
         self._gate = Gate(database, policy)
         self._stores = stores
         self._copies = copies
+        self.signatures = signatures
 
     async def begin(
         self, caller: Caller, image_id: str, location: Location, body: Any, request_id: str
@@ -81,6 +84,7 @@ class Locations:
             locations.check_queued(image)
             images.check_formats(image)
             await self.check_free(tx, store, place)
+            self.signatures.check(image)
             taken = replace(
                 image, import_task=task.id, failure=None, updated_at=max(moment, image.updated_at)
             )
@@ -114,6 +118,7 @@ class Locations:
             image = await self._gate.load_in(tx, caller, image_id)
             _check_changeable(image)
             images.check_formats(image)
+            self.signatures.accept(image)
             await self.check_free(tx, store, place, image.id)
             known = await blob_rows.ready_of(tx, image.id)
             if len(known) >= locations.MOST:

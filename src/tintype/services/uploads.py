@@ -86,6 +86,7 @@ class Uploads:
             image = await self._gate.load_in(tx, caller, image_id)
             self._gate.require("upload_image", caller, image)
             images.changed_status(image, SAVING)
+            self._intake.signatures.check(image)
             if await upload_rows.open_of(tx, image.id) >= OPEN_LIMIT:
                 raise OverLimit(f"An image may have {OPEN_LIMIT} unfinished uploads at once.")
             await blob_rows.begin(tx, blob, now=moment, lease_until=upload.expires_at, size=length)

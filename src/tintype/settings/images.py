@@ -30,6 +30,14 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "a header OpenStack-image-property-warnings in the answer, or a refusal."
         ),
     ] = "off"
+    signatures: Annotated[
+        Literal["refuse", "ignore"],
+        Meta(
+            description="What happens to bytes for a signed image (one with img_signature, "
+            "img_signature_hash_method, img_signature_key_type and img_signature_certificate_uuid), since "
+            "signatures cannot be verified: the bytes are refused, or accepted with a warning in the log."
+        ),
+    ] = "refuse"
     tolerated_format_checks: Annotated[
         tuple[str, ...],
         Meta(

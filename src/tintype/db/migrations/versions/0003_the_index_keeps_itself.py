@@ -11,7 +11,7 @@ branch_labels = None
 depends_on = None
 phase = "expand"
 
-# `property_key` is a function of our connections (db/engine.py): SQLite has no digests.
+# `property_key` was a function of our connections, as SQLite has no digests; 0009 does without it.
 SQLITE = (
     """
     CREATE TRIGGER image_insert BEFORE INSERT ON images

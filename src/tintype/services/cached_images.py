@@ -1,0 +1,107 @@
+"""What operators do with a node's cache: list it, have images fetched, drop what is kept.
+
+Each use case authorises first; where no cache is set up, it raises NotFound after that, as Glance does.
+"""
+
+from collections.abc import Collection, Sequence
+
+from tintype.db import cache as rows
+from tintype.db.cache import WAITING, Entry
+from tintype.db.engine import Database
+from tintype.domain.callers import Caller
+from tintype.domain.images import Image
+from tintype.errors import NotFound
+from tintype.policy.engine import Policy
+from tintype.services.cache import Cache
+from tintype.services.images import Gate
+
+MANAGE = "manage_image_cache"
+"""The rule of the older routes, which know of one right for all that is done with a cache."""
+
+
+class CachedImages:
+    """The use cases, of this node."""
+
+    def __init__(self, database: Database, policy: Policy, cache: Cache | None) -> None:
+        self._database = database
+        self._policy = policy
+        self._gate = Gate(database, policy)
+        self._cache = cache
+
+    async def list(self, caller: Caller, rule: str = "cache_list") -> tuple[Sequence[Entry], Sequence[str]]:
+        """Return what is kept whole, and the ids of images that are queued or being fetched."""
+        found = await self._require(rule, caller).entries()
+        return (
+            [entry for entry in found if entry.is_whole],
+            [entry.image_id for entry in found if entry.state in WAITING],
+        )
+
+    async def queue(self, caller: Caller, image_id: str) -> None:
+        """Have an active image fetched soon; raises Invalid for one in another state."""
+        image = await self._gate.load(caller, image_id)
+        await self._require_for("cache_image", caller, image).enqueue(image)
+
+    async def queue_as_manager(self, caller: Caller, image_id: str) -> None:
+        """Do the same by the older rule, which is asked before the image is looked at."""
+        cache = self._require(MANAGE, caller)
+        await cache.enqueue(await self._gate.load(caller, image_id))
+
+    async def forget(self, caller: Caller, image_id: str) -> None:
+        """Drop an image from the cache and its queue, perhaps one that was deleted.
+
+        Raises NotFound for an image that the caller may not see, unless it may drop any.
+        """
+        try:
+            image = await self._gate.load(caller, image_id)
+        except NotFound:
+            if self._cache is None or not self._policy.allows("cache_delete", caller, {}):
+                raise
+            if not await self._drop(self._cache, image_id):
+                raise
+        else:
+            await self._drop(self._require_for("cache_delete", caller, image), image_id)
+
+    async def forget_as_manager(self, caller: Caller, image_id: str, states: Collection[str]) -> None:
+        """Drop an image from the cache or its queue by the older rule; well if it is not there."""
+        await self._drop(self._require(MANAGE, caller), image_id, states)
+
+    async def clear(self, caller: Caller, states: Collection[str], rule: str = "cache_delete") -> int:
+        """Drop everything that is in some states; returns how much."""
+        return await self._require(rule, caller).clear(states)
+
+    async def clean(self, caller: Caller) -> None:
+        """Drop what is not whole and was not asked for in a day, and what belongs to no image."""
+        await self._require("cache_clean", caller).clean()
+
+    async def prune(self, caller: Caller) -> tuple[int, int]:
+        """Bring the cache within its limit; returns how many images and bytes had to go."""
+        gone = await self._require("cache_prune", caller).prune()
+        return len(gone), sum(entry.size for entry in gone)
+
+    async def nodes(self, caller: Caller, image_id: str) -> Sequence[str]:
+        """Return the names of the nodes that keep an image whole."""
+        self._require("list_cached_nodes", caller)
+        image = await self._gate.load(caller, image_id)
+        async with self._database.read() as tx:
+            return await rows.nodes(tx, image.id)
+
+    def _require(self, rule: str, caller: Caller) -> Cache:
+        self._policy.require(rule, caller, {})
+        return self._there()
+
+    def _require_for(self, rule: str, caller: Caller, image: Image) -> Cache:
+        self._gate.require(rule, caller, image)
+        return self._there()
+
+    def _there(self) -> Cache:
+        if self._cache is None:
+            raise NotFound("Caching via API is not supported at this site: cache.folder is not set.")
+        return self._cache
+
+    async def _drop(self, cache: Cache, image_id: str, states: Collection[str] | None = None) -> bool:
+        """Drop an image that is in one of some states; returns whether it was."""
+        entry = await cache.entry(image_id.lower())
+        if entry is None or (states is not None and entry.state not in states):
+            return False
+        await cache.drop([entry])
+        return True

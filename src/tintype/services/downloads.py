@@ -1,0 +1,88 @@
+"""Bytes out of images: authorise, decide on conditions and range, choose the copy to read."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from tintype.blobs.base import HandsOff
+from tintype.db import blobs as blob_rows
+from tintype.db.engine import Database
+from tintype.domain import conditions, ranges
+from tintype.domain.callers import Caller
+from tintype.domain.images import DEACTIVATED, Image
+from tintype.domain.stores import preferred
+from tintype.errors import Forbidden
+from tintype.policy.engine import Policy
+from tintype.services.cache import Cache
+from tintype.services.copies import Copies
+from tintype.services.images import Gate
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What a download asks for: the request headers of these names."""
+
+    range: str | None = None
+    content_range: str | None = None
+    if_range: str | None = None
+    if_none_match: str | None = None
+    prefer: str | None = None
+    """Of the query string: stores to take the bytes from, if they are there."""
+
+
+class Download(msgspec.Struct, frozen=True):
+    """Bytes ready to be sent: those of `image` from `start` to before `stop`."""
+
+    image: Image
+    start: int
+    stop: int
+    known: bool = False
+    """Whether the client has the bytes already; then there are none here."""
+    partial: bool = False
+    internal_path: str | None = None
+    """Where a front server finds the whole bytes, to send what is wanted of them by itself."""
+    chunks: AsyncIterator[bytes] | None = None
+
+
+class Downloads:
+    """The use case. Downloads go through the cache, where there is one."""
+
+    def __init__(self, database: Database, policy: Policy, copies: Copies, cache: Cache | None) -> None:
+        self._database = database
+        self._gate = Gate(database, policy)
+        self._copies = copies
+        self._cache = cache
+
+    async def begin(self, caller: Caller, image_id: str, wish: Wish) -> Download | None:
+        """Return an image's bytes, or those of a range; None where it has no data yet.
+
+        Raises Forbidden for a deactivated image, except to an admin; Invalid where `prefer` names a store
+        that does not exist.
+        """
+        image = await self._gate.load(caller, image_id)
+        self._gate.conceal("download_image", caller, image)
+        if image.status == DEACTIVATED and not caller.is_admin:
+            raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
+        self._gate.require("download_image", caller, image)
+        stores = preferred(wish.prefer, self._copies.infos)
+        if stores:
+            self._gate.require("download_from_store", caller, image)
+        async with self._database.read() as tx:
+            blobs = await blob_rows.ready_of(tx, image.id)
+        if not blobs or image.size is None:
+            return None
+        tag = conditions.etag(image)
+        if conditions.not_modified(wish.if_none_match, tag):
+            return Download(image, 0, 0, known=True)
+        applies = conditions.range_applies(wish.if_range, tag)
+        wanted = ranges.requested(wish.range, wish.content_range, image.size) if applies else None
+        start, stop = wanted or (0, image.size)
+        cached = None if self._cache is None or stores else await self._cache.find(image)
+        if cached is None or not cached.is_whole:
+            blobs = await self._copies.there(self._copies.ordered(blobs, stores))
+        found = Download(image, start, stop, partial=wanted is not None)
+        if self._cache is not None and cached is not None:
+            return msgspec.structs.replace(found, chunks=self._cache.read(cached, blobs, start, stop))
+        store = self._copies.store(blobs[0])
+        path = store.internal_path(blobs[0].key) if isinstance(store, HandsOff) else None
+        chunks = self._copies.read(blobs, start, stop)
+        return msgspec.structs.replace(found, internal_path=path, chunks=chunks)
