@@ -55,7 +55,9 @@ class TokenReader:
         value = call.headers.get("x-auth-token")
         if not value:
             raise Unauthenticated("The request you have made requires authentication.")
-        return await self._tokens.token(value)
+        token = await self._tokens.token(value)
+        call.caller = token.caller  # for the log
+        return token
 
     async def admin(self, call: "Call") -> Token:
         """Return the token of an admin; raises Forbidden for everybody else."""
