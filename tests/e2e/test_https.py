@@ -17,6 +17,12 @@ RAW = {"disk_format": "raw", "container_format": "bare"}
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
     """Make a certificate for 127.0.0.1, and its key."""
+    key, made = make_certificate(tmp_path, "IP:127.0.0.1")
+    return made, key
+
+
+def make_certificate(tmp_path: Path, name: str) -> tuple[Path, Path]:
+    """Make a key and a certificate that it has signed itself."""
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     command = [
         "openssl",
@@ -30,9 +36,9 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
         "-subj",
         "/CN=tintype",
     ]
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
+    names = ["-addext", f"subjectAltName={name}", "-keyout", key, "-out", certificate]
     subprocess.run([*command, *names], check=True, capture_output=True)
-    return certificate, key
+    return key, certificate
 
 
 @pytest.mark.needs("openssl")
@@ -57,6 +63,25 @@ def test_large_bodies_over_https(certificate: tuple[Path, Path], tmp_path: Path)
                 assert http.get(f"{image}/file").content == data
         with pytest.raises(httpx2.TransportError):
             httpx2.get(server.url.replace("https:", "http:"), timeout=10)
+
+
+@pytest.mark.needs("openssl")
+def test_the_line_to_try(tmp_path: Path) -> None:
+    """As printed it works in a shell: with TLS, IPv6, another port, and a folder with awkward characters."""
+    folder = tmp_path / "alice's images; and $more"
+    key, certificate = make_certificate(tmp_path, "IP:::1")
+    trust = ssl.create_default_context(cafile=certificate)
+    files = {"TINTYPE_SERVER_TLS_CERTIFICATE": str(certificate), "TINTYPE_SERVER_TLS_KEY": str(key)}
+    for host, environment in (("127.0.0.1", {}), ("::1", files)):  # the first start is another one
+        verify = trust if environment else True
+        with started(folder, "--host", host, verify=verify, **environment) as server:
+            assert "Note:" not in server.output
+            line = server.output.strip().splitlines()[-1].removeprefix("Try: ")
+            if environment:
+                assert server.url.startswith("https://[::1]:")
+                done = server.run("sh", "-c", line.replace("image list", "image list -f json"), cloud="")
+                assert done.stdout.strip() == "[]"
+                assert server.run("tintype", "image", "list").returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """`tintype user`: who may log in."""
 
 import secrets
+import sys
 from typing import Annotated
 
 import typer
 
+from tintype import clouds_file
 from tintype.cli import admin, output
 from tintype.cli.serve import DataDir
 from tintype.errors import Invalid
@@ -56,10 +58,15 @@ def change(
     secret = admin.read_password(password)
     if secret is None and enable is None:
         raise Invalid("Nothing to change: say --password, --enable or --disable.")
-    admin.with_identity(
+    user = admin.with_identity(
         data_dir, lambda identity: identity.users.change(name, password=secret, enabled=enable)
     )
-    print(f"Changed user {name}")
+    print(f"Changed user {user.name}")
+    if secret is not None:
+        clouds = (admin.existing(data_dir).data_dir / clouds_file.FILE).resolve()
+        note = clouds_file.set_password(clouds, user.name, secret)
+        if note is not None:
+            print(f"Note: {note}", file=sys.stderr)
 
 
 @app.command("delete")
