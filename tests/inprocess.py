@@ -54,10 +54,10 @@ class Prepared:
         parts = build(settings)
         try:
             for project in {project for project, _ in PEOPLE.values()}:
-                await parts.identity.create_project(project)
+                await parts.identity.projects.create(project)
             for name, (project, role) in PEOPLE.items():
-                await parts.identity.create_user(name, PASSWORD)
-                await parts.identity.grant(name, project, role)
+                await parts.identity.users.create(name, PASSWORD)
+                await parts.identity.roles.grant(name, project, role)
                 await self._log_in(parts, name, PASSWORD, project)
             await self._log_in(parts, "admin", self.password, "admin")
         finally:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import httpx2
@@ -95,6 +96,26 @@ class Keystone:
             else {"system": {"all": True}},
         }
         answer = httpx2.post(f"{self.url}/auth/tokens", json={"auth": auth}, timeout=20)
+        assert answer.status_code == 201, answer.text
+        return str(answer.headers["x-subject-token"])
+
+    def restrict(self, name: str, project: str, rules: list[tuple[str, str, str]] | None) -> str:
+        """Return a token of a new application credential with access rules: (service, method, path) each."""
+        token = self.log_in(name, project)
+        about = {"X-Auth-Token": token, "X-Subject-Token": token}
+        user = httpx2.get(f"{self.url}/auth/tokens", headers=about, timeout=20).json()["token"]["user"]["id"]
+        wished: dict[str, object] = {"name": uuid.uuid4().hex}
+        if rules is not None:
+            fields = ("service", "method", "path")
+            wished["access_rules"] = [dict(zip(fields, rule, strict=True)) for rule in rules]
+        url = f"{self.url}/users/{user}/application_credentials"
+        body = {"application_credential": wished}
+        answer = httpx2.post(url, headers=about, json=body, timeout=20)
+        assert answer.status_code == 201, answer.text
+        made = answer.json()["application_credential"]
+        method = {"id": made["id"], "secret": made["secret"]}
+        identity = {"methods": ["application_credential"], "application_credential": method}
+        answer = httpx2.post(f"{self.url}/auth/tokens", json={"auth": {"identity": identity}}, timeout=20)
         assert answer.status_code == 201, answer.text
         return str(answer.headers["x-subject-token"])
 

@@ -195,10 +195,10 @@ def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.05)
 
 
-def make_certificate(folder: Path, name: str = "tintype") -> tuple[Path, Path]:
-    """Make a certificate for 127.0.0.1 and its key; both files change at once where they exist."""
+def make_certificate(folder: Path, name: str = "tintype", *, address: str = "127.0.0.1") -> tuple[Path, Path]:
+    """Make a self-signed certificate for an address and its key, in place of those that are there."""
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     files = ["-keyout", folder / "new.key", "-out", folder / "new.pem"]
-    names = ["-subj", f"/CN={name}", "-days", "2", "-addext", "subjectAltName=IP:127.0.0.1"]
+    names = ["-subj", f"/CN={name}", "-days", "2", "-addext", f"subjectAltName=IP:{address}"]
     subprocess.run([*command, *names, *files], check=True, capture_output=True)
     return (folder / "new.pem").replace(folder / "tls.pem"), (folder / "new.key").replace(folder / "tls.key")

@@ -12,9 +12,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from tintype.api.app import App, Front
-from tintype.api.identity import IdentityApi
 from tintype.api.operations import OperationsApi
-from tintype.api.routes import Route, identity_table
+from tintype.api.routes import Route
 from tintype.api.throttle import Throttle
 from tintype.auth.base import Authenticator, Logins
 from tintype.auth.builtin import BuiltinAuthenticator, BuiltinLogins
@@ -56,7 +55,7 @@ from tintype.services.locations import Locations
 from tintype.services.signatures import Signatures
 from tintype.services.upkeep import Upkeep
 from tintype.services.uploads import Uploads
-from tintype.serving import Foundation, api_routes, dashboard_routes, serve
+from tintype.serving import Foundation, api_routes, dashboard_routes, identity_routes, serve
 from tintype.settings import Settings
 
 _EXPOSED: Final = (
@@ -215,7 +214,7 @@ def build(settings: Settings) -> Parts:
     if settings.dashboard.enabled:
         routes |= dashboard_routes(served, Guard(authenticator, throttle), logins, authenticator)
     if settings.keystone.auth_url is None:
-        routes |= identity_table(IdentityApi(base.identity, builtin, region=settings.identity.region))
+        routes |= identity_routes(base, builtin)
     app = App(
         routes,
         authenticator,

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from tintype import clouds_file
 from tintype.db import blobs as blob_rows
 from tintype.db import jobs as job_rows
 from tintype.db import schema
@@ -36,8 +37,6 @@ from tintype.services.catalogue import Catalogue
 from tintype.settings import DATABASE, Settings
 from tintype.settings.stores import MemoryStore
 
-CLOUDS: Final = "clouds.yaml"
-CLOUD: Final = "tintype"
 _ADMIN: Final = "admin"
 _LOCK: Final = "lock"
 _WORKERS: Final = "workers.lock"
@@ -149,8 +148,8 @@ def share_folder(folder: Path) -> None:
 
 async def _bootstrap(settings: Settings, public_url: str) -> str | None:
     def keep(password: str) -> None:
-        text = _clouds_yaml(FirstStart(_ADMIN, _ADMIN, password), public_url, settings.identity.region)
-        _write_secret(settings.data_dir / CLOUDS, text)
+        login = clouds_file.Login(_ADMIN, password, _ADMIN)
+        clouds_file.create(settings.data_dir / clouds_file.FILE, login, public_url, settings.identity.region)
 
     database = open_database(settings)
     try:
@@ -182,28 +181,3 @@ async def _expire_leases(database: Database) -> None:
         await blob_rows.expire_all(tx)
         await upload_rows.let_go_all(tx)
         await job_rows.let_go_all(tx)
-
-
-def _write_secret(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _clouds_yaml(first: FirstStart, public_url: str, region: str) -> str:
-    return f"""\
-# For the official clients: OS_CLIENT_CONFIG_FILE=<this file> openstack --os-cloud {CLOUD} image list
-clouds:
-  {CLOUD}:
-    auth:
-      auth_url: {public_url}/identity
-      username: {first.user}
-      password: "{first.password}"
-      project_name: {first.project}
-      user_domain_id: default
-      project_domain_id: default
-    region_name: {region}
-    identity_api_version: 3
-"""

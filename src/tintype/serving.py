@@ -4,8 +4,11 @@ from collections.abc import Mapping
 
 import msgspec
 
+from tintype.api.application_credentials import ApplicationCredentialsApi
 from tintype.api.cache import CacheApi
 from tintype.api.data import DataApi
+from tintype.api.identity import IdentityApi
+from tintype.api.identity_wire import TokenReader
 from tintype.api.images import ImageOptions, ImagesApi
 from tintype.api.imports import ImportsApi
 from tintype.api.info import InfoApi
@@ -13,12 +16,24 @@ from tintype.api.locations import LocationsApi
 from tintype.api.members import MembersApi
 from tintype.api.metadefs import MetadefsApi
 from tintype.api.operations import OperationsApi
-from tintype.api.routes import Handlers, Route, cache_table, metadefs_table, table
+from tintype.api.projects import ProjectsApi
+from tintype.api.roles import RolesApi
+from tintype.api.routes import (
+    Handlers,
+    IdentityHandlers,
+    Route,
+    cache_table,
+    identity_table,
+    metadefs_table,
+    table,
+)
 from tintype.api.stores import StoresApi
 from tintype.api.tags import TagsApi
 from tintype.api.tasks import TasksApi
 from tintype.api.uploads import UploadsApi
+from tintype.api.users import UsersApi
 from tintype.auth.base import Authenticator, Logins
+from tintype.auth.builtin import BuiltinAuthenticator
 from tintype.blobs.base import BlobStore
 from tintype.blobs.web import Web
 from tintype.dashboard.guard import Guard
@@ -134,6 +149,20 @@ def api_routes(served: Served) -> dict[str, Route]:
     """Give the routes of the image API."""
     metadefs = MetadefsApi(served.metadefs, **_pages(served.base.settings))
     return table(served.handlers) | cache_table(served.cache_api) | metadefs_table(metadefs)
+
+
+def identity_routes(base: Foundation, authenticator: BuiltinAuthenticator) -> dict[str, Route]:
+    """Return the routes of the built-in identity."""
+    identity, reader = base.identity, TokenReader(authenticator)
+    return identity_table(
+        IdentityHandlers(
+            IdentityApi(identity, reader, region=base.settings.identity.region),
+            ProjectsApi(identity.projects, reader),
+            UsersApi(identity.users, reader),
+            RolesApi(identity, reader),
+            ApplicationCredentialsApi(identity.application_credentials, reader),
+        )
+    )
 
 
 def dashboard_routes(

@@ -101,7 +101,7 @@ async def test_logout_makes_the_token_void(service: Service) -> None:
 
 async def test_another_project(service: Service) -> None:
     """Who has roles in two projects goes from one to the other; nobody goes where he has none."""
-    await service.parts.identity.grant("alice", "beta", "member")
+    await service.parts.identity.roles.grant("alice", "beta", "member")
     alice = await browser(service, "alice")
     assert [place["name"] for place in alice.session["projects"]] == ["alpha", "beta"]
     headers = {**AJAX, "X-CSRFToken": alice.session["csrf_token"]}
@@ -119,7 +119,7 @@ async def test_another_project(service: Service) -> None:
 
 async def test_who_has_no_project_may_only_log_in(service: Service) -> None:
     """The page says so; nothing of images is shown."""
-    await service.parts.identity.create_user("lost", PASSWORD)
+    await service.parts.identity.users.create("lost", PASSWORD)
     lost = await browser(service, "lost")
     assert (lost.session["project"], lost.session["projects"]) == (None, [])
     assert (await lost.send("GET", "images/")).status_code == 403

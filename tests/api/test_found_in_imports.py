@@ -388,7 +388,7 @@ async def test_a_place_is_one_images(prepared: Prepared, tmp_path: Path) -> None
     async with running(prepared, tmp_path, stores=stores) as service:
         slow = service.parts.base.stores["slow"]
         slow.url, slow.place, slow.ready["=disk"] = url, place, DATA
-        await service.parts.identity.grant("alice", "alpha", "service")
+        await service.parts.identity.roles.grant("alice", "alpha", "service")
         made = [await new_image(service) for _ in range(4)]
         given = {"url": "there:disk"}
         answers = await asyncio.gather(

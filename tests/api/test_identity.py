@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from inprocess import PASSWORD, Prepared, Service, running
-from tintype.services import identity as identity_service
+from tintype.services import passwords
 from tintype.settings import IdentitySettings
 
 TOKENS = "/identity/v3/auth/tokens"
@@ -79,8 +79,8 @@ async def test_a_token_is_exchanged_for_another_scope(service: Service) -> None:
 
 async def test_wrong_credentials_are_all_answered_alike(service: Service) -> None:
     """Wrong password, no such user, closed account: one message. No role in the project: 401 too."""
-    await service.parts.identity.create_user("shut", PASSWORD)
-    await service.parts.identity.change_user("shut", enabled=False)
+    await service.parts.identity.users.create("shut", PASSWORD)
+    await service.parts.identity.users.change("shut", enabled=False)
     answers = [
         await login(service, *who) for who in (("alice", "wrong"), ("nobody", "x"), ("shut", PASSWORD))
     ]
@@ -109,7 +109,7 @@ async def test_an_unknown_user_takes_as_long_as_a_wrong_password(service: Servic
 async def test_guessing_is_slowed_down(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """After three failures a user must wait at this address, longer each time; others need not."""
     moment = time.time_ns() // 1000
-    monkeypatch.setattr(identity_service, "_now", lambda: moment)
+    monkeypatch.setattr(passwords, "_now", lambda: moment)
     for _ in range(3):
         assert (await login(service, "bob", "wrong", "beta")).status_code == 401
     assert (await login(service, "bob", "wrong", "beta")).status_code == 401
@@ -148,14 +148,14 @@ async def test_a_password_changed_meanwhile_is_not_good_any_more(
 ) -> None:
     """A login with the old password that is under way when it changes gives no token."""
     identity = service.parts.identity
-    verify = identity._verify
+    verify = identity._passwords._verify
 
-    async def slowly(user: object, password: str) -> bool:
-        matches = await verify(user, password)
-        await identity.change_user("alice", password="another")
+    async def slowly(stored: str | None, password: str) -> bool:
+        matches = await verify(stored, password)
+        await identity.users.change("alice", password="another")
         return matches
 
-    monkeypatch.setattr(identity, "_verify", slowly)
+    monkeypatch.setattr(identity._passwords, "_verify", slowly)
     assert (await login(service, "alice")).status_code == 401
 
 
@@ -208,16 +208,16 @@ async def test_what_is_taken_away_is_gone(service: Service, monkeypatch: pytest.
 
     token = (await login(service, "alice")).headers["x-subject-token"]
     assert await status(token) == 200
-    await identity.withdraw("alice", "alpha", "member")
+    await identity.roles.withdraw("alice", "alpha", "member")
     assert await status(token) == 401
-    await identity.grant("alice", "alpha", "reader")
+    await identity.roles.grant("alice", "alpha", "reader")
     assert await status(token) == 200
-    await identity.change_user("alice", password="another")
+    await identity.users.change("alice", password="another")
     assert await status(token) == 401
     assert (await login(service, "alice")).status_code == 401
     token = (await login(service, "alice", "another")).headers["x-subject-token"]
     assert await status(token) == 200
-    await identity.change_user("alice", enabled=False)
+    await identity.users.change("alice", enabled=False)
     assert await status(token) == 401
 
 

@@ -23,7 +23,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server") / "data"
     with started(folder) as running:
         clouds = yaml.safe_load(running.clouds.read_text())
-        # The server took a free port; a later start of it on another one would not change the file.
         for name, project in (("alice", "alpha"), ("bob", "beta")):
             password = PASSWORDS[name]
             running.run("tintype", "user", "create", name, "--password", password, "--project", project)

@@ -43,6 +43,25 @@ def test_large_bodies_over_https(certificate: tuple[Path, Path], tmp_path: Path)
             httpx2.get(server.url.replace("https:", "http:"), timeout=10)
 
 
+@pytest.mark.needs("openssl")
+def test_the_line_to_try(tmp_path: Path) -> None:
+    """As printed it works in a shell: with TLS, IPv6, another port, and a folder with awkward characters."""
+    folder = tmp_path / "alice's images; and $more"
+    certificate, key = make_certificate(tmp_path, address="::1")
+    trust = ssl.create_default_context(cafile=certificate)
+    files = {"TINTYPE_SERVER_TLS_CERTIFICATE": str(certificate), "TINTYPE_SERVER_TLS_KEY": str(key)}
+    for host, environment in (("127.0.0.1", {}), ("::1", files)):  # the first start is another one
+        verify = trust if environment else True
+        with started(folder, "--host", host, verify=verify, **environment) as server:
+            assert "Note:" not in server.output
+            line = server.output.strip().splitlines()[-1].removeprefix("Try: ")
+            if environment:
+                assert server.url.startswith("https://[::1]:")
+                done = server.run("sh", "-c", line.replace("image list", "image list -f json"), cloud="")
+                assert done.stdout.strip() == "[]"
+                assert server.run("tintype", "image", "list").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("proxies", "believed"), [("127.0.0.1", True), ("192.0.2.0/24", False), (None, False)]
 )

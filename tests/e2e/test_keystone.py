@@ -128,6 +128,76 @@ def test_a_token_that_ends_during_long_work(server: Server, keystone: Keystone) 
     assert call(server, fresh, "GET", "/v2/images", headers=wrong).status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        (None, {"list": 200, "show": 200, "file": 200, "schema": 200, "create": 201}),
+        ([("image", "GET", "/v2/images")], {"list": 200, "show": 401, "file": 401, "create": 401}),
+        ([("image", "GET", "/v2/images/{id}")], {"list": 401, "show": 200, "file": 401, "delete": 401}),
+        ([("image", "GET", "/v2/images/*/file")], {"list": 401, "show": 401, "file": 200}),
+        (
+            [("image", "GET", "/v2/images/**"), ("image", "POST", "/v2/images")],
+            {"list": 401, "show": 200, "file": 200, "create": 201, "schema": 401},
+        ),
+        ([("image", "GET", "/**")], {"list": 200, "show": 200, "schema": 200, "create": 401, "page": 200}),
+        ([("image", "POST", "/v2/images")], {"list": 401, "create": 201}),
+        (
+            [("compute", "GET", "/**")],
+            {"list": 401, "show": 401, "page": 401, "session": None, "health": 401},
+        ),
+    ],
+)
+def test_access_rules(
+    server: Server,
+    keystone: Keystone,
+    rules: list[tuple[str, str, str]] | None,
+    expected: dict[str, int | None],
+) -> None:
+    """A restricted application credential does what its rules say, on every path, and nothing else."""
+    image = call(server, keystone.log_in("alice", "alpha"), "POST", "/v2/images", json=RAW).json()["id"]
+    put = call(
+        server,
+        keystone.log_in("alice", "alpha"),
+        "PUT",
+        f"/v2/images/{image}/file",
+        content=b"x",
+        headers=BINARY,
+    )
+    assert put.status_code == 204
+    requests = {
+        "list": ("GET", "/v2/images"),
+        "show": ("GET", f"/v2/images/{image}"),
+        "file": ("GET", f"/v2/images/{image}/file"),
+        "delete": ("DELETE", f"/v2/images/{image}"),
+        "schema": ("GET", "/v2/schemas/image"),
+        "create": ("POST", "/v2/images"),
+        "health": ("GET", "/healthcheck/detail"),
+        "page": ("GET", "/api/glance/images"),
+        "session": ("GET", "/api/session"),
+    }
+    token = keystone.restrict("alice", "alpha", rules)
+    for _ in range(2):  # the second time it is known already
+        for name, status in expected.items():
+            method, path = requests[name]
+            headers = {"X-Requested-With": "XMLHttpRequest", "Cookie": f"tintype_session={token}"}
+            body = {"json": RAW} if method == "POST" else {}
+            answer = call(server, token, method, path, headers=headers, **body)
+            if status is None:  # nobody is logged in with it
+                assert answer.json()["user"] is None
+            else:
+                assert answer.status_code == status, (name, answer.text)
+
+
+def test_access_rules_and_services(server: Server, keystone: Keystone) -> None:
+    """A service that speaks for the user lifts them, as for its other requests; others do not."""
+    token = keystone.restrict("alice", "alpha", [("compute", "POST", "/v2.1/servers")])
+    service = {"X-Service-Token": keystone.log_in("glance", "service")}
+    other = {"X-Service-Token": keystone.log_in("bob", "beta")}
+    wrong = {"X-Service-Token": "nonsense"}
+    for headers, status in ((service, 200), (other, 401), (wrong, 401), ({}, 401), (service, 200)):
+        assert call(server, token, "GET", "/v2/images", headers=headers).status_code == status
+
+
 def test_unified_limits(keystone: Keystone, tmp_path: Path) -> None:
     """Quotas are what Keystone has registered, and what it says of one project."""
     service, endpoint = keystone.offer("http://127.0.0.1:1")

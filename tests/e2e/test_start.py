@@ -68,7 +68,7 @@ def test_the_first_start_makes_everything_and_later_ones_touch_nothing(tmp_path:
     clouds = (folder / "clouds.yaml").read_text()
     with started(folder) as second:
         assert "password" not in second.output
-        assert (folder / "clouds.yaml").read_text() == clouds
+        assert (folder / "clouds.yaml").read_text() == clouds.replace(first.url, second.url)
         shown = httpx2.get(f"{second.url}/v2/images/{image['id']}", headers=login(second))
         assert shown.json() == image
         assert headers["X-Auth-Token"] not in (tmp_path / "data.log").read_text()
@@ -436,12 +436,31 @@ def test_a_head_without_end_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert httpx2.get(f"{server.url}/healthcheck").status_code == 200
 
 
+def test_an_address_that_was_edited_in_clouds_yaml(tmp_path: Path) -> None:
+    """A start leaves it alone and tells its own; a new password says where to write it."""
+    folder = tmp_path / "data"
+    with started(folder) as server:
+        text = server.clouds.read_text().replace(server.url, "https://images.example.org")
+        server.clouds.write_text(text.replace("# Written for https://images.example.org\n", ""))
+    edited = server.clouds.read_text()
+    with started(folder) as server:
+        assert server.clouds.read_text() == edited
+        assert f"auth_url {server.url}/identity" in server.output
+        changed = server.run("tintype", "user", "set", "admin", "--password", "changed")
+        assert f"{server.clouds} may have the old password of admin" in changed.stderr
+        assert "clouds.tintype.auth.password" in changed.stderr
+        assert server.clouds.read_text() == edited
+
+
 def test_the_password_can_be_set_while_the_service_runs(tmp_path: Path) -> None:
     """`tintype user set` works on a running service's folder."""
     with started(tmp_path / "data") as server:
         login(server)
-        server.run("tintype", "user", "set", "admin", "--password", "changed")
+        changed = server.run("tintype", "user", "set", "admin", "--password", "changed")
+        assert changed.stderr == ""
         login(server, "changed")
+        login(server)  # with the password of clouds.yaml
+        assert stat.S_IMODE(server.clouds.stat().st_mode) == 0o600
         assert "admin" in server.run("tintype", "role", "list").stdout
         server.run("tintype", "project", "create", "more")
         server.run("tintype", "role", "add", "admin", "more", "reader")

@@ -22,7 +22,7 @@ LAYERS = (
     ("plugins",),
     ("policy", "db", "blobs", "formats", "glance"),
     ("domain",),
-    ("errors", "observability", "listener"),
+    ("errors", "observability", "listener", "reachable", "clouds_file"),
 )
 """Rooms from top to bottom. A room imports from its own layer or from below, never upwards."""
 

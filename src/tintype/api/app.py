@@ -25,6 +25,7 @@ from tintype.api.routes import Route
 from tintype.api.throttle import Throttle
 from tintype.auth.base import Authenticator
 from tintype.blobs.stream import Buffer, Chunks, Source
+from tintype.domain.access_rules import allowed, dispatched_path
 from tintype.domain.callers import Caller
 from tintype.errors import Disconnected, Invalid, NotFound, OverLimit, TintypeError, Unauthenticated
 from tintype.observability.metrics import Metrics
@@ -55,6 +56,17 @@ class Call(Request):
     route_path = "none"
     """As in the table of routes, with its parameters in braces."""
     metrics: Metrics
+
+    def admit(self, caller: Caller) -> None:
+        """Set the caller; raise Unauthenticated where its token may not be used for this request."""
+        rules = caller.access_rules
+        if rules is not None:
+            path = dispatched_path(self.route_path, self.params)
+            if not allowed(rules, self.method, path):
+                raise Unauthenticated(
+                    f"The access rules of the application credential do not allow {self.method} {path}."
+                )
+        self.caller = caller
 
     def data(self) -> Source:
         """Give the body as it comes; filling from it raises Disconnected where it breaks off."""
@@ -225,7 +237,7 @@ class App:
             message = f"The method {call.method} is not allowed for this resource. Allowed: {route.allow}."
             return self._fail(call, 405, message, {"Allow": route.allow})
         if not route.open:
-            call.caller = await self._authenticate(call)
+            call.admit(await self._authenticate(call))
             if self._front.throttle is not None:
                 self._front.throttle.take(call.caller.project_id or call.caller.user_id)
         return await endpoint(call)

@@ -67,4 +67,5 @@ class OperationsApi:
         token = call.headers.get("x-auth-token")
         if not token:
             raise Unauthenticated("This is for those who have a token.")
-        self._policy.require(rule, await self._authenticator.authenticate(token), {})
+        call.admit(await self._authenticator.authenticate(token))
+        self._policy.require(rule, call.caller, {})

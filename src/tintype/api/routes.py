@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response
 
+from tintype.api.application_credentials import ApplicationCredentialsApi
 from tintype.api.cache import CacheApi
 from tintype.api.data import DataApi
 from tintype.api.identity import IdentityApi
@@ -16,10 +17,13 @@ from tintype.api.locations import LocationsApi
 from tintype.api.members import MembersApi
 from tintype.api.metadefs import MetadefsApi
 from tintype.api.operations import OperationsApi
+from tintype.api.projects import ProjectsApi
+from tintype.api.roles import RolesApi
 from tintype.api.stores import StoresApi
 from tintype.api.tags import TagsApi
 from tintype.api.tasks import TasksApi
 from tintype.api.uploads import UploadsApi
+from tintype.api.users import UsersApi
 
 Endpoint = Callable[[Any], Awaitable[Response]]
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -143,25 +147,46 @@ def metadefs_table(metadefs: MetadefsApi) -> dict[str, Route]:
     # fmt: on
 
 
-def identity_table(identity: IdentityApi) -> dict[str, Route]:
-    """Give the routes of the built-in identity."""
+class IdentityHandlers(msgspec.Struct, frozen=True):
+    """What answers requests to the built-in identity, by noun."""
+
+    tokens: IdentityApi
+    projects: ProjectsApi
+    users: UsersApi
+    roles: RolesApi
+    credentials: ApplicationCredentialsApi
+
+
+def identity_table(to: IdentityHandlers) -> dict[str, Route]:
+    """Return the routes of the built-in identity; their handlers check tokens themselves."""
+    tokens, projects, users, roles, credentials = to.tokens, to.projects, to.users, to.roles, to.credentials
+    granted, mine = "/v3/projects/{id}/users/{user}/roles", "/v3/users/{id}/application_credentials"
     # fmt: off
-    return {
-        "/identity":                            Route({"GET": identity.choices}, open=True),
-        "/identity/v3":                         Route({"GET": identity.version}, open=True),
-        "/identity/":                           Route({"GET": identity.choices}, open=True),
-        "/identity/v3/":                        Route({"GET": identity.version}, open=True),
-        "/identity/v3/auth/tokens":             Route({"POST": identity.login, "GET": identity.show_token,
-                                                       "HEAD": identity.show_token, "DELETE": identity.revoke}, open=True),
-        "/identity/v3/auth/catalog":            Route({"GET": identity.catalog}, open=True),
-        "/identity/v3/auth/projects":           Route({"GET": identity.my_projects}, open=True),
-        "/identity/v3/domains":                 Route({"GET": identity.domains}, open=True),
-        "/identity/v3/domains/{id}":            Route({"GET": identity.domain}, open=True),
-        "/identity/v3/projects":                Route({"GET": identity.projects}, open=True),
-        "/identity/v3/projects/{id}":           Route({"GET": identity.project}, open=True),
-        "/identity/v3/users":                   Route({"GET": identity.users}, open=True),
-        "/identity/v3/users/{id}":              Route({"GET": identity.user}, open=True),
-        "/identity/v3/users/{id}/projects":     Route({"GET": identity.user_projects}, open=True),
-        "/identity/v3/roles":                   Route({"GET": identity.roles}, open=True),
+    methods: dict[str, dict[str, Endpoint]] = {
+        "":                          {"GET": tokens.choices},
+        "/v3":                       {"GET": tokens.version},
+        "/":                         {"GET": tokens.choices},
+        "/v3/":                      {"GET": tokens.version},
+        "/v3/auth/tokens":           {"POST": tokens.login, "GET": tokens.show_token,
+                                      "HEAD": tokens.show_token, "DELETE": tokens.revoke},
+        "/v3/auth/catalog":          {"GET": tokens.catalog},
+        "/v3/auth/projects":         {"GET": projects.mine},
+        "/v3/domains":               {"GET": tokens.domains},
+        "/v3/domains/{id}":          {"GET": tokens.domain},
+        "/v3/projects":              {"GET": projects.index, "POST": projects.create},
+        "/v3/projects/{id}":         {"GET": projects.show, "PATCH": projects.update, "DELETE": projects.delete},
+        granted:                     {"GET": roles.granted},
+        f"{granted}/{{role}}":       {"GET": roles.check, "HEAD": roles.check, "PUT": roles.grant,
+                                      "DELETE": roles.withdraw},
+        "/v3/users":                 {"GET": users.index, "POST": users.create},
+        "/v3/users/{id}":            {"GET": users.show, "PATCH": users.update, "DELETE": users.delete},
+        "/v3/users/{id}/password":   {"POST": users.change_password},
+        "/v3/users/{id}/projects":   {"GET": projects.of_user},
+        mine:                        {"GET": credentials.index, "POST": credentials.create},
+        f"{mine}/{{credential}}":    {"GET": credentials.show, "DELETE": credentials.delete},
+        "/v3/roles":                 {"GET": roles.index},
+        "/v3/roles/{id}":            {"GET": roles.show},
+        "/v3/role_assignments":      {"GET": roles.assignments},
     }
     # fmt: on
+    return {f"/identity{path}": Route(each, open=True) for path, each in methods.items()}

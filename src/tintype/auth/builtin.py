@@ -74,7 +74,7 @@ class BuiltinLogins:
     async def places(self, token: str) -> Sequence[Place]:
         """Give the projects that the bearer may work in."""
         user = (await self._tokens.token(token)).caller.user_id
-        return [Place(project.id, project.name) for project in await self._identity.projects_of(user)]
+        return [Place(project.id, project.name) for project in await self._identity.projects.of_user(user)]
 
     async def enter(self, token: str, project_id: str) -> Login:
         """Give a token of a project in return."""
@@ -91,7 +91,7 @@ class BuiltinLogins:
 
     async def project_id(self, token: str, name: str) -> str:  # noqa: ARG002 (every user may look one up)
         """Give the id of the project of a name or id; raises NotFound where there is none."""
-        return (await self._identity.project(name)).id
+        return (await self._identity.projects.find(name)).id
 
 
 def _login(token: Token) -> Login:

@@ -25,14 +25,14 @@ def create(
     data_dir: DataDir = None,
 ) -> None:
     """Make a project."""
-    project = admin.with_identity(data_dir, lambda identity: identity.create_project(name, description))
+    project = admin.with_identity(data_dir, lambda identity: identity.projects.create(name, description))
     print(f"Made project {name} with id {project.id}")
 
 
 @app.command("list")
 def list_projects(data_dir: DataDir = None) -> None:
     """List the projects."""
-    projects = admin.with_identity(data_dir, lambda identity: identity.projects())
+    projects = admin.with_identity(data_dir, lambda identity: identity.projects.list())
     rows = [(project.id, project.name, project.description) for project in projects]
     output.table(("id", "name", "description"), rows)
 
@@ -54,8 +54,8 @@ def limits(
     async def work(identity: Identity) -> Quota:
         for limit, value in wanted:
             if value is not None:
-                await identity.limit(name, limit, None if value == "default" else _number(value))
-        return await identity.limits(name)
+                await identity.projects.limit(name, limit, None if value == "default" else _number(value))
+        return await identity.projects.limits(name)
 
     found = msgspec.structs.asdict(admin.with_identity(data_dir, work))
     output.table(("limit", "value"), [(limit, str(value)) for limit, value in found.items()])
@@ -71,5 +71,5 @@ def _number(text: str) -> int:
 @app.command("delete")
 def delete(name: str, data_dir: DataDir = None) -> None:
     """Delete a project; its images stay."""
-    admin.with_identity(data_dir, lambda identity: identity.delete_project(name))
+    admin.with_identity(data_dir, lambda identity: identity.projects.delete(name))
     print(f"Deleted project {name}")

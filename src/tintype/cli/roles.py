@@ -15,20 +15,20 @@ app = typer.Typer(
 @app.command("add")
 def add(user: str, project: str, role: str, data_dir: DataDir = None) -> None:
     """Give a user a role in a project."""
-    admin.with_identity(data_dir, lambda identity: identity.grant(user, project, role))
+    admin.with_identity(data_dir, lambda identity: identity.roles.grant(user, project, role))
     print(f"{user} is {role} in {project}")
 
 
 @app.command("remove")
 def remove(user: str, project: str, role: str, data_dir: DataDir = None) -> None:
     """Take a role from a user."""
-    admin.with_identity(data_dir, lambda identity: identity.withdraw(user, project, role))
+    admin.with_identity(data_dir, lambda identity: identity.roles.withdraw(user, project, role))
     print(f"{user} is no longer {role} in {project}")
 
 
 @app.command("list")
 def list_roles(data_dir: DataDir = None) -> None:
     """List who has which role where."""
-    output.table(
-        ("user", "project", "role"), admin.with_identity(data_dir, lambda identity: identity.grants())
-    )
+    found = admin.with_identity(data_dir, lambda identity: identity.roles.assignments())
+    rows = [(each.user_name, each.project_name, each.role) for each in found]
+    output.table(("user", "project", "role"), rows)

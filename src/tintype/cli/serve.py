@@ -2,15 +2,19 @@
 
 import functools
 import os
+import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
-from tintype import process, server
+from tintype import clouds_file, process, server
 from tintype.configuration import load
 from tintype.listener import listen
+from tintype.reachable import Certificate, authorities, client_url
 from tintype.settings import Settings
 
 DataDir = Annotated[
@@ -34,32 +38,47 @@ def serve(
     settings = read()
     listener = listen(settings.server.host, settings.server.port)
     address, bound_port = listener.getsockname()[:2]
-    shown = f"[{address}]" if ":" in address else {"0.0.0.0": "127.0.0.1"}.get(address, address)  # noqa: S104
-    scheme = "http" if settings.server.tls_certificate is None else "https"
-    url = settings.server.public_url or f"{scheme}://{shown}:{bound_port}"
+    url = settings.server.public_url or client_url(address, bound_port, _certificate(settings))
     with server.only_server_of(settings.data_dir):
         first = server.prepare(settings, url)
-        clouds = (settings.data_dir / server.CLOUDS).resolve()
-        folder = settings.data_dir.resolve()
-        print(f"Tintype serves images at {url} from {folder}")
+        clouds = (settings.data_dir / clouds_file.FILE).resolve()
+        print(f"Tintype serves images at {url} from {settings.data_dir.resolve()}")
         if settings.dashboard.enabled:
             print(f"Dashboard: {url}/dashboard/")
         if first is not None:
             print(f"First start: project {first.project}, user {first.user}, password {first.password}")
             print(f"             (shown once; also in {clouds})")
-        elif (
-            settings.keystone.auth_url is None
-            and clouds.exists()
-            and f"{url}/identity" not in clouds.read_text()
-        ):
-            print(f"Note: {clouds} was made for another address. For this one its auth_url is {url}/identity")
         if settings.keystone.auth_url is not None:
             print(f"Identity: Keystone at {settings.keystone.auth_url}")
         elif clouds.exists():
-            print(f"Try: OS_CLIENT_CONFIG_FILE={clouds} openstack --os-cloud {server.CLOUD} image list")
+            for note in _keep_current(clouds, url, settings):
+                print(f"Note: {note}")
+            file = shlex.quote(str(clouds))
+            print(f"Try: OS_CLIENT_CONFIG_FILE={file} openstack --os-cloud {clouds_file.CLOUD} image list")
         sys.stdout.flush()
         process.serve(settings, listener, read)
 
 
 def _read(data_dir: Path | None, host: str | None, port: int | None, workers: int | None) -> Settings:
     return load(data_dir, os.environ, host=host, port=port, workers=workers)
+
+
+def _certificate(settings: Settings) -> Certificate | None:
+    chosen = settings.server
+    return None if chosen.tls_certificate is None else Certificate(chosen.tls_certificate, chosen.tls_key)
+
+
+def _keep_current(clouds: Path, url: str, settings: Settings) -> Iterator[str]:
+    """Bring `clouds.yaml` up to date; return what a person has to do about it."""
+    cacert, certificate = clouds_file.cacert_of(clouds), _certificate(settings)
+    if certificate is not None:
+        host = urlsplit(url).hostname or ""
+        trusted, cacert = authorities(certificate, host, cacert)
+        if not trusted and settings.server.public_url is None:
+            yield (
+                f"clients cannot verify the certificate {certificate.file} for {host}: give them the file of "
+                f"its authority (cacert in {clouds}), or a name that it is for (server.public_url)."
+            )
+    note = clouds_file.keep_current(clouds, url, settings.identity.region, cacert)
+    if note is not None:
+        yield note

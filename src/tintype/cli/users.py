@@ -1,10 +1,12 @@
 """`tintype user`: who may log in."""
 
 import secrets
+import sys
 from typing import Annotated
 
 import typer
 
+from tintype import clouds_file
 from tintype.cli import admin, output
 from tintype.cli.serve import DataDir
 from tintype.errors import Invalid
@@ -29,7 +31,7 @@ def create(
     given = admin.read_password(password)
     secret = secrets.token_urlsafe(18) if given is None else given
     admin.with_identity(
-        data_dir, lambda identity: identity.create_user(name, secret, project=project, role=role)
+        data_dir, lambda identity: identity.users.create(name, secret, project=project, role=role)
     )
     print(f"Made user {name}" + (f" with password {secret}" if given is None else ""))
 
@@ -37,7 +39,7 @@ def create(
 @app.command("list")
 def list_users(data_dir: DataDir = None) -> None:
     """List the users."""
-    users = admin.with_identity(data_dir, lambda identity: identity.users())
+    users = admin.with_identity(data_dir, lambda identity: identity.users.list())
     output.table(("id", "name", "enabled"), [(user.id, user.name, str(user.enabled)) for user in users])
 
 
@@ -56,14 +58,19 @@ def change(
     secret = admin.read_password(password)
     if secret is None and enable is None:
         raise Invalid("Nothing to change: say --password, --enable or --disable.")
-    admin.with_identity(
-        data_dir, lambda identity: identity.change_user(name, password=secret, enabled=enable)
+    user = admin.with_identity(
+        data_dir, lambda identity: identity.users.change(name, password=secret, enabled=enable)
     )
-    print(f"Changed user {name}")
+    print(f"Changed user {user.name}")
+    if secret is not None:
+        clouds = (admin.existing(data_dir).data_dir / clouds_file.FILE).resolve()
+        note = clouds_file.set_password(clouds, user.name, secret)
+        if note is not None:
+            print(f"Note: {note}", file=sys.stderr)
 
 
 @app.command("delete")
 def delete(name: str, data_dir: DataDir = None) -> None:
     """Delete a user."""
-    admin.with_identity(data_dir, lambda identity: identity.delete_user(name))
+    admin.with_identity(data_dir, lambda identity: identity.users.delete(name))
     print(f"Deleted user {name}")

@@ -74,7 +74,7 @@ class Guard:
         if not token:
             raise Unauthenticated(NOBODY)
         try:
-            call.caller = await self._authenticator.authenticate(token)
+            call.admit(await self._authenticator.authenticate(token))
         except Unauthenticated:
             raise Unauthenticated(NOBODY) from None
         if by_script:

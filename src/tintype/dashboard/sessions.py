@@ -9,7 +9,6 @@ from starlette.responses import Response
 from tintype.api import wire
 from tintype.auth.base import Authenticator, Login, Logins
 from tintype.dashboard.guard import CSRF, NOBODY, SESSION, check_csrf, csrf_token, document, refusal
-from tintype.domain.callers import Caller
 from tintype.errors import Forbidden, Invalid, Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class Sessions:
         token = call.cookies.get(SESSION)
         if token:
             try:
-                return wire.json_response(await self._view(token))
+                return wire.json_response(await self._view(call, token))
             except Unauthenticated:
                 pass
         return wire.json_response({"user": None, "identity": self._logins.kind})
@@ -97,7 +96,7 @@ class Sessions:
     async def _logged_in(self, call: "Call", login: Login) -> Response:
         if len(login.token) > _COOKIE_BYTES:
             raise Invalid("The identity service gives tokens that are too long for a cookie.")
-        answer = wire.json_response(await self._view(login.token))
+        answer = wire.json_response(await self._view(call, login.token))
         options: dict[str, Any] = {
             "max_age": max(0, int(login.expires_at - time.time())),
             "secure": call.base_url_text.startswith("https:"),
@@ -107,8 +106,9 @@ class Sessions:
         answer.set_cookie(CSRF, csrf_token(login.token), **options)
         return answer
 
-    async def _view(self, token: str) -> dict[str, Any]:
-        caller: Caller = await self._authenticator.authenticate(token)
+    async def _view(self, call: "Call", token: str) -> dict[str, Any]:
+        call.admit(await self._authenticator.authenticate(token))
+        caller = call.caller
         places = await self._logins.places(token)
         here = [place for place in places if place.id == caller.project_id]
         return {

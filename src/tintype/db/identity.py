@@ -7,7 +7,15 @@ from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is SQLite's, too
 
 from tintype.db.engine import Transaction, Violation
-from tintype.db.tables import failed_logins, grants, projects, revoked_tokens, secrets, users
+from tintype.db.tables import (
+    application_credentials,
+    failed_logins,
+    grants,
+    projects,
+    revoked_tokens,
+    secrets,
+    users,
+)
 from tintype.domain.logins import FailedLogins
 from tintype.errors import Conflict
 
@@ -18,8 +26,12 @@ class User(msgspec.Struct, frozen=True):
     id: str
     name: str
     password_hash: str
+    """Empty for a user who has no password, and so cannot log in with one."""
     enabled: bool
     tokens_valid_from: int
+    description: str | None = None
+    email: str | None = None
+    default_project_id: str | None = None
 
 
 class Project(msgspec.Struct, frozen=True):
@@ -31,19 +43,35 @@ class Project(msgspec.Struct, frozen=True):
     enabled: bool
 
 
+class Assignment(msgspec.Struct, frozen=True):
+    """A role of a user in a project."""
+
+    user_id: str
+    user_name: str
+    project_id: str
+    project_name: str
+    role: str
+
+
+_USER: Final = tuple(users.c[name] for name in User.__struct_fields__)
 _PROJECT: Final = tuple(projects.c[name] for name in Project.__struct_fields__)
-_ROLES: Final = select(grants.c.role).where(
-    grants.c.user_id == bindparam("user_id"), grants.c.project_id == bindparam("project_id")
-)
 _REVOKED: Final = select(revoked_tokens.c.id).where(revoked_tokens.c.id == bindparam("token_id"))
+_CREDENTIAL: Final = application_credentials.c
 _STANDING: Final = (
     select(
-        *(users, projects.c.id, projects.c.name, projects.c.enabled, grants.c.role),
+        *(*_USER[:5], projects.c.id, projects.c.name, projects.c.enabled, grants.c.role),
         *(_REVOKED.scalar_subquery(), projects.c.limits),
+        *(_CREDENTIAL.id, _CREDENTIAL.name, _CREDENTIAL.roles, _CREDENTIAL.unrestricted),
     )
     .select_from(users)
     .outerjoin(projects, projects.c.id == bindparam("project_id"))
     .outerjoin(grants, (grants.c.user_id == users.c.id) & (grants.c.project_id == projects.c.id))
+    .outerjoin(
+        application_credentials,
+        (_CREDENTIAL.id == bindparam("credential_id"))
+        & (_CREDENTIAL.user_id == users.c.id)
+        & (_CREDENTIAL.project_id == projects.c.id),
+    )
     .where(users.c.id == bindparam("user_id"))
 )
 
@@ -61,6 +89,17 @@ _SET_FAILURES: Final = (
 _FORGET_FAILURES: Final = delete(failed_logins).where(_OF_KEY)
 
 
+class Delegation(msgspec.Struct, frozen=True):
+    """The application credential that a token was issued for."""
+
+    id: str
+    name: str
+    roles: frozenset[str]
+    """All that the token may have, implied ones included."""
+    unrestricted: bool
+    """Whether the token may create and delete application credentials."""
+
+
 class Standing(msgspec.Struct, frozen=True):
     """Everything that decides whether a token still holds, from one statement."""
 
@@ -72,11 +111,20 @@ class Standing(msgspec.Struct, frozen=True):
     revoked: bool
     limits: str
     """Of the project, as JSON."""
+    delegation: Delegation | None
+    """None for a token of the user's own, and for a credential that has been deleted."""
 
 
-async def standing(tx: Transaction, user_id: str, project_id: str | None, token_id: str) -> Standing | None:
-    """Give where a token's user stands in a project now; None where there is no such user."""
-    parameters = {"user_id": user_id, "project_id": project_id, "token_id": token_id}
+async def standing(
+    tx: Transaction, user_id: str, project_id: str | None, token_id: str, credential_id: str | None
+) -> Standing | None:
+    """Return what a token's user may do in a project now; None where there is no such user."""
+    parameters = {
+        "user_id": user_id,
+        "project_id": project_id,
+        "token_id": token_id,
+        "credential_id": credential_id,
+    }
     rows = (await tx.execute(_STANDING, parameters)).all()
     if not rows:
         return None
@@ -89,13 +137,16 @@ async def standing(tx: Transaction, user_id: str, project_id: str | None, token_
         granted=frozenset(row[8] for row in rows if row[8] is not None),
         revoked=first[9] is not None,
         limits=first[10] or "{}",
+        delegation=None
+        if first[11] is None
+        else Delegation(first[11], first[12], frozenset(msgspec.json.decode(first[13])), bool(first[14])),
     )
 
 
 async def find_user(tx: Transaction, *, user_id: str | None = None, name: str | None = None) -> User | None:
     """Give a user by id or by name."""
     condition = users.c.id == user_id if user_id is not None else users.c.name == name
-    row = (await tx.execute(select(users).where(condition))).first()
+    row = (await tx.execute(select(*_USER).where(condition))).first()
     return None if row is None else User(*row)
 
 
@@ -110,7 +161,7 @@ async def find_project(
 
 async def all_users(tx: Transaction) -> list[User]:
     """Give every user, by name."""
-    return [User(*row) for row in await tx.execute(select(users).order_by(users.c.name))]
+    return [User(*row) for row in await tx.execute(select(*_USER).order_by(users.c.name))]
 
 
 async def all_projects(tx: Transaction) -> list[Project]:
@@ -125,20 +176,20 @@ async def projects_of(tx: Transaction, user_id: str) -> list[Project]:
     return [Project(*row) for row in await tx.execute(statement)]
 
 
-async def roles_of(tx: Transaction, user_id: str, project_id: str) -> frozenset[str]:
-    """Give the roles granted to a user in a project."""
-    return frozenset((await tx.execute(_ROLES, {"user_id": user_id, "project_id": project_id})).scalars())
-
-
-async def all_grants(tx: Transaction) -> list[tuple[str, str, str]]:
-    """Give (user name, project name, role) of every grant, in order."""
+async def assignments(
+    tx: Transaction, *, user_id: str | None = None, project_id: str | None = None, role: str | None = None
+) -> list[Assignment]:
+    """Return roles of users in projects, in order: all of them, or those of a user, project or role."""
     statement = (
-        select(users.c.name, projects.c.name, grants.c.role)
+        select(users.c.id, users.c.name, projects.c.id, projects.c.name, grants.c.role)
         .join(users, users.c.id == grants.c.user_id)
         .join(projects, projects.c.id == grants.c.project_id)
         .order_by(users.c.name, projects.c.name, grants.c.role)
     )
-    return [(row[0], row[1], row[2]) for row in await tx.execute(statement)]
+    for column, value in ((users.c.id, user_id), (projects.c.id, project_id), (grants.c.role, role)):
+        if value is not None:
+            statement = statement.where(column == value)
+    return [Assignment(*row) for row in await tx.execute(statement)]
 
 
 async def add_user(tx: Transaction, user: User) -> None:
@@ -152,8 +203,13 @@ async def add_project(tx: Transaction, project: Project) -> None:
 
 
 async def change_user(tx: Transaction, user_id: str, **values: Any) -> None:
-    """Set columns of a user."""
-    await tx.execute(update(users).where(users.c.id == user_id).values(**values))
+    """Set columns of a user; raises Conflict where a new name is taken."""
+    await _update(tx, users, user_id, values, f"There is a user named {values.get('name')} already.")
+
+
+async def change_project(tx: Transaction, project_id: str, **values: Any) -> None:
+    """Set columns of a project; raises Conflict where a new name is taken."""
+    await _update(tx, projects, project_id, values, f"There is a project named {values.get('name')} already.")
 
 
 async def remove_user(tx: Transaction, user_id: str) -> None:
@@ -238,5 +294,12 @@ async def forget_secret(tx: Transaction, name: str) -> None:
 async def _insert(tx: Transaction, table: Any, record: msgspec.Struct, taken: str) -> None:
     try:
         await tx.execute(insert(table), msgspec.structs.asdict(record))
+    except Violation:
+        raise Conflict(taken) from None
+
+
+async def _update(tx: Transaction, table: Any, row_id: str, values: dict[str, Any], taken: str) -> None:
+    try:
+        await tx.execute(update(table).where(table.c.id == row_id).values(**values))
     except Violation:
         raise Conflict(taken) from None

@@ -279,6 +279,9 @@ users: Final = Table(
     Column(
         "tokens_valid_from", BigInteger, nullable=False
     ),  # older tokens are void: a new password ends them
+    Column("description", Text),
+    Column("email", String(255)),
+    Column("default_project_id", String(64)),  # the scope of a login that names none; it need not exist
 )
 
 grants: Final = Table(
@@ -287,6 +290,22 @@ grants: Final = Table(
     Column("user_id", String(64), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("project_id", String(64), ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
     Column("role", String(64), primary_key=True),
+)
+
+# Secrets by which programs log in for a user, to one project and with some of the user's roles there.
+application_credentials: Final = Table(
+    "application_credentials",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("user_id", String(64), ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("project_id", String(64), ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("description", Text),
+    Column("secret_hash", String(255), nullable=False),
+    Column("roles", Text, nullable=False),  # as JSON, implied ones included
+    Column("unrestricted", Boolean, nullable=False),
+    Column("expires_at", BigInteger),
+    Index(None, "user_id", "name", unique=True),
 )
 
 revoked_tokens: Final = Table(

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from tintype.domain.access_rules import AccessRule
 from tintype.domain.quotas import Quota
 
 
@@ -20,3 +21,5 @@ class Caller(msgspec.Struct, frozen=True):
     """Of the project."""
     service_roles: frozenset[str] = frozenset()
     """Roles of the service that speaks for the user, if one does."""
+    access_rules: tuple[AccessRule, ...] | None = None
+    """The only requests that the token may be used for; None for any."""

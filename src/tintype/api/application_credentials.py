@@ -1,0 +1,142 @@
+"""Application credentials of the built-in identity: a user manages its own, an admin deletes any."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.responses import Response
+
+from tintype.api import wire
+from tintype.api.identity_wire import (
+    TokenReader,
+    keystone_errors,
+    listing,
+    optional_flag,
+    optional_text,
+    query,
+    read_object,
+    refuse_others,
+    role_of,
+    role_view,
+    self_link,
+    text,
+)
+from tintype.db.application_credentials import ApplicationCredential
+from tintype.domain.roles import check_role
+from tintype.errors import Forbidden, Invalid
+from tintype.services.application_credentials import ApplicationCredentials
+from tintype.services.identity import Token
+
+if TYPE_CHECKING:
+    from tintype.api.app import Call
+
+_FIELDS: Final = ("name", "description", "secret", "roles", "expires_at", "unrestricted")
+
+
+class ApplicationCredentialsApi:
+    """Handlers of application credentials."""
+
+    def __init__(self, credentials: ApplicationCredentials, reader: TokenReader) -> None:
+        self._credentials = credentials
+        self._reader = reader
+
+    @keystone_errors
+    async def index(self, call: "Call") -> Response:
+        """List a user's application credentials: one's own, or anybody's to an admin."""
+        await self._reader.user_or_admin(call, call.params["id"])
+        name = query(call).get("name")
+        found = await self._credentials.list(call.params["id"])
+        kept = [_view(call, each) for each in found if name in {None, each.name}]
+        return listing(call, "application_credentials", kept)
+
+    @keystone_errors
+    async def show(self, call: "Call") -> Response:
+        """Show an application credential, without its secret."""
+        await self._reader.user_or_admin(call, call.params["id"])
+        found = await self._credentials.get(call.params["id"], call.params["credential"])
+        return wire.json_response({"application_credential": _view(call, found)})
+
+    @keystone_errors
+    async def create(self, call: "Call") -> Response:
+        """Create an application credential for the caller, in the token's project; shows its secret, once."""
+        token = await self._reader.caller(call)
+        _require_unrestricted(token)
+        if token.caller.user_id != call.params["id"]:
+            raise Forbidden("You cannot create an application credential for another user.")
+        body = await _body(call)
+        made, secret = await self._credentials.create(
+            token.caller,
+            name=text(body, "name"),
+            description=optional_text(body, "description"),
+            secret=optional_text(body, "secret") or None,
+            roles=_roles(body.get("roles")),
+            unrestricted=optional_flag(body, "unrestricted") is True,
+            expires_at=_expires_at(optional_text(body, "expires_at")),
+        )
+        return wire.json_response({"application_credential": {**_view(call, made), "secret": secret}}, 201)
+
+    @keystone_errors
+    async def delete(self, call: "Call") -> Response:
+        """Delete an application credential, which ends its tokens."""
+        _require_unrestricted(await self._reader.user_or_admin(call, call.params["id"]))
+        await self._credentials.delete(call.params["id"], call.params["credential"])
+        return wire.no_content()
+
+
+def _require_unrestricted(token: Token) -> None:
+    if token.delegation is not None and not token.delegation.unrestricted:
+        raise Forbidden(
+            "A token of a restricted application credential cannot manage application credentials."
+        )
+
+
+async def _body(call: "Call") -> dict[str, Any]:
+    body = await read_object(call, "application_credential")
+    if body.get("access_rules"):
+        raise Invalid(
+            "The built-in identity has no access rules: create the credential without access_rules."
+        )
+    refuse_others(body, "application credential", _FIELDS)
+    return body
+
+
+def _roles(wished: Any) -> list[str]:
+    """Return the names of roles that a body names by id or name; raises Invalid."""
+    if wished is None:
+        return []
+    if not isinstance(wished, list) or not all(isinstance(each, dict) for each in wished):
+        raise Invalid("roles must be a list of objects, each with the id or the name of a role.")
+    found = []
+    for each in wished:
+        found.append(role_of(text(each, "id")) if each.get("id") else text(each, "name"))
+        check_role(found[-1])
+    return found
+
+
+def _expires_at(value: str | None) -> int | None:
+    """Return a time in microseconds since the epoch; without a zone it is UTC."""
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+        return int(moment.timestamp()) * 1_000_000 + moment.microsecond
+    except (ValueError, OverflowError):
+        raise Invalid(
+            f"expires_at must be a time such as 2030-12-31T23:59:59Z; not: {value[:100]}."
+        ) from None
+
+
+def _view(call: "Call", credential: ApplicationCredential) -> dict[str, Any]:
+    expires_at = credential.expires_at
+    return {
+        "id": credential.id,
+        "name": credential.name,
+        "description": credential.description,
+        "user_id": credential.user_id,
+        "project_id": credential.project_id,
+        "roles": [role_view(role) for role in credential.roles],
+        "unrestricted": credential.unrestricted,
+        "expires_at": None if expires_at is None else wire.bare_timestamp(expires_at),
+        "system": None,
+        "links": self_link(call, f"users/{credential.user_id}/application_credentials/{credential.id}"),
+    }

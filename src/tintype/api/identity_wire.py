@@ -1,0 +1,200 @@
+"""What the handlers of `/identity` share: who calls, and Keystone's forms of bodies, errors and lists."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from functools import wraps
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import parse_qs
+
+from starlette.responses import Response
+
+from tintype.api import errors as error_responses
+from tintype.api import wire
+from tintype.auth.builtin import BuiltinAuthenticator
+from tintype.domain.roles import ROLES
+from tintype.errors import Forbidden, Invalid, NotFound, TintypeError, Unauthenticated
+from tintype.services.identity import Token
+
+if TYPE_CHECKING:
+    from tintype.api.app import Call
+
+DOMAIN: Final = {"id": "default", "name": "Default"}
+_LONGEST: Final = 4096
+
+Api = TypeVar("Api")
+Handler = Callable[[Api, "Call"], Awaitable[Response]]
+
+
+def keystone_errors(handler: Handler[Api]) -> Handler[Api]:
+    """Write failures as Keystone does: one object named `error`."""
+
+    @wraps(handler)
+    async def wrapped(self: Api, call: "Call") -> Response:
+        try:
+            return await handler(self, call)
+        except TintypeError as error:
+            status = error_responses.status_of(error)
+            headers = dict(error.headers)
+            if status == 401:
+                headers["WWW-Authenticate"] = f'Keystone uri="{call.base_url_text}/identity"'
+            body = {"code": status, "title": HTTPStatus(status).phrase, "message": error.message}
+            return wire.json_response({"error": body}, status, headers)
+
+    return wrapped
+
+
+class TokenReader:
+    """Reads the token of a request, and refuses those who may not send it."""
+
+    def __init__(self, tokens: BuiltinAuthenticator) -> None:
+        self._tokens = tokens
+
+    async def caller(self, call: "Call") -> Token:
+        """Return the caller's token; raises Unauthenticated."""
+        value = call.headers.get("x-auth-token")
+        if not value:
+            raise Unauthenticated("The request you have made requires authentication.")
+        token = await self._tokens.token(value)
+        call.caller = token.caller  # for the log
+        return token
+
+    async def admin(self, call: "Call") -> Token:
+        """Return the token of an admin; raises Forbidden for everybody else."""
+        token = await self.caller(call)
+        require_admin(token)
+        return token
+
+    async def user_or_admin(self, call: "Call", user_id: str) -> Token:
+        """Return the token of a user or of an admin; raises Forbidden for everybody else."""
+        token = await self.caller(call)
+        if token.caller.user_id != user_id:
+            require_admin(token)
+        return token
+
+    def forget(self, value: str) -> None:
+        """Stop trusting a token without asking."""
+        self._tokens.forget(value)
+
+
+def require_admin(token: Token) -> None:
+    """Raise Forbidden unless the token is an admin's."""
+    if not token.caller.is_admin:
+        raise Forbidden("You are not authorized to perform the requested action: it is for admins.")
+
+
+async def read_object(call: "Call", *path: str) -> dict[str, Any]:
+    """Return the object at a path of the request's body; raises Invalid."""
+    return object_at(wire.parse_json(await call.bounded_body()), *path)
+
+
+def object_at(body: Any, *path: str) -> dict[str, Any]:
+    """Return an object within a body; raises Invalid where there is none."""
+    for name in path:
+        body = body.get(name) if isinstance(body, dict) else None
+    if not isinstance(body, dict):
+        raise Invalid(f"Expecting to find {'.'.join(path)} in the request: a JSON object.")
+    return body
+
+
+def text(body: dict[str, Any], name: str) -> str:
+    """Return a text that must be there; raises Invalid."""
+    value = optional_text(body, name)
+    if not value:
+        raise Invalid(f"Expecting to find {name} in the request: a string that is not empty, without NUL.")
+    return value
+
+
+def optional_text(body: dict[str, Any], name: str, limit: int = _LONGEST) -> str | None:
+    """Return a text, or None for null and for none at all; raises Invalid for anything else."""
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or "\0" in value or len(value) > limit:
+        raise Invalid(f"{name} must be a string of at most {limit} characters, without NUL.")
+    return value
+
+
+def optional_flag(body: dict[str, Any], name: str) -> bool | None:
+    """Return true or false, or None for null and for none at all; raises Invalid for anything else."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise Invalid(f"{name} must be true or false.")
+    return value
+
+
+def check_domain(body: dict[str, Any]) -> None:
+    """Raise NotFound where `domain_id` names another domain than the only one."""
+    domain = optional_text(body, "domain_id")
+    if domain not in {None, "", DOMAIN["id"]}:
+        raise NotFound(f"Could not find domain: {domain}. The only domain here is Default (id default).")
+
+
+def refuse_others(body: dict[str, Any], noun: str, known: Iterable[str]) -> None:
+    """Raise Invalid for a field that is not stored here, unless it has no value."""
+    kept = frozenset(known)
+    for name, value in body.items():
+        if name not in kept and not _is_empty(value):
+            stored = ", ".join(sorted(kept))
+            raise Invalid(f"The built-in identity stores no {name} of a {noun}. It stores: {stored}.")
+
+
+def _is_empty(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_empty, value.values()))
+    return value is None or value is False or value in ("", [])
+
+
+def query(call: "Call") -> dict[str, str]:
+    """Return the parameters of the query string, the last value of each; raises Invalid."""
+    try:
+        pairs = parse_qs(call.scope["query_string"].decode(), keep_blank_values=True, errors="strict")
+    except (UnicodeDecodeError, ValueError):
+        raise Invalid("The query string is not valid UTF-8.") from None
+    return {name: values[-1].replace("\0", "\ufffd") for name, values in pairs.items()}
+
+
+def is_set(wanted: dict[str, str], name: str) -> bool:
+    """Return whether a parameter that is a switch is on: being there is enough."""
+    return wanted.get(name, "false").lower() not in {"0", "false", "no", "off"}
+
+
+def in_domain(wanted: dict[str, str], *, enabled: bool) -> bool:
+    """Return whether the filters `domain_id` and `enabled` keep something of the only domain."""
+    if wanted.get("domain_id", DOMAIN["id"]) != DOMAIN["id"]:
+        return False
+    return "enabled" not in wanted or is_set(wanted, "enabled") is enabled
+
+
+def listing(call: "Call", name: str, items: list[dict[str, Any]]) -> Response:
+    """Return a list as Keystone writes it."""
+    return wire.json_response({name: items, "links": links(call)})
+
+
+def links(call: "Call") -> dict[str, Any]:
+    """Return the links of a list that is one page."""
+    return {"self": f"{call.base_url_text}{call.scope['path']}", "next": None, "previous": None}
+
+
+def self_link(call: "Call", path: str) -> dict[str, str]:
+    """Return the links of one thing."""
+    return {"self": f"{call.base_url_text}/identity/v3/{path}"}
+
+
+def role_view(role: str, *, short: bool = False) -> dict[str, Any]:
+    """Return a role as Keystone shows it."""
+    view: dict[str, Any] = {"id": f"role-{role}", "name": role}
+    return view if short else {**view, "domain_id": None, "description": None, "options": {}}
+
+
+def role_of(role_id: str) -> str:
+    """Return the role of an id; raises NotFound."""
+    role = role_id.removeprefix("role-")
+    if role not in ROLES or role == role_id:
+        raise NotFound(f"Could not find role: {role_id}.")
+    return role
+
+
+def timestamp(microseconds: int) -> str:
+    """Return a time as Keystone shows it."""
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,139 @@
+"""Projects of the built-in identity.
+
+Lists are for admins; an exact name or id may be looked up by every user, because sharing an image begins
+with naming a project.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.responses import Response
+
+from tintype.api import wire
+from tintype.api.identity_wire import (
+    DOMAIN,
+    TokenReader,
+    check_domain,
+    in_domain,
+    is_set,
+    keystone_errors,
+    listing,
+    optional_flag,
+    optional_text,
+    query,
+    read_object,
+    refuse_others,
+    require_admin,
+    self_link,
+    text,
+)
+from tintype.db.identity import Project
+from tintype.errors import Invalid
+from tintype.services.projects import Projects
+
+if TYPE_CHECKING:
+    from tintype.api.app import Call
+
+_FIELDS: Final = ("name", "description", "enabled", "domain_id", "parent_id", "is_domain")
+
+
+class ProjectsApi:
+    """Handlers of projects."""
+
+    def __init__(self, projects: Projects, reader: TokenReader) -> None:
+        self._projects = projects
+        self._reader = reader
+
+    @keystone_errors
+    async def index(self, call: "Call") -> Response:
+        """List projects, or look one up by its exact name."""
+        token = await self._reader.caller(call)
+        wanted = query(call)
+        if "name" not in wanted:
+            require_admin(token)
+        found = [] if is_set(wanted, "is_domain") else await self._projects.list(wanted.get("name"))
+        if wanted.get("parent_id", DOMAIN["id"]) != DOMAIN["id"]:
+            found = []
+        kept = [project for project in found if in_domain(wanted, enabled=project.enabled)]
+        return listing(call, "projects", [_view(call, project) for project in kept])
+
+    @keystone_errors
+    async def mine(self, call: "Call") -> Response:
+        """List the projects that the caller may work in."""
+        token = await self._reader.caller(call)
+        found = await self._projects.of_user(token.caller.user_id)
+        return listing(call, "projects", [_view(call, project) for project in found])
+
+    @keystone_errors
+    async def of_user(self, call: "Call") -> Response:
+        """List the projects that a user may work in."""
+        await self._reader.user_or_admin(call, call.params["id"])
+        found = await self._projects.of_user(call.params["id"])
+        return listing(call, "projects", [_view(call, project) for project in found])
+
+    @keystone_errors
+    async def show(self, call: "Call") -> Response:
+        """Show a project."""
+        await self._reader.caller(call)
+        return self._shown(call, await self._projects.get(call.params["id"]))
+
+    @keystone_errors
+    async def create(self, call: "Call") -> Response:
+        """Create a project."""
+        await self._reader.admin(call)
+        body = await _body(call)
+        enabled = optional_flag(body, "enabled")
+        project = await self._projects.create(
+            text(body, "name"), optional_text(body, "description") or "", enabled=enabled is not False
+        )
+        return self._shown(call, project, 201)
+
+    @keystone_errors
+    async def update(self, call: "Call") -> Response:
+        """Change a project's name, description or whether it is enabled."""
+        await self._reader.admin(call)
+        project = await self._projects.get(call.params["id"])
+        body = await _body(call)
+        changes: dict[str, Any] = {}
+        if "name" in body:
+            changes["name"] = text(body, "name")
+        if "description" in body:
+            changes["description"] = optional_text(body, "description") or ""
+        if (enabled := optional_flag(body, "enabled")) is not None:
+            changes["enabled"] = enabled
+        return self._shown(call, await self._projects.change(project.id, **changes))
+
+    @keystone_errors
+    async def delete(self, call: "Call") -> Response:
+        """Delete a project; its images stay, for an admin to see to."""
+        await self._reader.admin(call)
+        await self._projects.delete((await self._projects.get(call.params["id"])).id)
+        return wire.no_content()
+
+    @staticmethod
+    def _shown(call: "Call", project: Project, status: int = 200) -> Response:
+        return wire.json_response({"project": _view(call, project)}, status)
+
+
+async def _body(call: "Call") -> dict[str, Any]:
+    """Return the project of a request; raises Invalid for fields that no project has here."""
+    body = await read_object(call, "project")
+    refuse_others(body, "project", _FIELDS)
+    check_domain(body)
+    if optional_text(body, "parent_id") not in {None, "", DOMAIN["id"]} or optional_flag(body, "is_domain"):
+        raise Invalid("Projects have no parents here, and there are no domains but Default.")
+    return body
+
+
+def _view(call: "Call", project: Project) -> dict[str, Any]:
+    return {
+        "id": project.id,
+        "name": project.name,
+        "description": project.description,
+        "domain_id": "default",
+        "parent_id": "default",
+        "enabled": project.enabled,
+        "is_domain": False,
+        "tags": [],
+        "options": {},
+        "links": self_link(call, f"projects/{project.id}"),
+    }

@@ -1,0 +1,126 @@
+"""Roles of the built-in identity, and who has which of them in which project."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.responses import Response
+
+from tintype.api import wire
+from tintype.api.identity_wire import (
+    DOMAIN,
+    TokenReader,
+    is_set,
+    keystone_errors,
+    listing,
+    query,
+    role_of,
+    role_view,
+    self_link,
+)
+from tintype.db.identity import Assignment
+from tintype.domain.roles import ROLES
+from tintype.errors import NotFound
+from tintype.services.identity import Identity
+
+if TYPE_CHECKING:
+    from tintype.api.app import Call
+
+_ELSEWHERE: Final = ("group.id", "scope.domain.id", "scope.system", "scope.OS-INHERIT:inherited_to")
+"""Filters of assignments that there are none of here."""
+
+
+class RolesApi:
+    """Handlers of roles and of their assignments."""
+
+    def __init__(self, identity: Identity, reader: TokenReader) -> None:
+        self._roles = identity.roles
+        self._users = identity.users
+        self._projects = identity.projects
+        self._reader = reader
+
+    @keystone_errors
+    async def index(self, call: "Call") -> Response:
+        """List the roles."""
+        await self._reader.caller(call)
+        wanted = query(call)
+        here = not wanted.get("domain_id")
+        found = [role_view(role) for role in ROLES if here and wanted.get("name", role) == role]
+        return listing(call, "roles", found)
+
+    @keystone_errors
+    async def show(self, call: "Call") -> Response:
+        """Show a role."""
+        await self._reader.caller(call)
+        return wire.json_response({"role": role_view(role_of(call.params["id"]))})
+
+    @keystone_errors
+    async def granted(self, call: "Call") -> Response:
+        """List the roles that a user has in a project."""
+        await self._reader.admin(call)
+        found = await self._roles.assignments(**await self._pair(call))
+        return listing(call, "roles", [role_view(each.role) for each in found])
+
+    @keystone_errors
+    async def check(self, call: "Call") -> Response:
+        """Answer 204 where a user has a role in a project, else 404."""
+        await self._reader.admin(call)
+        role = role_of(call.params["role"])
+        if not await self._roles.assignments(**await self._pair(call), role=role):
+            raise NotFound(f"Could not find role assignment with role: {call.params['role']}.")
+        return wire.no_content()
+
+    @keystone_errors
+    async def grant(self, call: "Call") -> Response:
+        """Grant a user a role in a project."""
+        await self._reader.admin(call)
+        role, pair = role_of(call.params["role"]), await self._pair(call)
+        await self._roles.grant(pair["user_id"], pair["project_id"], role)
+        return wire.no_content()
+
+    @keystone_errors
+    async def withdraw(self, call: "Call") -> Response:
+        """Withdraw a role in a project from a user."""
+        await self._reader.admin(call)
+        role, pair = role_of(call.params["role"]), await self._pair(call)
+        await self._roles.withdraw(pair["user_id"], pair["project_id"], role)
+        return wire.no_content()
+
+    @keystone_errors
+    async def assignments(self, call: "Call") -> Response:
+        """List who has which role where; `effective` adds implied roles, `include_names` names."""
+        await self._reader.admin(call)
+        wanted = query(call)
+        found: list[dict[str, Any]] = []
+        if not any(wanted.get(name) for name in _ELSEWHERE):
+            effective, names = is_set(wanted, "effective"), is_set(wanted, "include_names")
+            for each in await self._roles.assignments(
+                user_id=wanted.get("user.id"), project_id=wanted.get("scope.project.id")
+            ):
+                roles = [role for role in ROLES if role in ROLES[each.role]] if effective else [each.role]
+                found += [_view(call, each, role, names=names) for role in roles]
+        if "role.id" in wanted:
+            found = [each for each in found if each["role"]["id"] == wanted["role.id"]]
+        return listing(call, "role_assignments", found)
+
+    async def _pair(self, call: "Call") -> dict[str, str]:
+        """Return the ids of the user and project of a path; raises NotFound."""
+        user = await self._users.get(call.params["user"])
+        project = await self._projects.get(call.params["id"])
+        return {"user_id": user.id, "project_id": project.id}
+
+
+def _view(call: "Call", each: Assignment, role: str, *, names: bool) -> dict[str, Any]:
+    user: dict[str, Any] = {"id": each.user_id}
+    project: dict[str, Any] = {"id": each.project_id}
+    shown = role_view(role, short=True)
+    if names:
+        user |= {"name": each.user_name, "domain": DOMAIN}
+        project |= {"name": each.project_name, "domain": DOMAIN}
+    else:
+        del shown["name"]
+    path = f"projects/{each.project_id}/users/{each.user_id}/roles/role-{each.role}"
+    return {
+        "role": shown,
+        "user": user,
+        "scope": {"project": project},
+        "links": {"assignment": self_link(call, path)["self"]},
+    }

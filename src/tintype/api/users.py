@@ -1,0 +1,134 @@
+"""Users of the built-in identity: an admin sees and changes any, a user looks up itself."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.responses import Response
+
+from tintype.api import wire
+from tintype.api.identity_wire import (
+    TokenReader,
+    check_domain,
+    in_domain,
+    keystone_errors,
+    listing,
+    optional_flag,
+    optional_text,
+    query,
+    read_object,
+    refuse_others,
+    require_admin,
+    self_link,
+    text,
+)
+from tintype.db.identity import User
+from tintype.services.users import Users
+
+if TYPE_CHECKING:
+    from tintype.api.app import Call
+
+_ABOUT: Final = {"description": 4096, "email": 255, "default_project_id": 64}
+"""What is stored of a user and means nothing to Tintype, but for the default project; with its length."""
+_FIELDS: Final = ("name", "password", "enabled", "domain_id", *_ABOUT)
+
+
+class UsersApi:
+    """Handlers of users."""
+
+    def __init__(self, users: Users, reader: TokenReader) -> None:
+        self._users = users
+        self._reader = reader
+
+    @keystone_errors
+    async def index(self, call: "Call") -> Response:
+        """List users, or look one up by its exact name."""
+        token = await self._reader.caller(call)
+        wanted = query(call)
+        if wanted.get("name") != token.caller.user_name:
+            require_admin(token)
+        found = await self._users.list(wanted.get("name"))
+        kept = [user for user in found if in_domain(wanted, enabled=user.enabled)]
+        return listing(call, "users", [_view(call, user) for user in kept])
+
+    @keystone_errors
+    async def show(self, call: "Call") -> Response:
+        """Show a user: oneself, or any to an admin."""
+        await self._reader.user_or_admin(call, call.params["id"])
+        return self._shown(call, await self._users.get(call.params["id"]))
+
+    @keystone_errors
+    async def create(self, call: "Call") -> Response:
+        """Create a user; without a password it cannot log in."""
+        await self._reader.admin(call)
+        body = await _body(call)
+        user = await self._users.create(
+            text(body, "name"),
+            optional_text(body, "password"),
+            enabled=optional_flag(body, "enabled") is not False,
+            about=_about(body),
+        )
+        return self._shown(call, user, 201)
+
+    @keystone_errors
+    async def update(self, call: "Call") -> Response:
+        """Change a user; a new password ends the user's tokens, and so does closing the account."""
+        await self._reader.admin(call)
+        user = await self._users.get(call.params["id"])
+        body = await _body(call)
+        changed = await self._users.change(
+            user.id,
+            name=text(body, "name") if "name" in body else None,
+            password=optional_text(body, "password"),
+            enabled=optional_flag(body, "enabled"),
+            about=_about(body),
+        )
+        return self._shown(call, changed)
+
+    @keystone_errors
+    async def delete(self, call: "Call") -> Response:
+        """Delete a user, with its roles and application credentials."""
+        await self._reader.admin(call)
+        await self._users.delete((await self._users.get(call.params["id"])).id)
+        return wire.no_content()
+
+    @keystone_errors
+    async def change_password(self, call: "Call") -> Response:
+        """Change one's own password; the original one is what it takes, not a token."""
+        body = await read_object(call, "user")
+        await self._users.change_password(
+            call.params["id"],
+            text(body, "original_password"),
+            text(body, "password"),
+            address=call.client.host if call.client else "",
+        )
+        self._reader.forget(call.headers.get("x-auth-token", ""))
+        return wire.no_content()
+
+    @staticmethod
+    def _shown(call: "Call", user: User, status: int = 200) -> Response:
+        return wire.json_response({"user": _view(call, user)}, status)
+
+
+async def _body(call: "Call") -> dict[str, Any]:
+    """Return the user of a request; raises Invalid for fields that no user has here."""
+    body = await read_object(call, "user")
+    refuse_others(body, "user", _FIELDS)
+    check_domain(body)
+    return body
+
+
+def _about(body: dict[str, Any]) -> dict[str, str | None]:
+    return {name: optional_text(body, name, limit) for name, limit in _ABOUT.items() if name in body}
+
+
+def _view(call: "Call", user: User) -> dict[str, Any]:
+    about = {name: value for name in _ABOUT if (value := getattr(user, name)) is not None}
+    return {
+        "id": user.id,
+        "name": user.name,
+        "domain_id": "default",
+        "enabled": user.enabled,
+        "password_expires_at": None,
+        "options": {},
+        **about,
+        "links": self_link(call, f"users/{user.id}"),
+    }

@@ -1,0 +1,97 @@
+"""Application credentials of the built-in identity: secrets by which programs log in for a user."""
+
+import secrets
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+
+from tintype.db import application_credentials as rows
+from tintype.db import identity as identity_rows
+from tintype.db.application_credentials import ApplicationCredential
+from tintype.db.engine import Database
+from tintype.domain.callers import Caller
+from tintype.domain.names import check_name
+from tintype.domain.roles import ROLES, expanded
+from tintype.errors import Forbidden, Invalid, NotFound
+from tintype.services.passwords import Passwords
+
+
+class ApplicationCredentials:
+    """The use cases of application credentials."""
+
+    def __init__(self, database: Database, passwords: Passwords) -> None:
+        self._database = database
+        self._passwords = passwords
+
+    async def create(
+        self,
+        caller: Caller,
+        *,
+        name: str,
+        description: str | None,
+        secret: str | None,
+        roles: Iterable[str],
+        unrestricted: bool,
+        expires_at: int | None,
+    ) -> tuple[ApplicationCredential, str]:
+        """Create a credential of the caller in its project; return it and its secret, generated if not given.
+
+        `roles` are those it shall have; if none are named, all that the caller has. Raises Invalid for a
+        role that the caller does not have and for a time that has passed, Conflict where the user has a
+        credential of that name, Forbidden where the caller's token is of no project.
+        """
+        check_name("application credential", name)
+        if caller.project_id is None:
+            raise Forbidden("An application credential is of one project: use a token of that project.")
+        wished = expanded(roles) or caller.roles
+        if unassigned := sorted(wished - caller.roles):
+            raise Invalid(
+                "Invalid application credential: Could not find role assignment with role: "
+                f"{', '.join(unassigned)}. A credential has only roles that its user has in the project."
+            )
+        if expires_at is not None and expires_at <= time.time_ns() // 1000:
+            raise Invalid("The expires_at of an application credential must not be in the past.")
+        secret = secrets.token_urlsafe(64) if secret is None else secret
+        credential = ApplicationCredential(
+            uuid.uuid4().hex,
+            caller.user_id,
+            caller.project_id,
+            name,
+            description,
+            await self._passwords.hash(secret),
+            tuple(role for role in ROLES if role in wished),
+            unrestricted,
+            expires_at,
+        )
+        async with self._database.write() as tx:
+            await rows.add(tx, credential)
+        return credential, secret
+
+    async def find(
+        self, *, credential_id: str | None, name: str | None, user_id: str | None, user_name: str | None
+    ) -> ApplicationCredential | None:
+        """Return a credential by its id, or by its name and its user's id or name; None if there is none."""
+        async with self._database.read() as tx:
+            if credential_id is not None:
+                return await rows.find(tx, credential_id)
+            user = await identity_rows.find_user(tx, user_id=user_id, name=user_name)
+            return None if user is None else await rows.find_named(tx, user.id, name or "")
+
+    async def get(self, user_id: str, credential_id: str) -> ApplicationCredential:
+        """Return a user's credential by its id; raises NotFound."""
+        async with self._database.read() as tx:
+            credential = await rows.find(tx, credential_id)
+        if credential is None or credential.user_id != user_id:
+            raise NotFound(f"Could not find Application Credential: {credential_id}.")
+        return credential
+
+    async def list(self, user_id: str) -> Sequence[ApplicationCredential]:
+        """Return a user's credentials, by name."""
+        async with self._database.read() as tx:
+            return await rows.of_user(tx, user_id)
+
+    async def delete(self, user_id: str, credential_id: str) -> None:
+        """Delete a user's credential, which ends its tokens; raises NotFound."""
+        await self.get(user_id, credential_id)
+        async with self._database.write() as tx:
+            await rows.remove(tx, credential_id)

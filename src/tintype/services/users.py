@@ -1,0 +1,149 @@
+"""Users of the built-in identity."""
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from tintype.db import application_credentials as credential_rows
+from tintype.db import identity as rows
+from tintype.db.engine import Database, Transaction
+from tintype.db.identity import Project, User
+from tintype.domain.names import check_name
+from tintype.domain.roles import check_role
+from tintype.errors import NotFound, Unauthenticated
+from tintype.services.passwords import Passwords
+
+_WRONG: Final = "Error when changing user password: the user or the original password is wrong."
+
+
+class Users:
+    """The use cases of users. A `ref` is an id or a name."""
+
+    def __init__(self, database: Database, passwords: Passwords) -> None:
+        self._database = database
+        self._passwords = passwords
+
+    async def find(self, ref: str) -> User:
+        """Return a user by id or name; raises NotFound."""
+        async with self._database.read() as tx:
+            return await find_user(tx, ref)
+
+    async def get(self, user_id: str) -> User:
+        """Return a user by id; raises NotFound."""
+        async with self._database.read() as tx:
+            user = await rows.find_user(tx, user_id=user_id)
+        if user is None:
+            raise NotFound(f"Could not find user: {user_id}.")
+        return user
+
+    async def list(self, name: str | None = None) -> Sequence[User]:
+        """Return every user by name, or the one of a name."""
+        async with self._database.read() as tx:
+            if name is None:
+                return await rows.all_users(tx)
+            user = await rows.find_user(tx, name=name)
+        return [] if user is None else [user]
+
+    async def create(
+        self,
+        name: str,
+        password: str | None,
+        *,
+        project: str | None = None,
+        role: str = "member",
+        enabled: bool = True,
+        about: Mapping[str, str | None] | None = None,
+    ) -> User:
+        """Create a user, with a role in a project, which is created if it does not exist; or nothing at all.
+
+        `about` are further fields of a user, such as its description. Raises Conflict where the name is
+        taken, Invalid for a role that does not exist.
+        """
+        check_name("user", name)
+        check_role(role)
+        stored = "" if password is None else await self._passwords.hash(password)
+        user = User(uuid.uuid4().hex, name, stored, enabled=enabled, tokens_valid_from=0, **(about or {}))
+        async with self._database.write() as tx:
+            await rows.add_user(tx, user)
+            if project is not None:
+                found = await rows.find_project(tx, name=project)
+                if found is None:
+                    check_name("project", project)
+                    found = Project(uuid.uuid4().hex, project, "", enabled=True)
+                    await rows.add_project(tx, found)
+                await rows.grant(tx, user.id, found.id, role)
+        return user
+
+    async def change(
+        self,
+        ref: str,
+        *,
+        name: str | None = None,
+        password: str | None = None,
+        enabled: bool | None = None,
+        about: Mapping[str, str | None] | None = None,
+    ) -> User:
+        """Change a user, and return it; raises Conflict where a new name is taken.
+
+        A new password ends the user's tokens. So does closing the account, which also deletes the user's
+        application credentials.
+        """
+        values: dict[str, Any] = dict(about or {})
+        if name is not None:
+            check_name("user", name)
+            values["name"] = name
+        if password is not None:
+            values["password_hash"] = await self._passwords.hash(password)
+        if enabled is not None:
+            values["enabled"] = enabled
+        if password is not None or enabled is False:
+            values["tokens_valid_from"] = _now()
+        async with self._database.write() as tx:
+            user = await find_user(tx, ref)
+            if values:
+                await rows.change_user(tx, user.id, **values)
+            if enabled is False:
+                await credential_rows.remove_all(tx, user.id)
+            return await find_user(tx, user.id)
+
+    async def change_password(self, user_id: str, original: str, password: str, *, address: str) -> None:
+        """Change a password by who knows it; this ends the user's tokens.
+
+        Raises Unauthenticated where the user or the original password is wrong, and TooManyAttempts as a
+        login does.
+        """
+        async with self._database.read() as tx:
+            user = await rows.find_user(tx, user_id=user_id)
+        allowed = await self._passwords.check(
+            original,
+            user.password_hash if user is not None else None,
+            usable=user is not None and user.enabled,
+            owner=user_id,
+            address=address,
+        )
+        if user is None or not allowed:
+            raise Unauthenticated(_WRONG)
+        stored = await self._passwords.hash(password)
+        async with self._database.write() as tx:
+            now = await rows.find_user(tx, user_id=user_id)
+            if now is None or now.password_hash != user.password_hash:  # changed meanwhile
+                raise Unauthenticated(_WRONG)
+            await rows.change_user(tx, user_id, password_hash=stored, tokens_valid_from=_now())
+
+    async def delete(self, ref: str) -> None:
+        """Delete a user, with its roles and application credentials."""
+        async with self._database.write() as tx:
+            await rows.remove_user(tx, (await find_user(tx, ref)).id)
+
+
+async def find_user(tx: Transaction, ref: str) -> User:
+    """Return a user by id or name; raises NotFound."""
+    user = await rows.find_user(tx, user_id=ref) or await rows.find_user(tx, name=ref)
+    if user is None:
+        raise NotFound(f"Could not find user: {ref}.")
+    return user
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
