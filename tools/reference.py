@@ -67,7 +67,8 @@ def routes() -> str:
     note = (
         "Handlers of `/identity` check the token themselves: some of them give it. `/v2/cache` is there "
         "where `cache.folder` is set. `GET /v2/images/{image_id}/file?prefer=a,b` wishes for a copy from "
-        "these stores. Paths below `/api` hold with a slash at their end, too; `/` leads browsers to "
+        "these stores. `{name...}` may have slashes. `/v2.N` of each advertised version means `/v2`; doubled "
+        "slashes count as one. Paths below `/api` hold with a slash at their end, too; `/` leads browsers to "
         "`/dashboard/`.\n"
     )
     return f"# Routes\n\n{table(('request', 'what it does', 'needs'), rows)}\n{note}"

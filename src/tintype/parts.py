@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from tintype.api.app import App, Front
 from tintype.api.identity import IdentityApi
+from tintype.api.info import minor_versions
 from tintype.api.operations import OperationsApi
 from tintype.api.routes import Route, identity_table
 from tintype.api.throttle import Throttle
@@ -222,6 +223,7 @@ def build(settings: Settings) -> Parts:
             identity_url=settings.keystone.public_url or settings.keystone.auth_url,
             body_limit=settings.server.metadata_body_limit,
             throttle=throttle,
+            minor_versions=minor_versions(cache=base.cache is not None),
         ),
     )
     return Parts(

@@ -57,7 +57,8 @@ class Target:
 
     async def send(self, who: str, method: str, path: str, **options: Any) -> httpx2.Response:
         headers = {"Accept": "application/json", **self.headers.get(who, {}), **options.pop("headers", {})}
-        return await self.client.request(method, path, headers=headers, **options)
+        url = str(self.client.base_url).rstrip("/") + path  # whole: a path of two slashes would be a host
+        return await self.client.request(method, url, headers=headers, **options)
 
 
 if URL is None:

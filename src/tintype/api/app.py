@@ -8,9 +8,9 @@ import contextlib
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -23,6 +23,7 @@ from tintype.api import errors as error_responses
 from tintype.api.direct import BROKEN_OFF
 from tintype.api.routes import Route
 from tintype.api.throttle import Throttle
+from tintype.api.tree import NOT_FOUND, build
 from tintype.auth.base import Authenticator
 from tintype.blobs.stream import Buffer, Chunks, Source
 from tintype.domain.callers import Caller
@@ -37,6 +38,8 @@ _HOST: Final = re.compile(r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0
 _GLOBAL_ID: Final = re.compile(r"req-[0-9a-fA-F-]{36}")
 _HEADER_BYTES: Final = 64 << 10
 _PATH_BYTES: Final = 8 << 10
+_IDS: Final = frozenset({"id", "upload"})
+"""Parameters that are UUIDs: they may be written in capitals."""
 _LAST_SECONDS: Final = 15
 _STOPPING: Final = "The service is stopping."
 _CLOSED: Final = 499
@@ -55,6 +58,27 @@ class Call(Request):
     route_path = "none"
     """As in the table of routes, with its parameters in braces."""
     metrics: Metrics
+
+    @property
+    def raw_path(self) -> bytes:
+        """The path as it was sent, without the query."""
+        raw: bytes = self.scope.get("raw_path") or self.scope["path"].encode()
+        return raw.partition(b"?")[0]
+
+    def token(self, name: str) -> str | None:
+        """Return the value of a header that carries a token, such as `X-Auth-Token`; or None.
+
+        WSGI servers take `X_AUTH_TOKEN` and `X-AUTH_TOKEN` for the same header, so scripts send them:
+        they count where the header itself is absent. Raises Invalid for values that differ.
+        """
+        wanted = name.lower()
+        values = set(self.headers.getlist(wanted))
+        if not values:
+            headers = self.headers.items()
+            values = {value for key, value in headers if key.replace("_", "-") == wanted}
+        if len(values) > 1:
+            raise Invalid(f"The request has several {name} headers with different values. Send one.")
+        return values.pop() if values else None
 
     def data(self) -> Source:
         """Give the body as it comes; filling from it raises Disconnected where it breaks off."""
@@ -115,6 +139,8 @@ class Front(msgspec.Struct, frozen=True):
     body_limit: int
     """Bytes of a request's body, image data apart."""
     throttle: Throttle | None
+    minor_versions: Sequence[int]
+    """Of the API: each is served below its own prefix, too."""
 
 
 class App:
@@ -129,7 +155,7 @@ class App:
         metrics: Metrics,
         front: Front,
     ) -> None:
-        self._tree = _tree(routes)
+        self._tree = build(routes, front.minor_versions)
         self._authenticator = authenticator
         self._log = log
         self._lifespan = lifespan
@@ -180,7 +206,7 @@ class App:
             if not begun:
                 raise
         except Exception:
-            self._log.exception("request failed", request_id=call.request_id, path=scope["path"])
+            self._log.exception("request failed", request_id=call.request_id, route=call.route_path)
             if begun:
                 raise
             await self._fail(call, 500, "Something went wrong here; the log has the details.")(
@@ -231,28 +257,36 @@ class App:
         return await endpoint(call)
 
     async def _authenticate(self, call: Call) -> Caller:
-        token = call.headers.get("x-auth-token")
+        token = call.token("X-Auth-Token")
         if not token:
             raise Unauthenticated("The request you have made requires authentication.")
-        return await self._authenticator.authenticate(token, call.headers.get("x-service-token"))
+        return await self._authenticator.authenticate(token, call.token("X-Service-Token"))
 
     def _find(self, call: Call) -> tuple[Route, str, dict[str, str]]:
-        raw: bytes = call.scope.get("raw_path") or call.scope["path"].encode()
+        raw = call.raw_path
         if len(raw) > _PATH_BYTES:
-            raise Invalid("The URL is too long.")
-        node: Any = self._tree
-        params: dict[str, str] = {}
-        for part in raw.split(b"?", 1)[0].removeprefix(b"/").split(b"/"):
-            segment = _decode(part)
-            child = node.children.get(segment)
-            if child is None and node.wild is not None and segment:
-                name, child = node.wild
-                params[name] = segment
+            raise Invalid(f"The path of the URL has {len(raw)} bytes; at most {_PATH_BYTES} are allowed.")
+        node, params, place = self._tree, {}, 0
+        segments = [_decode(part) for part in raw.removeprefix(b"/").split(b"/")]
+        while place < len(segments):
+            segment = segments[place]
+            place += 1
+            if not segment:
+                if segments[place - 2] or place == len(segments):  # once for each run of slashes
+                    node = node.ending(segments[place - 1 :], call.method) or node
+                continue
+            child = node.children.get(segment) or node.wild
             if child is None:
-                raise NotFound("The resource could not be found.")
+                raise NotFound(NOT_FOUND)
             node = child
+            if node.spans:
+                more = node.more(segments[place:])
+                segment = "/".join(segments[place - 1 : place + more])
+                place += more
+            if node.name:
+                params[node.name] = segment.lower() if node.name in _IDS else segment
         if node.route is None:
-            raise NotFound("The resource could not be found.")
+            raise NotFound(NOT_FOUND)
         return node.route, node.path, params
 
     def _base_url(self, call: Call) -> str:
@@ -283,7 +317,8 @@ class App:
             self._log.info(
                 "request",
                 method=call.method,
-                path=call.scope["path"],
+                path=call.raw_path.decode(errors="backslashreplace"),
+                route=call.route_path,
                 status=status,
                 ms=round((time.perf_counter() - started) * 1000, 2),
                 request_id=call.request_id,
@@ -310,28 +345,6 @@ class App:
             await send({"type": "lifespan.startup.failed", "message": error.message})
             return
         await send({"type": "lifespan.shutdown.complete"})
-
-
-class _Node:
-    def __init__(self) -> None:
-        self.children: dict[str, _Node] = {}
-        self.wild: tuple[str, _Node] | None = None
-        self.route: Route | None = None
-        self.path = ""
-
-
-def _tree(routes: Mapping[str, Route]) -> _Node:
-    root = _Node()
-    for path, route in routes.items():
-        node = root
-        for part in path.removeprefix("/").split("/"):
-            if part.startswith("{"):
-                node.wild = node.wild or (part.strip("{}"), _Node())
-                node = node.wild[1]
-            else:
-                node = node.children.setdefault(part, _Node())
-        node.route, node.path = route, path
-    return root
 
 
 def _decode(part: bytes) -> str:

@@ -196,7 +196,7 @@ class IdentityApi:
         return _listing(call, "roles", [_role_view(role) for role in ROLES if wanted in {None, role}])
 
     async def _caller(self, call: "Call") -> Token:
-        value = call.headers.get("x-auth-token")
+        value = call.token("X-Auth-Token")
         if not value:
             raise Unauthenticated("The request you have made requires authentication.")
         return await self._tokens.token(value)
@@ -204,7 +204,7 @@ class IdentityApi:
     async def _subject(self, call: "Call", *, also: frozenset[str]) -> Token:
         """Give the token that a request is about: the caller's own, or any to somebody in certain roles."""
         caller = await self._caller(call)
-        value = call.headers.get("x-subject-token")
+        value = call.token("X-Subject-Token")
         if not value:
             raise Invalid("The header X-Subject-Token is missing.")
         try:
