@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from tintype.api.app import App, Front
+from tintype.api.base_url import ForwardedRequests
 from tintype.api.identity import IdentityApi
 from tintype.api.info import minor_versions
 from tintype.api.operations import OperationsApi
@@ -252,4 +253,6 @@ def _wrapped(app: ASGIApp, settings: Settings) -> ASGIApp:
         )
     if settings.tracing.endpoint is not None:
         app = traced(app, settings.tracing.endpoint, settings.tracing.service)
+    if settings.server.trusted_proxies:
+        app = ForwardedRequests(app, list(settings.server.trusted_proxies))
     return app

@@ -107,8 +107,7 @@ def serve(settings: Settings, listener: Listener) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(settings.server.trusted_proxies),
-        forwarded_allow_ips=list(settings.server.trusted_proxies),
+        proxy_headers=False,  # ForwardedRequests knows more of them
         ssl_certfile=settings.server.tls_certificate,
         ssl_keyfile=settings.server.tls_key,
         workers=settings.server.workers,

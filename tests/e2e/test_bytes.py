@@ -17,7 +17,7 @@ import httpx2
 import pytest
 from tusclient.client import TusClient
 
-from processes import Api, Server, eventually, started
+from processes import Api, Server, answers, eventually, started
 
 MIB = 1 << 20
 JS = Path(__file__).parent / "js"
@@ -400,9 +400,3 @@ def front_server(folder: Path, port: int, server: Server) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(10)
-
-
-def answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from tintype.api import errors as error_responses
+from tintype.api.base_url import base_url
 from tintype.api.direct import BROKEN_OFF
 from tintype.api.routes import Route
 from tintype.api.throttle import Throttle
@@ -34,7 +35,6 @@ DIRECT: Final = "tintype.direct_body"
 """The ASGI extension by which a server gives a body without copies: a call that gives a source, or None."""
 STOPPING: Final = "tintype.stopping"
 """The ASGI extension by which a server tells answers without an end that it stops: an event."""
-_HOST: Final = re.compile(r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 _GLOBAL_ID: Final = re.compile(r"req-[0-9a-fA-F-]{36}")
 _HEADER_BYTES: Final = 64 << 10
 _PATH_BYTES: Final = 8 << 10
@@ -52,7 +52,7 @@ class Call(Request):
     request_id: str
     params: dict[str, str]
     caller: Caller
-    base_url_text: str
+    public_url: str | None
     body_limit: int
     route: Route | None = None
     route_path = "none"
@@ -64,6 +64,11 @@ class Call(Request):
         """The path as it was sent, without the query."""
         raw: bytes = self.scope.get("raw_path") or self.scope["path"].encode()
         return raw.partition(b"?")[0]
+
+    @property
+    def base_url_text(self) -> str:
+        """The URL of the service as this client knows it, without a slash at the end."""
+        return base_url(self.scope, self.public_url)
 
     def token(self, name: str) -> str | None:
         """Return the value of a header that carries a token, such as `X-Auth-Token`; or None.
@@ -176,7 +181,7 @@ class App:
         started = time.perf_counter()
         call = Call(scope, receive)
         call.request_id = f"req-{uuid.uuid4()}"
-        call.body_limit = self._front.body_limit
+        call.public_url, call.body_limit = self._front.public_url, self._front.body_limit
         call.metrics = self._metrics
         self._running += 1
         self._metrics.running.inc()
@@ -228,7 +233,7 @@ class App:
             headers = dict(error.headers)
             if status == 401:
                 headers["WWW-Authenticate"] = (
-                    f'Keystone uri="{self._front.identity_url or f"{self._base_url(call)}/identity"}"'
+                    f'Keystone uri="{self._front.identity_url or f"{call.base_url_text}/identity"}"'
                 )
             return self._fail(call, status, error.message, headers)
         except asyncio.CancelledError:  # the service stops, and its patience with requests is over
@@ -241,7 +246,6 @@ class App:
         hosts = [value for name, value in headers if name == b"host"]
         if len(hosts) > 1 or (not hosts and call.scope["http_version"] != "1.0"):
             raise Invalid("A request has one Host header (RFC 9112, section 3.2).")
-        call.base_url_text = self._base_url(call)
         route, call.route_path, call.params = self._find(call)
         call.route = route
         if call.method == "OPTIONS":
@@ -288,16 +292,6 @@ class App:
         if node.route is None:
             raise NotFound(NOT_FOUND)
         return node.route, node.path, params
-
-    def _base_url(self, call: Call) -> str:
-        """Give the URL of the service as this client knows it, without a slash at the end."""
-        if self._front.public_url is not None:
-            return self._front.public_url.rstrip("/")
-        host = call.headers.get("host", "")
-        if not _HOST.fullmatch(host):
-            server = call.scope.get("server") or ("localhost", None)
-            host = server[0] if server[1] is None else f"{server[0]}:{server[1]}"
-        return f"{call.scope['scheme']}://{host}"
 
     def _fail(
         self, call: Call, status: int, message: str, extra: Mapping[str, str] | None = None
