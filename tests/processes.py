@@ -20,6 +20,8 @@ import yaml
 BIN = Path(sys.executable).parent
 START_SECONDS = 20
 BINARY = {"Content-Type": "application/octet-stream"}
+OLD_GLANCECLIENT = Path(__file__).parents[1] / ".venv-glanceclient"
+"""python-glanceclient 3.2, to stand before the newest one in PYTHONPATH."""
 PASSWORDS = {"alice": "alice-secret", "bob": "bob-secret"}
 
 

@@ -7,7 +7,6 @@ up by every user of a project, because sharing an image begins with naming a pro
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import wraps
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
@@ -31,7 +30,7 @@ Handler = Callable[["IdentityApi", "Call"], Awaitable[Response]]
 
 
 def _keystone_errors(handler: Handler) -> Handler:
-    """Write failures as Keystone does: one object named `error`."""
+    """Return failures as answers; a 401 names this identity."""
 
     @wraps(handler)
     async def wrapped(self: "IdentityApi", call: "Call") -> Response:
@@ -42,8 +41,7 @@ def _keystone_errors(handler: Handler) -> Handler:
             headers = dict(error.headers)
             if status == 401:
                 headers["WWW-Authenticate"] = f'Keystone uri="{call.base_url_text}/identity"'
-            body = {"code": status, "title": HTTPStatus(status).phrase, "message": error.message}
-            return wire.json_response({"error": body}, status, headers)
+            return error_responses.response(status, error.message, call.request_id, call.headers, headers)
 
     return wrapped
 
