@@ -28,7 +28,15 @@ from tintype.api.tree import NOT_FOUND, build
 from tintype.auth.base import Authenticator
 from tintype.blobs.stream import Buffer, Chunks, Source
 from tintype.domain.callers import Caller
-from tintype.errors import Disconnected, Invalid, NotFound, OverLimit, TintypeError, Unauthenticated
+from tintype.errors import (
+    Disconnected,
+    Invalid,
+    NotFound,
+    OverLimit,
+    TintypeError,
+    Unauthenticated,
+    Unimplemented,
+)
 from tintype.observability.metrics import Metrics
 
 DIRECT: Final = "tintype.direct_body"
@@ -243,9 +251,7 @@ class App:
         headers = call.scope["headers"]
         if sum(len(name) + len(value) for name, value in headers) > _HEADER_BYTES:
             return self._fail(call, 431, f"The headers of a request may have at most {_HEADER_BYTES} bytes.")
-        hosts = [value for name, value in headers if name == b"host"]
-        if len(hosts) > 1 or (not hosts and call.scope["http_version"] != "1.0"):
-            raise Invalid("A request has one Host header (RFC 9112, section 3.2).")
+        _check_head(call)
         route, call.route_path, call.params = self._find(call)
         call.route = route
         if call.method == "OPTIONS":
@@ -339,6 +345,18 @@ class App:
             await send({"type": "lifespan.startup.failed", "message": error.message})
             return
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _check_head(call: Call) -> None:
+    """Refuse a request whose host or body cannot be told from its headers, or is only a part."""
+    hosts = call.headers.getlist("host")
+    if len(hosts) > 1 or (not hosts and call.scope["http_version"] != "1.0"):
+        raise Invalid("A request has one Host header (RFC 9112, section 3.2).")
+    codings = ", ".join(call.headers.getlist("transfer-encoding"))
+    if codings and codings.strip().lower() != "chunked":
+        raise Unimplemented(f"Transfer-Encoding: {codings} is not decoded here. Send chunked, or none.")
+    if call.method == "PUT" and "content-range" in call.headers:
+        raise Invalid("A PUT with Content-Range is not supported: send the whole content without it.")
 
 
 def _decode(part: bytes) -> str:

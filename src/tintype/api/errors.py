@@ -30,6 +30,7 @@ STATUS: Final[Mapping[type[errors.TintypeError], int]] = {
     errors.UnsupportedMedia: 415,
     errors.Disconnected: 499,
     errors.TooManyAttempts: 429,
+    errors.Unimplemented: 501,
     errors.Unavailable: 503,
 }
 

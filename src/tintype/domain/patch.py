@@ -152,8 +152,7 @@ def _parse_change(raw: Any, *, draft4: bool, limits: Limits) -> Change:
     images.check_name_is_free_to_set(name)
     if op == "remove":
         return Change(op, name, strict_add=draft4)
-    images.check_value(name, raw["value"], limits)
-    return Change(op, name, raw["value"], strict_add=draft4)
+    return Change(op, name, images.checked_value(name, raw["value"], limits), strict_add=draft4)
 
 
 def _operation(raw: dict[str, Any]) -> tuple[str, Any]:
