@@ -7,7 +7,7 @@ ARGS ?=
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check conformance contract keystone glance horizon bench docs clean
+.PHONY: help serve test check conformance contract keystone glance glanceclient horizon bench docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,14 @@ glance: .venv-glance/.ready ## Install a Glance for the tests of moving in
 	  'psycopg2-binary>=2.9,<3' 'pymysql>=1.1,<2'
 	@touch $@
 
+glanceclient: .venv-glanceclient/.ready ## Install python-glanceclient 3.2, which older clouds still run
+
+.venv-glanceclient/.ready: $(VENV)/.test
+	@echo "Installing python-glanceclient 3.2 into .venv-glanceclient …"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --target .venv-glanceclient \
+	  'python-glanceclient>=3.2,<3.3' # on what the newest one needs
+	@touch $@
+
 horizon: .venv-horizon/.ready ## Install a Horizon that the dashboard's REST is held against
 
 .venv-horizon/.ready:
@@ -76,4 +84,4 @@ docs: $(VENV)/.check ## Generate docs/reference and the blocking client from the
 	@$(BIN)/python tools/reference.py
 
 clean: ## Delete virtual environments and caches, not the data
-	rm -rf $(VENV) .venv-keystone .venv-glance .venv-horizon .browser .conformance .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-keystone .venv-glance .venv-glanceclient .venv-horizon .browser .conformance .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -21,6 +21,7 @@ import postgres
 from ceph import Ceph
 from inprocess import Prepared, Service, make_settings, running
 from postgres import Cluster
+from processes import OLD_GLANCECLIENT
 from tintype import server
 from tintype.settings import DatabaseSettings
 
@@ -90,6 +91,7 @@ NEEDS = {
     "chromium": Need(lambda: shutil.which("chromium"), "apt-get install chromium"),
     "keystone": Need(keystone.available, "make keystone"),
     "glance": Need(glance.available, "make glance"),
+    "glanceclient": Need(OLD_GLANCECLIENT.exists, "make glanceclient", is_server=False),
     "horizon": Need(horizon.available, "make horizon"),
     "curl": _program("curl", "curl"),
     "qemu-img": _program("qemu-img", "qemu-utils"),

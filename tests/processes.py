@@ -22,6 +22,8 @@ import officials
 BIN = Path(sys.executable).parent
 START_SECONDS = 20
 BINARY = {"Content-Type": "application/octet-stream"}
+OLD_GLANCECLIENT = Path(__file__).parents[1] / ".venv-glanceclient"
+"""python-glanceclient 3.2, to stand before the newest one in PYTHONPATH."""
 PASSWORDS = {"alice": "alice-secret", "bob": "bob-secret"}
 
 
@@ -202,3 +204,10 @@ def make_certificate(folder: Path, name: str = "tintype", *, address: str = "127
     names = ["-subj", f"/CN={name}", "-days", "2", "-addext", f"subjectAltName=IP:{address}"]
     subprocess.run([*command, *names, *files], check=True, capture_output=True)
     return (folder / "new.pem").replace(folder / "tls.pem"), (folder / "new.key").replace(folder / "tls.key")
+
+
+def answers(port: int) -> bool:
+    """Say whether somebody listens on a port of loopback."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False

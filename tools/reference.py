@@ -68,6 +68,8 @@ def routes() -> str:
         "Handlers of `/identity` check the token themselves: some of them give it. `/v2/cache`, "
         "`/v2/cached_images` and `/v2/queued_images` answer 404 where `cache.folder` is not set, to callers "
         "who may use them. `GET /v2/images/{image_id}/file?prefer=a,b` wishes for a copy from these stores. "
+        "`{name...}` may have slashes. `/v2.N` of each advertised version means `/v2`; doubled slashes count "
+        "as one. "
         "Paths below `/api` hold with a slash at their end, too; `/` leads browsers to `/dashboard/`.\n"
     )
     return f"# Routes\n\n{table(('request', 'what it does', 'needs'), rows)}\n{note}"
@@ -124,8 +126,8 @@ def errors() -> str:
         (str(status), f"`{kind.__name__}`", (kind.__doc__ or "").strip()) for kind, status in STATUS.items()
     ]
     intro = (
-        'A failure is `{"code", "title", "message", "request_id"}` in JSON, or plain text where the client '
-        "asks for it; under `/identity` it has Keystone's shape.\n\n"
+        'A failure is `{"error": {"code", "title", "message", "request_id"}}` in JSON, of `/identity` too; '
+        "plain text where the client asks for text and not for JSON.\n\n"
     )
     return f"# Errors\n\n{intro}{table(('status', 'kind', 'meaning'), rows)}"
 

@@ -15,6 +15,7 @@ TintypeError
 ├── UnsupportedMedia         the bytes or their type are not what they should be
 ├── Disconnected             the client went away before it had said everything
 ├── TooManyAttempts          slow down
+├── Unimplemented            valid HTTP that this service does not know how to read
 ├── Unavailable              a part we stand on does not answer now
 └── StartError               the service cannot start; for a person at a terminal
 """
@@ -84,6 +85,10 @@ class Disconnected(TintypeError):
 
 class TooManyAttempts(TintypeError):
     """The caller has to wait before it may try again."""
+
+
+class Unimplemented(TintypeError):
+    """The request uses a part of HTTP that is not implemented here."""
 
 
 class Unavailable(TintypeError):

@@ -12,6 +12,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from tintype.api.app import App, Front
+from tintype.api.base_url import ForwardedRequests
+from tintype.api.info import minor_versions
 from tintype.api.operations import OperationsApi
 from tintype.api.routes import Route
 from tintype.api.throttle import Throttle
@@ -226,6 +228,7 @@ def build(settings: Settings) -> Parts:
             identity_url=settings.keystone.public_url or settings.keystone.auth_url,
             body_limit=settings.server.metadata_body_limit,
             throttle=throttle,
+            minor_versions=minor_versions(cache=base.cache is not None),
         ),
     )
     return Parts(
@@ -254,4 +257,6 @@ def _wrapped(app: ASGIApp, settings: Settings) -> ASGIApp:
         )
     if settings.tracing.endpoint is not None:
         app = traced(app, settings.tracing.endpoint, settings.tracing.service)
+    if settings.server.trusted_proxies:
+        app = ForwardedRequests(app, list(settings.server.trusted_proxies))
     return app

@@ -79,8 +79,7 @@ class _Config(BoundedConfig):
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=bool(chosen.trusted_proxies),
-            forwarded_allow_ips=list(chosen.trusted_proxies),
+            proxy_headers=False,  # ForwardedRequests knows more of them
             ssl_certfile=chosen.tls_certificate,
             ssl_keyfile=chosen.tls_key,
             workers=chosen.workers,

@@ -65,7 +65,7 @@ async def test_formats_are_recognised(
     assert (image["status"], image["size"], image["virtual_size"]) == ("active", len(data), 10 * MIB)
     answer, image = await upload(service, "iso", data)
     assert answer.status_code == 415
-    assert "does not match" in answer.json()["message"]
+    assert "does not match" in answer.json()["error"]["message"]
     assert (image["status"], image["size"]) == ("queued", None)
 
 
@@ -140,7 +140,7 @@ async def test_a_backing_file_is_refused_by_name(service: Service, tmp_path: Pat
     data = make(tmp_path / "disk", "qcow2", "-b", str(tmp_path / "base"), "-F", "qcow2")
     answer, image = await upload(service, "qcow2", data)
     assert answer.status_code == 415
-    assert "backing_file" in answer.json()["message"]
+    assert "backing_file" in answer.json()["error"]["message"]
     assert image["status"] == "queued"
     assert list((service.folder / "images" / "partial").iterdir()) == []
 
@@ -150,7 +150,7 @@ async def test_a_data_file_is_refused_by_name(service: Service, tmp_path: Path) 
     data = make(tmp_path / "disk", "qcow2", "-o", f"data_file={tmp_path / 'external'}")
     answer, _ = await upload(service, "qcow2", data)
     assert answer.status_code == 415
-    assert "data_file" in answer.json()["message"]
+    assert "data_file" in answer.json()["error"]["message"]
 
 
 async def test_a_flat_vmdk_is_refused(service: Service, tmp_path: Path) -> None:

@@ -308,4 +308,4 @@ async def test_malformed_logins_are_refused(service: Service, body: object) -> N
     content = json.dumps(body).encode()
     response = await service.call(None, "POST", TOKENS, content=content)
     assert response.status_code in {400, 401}
-    assert set(response.json()["error"]) == {"code", "title", "message"}
+    assert set(response.json()["error"]) == {"code", "title", "message", "request_id"}

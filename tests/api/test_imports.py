@@ -389,7 +389,7 @@ async def test_an_import_asked_for_as_a_task(stores: Service) -> None:
     assert (await stores.call("alice", "POST", "/v2/tasks", json=body)).status_code == 403
     made = await stores.call("admin", "POST", "/v2/tasks", json=body)
     assert made.status_code == 201, made.text
-    assert made.headers["location"] == made.json()["self"]
+    assert made.headers["location"] == f"http://testserver{made.json()['self']}"
     image = f"/v2/images/{made.json()['image_id']}"
     task = await ended(stores, image)
     assert (task["status"], task["type"]) == ("success", "import")

@@ -100,14 +100,37 @@ async def test_deeply_nested_json_is_refused(service: Service) -> None:
 
 
 async def test_errors_come_as_text_where_the_client_wants_that(service: Service) -> None:
-    """Glanceclient dies on flat JSON errors; it, and whoever asks for text, gets text with our message."""
-    for headers in (TEXT, {"Accept": "*/*", "User-Agent": "python-glanceclient"}):
-        response = await service.call("alice", "GET", "/v2/images/nope", headers=headers)
-        assert response.status_code == 404
-        assert response.headers["content-type"].startswith("text/plain")
-        assert "No image found with ID nope" in response.text
-    plain = await service.call("alice", "GET", "/v2/images/nope", headers={"Accept": "*/*"})
-    assert plain.headers["content-type"] == "application/json"
+    """Whoever asks for text gets text with our message; whatever program asks, all others get JSON."""
+    response = await service.call("alice", "GET", "/v2/images/nope", headers=TEXT)
+    assert response.status_code == 404
+    assert response.headers["content-type"].startswith("text/plain")
+    assert "No image found with ID nope" in response.text
+    for accept in ("*/*", "", "application/json", "text/html, application/json"):
+        headers = {"Accept": accept, "User-Agent": "python-glanceclient"}
+        answer = await service.call("alice", "GET", "/v2/images/nope", headers=headers)
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json()["error"]["message"] == "No image found with ID nope"
+
+
+async def test_every_refusal_has_one_form(service: Service) -> None:
+    """The identity's, the limits' and the protocols' failures are written as all others."""
+    image = (await service.call("alice", "POST", "/v2/images", json={})).json()["id"]
+    tus = {"Tus-Resumable": "1.0.0"}
+    for status, answer in (
+        (401, await service.call(None, "GET", "/v2/images")),
+        (401, await service.call(None, "GET", "/identity/v3/auth/tokens")),
+        (400, await service.call(None, "POST", "/identity/v3/auth/tokens", json={})),
+        (404, await service.call("alice", "GET", "/nowhere")),
+        (405, await service.call("alice", "PATCH", "/v2/images")),
+        (412, await service.call("alice", "POST", f"/v2/images/{image}/uploads")),
+        (431, await service.call("alice", "GET", "/v2/images", headers={"X-Long": "x" * 70_000})),
+        (400, await service.call("alice", "POST", f"/v2/images/{image}/uploads", headers=tus)),
+        (401, await service.call(None, "GET", "/metrics")),
+    ):
+        assert answer.status_code == status, answer.text
+        error = answer.json()["error"]
+        assert list(error) == ["code", "title", "message", "request_id"]
+        assert (error["code"], error["request_id"]) == (status, answer.headers["x-openstack-request-id"])
 
 
 async def test_options_names_the_methods(service: Service) -> None:

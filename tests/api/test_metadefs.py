@@ -280,7 +280,7 @@ async def test_image_properties_that_the_catalogue_does_not_accept(
         for name, value in bad.items():
             answer = await service.call("alice", "POST", "/v2/images", json={name: value})
             assert answer.status_code == 400, name
-            assert name in answer.json()["message"]
+            assert name in answer.json()["error"]["message"]
         made = await service.call("alice", "POST", "/v2/images", json=good)
         assert made.status_code == 201
         path = f"/v2/images/{made.json()['id']}"

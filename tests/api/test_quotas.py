@@ -49,7 +49,7 @@ async def test_images_of_a_project(prepared: Prepared, tmp_path: Path) -> None:
         answers = await asyncio.gather(*requests)
         assert sorted(answer.status_code for answer in answers) == [201] * 10 + [413] * 54
         refused = next(answer for answer in answers if answer.status_code == 413)
-        assert "image_count_total" in refused.json()["message"]
+        assert "image_count_total" in refused.json()["error"]["message"]
         assert (await usage(service))["image_count_total"] == (10, 10)
         assert (await service.call("bob", "POST", "/v2/images", json=RAW)).status_code == 201
         made = next(answer for answer in answers if answer.status_code == 201).json()["id"]

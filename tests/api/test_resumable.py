@@ -85,6 +85,29 @@ def checksum(algorithm: str, data: bytes) -> str:
     return f"{algorithm} {base64.b64encode(hashlib.new(algorithm, data).digest()).decode()}"
 
 
+@pytest.mark.parametrize("kind", ["application/octet-stream", "text/plain", "application/json", ""])
+async def test_a_creation_without_a_body_has_any_type(service: Service, kind: str) -> None:
+    """Clients on aiohttp name a type though they send nothing; what is sent must still be a piece."""
+    for content in (None, b""):
+        answer = await begin(service, await make(service), 3, Content_Type=kind)
+        assert (answer.status_code, answer.headers["upload-offset"]) == (201, "0")
+        headers = {**TUS, "Upload-Length": "3", "Content-Type": kind}
+        url = f"{await make(service)}/uploads"
+        answer = await service.call("alice", "POST", url, headers=headers, content=content)
+        assert answer.status_code == 201
+    for content in (b"abc", chunks()):
+        refused = await service.call("alice", "POST", url, headers=headers, content=content)
+        assert refused.status_code == 415
+        assert "offset+octet-stream" in refused.text
+    assert len((await service.call("alice", "GET", url)).json()["uploads"]) == 1
+
+
+async def chunks() -> AsyncIterator[bytes]:
+    """Give a body whose length is not declared."""
+    yield b""
+    yield b"abc"
+
+
 async def test_what_is_offered(service: Service) -> None:
     """OPTIONS tells version, extensions and limits, without a token and without a version."""
     image = await make(service)

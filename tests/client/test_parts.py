@@ -50,6 +50,17 @@ def test_the_next_page() -> None:
         ("application/json", b'{"code": 404, "title": "Not Found", "message": "No such."}', "No such."),
         ("application/json", b'{"error": {"code": 401, "message": "Who?"}}', "Who?"),
         (
+            "application/json",
+            b'{"error": {"code": 404, "title": "Not Found", "message": "No such.", "request_id": "req-1"}}',
+            "No such.",
+        ),
+        ("application/json", b'{"error": {"code": 404, "title": "Not Found"}}', "Not Found"),
+        (
+            "application/json",
+            b'{"message": "No &lt;image&gt;.<br /><br />\\n\\n", "code": "404 Not Found"}',
+            "No <image>.",
+        ),
+        (
             "text/html",
             b"<html><title>404 Not Found</title><h1>404 Not Found</h1>No &lt;image&gt;<br /></html>",
             "No <image>",
@@ -60,7 +71,7 @@ def test_the_next_page() -> None:
     ],
 )
 def test_every_way_to_say_no(kind: str, body: bytes, message: str) -> None:
-    """JSON of two shapes, HTML and text are read to the same words."""
+    """JSON of Tintype, old and new, of Keystone and of Glance, HTML and text are read to the same words."""
     error = errors.of(404, {"content-type": kind, "x-openstack-request-id": "req-1"}, body)
     assert type(error) is errors.NotFound
     assert (error.message, error.request_id, error.code) == (message, "req-1", 404)

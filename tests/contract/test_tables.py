@@ -57,7 +57,8 @@ class Target:
 
     async def send(self, who: str, method: str, path: str, **options: Any) -> httpx2.Response:
         headers = {"Accept": "application/json", **self.headers.get(who, {}), **options.pop("headers", {})}
-        return await self.client.request(method, path, headers=headers, **options)
+        url = str(self.client.base_url).rstrip("/") + path  # whole: a path of two slashes would be a host
+        return await self.client.request(method, url, headers=headers, **options)
 
 
 if URL is None:
@@ -162,13 +163,14 @@ def check(expected: dict[str, Any], response: httpx2.Response, where: str) -> No
         assert sorted(response.json()) == expected["keys"], where
     for key in expected.get("absent", ()):
         assert key not in response.json(), f"{where}\n{key} must be absent"
-    if response.status_code >= 400 and not PEER and response.content and "identity" not in where:
-        error = response.json()
+    if response.status_code >= 400 and not PEER and response.content:
+        assert set(response.json()) == {"error"}, where
+        error = response.json()["error"]
         assert set(error) == {"code", "title", "message", "request_id"}, where
         assert error["code"] == response.status_code
         assert error["request_id"] == response.headers["x-openstack-request-id"]
     if "message" in expected and not PEER:
-        assert expected["message"] in response.json()["message"], where
+        assert expected["message"] in response.json()["error"]["message"], where
 
 
 def matches(expected: Any, actual: Any) -> bool:

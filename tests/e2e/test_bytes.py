@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import aiotus
 import httpx2
 import pytest
 from tusclient.client import TusClient
 
-from processes import Api, Server, eventually, free_ports, make_certificate, started
+from processes import Api, Server, answers, eventually, free_ports, make_certificate, started
 
 MIB = 1 << 20
 JS = Path(__file__).parent / "js"
@@ -240,6 +241,29 @@ def test_tuspy_with_checksums_in_one_piece(api: Api, tmp_path: Path) -> None:
         api.http.delete(image)
 
 
+async def test_tus_clients_on_aiohttp(api: Api, tmp_path: Path) -> None:
+    """The asynchronous part of tuspy, and aiotus: they create uploads with a type, but without a body."""
+    data = os.urandom(3 * MIB)
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(data)
+
+    async def by_tuspy(url: str) -> None:
+        with disk.open("rb") as file:
+            client = TusClient(url, headers=api.headers)
+            await client.async_uploader(file_stream=file, chunk_size=MIB).upload()
+
+    async def by_aiotus(url: str) -> None:
+        with disk.open("rb") as file:
+            given = await aiotus.upload(url, file, headers=api.headers, chunksize=MIB // 2)
+        assert str(given).startswith(f"{url}/")
+
+    for send in (by_tuspy, by_aiotus):
+        image = api.image()
+        await send(f"{api.server.url}{image}/uploads")
+        assert api.show(image)["os_hash_value"] == hashlib.sha512(data).hexdigest()
+        api.http.delete(image)
+
+
 @pytest.fixture(scope="session")
 def js(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install tus-js-client beside its script."""
@@ -417,9 +441,3 @@ def front_server(folder: Path, port: int, server: Server) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(10)
-
-
-def answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False

@@ -112,3 +112,27 @@ def test_a_large_body_that_breaks_off(api: Api) -> None:
     eventually(lambda: api.show(image)["status"] == "queued", 1)
     assert "broke off" in str(api.show(image)["os_glance_failed_reason"])
     eventually(lambda: api.descriptors() <= before, 2)
+
+
+@pytest.mark.parametrize(
+    ("codings", "status"),
+    [
+        (["chunked"], 204),
+        ([" Chunked "], 204),
+        (["gzip, chunked"], 501),
+        (["gzip", "chunked"], 501),
+        (["x, chunked"], 501),
+        (["gzip"], 400),  # the end of the body cannot be told: RFC 9112, section 6.3
+        (["chunked, gzip"], 400),
+        (["identity"], 400),
+    ],
+)
+def test_transfer_codings(api: Api, codings: list[str], status: int) -> None:
+    """What is not decoded is refused, never stored as it came."""
+    image = api.image()
+    headers = [f"Transfer-Encoding: {coding}" for coding in codings]
+    connection = api.connect("PUT", f"{image}/file", "Content-Type: application/octet-stream", *headers)
+    with connection:
+        connection.sendall(b"3\r\nabc\r\n0\r\n\r\n")
+        assert answers(connection, 1) == [status]
+    assert api.show(image)["status"] == ("active" if status == 204 else "queued")

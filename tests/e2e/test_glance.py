@@ -135,6 +135,12 @@ def test_the_command(server: Server, disk: Path, tmp_path: Path) -> None:
     run("image-update", image_id, "--remove-property", "a")
     run("image-tag-update", image_id, "t")
     run("image-tag-delete", image_id, "t")
+    run("image-tag-update", image_id, "x/y")  # the slash goes over the wire as it is
+    assert "x/y" in run("image-show", image_id)
+    run("image-tag-delete", image_id, "x/y")
+    assert "x/y" not in run("image-show", image_id)
+    run("member-create", image_id, "some/project")
+    run("member-delete", image_id, "some/project")
     run("image-deactivate", image_id)
     run("image-reactivate", image_id)
     projects = server.run("openstack", "project", "list", "-f", "json")

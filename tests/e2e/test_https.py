@@ -69,10 +69,15 @@ def test_forwarded_headers(tmp_path: Path, proxies: str | None, believed: bool) 
     """They count from a trusted address only: in links, and in the log."""
     settings = {"TINTYPE_SERVER_TRUSTED_PROXIES": proxies} if proxies else {}
     with started(tmp_path / "data", **settings) as server:
-        forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9"}
+        forwarded = {
+            "X-Forwarded-Proto": "https",
+            "X-Forwarded-For": "203.0.113.9",
+            "X-Forwarded-Host": "cloud.example",
+            "X-Forwarded-Prefix": "/image",
+        }
         answer = httpx2.get(f"{server.url}/versions", headers=forwarded)
         link = answer.json()["versions"][0]["links"][0]["href"]
-    assert link.startswith("https://") is believed
+    assert link == ("https://cloud.example/image/v2/" if believed else f"{server.url}/v2/")
     assert ("203.0.113.9" in (tmp_path / "data.log").read_text()) is believed
 
 

@@ -137,6 +137,21 @@ def test_the_glance_command(server: Server, tmp_path: Path) -> None:
     assert all(f"| {tag} " in listed for tag in "ab")
     assert "| u " not in listed
     run("md-tag-delete", "cli", "a")
+    run("md-namespace-create", "own/cli")  # the slash goes over the wire as it is
+    run("md-tag-create", "own/cli", "--name", "v/w")
+    assert "v/w" in run("md-tag-show", "own/cli", "v/w")
+    run("md-tag-delete", "own/cli", "v/w")
+    run("md-object-create", "own/cli", "--name", "o/p", "--schema", "{}")
+    assert "o/p" in run("md-object-show", "own/cli", "o/p")
+    run("md-object-delete", "own/cli", "o/p")
+    run(
+        "md-property-create", "own/cli", "--name", "q/r", "--title", "Q", "--type", "string", "--schema", "{}"
+    )
+    assert "q/r" in run("md-property-show", "own/cli", "q/r")
+    run("md-property-delete", "own/cli", "q/r")
+    run("md-resource-type-associate", "own/cli", "--name", "Own/Type")
+    run("md-resource-type-deassociate", "own/cli", "Own/Type")
+    run("md-namespace-delete", "own/cli")
     run("md-namespace-tags-delete", "cli")
     run("md-property-delete", "cli", "p")
     run("md-namespace-properties-delete", "cli")

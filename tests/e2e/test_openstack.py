@@ -146,3 +146,13 @@ def test_admins_see_projects_and_users(server: Server) -> None:
     assert {"admin", "member", "reader", "service"} == {
         role["Name"] for role in openstack(server, "role", "list", cloud="tintype")
     }
+
+
+def test_tags_with_slashes(server: Server) -> None:
+    """Openstackclient sends the slash of a tag as it is."""
+    openstack(server, "image", "create", "slashed", "--tag", "x/y", "--tag", "a//b")
+    openstack(server, "image", "set", "slashed", "--tag", "new/one")
+    assert sorted(openstack(server, "image", "show", "slashed")["tags"]) == ["a//b", "new/one", "x/y"]
+    openstack(server, "image", "unset", "slashed", "--tag", "x/y", "--tag", "a//b")
+    assert openstack(server, "image", "show", "slashed")["tags"] == ["new/one"]
+    openstack(server, "image", "delete", "slashed")

@@ -8,9 +8,9 @@ import contextlib
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -20,24 +20,35 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from tintype.api import errors as error_responses
+from tintype.api.base_url import base_url
 from tintype.api.direct import BROKEN_OFF
 from tintype.api.routes import Route
 from tintype.api.throttle import Throttle
+from tintype.api.tree import NOT_FOUND, build
 from tintype.auth.base import Authenticator
 from tintype.blobs.stream import Buffer, Chunks, Source
 from tintype.domain.access_rules import allowed, dispatched_path
 from tintype.domain.callers import Caller
-from tintype.errors import Disconnected, Invalid, NotFound, OverLimit, TintypeError, Unauthenticated
+from tintype.errors import (
+    Disconnected,
+    Invalid,
+    NotFound,
+    OverLimit,
+    TintypeError,
+    Unauthenticated,
+    Unimplemented,
+)
 from tintype.observability.metrics import Metrics
 
 DIRECT: Final = "tintype.direct_body"
 """The ASGI extension by which a server gives a body without copies: a call that gives a source, or None."""
 STOPPING: Final = "tintype.stopping"
 """The ASGI extension by which a server tells answers without an end that it stops: an event."""
-_HOST: Final = re.compile(r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 _GLOBAL_ID: Final = re.compile(r"req-[0-9a-fA-F-]{36}")
 _HEADER_BYTES: Final = 64 << 10
 _PATH_BYTES: Final = 8 << 10
+_IDS: Final = frozenset({"id", "upload"})
+"""Parameters that are UUIDs: they may be written in capitals."""
 _LAST_SECONDS: Final = 15
 _STOPPING: Final = "The service is stopping."
 _CLOSED: Final = 499
@@ -50,7 +61,7 @@ class Call(Request):
     request_id: str
     params: dict[str, str]
     caller: Caller
-    base_url_text: str
+    public_url: str | None
     body_limit: int
     route: Route | None = None
     route_path = "none"
@@ -67,6 +78,32 @@ class Call(Request):
                     f"The access rules of the application credential do not allow {self.method} {path}."
                 )
         self.caller = caller
+
+    @property
+    def raw_path(self) -> bytes:
+        """The path as it was sent, without the query."""
+        raw: bytes = self.scope.get("raw_path") or self.scope["path"].encode()
+        return raw.partition(b"?")[0]
+
+    @property
+    def base_url_text(self) -> str:
+        """The URL of the service as this client knows it, without a slash at the end."""
+        return base_url(self.scope, self.public_url)
+
+    def token(self, name: str) -> str | None:
+        """Return the value of a header that carries a token, such as `X-Auth-Token`; or None.
+
+        WSGI servers take `X_AUTH_TOKEN` and `X-AUTH_TOKEN` for the same header, so scripts send them:
+        they count where the header itself is absent. Raises Invalid for values that differ.
+        """
+        wanted = name.lower()
+        values = set(self.headers.getlist(wanted))
+        if not values:
+            headers = self.headers.items()
+            values = {value for key, value in headers if key.replace("_", "-") == wanted}
+        if len(values) > 1:
+            raise Invalid(f"The request has several {name} headers with different values. Send one.")
+        return values.pop() if values else None
 
     def data(self) -> Source:
         """Give the body as it comes; filling from it raises Disconnected where it breaks off."""
@@ -127,6 +164,8 @@ class Front(msgspec.Struct, frozen=True):
     body_limit: int
     """Bytes of a request's body, image data apart."""
     throttle: Throttle | None
+    minor_versions: Sequence[int]
+    """Of the API: each is served below its own prefix, too."""
 
 
 class App:
@@ -141,7 +180,7 @@ class App:
         metrics: Metrics,
         front: Front,
     ) -> None:
-        self._tree = _tree(routes)
+        self._tree = build(routes, front.minor_versions)
         self._authenticator = authenticator
         self._log = log
         self._lifespan = lifespan
@@ -162,7 +201,7 @@ class App:
         started = time.perf_counter()
         call = Call(scope, receive)
         call.request_id = f"req-{uuid.uuid4()}"
-        call.body_limit = self._front.body_limit
+        call.public_url, call.body_limit = self._front.public_url, self._front.body_limit
         call.metrics = self._metrics
         self._running += 1
         self._metrics.running.inc()
@@ -192,7 +231,7 @@ class App:
             if not begun:
                 raise
         except Exception:
-            self._log.exception("request failed", request_id=call.request_id, path=scope["path"])
+            self._log.exception("request failed", request_id=call.request_id, route=call.route_path)
             if begun:
                 raise
             await self._fail(call, 500, "Something went wrong here; the log has the details.")(
@@ -214,7 +253,7 @@ class App:
             headers = dict(error.headers)
             if status == 401:
                 headers["WWW-Authenticate"] = (
-                    f'Keystone uri="{self._front.identity_url or f"{self._base_url(call)}/identity"}"'
+                    f'Keystone uri="{self._front.identity_url or f"{call.base_url_text}/identity"}"'
                 )
             return self._fail(call, status, error.message, headers)
         except asyncio.CancelledError:  # the service stops, and its patience with requests is over
@@ -224,10 +263,7 @@ class App:
         headers = call.scope["headers"]
         if sum(len(name) + len(value) for name, value in headers) > _HEADER_BYTES:
             return self._fail(call, 431, f"The headers of a request may have at most {_HEADER_BYTES} bytes.")
-        hosts = [value for name, value in headers if name == b"host"]
-        if len(hosts) > 1 or (not hosts and call.scope["http_version"] != "1.0"):
-            raise Invalid("A request has one Host header (RFC 9112, section 3.2).")
-        call.base_url_text = self._base_url(call)
+        _check_head(call)
         route, call.route_path, call.params = self._find(call)
         call.route = route
         if call.method == "OPTIONS":
@@ -243,39 +279,37 @@ class App:
         return await endpoint(call)
 
     async def _authenticate(self, call: Call) -> Caller:
-        token = call.headers.get("x-auth-token")
+        token = call.token("X-Auth-Token")
         if not token:
             raise Unauthenticated("The request you have made requires authentication.")
-        return await self._authenticator.authenticate(token, call.headers.get("x-service-token"))
+        return await self._authenticator.authenticate(token, call.token("X-Service-Token"))
 
     def _find(self, call: Call) -> tuple[Route, str, dict[str, str]]:
-        raw: bytes = call.scope.get("raw_path") or call.scope["path"].encode()
+        raw = call.raw_path
         if len(raw) > _PATH_BYTES:
-            raise Invalid("The URL is too long.")
-        node: Any = self._tree
-        params: dict[str, str] = {}
-        for part in raw.split(b"?", 1)[0].removeprefix(b"/").split(b"/"):
-            segment = _decode(part)
-            child = node.children.get(segment)
-            if child is None and node.wild is not None and segment:
-                name, child = node.wild
-                params[name] = segment
+            raise Invalid(f"The path of the URL has {len(raw)} bytes; at most {_PATH_BYTES} are allowed.")
+        node, params, place = self._tree, {}, 0
+        segments = [_decode(part) for part in raw.removeprefix(b"/").split(b"/")]
+        while place < len(segments):
+            segment = segments[place]
+            place += 1
+            if not segment:
+                if segments[place - 2] or place == len(segments):  # once for each run of slashes
+                    node = node.ending(segments[place - 1 :], call.method) or node
+                continue
+            child = node.children.get(segment) or node.wild
             if child is None:
-                raise NotFound("The resource could not be found.")
+                raise NotFound(NOT_FOUND)
             node = child
+            if node.spans:
+                more = node.more(segments[place:])
+                segment = "/".join(segments[place - 1 : place + more])
+                place += more
+            if node.name:
+                params[node.name] = segment.lower() if node.name in _IDS else segment
         if node.route is None:
-            raise NotFound("The resource could not be found.")
+            raise NotFound(NOT_FOUND)
         return node.route, node.path, params
-
-    def _base_url(self, call: Call) -> str:
-        """Give the URL of the service as this client knows it, without a slash at the end."""
-        if self._front.public_url is not None:
-            return self._front.public_url.rstrip("/")
-        host = call.headers.get("host", "")
-        if not _HOST.fullmatch(host):
-            server = call.scope.get("server") or ("localhost", None)
-            host = server[0] if server[1] is None else f"{server[0]}:{server[1]}"
-        return f"{call.scope['scheme']}://{host}"
 
     def _fail(
         self, call: Call, status: int, message: str, extra: Mapping[str, str] | None = None
@@ -295,7 +329,8 @@ class App:
             self._log.info(
                 "request",
                 method=call.method,
-                path=call.scope["path"],
+                path=call.raw_path.decode(errors="backslashreplace"),
+                route=call.route_path,
                 status=status,
                 ms=round((time.perf_counter() - started) * 1000, 2),
                 request_id=call.request_id,
@@ -324,26 +359,16 @@ class App:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-class _Node:
-    def __init__(self) -> None:
-        self.children: dict[str, _Node] = {}
-        self.wild: tuple[str, _Node] | None = None
-        self.route: Route | None = None
-        self.path = ""
-
-
-def _tree(routes: Mapping[str, Route]) -> _Node:
-    root = _Node()
-    for path, route in routes.items():
-        node = root
-        for part in path.removeprefix("/").split("/"):
-            if part.startswith("{"):
-                node.wild = node.wild or (part.strip("{}"), _Node())
-                node = node.wild[1]
-            else:
-                node = node.children.setdefault(part, _Node())
-        node.route, node.path = route, path
-    return root
+def _check_head(call: Call) -> None:
+    """Refuse a request whose host or body cannot be told from its headers, or is only a part."""
+    hosts = call.headers.getlist("host")
+    if len(hosts) > 1 or (not hosts and call.scope["http_version"] != "1.0"):
+        raise Invalid("A request has one Host header (RFC 9112, section 3.2).")
+    codings = ", ".join(call.headers.getlist("transfer-encoding"))
+    if codings and codings.strip().lower() != "chunked":
+        raise Unimplemented(f"Transfer-Encoding: {codings} is not decoded here. Send chunked, or none.")
+    if call.method == "PUT" and "content-range" in call.headers:
+        raise Invalid("A PUT with Content-Range is not supported: send the whole content without it.")
 
 
 def _decode(part: bytes) -> str:

@@ -102,9 +102,14 @@ class _Stream(StreamingResponse):
 
 def check_type(call: "Call", wanted: str) -> None:
     """Refuse a body of another media type."""
-    media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != wanted:
-        raise UnsupportedMedia(f"Image data is sent as {wanted}, not as '{media_type}'.")
+    if not is_type(call, wanted):
+        given = call.headers.get("content-type", "")
+        raise UnsupportedMedia(f"Image data is sent as {wanted}, not as '{given}'.")
+
+
+def is_type(call: "Call", wanted: str) -> bool:
+    """Say whether a request declares a body of this media type."""
+    return call.headers.get("content-type", "").partition(";")[0].strip().lower() == wanted
 
 
 def expected_digests(call: "Call") -> dict[str, str]:
@@ -124,11 +129,15 @@ def _handed_off(path: str, headers: dict[str, str]) -> Response:
 
 
 def _declared_size(call: "Call") -> int | None:
-    """Give the size that a client declares, by its header or the length of the body."""
+    """Return the size that a client declares, by its header or the length of the body.
+
+    0 in the header declares nothing: clients of Glance send it where they do not know the size.
+    """
     declared = call.headers.get("x-openstack-image-size")
     if declared is not None:
         if not declared.isascii() or not declared.isdigit() or len(declared) > 19:
             raise Invalid("Invalid image size in the header x-openstack-image-size.")
-        return int(declared)
+        if int(declared):
+            return int(declared)
     length = call.headers.get("content-length", "")
     return int(length) if length.isascii() and length.isdigit() and len(length) <= 19 else None

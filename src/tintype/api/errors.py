@@ -1,7 +1,8 @@
-"""One table from what went wrong to HTTP, and how a failure is written.
+"""One table from what went wrong to HTTP, and the one form in which a failure is written.
 
-Quirk: python-glanceclient reads a JSON error as nested objects and dies on any flat one, Glance's
-own included; it never asks for JSON, so it is answered in plain text.
+`{"error": {"code", "title", "message", "request_id"}}` is Keystone's form, and the one that every
+client reads: python-glanceclient, libcloud and fog look for `message` in the first object inside the
+document, and die on a flat one.
 """
 
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ STATUS: Final[Mapping[type[errors.TintypeError], int]] = {
     errors.UnsupportedMedia: 415,
     errors.Disconnected: 499,
     errors.TooManyAttempts: 429,
+    errors.Unimplemented: 501,
     errors.Unavailable: 503,
 }
 
@@ -41,20 +43,28 @@ def status_of(error: errors.TintypeError) -> int:
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
+def document(status: int, message: str, request_id: str) -> bytes:
+    """Return the JSON of a failure."""
+    error = {"code": status, "title": title(status), "message": message, "request_id": request_id}
+    return msgspec.json.encode({"error": error})
+
+
+def title(status: int) -> str:
+    """Return the name of a status."""
+    return _TITLES.get(status) or HTTPStatus(status).phrase
+
+
 def response(
     status: int, message: str, request_id: str, headers: Headers, extra: Mapping[str, str] | None = None
 ) -> Response:
-    """Write a failure as the image API does: JSON, or plain text where the client wants that."""
-    title = _TITLES.get(status) or HTTPStatus(status).phrase
+    """Return a failure as an answer: JSON, or plain text where the client asks for text."""
+    more = dict(extra or {})
     if wants_text(headers):
-        return Response(f"{status} {title}\n\n{message}\n", status, dict(extra or {}), "text/plain")
-    body = {"code": status, "title": title, "message": message, "request_id": request_id}
-    return Response(msgspec.json.encode(body), status, dict(extra or {}), "application/json")
+        return Response(f"{status} {title(status)}\n\n{message}\n", status, more, "text/plain")
+    return Response(document(status, message, request_id), status, more, "application/json")
 
 
 def wants_text(headers: Headers) -> bool:
-    """Say whether a client is better served with plain text than with JSON."""
+    """Say whether a client asks for text, and not for JSON."""
     accept = headers.get("accept", "")
-    if "json" in accept:
-        return False
-    return "text/" in accept or headers.get("user-agent", "").startswith("python-glanceclient")
+    return "text/" in accept and "json" not in accept

@@ -139,7 +139,7 @@ class IdentityApi:
     async def _subject(self, call: "Call", *, also: frozenset[str]) -> Token:
         """Return the token that a request is about: the caller's own, or any to somebody in certain roles."""
         caller = await self._reader.caller(call)
-        value = call.headers.get("x-subject-token")
+        value = call.token("X-Subject-Token")
         if not value:
             raise Invalid("The header X-Subject-Token is missing.")
         try:

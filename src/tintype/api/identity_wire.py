@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from functools import wraps
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qs
 
@@ -27,7 +26,7 @@ Handler = Callable[[Api, "Call"], Awaitable[Response]]
 
 
 def keystone_errors(handler: Handler[Api]) -> Handler[Api]:
-    """Write failures as Keystone does: one object named `error`."""
+    """Return failures as answers; a 401 names this identity."""
 
     @wraps(handler)
     async def wrapped(self: Api, call: "Call") -> Response:
@@ -38,8 +37,7 @@ def keystone_errors(handler: Handler[Api]) -> Handler[Api]:
             headers = dict(error.headers)
             if status == 401:
                 headers["WWW-Authenticate"] = f'Keystone uri="{call.base_url_text}/identity"'
-            body = {"code": status, "title": HTTPStatus(status).phrase, "message": error.message}
-            return wire.json_response({"error": body}, status, headers)
+            return error_responses.response(status, error.message, call.request_id, call.headers, headers)
 
     return wrapped
 
@@ -52,7 +50,7 @@ class TokenReader:
 
     async def caller(self, call: "Call") -> Token:
         """Return the caller's token; raises Unauthenticated."""
-        value = call.headers.get("x-auth-token")
+        value = call.token("X-Auth-Token")
         if not value:
             raise Unauthenticated("The request you have made requires authentication.")
         token = await self._tokens.token(value)

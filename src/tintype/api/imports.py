@@ -24,7 +24,7 @@ class ImportsApi:
     async def create(self, call: "Call") -> Response:
         """Begin an import."""
         body = wire.parse_json(await call.bounded_body())
-        await self.begin(call, body, call.headers["x-auth-token"])
+        await self.begin(call, body, call.token("X-Auth-Token") or "")
         return Response(status_code=202)
 
     async def begin(self, call: "Call", body: Any, token: str) -> None:

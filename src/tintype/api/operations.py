@@ -64,7 +64,7 @@ class OperationsApi:
         known = self._token is not None and hmac.compare_digest(bearer.encode(), self._token.encode())
         if scheme.lower() == "bearer" and known:
             return
-        token = call.headers.get("x-auth-token")
+        token = call.token("X-Auth-Token")
         if not token:
             raise Unauthenticated("This is for those who have a token.")
         call.admit(await self._authenticator.authenticate(token))

@@ -16,11 +16,11 @@ import uuid
 from typing import Any, Final
 
 import httptools
-import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from tintype.api import errors
 from tintype.api.app import DIRECT, STOPPING
 from tintype.api.direct import DirectBody
 
@@ -166,8 +166,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.transport.abort()
             return
         request_id = f"req-{uuid.uuid4()}"
-        error = {"code": 400, "title": "Bad Request", "message": msg, "request_id": request_id}
-        body = msgspec.json.encode(error)
+        body = errors.document(400, msg, request_id)
         head = (
             "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
             f"content-length: {len(body)}\r\nx-openstack-request-id: {request_id}\r\n\r\n"

@@ -62,12 +62,12 @@ class Handlers(msgspec.Struct, frozen=True):
 
 
 def table(to: Handlers) -> dict[str, Route]:
-    """Give every route of images. Parameters stand in braces."""
+    """Return every route of images. Parameters stand in braces; `{name...}` may have slashes."""
     # fmt: off
     return {
         "/":                                    Route({"GET": to.info.choices, "HEAD": to.info.choices}, open=True),
         "/versions":                            Route({"GET": to.info.versions}, open=True),
-        "/versions/":                           Route({"GET": to.info.versions}, open=True),
+        "/v2":                                  Route({"GET": to.info.versions}, open=True),
         "/healthcheck":                         Route({"GET": to.operations.ready, "HEAD": to.operations.ready}, open=True),
         "/healthcheck/live":                    Route({"GET": to.operations.live, "HEAD": to.operations.live}, open=True),
         "/healthcheck/detail":                  Route({"GET": to.operations.detail}, open=True),
@@ -86,9 +86,9 @@ def table(to: Handlers) -> dict[str, Route]:
                                                       headers=to.uploads.headers, options=to.uploads.options),
         "/v2/images/{id}/uploads/{upload}":     Route({"HEAD": to.uploads.show, "PATCH": to.uploads.append, "DELETE": to.uploads.remove,
                                                        "POST": to.uploads.override}, headers=to.uploads.headers, options=to.uploads.options),
-        "/v2/images/{id}/tags/{tag}":           Route({"PUT": to.tags.add, "DELETE": to.tags.remove}),
+        "/v2/images/{id}/tags/{tag...}":        Route({"PUT": to.tags.add, "DELETE": to.tags.remove}),
         "/v2/images/{id}/members":              Route({"GET": to.members.index, "POST": to.members.create}),
-        "/v2/images/{id}/members/{member}":     Route({"GET": to.members.show, "PUT": to.members.update, "DELETE": to.members.delete}),
+        "/v2/images/{id}/members/{member...}":  Route({"GET": to.members.show, "PUT": to.members.update, "DELETE": to.members.delete}),
 
         "/v2/stores/{store}/{id}":              Route({"DELETE": to.stores.delete_copy}),
         "/v2/tasks":                            Route({"GET": to.tasks.index, "POST": to.tasks.create}),
@@ -123,26 +123,26 @@ def cache_table(cache: CacheApi) -> dict[str, Route]:
 def metadefs_table(metadefs: MetadefsApi) -> dict[str, Route]:
     """Give the routes of metadata definitions."""
     types, namespaces = "/v2/metadefs/resource_types", "/v2/metadefs/namespaces"
-    one = f"{namespaces}/{{namespace}}"
+    one = f"{namespaces}/{{namespace...}}"
     # fmt: off
     return {
-        types:                            Route({"GET": metadefs.resource_types}),
-        namespaces:                       Route({"GET": metadefs.index, "POST": metadefs.create}),
-        one:                              Route({"GET": metadefs.show, "PUT": metadefs.update, "DELETE": metadefs.delete}),
-        f"{one}/resource_types":          Route({"GET": metadefs.list_associations, "POST": metadefs.create_association}),
-        f"{one}/resource_types/{{name}}": Route({"DELETE": metadefs.delete_association}),
-        f"{one}/properties":              Route({"GET": metadefs.list_properties, "POST": metadefs.create_property,
-                                                 "DELETE": metadefs.clear_properties}),
-        f"{one}/properties/{{name}}":     Route({"GET": metadefs.show_property, "PUT": metadefs.update_property,
-                                                 "DELETE": metadefs.delete_property}),
-        f"{one}/objects":                 Route({"GET": metadefs.list_objects, "POST": metadefs.create_object,
-                                                 "DELETE": metadefs.clear_objects}),
-        f"{one}/objects/{{name}}":        Route({"GET": metadefs.show_object, "PUT": metadefs.update_object,
-                                                 "DELETE": metadefs.delete_object}),
-        f"{one}/tags":                    Route({"GET": metadefs.list_tags, "POST": metadefs.create_tags,
-                                                 "DELETE": metadefs.clear_tags}),
-        f"{one}/tags/{{name}}":           Route({"GET": metadefs.show_tag, "POST": metadefs.create_tag,
-                                                 "PUT": metadefs.update_tag, "DELETE": metadefs.delete_tag}),
+        types:                               Route({"GET": metadefs.resource_types}),
+        namespaces:                          Route({"GET": metadefs.index, "POST": metadefs.create}),
+        one:                                 Route({"GET": metadefs.show, "PUT": metadefs.update, "DELETE": metadefs.delete}),
+        f"{one}/resource_types":             Route({"GET": metadefs.list_associations, "POST": metadefs.create_association}),
+        f"{one}/resource_types/{{name...}}": Route({"DELETE": metadefs.delete_association}),
+        f"{one}/properties":                 Route({"GET": metadefs.list_properties, "POST": metadefs.create_property,
+                                                    "DELETE": metadefs.clear_properties}),
+        f"{one}/properties/{{name...}}":     Route({"GET": metadefs.show_property, "PUT": metadefs.update_property,
+                                                    "DELETE": metadefs.delete_property}),
+        f"{one}/objects":                    Route({"GET": metadefs.list_objects, "POST": metadefs.create_object,
+                                                    "DELETE": metadefs.clear_objects}),
+        f"{one}/objects/{{name...}}":        Route({"GET": metadefs.show_object, "PUT": metadefs.update_object,
+                                                    "DELETE": metadefs.delete_object}),
+        f"{one}/tags":                       Route({"GET": metadefs.list_tags, "POST": metadefs.create_tags,
+                                                    "DELETE": metadefs.clear_tags}),
+        f"{one}/tags/{{name...}}":           Route({"GET": metadefs.show_tag, "POST": metadefs.create_tag,
+                                                    "PUT": metadefs.update_tag, "DELETE": metadefs.delete_tag}),
     }
     # fmt: on
 
@@ -165,8 +165,6 @@ def identity_table(to: IdentityHandlers) -> dict[str, Route]:
     methods: dict[str, dict[str, Endpoint]] = {
         "":                          {"GET": tokens.choices},
         "/v3":                       {"GET": tokens.version},
-        "/":                         {"GET": tokens.choices},
-        "/v3/":                      {"GET": tokens.version},
         "/v3/auth/tokens":           {"POST": tokens.login, "GET": tokens.show_token,
                                       "HEAD": tokens.show_token, "DELETE": tokens.revoke},
         "/v3/auth/catalog":          {"GET": tokens.catalog},

@@ -59,7 +59,7 @@ class TasksApi:
         given = rules.check_legacy_import(wire.parse_json(await call.bounded_body()))
         task = await self._imports.begin_legacy(call.caller, given, call.request_id)
         self._begun()
-        return wire.json_response(view(task), 201, {"Location": f"{_PATH}/{task.id}"})
+        return wire.json_response(view(task), 201, {"Location": f"{call.base_url_text}{_PATH}/{task.id}"})
 
     async def show(self, call: "Call") -> Response:
         """Show one task."""

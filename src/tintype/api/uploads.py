@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import Response
 
 from tintype.api import wire
-from tintype.api.data import check_type, expected_digests
+from tintype.api.data import check_type, expected_digests, is_type
 from tintype.domain import uploads as rules
 from tintype.domain.images import Limits
 from tintype.domain.uploads import Upload
@@ -48,9 +48,9 @@ class UploadsApi:
         """Begin an upload, perhaps with its first piece."""
         self._check_version(call)
         length = rules.parse_length(call.headers.get("upload-length"), self._limit)
-        has_piece = "content-type" in call.headers
-        if has_piece:
-            check_type(call, _PIECE)
+        has_piece = is_type(call, _PIECE)
+        if not has_piece:
+            await _check_empty(call)
         upload = await self._uploads.create(
             call.caller,
             call.params["id"],
@@ -114,6 +114,13 @@ class UploadsApi:
             raise VersionMismatch(
                 f"This is tus {_VERSION}: say Tus-Resumable: {_VERSION}.", Tus_Version=_VERSION
             )
+
+
+async def _check_empty(call: "Call") -> None:
+    """Refuse a body that is no piece; without one, clients such as aiohttp's name any type."""
+    async for part in call.stream():
+        if part:
+            check_type(call, _PIECE)
 
 
 def _path(upload: Upload) -> str:

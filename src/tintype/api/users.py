@@ -100,7 +100,7 @@ class UsersApi:
             text(body, "password"),
             address=call.client.host if call.client else "",
         )
-        self._reader.forget(call.headers.get("x-auth-token", ""))
+        self._reader.forget(call.token("X-Auth-Token") or "")
         return wire.no_content()
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What can go wrong when an image service is asked, and how its three ways of saying so are read.
+"""What can go wrong when an image service is asked, and how each way of saying so is read.
 
 ClientError
 ├── CommunicationError       no answer came, or it broke off
@@ -213,9 +213,9 @@ def of(status: int, headers: Mapping[str, str], body: bytes) -> HTTPError:
 
 
 def message_of(content_type: str, body: bytes) -> str:
-    """Read what a server says went wrong: JSON, a page of HTML, or text.
+    """Return what a server says went wrong: in JSON, a page of HTML, or text.
 
-    JSON has `message` at the top (Tintype, webob) or one level down (Keystone, Nova).
+    JSON has `message` one level down (Tintype, Keystone, Nova) or at the top (Glance, older Tintypes).
     """
     text = body.decode(errors="replace").strip()
     if "json" in content_type:
@@ -224,7 +224,7 @@ def message_of(content_type: str, body: bytes) -> str:
         except msgspec.DecodeError:
             return text
     if "html" in content_type:
-        text = html.unescape(re.sub(r"<[^>]*>", "\n", text))
+        text = _without_tags(text)
     lines = list(dict.fromkeys(filter(None, map(str.strip, text.splitlines()))))
     if len(lines) > 1 and re.match(r"\d{3} ", lines[0]):
         lines = lines[1:]  # the status once more
@@ -236,7 +236,14 @@ def _json_message(said: Any) -> str:
         return str(said)
     found = [said, *(value for value in said.values() if isinstance(value, dict))]
     messages = [each["message"] for each in found if isinstance(each.get("message"), str)]
-    return "\n".join(messages) or str(said.get("title", ""))
+    if isinstance(said.get("code"), str):  # webob's JSON, of Glance, has HTML in it
+        messages = [_without_tags(each) for each in messages]
+    titles = (each["title"] for each in found if isinstance(each.get("title"), str))
+    return "\n".join(messages) or next(titles, "")
+
+
+def _without_tags(text: str) -> str:
+    return html.unescape(re.sub(r"<[^>]*>", "\n", text)).strip()
 
 
 def _phrase(status: int) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from starlette.responses import RedirectResponse, Response
 
+from tintype.api.base_url import base_path
 from tintype.api.routes import Endpoint
 from tintype.errors import NotFound
 
@@ -69,9 +70,9 @@ class Pages:
         """Give one of its files."""
         return self._give(call, call.params["name"])
 
-    async def home(self, _call: "Call") -> Response:
+    async def home(self, call: "Call") -> Response:
         """Lead to the page."""
-        return RedirectResponse(HOME, 308)
+        return RedirectResponse(base_path(call.base_url_text) + HOME, 308)
 
     @staticmethod
     def front(choices: Endpoint) -> Endpoint:
@@ -80,7 +81,7 @@ class Pages:
         @functools.wraps(choices)
         async def front(call: "Call") -> Response:
             if "text/html" in call.headers.get("accept", ""):
-                return RedirectResponse(HOME, 303, {"Vary": "Accept"})
+                return RedirectResponse(base_path(call.base_url_text) + HOME, 303, {"Vary": "Accept"})
             return await choices(call)
 
         return front

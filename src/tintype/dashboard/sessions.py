@@ -7,6 +7,7 @@ import msgspec
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.base_url import base_path
 from tintype.auth.base import Authenticator, Login, Logins
 from tintype.dashboard.guard import CSRF, NOBODY, SESSION, check_csrf, csrf_token, document, refusal
 from tintype.errors import Forbidden, Invalid, Unauthenticated, Unavailable
@@ -90,7 +91,7 @@ class Sessions:
             except Unavailable as error:  # the browser forgets it; until its end it holds
                 answer = refusal(error)
         for name in (SESSION, CSRF):
-            answer.delete_cookie(name)
+            answer.delete_cookie(name, path=_cookie_path(call))
         return answer
 
     async def _logged_in(self, call: "Call", login: Login) -> Response:
@@ -101,6 +102,7 @@ class Sessions:
             "max_age": max(0, int(login.expires_at - time.time())),
             "secure": call.base_url_text.startswith("https:"),
             "samesite": "strict",
+            "path": _cookie_path(call),
         }
         answer.set_cookie(SESSION, login.token, httponly=True, **options)
         answer.set_cookie(CSRF, csrf_token(login.token), **options)
@@ -121,6 +123,11 @@ class Sessions:
             "identity": self._logins.kind,
             "service": self._service,
         }
+
+
+def _cookie_path(call: "Call") -> str:
+    """Return the path below which the browser sends the session: that of the service, behind a prefix too."""
+    return base_path(call.base_url_text) or "/"
 
 
 def _text(body: dict[str, Any], name: str, default: str | None = None) -> str:

@@ -251,29 +251,25 @@ def check_properties(properties: Mapping[str, str], limits: Limits) -> None:
         )
 
 
-def check_value(name: str, value: Any, limits: Limits) -> None:
-    """Refuse a value that the attribute or property cannot take.
+def checked_value(name: str, value: Any, limits: Limits) -> Any:
+    """Return a value as it is stored; raises Invalid where the attribute or property cannot take it.
 
     The types are those of the image schema: what is no base attribute is a property, a string.
     """
     check = _CHECKS.get(name)
     if check is not None:
         check(name, value, limits)
-        return
+        return int(value) if check is _count else value
     if not name or len(name) > NAME_LIMIT:
         raise Invalid(f"A property's name must have 1 to {NAME_LIMIT} characters.")
     _check_text("Property name", name)
     if limits.schema is not None and name in limits.schema.definitions:
         limits.schema.check(name, value)
         if value is None:
-            return
-        value = property_text(value)
+            return None
+        value = str(value)
     _check_string(name, value, PROPERTY_VALUE_LIMIT)
-
-
-def property_text(value: Any) -> str | None:
-    """Return a property's value as it is stored; None, which only an operator's schema allows, is not."""
-    return value if value is None else str(value)
+    return value
 
 
 def _check_text(name: str, value: str) -> None:
@@ -304,7 +300,10 @@ def _boolean(name: str, value: Any, _limits: Limits) -> None:
 
 
 def _count(name: str, value: Any, _limits: Limits) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
+    whole = isinstance(value, int) or (
+        isinstance(value, float) and value.is_integer()
+    )  # JSON has one: number
+    if not whole or isinstance(value, bool):
         raise Invalid(f"'{name}' must be an integer, not {_type_name(value)}.")
     if not 0 <= value <= INTEGER_LIMIT:
         raise Invalid(f"Invalid value '{value}' for parameter '{name}': it must be 0 to {INTEGER_LIMIT}.")
@@ -381,11 +380,11 @@ def new_image(
     for name, value in attributes.items():
         if name != "id":
             check_name_is_free_to_set(name)
-        check_value(name, value, limits)
+        checked = checked_value(name, value, limits)
         if name in BASE_ATTRIBUTES:
-            base[name] = value
-        elif (text := property_text(value)) is not None:
-            properties[name] = text
+            base[name] = checked
+        elif checked is not None:  # null, which only an operator's schema allows, is no value
+            properties[name] = checked
     check_properties(properties, limits)
     if limits.schema is not None:
         limits.schema.check_new(attributes)

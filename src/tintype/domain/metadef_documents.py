@@ -28,6 +28,7 @@ OWNER: Final = "admin"
 """Of a namespace whose file says no owner, as with Glance."""
 _MOST_TYPES: Final = 1000
 _DEEPEST: Final = 32
+_COUNTS: Final = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
 _BIGGEST: Final = 2**31 - 1
 _READ_ONLY: Final = ("self", "schema", "created_at", "updated_at")
 _NO_NUL: Final = r"^[^\x00]*$"
@@ -162,6 +163,10 @@ def _check_depth(value: Any, left: int) -> None:
 
 
 def _check_definition(name: str, definition: Definition) -> None:
+    """Raise Invalid for a malformed definition; write lengths such as 5.0 as the integers that they are."""
+    for count in _COUNTS & definition.keys():
+        if isinstance(value := definition[count], float) and value.is_integer():
+            definition[count] = int(value)
     try:
         msgspec.convert(definition, _Definition)
     except msgspec.ValidationError as error:

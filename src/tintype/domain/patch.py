@@ -133,7 +133,7 @@ def _apply_to_properties(properties: dict[str, str], change: Change) -> None:
         raise Conflict(f"Property {change.name} already present.")
     if change.op != "add" and not there:
         raise Conflict(f"Property {change.name} does not exist.")
-    text = None if change.op == "remove" else images.property_text(change.value)
+    text = None if change.op == "remove" else change.value
     if text is None:
         properties.pop(change.name, None)
     else:
@@ -155,8 +155,7 @@ def _parse_change(raw: Any, *, draft4: bool, limits: Limits) -> Change:
     images.check_name_is_free_to_set(name)
     if op == "remove":
         return Change(op, name, strict_add=draft4)
-    images.check_value(name, raw["value"], limits)
-    return Change(op, name, raw["value"], strict_add=draft4)
+    return Change(op, name, images.checked_value(name, raw["value"], limits), strict_add=draft4)
 
 
 def _operation(raw: dict[str, Any]) -> tuple[str, Any]:

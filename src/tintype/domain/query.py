@@ -23,6 +23,8 @@ _TEXT_FILTERS: Final = frozenset({"owner", "checksum", "os_hash_algo", "os_hash_
 _NUMBERS: Final = frozenset({"size", "virtual_size", "min_disk", "min_ram"})
 _COMPARISONS: Final = ("eq", "neq", "gt", "gte", "lt", "lte")
 _TIMESTAMP: Final = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
+_WHOLE: Final = re.compile(r"(?<=\d)\.0+(?=\s*$)")
+"""What makes a decimal fraction of an integer: 5.0 equals 5."""
 _SECOND: Final = 1_000_000
 _MOST_PAIRS: Final = 150
 _MOST_VALUES: Final = 1000
@@ -147,13 +149,13 @@ def _conditions(filters: Mapping[str, str]) -> tuple[tuple[Condition, ...], tupl
         if key == "protected":
             conditions.append(Condition(key, "eq", _flag(key, value)))
         elif key in _IN_FILTERS:
-            conditions.append(_text_condition(key, value))
+            conditions.append(_text_condition(key, value.lower() if key == "id" else value))
         elif key in _TIME_FILTERS:
             conditions.extend(_time_conditions(key, value))
         elif key in _TEXT_FILTERS:
             conditions.append(Condition(key, "eq", value))
         elif key in _NUMBERS:
-            conditions.append(Condition(key, "eq", _integer(key, value)))
+            conditions.append(Condition(key, "eq", _integer(key, _WHOLE.sub("", value))))
         elif key.endswith(("_min", "_max")):
             conditions.append(_bound(key, value))
         else:

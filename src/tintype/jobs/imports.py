@@ -185,7 +185,7 @@ class ImportWork:
                 if image.properties.get(name) != value
             }
             for name, value in changed.items():
-                images.check_value(name, value, self._intake.limits)
+                images.checked_value(name, value, self._intake.limits)
             imported = _with_formats(image, (subject.disk_format, subject.container_format))
             limit = await filling.room(stream.size)
             attempt.progress(0, stream.size)

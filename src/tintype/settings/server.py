@@ -25,7 +25,10 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     trusted_proxies: Annotated[
         tuple[str, ...],
-        Meta(description="Addresses or networks whose X-Forwarded-For and X-Forwarded-Proto are believed."),
+        Meta(
+            description="Addresses or networks of proxies whose X-Forwarded-For, -Proto, -Host, -Port and "
+            "-Prefix are believed."
+        ),
     ] = ()
     cors_origins: Annotated[
         tuple[str, ...],

@@ -38,7 +38,7 @@ export async function failure(status, text) {
   let said = '';
   try {
     const body = JSON.parse(await text());
-    said = typeof body === 'string' ? body : body.message ?? '';
+    said = typeof body === 'string' ? body : body.error?.message ?? '';
   } catch { /* what is no JSON says nothing */ }
   if (status === 401 && said === 'not logged in') {
     session = { ...session, user: null };
