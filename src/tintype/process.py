@@ -105,6 +105,8 @@ class _Config(BoundedConfig):
         except RuntimeError:  # loaded, but not to be served
             return
         signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(self._hang_up))
+        if self.terminal_is_gone():  # its signal came while nobody listened
+            loop.call_soon(os.kill, os.getpid(), signal.SIGTERM)
         if multiprocessing.parent_process() is not None:  # a worker: its supervisor hears of the rest
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGQUIT, lambda *_: loop.call_soon_threadsafe(self.end_requests))

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import ssl
 import subprocess
@@ -106,6 +107,9 @@ def test_a_closed_terminal_ends_the_service(tmp_path: Path, workers: str) -> Non
     output = b""
     while b"image list" not in output:
         output += os.read(leader, 4096)
+    password = re.search(r'password: "(.+)"', (tmp_path / "data" / "clouds.yaml").read_text())
+    assert password is not None
+    assert password[1].encode() in output, "a terminal shows it once"
     time.sleep(0.5)
     os.close(leader)
     assert process.wait(20) in {0, -signal.SIGHUP}

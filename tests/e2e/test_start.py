@@ -53,11 +53,13 @@ def login(server: Server, password: str | None = None) -> dict[str, str]:
 
 
 def test_the_first_start_makes_everything_and_later_ones_touch_nothing(tmp_path: Path) -> None:
-    """Database, project, admin, clouds.yaml; the password is shown once and stored as a hash."""
+    """Database, project, admin, clouds.yaml; the password is in that file alone, and stored as a hash."""
     folder = tmp_path / "data"
     with started(folder) as first:
         assert f"Dashboard: {first.url}/dashboard/" in first.output
-        password = re.search(r"password (\S+)", first.output)[1]  # type: ignore[index]
+        password = re.search(r'password: "(.+)"', first.clouds.read_text())[1]  # type: ignore[index]
+        assert f"in {first.clouds})" in first.output
+        assert password not in first.output, "a journal would keep it"
         headers = login(first, password)
         image = httpx2.post(f"{first.url}/v2/images", json={"name": "kept"}, headers=headers).json()
         assert first.stop() == 0

@@ -46,8 +46,11 @@ def serve(
         if settings.dashboard.enabled:
             print(f"Dashboard: {url}/dashboard/")
         if first is not None:
-            print(f"First start: project {first.project}, user {first.user}, password {first.password}")
-            print(f"             (shown once; also in {clouds})")
+            # A journal or a container's log keeps what it is given; a terminal does not.
+            secret = (
+                f"{first.password} (shown once; also" if sys.stdout.isatty() else "(readable by you alone"
+            )
+            print(f"First start: project {first.project}, user {first.user}, password {secret} in {clouds})")
         if settings.keystone.auth_url is not None:
             print(f"Identity: Keystone at {settings.keystone.auth_url}")
         elif clouds.exists():
