@@ -52,6 +52,7 @@ from tintype.services.health import Health
 from tintype.services.identity import Identity
 from tintype.services.images import Images
 from tintype.services.locations import Locations
+from tintype.services.rights import Rights
 from tintype.services.upkeep import Upkeep
 from tintype.services.uploads import Uploads
 from tintype.serving import Foundation, api_routes, dashboard_routes, serve
@@ -105,7 +106,8 @@ def lay(settings: Settings) -> Foundation:
     limits, metrics = settings.images.limits(), Metrics()
     copies = Copies(stores, store_infos(settings))
     identity = open_identity(settings, database)
-    images = Images(database, policy, open_protections(settings, policy), limits, copies)
+    protections = open_protections(settings, policy)
+    images, rights = Images(database, policy, protections, limits, copies), Rights(policy, protections)
     algorithm = settings.images.hash_algorithm
     intake = Intake(
         database,
@@ -134,7 +136,7 @@ def lay(settings: Settings) -> Foundation:
     sweeper = Sweeper(database, intake, identity, log, metrics)
     return Foundation(
         settings,
-        *(database, policy, stores, copies, intake, images, identity, web, locations),
+        *(database, policy, stores, copies, intake, images, rights, identity, web, locations),
         *(metrics, worker, sweeper, cache),
     )
 

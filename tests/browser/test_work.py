@@ -69,7 +69,7 @@ def test_an_image_of_a_file(browse: Browse, disk: Path, shoot: Shoot, tmp_path: 
         page.get_by_role("link", name="Download").click()
     download.value.save_as(tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == disk.read_bytes()
-    assert download.value.suggested_filename == "Debian 12"
+    assert download.value.suggested_filename == "Debian 12.qcow2"
     shoot(page, "details")
 
 

@@ -20,6 +20,7 @@ from tintype.domain.quotas import NO_LIMITS, Usage
 from tintype.errors import Conflict, Forbidden, Invalid, NotFound
 from tintype.policy.engine import Policy
 from tintype.policy.properties import Protections
+from tintype.policy.rules import OF_VISIBILITY
 from tintype.services.copies import Copies
 
 
@@ -240,10 +241,8 @@ class Images:
                 await self._copies.check_unused(blob)
 
     def _require_visibility(self, caller: Caller, visibility: str, target: Mapping[str, Any]) -> None:
-        if visibility == "public":
-            self._policy.require("publicize_image", caller, target)
-        elif visibility == "community":
-            self._policy.require("communitize_image", caller, target)
+        if rule := OF_VISIBILITY.get(visibility):
+            self._policy.require(rule, caller, target)
 
 
 def contended(image_id: str) -> Conflict:
