@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
-from test_recovery import api, make
 
 from people import Person
 from web import serving
@@ -43,7 +42,7 @@ def test_tables_break_names_and_nothing_else(
     page = person.page
     page.set_viewport_size(size)
     for name in NAMES:
-        make(person, name=name, protected=True)
+        person.make(name=name, protected=True)
     expect(page.locator("tbody tr").first).to_be_visible()
     shoot(page, f"names-{scheme}-{size['width']}")
     assert page.evaluate(BROKEN) == []
@@ -77,7 +76,7 @@ def test_messages_do_not_cover_the_form_in_use(browse: Browse, shoot: Shoot, siz
     person = browse()
     page = person.page
     page.set_viewport_size(size)
-    make(person, name=f"covered-{size['width']}", visibility="shared")
+    person.make(name=f"covered-{size['width']}", visibility="shared")
     person.open(f"covered-{size['width']}")
     for label in ("New tag", "Project to share with"):
         page.get_by_label(label).focus()
@@ -100,7 +99,7 @@ def test_a_phone_shows_images_first_and_actions_where_one_is(
     page = person.page
     page.set_viewport_size(PHONE)
     for number in range(8):
-        api(person, "(glance, body) => glance.put('images/', body)", {"name": f"phone-{scheme}-{number}"})
+        person.api("(glance, body) => glance.put('images/', body)", {"name": f"phone-{scheme}-{number}"})
     person.go(f"images?search=phone-{scheme}")
     page.reload()
     first = page.locator("tbody tr").first

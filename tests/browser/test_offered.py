@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from test_recovery import make
 
 from people import SECONDS, Person
 from processes import Server, started
@@ -62,7 +61,7 @@ def test_choices_follow_the_operators_rules(enter: Callable[[str], Person]) -> N
     """Visibilities, sharing and protected properties, each as the policy has it."""
     person = enter("writer")
     page = person.page
-    make(person, name="ruled", license_key="x", free="y", visibility="shared")
+    person.make(name="ruled", license_key="x", free="y", visibility="shared")
     person.press("New image")
     assert options(person, "Visibility") == ["private", "shared"]
     page.keyboard.press("Escape")
@@ -81,7 +80,7 @@ def test_choices_follow_the_operators_rules(enter: Callable[[str], Person]) -> N
 
 def test_a_reader_is_offered_nothing_to_change(enter: Callable[[str], Person]) -> None:
     """Neither a new image, nor a tick for deletion, nor a button that would be refused."""
-    make(enter("writer"), name="read-only", visibility="private")
+    enter("writer").make(name="read-only", visibility="private")
     person = enter("reader")
     page = person.page
     person.go("images")
@@ -96,9 +95,9 @@ def test_a_reader_is_offered_nothing_to_change(enter: Callable[[str], Person]) -
 def test_only_ones_own_images_are_ticked(browse: Browse) -> None:
     """Public images of others are in the list, without a tick; an admin may tick them all."""
     admin = browse("admin")
-    make(admin, name="for-everyone", visibility="public")
+    admin.make(name="for-everyone", visibility="public")
     alice = browse()
-    make(alice, name="of-alices-own")
+    alice.make(name="of-alices-own")
     expect(alice.row("of-alices-own").get_by_role("checkbox")).to_have_count(1)
     expect(alice.row("for-everyone")).to_be_visible()
     expect(alice.row("for-everyone").get_by_role("checkbox")).to_have_count(0)
@@ -116,7 +115,7 @@ def test_public_is_offered_to_admins_only(browse: Browse) -> None:
         ("admin", ["private", "shared", "community", "public"]),
     ):
         person = browse(name)
-        make(person, name=f"seen-by-{name}")
+        person.make(name=f"seen-by-{name}")
         person.press("New image")
         assert options(person, "Visibility") == expected
         person.page.keyboard.press("Escape")
@@ -137,7 +136,7 @@ def test_read_only_properties_are_shown_not_edited(browse: Browse, tmp_path: Pat
             resource_type_associations: [{ name: 'OS::Glance::Image' }], properties: { build_id: fixed } });
         }"""
     )
-    make(admin, name="built", build_id="42", note="n")
+    admin.make(name="built", build_id="42", note="n")
     admin.open("built")
     admin.press("Edit properties")
     box = page.get_by_role("dialog")
@@ -147,7 +146,7 @@ def test_read_only_properties_are_shown_not_edited(browse: Browse, tmp_path: Pat
     box.get_by_label("note", exact=True).fill("changed")
     admin.press("Save")
     admin.says("Properties are saved")
-    make(admin, name="not-built")
+    admin.make(name="not-built")
     admin.open("not-built")
     admin.press("Edit properties")
     box.get_by_label("Property to add").fill("build_id")
@@ -163,7 +162,7 @@ def test_offers_say_from_whom_and_own_project_is_no_member(
     server.run("tintype", "project", "create", MARKUP)
     alice, bob = browse("alice"), browse("bob")
     page = alice.page
-    make(alice, name="present", visibility="shared")
+    alice.make(name="present", visibility="shared")
     alice.open("present")
     sharing = page.get_by_role("region", name="Sharing")
     for wrong, reason in (("alpha", "belongs to"), ("nobody-at-all", "There is no project")):

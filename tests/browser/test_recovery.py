@@ -18,23 +18,8 @@ Browse = Callable[..., Person]
 Shoot = Callable[[Page, str], None]
 
 
-def api(person: Person, code: str, *values: Any) -> Any:
-    """Run a function of the page's own requests; `glance` is its first argument."""
-    module = "(await import('/dashboard/api.js')).glance"
-    return person.page.evaluate(f"async (values) => ({code})({module}, ...values)", list(values))
-
-
-def make(person: Person, **attributes: Any) -> str:
-    """Create an image without data, and reload the page."""
-    image = str(api(person, "async (glance, body) => (await glance.put('images/', body)).id", attributes))
-    person.go("images")
-    person.page.reload()
-    expect(person.page.get_by_role("navigation", name="Main")).to_be_visible()
-    return image
-
-
 def properties(person: Person, image: str) -> dict[str, Any]:
-    found: dict[str, Any] = api(person, "(glance, id) => glance.get(`images/${id}/properties/`)", image)
+    found: dict[str, Any] = person.api("(glance, id) => glance.get(`images/${id}/properties/`)", image)
     return found
 
 
@@ -70,9 +55,8 @@ def test_a_queued_image_is_edited_until_it_has_its_data(browse: Browse, wrong: P
     """Both formats, on the image's own page, also where none is set; then a file is uploaded."""
     person = browse()
     page = person.page
-    image = make(person, name="waiting", disk_format="vhd", min_ram=64)
-    api(
-        person,
+    image = person.make(name="waiting", disk_format="vhd", min_ram=64)
+    person.api(
         """(glance, id) => glance.patch(`images/${id}/properties/`,
            { updated: { disk_format: null, container_format: null }, removed: [] })""",
         image,
@@ -136,7 +120,7 @@ def test_an_import_that_is_refused_leaves_the_dialog_open(browse: Browse) -> Non
     """A queued image without any import gets an address; a refusal says why, and the address stays."""
     person = browse()
     page = person.page
-    make(person, name="never-imported", disk_format="raw")
+    person.make(name="never-imported", disk_format="raw")
     person.open("never-imported")
     person.press("Import from the web")
     box = page.get_by_role("dialog")
@@ -150,7 +134,7 @@ def test_a_property_that_is_typed_but_not_added_is_not_lost(browse: Browse) -> N
     """Saving adds it and says so, and saves nothing; the second time it is saved."""
     person = browse()
     page = person.page
-    image = make(person, name="typed")
+    image = person.make(name="typed")
     person.open("typed")
     person.press("Edit properties")
     box = page.get_by_role("dialog")
@@ -172,7 +156,7 @@ def test_empty_values_are_not_stored_and_block_nothing(browse: Browse) -> None:
     """An empty number, an empty text, a text that was emptied: not set, and the page says so."""
     person = browse()
     page = person.page
-    image = make(person, name="emptied", note="n", hw_cpu_cores="many", hw_cpu_sockets="-5")
+    image = person.make(name="emptied", note="n", hw_cpu_cores="many", hw_cpu_sockets="-5")
     person.open("emptied")
     person.press("Edit properties")
     box = page.get_by_role("dialog")
@@ -204,7 +188,7 @@ def test_a_session_that_ends_in_a_dialog_loses_nothing(browse: Browse, shoot: Sh
     """The password is asked for over the page; then the dialog goes on, with what was typed in it saved."""
     person = browse()
     page = person.page
-    image = make(person, name="long-typed")
+    image = person.make(name="long-typed")
     person.open("long-typed")
     person.press("Edit properties")
     box = page.get_by_role("dialog", name="Properties")
@@ -230,7 +214,7 @@ def test_a_session_that_ends_is_somebody_elses_page_then(browse: Browse) -> None
     """Who logs in over the page as another person gets a new page, with nothing of the first one."""
     person = browse()
     page = person.page
-    make(person, name="of-alice", visibility="private")
+    person.make(name="of-alice", visibility="private")
     person.open("of-alice")
     person.press("Edit")
     page.context.clear_cookies()
@@ -245,7 +229,7 @@ def test_a_session_that_ends_is_somebody_elses_page_then(browse: Browse) -> None
 def test_another_tabs_new_session_is_taken_over(browse: Browse) -> None:
     """Logging in again in one tab renews the others: what is typed in them is saved, not refused."""
     person = browse()
-    image = make(person, name="two-tabs")
+    image = person.make(name="two-tabs")
     person.open("two-tabs")
     other = Person(person.page.context.new_page(), person.url)
     other.page.goto(f"{person.url}/dashboard/#/images/{image}")
@@ -286,7 +270,7 @@ def test_a_download_ends_as_its_format_does(browse: Browse, tmp_path: Path) -> N
     person = browse()
     page = person.page
     for name, expected in (("plain", "plain.qcow2"), ("\u202eexe.\u202d../up\"'<b>", "exe.___up_'_b_.qcow2")):
-        image = make(person, name=name, disk_format="qcow2")
+        image = person.make(name=name, disk_format="qcow2")
         page.goto(f"{person.url}/dashboard/#/images/{image}")
         with page.expect_file_chooser() as chooser:
             person.press("Upload a file")
