@@ -54,6 +54,7 @@ from tintype.services.health import Health
 from tintype.services.identity import Identity
 from tintype.services.images import Images
 from tintype.services.locations import Locations
+from tintype.services.rights import Rights
 from tintype.services.signatures import Signatures
 from tintype.services.upkeep import Upkeep
 from tintype.services.uploads import Uploads
@@ -109,7 +110,8 @@ def lay(settings: Settings) -> Foundation:
     limits, metrics = settings.images.limits(open_property_schema(settings)), Metrics()
     copies = Copies(stores, store_infos(settings))
     identity = open_identity(settings, database, policy)
-    images = Images(database, policy, open_protections(settings, policy), limits, copies)
+    protections = open_protections(settings, policy)
+    images, rights = Images(database, policy, protections, limits, copies), Rights(policy, protections)
     algorithm = settings.images.hash_algorithm
     signatures = Signatures(log, ignored=settings.images.signatures == "ignore")
     intake = Intake(
@@ -140,7 +142,7 @@ def lay(settings: Settings) -> Foundation:
     sweeper = Sweeper(database, intake, identity, log, metrics)
     return Foundation(
         settings,
-        *(database, policy, stores, copies, intake, images, identity, web, locations),
+        *(database, policy, stores, copies, intake, images, rights, identity, web, locations),
         *(metrics, worker, sweeper, cache),
     )
 

@@ -63,6 +63,7 @@ from tintype.services.info import Info
 from tintype.services.locations import Locations
 from tintype.services.members import Members
 from tintype.services.metadefs import Metadefs, PropertyCheck
+from tintype.services.rights import Rights
 from tintype.services.stores import Stores
 from tintype.services.tags import Tags
 from tintype.services.tasks import Tasks
@@ -80,6 +81,7 @@ class Foundation(msgspec.Struct, frozen=True):
     copies: Copies
     intake: Intake
     images: Images
+    rights: Rights
     identity: Identity
     web: Web
     locations: Locations
@@ -180,15 +182,16 @@ def dashboard_routes(
     )
     begun = base.worker.wake
     ways = Ways(
-        base.images, served.data, served.imports, base.locations, served.check, base.intake.limits, begun
+        *(base.images, served.data, served.imports, base.locations, served.check, base.rights),
+        *(logins, base.intake.limits, begun),
     )
     to = DashboardHandlers(
         guard,
         Pages(),
-        Sessions(logins, authenticator, service),
+        Sessions(logins, authenticator, base.rights, service),
         DashboardImages(ways, handlers.images, handlers.data),
-        DashboardMetadefs(served.metadefs),
-        DashboardMembers(served.members, logins),
+        DashboardMetadefs(served.metadefs, base.rights),
+        DashboardMembers(base.images, served.members, handlers.images, logins),
         DashboardTasks(served.tasks, handlers.imports, authenticator),
         DashboardService(served.info),
         *(handlers.images, handlers.members, handlers.tags, handlers.stores, handlers.uploads),

@@ -250,7 +250,9 @@ async def test_a_file_by_itself(service: Service) -> None:
     assert image["size"] == 5
     file = await alice.http.get(f"/api/glance/images/{made['id']}/file")  # a link: no script's header
     assert file.content == b"bytes"
-    assert file.headers["content-disposition"] == "attachment; filename*=UTF-8''disk"
+    assert (
+        file.headers["content-disposition"] == "attachment; filename=\"disk.raw\"; filename*=UTF-8''disk.raw"
+    )
     assert "sandbox" in file.headers["content-security-policy"]
 
 

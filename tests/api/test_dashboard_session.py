@@ -177,9 +177,9 @@ async def test_browsers_are_led_to_the_page_and_clients_are_not(service: Service
     """`/` is the page's for who wants HTML, and the API's versions for all others."""
     browsing = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
     led = await service.client.get("/", headers=browsing)
-    assert (led.status_code, led.headers["location"]) == (303, "/dashboard/")
+    assert (led.status_code, led.headers["location"]) == (303, "dashboard/")
     assert (await service.client.get("/", headers={"Accept": "*/*"})).status_code == 300
-    assert (await service.client.get("/dashboard")).headers["location"] == "/dashboard/"
+    assert (await service.client.get("/dashboard")).headers["location"] == "dashboard/"
     for hostile in ("//evil.example/", "/%2f%2fevil.example", "/\\evil.example"):  # open redirects
         answer = await service.client.get(f"http://testserver{hostile}", headers=browsing)
         assert "evil" not in answer.headers.get("location", ""), hostile

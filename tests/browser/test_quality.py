@@ -270,4 +270,4 @@ def test_a_strangers_page_does_nothing(browse: Browse, server: Server, elsewhere
     alice.page.reload()
     expect(alice.page.get_by_text("alice", exact=True)).to_be_visible()
     alice.go("images?search=forged")
-    expect(alice.page.get_by_role("heading", name="No image is like that")).to_be_visible()
+    expect(alice.page.get_by_role("heading", name="No matching images")).to_be_visible()

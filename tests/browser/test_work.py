@@ -58,7 +58,7 @@ def test_an_image_of_a_file(browse: Browse, disk: Path, shoot: Shoot, tmp_path: 
     person.press("Add")
     expect(facts.get_by_role("listitem").filter(has_text="stable")).to_be_visible()
     person.press("Edit")
-    page.get_by_label("Least memory (MB)").fill("512")
+    page.get_by_label("Minimum memory (MB)").fill("512")
     page.get_by_role("dialog").get_by_label("Name", exact=True).fill("Debian 12")
     person.press("Save")
     expect(page.get_by_role("heading", name="Debian 12")).to_be_visible()
@@ -69,7 +69,7 @@ def test_an_image_of_a_file(browse: Browse, disk: Path, shoot: Shoot, tmp_path: 
         page.get_by_role("link", name="Download").click()
     download.value.save_as(tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == disk.read_bytes()
-    assert download.value.suggested_filename == "Debian 12"
+    assert download.value.suggested_filename == "Debian 12.qcow2"
     shoot(page, "details")
 
 
@@ -222,7 +222,7 @@ def test_two_people_share_an_image(browse: Browse, disk: Path, shoot: Shoot) -> 
     bob.press("Accept")
     bob.says("Accepted")
     bob.go("images")
-    expect(bob.row("gift")).to_contain_text("of others")
+    expect(bob.row("gift")).to_contain_text("other project")
     bob.open("gift")
     expect(bob.page.get_by_role("button", name="Delete")).to_have_count(0)
     alice.page.reload()
@@ -233,7 +233,7 @@ def test_two_people_share_an_image(browse: Browse, disk: Path, shoot: Shoot) -> 
     alice.page.reload()
     expect(sharing).to_contain_text("rejected")
     sharing.get_by_role("button", name="Stop sharing").click()
-    expect(sharing).to_contain_text("Shared with nobody yet")
+    expect(sharing).to_contain_text("Not shared with any project yet")
 
 
 def test_copies_in_stores(browse: Browse, disk: Path) -> None:
@@ -331,7 +331,7 @@ def test_bytes_that_are_refused_say_why(browse: Browse, tmp_path: Path) -> None:
     person.press("Give up")
     expect(tray).to_be_hidden()
     person.go("images?search=wrong")
-    expect(page.get_by_role("heading", name="No image is like that")).to_be_visible()
+    expect(page.get_by_role("heading", name="No matching images")).to_be_visible()
     person.press("Clear filters")
     person.fetch("http://169.254.169.254/latest")
     expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("169.254.169.254")
@@ -394,13 +394,13 @@ def test_the_cache_of_a_node(browse: Browse, disk: Path) -> None:
     admin = browse("admin")
     page = admin.page
     admin.have(disk, "kept-near")
-    admin.press("Keep near")
-    admin.says("is fetched to this node")
+    admin.press("Add to cache")
+    admin.says("fetched into this node's cache")
     page.get_by_role("link", name="Cache").click()
     rows = page.get_by_role("main").get_by_role("listitem")
     eventually(lambda: is_kept(page))
     rows.first.get_by_role("button", name="Drop").click()
     admin.press("Drop all")
     page.get_by_role("dialog").get_by_role("button", name="Drop all").click()
-    expect(page.get_by_role("heading", name="Nothing is kept")).to_be_visible()
+    expect(page.get_by_role("heading", name="The cache is empty")).to_be_visible()
     expect(browse("alice").page.get_by_role("link", name="Cache")).to_have_count(0)

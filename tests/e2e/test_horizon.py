@@ -390,3 +390,33 @@ def test_what_is_500_there_is_a_sentence_here(people: dict[str, Both]) -> None:
     for method, path, more in calls:
         assert alice.horizon(method, path, **more)["status"] == 500, (method, path, more)
         assert alice.ours(method, path, **more)["status"] in {200, 400}, (method, path, more)
+
+
+@pytest.mark.parametrize("name", ["alice", "admin"])
+def test_images_are_shared_with_projects_not_with_text(people: dict[str, Both], name: str) -> None:
+    """Names hold where Keystone tells the caller of them; else only an id is one, and the answer says so.
+
+    Horizon has no such call; that a real Keystone decides is the same.
+    """
+    person, beta = people[name], people["bob"].project
+    body = {"name": "to share", "visibility": "shared"}
+    path = f"images/{person.ours('PUT', 'images/', body=body)['body']['id']}/"
+    refused = {
+        "alice": ["beta", "..", "alpha", person.project],
+        "admin": ["nowhere", "..", "0" * 32, person.project],
+    }
+    for member in refused[name]:
+        said = person.ours("POST", f"{path}members/", body={"member": member})
+        assert (said["status"], type(said["body"])) == (400, str), member
+        assert "give the project's ID instead" in said["body"] or "belongs to" in said["body"], member
+    assert person.ours("GET", f"{path}members/")["body"]["items"] == []
+    named = None if name == "alice" else "beta"
+    wanted = beta if name == "alice" else "beta"
+    added = person.ours("POST", f"{path}members/", body={"member": wanted})
+    assert (added["status"], added["body"]["member_id"]) == (201, beta)
+    for member in (added["body"], *person.ours("GET", f"{path}members/")["body"]["items"]):
+        assert (member["member_id"], member["project_name"]) == (beta, named)
+    offers = people["bob"].ours("GET", "offers/")["body"]["items"]
+    offered = {each["id"]: each["owner_name"] for each in offers}
+    assert offered[path.split("/")[1]] is None  # bob may not look up the projects of others
+    assert person.ours("DELETE", path)["status"] == 204

@@ -1,6 +1,6 @@
 """Who is calling? One question, answered by the built-in identity or by Keystone."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -53,8 +53,12 @@ class Logins(Protocol):
     async def log_out(self, token: str) -> None:
         """Make a token void; well if it is."""
 
-    async def project_id(self, token: str, name: str) -> str:
-        """Give the id of the project of a name or id, or the text itself where that cannot be looked up.
+    async def project(self, token: str, ref: str) -> Place:
+        """Return the project with an id or a name, as far as the bearer may look projects up.
 
-        Raises NotFound where there is surely none.
+        The name is empty where only the form of the id could be checked. Raises NotFound where there is no
+        such project, Invalid where a name cannot be looked up or several projects have it.
         """
+
+    async def project_names(self, token: str, ids: Collection[str]) -> Mapping[str, str]:
+        """Return the names of projects by id, of those that the bearer may look up; never raises."""

@@ -4,13 +4,14 @@ So what is revoked, or taken away, is gone within a second in every process, and
 one that was told.
 """
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from tintype.auth.base import Login, Place
 from tintype.domain.callers import Caller
-from tintype.errors import Unauthenticated
+from tintype.errors import NotFound, Unauthenticated
 from tintype.services.identity import Identity, Token
 
 _TRUSTED_SECONDS: Final = 1.0
@@ -89,9 +90,22 @@ class BuiltinLogins:
         finally:
             self._tokens.forget(token)
 
-    async def project_id(self, token: str, name: str) -> str:  # noqa: ARG002 (every user may look one up)
-        """Give the id of the project of a name or id; raises NotFound where there is none."""
-        return (await self._identity.projects.find(name)).id
+    async def project(self, token: str, ref: str) -> Place:  # noqa: ARG002 (every user may look one up)
+        """Return the project with an id or a name; raises NotFound where there is none."""
+        try:
+            found = await self._identity.projects.find(ref)
+        except NotFound:
+            raise NotFound(f"There is no project '{ref}'.") from None
+        return Place(found.id, found.name)
+
+    async def project_names(self, token: str, ids: Collection[str]) -> Mapping[str, str]:  # noqa: ARG002
+        """Return the names of projects by id."""
+        names = {}
+        for project_id in ids:
+            with contextlib.suppress(NotFound):
+                found = await self._identity.projects.find(project_id)
+                names[found.id] = found.name
+        return names
 
 
 def _login(token: Token) -> Login:

@@ -1,23 +1,31 @@
 """Logins with a name and a password of a Keystone (Identity API v3), for people in browsers."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import quote
 
 from keystoneauth1 import session as keystone
 from keystoneauth1.exceptions import ClientException
 
 from tintype.auth.base import Login, Place
 from tintype.auth.keystone import KeystoneAuthenticator, silent, version_3
-from tintype.errors import Forbidden, TooManyAttempts, Unauthenticated
+from tintype.errors import Forbidden, Invalid, NotFound, TintypeError, TooManyAttempts, Unauthenticated
 
 _THREADS: Final = 4
 _WAITING: Final = 64
 _WRONG: Final = "The user name, the domain or the password is wrong."
 _NO_ROLE: Final = "The project does not exist, or the user has no role in it."
+
+
+_ID: Final = re.compile(
+    r"[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE
+)
+"""The forms of a project's id."""
+_LOOK_UPS: Final = 16
+"""At most so many names are asked for one by one to show a page."""
 
 
 class KeystoneLogins:
@@ -72,15 +80,51 @@ class KeystoneLogins:
         if answer.status_code not in {204, 401, 404}:
             raise silent()
 
-    async def project_id(self, token: str, name: str) -> str:
-        """Give the id of a project by its id or name, to who may look them up; otherwise the text itself."""
-        headers = {"X-Auth-Token": token}
-        known = await self._ask("GET", f"projects/{quote(name, safe='')}", headers)
-        if known.status_code == 200:
-            return name
-        answer = await self._ask("GET", "projects", headers, params={"name": name})
-        found = answer.json()["projects"] if answer.status_code == 200 else []
-        return str(found[0]["id"]) if len(found) == 1 else name
+    async def project(self, token: str, ref: str) -> Place:
+        """Return the project with an id or a name, looked up with the bearer's own token.
+
+        Keystone lets few users look up projects that they have no role in. To the others, text in the form
+        of an id is an id; a name that is not one of their own projects is refused.
+        """
+        mine = await self.places(token)
+        if own := [place for place in mine if place.id == ref]:
+            return own[0]
+        if _ID.fullmatch(ref):
+            answer = await self._ask("GET", f"projects/{ref}", {"X-Auth-Token": token})
+            if answer.status_code == 200:
+                return _place(answer.json()["project"])
+            _check_answered(answer.status_code)
+            if answer.status_code == 403:
+                return Place(ref.lower(), "")
+        return await self._named(token, ref, [place for place in mine if place.name == ref])
+
+    async def project_names(self, token: str, ids: Collection[str]) -> Mapping[str, str]:
+        """Return the names of projects by id, as far as Keystone lets the bearer look them up."""
+        try:
+            names = {place.id: place.name for place in await self.places(token)}
+            for project_id in [each for each in ids if each not in names and _ID.fullmatch(each)][:_LOOK_UPS]:
+                answer = await self._ask("GET", f"projects/{project_id}", {"X-Auth-Token": token})
+                if answer.status_code == 200:
+                    names[project_id] = _place(answer.json()["project"]).name
+        except TintypeError:
+            return {}  # an id will do
+        return names
+
+    async def _named(self, token: str, name: str, mine: Sequence[Place]) -> Place:
+        answer = await self._ask("GET", "projects", {"X-Auth-Token": token}, params={"name": name})
+        _check_answered(answer.status_code)
+        listed = answer.status_code == 200
+        found = [_place(each) for each in answer.json()["projects"]] if listed else mine
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise Invalid(f"Several projects are named '{name}': give the project's ID instead.")
+        if listed:
+            raise NotFound(f"There is no project '{name}' that you may see: give the project's ID instead.")
+        raise Invalid(
+            f"Keystone does not let you look up the project '{name}': give the project's ID instead "
+            "(32 hexadecimal digits, or a UUID)."
+        )
 
     async def _token(self, auth: Mapping[str, Any], refusal: str) -> Login:
         answer = await self._ask("POST", "auth/tokens?nocatalog", {}, json={"auth": auth})
@@ -121,3 +165,15 @@ class KeystoneLogins:
             return await asyncio.get_running_loop().run_in_executor(self._threads, send)
         finally:
             self._waiting -= 1
+
+
+def _place(project: Mapping[str, Any]) -> Place:
+    return Place(str(project["id"]), str(project["name"]))
+
+
+def _check_answered(status: int) -> None:
+    """Raise Unauthenticated for a token that does not hold, Unavailable where Keystone fails."""
+    if status == 401:
+        raise Unauthenticated(_NO_ROLE)
+    if status == 429 or status >= 500:
+        raise silent()

@@ -16,9 +16,10 @@ from starlette.responses import Response
 from tintype.api import wire
 from tintype.api.data import DataApi
 from tintype.api.images import ImagesApi
+from tintype.auth.base import Logins
 from tintype.blobs.ends import to_the_end
 from tintype.blobs.stream import Chunks
-from tintype.dashboard import shapes
+from tintype.dashboard import filenames, shapes
 from tintype.dashboard.guard import SESSION, document, items
 from tintype.domain import imports as import_rules
 from tintype.domain import patch, query
@@ -32,6 +33,7 @@ from tintype.services.images import Images
 from tintype.services.imports import Imports
 from tintype.services.locations import Locations
 from tintype.services.metadefs import PropertyCheck
+from tintype.services.rights import Rights
 
 if TYPE_CHECKING:
     from tintype.api.app import Call
@@ -57,6 +59,8 @@ class Ways(msgspec.Struct, frozen=True):
     imports: Imports
     locations: Locations
     check: PropertyCheck | None
+    rights: Rights
+    logins: Logins
     limits: Limits
     begun: Callable[[], None]
     """Is told that there is work for the jobs."""
@@ -85,8 +89,11 @@ class DashboardImages:
         page = found[:size]
         if asked.backward:
             page.reverse()
-        views = await self._api.views(call.caller, page)
-        return items([shapes.image(view) for view in views], **more)
+        views = [shapes.image(view) for view in await self._api.views(call.caller, page)]
+        if asked.rights:
+            for view, image in zip(views, page, strict=True):
+                view["rights"] = self._ways.rights.on_image(call.caller, image)
+        return items(views, **more)
 
     async def create(self, call: "Call") -> Response:
         """Make an image: without bytes, from a URL, or to be filled at the address in the answer."""
@@ -134,8 +141,16 @@ class DashboardImages:
         return _created(await self._shown(call.caller, image.id))
 
     async def show(self, call: "Call") -> Response:
-        """Show an image, with all that is said of it."""
-        return wire.json_response(await self._shown(call.caller, call.params["id"], alone=True))
+        """Show an image with all its attributes; on request with the caller's rights and the owner's name."""
+        asked = shapes.asked(wire.query_pairs(call.scope["query_string"]))
+        image = await self._images.show(call.caller, call.params["id"])
+        (view,) = await self._api.views(call.caller, [image])
+        shown = shapes.image(view, alone=True)
+        if asked.rights:
+            shown["rights"] = self._ways.rights.on_image(call.caller, image)
+            names = await self._ways.logins.project_names(call.cookies[SESSION], {image.owner or ""})
+            shown["owner_name"] = names.get(image.owner or "")
+        return wire.json_response(shown)
 
     async def update(self, call: "Call") -> Response:
         """Say anew what an image is; what is not said has its default, as in Horizon."""
@@ -158,11 +173,10 @@ class DashboardImages:
         return wire.no_content()
 
     async def download(self, call: "Call") -> Response:
-        """Send an image's bytes as a file of its name, which no browser shows as a page."""
+        """Send an image's bytes as a file named after the image, which no browser shows as a page."""
         image = await self._images.show(call.caller, call.params["id"])
         answer = await self._files.download(call)
-        name = (image.name or image.id).replace("/", "_")
-        answer.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+        answer.headers["Content-Disposition"] = filenames.attachment(image)
         return answer
 
     async def _new(self, caller: Caller, data: Mapping[str, Any]) -> Image:
@@ -202,8 +216,8 @@ class DashboardImages:
     async def _view(self, caller: Caller, image_id: str) -> dict[str, Any]:
         return (await self._api.views(caller, [await self._images.show(caller, image_id)]))[0]
 
-    async def _shown(self, caller: Caller, image_id: str, *, alone: bool = False) -> dict[str, Any]:
-        return shapes.image(await self._view(caller, image_id), alone=alone)
+    async def _shown(self, caller: Caller, image_id: str) -> dict[str, Any]:
+        return shapes.image(await self._view(caller, image_id))
 
     @contextlib.asynccontextmanager
     async def _or_nothing(self, caller: Caller, image: Image) -> AsyncIterator[None]:

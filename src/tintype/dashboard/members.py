@@ -1,46 +1,84 @@
-"""Sharing for pages."""
+"""Sharing for pages: with whom an image is shared, and what others share with the caller's project."""
 
-from typing import TYPE_CHECKING
+import contextlib
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.images import ImagesApi
 from tintype.auth.base import Logins
+from tintype.dashboard import shapes
 from tintype.dashboard.guard import SESSION, document, items
 from tintype.domain import members as rules
+from tintype.domain.members import Member
 from tintype.errors import Invalid, NotFound
+from tintype.services.images import Images
 from tintype.services.members import Members
 
 if TYPE_CHECKING:
     from tintype.api.app import Call
 
+_OFFERS: Final = 200
+
 
 class DashboardMembers:
-    """Handlers of `/api/glance/images/{id}/members/`."""
+    """Handlers of `/api/glance/images/{id}/members/` and `/api/glance/offers/`."""
 
-    def __init__(self, members: Members, logins: Logins) -> None:
+    def __init__(self, images: Images, members: Members, api: ImagesApi, logins: Logins) -> None:
+        self._images = images
         self._members = members
+        self._api = api
         self._logins = logins
 
     async def index(self, call: "Call") -> Response:
-        """List the members that the caller may see."""
+        """List the members that the caller may see, with the names of projects that can be looked up."""
         found = await self._members.list(call.caller, call.params["id"])
-        return items([wire.member_view(member) for member in found])
+        names = await self._names(call, {member.member_id for member in found})
+        return items([_view(member, names.get(member.member_id)) for member in found])
+
+    async def offers(self, call: "Call") -> Response:
+        """List what others share with the caller's project: the images, whose they are, and the answers."""
+        images, answers = [], []
+        for member in await self._members.of_project(call.caller, _OFFERS):
+            with contextlib.suppress(NotFound):
+                image = await self._images.show(call.caller, member.image_id)
+                if image.visibility == "shared" and image.owner != call.caller.project_id:
+                    images.append(image)
+                    answers.append(member.status)
+        names = await self._names(call, {image.owner or "" for image in images})
+        views = [shapes.image(view) for view in await self._api.views(call.caller, images)]
+        for view, answer in zip(views, answers, strict=True):
+            view |= {"owner_name": names.get(view["owner"]), "member_status": answer}
+        return items(views)
 
     async def create(self, call: "Call") -> Response:
-        """Share an image with a project: its id, or its name where that can be looked up."""
-        wanted = rules.checked_member_id(await document(call))
+        """Share an image with a project: its id, or its name where that can be looked up.
+
+        The answer has no name where only the form of the id could be checked.
+        """
+        wanted = rules.checked_member_id(await document(call)).strip()
+        image = await self._images.show(call.caller, call.params["id"])  # before anything is looked up for it
         try:
-            project = await self._logins.project_id(call.cookies[SESSION], wanted)
-        except NotFound:
-            await self._members.list(call.caller, call.params["id"])  # an image that is not there comes first
-            raise Invalid(f"There is no project '{wanted}'.") from None
-        member = await self._members.add(call.caller, call.params["id"], project)
+            project = await self._logins.project(call.cookies[SESSION], wanted)
+        except NotFound as error:
+            raise Invalid(error.message) from None
+        if project.id == image.owner:
+            raise Invalid(f"The image belongs to the project '{wanted}': share it with another one.")
+        member = await self._members.add(call.caller, image.id, project.id)
         location = f"/api/glance/images/{member.image_id}/members/{member.member_id}/"
-        return wire.json_response(wire.member_view(member), 201, {"Location": location})
+        return wire.json_response(_view(member, project.name or None), 201, {"Location": location})
 
     async def update(self, call: "Call") -> Response:
         """Accept or reject."""
         status = rules.checked_status(await document(call))
         await self._members.answer(call.caller, call.params["id"], call.params["member"], status)
         return wire.no_content()
+
+    async def _names(self, call: "Call", ids: Collection[str]) -> Mapping[str, str]:
+        return await self._logins.project_names(call.cookies[SESSION], ids) if ids else {}
+
+
+def _view(member: Member, name: str | None) -> dict[str, Any]:
+    return wire.member_view(member) | {"project_name": name}

@@ -16,6 +16,7 @@ from tintype.domain.metadefs import Listing, Namespace
 from tintype.errors import Invalid
 from tintype.services.images import now
 from tintype.services.metadefs import Metadefs
+from tintype.services.rights import Rights
 
 if TYPE_CHECKING:
     from tintype.api.app import Call
@@ -29,8 +30,9 @@ _DESCRIBING: Final = ("display_name", "description", "visibility", "protected")
 class DashboardMetadefs:
     """Handlers of `/api/glance/metadefs/`."""
 
-    def __init__(self, metadefs: Metadefs) -> None:
+    def __init__(self, metadefs: Metadefs, rights: Rights) -> None:
         self._metadefs = metadefs
+        self._rights = rights
 
     async def index(self, call: "Call") -> Response:
         """List namespaces whole; with `resource_type` those for it, and names as they are on it."""
@@ -43,7 +45,11 @@ class DashboardMetadefs:
         if target and asked.resource_type:
             found = [each for each in found if _is_for(each, asked.resource_type, target)]
         more = shapes.more(len(found), size, asked)
-        return items([_view(each, asked.resource_type) for each in found[:size]], **more)
+        views = [_view(each, asked.resource_type) for each in found[:size]]
+        if asked.rights:
+            for view, namespace in zip(views, found, strict=False):
+                view["rights"] = self._rights.on_namespace(call.caller, namespace)
+        return items(views, **more)
 
     async def resource_types(self, call: "Call") -> Response:
         """List every known type of resource."""

@@ -15,7 +15,8 @@ from tintype.errors import NotFound
 if TYPE_CHECKING:
     from tintype.api.app import Call
 
-HOME: Final = "/dashboard/"
+HOME: Final = "dashboard/"
+"""Relative to where a browser found the service: a front server may serve it below any path."""
 _STATIC: Final = Path(__file__).parent / "static"
 _INDEX: Final = "index.html"
 _TYPES: Final = {

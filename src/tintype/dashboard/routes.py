@@ -105,6 +105,7 @@ def _scripts(to: Handlers) -> dict[str, Mapping[str, Endpoint]]:
         f"{image}/copies/{{store}}":           {"DELETE": to.stores_api.delete_copy},
         f"{image}/members":                    {"GET": to.members.index, "POST": to.members.create},
         f"{image}/members/{{member}}":         {"PUT": to.members.update, "DELETE": to.members_api.delete},
+        "/api/glance/offers":                  {"GET": to.members.offers},
         f"{image}/tags/{{tag}}":               {"PUT": to.tags_api.add, "DELETE": to.tags_api.remove},
         namespace:                             {"GET": to.metadefs.show, "PATCH": to.metadefs.update,
                                                 "DELETE": to.metadefs.delete},

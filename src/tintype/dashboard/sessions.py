@@ -11,6 +11,7 @@ from tintype.api.base_url import base_path
 from tintype.auth.base import Authenticator, Login, Logins
 from tintype.dashboard.guard import CSRF, NOBODY, SESSION, check_csrf, csrf_token, document, refusal
 from tintype.errors import Forbidden, Invalid, Unauthenticated, Unavailable
+from tintype.services.rights import Rights
 
 if TYPE_CHECKING:
     from tintype.api.app import Call
@@ -32,9 +33,12 @@ class Service(msgspec.Struct, frozen=True):
 class Sessions:
     """Handlers of `/api/session/`."""
 
-    def __init__(self, logins: Logins, authenticator: Authenticator, service: Service) -> None:
+    def __init__(
+        self, logins: Logins, authenticator: Authenticator, rights: Rights, service: Service
+    ) -> None:
         self._logins = logins
         self._authenticator = authenticator
+        self._rights = rights
         self._service = service
 
     async def show(self, call: "Call") -> Response:
@@ -119,6 +123,7 @@ class Sessions:
             "projects": places,
             "roles": sorted(caller.roles),
             "is_admin": caller.is_admin,
+            "rights": self._rights.in_project(caller),
             "csrf_token": csrf_token(token),
             "identity": self._logins.kind,
             "service": self._service,

@@ -52,6 +52,7 @@ _VALUES: Final = {"None": None, "True": True, "False": False}
 _KEYWORDS: Final = ("resource_type", "marker", "sort_dir", "sort_key", "paginate")
 _BACKWARD: Final = "reversed_order"
 _SEARCH: Final = "search"
+_RIGHTS: Final = "rights"
 _NO: Final = (None, False, "", "false", "0")
 
 
@@ -68,6 +69,8 @@ class Asked(msgspec.Struct, frozen=True):
     """Whether the page before the marker is wanted."""
     search: str = ""
     """A part of the name, or an id."""
+    rights: bool = False
+    """Whether each item shall say what the caller may do to it."""
 
 
 def asked(pairs: Iterable[tuple[str, str]]) -> Asked:
@@ -76,7 +79,7 @@ def asked(pairs: Iterable[tuple[str, str]]) -> Asked:
     Raises Invalid for a direction that is none.
     """
     values: dict[str, Any] = {name: _VALUES.get(value, value) for name, value in pairs}
-    said = {name: values.pop(name, None) for name in (*_KEYWORDS, _BACKWARD, _SEARCH)}
+    said = {name: values.pop(name, None) for name in (*_KEYWORDS, _BACKWARD, _SEARCH, _RIGHTS)}
     if said["sort_dir"] not in {None, "asc", "desc"}:
         raise Invalid(f"Invalid sort direction: {said['sort_dir']}. It must be one of: asc, desc.")
     return Asked(
@@ -88,6 +91,7 @@ def asked(pairs: Iterable[tuple[str, str]]) -> Asked:
         resource_type=_text(said["resource_type"]),
         backward=said[_BACKWARD] not in _NO,
         search=(_text(said[_SEARCH]) or "").strip(),
+        rights=said[_RIGHTS] not in _NO,
     )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -66,15 +66,15 @@ class DashboardTasks:
     async def of_image(self, call: "Call") -> Response:
         """List the tasks of an image."""
         found = await self._tasks.of(call.caller, call.params["id"])
-        return items([_view(task) for task in found])
+        return items(await self._views(call.caller, found))
 
     async def show(self, call: "Call") -> Response:
         """Show one task."""
-        return wire.json_response(_view(await self._tasks.show(call.caller, call.params["id"])))
+        return await self._one(call.caller, await self._tasks.show(call.caller, call.params["id"]))
 
     async def cancel(self, call: "Call") -> Response:
         """Ask for the end of a task."""
-        return wire.json_response(_view(await self._tasks.cancel(call.caller, call.params["id"])))
+        return await self._one(call.caller, await self._tasks.cancel(call.caller, call.params["id"]))
 
     async def events(self, call: "Call") -> Response:
         """Tell of the newest tasks, now and whenever something changes (server-sent events)."""
@@ -116,7 +116,19 @@ class DashboardTasks:
 
     async def _newest(self, caller: Caller) -> list[dict[str, Any]]:
         own = rules.parse_query([], default_limit=_SHOWN, max_limit=_SHOWN).of(caller.project_id or "")
-        return [_view(task) for task in await self._tasks.list(caller, own)]
+        return await self._views(caller, await self._tasks.list(caller, own))
+
+    async def _one(self, caller: Caller, task: Task) -> Response:
+        return wire.json_response((await self._views(caller, [task]))[0])
+
+    async def _views(self, caller: Caller, tasks: Sequence[Task]) -> list[dict[str, Any]]:
+        """Show tasks with the names and statuses of their images, as they are now."""
+        images = await self._tasks.images(caller, tasks)
+        shown = []
+        for task in tasks:
+            name, status = images.get(task.image_id or "", (None, None))
+            shown.append(_view(task) | {"image_name": name, "image_status": status})
+        return shown
 
 
 def _view(task: Task) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 The tables of properties and tags, by which lists are filtered, are kept by triggers (migrations 0003, 0009).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -47,6 +47,9 @@ _UPDATE: Final = (
 )
 _DELETE: Final = delete(images).where(
     images.c.id == bindparam("key"), images.c.version == bindparam("expected")
+)
+_NAMES: Final = select(images.c.id, images.c.name, images.c.status, images.c.owner).where(
+    images.c.id.in_(bindparam("ids", expanding=True))
 )
 _BURY: Final = insert(image_tombstones)
 _BURIED: Final = select(image_tombstones.c.id).where(image_tombstones.c.id == bindparam("key"))
@@ -95,6 +98,11 @@ async def get(tx: Transaction, image_id: str, project_id: str | None, *, lock: b
     result = await tx.execute(statement, {"image_id": image_id, "project_id": project_id})
     row = result.first()
     return None if row is None else from_row(row)
+
+
+async def names(tx: Transaction, ids: Collection[str]) -> list[tuple[str, str | None, str, str | None]]:
+    """Return id, name, status and owner of those images that there are."""
+    return [tuple(row) for row in await tx.execute(_NAMES, {"ids": list(ids)})]
 
 
 async def lock(tx: Transaction, image_id: str) -> None:

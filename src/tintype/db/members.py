@@ -18,6 +18,12 @@ _OF_IMAGE: Final = (
 _ONE: Final = select(table).where(
     table.c.image_id == bindparam("image_id"), table.c.member_id == bindparam("member_id")
 )
+_OF_PROJECT: Final = (
+    select(table)
+    .where(table.c.member_id == bindparam("member_id"))
+    .order_by(table.c.status != "pending", table.c.created_at.desc(), table.c.image_id)
+    .limit(bindparam("most"))
+)
 _COUNT: Final = select(func.count()).where(table.c.image_id == bindparam("image_id"))
 _UPDATE: Final = (
     update(table)
@@ -32,6 +38,12 @@ _DELETE: Final = delete(table).where(
 async def of_image(tx: Transaction, image_id: str) -> list[Member]:
     """Give the members of an image, oldest first."""
     return [_from_row(row) for row in await tx.execute(_OF_IMAGE, {"image_id": image_id})]
+
+
+async def of_project(tx: Transaction, project_id: str, most: int) -> list[Member]:
+    """Return what is shared with a project: what it has not answered first, then the newest."""
+    rows = await tx.execute(_OF_PROJECT, {"member_id": project_id, "most": most})
+    return [_from_row(row) for row in rows]
 
 
 async def get(tx: Transaction, image_id: str, member_id: str) -> Member | None:

@@ -128,6 +128,9 @@ GLANCES: Final = {
 }
 """Glance's rules of what is not served here: an operator's file may have them, or build on them."""
 
+OF_VISIBILITY: Final = {"public": "publicize_image", "community": "communitize_image"}
+"""The rule that guards making an image this visible; other visibilities have none."""
+
 RULES: Final = (*IMAGES, *METADEFS)
 SERVED: Final = {rule.name: rule.default for rule in RULES}
 DEFAULTS: Final = GLANCES | SERVED

@@ -21,6 +21,7 @@ from tintype.domain.stores import in_order
 from tintype.errors import Conflict, Forbidden, Invalid, NotFound
 from tintype.policy.engine import Policy
 from tintype.policy.properties import Protections
+from tintype.policy.rules import OF_VISIBILITY
 from tintype.services.copies import Copies
 from tintype.services.paging import Page, read_page
 
@@ -273,10 +274,8 @@ class Images:
                 await self._copies.check_unused(blob)
 
     def _require_visibility(self, caller: Caller, visibility: str, target: Mapping[str, Any]) -> None:
-        if visibility == "public":
-            self._policy.require("publicize_image", caller, target)
-        elif visibility == "community":
-            self._policy.require("communitize_image", caller, target)
+        if rule := OF_VISIBILITY.get(visibility):
+            self._policy.require(rule, caller, target)
 
 
 def _no_image(image_id: str) -> NotFound:

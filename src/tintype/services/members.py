@@ -1,5 +1,7 @@
 """Sharing an image: the owner adds and removes projects, a project accepts or rejects."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from tintype.db import members as rows
@@ -33,6 +35,16 @@ class Members:
                 return await rows.of_image(tx, image.id)
             own = await rows.get(tx, image.id, caller.project_id or "")
             return [] if own is None else [own]
+
+    async def of_project(self, caller: Caller, most: int) -> Sequence[Member]:
+        """Return what was shared with the caller's project, those without an answer first.
+
+        Whether the images are still shared, and may be seen, is to be asked of each.
+        """
+        if caller.project_id is None:
+            return []
+        async with self._database.read() as tx:
+            return await rows.of_project(tx, caller.project_id, most)
 
     async def show(self, caller: Caller, image_id: str, member_id: str) -> Member:
         """Return one member; raises NotFound for all that the caller may not see."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from tintype.db import images as image_rows
 from tintype.db import jobs
 from tintype.db.engine import Database
 from tintype.domain.callers import Caller
@@ -51,6 +52,17 @@ class Tasks:
         self._gate.require("get_image", caller, image)
         async with self._database.read() as tx:
             return [task for task in await jobs.of(tx, image.id) if _sees(caller, task)]
+
+    async def images(self, caller: Caller, tasks: Sequence[Task]) -> dict[str, tuple[str | None, str]]:
+        """Return name and status of the tasks' images by id, of those that are the caller's."""
+        ids = {task.image_id for task in tasks if task.image_id is not None}
+        async with self._database.read() as tx:
+            found = await image_rows.names(tx, ids) if ids else []
+        return {
+            image_id: (name, status)
+            for image_id, name, status, owner in found
+            if caller.is_admin or (owner is not None and owner == caller.project_id)
+        }
 
     async def cancel(self, caller: Caller, task_id: str) -> Task:
         """Ask for the end of a task; raises Conflict where it has ended.

@@ -1,9 +1,9 @@
-/** The frame: who is logged in, where one is, and what is shown there. */
+/** The frame: who is logged in, and which view is shown. */
 
-import { changes, enter, glance, logOut, query, session, whoami } from './api.js';
+import { ROOT, changes, enter, glance, logInAgain, logOut, session, whenSessionEnds, whoIsThere, whoami } from './api.js';
 import { decoded, h, select } from './dom.js';
 import { hush, listen, tasks } from './events.js';
-import { keepProject } from './login.js';
+import { keepProject, logInOverThePage } from './login.js';
 import { pauseAll, remember } from './uploads.js';
 import { attempt, say, settle } from './toasts.js';
 import './images.js';
@@ -18,16 +18,18 @@ const VIEWS = {
   cache: { title: 'Cache', tag: 'tt-cache', load: () => import('./cache.js') },
 };
 
+const LEFT = `tintype.left ${ROOT}`;
+/** Changes when somebody logs out, to tell other tabs. */
+
 class App extends HTMLElement {
   async connectedCallback() {
     addEventListener('hashchange', () => this.show());
-    changes.addEventListener('logged-out', () => this.askToLogIn());
+    whenSessionEnds(() => this.logInAgain());
+    addEventListener('storage', (event) => event.key === LEFT && session.user && this.askToLogIn());
     changes.addEventListener('offers', () => this.countOffers());
     this.addEventListener('done', () => this.frame());
     tasks.addEventListener('change', ({ detail }) => {
-      for (const task of detail.ended.filter((each) => each.status === 'failure')) {
-        say(`An import failed: ${task.message}`, { bad: true });
-      }
+      for (const task of detail.ended.filter((each) => each.status === 'failure')) this.tellFailure(task);
     });
     document.addEventListener('visibilitychange', () => (document.hidden ? hush() : this.lookAgain()));
     try {
@@ -41,37 +43,68 @@ class App extends HTMLElement {
     else this.askToLogIn();
   }
 
-  /** Another tab may have logged out, or gone to another project: then this one does, too. */
+  /** Another tab may have logged out, or changed the project: then this one does, too. */
   async lookAgain() {
-    if (!this.main?.isConnected) return;
+    if (!this.main?.isConnected) return undefined;
     const { user, project } = session;
+    let now;
     try {
-      await whoami();
+      now = await whoIsThere();
     } catch {
-      listen();
-      return;
+      return listen();
     }
-    if (!session.user) this.askToLogIn();
-    else if (session.user.id !== user?.id) location.reload();
-    else if (session.project?.id !== project?.id) this.frame();
-    else listen();
+    if (!now.user) return logInAgain();
+    if (now.user.id !== user?.id) return location.reload();
+    if (now.project?.id === project?.id) return listen();
+    if (document.querySelector('dialog[open]')) return undefined;  // what is typed there stays; saving it says what happened
+    await whoami();
+    return this.frame();
+  }
+
+  /** Ask for the password over the page; resolves to whether the same person works in the same project again. */
+  async logInAgain() {
+    if (!this.main?.isConnected) {
+      this.askToLogIn();
+      return false;
+    }
+    const { user, project } = session;
+    hush();
+    await logInOverThePage();
+    if (session.user.id !== user.id) {
+      location.reload();  // nothing of the other person stays
+      return false;
+    }
+    if (session.project?.id !== project?.id) {
+      this.frame();
+      return false;
+    }
+    listen();
+    return true;
   }
 
   askToLogIn() {
     if (this.querySelector('tt-login')) return;
     hush();
     document.querySelectorAll('dialog').forEach((box) => box.close());
-    this.replaceChildren(h('tt-login'), h('tt-toasts'));
+    this.replaceChildren(h('tt-login'), h('tt-foot', {}, h('tt-toasts')));
     document.title = 'Log in – Tintype';
   }
 
+  /** Say which image's import failed, with a way to start it again. */
+  async tellFailure(task) {
+    const [{ canStartAgain }, { importAgain }] = await Promise.all([import('./tasks.js'), import('./edit.js')]);
+    const act = () => attempt(() => importAgain(task.image_id));
+    const again = canStartAgain(task);
+    say([again ? 'Import of ' : 'A task of ', h('bdi', {}, task.image_name || task.image_id), ` failed: ${task.message}`], { bad: true, action: again ? { text: 'Import again', act } : null });
+  }
+
   frame() {
-    if (this.user && this.user !== session.user.id) return location.reload();  // nothing of somebody else stays
+    if (this.user && this.user !== session.user.id) return location.reload();  // nothing of the other person stays
     this.user = session.user.id;
     this.offers = h('span.count', { hidden: true });
     this.main = h('main', { id: 'main', tabindex: -1 });
     this.links = new Map();
-    const names = ['images', 'offers', 'tasks', 'usage', 'metadata', ...(session.service.cache && session.is_admin ? ['cache'] : [])];
+    const names = ['images', 'offers', 'tasks', 'usage', 'metadata', ...(session.service.cache && session.rights.cache ? ['cache'] : [])];
     const nav = h('nav', { 'aria-label': 'Main' }, h('ul', {}, names.map((name) => {
       const again = () => location.hash === `#/${name}` && this.show();
       const link = h('a', { href: `#/${name}`, onclick: again }, VIEWS[name].title, name === 'offers' && this.offers);
@@ -88,10 +121,10 @@ class App extends HTMLElement {
         h('div.who', {}, projects.length > 1 ? chooser : h('span.muted', {}, session.project?.name ?? ''),
           h('span', {}, session.user.name),
           h('button.quiet', { type: 'button', onclick: () => this.leave() }, 'Log out'))),
-      this.main, h('tt-uploads'), h('tt-toasts'));
+      this.main, h('tt-foot', {}, h('tt-uploads'), h('tt-toasts')));
     if (!session.project) {
       this.main.append(h('div.empty', {}, h('h1', {}, 'No project'),
-        h('p', {}, 'You have no role in any project. Ask an operator for one, then log in again.')));
+        h('p', {}, 'You have no role in any project. Ask an operator to give you one, then log in again.')));
       return undefined;
     }
     listen();
@@ -102,7 +135,7 @@ class App extends HTMLElement {
 
   async show() {
     if (!session.project || !this.main?.isConnected) return;
-    document.querySelectorAll('dialog').forEach((box) => box.close());
+    document.querySelectorAll('dialog:not(.again)').forEach((box) => box.close());
     const [path, search = ''] = location.hash.replace(/^#\/?/, '').split('?');
     const [name, id] = path.split('/').map(decoded);
     const key = name === 'images' && id ? 'image' : name;
@@ -117,7 +150,7 @@ class App extends HTMLElement {
       try {
         await view.load?.();
       } catch {
-        throw new Error('This part of the page cannot be loaded: the service does not answer. Choose it again soon.');
+        throw new Error('This part of the page cannot be loaded: the service does not answer. Try again soon.');
       }
     });
     if (!loaded || turn !== this.turn) return;
@@ -136,19 +169,19 @@ class App extends HTMLElement {
 
   async countOffers() {
     try {
-      if (session.is_admin) return;  // whose list has what is shared with others, too
-      const { items } = await glance.get(`images/?${query({ visibility: 'shared', member_status: 'pending' })}`);
-      const count = items.filter((image) => image.owner !== session.project.id).length;
+      const { items } = await glance.get('offers/');
+      const count = items.filter((image) => image.member_status === 'pending').length;
       this.offers.hidden = count === 0;
       this.offers.textContent = count;
       this.offers.setAttribute('aria-label', `${count} waiting for an answer`);
-    } catch { /* the number is a hint */ }
+    } catch { /* the number is only a hint */ }
   }
 
   async leave() {
     pauseAll();
     await settle();
     await attempt(logOut);
+    localStorage.setItem(LEFT, Date.now());
     location.reload();
   }
 

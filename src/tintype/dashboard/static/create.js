@@ -1,14 +1,14 @@
-/** A new image: of a file, or of an address on the web. */
+/** A new image: from a file, or from an address on the web. */
 
 import { glance, session } from './api.js';
-import { VISIBILITIES, bytes, decoded, dialog, field, h, same, select } from './dom.js';
+import { VISIBILITIES, allowed, bytes, decoded, dialog, field, h, same, select } from './dom.js';
 import { attempt, say } from './toasts.js';
 import { begin } from './uploads.js';
 
 const ENDINGS = { qcow2: 'qcow2', qcow: 'qcow2', vmdk: 'vmdk', vdi: 'vdi', vhd: 'vhd', vhdx: 'vhdx', iso: 'iso', raw: 'raw', img: 'raw', ova: 'ova' };
 const MAGIC = [['qcow2', 0, 'QFI\xfb'], ['vmdk', 0, 'KDMV'], ['vdi', 64, '\x7f\x10\xda\xbe'], ['vhdx', 0, 'vhdxfile'], ['iso', 0x8001, 'CD001']];
 
-/** What a file is, by its first bytes, or else by its name. */
+/** Detect a file's format by its first bytes, or else by its name. */
 async function formatOf(file) {
   for (const [format, at, sign] of MAGIC) {
     const found = new Uint8Array(await file.slice(at, at + sign.length).arrayBuffer());
@@ -28,21 +28,21 @@ export function create(dropped, made) {
   const format = select(formats, 'qcow2', { name: 'disk_format' });
   const name = h('input', { name: 'name', required: true, maxlength: 255, autocomplete: 'off' });
   const input = h('input', { type: 'file', name: 'file', onchange: () => choose(input.files[0]) });
-  const chosen = h('p.muted', {}, 'Any size: it goes on after interruptions.');
+  const chosen = h('p.muted', {}, 'Any size: uploads continue after interruptions.');
   const address = h('input', { name: 'image_url', type: 'url', placeholder: 'https://…', oninput: () => fromAddress() });
   const fileWay = h('div.drop', {}, field('File', input), chosen);
-  const urlWay = h('div', { hidden: true }, field('Address', address, 'The service fetches it; this page may be closed meanwhile.'));
+  const urlWay = h('div', { hidden: true }, field('Address', address, 'The service fetches it; you can close this page meanwhile.'));
   const error = h('p.error', { role: 'alert' });
   const way = (value, text) => h('label', {}, h('input', { type: 'radio', name: 'way', value, checked: value === 'file', onchange: () => show(value) }), text);
   const form = h('form', { onsubmit: submit },
-    h('fieldset.ways', {}, h('legend', {}, 'Bytes come from'), way('file', 'a file'),
+    h('fieldset.ways', {}, h('legend', {}, 'Source'), way('file', 'a file'),
       session.service.import_methods.includes('web-download') && way('url', 'the web')),
     fileWay, urlWay, field('Name', name), field('Disk format', format),
-    field('Visibility', select(same(VISIBILITIES), 'private', { name: 'visibility' })),
+    field('Visibility', select(allowed(VISIBILITIES, session.rights.visibilities), 'private', { name: 'visibility' })),
     h('details', {}, h('summary', {}, 'More'),
       field('Description', h('input', { name: 'description', maxlength: 255 })),
-      field('Least disk (GB)', h('input', { name: 'min_disk', type: 'number', min: 0, max: 2147483647, value: 0 })),
-      field('Least memory (MB)', h('input', { name: 'min_ram', type: 'number', min: 0, max: 2147483647, value: 0 })),
+      field('Minimum disk (GB)', h('input', { name: 'min_disk', type: 'number', min: 0, max: 2147483647, value: 0 })),
+      field('Minimum memory (MB)', h('input', { name: 'min_ram', type: 'number', min: 0, max: 2147483647, value: 0 })),
       h('label.check', {}, h('input', { type: 'checkbox', name: 'protected' }), 'Protected from deletion')),
     error,
     h('footer', {}, h('button', { type: 'button', onclick: () => box.close() }, 'Cancel'), h('button.primary', {}, 'Create')));
@@ -95,7 +95,7 @@ export function create(dropped, made) {
     try {
       const image = await glance.put('images/', body);
       box.close();
-      if (source === 'url') say(`${image.name} is being fetched.`);
+      if (source === 'url') say(`${image.name} is being imported.`);
       else begin(image.id, file, { made: true });
       await attempt(async () => made?.(image));
     } catch (failure) {

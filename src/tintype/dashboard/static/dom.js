@@ -1,4 +1,4 @@
-/** Elements from data, and words for numbers. Text is always text: nothing here reads HTML. */
+/** Elements from data, and numbers in words. Text is always text: nothing here parses HTML. */
 
 export function h(tag, properties, ...children) {
   const [name, ...classes] = tag.split('.');
@@ -15,7 +15,7 @@ export function h(tag, properties, ...children) {
 
 let hints = 0;
 
-/** A label above its control, which is given as an element, and perhaps a hint below. */
+/** A label above its control, and perhaps a hint below. */
 export function field(text, control, hint) {
   const label = h('label.field', {}, h('span', {}, text), control);
   if (!hint) return label;
@@ -29,6 +29,11 @@ export function select(options, chosen, properties) {
 }
 
 export const VISIBILITIES = ['private', 'shared', 'community', 'public'];
+
+/** Options that are their own words, in the order of `all`; what is chosen already may stay. */
+export function allowed(all, some, chosen = null) {
+  return same(all.filter((word) => some.includes(word) || word === chosen));
+}
 
 /** Options that are their own words. */
 export function same(words) {
@@ -67,7 +72,7 @@ export function badge(status) {
   return h('span.badge', { 'data-status': status }, status);
 }
 
-/** A modal with a title and its content; gives the dialog, which removes itself when it is closed. */
+/** Open a modal with a title and its content; it removes itself when it is closed. */
 export function dialog(title, ...content) {
   const opener = document.activeElement;
   const heading = h('h2', { id: 'dialog-title' }, title);
@@ -83,7 +88,7 @@ export function dialog(title, ...content) {
   return box;
 }
 
-/** Ask before something that cannot be taken back; gives whether to go on. */
+/** Ask before something that cannot be undone; resolves to whether to go on. */
 export function confirmed(title, text, verb) {
   return new Promise((resolve) => {
     const box = dialog(title, h('p', {}, text), h('footer', {},
@@ -93,7 +98,7 @@ export function confirmed(title, text, verb) {
   });
 }
 
-/** Draw anew without losing the focus: it goes to what has the same words, or else to the heading. */
+/** Redraw without losing the focus: it moves to the element with the same words, or else to the heading. */
 export function keepingFocus(root, draw) {
   const words = (element) => `${element.localName} ${element.name ?? ''} ${element.getAttribute('aria-label') ?? element.textContent}`;
   const focused = root.contains(document.activeElement) && document.activeElement;
@@ -106,7 +111,7 @@ export function keepingFocus(root, draw) {
   (same ?? heading)?.focus({ preventScroll: true });
 }
 
-/** Give a part of an address as text; what is written wrongly is itself. */
+/** Decode a part of an address; text that is not encoded correctly is returned as it is. */
 export function decoded(text) {
   try {
     return decodeURIComponent(text);

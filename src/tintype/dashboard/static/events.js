@@ -1,6 +1,6 @@
-/** The project's tasks, as the server tells of them while they go on (server-sent events). */
+/** The project's tasks, reported by the server while they run (server-sent events). */
 
-import { glance } from './api.js';
+import { address, glance } from './api.js';
 
 export const tasks = Object.assign(new EventTarget(), { newest: [] });
 
@@ -10,13 +10,13 @@ let source = null;
 let again;
 let known = null;
 
-/** Listen while the page is looked at: a browser has few connections, and hidden pages need none. */
+/** Listen while the page is visible: a browser has few connections, and hidden pages need none. */
 export function listen() {
   hush();
   if (document.hidden) return;
-  source = new EventSource('/api/glance/events/');
+  source = new EventSource(address('glance/events/'));
   source.onerror = () => {
-    if (source?.readyState !== EventSource.CLOSED) return;  // it asks again by itself
+    if (source?.readyState !== EventSource.CLOSED) return;  // it reconnects by itself
     clearTimeout(again);
     again = setTimeout(() => glance.get('tasks/').then(listen, (failure) => failure.status === 401 || listen()), SECONDS * 1000);
   };
@@ -37,7 +37,7 @@ export function hush() {
   tasks.newest = [];
 }
 
-/** The task that is at work on an image, if there is one. */
+/** The task that is working on an image, if there is one. */
 export function atWork(image) {
   return tasks.newest.find((task) => task.image_id === image && ['pending', 'processing'].includes(task.status));
 }

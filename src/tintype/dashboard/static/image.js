@@ -1,15 +1,14 @@
-/** One image: what it is, what may be done with it, with whom it is shared, where its copies are. */
+/** One image: its attributes, what can be done with it, with whom it is shared, where its copies are. */
 
-import { changes, glance, query, session } from './api.js';
-import { VISIBILITIES, badge, bytes, confirmed, dialog, field, h, keepingFocus, same, select, when } from './dom.js';
+import { address, glance, session } from './api.js';
+import { badge, bytes, confirmed, h, keepingFocus, when } from './dom.js';
+import { editImage, importAgain, loadImage } from './edit.js';
 import { atWork, tasks } from './events.js';
 import { removeLater } from './images.js';
-import { editProperties } from './properties.js';
-import { attempt, complain, say } from './toasts.js';
+import { OWN, editProperties } from './properties.js';
+import { project, sharing } from './sharing.js';
+import { attempt, complain } from './toasts.js';
 import { begin, uploads } from './uploads.js';
-
-const OWN = new Set(['os_hidden', 'os_hash_algo', 'os_hash_value', 'stores', 'file', 'schema', 'tags', 'virtual_size', 'locations', 'direct_url',
-  'os_glance_failed_reason', 'os_glance_importing_to_stores', 'os_glance_failed_import', 'os_glance_import_task']);
 
 class OneImage extends HTMLElement {
   async connectedCallback() {
@@ -32,7 +31,7 @@ class OneImage extends HTMLElement {
     return `images/${encodeURIComponent(this.image)}/`;
   }
 
-  /** Ask for everything, then show it at once; of several answers the newest counts. */
+  /** Load everything, then show it at once; of several loads the newest counts. */
   async load() {
     const turn = this.turn = (this.turn ?? 0) + 1;
     const list = async (path) => {
@@ -45,10 +44,10 @@ class OneImage extends HTMLElement {
     };
     let image;
     try {
-      image = await glance.get(this.path);
+      image = await loadImage(this.image);
     } catch (failure) {
       this.replaceChildren(h('div.empty', {}, h('h1', {}, 'No such image'), h('p', {}, failure.message),
-        h('a', { href: '#/images' }, 'Back to the images')));
+        h('a', { href: '#/images' }, 'Back to the list')));
       return;
     }
     const [members, stores, history] = await Promise.all([
@@ -60,17 +59,17 @@ class OneImage extends HTMLElement {
   }
 
   draw(image, members, stores, history) {
-    const mine = image.owner === session.project.id || session.is_admin;
+    const can = (action) => image.rights.actions.includes(action);
     this.work = h('p.work', { role: 'status' });
     this.replaceChildren(h('div', {},
       h('p', {}, h('a', { href: '#/images' }, '← Images')),
-      h('div.bar', {}, h('h1', {}, image.name || image.id, ' ', badge(image.status)), this.actions(image, mine)),
-      image.properties.os_glance_failed_reason && h('p.error', {}, `The last attempt to bring its bytes failed: ${image.properties.os_glance_failed_reason}`),
-      this.work, h('div.columns', {}, this.facts(image), this.properties(image, mine)), h('div.columns', {}, this.sharing(image, mine, members), this.copies(image, mine, stores)),
+      h('div.bar', {}, h('h1', {}, h('bdi', {}, image.name || image.id), ' ', badge(image.status)), this.actions(image, can)),
+      image.properties.os_glance_failed_reason && h('p.error', {}, `The last upload or import failed: ${image.properties.os_glance_failed_reason}`),
+      this.work, h('div.columns', {}, this.facts(image, can), this.properties(image, can)), h('div.columns', {}, sharing(image, can, members, this), this.copies(image, can, stores)),
       this.history(history)));
   }
 
-  /** Do something to the image, and show what came of it. */
+  /** Do something to the image, then show it as it is now. */
   async act(what, said) {
     if (await attempt(what, said)) await this.load();
   }
@@ -79,21 +78,25 @@ class OneImage extends HTMLElement {
     return this.act(() => glance.patch(`${this.path}properties/`, { updated: values, removed: [] }), said);
   }
 
-  actions(image, mine) {
-    const { protected: kept, properties: { os_hidden: hidden } } = image;
+  actions(image, can) {
+    const { protected: kept, status, properties: { os_hidden: hidden } } = image;
     const button = (text, act, properties) => h('button', { type: 'button', onclick: act, ...properties }, text);
     const name = image.name || image.id;
+    const queued = status === 'queued';
+    const imports = session.service.import_methods.includes('web-download');
     return h('div.buttons', {},
-      ['active', 'deactivated'].includes(image.status) && h('a.button', { href: `/api/glance/${this.path}file/`, download: image.name || image.id }, 'Download'),
-      mine && image.status === 'queued' && button('Upload a file', () => this.pick(image)),
-      mine && button('Edit', () => this.edit(image)),
-      mine && button(kept ? 'Lift protection' : 'Protect', () => this.set({ protected: !kept }, kept ? `${name} may be deleted now.` : `${name} is protected.`)),
-      mine && button(hidden ? 'Show in lists' : 'Hide', () => this.set({ os_hidden: hidden ? 'false' : 'true' }, hidden ? `${name} is in lists again.` : `${name} is hidden from lists.`)),
-      session.is_admin && session.service.cache && image.status === 'active'
-        && button('Keep near', () => this.act(() => glance.put(`cache/${image.id}/`), `${name} is fetched to this node.`)),
-      session.is_admin && image.status === 'active' && button('Deactivate', () => this.act(() => glance.post(`${this.path}actions/deactivate/`), `${name} cannot be used now.`)),
-      session.is_admin && image.status === 'deactivated' && button('Reactivate', () => this.act(() => glance.post(`${this.path}actions/reactivate/`), `${name} can be used again.`)),
-      mine && button('Delete', () => this.leave(image), { class: 'danger', disabled: kept, title: kept ? 'Protected: lift the protection first' : null }));
+      can('download') && ['active', 'deactivated'].includes(status) && h('a.button', { href: address(`glance/${this.path}file/`), download: '' }, 'Download'),
+      can('upload') && queued && button('Upload a file', () => this.pick(image)),
+      can('import') && queued && imports && button(image.properties.os_glance_failed_reason ? 'Import again' : 'Import from the web',
+        () => attempt(() => importAgain(image.id, () => this.load()))),
+      can('modify') && button('Edit', () => editImage(image, () => this.load())),
+      can('modify') && button(kept ? 'Lift protection' : 'Protect', () => this.set({ protected: !kept }, kept ? `${name} can be deleted now.` : `${name} is protected.`)),
+      can('modify') && button(hidden ? 'Show in lists' : 'Hide', () => this.set({ os_hidden: hidden ? 'false' : 'true' }, hidden ? `${name} is in lists again.` : `${name} is hidden from lists.`)),
+      can('cache') && session.service.cache && status === 'active'
+        && button('Add to cache', () => this.act(() => glance.put(`cache/${image.id}/`), `${name} is being fetched into this node's cache.`)),
+      can('deactivate') && status === 'active' && button('Deactivate', () => this.act(() => glance.post(`${this.path}actions/deactivate/`), `${name} cannot be used now.`)),
+      can('reactivate') && status === 'deactivated' && button('Reactivate', () => this.act(() => glance.post(`${this.path}actions/reactivate/`), `${name} can be used again.`)),
+      can('delete') && button('Delete', () => this.leave(image), { class: 'danger', disabled: kept, title: kept ? 'Protected: lift the protection first' : null }));
   }
 
   pick(image) {
@@ -106,29 +109,28 @@ class OneImage extends HTMLElement {
     location.hash = '#/images';
   }
 
-  facts(image) {
+  facts(image, can) {
     const { properties: more } = image;
     const rows = [
-      ['Id', h('code', {}, image.id)],
-      ['Owner', image.owner === session.project.id ? `${session.project.name} (this project)` : h('code', {}, image.owner ?? '–')],
+      ['ID', h('code', {}, image.id)],
+      ['Owner', project(image.owner, image.owner_name)],
       ['Visibility', image.visibility],
-      ['Format', `${image.disk_format ?? '–'} in ${image.container_format ?? '–'}`],
-      ['Size', image.size || image.checksum ? `${bytes(image.size)} (${image.size.toLocaleString()} bytes)` : 'no bytes yet'],
+      ['Format', `${image.disk_format ?? 'not set'} in ${image.container_format ?? 'not set'}`],
+      ['Size', image.size || image.checksum ? `${bytes(image.size)} (${image.size.toLocaleString()} bytes)` : 'no data yet'],
       more.virtual_size && ['Virtual size', bytes(more.virtual_size)],
-      ['Needs at least', `${image.min_disk} GB disk, ${image.min_ram} MB memory`],
+      ['Requires', `${image.min_disk} GB disk, ${image.min_ram} MB memory`],
       image.checksum && ['MD5', h('code', {}, image.checksum)],
       more.os_hash_value && [more.os_hash_algo.toUpperCase(), h('code', {}, more.os_hash_value)],
       ['Created', when(image.created_at)],
-      ['Changed', when(image.updated_at)],
+      ['Updated', when(image.updated_at)],
     ];
     return h('section.card', { 'aria-labelledby': 'facts' }, h('h2', { id: 'facts' }, 'Facts'),
-      h('dl', {}, rows.filter(Boolean).map(([term, value]) => [h('dt', {}, term), h('dd', {}, value)])), this.tags(image));
+      h('dl', {}, rows.filter(Boolean).map(([term, value]) => [h('dt', {}, term), h('dd', {}, value)])), this.tags(image, can('modify')));
   }
 
-  tags(image) {
+  tags(image, mine) {
     const { properties: { tags } } = image;
     const path = (tag) => `${this.path}tags/${encodeURIComponent(tag)}/`;
-    const mine = image.owner === session.project.id || session.is_admin;
     const add = (event) => {
       event.preventDefault();
       const tag = event.target.elements.tag.value.trim();
@@ -140,60 +142,33 @@ class OneImage extends HTMLElement {
     mine && h('form.inline', { onsubmit: add }, h('input', { name: 'tag', 'aria-label': 'New tag', placeholder: 'New tag', maxlength: 255 }), h('button', {}, 'Add'))];
   }
 
-  properties(image, mine) {
+  properties(image, can) {
     const custom = Object.entries(image.properties).filter(([name]) => !OWN.has(name));
     if (image.architecture !== null) custom.unshift(['architecture', image.architecture]);
     return h('section.card', { 'aria-labelledby': 'properties' },
       h('div.bar', {}, h('h2', { id: 'properties' }, 'Properties'),
-        mine && h('button', { type: 'button', onclick: () => editProperties(this.path, Object.fromEntries(custom), () => this.load()) }, 'Edit properties')),
+        can('modify') && h('button', { type: 'button', onclick: () => editProperties(this.path, Object.fromEntries(custom), image.rights, () => this.load()) }, 'Edit properties')),
       custom.length ? h('dl', {}, custom.map(([name, value]) => [h('dt', {}, name), h('dd', {}, String(value))]))
-        : h('p.muted', {}, 'None. Properties tell a cloud how to run an image: its system, its buses, its needs.'));
+        : h('p.muted', {}, 'None. Properties tell a cloud how to run the image: its operating system, devices and requirements.'));
   }
 
-  sharing(image, mine, members) {
-    const section = h('section.card', { 'aria-labelledby': 'sharing' }, h('h2', { id: 'sharing' }, 'Sharing'));
-    if (image.visibility !== 'shared') {
-      section.append(h('p.muted', {}, image.visibility === 'private' ? 'Only this project sees it.' : `It is ${image.visibility}: others see it already.`));
-      if (mine && image.visibility === 'private') {
-        section.append(h('button', { type: 'button', onclick: () => this.set({ visibility: 'shared' }, 'It can be shared now: add projects.') }, 'Share with projects'));
-      }
-      return section;
-    }
-    const one = (member) => `${this.path}members/${encodeURIComponent(member.member_id)}/`;
-    const own = (member) => member.member_id === session.project.id;
-    section.append(h('ul.rows', {}, members.map((member) => h('li', {}, h('code', {}, own(member) ? session.project.name : member.member_id), badge(member.status),
-      own(member) && answers(image.id, member.status, () => this.load()),
-      mine && image.owner !== member.member_id && h('button', { type: 'button', 'aria-label': `Stop sharing with ${member.member_id}`,
-        onclick: () => this.act(() => glance.delete(one(member)), 'No longer shared.') }, 'Stop sharing')))));
-    if (!members.length) section.append(h('p.muted', {}, 'Shared with nobody yet.'));
-    if (mine) {
-      const share = (event) => {
-        event.preventDefault();
-        const member = event.target.elements.member.value.trim();
-        if (member) this.act(() => glance.post(`${this.path}members/`, { member }), 'Shared. The other project may accept it now.');
-      };
-      section.append(h('form.inline', { onsubmit: share },
-        h('input', { name: 'member', 'aria-label': 'Project to share with', placeholder: 'Project name or id', required: true }), h('button', {}, 'Share')));
-    }
-    return section;
-  }
-
-  copies(image, mine, stores) {
+  copies(image, can, stores) {
     const there = (image.properties.stores ?? '').split(',').filter(Boolean);
     const left = stores.filter((store) => !there.includes(store.id) && store['read-only'] !== 'true');
-    const can = mine && image.status === 'active' && session.service.import_methods.includes('copy-image');
-    const take = async (store) => {
-      if (await confirmed('Delete this copy?', `The copy in ${store} goes; those in other stores stay.`, 'Delete copy')) {
-        this.act(() => glance.delete(`${this.path}copies/${encodeURIComponent(store)}/`), `The copy in ${store} is gone.`);
+    const active = image.status === 'active';
+    const copies = can('copy') && active && session.service.import_methods.includes('copy-image');
+    const remove = async (store) => {
+      if (await confirmed('Delete this copy?', `The copy in ${store} will be deleted; those in other stores stay.`, 'Delete copy')) {
+        this.act(() => glance.delete(`${this.path}copies/${encodeURIComponent(store)}/`), `The copy in ${store} is deleted.`);
       }
     };
     const copy = (store) => this.act(() => glance.post(`${this.path}copies/`, { stores: [store] }), `Copying to ${store} …`);
     return h('section.card', { 'aria-labelledby': 'copies' }, h('h2', { id: 'copies' }, 'Copies'),
       h('ul.rows', {}, there.map((store) => h('li', {}, h('span', {}, store),
-        can && there.length > 1 && h('button', { type: 'button', 'aria-label': `Delete copy in ${store}`, onclick: () => take(store) }, 'Delete copy'))),
-      can && left.map((store) => h('li', {}, h('span.muted', {}, store.description ? `${store.id}: ${store.description}` : store.id),
+        can('delete_copy') && active && there.length > 1 && h('button', { type: 'button', 'aria-label': `Delete copy in ${store}`, onclick: () => remove(store) }, 'Delete copy'))),
+      copies && left.map((store) => h('li', {}, h('span.muted', {}, store.description ? `${store.id}: ${store.description}` : store.id),
         h('button', { type: 'button', 'aria-label': `Copy to ${store.id}`, onclick: () => copy(store.id) }, 'Copy')))),
-      there.length === 0 && h('p.muted', {}, 'No bytes in any store yet.'));
+      there.length === 0 && h('p.muted', {}, 'Not in any store yet.'));
   }
 
   history(items) {
@@ -203,65 +178,13 @@ class OneImage extends HTMLElement {
   }
 
   mark() {
-    if (!this.work) return undefined;  // nothing is shown yet
+    if (!this.work) return undefined;  // nothing is drawn yet
     const task = atWork(this.image);
     if (!task) return this.work.replaceChildren();
     const far = task.bytes_total ? `${bytes(task.bytes)} of ${bytes(task.bytes_total)}` : bytes(task.bytes);
     const bar = h('progress', { max: task.bytes_total || 1, 'aria-label': 'Import', ...(task.bytes_total ? { value: task.bytes } : {}) });
-    const stop = h('button', { type: 'button', onclick: () => attempt(() => glance.post(`tasks/${task.id}/actions/cancel/`), 'The import ends soon.') }, 'Stop');
-    return this.work.replaceChildren(bar, h('span', {}, task.status === 'pending' ? 'Waiting for its turn' : `Copied ${far}`), stop);
-  }
-
-  edit(image) {
-    const form = h('form', { onsubmit: (event) => this.save(event, box) },
-      field('Name', h('input', { name: 'name', value: image.name ?? '', maxlength: 255 })),
-      field('Visibility', select(same(VISIBILITIES), image.visibility, { name: 'visibility' }),
-        'shared: with projects you name. community: anybody who knows of it. public: everybody.'),
-      field('Least disk (GB)', h('input', { name: 'min_disk', type: 'number', min: 0, max: 2147483647, value: image.min_disk })),
-      field('Least memory (MB)', h('input', { name: 'min_ram', type: 'number', min: 0, max: 2147483647, value: image.min_ram })),
-      h('p.error', { role: 'alert' }),
-      h('footer', {}, h('button', { type: 'button', onclick: () => box.close() }, 'Cancel'), h('button.primary', {}, 'Save')));
-    const box = dialog('Edit image', form);
-  }
-
-  async save(event, box) {
-    event.preventDefault();
-    const said = Object.fromEntries(new FormData(event.target));
-    const updated = { ...said, min_disk: Number(said.min_disk), min_ram: Number(said.min_ram) };
-    try {
-      await glance.patch(`${this.path}properties/`, { updated, removed: [] });
-    } catch (failure) {
-      box.querySelector('.error').textContent = failure.message;
-      return;
-    }
-    box.close();
-    say('Saved.');
-    this.load();
+    const stop = h('button', { type: 'button', onclick: () => attempt(() => glance.post(`tasks/${task.id}/actions/cancel/`), 'The import will stop soon.') }, 'Stop');
+    return this.work.replaceChildren(bar, h('span', {}, task.status === 'pending' ? 'Waiting to start' : `Copied ${far}`), stop);
   }
 }
 customElements.define('tt-image', OneImage);
-
-/** Buttons by which a project says yes or no to an image that was offered to it. */
-export function answers(image, status, done) {
-  const answer = (word, text) => h('button', { type: 'button', disabled: status === word, onclick: () => attempt(async () => {
-    await glance.put(`images/${image}/members/${session.project.id}/`, { status: word });
-    changes.dispatchEvent(new Event('offers'));
-    done();
-  }, word === 'accepted' ? 'Accepted: it is in your list now.' : 'Rejected: it is not in your list.') }, text);
-  return h('span.buttons', {}, answer('accepted', 'Accept'), answer('rejected', 'Reject'));
-}
-
-/** The images that others share with this project, each with what it answered. */
-export async function offered() {
-  const { items } = await glance.get(`images/?${query({ visibility: 'shared', member_status: 'all' })}`);
-  const others = items.filter((image) => image.owner !== session.project.id);
-  const mine = (members) => members.items.find((member) => member.member_id === session.project.id);
-  const found = await Promise.all(others.map(async (image) => {
-    try {
-      return { image, member: mine(await glance.get(`images/${image.id}/members/`)) };
-    } catch {
-      return { image };
-    }
-  }));
-  return found.filter(({ member }) => member);  // an admin sees also what is shared with others
-}

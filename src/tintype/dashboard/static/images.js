@@ -1,6 +1,6 @@
 /** The list of images: searched, filtered, sorted, a page at a time; files can be dropped on it. */
 
-import { changes, glance, query, session } from './api.js';
+import { ROOT, changes, glance, query, session } from './api.js';
 import { VISIBILITIES, badge, bytes, h, keepingFocus, plural, same, select, settled, when } from './dom.js';
 import { atWork, tasks } from './events.js';
 import { attempt, complain, say } from './toasts.js';
@@ -9,10 +9,12 @@ import { uploads } from './uploads.js';
 const COLUMNS = [
   ['name', 'Name'], ['status', 'Status'], [null, 'Visibility'], ['disk_format', 'Format'], ['size', 'Size'], ['created_at', 'Created'],
 ];
+const FILTERS = ['visibility', 'status', 'disk_format', 'protected', 'os_hidden'];
 const STATUSES = ['queued', 'saving', 'importing', 'uploading', 'active', 'deactivated'];
 const SIZES = ['10', '20', '50', '100'];
 const SIZE_COOKIE = 'API_RESULT_PAGE_SIZE';
 const leaving = new Set();
+const wide = matchMedia('(width >= 46rem)');
 
 function pageSize() {
   return document.cookie.match(new RegExp(`(?:^|; )${SIZE_COOKIE}=(\\d+)`))?.[1] ?? '20';
@@ -25,7 +27,7 @@ class Images extends HTMLElement {
     return this.#asked;
   }
 
-  /** What the address says; the controls follow. */
+  /** What the page's address asks for; the controls follow it. */
   set asked(values) {
     this.#asked = values;
     if (!this.isConnected) return;
@@ -41,13 +43,16 @@ class Images extends HTMLElement {
     this.body = h('tbody');
     this.pager = h('nav.pager', { 'aria-label': 'Pages' });
     this.empty = h('div.empty', { hidden: true });
-    this.batch = h('button.danger', { type: 'button', hidden: true, onclick: () => this.removeSelected() });
+    this.batch = h('button.danger', { type: 'button', onclick: () => this.removeSelected() });
+    this.bulk = h('div.bulk', { hidden: true, role: 'group', 'aria-label': 'Selected images' }, this.batch,
+      h('button', { type: 'button', onclick: () => this.unselect() }, 'Clear selection'));
     this.head = h('tr');
     this.form = this.filters();
     this.table = h('table', {}, h('caption.hidden', {}, 'Images'), h('thead', {}, this.head), this.body);
     this.replaceChildren(
-      h('div.bar', {}, h('h1', {}, 'Images'), h('button.primary', { type: 'button', onclick: () => this.create() }, 'New image')),
-      this.form, h('div.bar', {}, this.count, this.batch), this.table, this.empty, this.pager);
+      h('div.bar', {}, h('h1', { tabindex: -1 }, 'Images'),
+        session.rights.create && h('button.primary', { type: 'button', onclick: () => this.create() }, 'New image')),
+      this.form, this.count, this.bulk, this.table, this.empty, this.pager);
     this.fresh = settled(() => this.refresh(), 300);
     this.progress = (event) => {
       if (event.detail.ended.length) this.fresh();
@@ -57,7 +62,7 @@ class Images extends HTMLElement {
     uploads.addEventListener('ended', this.fresh);
     uploads.addEventListener('list', this.fresh);
     changes.addEventListener('images', this.fresh);
-    this.dropping();
+    if (session.rights.create) this.dropping();
     this.refresh();
   }
 
@@ -66,23 +71,25 @@ class Images extends HTMLElement {
     uploads.removeEventListener('ended', this.fresh);
     uploads.removeEventListener('list', this.fresh);
     changes.removeEventListener('images', this.fresh);
-    this.stopDropping();
+    this.stopDropping?.();
   }
 
   filters() {
-    const search = h('input', { type: 'search', placeholder: 'Name or id', 'aria-label': 'Search by name or id', value: this.#asked.get('search') ?? '',
+    const search = h('input', { type: 'search', placeholder: 'Name or ID', 'aria-label': 'Search by name or ID', value: this.#asked.get('search') ?? '',
       oninput: settled((event) => this.ask({ search: event.target.value }, 'replaceState'), 250) });
     const choose = (name, label, options) => select([['', label], ...options], this.#asked.get(name) ?? '',
       { 'aria-label': label, name, onchange: (event) => this.ask({ [name]: event.target.value }) });
-    return h('form.filters', { role: 'search', onsubmit: (event) => event.preventDefault() }, search,
+    const chosen = FILTERS.filter((name) => this.#asked.get(name)).length;
+    const more = h('details', { open: wide.matches || chosen > 0 }, h('summary', {}, chosen ? `Filters (${chosen})` : 'Filters'), h('div', {},
       choose('visibility', 'Any visibility', same(VISIBILITIES)),
       choose('status', 'Any status', same(STATUSES)),
       choose('disk_format', 'Any format', same(session.service.disk_formats)),
       choose('protected', 'Protected or not', [['True', 'protected'], ['False', 'not protected']]),
-      choose('os_hidden', 'Listed', [['True', 'hidden']]));
+      choose('os_hidden', 'Listed', [['True', 'hidden']])));
+    return h('form.filters', { role: 'search', onsubmit: (event) => event.preventDefault() }, search, more);
   }
 
-  /** Ask for something else, from its first page on; the way back is kept, but not for each letter of a search. */
+  /** Ask for another list, from its first page on; each one is in the browser's history, but not each letter of a search. */
   ask(change, keep = 'pushState') {
     const values = { ...Object.fromEntries(this.#asked), marker: '', reversed_order: '', ...change };
     const text = query(values);
@@ -102,7 +109,7 @@ class Images extends HTMLElement {
     this.setAttribute('aria-busy', 'true');
     let found;
     try {
-      found = await glance.get(`images/?${query({ ...Object.fromEntries(this.#asked), paginate: 'True' })}`);
+      found = await glance.get(`images/?${query({ ...Object.fromEntries(this.#asked), paginate: 'True', rights: 'True' })}`);
     } catch (failure) {
       if (failure.status === 400 && this.#asked.has('marker')) return this.ask({}, 'replaceState');
       complain(failure);
@@ -139,14 +146,11 @@ class Images extends HTMLElement {
   }
 
   row(image) {
-    const box = h('input', { type: 'checkbox', 'aria-label': `Select ${image.name || image.id}`,
-      onchange: (event) => { this.selected[event.target.checked ? 'add' : 'delete'](image.id); this.choose(); } });
-    box.checked = this.selected.has(image.id);
     const mine = image.owner === session.project.id;
     return h('tr', { 'data-id': image.id },
-      h('td.pick', {}, box),
-      h('td', {}, h('a', { href: `#/images/${encodeURIComponent(image.id)}` }, image.name || h('i', {}, image.id)),
-        image.protected && h('small.tag', {}, 'protected'), !mine && h('small.tag', {}, 'of others')),
+      h('td.pick', {}, image.rights.actions.includes('delete') && this.box(image)),
+      h('td.name', {}, h('a', { href: `#/images/${encodeURIComponent(image.id)}` }, image.name || h('i', {}, image.id)),
+        image.protected && h('small.tag', {}, 'protected'), !mine && h('small.tag', {}, 'other project')),
       h('td', { 'data-label': 'Status' }, badge(image.status), h('small.progress', {})),
       h('td', { 'data-label': 'Visibility' }, image.visibility),
       h('td', { 'data-label': 'Format' }, image.disk_format ?? '–'),
@@ -154,19 +158,28 @@ class Images extends HTMLElement {
       h('td', { 'data-label': 'Created' }, when(image.created_at)));
   }
 
+  /** What selects an image for an action on several; only images that the person may delete have one. */
+  box(image) {
+    const box = h('input', { type: 'checkbox', 'aria-label': `Select ${image.name || image.id}`,
+      onchange: () => { this.selected[box.checked ? 'add' : 'delete'](image.id); this.choose(); } });
+    box.checked = this.selected.has(image.id);
+    return box;
+  }
+
   nothing(narrowed) {
     if (narrowed) {
-      return [h('h2', {}, 'No image is like that'), h('p', {}, 'Other filters may find more.'),
+      return [h('h2', {}, 'No matching images'), h('p', {}, 'Other filters may find more.'),
         h('button', { type: 'button', onclick: () => this.clear() }, 'Clear filters')];
     }
+    if (!session.rights.create) return [h('h2', {}, 'No images yet'), h('p', {}, 'You may not create images in this project.')];
     return [h('h2', {}, 'No images yet'),
-      h('p', {}, 'Drop a disk image on this page (qcow2, raw, vmdk, iso …), or fetch one from the web.'),
+      h('p', {}, 'Drop a disk image on this page (qcow2, raw, vmdk, iso …), or import one from the web.'),
       h('button.primary', { type: 'button', onclick: () => this.create() }, 'New image')];
   }
 
   pages(before, more) {
     const size = select(SIZES.map((each) => [each, `${each} a page`]), pageSize(), { 'aria-label': 'Images on a page',
-      onchange: (event) => { document.cookie = `${SIZE_COOKIE}=${event.target.value}; path=/; max-age=31536000; samesite=strict`; this.ask({}); } });
+      onchange: (event) => { document.cookie = `${SIZE_COOKIE}=${event.target.value}; path=${ROOT}; max-age=31536000; samesite=strict`; this.ask({}); } });
     const go = (text, there, values) => h('button', { type: 'button', disabled: !there, onclick: () => this.ask(values()) }, text);
     this.pager.replaceChildren(
       go('Previous', before, () => ({ marker: this.items[0]?.id, reversed_order: 'True' })),
@@ -174,7 +187,7 @@ class Images extends HTMLElement {
     this.pager.hidden = this.items.length === 0 && !before && !more;
   }
 
-  /** Show beside images what is being done with them. */
+  /** Show beside images how far their imports are. */
   mark() {
     for (const row of this.body.rows) {
       const task = atWork(row.dataset.id);
@@ -186,11 +199,18 @@ class Images extends HTMLElement {
   choose() {
     const shown = new Set(this.items.map((image) => image.id));
     this.selected = new Set([...this.selected].filter((id) => shown.has(id)));
-    this.batch.hidden = this.selected.size === 0;
+    this.bulk.hidden = this.selected.size === 0;
     this.batch.textContent = `Delete ${plural(this.selected.size, 'image')}`;
   }
 
-  /** Images go when the message does: until then nothing has happened, and it can be undone. */
+  unselect() {
+    this.selected.clear();
+    for (const box of this.body.querySelectorAll('.pick input')) box.checked = false;
+    this.choose();
+    this.querySelector('h1').focus();
+  }
+
+  /** Images are deleted when the message goes: until then nothing has happened, and it can be undone. */
   removeSelected() {
     const gone = this.items.filter((image) => this.selected.has(image.id));
     const kept = gone.filter((image) => image.protected);
@@ -218,9 +238,9 @@ class Images extends HTMLElement {
 }
 customElements.define('tt-images', Images);
 
-/** Delete images in a few seconds, if nobody wants them back; a page that is left deletes them at once. */
+/** Delete images in a few seconds unless that is undone; a page that is left deletes them at once. */
 export function removeLater(images) {
-  const what = images.length === 1 ? images[0].name || images[0].id : plural(images.length, 'image');
+  const what = () => h('bdi', {}, images.length === 1 ? images[0].name || images[0].id : plural(images.length, 'image'));
   const over = () => {
     for (const image of images) leaving.delete(image.id);
     changes.dispatchEvent(new Event('images'));
@@ -231,7 +251,7 @@ export function removeLater(images) {
   };
   for (const image of images) leaving.add(image.id);
   changes.dispatchEvent(new Event('images'));
-  say(`${what} will be deleted.`, { action: { text: 'Undo', act: () => { over(); say(`${what} stays.`); } }, after: act });
+  say([what(), ' will be deleted.'], { action: { text: 'Undo', act: () => { over(); say([what(), ' is kept.']); } }, after: act });
 }
 
 async function deleted(id) {

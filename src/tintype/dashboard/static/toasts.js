@@ -1,4 +1,4 @@
-/** Short messages at the edge of the page; some can be answered with one button. */
+/** Short messages at the edge of the page; some have one button. */
 
 import { h } from './dom.js';
 
@@ -14,11 +14,37 @@ class Toasts extends HTMLElement {
 }
 customElements.define('tt-toasts', Toasts);
 
+/** The bottom edge of the page, with uploads and messages; the page ends above it, and shows there what has the focus. */
+class Foot extends HTMLElement {
+  connectedCallback() {
+    this.watch = new ResizeObserver(() => {
+      document.documentElement.style.setProperty('--foot', `${this.offsetHeight}px`);
+      uncover(this);
+    });
+    this.watch.observe(this);
+  }
+
+  disconnectedCallback() {
+    this.watch.disconnect();
+  }
+}
+customElements.define('tt-foot', Foot);
+
+/** Scroll so that the form in use is not below the foot of the page. */
+function uncover(foot) {
+  const focused = document.activeElement;
+  const form = focused?.closest('main form, main .bar, main li') ?? (focused?.closest('main') && focused);
+  if (!form || form.localName === 'main') return;
+  const fits = form.offsetHeight < innerHeight - foot.offsetHeight;
+  const part = fits ? form : focused;
+  if (part.getBoundingClientRect().bottom > innerHeight - foot.offsetHeight) part.scrollIntoView({ block: 'nearest' });
+}
+
 function place() {
   return document.querySelector('tt-toasts');
 }
 
-/** Say something for a while; `after` is done when that is over, unless the `action` was chosen. */
+/** Show a message, text or elements, for a while; `after` runs when it goes, unless its `action` was chosen. */
 export function say(text, { bad = false, seconds = SECONDS, action = null, after = null } = {}) {
   const end = (act) => {
     if (!waiting.delete(over)) return undefined;
@@ -34,10 +60,10 @@ export function say(text, { bad = false, seconds = SECONDS, action = null, after
   const timer = setTimeout(over, (bad ? 2 : 1) * seconds * 1000);
   place()?.append(toast);
   const idle = [...waiting].filter(([, act]) => !act);
-  if (waiting.size > MOST) idle[0]?.[0]();  // the oldest makes room, but none that still does something
+  if (waiting.size > MOST) idle[0]?.[0]();  // the oldest makes room, except those that still do something
 }
 
-/** Do at once what waits for messages to be over: somebody leaves. */
+/** Run at once what waits for messages to go: the person is leaving. */
 export async function settle() {
   await Promise.all([...waiting.keys()].map((over) => over()));
 }
@@ -47,7 +73,7 @@ export function complain(failure) {
   say(failure.message, { bad: true });
 }
 
-/** Do something that may fail, and say so where it does; gives whether it did not. */
+/** Do something that may fail, and show the failure; resolves to whether it succeeded. */
 export async function attempt(act, said) {
   try {
     await act();

@@ -1,11 +1,11 @@
-/** Uploads that pause, and go on after a lost connection, a restarted server or a closed page (tus 1.0). */
+/** Uploads that can be paused, and continue after a lost connection, a restarted server or a closed page (tus 1.0). */
 
-import { Failure, failure, glance, headers, session } from './api.js';
+import { Failure, ROOT, address, failure, glance, headers, session } from './api.js';
 import { bytes, confirmed, duration, h } from './dom.js';
-import { complain, say } from './toasts.js';
+import { attempt, complain, say } from './toasts.js';
 
 const PIECE = 16 << 20;
-const KEPT = 'tintype.upload';
+const KEPT = ROOT === '/' ? 'tintype.upload' : `tintype.upload ${ROOT}`;
 const LONGEST_WAIT = 15;
 const PASSING = new Set([0, 401, 408, 409, 423, 429, 500, 502, 503, 504]);
 const TUS = { 'Tus-Resumable': '1.0.0' };
@@ -27,10 +27,10 @@ class Upload {
   }
 
   get url() {
-    return `/api/glance/images/${this.image}/uploads/${this.id}`;
+    return address(`glance/images/${this.image}/uploads/${this.id}`);
   }
 
-  /** Send until all is there, however often that fails on the way. */
+  /** Send until the server has everything, however often that fails on the way. */
   async run() {
     let failures = 0;
     const turn = this.turn += 1;
@@ -45,16 +45,17 @@ class Upload {
         if (this.state === 'sending') return this.done();
       } catch (problem) {
         if (turn !== this.turn || this.state === 'paused' || this.state === 'gone') return;
+        if (problem.again && await problem.again) continue;
         if (problem.status === 404 && this.id !== null) {
           const status = await this.status();
           if (status === 'active') return this.done();
-          if (status === 'queued') {  // it waited for too long, and its bytes were dropped
+          if (status === 'queued') {  // it expired, and its bytes were dropped
             [this.id, this.offset] = [null, 0];
             continue;
           }
         }
         if (problem.status === 0 && !await this.isReadable()) {
-          this.message = 'The file cannot be read any more: it was changed, or it is gone.';
+          this.message = 'The file can no longer be read: it was changed, moved or deleted.';
           return this.become('failed');
         }
         if (!PASSING.has(problem.status)) {
@@ -70,7 +71,7 @@ class Upload {
   }
 
   async begin() {
-    const answer = await this.xhr('POST', `/api/glance/images/${this.image}/uploads/`, { 'Upload-Length': this.size });
+    const answer = await this.xhr('POST', address(`glance/images/${this.image}/uploads/`), { 'Upload-Length': this.size });
     this.id = answer.getResponseHeader('Location').split('/').pop();
     this.keep();
   }
@@ -113,7 +114,7 @@ class Upload {
         if (request.status < 300) resolve(request);
         else reject(await failure(request.status, async () => request.responseText));
       };
-      request.onerror = () => reject(new Failure(0, 'The connection broke off.'));
+      request.onerror = () => reject(new Failure(0, 'The connection was lost.'));
       request.onabort = () => reject(new Failure(0, 'Paused.'));
       this.request = request;
       request.send(body);
@@ -197,7 +198,7 @@ function forget(upload) {
   uploads.dispatchEvent(new Event('list'));
 }
 
-/** Begin to send a file; `made` says that the image was made for it, and goes with it. */
+/** Start to send a file; `made` says that the image was created for it, and is deleted with it. */
 export function begin(image, file, { made = false } = {}) {
   const upload = new Upload({ image, made, name: file.name, size: file.size, modified: file.lastModified }, file);
   uploads.list.push(upload);
@@ -206,7 +207,7 @@ export function begin(image, file, { made = false } = {}) {
   upload.run();
 }
 
-/** Pause what is on its way; gives how many uploads that were. */
+/** Pause every upload that is running; return how many. */
 export function pauseAll() {
   const going = uploads.list.filter((upload) => ['sending', 'waiting'].includes(upload.state));
   for (const upload of going) upload.stop();
@@ -222,7 +223,7 @@ addEventListener('beforeunload', (event) => {
   if (uploads.list.some((upload) => upload.state === 'sending')) event.preventDefault();
 });
 
-/** Bring back what an earlier page had begun; a file must be chosen again, for no page may open one. */
+/** Restore what an earlier page had started; files must be chosen again, since a page cannot open them. */
 export async function remember() {
   const mine = `${KEPT} ${session.project.id} `;
   for (const key of Object.keys(localStorage).filter((each) => each.startsWith(mine))) {
@@ -230,7 +231,7 @@ export async function remember() {
     try {
       const upload = new Upload(JSON.parse(localStorage.getItem(key)));
       const image = await glance.get(`images/${upload.image}/`);
-      if (image.status !== 'queued') throw new Failure(410, 'It has its bytes.');
+      if (image.status !== 'queued') throw new Failure(410, 'The image has its data.');
       if (upload.id) await upload.ask();
       uploads.list.push(upload);
     } catch (problem) {
@@ -257,7 +258,7 @@ class Tray extends HTMLElement {
     uploads.removeEventListener('change', this.update);
   }
 
-  /** Show those of this project: others go on when one is back there. */
+  /** Show the uploads of this project; others are shown in theirs. */
   list() {
     const mine = uploads.list.filter((upload) => upload.project === session.project?.id);
     this.hidden = mine.length === 0;
@@ -270,10 +271,11 @@ class Tray extends HTMLElement {
     const bar = h('progress', { max: upload.size || 1, 'aria-label': `Upload of ${upload.name}` });
     const text = h('small', {});
     const toggle = h('button', { type: 'button', onclick: () => this.toggle(upload) });
+    const format = h('button', { type: 'button', hidden: true, 'aria-label': `Change format: ${upload.name}`, onclick: () => this.changeFormat(upload) }, 'Change format');
     const chooser = h('input', { type: 'file', hidden: true, onchange: (event) => this.chosen(upload, event.target.files[0]) });
     const cancel = h('button.quiet', { type: 'button', 'aria-label': `Cancel upload of ${upload.name}`, onclick: () => this.giveUp(upload) }, '✕');
-    const row = h('div.upload', {}, h('strong', {}, upload.name), bar, text, h('span.buttons', {}, chooser, toggle, cancel));
-    return { row, bar, text, toggle, chooser };
+    const row = h('div.upload', {}, h('strong', {}, upload.name), bar, text, h('span.buttons', {}, chooser, toggle, format, cancel));
+    return { row, bar, text, toggle, format, chooser };
   }
 
   row(upload) {
@@ -294,12 +296,23 @@ class Tray extends HTMLElement {
     const verbs = { sending: 'Pause', waiting: 'Pause', paused: 'Resume', failed: 'Try again', 'without file': 'Choose file' };
     parts.toggle.textContent = verbs[state] ?? '';
     parts.toggle.hidden = !verbs[state];
+    parts.format.hidden = state !== 'failed';
     parts.toggle.setAttribute('aria-label', `${verbs[state]}: ${upload.name}`);
   }
 
   async giveUp(upload) {
-    const sure = await confirmed('Give up this upload?', `What came of ${upload.name} is deleted${upload.made ? ', and its image' : ''}.`, 'Give up');
+    const sure = await confirmed('Give up this upload?', `What was sent of ${upload.name} is deleted${upload.made ? ', and its image' : ''}.`, 'Give up');
     if (sure) upload.cancel();
+  }
+
+  /** Change what the image is said to be, then send the file again. */
+  changeFormat(upload) {
+    return attempt(async () => {
+      const { editImage, loadImage } = await import('./edit.js');
+      const again = () => (upload.file ? upload.run() : this.toggle(upload));
+      const box = editImage(await loadImage(upload.image), again, 'Save and upload again');
+      box.querySelector('[name=disk_format]')?.focus();
+    });
   }
 
   toggle(upload) {
@@ -311,7 +324,7 @@ class Tray extends HTMLElement {
   chosen(upload, file) {
     if (!file) return;
     if (file.size !== upload.size || file.name !== upload.name || file.lastModified !== upload.modified) {
-      complain(new Error(`That is another file, or it was changed since. Choose ${upload.name} of ${bytes(upload.size)}.`));
+      complain(new Error(`That is another file, or it was changed since. Choose ${upload.name}, ${bytes(upload.size)}.`));
       return;
     }
     upload.file = file;

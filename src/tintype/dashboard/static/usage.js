@@ -1,4 +1,4 @@
-/** What the project uses of what it may. */
+/** What the project uses of its quotas. */
 
 import { glance, session } from './api.js';
 import { bytes, h } from './dom.js';
@@ -13,7 +13,7 @@ const MEASURES = {
 const SVG = 'http://www.w3.org/2000/svg';
 const ROUND = 2 * Math.PI * 42;
 
-/** A ring that is as full as the share is. */
+/** A ring, filled to a share. */
 function ring(share) {
   const svg = document.createElementNS(SVG, 'svg');
   svg.setAttribute('viewBox', '0 0 100 100');
@@ -28,7 +28,7 @@ function ring(share) {
 
 class Usage extends HTMLElement {
   async connectedCallback() {
-    this.replaceChildren(h('h1', {}, 'Usage'), h('p.muted', {}, `Of project ${session.project.name}`));
+    this.replaceChildren(h('h1', {}, 'Usage'), h('p.muted', {}, `Project ${session.project.name}`));
     try {
       const used = await glance.get('usage/');
       this.append(h('ul.rings', {}, Object.entries(MEASURES).filter(([name]) => used[name]).map(([name, [title, words]]) => {
