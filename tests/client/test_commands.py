@@ -108,10 +108,10 @@ def test_what_goes_wrong(cloud: Cloud, tmp_path: Path) -> None:
 def test_other_peoples_names(cloud: Cloud) -> None:
     """A name cannot move the cursor of a terminal, nor leave the folder."""
     from tintype.cli.images import _file_of
-    from tintype.cli.output import _harmless
+    from tintype.cli.output import harmless
     from tintype.client.models import Image
 
-    assert _harmless("\x1b[2Jgone\nforged\trow") == "\\x1b[2Jgone\\nforged\\trow"
+    assert harmless("\x1b[2Jgone\nforged\trow") == "\\x1b[2Jgone\\nforged\\trow"
     hostile = Image(id="/etc/evil/autostart", name="..", disk_format="desktop")
     assert _file_of(hostile) == Path("etcevilautostart.desktop")
     assert _file_of(Image(id="i", name="../../etc/passwd")) == Path("passwd")

@@ -2,6 +2,7 @@
 
 import contextlib
 import enum
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from tintype.client.models import Image, Task
 from tintype.client.progress import Progress
 
 app = group("Images: records, bytes, imports.")
+_LONGEST_NAME: Final = 255
+"""Bytes of a file's name, on nearly all systems."""
 _LIST = ("id", "name", "status", "disk_format", "size", "visibility")
 
 
@@ -341,8 +344,18 @@ def _waited(client: Client, image: Image, before: set[str]) -> Image:
 def _file_of(image: Image) -> Path:
     """Give a file name for an image: its own name, if that is one, in this folder."""
     name = "".join(each for each in Path(image.name or "").name if each.isprintable()).lstrip(".")
+    if not _fits(name):
+        name = ""
     given = f"{image.id}.{image.disk_format or 'img'}"
     return Path(name or "".join(each for each in given if each.isalnum() or each in "-.").lstrip("."))
+
+
+def _fits(name: str) -> bool:
+    """Return whether the file system takes a name, also with the ending of what is not complete yet."""
+    try:
+        return len(os.fsencode(f"{name}.part.log")) <= _LONGEST_NAME
+    except UnicodeEncodeError:
+        return False
 
 
 def _each(names: list[str], work: Any) -> None:
@@ -352,6 +365,6 @@ def _each(names: list[str], work: Any) -> None:
             work(name)
         except errors.ClientError as error:
             failed = True
-            print(f"tintype: {name}: {error}", file=sys.stderr)
+            print(f"tintype: {output.one_line(f'{name}: {error}')}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)

@@ -109,9 +109,12 @@ class Login:
     identity: Mapping[str, Any] = dataclasses.field(repr=False)
     """As in the API: `methods` and a member for each."""
     scope: Mapping[str, Any] | None = None
-    interface: str = "public"
+    interface: str | Sequence[str] = "public"
+    """Which address of the service; the first one of several that the catalogue has."""
     region_name: str | None = None
     endpoint: str | None = None
+    service_type: str = "image"
+    service_name: str | None = None
 
     def step(self, reply: Reply | None) -> "Request[Reply] | Access":
         """Ask for a token, then read where the image service is."""
@@ -135,16 +138,24 @@ class Login:
         return True
 
     def _endpoint_in(self, catalogue: Sequence[Mapping[str, Any]]) -> str:
-        wanted = self.interface.removesuffix("URL")
-        for service in catalogue:
-            if service.get("type") != "image":
-                continue
-            for endpoint in service["endpoints"]:
-                region = endpoint.get("region_id") or endpoint.get("region")
-                if endpoint.get("interface") == wanted and self.region_name in {None, region}:
-                    return str(endpoint["url"])
+        services = [
+            service
+            for service in catalogue
+            if service.get("type") == self.service_type and self.service_name in {None, service.get("name")}
+        ]
+        wanted = [self.interface] if isinstance(self.interface, str) else list(self.interface)
+        for interface in wanted:
+            for service in services:
+                for endpoint in service["endpoints"]:
+                    region = endpoint.get("region_id") or endpoint.get("region")
+                    same = endpoint.get("interface") == interface.removesuffix("URL")
+                    if same and self.region_name in {None, region}:
+                        return str(endpoint["url"])
         where = f" in region {self.region_name}" if self.region_name else ""
-        raise errors.InvalidEndpoint(f"The catalogue has no {wanted} image service{where}.")
+        named = f" named {self.service_name}" if self.service_name else ""
+        raise errors.InvalidEndpoint(
+            f"The catalogue has no {' or '.join(wanted)} {self.service_type} service{named}{where}."
+        )
 
 
 def password(  # noqa: PLR0913  what OpenStack calls them
@@ -194,7 +205,7 @@ def token(
     )
 
 
-def application_credential(
+def application_credential(  # noqa: PLR0913  what OpenStack calls them
     auth_url: str,
     *,
     application_credential_secret: str,
@@ -204,9 +215,13 @@ def application_credential(
     user_id: str | None = None,
     user_domain_name: str | None = None,
     user_domain_id: str | None = None,
+    project_name: str | None = None,
+    project_id: str | None = None,
+    project_domain_name: str | None = None,
+    project_domain_id: str | None = None,
     **where: Any,
 ) -> Login:
-    """Log in with an application credential; it has its project in itself."""
+    """Log in with an application credential, into its own project if no other is named."""
     named: dict[str, Any] = {"id": application_credential_id}
     if application_credential_id is None:
         user = (
@@ -216,13 +231,22 @@ def application_credential(
         )
         named = {"name": application_credential_name, "user": user}
     secret = {**named, "secret": application_credential_secret}
-    return Login(auth_url, {"methods": ["application_credential"], "application_credential": secret}, **where)
+    return Login(
+        auth_url,
+        {"methods": ["application_credential"], "application_credential": secret},
+        _scope(project_name, project_id, project_domain_name, project_domain_id),
+        **where,
+    )
 
 
 def checked_url(url: str) -> str:
     """Give an HTTP address; raises InvalidEndpoint for what is none."""
-    parts = urlsplit(url or "")
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
+    try:
+        parts = urlsplit(url or "")
+        port = parts.port
+    except ValueError:
+        raise errors.InvalidEndpoint(f"This is no address of a service: {url!r}.") from None
+    if port == 0 or parts.scheme not in {"http", "https"} or not parts.netloc:
         raise errors.InvalidEndpoint(f"This is no address of a service: {url!r}. It is like http://host:9292")
     return url
 
@@ -244,7 +268,7 @@ def _renewal(expires_at: float) -> float:
 
 
 def _domain(name: str | None, domain_id: str | None) -> dict[str, str]:
-    return {"name": name} if name else {"id": domain_id or "default"}
+    return {"name": name} if name and not domain_id else {"id": domain_id or "default"}
 
 
 def _scope(

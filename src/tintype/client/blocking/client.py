@@ -53,7 +53,7 @@ class Client:
         interface: str | None = None,
         verify: bool | str | None = None,
         cert: str | tuple[str, str] | None = None,
-        timeout: float = 600.0,
+        timeout: float | None = None,
         attempts: int = 5,
         headers: Mapping[str, str] | None = None,
     ) -> None:
@@ -61,15 +61,16 @@ class Client:
 
         `adapter` says more of a session: `auth` (a plugin of its own), `service_type`, `service_name`.
         Without any of them the environment says who asks (`OS_CLOUD`, `OS_AUTH_URL` …). `verify` is False
-        or a file of authorities; `timeout` are seconds without a byte; `attempts` is how often a request
-        is sent at most, where repeating it is safe; `headers` go with each. Raises InvalidEndpoint.
+        or a file of authorities; `timeout` is in seconds without a byte, by default the cloud's
+        `api_timeout`, else 600; `attempts` is how often a request is sent at most, where repeating it is
+        safe; `headers` go with each. Raises InvalidEndpoint.
         """
         if session is not None:
             selection = {"region_name": region_name, "interface": interface, **(adapter or {})}
             who: identity.Identity = identity.Session(session, endpoint=endpoint, **selection)
             found = clouds.Cloud(who, getattr(session, "verify", True), getattr(session, "cert", None))
         elif endpoint is not None and cloud is None and (token or not clouds.is_named(os.environ)):
-            found = clouds.Cloud(identity.Given(endpoint, token))
+            found = clouds.at(endpoint, token, os.environ)
         elif token is not None:
             raise errors.InvalidEndpoint("A token needs the endpoint that it is for, and no cloud beside it.")
         else:
@@ -79,7 +80,7 @@ class Client:
             found.identity,
             verify=found.verify if verify is None else verify,
             cert=cert or found.cert,
-            timeout=timeout,
+            timeout=timeout or found.timeout or 600.0,
             attempts=attempts,
             headers=headers,
         )
