@@ -30,6 +30,8 @@ class Access:
     headers: Mapping[str, str] = dataclasses.field(repr=False)
     renew_at: float | None = None
     project_id: str | None = None
+    identity_url: str | None = None
+    """The root of the identity service, below which there is /v3; None where that is not known."""
 
     @property
     def stale(self) -> bool:
@@ -94,7 +96,9 @@ class Session:
             raise errors.InvalidEndpoint("The session's catalogue has no image service.")
         headers = self._session.get_auth_headers(**self._auth) or {}
         project = self._session.get_project_id(**self._auth)
-        return Access(checked_endpoint(endpoint), headers, time.time() + _SESSION_SECONDS, project)
+        identity_url = getattr(self._auth.get("auth") or self._session.auth, "auth_url", None)
+        root = checked_endpoint(identity_url) if isinstance(identity_url, str) else None
+        return Access(checked_endpoint(endpoint), headers, time.time() + _SESSION_SECONDS, project, root)
 
     def forget(self) -> bool:
         """Have the session log in anew."""
@@ -122,8 +126,8 @@ class Login:
             body: dict[str, Any] = {"auth": {"identity": self.identity}}
             if self.scope is not None:
                 body["auth"]["scope"] = self.scope
-            root = _VERSION.sub("", checked_url(self.auth_url).rstrip("/"))
-            return Request("POST", f"{root}/v3/auth/tokens", lambda answer: answer, body=body)
+            url = f"{checked_endpoint(self.auth_url)}/v3/auth/tokens"
+            return Request("POST", url, lambda answer: answer, body=body)
         token = reply.json()["token"]
         project = token.get("project", {}).get("id")
         return Access(
@@ -131,6 +135,7 @@ class Login:
             {"X-Auth-Token": reply.headers.get("x-subject-token", "")},
             _renewal(datetime.fromisoformat(token["expires_at"]).timestamp()),
             project,
+            checked_endpoint(self.auth_url),
         )
 
     def forget(self) -> bool:
@@ -252,7 +257,7 @@ def checked_url(url: str) -> str:
 
 
 def checked_endpoint(url: str) -> str:
-    """Give the root of an image service: its address without a version at the end."""
+    """Return the root of a service: its address without a version at the end."""
     return _VERSION.sub("", checked_url(url).rstrip("/"))
 
 

@@ -50,6 +50,8 @@ class Request(Generic[T]):
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     body: Any = None
     """What is sent as JSON; bytes that stream are given to who sends."""
+    base: str | None = None
+    """What the path is below, where that is not the endpoint of the image service."""
 
     @property
     def target(self) -> str:
@@ -149,6 +151,11 @@ def whole(reply: Reply) -> Any:
 def one(kind: type[T]) -> Callable[[Reply], T]:
     """Read an answer that is one of a kind."""
     return lambda reply: model(kind, reply.json())
+
+
+def reading_of(kind: type[T], key: str) -> Callable[[Reply], T]:
+    """Read an answer that has one of a kind under a key."""
+    return lambda reply: model(kind, reply.json()[key])
 
 
 def many(kind: type[T], key: str) -> Callable[[Reply], list[T]]:

@@ -171,7 +171,10 @@ class Transport:
             headers.setdefault("Content-Type", "application/json")
         with _communicating():
             built = self._http.build_request(
-                request.method, f"{access.endpoint}{request.target}", headers=headers, content=body
+                request.method,
+                f"{request.base or access.endpoint}{request.target}",
+                headers=headers,
+                content=body,
             )
             return self._http.send(built, stream=True)
 
