@@ -14,6 +14,9 @@ import web
 from keystone import PASSWORD, Keystone
 from processes import PASSWORDS, Server, started
 
+DISK = b"disk" * 1000
+"""What Tintype may import."""
+
 
 @dataclasses.dataclass
 class Cloud:
@@ -24,7 +27,7 @@ class Cloud:
     clouds: Path
     projects: dict[str, str]
     allowed_port: int = 0
-    """Of 127.0.0.1, from where Tintype imports; all that it gives is 404."""
+    """Of 127.0.0.1, from where Tintype imports: it has /disk.raw, and 404 for all else."""
 
     @property
     def is_tintype(self) -> bool:
@@ -42,7 +45,7 @@ class Cloud:
 
 def a_tintype(folder: Path) -> Iterator[Cloud]:
     """Give a Tintype with its own identity, a cache, and somewhere to import from."""
-    with web.serving(lambda request: request.give(b"", status=404)) as source:
+    with web.serving(_source) as source:
         settings = {
             "TINTYPE_CACHE_FOLDER": "cache",
             "TINTYPE_LOCATIONS_SHOW_MULTIPLE": "true",
@@ -55,6 +58,13 @@ def a_tintype(folder: Path) -> Iterator[Cloud]:
             listed = server.run("tintype", "project", "list").stdout.splitlines()[1:]
             projects = {line.split("\t")[1]: line.split("\t")[0] for line in listed}
             yield Cloud("tintype", server.url, path, projects, source.server_port)
+
+
+def _source(request: web.Request) -> None:
+    if request.path == "/disk.raw":
+        request.give(DISK)
+    else:
+        request.give(b"", status=404)
 
 
 def _people(server: Server) -> dict[str, Any]:

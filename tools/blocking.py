@@ -23,6 +23,9 @@ WORDS = {
     "aclose": "close",
     "asynccontextmanager": "contextmanager",
     "io.call": "io.call",
+    "AsyncBaseTransport": "BaseTransport",
+    "AsyncHTTPTransport": "HTTPTransport",
+    "handle_async_request": "handle_request",
 }
 MADE = "# Made by `make docs` of ../aio; do not edit.\n"
 

@@ -1,14 +1,17 @@
 """The command line of a client: what it prints and how it ends, on a Tintype and on a Glance."""
 
+import csv
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
-from clouds import Cloud
+from clouds import DISK, Cloud
 
 TINTYPE = Path(sys.executable).parent / "tintype"
 
@@ -107,13 +110,89 @@ def test_what_goes_wrong(cloud: Cloud, tmp_path: Path) -> None:
 
 def test_other_peoples_names(cloud: Cloud) -> None:
     """A name cannot move the cursor of a terminal, nor leave the folder."""
-    from tintype.cli.images import _file_of
-    from tintype.cli.output import _harmless
+    from tintype.cli.image_transfers import _file_of
+    from tintype.cli.output import harmless
     from tintype.client.models import Image
 
-    assert _harmless("\x1b[2Jgone\nforged\trow") == "\\x1b[2Jgone\\nforged\\trow"
+    assert harmless("\x1b[2Jgone\nforged\trow") == "\\x1b[2Jgone\\nforged\\trow"
     hostile = Image(id="/etc/evil/autostart", name="..", disk_format="desktop")
     assert _file_of(hostile) == Path("etcevilautostart.desktop")
     assert _file_of(Image(id="i", name="../../etc/passwd")) == Path("passwd")
     assert _file_of(Image(id="i", name=".bashrc")) == Path("bashrc")
     assert _file_of(Image(id="i", name="..", disk_format="raw")) == Path("i.raw")
+
+
+def test_what_a_new_image_has(cloud: Cloud) -> None:
+    """`--name` as an option, a container without a word, that of Amazon's formats after the disk's."""
+    for arguments, expected in (
+        (("--name", "as an option"), ("as an option", "bare")),
+        (("plain", "--container-format", "ova"), ("plain", "ova")),
+        (("amazon", "--disk-format", "aki"), ("amazon", "aki")),
+    ):
+        made = json.loads(run(cloud, "image", "create", *arguments, "-f", "json"))
+        assert (made["name"], made["container_format"]) == expected
+        run(cloud, "image", "delete", made["id"])
+    assert "Say the name once" in run(cloud, "image", "create", "a", "--name", "b", code=2)
+
+
+def test_forms_for_programs(cloud: Cloud) -> None:
+    """CSV and shell variables, which are safe to evaluate whatever others have called their properties."""
+    name = "it's \"$(touch pwned)\", isn't it"
+    properties = ("--property", "PATH=/evil", "--property", "odd key;x=`touch pwned`", "--tag", "a")
+    image = json.loads(run(cloud, "image", "create", name, *properties, "-f", "json"))["id"]
+    listed = run(cloud, "image", "list", "--name", name, "-f", "csv", "-c", "id", "-c", "name", "-c", "tags")
+    assert list(csv.reader(listed.splitlines())) == [["id", "name", "tags"], [image, name, "a"]]
+    shown = run(cloud, "image", "show", image, "-f", "shell")
+    script = f'{shown}\nprintf "%s|" "$name" "$id" "$PATH" "$property_PATH" "$property_odd_key_x"; ls'
+    done = subprocess.run(
+        ["sh", "-c", script], capture_output=True, text=True, env={"PATH": "/bin:/usr/bin"}, check=True
+    )
+    assert done.stdout.startswith(f"{name}|{image}|/bin:/usr/bin|/evil|`touch pwned`|")
+    assert "pwned" not in done.stdout.rpartition("|")[2]
+    assert run(cloud, "image", "show", image, "-f", "shell", "-c", "name").count("\n") == 1
+    assert "for one record" in run(cloud, "image", "list", "-f", "shell", code=2)
+    run(cloud, "image", "delete", image)
+
+
+@pytest.mark.parametrize("form", ["table", "json", "yaml", "csv", "shell", "value"])
+def test_unknown_columns(form: str, cloud: Cloud) -> None:
+    """They are refused, with those there are; a property is a column where an image has it."""
+    image = json.loads(run(cloud, "image", "create", "c", "--property", "mine=1", "-f", "json"))["id"]
+    told = run(cloud, "image", "show", image, "-f", form, "-c", "nmae", "-c", "id", code=2)
+    assert "no column nmae" in told
+    assert "name, status" in " ".join(told.split())
+    assert "1" in run(cloud, "image", "show", image, "-f", form, "-c", "mine")
+    if form != "shell":
+        assert "no column" in run(cloud, "image", "list", "--name", "c", "-f", form, "-c", "nmae", code=2)
+        run(cloud, "image", "list", "--name", "there is none", "-f", form, "-c", "nmae")
+    run(cloud, "image", "delete", image)
+
+
+def test_from_an_address(cloud: Cloud) -> None:
+    """One command makes an image of an address; one that cannot be fetched leaves no image behind."""
+    if not cloud.is_tintype:
+        return  # this Glance imports from nowhere
+    address = f"http://127.0.0.1:{cloud.allowed_port}"
+    made = json.loads(run(cloud, "image", "create", "fetched", "--from", f"{address}/disk.raw", "-f", "json"))
+    assert (made["status"], made["size"], made["disk_format"]) == ("active", len(DISK), "raw")
+    run(cloud, "image", "delete", made["id"])
+    for gone in (f"{address}/none.qcow2", "http://127.0.0.1:1/forbidden.iso"):
+        run(cloud, "image", "create", "fetched", "--from", gone, code=1)
+        assert run(cloud, "image", "list", "--name", "fetched", "-f", "value") == ""
+    assert "--disk-format" in run(cloud, "image", "create", "fetched", "--from", "http://x/y", code=2)
+    made = json.loads(
+        run(cloud, "image", "create", "later", "--from", f"{address}/x.qcow2.xz", "--no-wait", "-f", "json")
+    )
+    assert made["disk_format"] == "qcow2"
+    run(cloud, "image", "delete", made["id"])
+
+
+def test_a_timeout(cloud: Cloud) -> None:
+    """`--timeout` ends the wait for a server that says nothing; 0 is no timeout."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        told = run(
+            cloud, "--endpoint", address, "--token", "t", "--timeout", "0.2", "tag", "clear", "x", code=1
+        )
+    assert "timed out" in told.lower()
+    assert "--timeout" in run(cloud, "--timeout", "0", "image", "list", code=2)

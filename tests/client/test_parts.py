@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tintype.client import clouds, errors, retries, sniffing
+from tintype.client import errors, retries, sniffing
 from tintype.client.files import GivenUp, Hashing, PartFile, Source
 from tintype.client.identity import Access, Given, password
 from tintype.client.operations import images, members
@@ -28,7 +28,7 @@ def test_paths_keep_their_parts(parts: list[str]) -> None:
     """There are as many parts as were given, whatever is in them."""
     try:
         made = path(*parts)
-    except UnicodeEncodeError:
+    except errors.BadRequest:
         return  # a lone surrogate is no text that can be sent
     assert made.count("/") == len(parts)
     assert made.isascii()
@@ -126,39 +126,6 @@ def test_a_login() -> None:
         login.step(Reply(201, {}, msgspec.json.encode({"token": {**token, "catalog": []}})))
     with pytest.raises(errors.InvalidEndpoint):
         Given("file:///etc/passwd")
-
-
-def test_clouds(tmp_path: Path) -> None:
-    """Files, secrets beside them, variables; what lacks is told in words."""
-    (tmp_path / "clouds.yaml").write_text(
-        "clouds:\n  a:\n    auth: {auth_url: 'http://k', username: u, project_name: p}\n    verify: false\n"
-        "  odd:\n    auth_type: v3oidcpassword\n    auth: {auth_url: 'http://k'}\n"
-    )
-    (tmp_path / "secure.yaml").write_text("clouds:\n  a:\n    auth: {password: hidden}\n")
-    environ = {
-        "OS_CLIENT_CONFIG_FILE": str(tmp_path / "clouds.yaml"),
-        "OS_CLIENT_SECURE_FILE": str(tmp_path / "secure.yaml"),
-        "HOME": str(tmp_path),
-    }
-    found = clouds.find("a", environ)
-    assert found.verify is False
-    request = found.identity.step(None)
-    assert "hidden" in str(request.body)  # type: ignore[union-attr]
-    for name, words in (("b", "There is no cloud b"), ("odd", "session=")):
-        with pytest.raises(errors.InvalidEndpoint, match=words):
-            clouds.find(name, environ)
-    with pytest.raises(errors.InvalidEndpoint, match="Which cloud"):
-        clouds.find(None, {"HOME": str(tmp_path)})
-    login = {"auth": {"auth_url": "http://k", "token": "t", "username": "beside", "project_name": "p"}}
-    assert "beside" not in str(clouds.cloud(login).identity.step(None).body)  # type: ignore[union-attr]
-    assert clouds.cloud({**login, "cacert": "~/ca.pem"}).verify == str(Path("~/ca.pem").expanduser())
-    for odd in ({"profile": "vendor"}, {"auth": {**login["auth"], "system_scope": "all"}}):
-        with pytest.raises(errors.InvalidEndpoint, match=r"Profiles|system_scope"):
-            clouds.cloud({**login, **odd})
-    given_token = clouds.find(None, {"OS_IMAGE_ENDPOINT_OVERRIDE": "http://i:9292/v2", "OS_TOKEN": "t"})
-    access = given_token.identity.step(None)
-    assert isinstance(access, Access)
-    assert (access.endpoint, access.headers) == ("http://i:9292", {"X-Auth-Token": "t"})
 
 
 @given(st.binary(min_size=1, max_size=400_000), st.randoms(use_true_random=False), st.integers(1, 90_000))

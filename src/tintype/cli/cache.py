@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tintype.cli.images import Named, Several
+from tintype.cli.image_options import Named, Several
 from tintype.cli.session import command, group
 from tintype.client.blocking.client import Client
 from tintype.client.models import Pruned

@@ -1,6 +1,7 @@
 """The tree of commands. Each is imported when it is called, so that none waits for what it does not need."""
 
 import importlib
+import logging
 import sys
 from typing import Annotated, Any, Final
 
@@ -38,6 +39,13 @@ _ALONE: Final = {"serve": "serve", "worker": "worker"}
 
 class Commands(typer.core.TyperGroup):
     """The commands, imported one by one."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an interrupt has the exit code of one."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.exit(130)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Name them, those of a client first."""
@@ -91,10 +99,19 @@ def main(
         str | None, typer.Option("--cacert", "--os-cacert", help="File of authorities to trust.")
     ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Trust any certificate.")] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Seconds without a byte. [default: the cloud's api_timeout, else 600]"),
+    ] = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Log requests and answers, without secrets, on standard error.")
+    ] = False,
 ) -> None:
-    """Take what says which cloud commands of a client talk to; else the environment does."""
+    """Set which cloud the commands of a client talk to; by default the environment says so."""
     verify = False if insecure else cacert
-    context.obj = Options(cloud, endpoint, token, region, interface, verify)
+    context.obj = Options(cloud, endpoint, token, region, interface, verify, timeout)
+    if debug:
+        logging.basicConfig(level=logging.DEBUG, format="%(levelname)s %(name)s %(message)s")
 
 
 @app.command()

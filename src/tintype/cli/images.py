@@ -1,55 +1,31 @@
 """`tintype image`: images and their bytes."""
 
-import contextlib
-import enum
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
-from tintype.cli import output
+from tintype.cli import image_imports, image_transfers, output
+from tintype.cli.image_options import (
+    ATTRIBUTES,
+    TAGGED,
+    Named,
+    Properties,
+    Several,
+    Store,
+    Visibility,
+    completed,
+    with_owner,
+)
 from tintype.cli.session import command, group, pairs
 from tintype.client import errors, sniffing
 from tintype.client.blocking.client import Client
-from tintype.client.models import Image, Task
-from tintype.client.progress import Progress
+from tintype.client.models import Image
 
 app = group("Images: records, bytes, imports.")
 _LIST = ("id", "name", "status", "disk_format", "size", "visibility")
-
-
-class Visibility(enum.StrEnum):
-    """Who may see an image."""
-
-    private = "private"
-    shared = "shared"
-    community = "community"
-    public = "public"
-
-
-Named = Annotated[str, typer.Argument(metavar="IMAGE", help="Name or id.")]
-Several = Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Names or ids.")]
-Seen = Annotated[Visibility | None, typer.Option(help="Who may see it.")]
-Properties = Annotated[
-    list[str] | None,
-    typer.Option("--property", metavar="KEY=VALUE", help="A property; may stand several times."),
-]
-ATTRIBUTES: Final = {
-    "visibility": Seen,
-    "disk_format": Annotated[str | None, typer.Option(help="qcow2, raw, vmdk, iso and so on.")],
-    "container_format": Annotated[str | None, typer.Option(help="bare, ova, docker and so on.")],
-    "min_disk": Annotated[int | None, typer.Option(help="GiB of disk that it needs.")],
-    "min_ram": Annotated[int | None, typer.Option(help="MiB of memory that it needs.")],
-    "protected": Annotated[bool | None, typer.Option("--protected/--unprotected", help="May it be deleted?")],
-    "os_hidden": Annotated[bool | None, typer.Option("--hidden/--unhidden", help="Is it left out of lists?")],
-}
-TAGGED: Final = {
-    **ATTRIBUTES,
-    "tags": Annotated[list[str] | None, typer.Option("--tag", help="A tag; may stand several times.")],
-}
-Store = Annotated[str | None, typer.Option(help="Where its bytes shall go.")]
 
 
 @command(app, "list", *_LIST)
@@ -58,13 +34,11 @@ def list_(
     name: Annotated[str | None, typer.Option(help="Those of this name.")] = None,
     status: Annotated[str | None, typer.Option(help="queued, active and so on.")] = None,
     visibility: Annotated[Visibility | None, typer.Option(help="Those that these may see.")] = None,
-    owner: Annotated[str | None, typer.Option(help="Those of this project.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Only images of this project: its name or id.")] = None,
     member_status: Annotated[
         str | None, typer.Option(help="Shared ones: accepted, pending, rejected, all.")
     ] = None,
-    tag: Annotated[
-        list[str] | None, typer.Option(help="Those with this tag; may stand several times.")
-    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Those with this tag; can be repeated.")] = None,
     property: Properties = None,  # noqa: A002  the option's name
     hidden: Annotated[bool, typer.Option("--hidden", help="The hidden ones.")] = False,
     size_min: Annotated[int | None, typer.Option(help="Of at least so many bytes.")] = None,
@@ -78,7 +52,7 @@ def list_(
         name=name,
         status=status,
         visibility=visibility,
-        owner=owner,
+        owner=owner and client.find_project(owner),
         member_status=member_status,
         tag=tag,
         os_hidden=hidden or None,
@@ -103,93 +77,44 @@ def show(client: Client, image: Named) -> Image:
 def create(
     client: Client,
     name: Annotated[str | None, typer.Argument(help="Its name.")] = None,
+    name_option: Annotated[str | None, typer.Option("--name", help="Its name, said as an option.")] = None,
     image_id: Annotated[str | None, typer.Option("--id", help="Its id, a UUID.")] = None,
     property: Properties = None,  # noqa: A002  the option's name
     store: Store = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--from", metavar="URL", help="Have the server fetch its bytes (web-download)."),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end of --from.")] = True,
     *,
     attributes: dict[str, Any],
 ) -> Image:
-    """Make an image without bytes: they are uploaded, staged or imported later."""
+    """Make an image without bytes, which are uploaded, staged or imported later; or with those of a URL.
+
+    The disk format of a URL is taken from its ending where it is not said. An image whose bytes cannot be
+    fetched is deleted again.
+    """
+    if name is not None and name_option is not None:
+        raise typer.BadParameter("Say the name once.", param_hint="--name")
     if image_id is not None:
         attributes["id"] = image_id
-    return client.images.create(name, store=store, properties=pairs(property), **attributes)
+    if url is not None and attributes.get("disk_format") is None:
+        attributes["disk_format"] = sniffing.format_of_name(urlsplit(url).path)
+        if attributes["disk_format"] is None:
+            raise typer.BadParameter(
+                "The address does not end in a known format: say it, for example qcow2.",
+                param_hint="--disk-format",
+            )
+    made = client.images.create(
+        name_option if name is None else name,
+        store=store,
+        properties=pairs(property),
+        **completed(client, attributes),
+    )
+    return made if url is None else image_imports.fetch(client, made, url, store, wait=wait)
 
 
-@command(app, "push", attributes=TAGGED)
-def push(
-    client: Client,
-    file: Annotated[Path, typer.Argument(help="A disk image, or - for standard input.")],
-    name: Annotated[str | None, typer.Option(help="Its name. [default: the file's]")] = None,
-    property: Properties = None,  # noqa: A002  the option's name
-    store: Store = None,
-    *,
-    attributes: dict[str, Any],
-) -> Image:
-    """Make an image of a file and send its bytes. After a break the same command goes on where it was.
-
-    The format is seen from the bytes where it is not said; of standard input from its first ones.
-    """
-    if file.exists() and not file.is_file():
-        raise errors.ClientError(
-            f"{file} is no file. What another command writes is sent by: … | tintype image push -"
-        )
-    attributes["properties"] = pairs(property)
-    with output.progress(f"Push {name or file.name}") as progress:
-        if str(file) == "-":
-            return _push_stream(client, name, store, progress, attributes)
-        return client.images.push(file, name, store=store, progress=progress, **attributes)
-
-
-@command(app, "upload", prints=False)
-def upload(
-    client: Client,
-    image: Named,
-    file: Annotated[Path, typer.Argument(help="A disk image, or - for standard input.")],
-    store: Store = None,
-    stage: Annotated[bool, typer.Option("--stage", help="Keep the bytes for an import.")] = False,
-) -> None:
-    """Send the bytes of an image that is there already."""
-    found = client.images.find(image)
-    given = sys.stdin.buffer if str(file) == "-" else file
-    with output.progress(f"Upload {found.name or found.id}") as progress:
-        if stage:
-            client.images.stage(found.id, given, progress=progress)
-        else:
-            client.images.upload(found.id, given, store=store, progress=progress)
-
-
-@command(app, "pull", prints=False)
-def pull(
-    client: Client,
-    image: Named,
-    file: Annotated[
-        Path | None, typer.Argument(help="Where to; - is standard output. [default: the image's name]")
-    ] = None,
-    parallel: Annotated[int, typer.Option(min=1, max=32, help="Ranges at once.")] = 4,
-    prefer: Annotated[list[str] | None, typer.Option(help="A store to take it from.")] = None,
-    verify: Annotated[bool, typer.Option(help="Hold the bytes against the image's digest.")] = True,
-) -> None:
-    """Fetch the bytes of an image. After a break the same command goes on where it was."""
-    found = client.images.find(image)
-    target = file or Path()
-    if file is not None and not target.parent.is_dir():
-        raise typer.BadParameter(f"There is no folder {target.parent}.", param_hint="FILE")
-    if target.is_dir():
-        target /= _file_of(found)
-        if target.exists():  # its owner chose that name, not who pulls it
-            raise typer.BadParameter(f"{target} is there already; say where to.", param_hint="FILE")
-    to_stdout = str(file) == "-"
-    with output.progress(f"Pull {found.name or found.id}") as progress:
-        client.images.download(
-            found.id,
-            sys.stdout.buffer if to_stdout else target,
-            parallel=parallel,
-            progress=progress,
-            verify=verify,
-            prefer=prefer or (),
-        )
-    if not to_stdout:
-        print(target)
+app.registered_commands += image_transfers.app.registered_commands
 
 
 @command(app, "set", prints=False, attributes=ATTRIBUTES)
@@ -209,7 +134,8 @@ def change(
     if not attributes and not properties and not remove:
         raise typer.BadParameter("Nothing to change: say what, for example --name.")
     found = client.images.find(image)
-    client.images.update(found.id, remove=remove or (), properties=properties, **attributes)
+    changes = with_owner(client, attributes)
+    client.images.update(found.id, remove=remove or (), properties=properties, **changes)
 
 
 @command(app, "delete", prints=False)
@@ -230,119 +156,13 @@ def reactivate(client: Client, images: Several) -> None:
     _each(images, lambda image: client.images.reactivate(client.images.find(image).id))
 
 
-@command(app, "import")
-def import_(
-    client: Client,
-    image: Named,
-    uri: Annotated[str | None, typer.Option(help="Address to fetch it from (web-download).")] = None,
-    method: Annotated[
-        str | None, typer.Option(help="[default: web-download with --uri, else glance-direct]")
-    ] = None,
-    expected_hash: Annotated[
-        str | None, typer.Option(metavar="ALGORITHM:HEX", help="What it must hash to.")
-    ] = None,
-    remote_region: Annotated[
-        str | None, typer.Option(help="Region to fetch it from (glance-download).")
-    ] = None,
-    remote_id: Annotated[str | None, typer.Option(help="Its id there.")] = None,
-    store: Annotated[list[str] | None, typer.Option(help="Where to; may stand several times.")] = None,
-    all_stores: Annotated[bool, typer.Option("--all-stores", help="Into every store.")] = False,
-    allow_failure: Annotated[
-        bool, typer.Option("--allow-failure", help="One of several stores may fail.")
-    ] = False,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for its end.")] = True,
-) -> Image:
-    """Have the server fetch an image's bytes, take staged ones, or copy them to other stores."""
-    found = client.images.find(image)
-    algorithm, _, digest = (expected_hash or "").partition(":")
-    before = _tasks_of(client, found)
-    client.images.import_(
-        found.id,
-        method or ("web-download" if uri else "glance-download" if remote_region else "glance-direct"),
-        uri=uri,
-        expected_hash=(algorithm, digest) if expected_hash else None,
-        remote_region=remote_region,
-        remote_image_id=remote_id,
-        stores=store or (),
-        all_stores=all_stores,
-        must_succeed=False if allow_failure else None,
-    )
-    return _waited(client, found, before) if wait else client.images.get(found.id)
-
-
-@command(app, "copy")
-def copy(
-    client: Client,
-    image: Named,
-    store: Annotated[list[str] | None, typer.Option(help="Where to; may stand several times.")] = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for its end.")] = True,
-) -> Image:
-    """Copy an image into other stores; without --store into all."""
-    found = client.images.find(image)
-    before = _tasks_of(client, found)
-    client.images.import_(found.id, "copy-image", stores=store or (), all_stores=not store)
-    return _waited(client, found, before) if wait else client.images.get(found.id)
-
-
-@command(app, "wait")
-def wait(
-    client: Client,
-    image: Named,
-    within: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 3600.0,
-) -> Image:
-    """Wait until an image is active and nothing works on it."""
-    found = client.images.find(image)
-    with output.progress(f"Wait for {found.name or found.id}") as progress:
-        return client.images.wait(found.id, within=within, progress=progress)
-
-
-@command(app, "tasks", "id", "type", "status", "message", "created_at")
-def tasks(client: Client, image: Named) -> list[Task]:
-    """List what the server has done for an image."""
-    return client.images.tasks(client.images.find(image).id)
+app.registered_commands += image_imports.app.registered_commands
 
 
 @command(app, "locations", "url", "metadata")
 def locations(client: Client, image: Named) -> Any:
     """Tell where an image's bytes are: for services."""
     return client.locations.list(client.images.find(image).id)
-
-
-def _push_stream(
-    client: Client, name: str | None, store: str | None, progress: Progress, attributes: dict[str, Any]
-) -> Image:
-    """Make an image of standard input, which nobody can read twice."""
-    peek = getattr(sys.stdin.buffer, "peek", bytes)  # gives what has come, which is read again
-    head: bytes = peek()
-    formats = {"disk_format": sniffing.format_of(head), "container_format": "bare"}
-    made = client.images.create(name, store=store, **{**formats, **attributes})
-    try:
-        client.images.upload(made.id, sys.stdin.buffer, store=store, progress=progress)
-    except BaseException:
-        with contextlib.suppress(errors.ClientError):
-            client.images.delete(made.id)
-        raise
-    return client.images.get(made.id)
-
-
-def _tasks_of(client: Client, image: Image) -> set[str]:
-    """Give what was done for an image so far; nothing where the server does not tell (before 2.12)."""
-    try:
-        return {task.id for task in client.images.tasks(image.id)}
-    except (errors.NotFound, errors.Forbidden):
-        return set()
-
-
-def _waited(client: Client, image: Image, before: set[str]) -> Image:
-    with output.progress(f"Import {image.name or image.id}") as progress:
-        return client.images.wait(image.id, progress=progress, known=before)
-
-
-def _file_of(image: Image) -> Path:
-    """Give a file name for an image: its own name, if that is one, in this folder."""
-    name = "".join(each for each in Path(image.name or "").name if each.isprintable()).lstrip(".")
-    given = f"{image.id}.{image.disk_format or 'img'}"
-    return Path(name or "".join(each for each in given if each.isalnum() or each in "-.").lstrip("."))
 
 
 def _each(names: list[str], work: Any) -> None:
@@ -352,6 +172,6 @@ def _each(names: list[str], work: Any) -> None:
             work(name)
         except errors.ClientError as error:
             failed = True
-            print(f"tintype: {name}: {error}", file=sys.stderr)
+            print(f"tintype: {output.one_line(f'{name}: {error}')}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)

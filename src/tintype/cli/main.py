@@ -1,21 +1,50 @@
 """The `tintype` command: what goes wrong is one line and a non-zero exit."""
 
-import os
 import sys
+from typing import NoReturn
 
 
 def run() -> None:
     """Run the command: 0 is success, 1 is failure, 2 is a wrong command line, 130 an interrupt."""
+    try:
+        _run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _run() -> None:
+    from tintype.cli import streams
     from tintype.cli.commands import app
     from tintype.client.errors import ClientError
     from tintype.errors import TintypeError
 
+    streams.prepare()
     try:
-        app()
-    except (TintypeError, ClientError) as error:
-        sys.exit(f"tintype: {getattr(error, 'message', error) if isinstance(error, TintypeError) else error}")
+        try:
+            app()
+        finally:
+            streams.flush()
     except BrokenPipeError:  # `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.discard()
         sys.exit(1)
+    except TintypeError as error:
+        _fail(str(getattr(error, "message", error)), error)
+    except ClientError as error:
+        _fail(str(error), error)
+    except UnicodeEncodeError as error:
+        _fail(
+            f"The encoding of this system ({error.encoding}) cannot write the name {error.object!a}.", error
+        )
     except OSError as error:
-        sys.exit(f"tintype: {error}")
+        reason = error.strerror or str(error)
+        _fail(f"{error.filename}: {reason}" if error.filename else reason, error)
+
+
+def _fail(message: str, error: Exception) -> NoReturn:
+    """End with a message on one line."""
+    import logging
+
+    from tintype.cli.output import one_line
+
+    logging.getLogger(__name__).debug("The command failed.", exc_info=error)
+    sys.exit(f"tintype: {one_line(message)}")

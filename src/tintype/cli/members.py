@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tintype.cli.images import Named
+from tintype.cli.image_options import Named
 from tintype.cli.session import command, group
 from tintype.client import errors
 from tintype.client.blocking.client import Client
@@ -12,8 +12,13 @@ from tintype.client.models import Member
 
 app = group("Projects that images are shared with.")
 _COLUMNS = ("member_id", "status", "image_id")
-Project = Annotated[str, typer.Argument(metavar="PROJECT", help="Id of a project.")]
-Mine = Annotated[str | None, typer.Argument(metavar="[PROJECT]", help="[default: the caller's]")]
+Project = Annotated[str, typer.Argument(metavar="PROJECT", help="Name or id of a project.")]
+Mine = Annotated[
+    str | None, typer.Argument(metavar="[PROJECT]", help="Name or id. [default: the caller's project]")
+]
+Shared = Annotated[
+    str, typer.Argument(metavar="IMAGE", help="Name or id of an image that is shared with it.")
+]
 
 
 @command(app, "list", *_COLUMNS)
@@ -25,37 +30,32 @@ def list_(client: Client, image: Named) -> list[Member]:
 @command(app, "add")
 def add(client: Client, image: Named, project: Project) -> Member:
     """Share an image with a project; it has to accept."""
-    return client.members.create(client.images.find(image).id, project)
+    found = client.images.find(image)
+    return client.members.create(found.id, client.find_project(project))
 
 
 @command(app, "remove", prints=False)
 def remove(client: Client, image: Named, project: Project) -> None:
-    """Share an image no more with a project."""
-    client.members.delete(client.images.find(image).id, project)
+    """Stop sharing an image with a project, also with one that no longer exists."""
+    found = client.images.find(image)
+    members = {each.member_id for each in client.members.list(found.id)}
+    client.members.delete(found.id, project if project in members else client.find_project(project))
 
 
 @command(app, "accept")
-def accept(
-    client: Client,
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="Its id.")],
-    project: Mine = None,
-) -> Member:
+def accept(client: Client, image: Shared, project: Mine = None) -> Member:
     """Have an image that is shared with the project in its lists."""
-    return _say(client, image, project, "accepted")
+    return _answer(client, image, project, "accepted")
 
 
 @command(app, "reject")
-def reject(
-    client: Client,
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="Its id.")],
-    project: Mine = None,
-) -> Member:
+def reject(client: Client, image: Shared, project: Mine = None) -> Member:
     """Have an image that is shared with the project out of its lists."""
-    return _say(client, image, project, "rejected")
+    return _answer(client, image, project, "rejected")
 
 
-def _say(client: Client, image: str, project: str | None, status: str) -> Member:
-    project = project or client.project_id()
-    if project is None:
+def _answer(client: Client, image: str, project: str | None, status: str) -> Member:
+    own = client.find_project(project) if project else client.project_id()
+    if own is None:
         raise errors.InvalidEndpoint("The login does not tell the project: name it.")
-    return client.members.update(image, project, status)
+    return client.members.update(client.images.find_shared(image).id, own, status)

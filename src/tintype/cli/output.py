@@ -1,70 +1,94 @@
-"""How commands print: tables for people, lines, JSON or YAML for programs, and bars of what goes on."""
+"""How commands print: tables for people, other forms for programs, and bars of what goes on."""
 
 import contextlib
-import enum
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+import typer
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from tintype.cli import formats
+from tintype.cli.formats import Format
 from tintype.client.progress import Progress
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _SIZES: Final = frozenset({"size", "virtual_size"})
 
 
-class Format(enum.StrEnum):
-    """How results are printed."""
-
-    table = "table"
-    json = "json"
-    yaml = "yaml"
-    value = "value"
-
-
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows under column names: a table for a person, lines with tabs for a program."""
     if not sys.stdout.isatty():
         for row in (columns, *rows):
-            print("\t".join(_harmless(cell) for cell in row))
+            print("\t".join(harmless(cell) for cell in row))
         return
-    shown = Table(*(Column(Text(_harmless(column))) for column in columns))
+    shown = Table(*(Column(Text(harmless(column))) for column in columns))
     for row in rows:
-        shown.add_row(*(Text(_harmless(cell)) for cell in row))
+        shown.add_row(*(Text(harmless(cell)) for cell in row))
     Console().print(shown)
 
 
 def show(result: Any, form: Format, columns: Sequence[str], default: Sequence[str]) -> None:
-    """Print what a command gives: a record, or several; nothing of None.
+    """Print what a command returns: a record, or several; nothing of None.
 
-    `columns` are those that were asked for. Without any, JSON and YAML have everything, tables of several
-    records and values their `default` ones.
+    `columns` are those that were asked for. Without any, JSON and YAML have everything, the other forms of
+    several records their `default` ones. Raises BadParameter for a column that no record has, and for several
+    records as shell variables.
     """
     if result is None:
         return
-    records: Any = _plain(list(result) if isinstance(result, Iterator) else result)
+    result = list(result) if isinstance(result, Iterator) else result
+    records: Any = _plain(result)
     several = isinstance(records, list)
-    if form in {Format.json, Format.yaml}:
-        _write(_chosen(records, columns), form)
-        return
     rows: list[dict[str, Any]] = records if several else [records]
+    _check(columns, rows, default)
+    if form in {Format.json, Format.yaml}:
+        write = formats.write_json if form is Format.json else formats.write_yaml
+        write(_chosen(records, columns))
+        return
     known = (columns or default) if several else columns
     names = list(known or dict.fromkeys(name for row in rows for name in row))
-    if form is Format.value:
+    if form is Format.shell:
+        if several:
+            raise typer.BadParameter("shell is a form for one record, not for lists.", param_hint="--format")
+        formats.write_shell(names, records, _own(result))
+    elif form is Format.csv:
+        formats.write_csv(names, rows)
+    elif form is Format.value:
         for row in rows:
-            cells = [_cell(row.get(name), name, exact=True) for name in names]
-            print(*map(_harmless, cells), sep=" " if several else "\n")
-        return
+            cells = [formats.cell(row.get(name)) for name in names]
+            print(*map(harmless, cells), sep=" " if several else "\n")
+    else:
+        _show_table(names, records, columns)
+
+
+def _show_table(names: Sequence[str], records: Any, columns: Sequence[str]) -> None:
     exact = not sys.stdout.isatty()
-    if several:
-        table(names, ([_cell(row.get(name), name, exact=exact) for name in names] for row in rows))
+    if isinstance(records, list):
+        table(names, ([_cell(row.get(name), name, exact=exact) for name in names] for row in records))
     else:
         told = [name for name in names if columns or records[name] is not None]
         table(("field", "value"), ((name, _cell(records.get(name), name, exact=exact)) for name in told))
+
+
+def _check(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], default: Sequence[str]) -> None:
+    """Refuse columns that no record has. An empty list does not tell what its records would have."""
+    known = dict.fromkeys([*default, *(name for row in rows for name in row)])
+    unknown = [name for name in columns if name not in known]
+    if unknown and rows:
+        raise typer.BadParameter(
+            f"There is no column {', '.join(map(harmless, unknown))}. There are: "
+            f"{', '.join(map(harmless, known))}.",
+            param_hint="--column",
+        )
+
+
+def _own(result: Any) -> frozenset[str]:
+    """Return the names that a record's kind has, without properties."""
+    return frozenset(result.__struct_encode_fields__ if isinstance(result, msgspec.Struct) else result)
 
 
 @contextlib.contextmanager
@@ -88,7 +112,7 @@ def progress(what: str) -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     with Bars(*shown, console=console, transient=True, disable=not console.is_terminal) as bars:
-        bar = bars.add_task(_harmless(what).replace("[", "\\["), total=None)
+        bar = bars.add_task(harmless(what).replace("[", "\\["), total=None)
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
@@ -113,32 +137,20 @@ def _chosen(records: Any, names: Sequence[str]) -> Any:
     return {name: records.get(name) for name in names}
 
 
-def _write(value: Any, form: Format) -> None:
-    if form is Format.json:
-        print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
-        return
-    import yaml  # only who wants YAML pays for it
-
-    print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), end="")
-
-
 def _cell(value: Any, name: str, *, exact: bool) -> str:
-    if value is None:
-        return ""
     if name in _SIZES and not exact and isinstance(value, int):
         return size(value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return ",".join(value)
-    if isinstance(value, dict | list):
-        return msgspec.json.encode(value).decode()
-    return str(value)
+    return formats.cell(value)
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Show what would move a terminal's cursor, or worse: names are other people's."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def one_line(text: str) -> str:
+    """Return a message that others wrote on one line, without what would move a cursor."""
+    return harmless(" ".join(text.split()))
 
 
 def size(count: int) -> str:

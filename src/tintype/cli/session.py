@@ -1,13 +1,16 @@
 """Commands of a client: each gets one that is logged in as the caller, and gives what is to be printed."""
 
+import contextlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from tintype.cli import output
+from tintype.cli.formats import Format
 from tintype.client.blocking.client import Client
+from tintype.client.errors import ClientError
 
 
 class Options(NamedTuple):
@@ -19,16 +22,17 @@ class Options(NamedTuple):
     region: str | None = None
     interface: str | None = None
     verify: bool | str | None = None
+    timeout: float | None = None
 
 
 Cloud = Annotated[
     str | None, typer.Option("--cloud", "--os-cloud", help="A cloud of clouds.yaml. [default: $OS_CLOUD]")
 ]
 Form = Annotated[
-    output.Format, typer.Option("--format", "-f", help="How to print it: JSON and YAML have everything.")
+    Format, typer.Option("--format", "-f", help="How to print it. JSON and YAML have everything.")
 ]
 Columns = Annotated[
-    list[str] | None, typer.Option("--column", "-c", help="Print only this; may stand several times.")
+    list[str] | None, typer.Option("--column", "-c", help="Print only this column; can be repeated.")
 ]
 
 
@@ -47,7 +51,7 @@ def command(
     shared = attributes or {}
     extra: dict[str, tuple[Any, Any]] = {"cloud": (Cloud, None)}
     if prints:
-        extra |= {"form": (Form, output.Format.table), "column": (Columns, None)}
+        extra |= {"form": (Form, Format.table), "column": (Columns, None)}
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(function, eval_str=True)
@@ -59,7 +63,7 @@ def command(
             if shared:
                 values = {each: given.pop(each) for each in shared}
                 given["attributes"] = {each: value for each, value in values.items() if value is not None}
-            with _client(options, said["cloud"]) as client:
+            with _faults(), _client(options, said["cloud"]) as client:
                 result = function(client, **given)
                 if prints:
                     output.show(result, said["form"], said["column"] or (), columns)
@@ -79,6 +83,19 @@ def command(
     return decorate
 
 
+@contextlib.contextmanager
+def _faults() -> Iterator[None]:
+    """Tell a fault of ours on one line; `--debug` shows where it is."""
+    try:
+        yield
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, UnicodeEncodeError):
+            raise
+        raise ClientError(
+            f"{type(error).__name__}: {error}. This is a fault of the client; 'tintype --debug' shows where."
+        ) from error
+
+
 def _parameter(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
 
@@ -91,6 +108,7 @@ def _client(options: Options, cloud: str | None) -> Client:
         region_name=options.region,
         interface=options.interface,
         verify=options.verify,
+        timeout=options.timeout,
     )
 
 

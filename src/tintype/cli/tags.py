@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tintype.cli.images import Named
+from tintype.cli.image_options import Named
 from tintype.cli.session import command, group
 from tintype.client.blocking.client import Client
 

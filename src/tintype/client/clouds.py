@@ -1,16 +1,15 @@
-"""Where the clouds of a person are written: `clouds.yaml`, `secure.yaml` beside it, and `OS_…` variables.
+"""Which cloud a caller means, and how to log in there: `clouds.yaml`, `OS_…` variables, arguments.
 
-https://docs.openstack.org/openstacksdk/latest/user/config/configuration.html; the files of the `openstack`
-command work here.
+Arguments win over variables, variables over files. What the files and variables mean is openstacksdk's:
+`cloud_files` finds and merges them, `cloud_settings` decides what applies.
 """
 
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
-from tintype.client import errors, identity
+from tintype.client import cloud_files, cloud_settings, errors, identity
 
 _KINDS: Final[Mapping[str, Callable[..., identity.Identity]]] = {
     "password": identity.password,
@@ -19,159 +18,163 @@ _KINDS: Final[Mapping[str, Callable[..., identity.Identity]]] = {
     "v3token": identity.token,
     "v3applicationcredential": identity.application_credential,
 }
-_AUTH: Final = (
-    "auth_url",
-    "username",
-    "user_id",
-    "password",
-    "token",
-    "project_name",
-    "project_id",
-    "user_domain_name",
-    "user_domain_id",
-    "project_domain_name",
-    "project_domain_id",
-    "application_credential_id",
-    "application_credential_name",
-    "application_credential_secret",
-)
-_OLD_NAMES: Final = {"tenant_name": "project_name", "tenant_id": "project_id", "user_name": "username"}
-_FALSE: Final = frozenset({"", "0", "false", "no", "off"})
+_WITHOUT_LOGIN: Final = frozenset({"none", "None", "noauth", "admin_token", "token_endpoint"})
+_SCOPES: Final = ("system_scope", "domain_id", "domain_name", "trust_id")
+_LOGINS: Final = ("auth_url", "auth_type", "image_endpoint_override", "image_endpoint", "endpoint", "url")
+"""Variables of which any says that the variables alone describe a cloud."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Cloud:
-    """A cloud as it was found: who asks, and how its certificates are checked."""
+    """A cloud: how to log in, and how to talk to it."""
 
     identity: identity.Identity
     verify: bool | str = True
-    """Or the file of the authorities to trust."""
+    """Whether certificates are checked, or the file of authorities to check them against."""
     cert: str | tuple[str, str] | None = None
+    timeout: float | None = None
+    """Seconds without a byte."""
 
 
-def find(name: str | None, environ: Mapping[str, str], **overrides: Any) -> Cloud:
-    """Give a cloud of the files by its name; None asks the environment, `OS_CLOUD` first.
+def find(name: str | None, environ: Mapping[str, str], **arguments: Any) -> Cloud:
+    """Return the cloud of this name, else that of `OS_CLOUD`, of the variables, or the only one of the file.
 
-    Raises InvalidEndpoint where nothing says which cloud, or how to log in there.
+    `arguments` are settings that win over everything else. Raises InvalidEndpoint where nothing says which
+    cloud, or how to log in there.
     """
-    name = name or environ.get("OS_CLOUD")
-    if name is not None:
-        config = _from_files(name, environ)
-    else:
-        config = _from_environment(environ)
-        if not config["auth"] and not config.get("image_endpoint_override"):
+    own = environ.get("OS_CLOUD_NAME") or "envvars"
+    name = name or environ.get("OS_CLOUD") or (own if _describes(environ) else None)
+    more = cloud_settings.variables(environ)
+    if name == own:
+        return cloud(cloud_settings.resolve(name, {}, environ, more, arguments), environ)
+    found = cloud_files.read(environ)
+    if name is None:
+        if len(found.entries) != 1:
+            known = f" Clouds in {found.path}: {', '.join(found.entries)}." if found.entries else ""
             raise errors.InvalidEndpoint(
                 "Which cloud? Name one of clouds.yaml with --cloud or OS_CLOUD, or set OS_AUTH_URL and so on."
+                f"{known}"
             )
-    return cloud({**config, **{key: value for key, value in overrides.items() if value is not None}})
+        (name,) = found.entries
+    more = {key: value for key, value in more.items() if not cloud_settings.alone(key)}
+    return cloud(cloud_settings.resolve(name, found.get(name), environ, more, arguments), environ)
+
+
+def at(endpoint: str, token: str | None, environ: Mapping[str, str]) -> Cloud:
+    """Return an image service at an address, with the certificates that variables name."""
+    more = {key: environ.get(f"OS_{key.upper()}") or None for key in ("cacert", "cert", "key", "api_timeout")}
+    return cloud({**more, "auth_type": "none", "auth": {"endpoint": endpoint, "token": token}}, environ)
 
 
 def is_named(environ: Mapping[str, str]) -> bool:
-    """Say whether the environment names a cloud, or a login."""
+    """Return whether the environment names a cloud, or describes one."""
     return bool(environ.get("OS_CLOUD") or environ.get("OS_AUTH_URL"))
 
 
-def cloud(config: Mapping[str, Any]) -> Cloud:
-    """Make a cloud of its entry in `clouds.yaml`."""
-    auth = {_OLD_NAMES.get(key, key): value for key, value in (config.get("auth") or {}).items()}
-    endpoint = config.get("image_endpoint_override") or config.get("endpoint_override")
-    verify = config.get("verify", True) and not config.get("insecure")
-    cacert, cert, key = (_home(config.get(name)) for name in ("cacert", "cert", "key"))
-    trusted: bool | str = (cacert or True) if verify else False
-    kind = config.get("auth_type") or _kind_of(auth)
-    who: identity.Identity
-    if kind in {"none", "noauth", "admin_token"} or (endpoint and "auth_url" not in auth):
-        who = identity.Given(str(endpoint or auth.get("endpoint") or ""), auth.get("token"))
-    elif kind in _KINDS:
-        _check(config, auth)
-        login = _KINDS[kind]
-        taken = set(inspect.signature(login).parameters) & set(_AUTH)
-        known = {name: str(auth[name]) for name in taken if auth.get(name) is not None}
-        where = {
-            "interface": str(config.get("interface") or "public"),
-            "region_name": config.get("region_name"),
-            "endpoint": endpoint,
-        }
-        try:
-            who = login(**known, **where)
-        except TypeError:
-            needed = ", ".join(sorted(taken - set(known)))
-            raise errors.InvalidEndpoint(f"A login by {kind} lacks some of: {needed}.") from None
-    else:
+def cloud(settings: Mapping[str, Any], environ: Mapping[str, str]) -> Cloud:
+    """Return the cloud of settings that are resolved."""
+    cert, key = (_file(settings.get(name), environ) for name in ("cert", "key"))
+    return Cloud(
+        _identity(settings, settings["auth"]),
+        _verify(settings, environ),
+        (cert, key) if cert and key else cert,
+        _timeout(settings.get("api_timeout")),
+    )
+
+
+def _describes(environ: Mapping[str, str]) -> bool:
+    return any(environ.get(f"OS_{name.upper()}") for name in _LOGINS)
+
+
+def _identity(settings: Mapping[str, Any], auth: Mapping[str, Any]) -> identity.Identity:
+    endpoint = settings.get("image_endpoint_override") or settings.get("image_endpoint")
+    kind = settings.get("auth_type") or _kind(auth)
+    if kind in _WITHOUT_LOGIN or ("auth_url" not in auth and (endpoint or auth.get("endpoint"))):
+        return identity.Given(str(endpoint or auth.get("endpoint") or ""), auth.get("token"))
+    if kind not in _KINDS:
         raise errors.InvalidEndpoint(
-            f"Logins of type {kind} are keystoneauth's: make a session with it and pass session=."
+            f"Cannot log in with auth_type {kind}. Known are: {', '.join((*_KINDS, 'none', 'admin_token'))}. "
+            "For others, make a keystoneauth session and pass it as session=."
         )
-    return Cloud(who, trusted, (cert, key) if cert and key else cert)
-
-
-def _check(config: Mapping[str, Any], auth: Mapping[str, Any]) -> None:
-    """Refuse by name what would be left out otherwise."""
-    for name in ("system_scope", "domain_id", "domain_name", "trust_id"):
-        if auth.get(name) is not None:
+    for name in _SCOPES:
+        if name in auth:
             raise errors.InvalidEndpoint(
-                f"Images belong to projects: {name} of this cloud cannot be used here."
+                f"Images belong to projects: {name} of this cloud cannot be used here. Name a project."
             )
-    if config.get("profile"):
+    login = _KINDS[kind]
+    parameters = inspect.signature(login).parameters
+    known = {name: value for name, value in auth.items() if name in parameters}
+    _check_complete(kind, parameters, known)
+    interface, region = (
+        settings.get(f"image_{name}") or settings.get(name) for name in ("interface", "region_name")
+    )
+    return login(
+        **known,
+        interface=interface or "public",
+        region_name=region,
+        endpoint=endpoint,
+        service_type=settings.get("image_service_type") or "image",
+        service_name=settings.get("image_service_name"),
+    )
+
+
+def _check_complete(kind: str, parameters: Mapping[str, inspect.Parameter], known: Mapping[str, Any]) -> None:
+    """Raise InvalidEndpoint, with the names, where a login lacks something."""
+    missing = [name for name, each in parameters.items() if each.default is each.empty and name not in known]
+    missing = [name for name in missing if name != "where"]
+    for several in (("username", "user_id"), ("application_credential_id", "application_credential_name")):
+        named = several[0] in parameters and "application_credential_id" not in known
+        if named and not set(several) & set(known):
+            missing.append(" or ".join(several))
+    if missing:
         raise errors.InvalidEndpoint(
-            "Profiles of vendors are openstacksdk's: make a session with it and pass session=."
+            f"The cloud lacks, for a login by {kind}: {', '.join(missing)}. Name a cloud of clouds.yaml with "
+            "--cloud or OS_CLOUD, or set the variables (OS_PASSWORD and so on)."
         )
 
 
-def _home(path: Any) -> str | None:
-    return None if path is None else str(Path(str(path)).expanduser())
+def _kind(auth: Mapping[str, Any]) -> str:
+    if "password" not in auth:
+        if "endpoint" in auth and "token" in auth:
+            return "admin_token"
+        if "application_credential_secret" in auth:
+            return "v3applicationcredential"
+        if "token" in auth:
+            return "token"
+    return "password"
 
 
-def _kind_of(auth: Mapping[str, Any]) -> str:
-    if "application_credential_secret" in auth:
-        return "v3applicationcredential"
-    return "token" if "token" in auth and "password" not in auth else "password"
+def _verify(settings: Mapping[str, Any], environ: Mapping[str, str]) -> bool | str:
+    """Return how to check certificates. Text that could be meant otherwise does not switch it off."""
+    insecure, verify = settings.get("insecure"), settings.get("verify", True)
+    if isinstance(insecure, str):
+        insecure = insecure.lower() == "true"
+    if verify is None or (isinstance(verify, str) and verify.lower() in {"", "true"}):
+        verify = True
+    if not isinstance(insecure, bool | None) or not isinstance(verify, bool | str):
+        raise errors.InvalidEndpoint("'insecure' and 'verify' of a cloud are true or false.")
+    if isinstance(verify, str) and verify.lower() in {"false", "no", "off", "0"}:
+        raise errors.InvalidEndpoint(
+            f"'verify' of this cloud is the text {verify!r}. To switch checks of certificates off, write "
+            "false without quotes; else write true, or the path of a file of authorities."
+        )
+    if insecure or not verify:
+        return False
+    cacert = _file(settings.get("cacert"), environ)
+    return cacert or (verify if verify is True else str(_file(verify, environ)))
 
 
-def _from_files(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
-    paths = _candidates("clouds", environ.get("OS_CLIENT_CONFIG_FILE"), environ)
-    secure = _candidates("secure", environ.get("OS_CLIENT_SECURE_FILE"), environ)
-    if not paths:
-        raise errors.InvalidEndpoint(f"There is no clouds.yaml to find the cloud {name} in.")
-    entry = _clouds(paths[0]).get(name)
-    if entry is None:
-        known = ", ".join(_clouds(paths[0])) or "none"
-        raise errors.InvalidEndpoint(f"There is no cloud {name} in {paths[0]}. There are: {known}.")
-    hidden = _clouds(secure[0]).get(name, {}) if secure else {}
-    auth = {**(entry.get("auth") or {}), **(hidden.get("auth") or {})}
-    return {**entry, **hidden, "auth": auth}
+def _file(path: Any, environ: Mapping[str, str]) -> str | None:
+    return str(cloud_files.home(str(path), environ)) if path else None
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    auth = {
-        name: environ[f"OS_{name.upper()}"]
-        for name in (*_AUTH, *_OLD_NAMES)
-        if environ.get(f"OS_{name.upper()}")
-    }
-    found = {
-        "auth_type": environ.get("OS_AUTH_TYPE"),
-        "region_name": environ.get("OS_REGION_NAME"),
-        "interface": environ.get("OS_INTERFACE") or environ.get("OS_ENDPOINT_TYPE"),
-        "cacert": environ.get("OS_CACERT"),
-        "cert": environ.get("OS_CERT"),
-        "key": environ.get("OS_KEY"),
-        "image_endpoint_override": environ.get("OS_IMAGE_ENDPOINT_OVERRIDE") or environ.get("OS_ENDPOINT"),
-        "insecure": environ.get("OS_INSECURE", "").lower() not in _FALSE,
-    }
-    return {"auth": auth, **{name: value for name, value in found.items() if value is not None}}
-
-
-def _candidates(stem: str, named: str | None, environ: Mapping[str, str]) -> list[Path]:
-    home = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
-    folders = (Path(), home / "openstack", Path("/etc/openstack"))
-    usual = [folder / f"{stem}{ending}" for folder in folders for ending in (".yaml", ".yml")]
-    return [path for path in ([Path(named)] if named else []) + usual if path.is_file()]
-
-
-def _clouds(path: Path) -> dict[str, Any]:
-    import yaml  # only who has such a file pays for its parser
-
+def _timeout(value: Any) -> float | None:
+    if value is None:
+        return None
     try:
-        found = yaml.safe_load(path.read_text()) or {}
-        return dict(found.get("clouds") or {})
-    except (OSError, yaml.YAMLError, AttributeError, ValueError) as error:
-        raise errors.InvalidEndpoint(f"{path} cannot be read: {error}") from None
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise errors.InvalidEndpoint(f"api_timeout is a number of seconds above 0, not {value!r}.")
+    return seconds

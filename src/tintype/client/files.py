@@ -1,7 +1,6 @@
 """Bytes on this side: what is sent, and the file that a download grows in."""
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Final, cast
 
 from tintype.client import errors
+from tintype.client.file_access import REPLACES_OPEN_FILES, Positioned, lock, open_file
 
 PIECE: Final = 1 << 20
 _SENT: Final = 4 << 20
@@ -74,7 +74,7 @@ class Source:
         with contextlib.suppress(OSError, AttributeError, ValueError):
             stat = os.fstat(self._file.fileno())  # type: ignore[union-attr]
             told = f"{Path(name).resolve()}\0{self._start}\0{stat.st_size}\0{stat.st_mtime_ns}"
-            return hashlib.sha256(told.encode()).hexdigest()
+            return hashlib.sha256(told.encode(errors="surrogateescape")).hexdigest()
         return ""
 
     def pieces(self, start: int = 0) -> Iterator[bytes]:
@@ -132,21 +132,21 @@ class PartFile:
         try:
             lines = self._log.read().splitlines(keepends=True)
             ours = bool(lines) and lines[0].startswith(_MAGIC)
-            self._file = _open(self._part, os.O_RDWR | os.O_CREAT | (0 if ours else os.O_EXCL))
+            flags = os.O_RDWR | os.O_CREAT | (0 if ours else os.O_EXCL)
+            self._file = Positioned(open_file(self._part, flags))
         except BaseException:
             self._log.close()
             raise
-        if ours and lines[0] == head and os.fstat(self._file).st_size == size:
+        there = os.fstat(self._file.descriptor).st_size
+        if ours and lines[0] == head and there == size:
             self._ranges = _noted(lines[1:])
         else:
-            if os.fstat(
-                self._file
-            ).st_size:  # what was cut to nothing once, ext4 writes out when it is closed
-                os.ftruncate(self._file, 0)
+            if there:  # what was cut to nothing once, ext4 writes out when it is closed
+                os.ftruncate(self._file.descriptor, 0)
             self._log.seek(0)
             self._log.truncate()
             self._note(head)
-        os.ftruncate(self._file, size)
+        os.ftruncate(self._file.descriptor, size)
 
     @property
     def done(self) -> int:
@@ -168,8 +168,8 @@ class PartFile:
         with self._used():
             for begin, end in _not_zero(data):
                 at = begin
-                while at < end:  # a disk that fills up takes a part first
-                    at += os.pwrite(self._file, memoryview(data)[at:end], start + at)
+                while at < end:
+                    at += self._file.write(memoryview(data)[at:end], start + at)
         with self._changed:
             if self._given_up:
                 raise GivenUp
@@ -191,7 +191,7 @@ class PartFile:
                 while self._grown(position) < position + len(wanted) and not self._given_up:
                     self._changed.wait()
             with self._used():
-                read = os.preadv(self._file, [wanted], position)
+                read = self._file.read_into(wanted, position)
             if not read:
                 raise errors.CommunicationError(f"{self._part} became shorter.")
             made.update(wanted[:read])
@@ -200,11 +200,15 @@ class PartFile:
 
     def finish(self) -> None:
         """Make it the file that was wanted."""
+        if not REPLACES_OPEN_FILES:
+            self.close()
         self._part.replace(self._target)
         self._log_path.unlink()
 
     def discard(self) -> None:
         """Delete what arrived: it is not what it should be."""
+        if not REPLACES_OPEN_FILES:
+            self.close()
         self._part.unlink()
         self._log_path.unlink()
 
@@ -217,7 +221,7 @@ class PartFile:
             self._changed.notify_all()
             self._log.close()
             if not self._users:
-                os.close(self._file)
+                self._file.close()
 
     @contextlib.contextmanager
     def _used(self) -> Iterator[None]:
@@ -232,7 +236,7 @@ class PartFile:
             with self._changed:
                 self._users -= 1
                 if self._given_up and not self._users:
-                    os.close(self._file)
+                    self._file.close()
 
     def _grown(self, position: int) -> int:
         return next((end for start, end in self._ranges if start <= position < end), position)
@@ -245,9 +249,9 @@ class PartFile:
 def _locked(path: Path) -> IO[str]:
     """Open a log, locked; raises ClientError where somebody else has it."""
     while True:
-        log = os.fdopen(_open(path, os.O_RDWR | os.O_CREAT), "r+")
+        log = os.fdopen(open_file(path, os.O_RDWR | os.O_CREAT), "r+", newline="\n")
         try:
-            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(log)
             if os.fstat(log.fileno()).st_ino == path.stat().st_ino:
                 return log
         except FileNotFoundError:
@@ -256,10 +260,6 @@ def _locked(path: Path) -> IO[str]:
             log.close()
             raise errors.ClientError(f"Another download is writing {path.with_suffix('')}.") from None
         log.close()
-
-
-def _open(path: Path, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
 def _noted(lines: Iterable[str]) -> list[tuple[int, int]]:

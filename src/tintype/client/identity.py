@@ -30,6 +30,8 @@ class Access:
     headers: Mapping[str, str] = dataclasses.field(repr=False)
     renew_at: float | None = None
     project_id: str | None = None
+    identity_url: str | None = None
+    """The root of the identity service, below which there is /v3; None where that is not known."""
 
     @property
     def stale(self) -> bool:
@@ -94,7 +96,9 @@ class Session:
             raise errors.InvalidEndpoint("The session's catalogue has no image service.")
         headers = self._session.get_auth_headers(**self._auth) or {}
         project = self._session.get_project_id(**self._auth)
-        return Access(checked_endpoint(endpoint), headers, time.time() + _SESSION_SECONDS, project)
+        identity_url = getattr(self._auth.get("auth") or self._session.auth, "auth_url", None)
+        root = checked_endpoint(identity_url) if isinstance(identity_url, str) else None
+        return Access(checked_endpoint(endpoint), headers, time.time() + _SESSION_SECONDS, project, root)
 
     def forget(self) -> bool:
         """Have the session log in anew."""
@@ -109,9 +113,12 @@ class Login:
     identity: Mapping[str, Any] = dataclasses.field(repr=False)
     """As in the API: `methods` and a member for each."""
     scope: Mapping[str, Any] | None = None
-    interface: str = "public"
+    interface: str | Sequence[str] = "public"
+    """Which address of the service; the first one of several that the catalogue has."""
     region_name: str | None = None
     endpoint: str | None = None
+    service_type: str = "image"
+    service_name: str | None = None
 
     def step(self, reply: Reply | None) -> "Request[Reply] | Access":
         """Ask for a token, then read where the image service is."""
@@ -119,8 +126,8 @@ class Login:
             body: dict[str, Any] = {"auth": {"identity": self.identity}}
             if self.scope is not None:
                 body["auth"]["scope"] = self.scope
-            root = _VERSION.sub("", checked_url(self.auth_url).rstrip("/"))
-            return Request("POST", f"{root}/v3/auth/tokens", lambda answer: answer, body=body)
+            url = f"{checked_endpoint(self.auth_url)}/v3/auth/tokens"
+            return Request("POST", url, lambda answer: answer, body=body)
         token = reply.json()["token"]
         project = token.get("project", {}).get("id")
         return Access(
@@ -128,6 +135,7 @@ class Login:
             {"X-Auth-Token": reply.headers.get("x-subject-token", "")},
             _renewal(datetime.fromisoformat(token["expires_at"]).timestamp()),
             project,
+            checked_endpoint(self.auth_url),
         )
 
     def forget(self) -> bool:
@@ -135,16 +143,24 @@ class Login:
         return True
 
     def _endpoint_in(self, catalogue: Sequence[Mapping[str, Any]]) -> str:
-        wanted = self.interface.removesuffix("URL")
-        for service in catalogue:
-            if service.get("type") != "image":
-                continue
-            for endpoint in service["endpoints"]:
-                region = endpoint.get("region_id") or endpoint.get("region")
-                if endpoint.get("interface") == wanted and self.region_name in {None, region}:
-                    return str(endpoint["url"])
+        services = [
+            service
+            for service in catalogue
+            if service.get("type") == self.service_type and self.service_name in {None, service.get("name")}
+        ]
+        wanted = [self.interface] if isinstance(self.interface, str) else list(self.interface)
+        for interface in wanted:
+            for service in services:
+                for endpoint in service["endpoints"]:
+                    region = endpoint.get("region_id") or endpoint.get("region")
+                    same = endpoint.get("interface") == interface.removesuffix("URL")
+                    if same and self.region_name in {None, region}:
+                        return str(endpoint["url"])
         where = f" in region {self.region_name}" if self.region_name else ""
-        raise errors.InvalidEndpoint(f"The catalogue has no {wanted} image service{where}.")
+        named = f" named {self.service_name}" if self.service_name else ""
+        raise errors.InvalidEndpoint(
+            f"The catalogue has no {' or '.join(wanted)} {self.service_type} service{named}{where}."
+        )
 
 
 def password(  # noqa: PLR0913  what OpenStack calls them
@@ -194,7 +210,7 @@ def token(
     )
 
 
-def application_credential(
+def application_credential(  # noqa: PLR0913  what OpenStack calls them
     auth_url: str,
     *,
     application_credential_secret: str,
@@ -204,9 +220,13 @@ def application_credential(
     user_id: str | None = None,
     user_domain_name: str | None = None,
     user_domain_id: str | None = None,
+    project_name: str | None = None,
+    project_id: str | None = None,
+    project_domain_name: str | None = None,
+    project_domain_id: str | None = None,
     **where: Any,
 ) -> Login:
-    """Log in with an application credential; it has its project in itself."""
+    """Log in with an application credential, into its own project if no other is named."""
     named: dict[str, Any] = {"id": application_credential_id}
     if application_credential_id is None:
         user = (
@@ -216,19 +236,28 @@ def application_credential(
         )
         named = {"name": application_credential_name, "user": user}
     secret = {**named, "secret": application_credential_secret}
-    return Login(auth_url, {"methods": ["application_credential"], "application_credential": secret}, **where)
+    return Login(
+        auth_url,
+        {"methods": ["application_credential"], "application_credential": secret},
+        _scope(project_name, project_id, project_domain_name, project_domain_id),
+        **where,
+    )
 
 
 def checked_url(url: str) -> str:
     """Give an HTTP address; raises InvalidEndpoint for what is none."""
-    parts = urlsplit(url or "")
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
+    try:
+        parts = urlsplit(url or "")
+        port = parts.port
+    except ValueError:
+        raise errors.InvalidEndpoint(f"This is no address of a service: {url!r}.") from None
+    if port == 0 or parts.scheme not in {"http", "https"} or not parts.netloc:
         raise errors.InvalidEndpoint(f"This is no address of a service: {url!r}. It is like http://host:9292")
     return url
 
 
 def checked_endpoint(url: str) -> str:
-    """Give the root of an image service: its address without a version at the end."""
+    """Return the root of a service: its address without a version at the end."""
     return _VERSION.sub("", checked_url(url).rstrip("/"))
 
 
@@ -244,7 +273,7 @@ def _renewal(expires_at: float) -> float:
 
 
 def _domain(name: str | None, domain_id: str | None) -> dict[str, str]:
-    return {"name": name} if name else {"id": domain_id or "default"}
+    return {"name": name} if name and not domain_id else {"id": domain_id or "default"}
 
 
 def _scope(

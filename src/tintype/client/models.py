@@ -58,6 +58,14 @@ class Image(Record, frozen=True, kw_only=True):
         return known
 
 
+class Project(Record, frozen=True, kw_only=True):
+    """A project, as the identity service knows it."""
+
+    id: str
+    name: str = ""
+    domain_id: str | None = None
+
+
 class Member(Record, frozen=True, kw_only=True):
     """A project that an image is shared with. `status` is pending, accepted or rejected."""
 

@@ -50,6 +50,8 @@ class Request(Generic[T]):
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     body: Any = None
     """What is sent as JSON; bytes that stream are given to who sends."""
+    base: str | None = None
+    """What the path is below, where that is not the endpoint of the image service."""
 
     @property
     def target(self) -> str:
@@ -90,11 +92,14 @@ class Listing(Request[Page[T]]):
 def path(*parts: str) -> str:
     """Join the parts of a path; what is in a part is quoted, so that no name leads elsewhere.
 
-    Raises BadRequest for a part that is none: empty, or dots that mean another folder.
+    Raises BadRequest for a part that is none: empty, dots that mean another folder, or no text.
     """
     if any(part in {"", ".", ".."} for part in parts):
         raise errors.BadRequest(f"No part of an address may be empty, '.' or '..': {'/'.join(parts)}")
-    return "/" + "/".join(quote(part, safe="") for part in parts)
+    try:
+        return "/" + "/".join(quote(part, safe="") for part in parts)
+    except UnicodeEncodeError:
+        raise errors.BadRequest(f"This name is not text: {'/'.join(parts)!a}") from None
 
 
 def query(values: Query) -> tuple[tuple[str, str], ...]:
@@ -104,6 +109,12 @@ def query(values: Query) -> tuple[tuple[str, str], ...]:
         several = value if isinstance(value, list | tuple | set) else (value,)
         given = (each for each in several if each is not None)
         pairs += [(name, str(each).lower() if isinstance(each, bool) else str(each)) for each in given]
+    for name, value in pairs:
+        shown = f"{name}={value}"
+        try:
+            shown.encode()
+        except UnicodeEncodeError:
+            raise errors.BadRequest(f"This filter is not text: {shown!a}") from None
     return tuple(pairs)
 
 
@@ -140,6 +151,11 @@ def whole(reply: Reply) -> Any:
 def one(kind: type[T]) -> Callable[[Reply], T]:
     """Read an answer that is one of a kind."""
     return lambda reply: model(kind, reply.json())
+
+
+def reading_of(kind: type[T], key: str) -> Callable[[Reply], T]:
+    """Read an answer that has one of a kind under a key."""
+    return lambda reply: model(kind, reply.json()[key])
 
 
 def many(kind: type[T], key: str) -> Callable[[Reply], list[T]]:

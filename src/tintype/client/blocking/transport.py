@@ -3,14 +3,16 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import httpx2
 import msgspec
 
 from tintype import __version__
-from tintype.client import errors, retries
+from tintype.client import errors, masking, retries
 from tintype.client.blocking import io
+from tintype.client.blocking.routing import Routing
 from tintype.client.identity import Access, Identity
 from tintype.client.requests import Listing, Reply, Request, reading
 
@@ -70,12 +72,13 @@ class Transport:
         self._identity = identity
         self._access: Access | None = None
         self._logging_in = io.Lock()
+        masking.install()
         self._http = httpx2.Client(
-            verify=_trust(verify, cert),
+            transport=Routing(_trust(verify, cert)),
             timeout=httpx2.Timeout(timeout, connect=min(timeout, 30.0)),
             headers={"User-Agent": _AGENT, **_ACCEPTED, **(headers or {})},
             follow_redirects=False,
-            trust_env=True,
+            trust_env=False,
         )
 
     def close(self) -> None:
@@ -163,12 +166,16 @@ class Transport:
         headers = {**access.headers, **request.headers}
         body: bytes | Content = content
         if request.body is not None:
-            body = msgspec.json.encode(request.body)
+            with _communicating():
+                body = msgspec.json.encode(request.body)
             headers.setdefault("Content-Type", "application/json")
-        built = self._http.build_request(
-            request.method, f"{access.endpoint}{request.target}", headers=headers, content=body
-        )
         with _communicating():
+            built = self._http.build_request(
+                request.method,
+                f"{request.base or access.endpoint}{request.target}",
+                headers=headers,
+                content=body,
+            )
             return self._http.send(built, stream=True)
 
 
@@ -189,6 +196,15 @@ def _communicating() -> Any:
         ) from error
     except httpx2.InvalidURL as error:
         raise errors.InvalidEndpoint(str(error)) from error
+    except UnicodeError as error:  # in a header, in JSON, in the name of a host
+        raise errors.ClientError(f"This cannot be sent: {_shown(error)}.") from error
+
+
+def _shown(error: UnicodeError) -> str:
+    """Return what is wrong with a text, without the text."""
+    if isinstance(error, UnicodeEncodeError):
+        return f"it has characters that are no {error.encoding.upper().replace('UTF-8', 'Unicode')}"
+    return "the name of the host is none"
 
 
 def _trust(verify: bool | str, cert: str | tuple[str, str] | None) -> Any:
@@ -197,10 +213,28 @@ def _trust(verify: bool | str, cert: str | tuple[str, str] | None) -> Any:
         return True
     import ssl  # only for who says more than yes
 
-    context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
+    place: dict[str, Any] = {}
+    if isinstance(verify, str):
+        place = {"capath" if Path(verify).is_dir() else "cafile": verify}
+    try:
+        context = ssl.create_default_context(**place)
+    except OSError as error:
+        raise _unreadable(f"The authorities of {verify}", error) from None
     if verify is False:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if cert is not None:
-        context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
+        files = (cert,) if isinstance(cert, str) else cert
+        try:
+            context.load_cert_chain(*files)
+        except OSError as error:
+            raise _unreadable(f"The certificate and key of {' and '.join(files)}", error) from None
     return context
+
+
+def _unreadable(what: str, error: OSError) -> errors.InvalidEndpoint:
+    """Say why files of certificates cannot be used; of what is in them OpenSSL has only codes to say."""
+    library = getattr(error, "library", None)
+    return errors.InvalidEndpoint(
+        f"{what} cannot be read: {'this is not PEM' if library else error.strerror or error}."
+    )

@@ -1,0 +1,46 @@
+"""Sends each request directly, or through the proxy that the environment names for its host."""
+
+from typing import Any
+
+import httpx2
+
+from tintype.client import errors, proxies
+
+
+class Routing(httpx2.AsyncBaseTransport):
+    """Makes the connections of a client, and those to a proxy once a host needs it.
+
+    So a proxy that cannot be used fails the requests that would go through it, and no others.
+    """
+
+    def __init__(self, verify: Any) -> None:
+        self._verify = verify
+        self._proxies: dict[tuple[str, str, int | None], str | None] = {}
+        self._routes: dict[tuple[bool, str | None], httpx2.AsyncHTTPTransport] = {}
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request; raises InvalidEndpoint where its proxy or the certificates cannot be used."""
+        place = (request.url.scheme, request.url.host, request.url.port)
+        if place not in self._proxies:
+            self._proxies[place] = proxies.proxy_for(*place)
+        way = (request.url.scheme == "https", self._proxies[place])
+        if way not in self._routes:
+            self._routes.setdefault(way, self._made(*way))
+        return await self._routes[way].handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for route in self._routes.values():
+            await route.aclose()
+
+    def _made(self, secure: bool, proxy: str | None) -> httpx2.AsyncHTTPTransport:
+        try:  # authorities are read only where there are certificates: that takes a tenth of a second
+            return httpx2.AsyncHTTPTransport(verify=self._verify if secure else False, proxy=proxy)
+        except (httpx2.InvalidURL, ValueError):
+            raise errors.InvalidEndpoint(
+                "The proxy for this host has an address that makes no sense."
+            ) from None
+        except OSError as error:
+            raise errors.InvalidEndpoint(
+                f"The authorities of SSL_CERT_FILE or SSL_CERT_DIR cannot be read: {error.strerror or error}."
+            ) from None

@@ -1,0 +1,200 @@
+# Made by `make docs` of ../aio; do not edit.
+"""Images, with their bytes: what takes more than one request is here."""
+
+import contextlib
+import os
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from tintype.client import errors, sniffing
+from tintype.client.blocking import downloads, uploads, waiting
+from tintype.client.blocking.binding import Group, listing, operation
+from tintype.client.blocking.transport import Transport
+from tintype.client.files import Bytes
+from tintype.client.models import Image
+from tintype.client.operations import images, imports
+from tintype.client.operations import uploads as upload_operations
+from tintype.client.progress import Progress
+
+
+class Images(Group):
+    """Images, with their bytes."""
+
+    _sender: Transport
+
+    list = listing(images.list_)
+    get = operation(images.get)
+    create = operation(images.create)
+    update = operation(images.update)
+    patch = operation(images.patch)
+    delete = operation(images.delete)
+    deactivate = operation(images.deactivate)
+    reactivate = operation(images.reactivate)
+    tasks = operation(images.tasks)
+    import_ = operation(imports.create)
+    import_methods = operation(imports.methods)
+
+    def find(self, name_or_id: str) -> Image:
+        """Give the one image of an id or a name. Raises NotFound, Conflict where several have the name."""
+        try:
+            return self.get(name_or_id)
+        except (errors.NotFound, errors.BadRequest):
+            pass
+        named = [image for image in self.list(name=name_or_id, limit=2)]
+        if len(named) == 1:
+            return named[0]
+        if not named:
+            raise errors.NotFound(f"There is no image {name_or_id!r} here.", code=404)
+        ids = ", ".join(image.id for image in named[:5])
+        raise errors.Conflict(f"Several images are called {name_or_id!r}: {ids}. Use an id.", code=409)
+
+    def find_shared(self, name_or_id: str) -> Image:
+        """Return the image of an id or a name that another project shares with the caller's, accepted or not.
+
+        Raises NotFound, Conflict where several have the name.
+        """
+        try:
+            return self.get(name_or_id)
+        except (errors.NotFound, errors.BadRequest):
+            pass
+        project = (self._sender.access()).project_id
+        found = self.list(name=name_or_id, visibility="shared", member_status="all", limit=100)
+        named = [image for image in found if image.owner != project]
+        if len(named) > 1:
+            ids = ", ".join(f"{image.id} of project {image.owner}" for image in named[:5])
+            raise errors.Conflict(
+                f"Several images called {name_or_id!r} are shared with you: {ids}. Use an id.", code=409
+            )
+        if not named:
+            raise errors.NotFound(f"No image {name_or_id!r} is shared with this project.", code=404)
+        return named[0]
+
+    def upload(
+        self,
+        image_id: str,
+        data: Bytes,
+        *,
+        size: int | None = None,
+        store: str | None = None,
+        progress: Progress | None = None,
+        resumable: bool | None = None,
+        verify: bool | None = None,
+    ) -> None:
+        """Send the bytes of a queued image: a path, an open file, bytes, or an iterable of bytes.
+
+        Where they can be read again and the server offers tus they are sent so that a broken connection
+        costs nothing, also in a later process with the same file; else in one request, again from the start
+        where that breaks off and the bytes allow. `resumable` True insists on the first, False on the second.
+        `size` in bytes is needed only for what does not know its own. What took more than one request
+        is held against the server's digest at the end; `verify` True always does so, False never.
+
+        Raises Conflict (not queued), UnsupportedMediaType (not what `disk_format` says), OverLimit,
+        DigestMismatch, CommunicationError (after `attempts` failures without a byte more).
+        """
+        uploads.upload(
+            self._sender,
+            image_id,
+            data,
+            size=size,
+            store=store,
+            progress=progress,
+            resumable=resumable,
+            verify=verify,
+        )
+
+    def stage(
+        self, image_id: str, data: Bytes, *, size: int | None = None, progress: Progress | None = None
+    ) -> None:
+        """Send bytes for an import with `glance-direct`, in one request."""
+        uploads.stage(self._sender, image_id, data, size=size, progress=progress)
+
+    def download(
+        self,
+        image_id: str,
+        target: str | os.PathLike[str] | IO[bytes],
+        *,
+        parallel: int = 4,
+        progress: Progress | None = None,
+        verify: bool = True,
+        prefer: Sequence[str] = (),
+    ) -> Image:
+        """Fetch the bytes of an image into a file, or something to write to.
+
+        A file comes by `parallel` ranges at once, with holes for zeros; until it is whole and its digest is
+        right it is called `NAME.part`, from which a later call goes on. What is only written to comes in
+        order, from where it broke off. `prefer` names stores to take it from.
+
+        Raises NotFound, Forbidden (deactivated), Conflict (no bytes yet), DigestMismatch,
+        CommunicationError (after `attempts` failures without a byte more).
+        """
+        return downloads.download(
+            self._sender,
+            image_id,
+            target,
+            parallel=parallel,
+            progress=progress,
+            verify=verify,
+            prefer=prefer,
+        )
+
+    def data(self, image_id: str, *, verify: bool = True, prefer: Sequence[str] = ()) -> Iterator[bytes]:
+        """Give the bytes of an image in pieces of about 1 MiB; raises DigestMismatch behind the last one."""
+        return downloads.data(self._sender, image_id, verify=verify, prefer=prefer)
+
+    def wait(
+        self,
+        image_id: str,
+        *,
+        within: float = 3600.0,
+        progress: Progress | None = None,
+        known: Collection[str] | None = None,
+    ) -> Image:
+        """Wait until an image is active and no task works on it; `progress` is told the bytes of an import.
+
+        Raises TransferFailed after `within` seconds, or with the server's reason: of a task that failed
+        meanwhile, or is not among the `known` ones from before, or has left the image without bytes.
+        """
+        return waiting.wait(self._sender, image_id, within=within, progress=progress, known=known)
+
+    def push(
+        self,
+        path: str | os.PathLike[str],
+        name: str | None = None,
+        *,
+        store: str | None = None,
+        progress: Progress | None = None,
+        **attributes: Any,
+    ) -> Image:
+        """Make an image of a file: its formats are seen from its bytes, its name is the file's.
+
+        The same file pushed again after a break goes on where it was, into the same image. An image whose
+        bytes are refused is deleted again.
+        """
+        path = Path(path)
+        if path.exists() and not path.is_file():
+            raise errors.ClientError(f"{path} is no file. What can be read only once is sent by upload().")
+        name = path.name if name is None else name
+        formats = {"disk_format": sniffing.disk_format(path), "container_format": "bare"}
+        image = self._begun(path, name)
+        if image is None:
+            image = self.create(name, store=store, **{**formats, **attributes})
+        try:
+            self.upload(image.id, path, store=store, progress=progress)
+        except (errors.DigestMismatch, errors.BadRequest, errors.UnsupportedMediaType, errors.OverLimit):
+            with contextlib.suppress(errors.ClientError):
+                self.delete(image.id)
+            raise
+        return self.get(image.id)
+
+    def _begun(self, path: Path, name: str) -> Image | None:
+        """Give the queued image that this file was being sent to."""
+        label = upload_operations.metadata(sniffing.label(path))
+        for image in self.list(name=name, status="queued", limit=100):
+            try:
+                known = self._sender.send(upload_operations.list_(image.id))
+            except errors.HTTPError:
+                continue  # not ours, or a server without resumable uploads
+            if any(each.metadata == label for each in known):
+                return image
+        return None
