@@ -11,8 +11,9 @@ import structlog
 
 from tintype.auth.base import Authenticator, Logins
 from tintype.blobs.base import BlobStore
-from tintype.blobs.filesystem import FilesystemStore, folder_mark, set_folder_mark
+from tintype.blobs.filesystem import FilesystemStore
 from tintype.blobs.http import HttpStore
+from tintype.blobs.marks import folder_mark, set_folder_mark
 from tintype.blobs.memory import MemoryStore
 from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
@@ -21,6 +22,7 @@ from tintype.db.engine import Database, SQLite, Transaction
 from tintype.domain.addresses import WebRules, networks
 from tintype.domain.stores import StoreInfo
 from tintype.errors import StartError
+from tintype.extras import missing
 from tintype.formats import every_check
 from tintype.jobs.regions import KeystoneRegions, OwnRegion, Regions
 from tintype.observability.logs import make_logger
@@ -44,8 +46,8 @@ def open_database(settings: Settings) -> Database:
         return SQLite(settings.data_dir / DATABASE)
     try:
         from tintype.db.postgres import Postgres
-    except ImportError as missing:
-        raise StartError(f"PostgreSQL needs: pip install 'tintype[postgres]' ({missing}).") from None
+    except ImportError as error:
+        raise missing("PostgreSQL", "postgres", error) from None
     return Postgres(settings.database.url, connections=settings.database.connections)
 
 
@@ -91,9 +93,13 @@ def open_keystone(
         from tintype.auth.keystone import KeystoneAuthenticator, open_session, version_3
         from tintype.auth.keystone_logins import KeystoneLogins
         from tintype.auth.limits import UnifiedLimits
-    except ImportError as missing:
-        raise StartError(f"Keystone needs: pip install 'tintype[keystone]' ({missing}).") from None
+    except ImportError as error:
+        raise missing("Keystone", "keystone", error) from None
     chosen = settings.keystone
+    if not chosen.password:
+        raise StartError(
+            f"The password of Keystone's user '{chosen.username}' is missing: set TINTYPE_KEYSTONE_PASSWORD."
+        )
     _check_certificates(chosen.cafile)
     auth_url = chosen.auth_url or ""
     session = open_session(
@@ -267,8 +273,8 @@ def _has_images(folder: Path) -> bool:
 def _opened(name: str, chosen: StoreSettings, settings: Settings) -> BlobStore:
     try:
         return _open_store(name, chosen, settings)
-    except ImportError as missing:
-        raise StartError(f"The store '{name}' needs: pip install 'tintype[objects]' ({missing}).") from None
+    except ImportError as error:
+        raise missing(f"The store '{name}'", "objects", error) from None
     except OSError as error:
         raise StartError(f"Cannot use the folder of the store '{name}': {error.strerror}.") from None
     except ValueError as error:

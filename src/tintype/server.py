@@ -190,7 +190,7 @@ def _check_certificate(settings: Settings) -> None:
 
 
 def _app(settings: Settings) -> ASGIApp:
-    for library in ("uvicorn", "opentelemetry", "oslo_utils"):
+    for library in ("uvicorn", "opentelemetry", "oslo_utils", "tintype"):
         adopt(library, make_logger(settings.log.level, settings.log.style))
     parent = multiprocessing.parent_process()
     if parent is not None:  # which holds the folder: nobody may serve it for longer than that

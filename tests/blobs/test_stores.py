@@ -13,8 +13,9 @@ import pytest_asyncio
 from tintype.blobs import conformance
 from tintype.blobs.base import BlobStore
 from tintype.blobs.conformance import Check
-from tintype.blobs.filesystem import FilesystemStore, set_folder_mark
+from tintype.blobs.filesystem import FilesystemStore
 from tintype.blobs.http import HttpStore
+from tintype.blobs.marks import set_folder_mark
 from tintype.blobs.memory import MemoryStore
 from tintype.blobs.web import Web
 from tintype.domain.addresses import WebRules

@@ -38,6 +38,7 @@ def _keystone_errors(handler: Handler) -> Handler:
         try:
             return await handler(self, call)
         except TintypeError as error:
+            call.failure = error
             status = error_responses.status_of(error)
             headers = dict(error.headers)
             if status == 401:

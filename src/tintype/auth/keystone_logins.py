@@ -47,7 +47,7 @@ class KeystoneLogins:
         if answer.status_code == 401:
             raise Unauthenticated(_NO_ROLE)
         if answer.status_code != 200:
-            raise silent()
+            raise silent(status=answer.status_code)
         open_ones = [each for each in answer.json()["projects"] if each.get("enabled", True)]
         found = [Place(each["id"], each["name"]) for each in open_ones]
         return sorted(found, key=lambda place: place.name)
@@ -70,7 +70,7 @@ class KeystoneLogins:
         finally:
             self._authenticator.forget(token)
         if answer.status_code not in {204, 401, 404}:
-            raise silent()
+            raise silent(status=answer.status_code)
 
     async def project_id(self, token: str, name: str) -> str:
         """Give the id of a project by its id or name, to who may look them up; otherwise the text itself."""
@@ -87,7 +87,7 @@ class KeystoneLogins:
         if answer.status_code == 429:
             raise TooManyAttempts("The identity service asks for a pause.", Retry_After="5")
         if answer.status_code >= 500:
-            raise silent()
+            raise silent(status=answer.status_code)
         if "Openstack-Auth-Receipt" in answer.headers:
             raise Unauthenticated("This user needs a second factor, which cannot be given here.")
         if answer.status_code == 403:
@@ -112,7 +112,7 @@ class KeystoneLogins:
                     **more,
                 )
             except ClientException as error:
-                raise silent() from error
+                raise silent(error) from error
 
         if self._waiting >= _WAITING:
             raise TooManyAttempts("Too many log in at once.", Retry_After="2")

@@ -9,11 +9,16 @@ def run() -> None:
     from tintype.cli.commands import app
     from tintype.client.errors import ClientError
     from tintype.errors import TintypeError
+    from tintype.extras import missing
 
     try:
         app()
     except (TintypeError, ClientError) as error:
         sys.exit(f"tintype: {getattr(error, 'message', error) if isinstance(error, TintypeError) else error}")
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("tintype"):
+            raise
+        sys.exit(f"tintype: {missing('This command', 'server', error).message}")
     except BrokenPipeError:  # `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

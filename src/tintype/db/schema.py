@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from tintype.db.tables import ONLY, metadata, secrets
 from tintype.errors import StartError
+from tintype.extras import missing
 
 HEAD: Final = "0008"
 """The newest revision; a test holds it to the migrations, so that a usual start need not load alembic."""
@@ -82,8 +83,12 @@ def _with_sqlite(url: str, work: Callable[[Connection], T], *, alone: bool) -> T
 
 
 async def _with_postgres(url: str, work: Callable[[Connection], T], *, alone: bool) -> T:
-    import asyncpg
-    from sqlalchemy.ext.asyncio import create_async_engine
+    try:
+        import asyncpg
+        import greenlet  # noqa: F401 (SQLAlchemy imports it when it is needed, and says less when it is missing)
+        from sqlalchemy.ext.asyncio import create_async_engine
+    except ImportError as error:
+        raise missing("PostgreSQL", "postgres", error) from None
 
     engine = create_async_engine(
         "postgresql+asyncpg://", poolclass=NullPool, async_creator=lambda: asyncpg.connect(url, timeout=10)

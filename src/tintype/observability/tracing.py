@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tintype.errors import StartError
+from tintype.extras import missing
 
 
 def traced(app: Any, endpoint: str, service: str) -> Any:
@@ -16,8 +16,8 @@ def traced(app: Any, endpoint: str, service: str) -> Any:
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError as missing:
-        raise StartError(f"Traces need: pip install 'tintype[tracing]' ({missing}).") from None
+    except ImportError as error:
+        raise missing("Tracing", "tracing", error) from None
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
     exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")
     provider.add_span_processor(BatchSpanProcessor(exporter))
