@@ -8,7 +8,6 @@ import gc
 import multiprocessing.process
 import os
 import signal
-import ssl
 import sys
 import threading
 from collections.abc import Iterator
@@ -21,31 +20,22 @@ from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
 from tintype.api.protocol import BoundedConfig
+from tintype.checks import check_start
 from tintype.db import blobs as blob_rows
 from tintype.db import jobs as job_rows
 from tintype.db import schema
 from tintype.db import uploads as upload_rows
 from tintype.db.engine import Database
 from tintype.errors import StartError
+from tintype.folders import make_folders, recognise_folders
 from tintype.listener import Listener
 from tintype.observability.logs import adopt, make_logger
 from tintype.observability.metrics import shared
-from tintype.openers import (
-    check_folders,
-    open_database,
-    open_identity,
-    open_plugins,
-    open_policy,
-    open_protections,
-    open_stores,
-    recognise_folders,
-    tolerated,
-    web_rules,
-)
+from tintype.openers import database_url, open_database, open_identity
 from tintype.parts import at_work, build, lay
 from tintype.services.catalogue import Catalogue
-from tintype.settings import DATABASE, Settings
-from tintype.settings.stores import MemoryStore
+from tintype.services.health import Health
+from tintype.settings import Settings
 
 CLOUDS: Final = "clouds.yaml"
 CLOUD: Final = "tintype"
@@ -64,11 +54,6 @@ class FirstStart(msgspec.Struct, frozen=True):
     password: str
 
 
-def database_url(settings: Settings) -> str:
-    """Give where the tables are."""
-    return settings.database.url or f"sqlite:///{settings.data_dir / DATABASE}"
-
-
 def upgrade_database(settings: Settings) -> None:
     """Bring the database to this version's schema."""
     schema.upgrade(database_url(settings))
@@ -82,11 +67,8 @@ def prepare(settings: Settings, public_url: str) -> FirstStart | None:
     """
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_certificate(settings)
-        _check(settings)
-        in_memory = any(isinstance(store, MemoryStore) for store in settings.stores.values())
-        if in_memory and settings.server.workers > 1:
-            raise StartError("A store of type memory is in one process: start with one worker.")
+        check_start(settings)
+        make_folders(settings)
         upgrade_database(settings)
         asyncio.run(recognise_folders(settings))
         password = asyncio.run(_bootstrap(settings, public_url))
@@ -134,7 +116,8 @@ def serve(settings: Settings, listener: Listener) -> None:
 
 def work(settings: Settings) -> None:
     """Work on jobs until a signal says stop, without serving requests; then hand over what is at work."""
-    _check(settings)
+    check_start(settings)
+    make_folders(settings)
     upgrade_database(settings)
     asyncio.run(recognise_folders(settings))  # who writes elsewhere writes images that no server finds
     _share(settings.data_dir)
@@ -143,7 +126,8 @@ def work(settings: Settings) -> None:
         stop = asyncio.Event()
         for each in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(each, stop.set)
-        async with at_work(lay(settings)):
+        base = lay(settings)
+        async with at_work(base, Health(base.database, base.stores, None)):
             await stop.wait()
 
     asyncio.run(run())
@@ -165,28 +149,6 @@ def only_server_of(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
-
-
-def _check(settings: Settings) -> None:
-    """Say what is wrong with the settings before anything is served."""
-    check_folders(settings)
-    open_stores(settings)
-    tolerated(settings)
-    web_rules(settings)
-    open_plugins(settings)
-    open_protections(settings, open_policy(settings))
-
-
-def _check_certificate(settings: Settings) -> None:
-    certificate, key = settings.server.tls_certificate, settings.server.tls_key
-    if certificate is None:
-        if key is not None:
-            raise StartError("server.tls_key needs server.tls_certificate beside it.")
-        return
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
-    except OSError as error:  # ssl.SSLError is one
-        raise StartError(f"Cannot use the certificate {certificate}: {error}.") from None
 
 
 def _app(settings: Settings) -> ASGIApp:
@@ -220,7 +182,7 @@ async def _bootstrap(settings: Settings, public_url: str) -> str | None:
 
     database = open_database(settings)
     try:
-        if settings.database.url is None and _nobody_works(settings.data_dir):
+        if settings.database.url is None and nobody_works(settings.data_dir):
             await _expire_leases(database)  # this process holds the folder: who was writing is dead
         await Catalogue(database).load_first()
         if settings.keystone.auth_url is not None:
@@ -231,7 +193,7 @@ async def _bootstrap(settings: Settings, public_url: str) -> str | None:
         await database.close()
 
 
-def _nobody_works(folder: Path) -> bool:
+def nobody_works(folder: Path) -> bool:
     """Say whether nobody is at work on a data folder: no `tintype worker`, no rest of a killed server."""
     lock = os.open(folder / _WORKERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

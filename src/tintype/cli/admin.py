@@ -13,7 +13,8 @@ from tintype import parts, server
 from tintype.configuration import load
 from tintype.db.engine import Database
 from tintype.errors import StartError
-from tintype.openers import open_database, open_identity, recognise_folders
+from tintype.folders import recognise_folders
+from tintype.openers import open_database, open_identity
 from tintype.services.identity import Identity
 from tintype.settings import DATABASE, Settings, TracingSettings
 

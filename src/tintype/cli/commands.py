@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "info": "info",
     "serve": "serve",
     "worker": "worker",
+    "check": "check",
     "gc": "upkeep:gc",
     "scrub": "upkeep:scrub",
     "import-glance": "takeover:import_glance",
@@ -32,7 +33,7 @@ _COMMANDS: Final = {
     "role": "roles",
 }
 """Module of each: its `app`, or the function that is named."""
-_ALONE: Final = {"serve": "serve", "worker": "worker"}
+_ALONE: Final = {"serve": "serve", "worker": "worker", "check": "check"}
 
 
 class Commands(typer.core.TyperGroup):

@@ -65,12 +65,13 @@ class FailureLog:
 
 def cause_of(error: BaseException) -> str:
     """Return why an error was raised: its notes and the errors behind it, without credentials."""
-    chain = _chain(error)
-    own = [*getattr(error, "__notes__", ())]
-    behind = [
-        part for each in chain[1:] for part in (_one_line(each), *getattr(each, "__notes__", ())) if part
-    ]
-    return "; ".join(_clean(part) for part in dict.fromkeys([*own, *behind]))
+    parts: list[str] = []
+    for number, each in enumerate(_chain(error)):
+        said = [_one_line(each)] if number else []  # what it says itself is its message
+        for part in (*said, *getattr(each, "__notes__", ())):
+            if not any(part.partition(": ")[2] in known for known in parts if ": " in part):
+                parts.append(part)
+    return "; ".join(_clean(part) for part in dict.fromkeys(parts))
 
 
 def reason_of(error: BaseException) -> str:

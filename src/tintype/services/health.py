@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
+import structlog
 from sqlalchemy import literal, select
 
 from tintype.blobs.base import BlobStore
@@ -60,6 +61,12 @@ class Health:
         """Ask every part, all at once and none for longer than two seconds."""
         found = await asyncio.gather(*(part.find() for part in self._parts.values()))
         return dict(zip(self._parts, found, strict=True))
+
+    async def warn(self, log: structlog.typing.FilteringBoundLogger) -> None:
+        """Log each part that does not work now: at the start, before anybody needs it."""
+        for name, finding in (await self.findings()).items():
+            if finding.failure is not None:
+                log.warning("part does not work", part=name, reason=finding.reason)
 
     async def detail(self) -> dict[str, dict[str, Any]]:
         """Return whether each part works, how many milliseconds it took to say so, and what is wrong."""
