@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from tintype.blobs.base import BlobStore
 from tintype.blobs.filesystem import FilesystemStore
+from tintype.cli import admin
 from tintype.db import schema
 from tintype.db.engine import Database, SQLite
 from tintype.errors import StartError
@@ -62,10 +63,7 @@ def _draft(settings: Settings, target: Path) -> Path | None:
         print("The database is empty. This is what would be done after a first start.")
         return _upgraded(target)
     if settings.database.url is not None:
-        raise StartError(
-            f"The database has schema {state.revision}, and this version works with {state.newest}. Run "
-            f"`tintype db upgrade` before, which the next start does, too."
-        )
+        admin.check_current(settings)
     print(f"The database has schema {state.revision}. This is what would be done after the next start,")
     print(f"which brings it to {state.newest}.")
     with (

@@ -96,14 +96,18 @@ def _homes(chosen: settings.Settings) -> Mapping[tuple[str, str], str]:
 
 
 def _say_what_lacks(found: Configuration, homes: Mapping[tuple[str, str], str]) -> None:
+    lacking = []
     for name, store in found.stores.items():
         within = store.get("folder") or store.get("pool") or ""
         if store.get("type") == "s3":
             within = f"{glance.host_of(store['endpoint'])}/{store['bucket']}"
         if store and (store["type"], within) not in homes:
-            print(f"Glance's store '{name}' is none of ours. To take its images over, add to tintype.toml:\n")
-            print(f"[stores.{name if _BARE.fullmatch(name) else _quoted(name)}]")
-            print("\n".join(f"{option} = {_quoted(value)}" for option, value in store.items()) + "\n")
+            header = f"[stores.{name if _BARE.fullmatch(name) else _quoted(name)}]"
+            lacking.append([header, *(f"{option} = {_quoted(value)}" for option, value in store.items())])
+    if lacking:
+        print("Glance has stores that are not in the settings. To take their images, add to tintype.toml:\n")
+    for section in lacking:
+        print("\n".join(section) + "\n")
 
 
 def _quoted(text: str) -> str:
