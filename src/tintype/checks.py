@@ -34,8 +34,10 @@ from tintype.settings import DATABASE, Settings
 from tintype.settings.stores import FileStore, MemoryStore, RbdStore, StoreSettings
 
 _SOON: Final = timedelta(days=14)
-_PATIENCE_SECONDS: Final = 3
-"""For which a silent database or cluster is waited for."""
+_PATIENCE_SECONDS: Final = 5
+"""For which a silent part is waited for."""
+_REQUESTS: Final = 2
+"""To Keystone, each of which may take the seconds of its setting: a login, and the validation of a token."""
 _VALIDATING: Final = frozenset({"admin", "service"})
 """Roles whose holders may validate other people's tokens, by Keystone's default policy."""
 
@@ -132,7 +134,7 @@ def _expiry(settings: Settings) -> list[Result]:
     ends = check_certificate(settings.server.tls_certificate, settings.server.tls_key)
     if ends is None:
         return []
-    part, left = "certificate's time", ends - datetime.now(UTC)
+    part, left = "certificate expiry", ends - datetime.now(UTC)
     if left < timedelta():
         return [Result("failed", part, f"It expired on {ends:%Y-%m-%d}: renew it.")]
     if left < _SOON:
@@ -179,7 +181,7 @@ async def _store(name: str, chosen: StoreSettings, settings: Settings) -> Result
         chosen = msgspec.structs.replace(chosen, timeout=min(chosen.timeout, _PATIENCE_SECONDS))
     store = open_store(name, chosen, settings)
     try:
-        finding = await tried(store.check)
+        finding = await tried(store.check, _PATIENCE_SECONDS)
     finally:
         await store.close()
     if finding.failure is not None:
@@ -191,10 +193,16 @@ async def _keystone(settings: Settings) -> Result:
     part, chosen = "identity", settings.keystone
     log = make_logger(settings.log.level, settings.log.style)
     authenticator, _ = open_keystone(settings, Policy(DEFAULTS), log)
-    finding = await tried(authenticator.check)
+    roles: frozenset[str] = frozenset()
+
+    async def ask() -> None:
+        nonlocal roles
+        roles = await authenticator.own_roles()
+
+    finding = await tried(ask, _REQUESTS * chosen.timeout)
     if finding.failure is not None:
         return Result("failed", part, finding.reason)
-    if not await authenticator.own_roles() & _VALIDATING:
+    if not roles & _VALIDATING:
         detail = (
             f"The user '{chosen.username}' has neither the role admin nor service in the project "
             f"'{chosen.project_name}': Keystone's defaults let nobody else validate tokens."

@@ -1,5 +1,6 @@
 """What the settings name, opened: the database, the rules, Keystone, the stores."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -67,11 +68,19 @@ def open_policy(settings: Settings) -> Policy:
             make_logger(settings.log.level, settings.log.style).warning(
                 "policy rule has no use here", rule=name, file=str(path)
             )
-        return Policy(DEFAULTS | rules)
+        return compile_policy(rules, str(path))
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, FileNotFoundError) and settings.policy.file == PolicySettings().file:
             return Policy(DEFAULTS)
         raise StartError(f"Cannot read the policy file {path}: {error}.") from None
+
+
+def compile_policy(rules: Mapping[str, Any], origin: str) -> Policy:
+    """Return the defaults with an operator's rules over them; raises StartError that names their file."""
+    try:
+        return Policy({**DEFAULTS, **rules})
+    except StartError as error:
+        raise StartError(f"{origin}: {error.message}") from None
 
 
 def open_protections(settings: Settings, policy: Policy) -> Protections | None:

@@ -112,8 +112,15 @@ class KeystoneAuthenticator:
             self._verdicts.pop(_key(token, expired_too=expired_too), None)
 
     async def check(self) -> None:
-        """Raise Unavailable where the service's own user cannot log in, or its token is not validated."""
-        await self.own_roles()
+        """Raise Unavailable where Keystone does not answer, or the service's own user cannot log in."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._ask_version)
+
+    def _ask_version(self) -> None:
+        try:
+            self._session.get_token()  # asks only where the last one ends soon
+            self._session.get(self._version, authenticated=False, log=False)
+        except ClientException as error:
+            raise silent(error) from error
 
     async def own_roles(self) -> frozenset[str]:
         """Log in as the service's own user, validate that token as any other, and return its roles."""

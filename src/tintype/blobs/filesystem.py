@@ -168,7 +168,8 @@ class FilesystemStore:
         """Raise Unavailable where the folder is another one, or bytes cannot be written there."""
         self.check_mark()
         for folder in (self._folder, self._folder / _PARTIAL):
-            if folder.exists() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            there = folder.exists()
+            if there and not (folder.is_dir() and os.access(folder, os.R_OK | os.W_OK | os.X_OK)):
                 failure = self._unavailable("cannot write to its folder")
                 failure.add_note(f"the service runs as user id {os.geteuid()}")
                 raise failure

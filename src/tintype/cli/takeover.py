@@ -20,9 +20,8 @@ from tintype.configuration import load
 from tintype.db.engine import Database
 from tintype.errors import StartError
 from tintype.glance import Configuration, Record
-from tintype.openers import open_policy
-from tintype.policy.engine import Policy, read_rules
-from tintype.policy.rules import DEFAULTS
+from tintype.openers import compile_policy, open_policy
+from tintype.policy.engine import read_rules
 from tintype.services.catalogue import ADDED, KEPT, REPLACED, Catalogue
 from tintype.services.takeover import DELETED, KNOWN, LEFT, TAKEN, UPDATED, Takeover
 from tintype.settings import stores as store_settings
@@ -121,7 +120,7 @@ def _take_policy(path: Path, chosen: settings.Settings, *, dry_run: bool) -> Non
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StartError(f"Cannot read the policy file {path}: {error}.") from None
-    Policy(DEFAULTS | read_rules(text, str(path)))
+    compile_policy(read_rules(text, str(path)), str(path))
     target = chosen.data_dir / chosen.policy.file
     if dry_run or (target.exists() and target.read_text(encoding="utf-8") == text):
         return

@@ -15,6 +15,7 @@ from tintype.errors import Unavailable
 from tintype.observability.failures import reason_of
 
 _PATIENCE_SECONDS: Final = 2.0
+_START_SECONDS: Final = 10.0
 _DATABASE_SECONDS: Final = 1.0
 _PART_SECONDS: Final = 5.0
 """For which an answer of the database, or of another part, is good: probes cost little, however many come."""
@@ -57,21 +58,21 @@ class Health:
         if failure is not None:
             raise Unavailable("The database does not answer.", Retry_After="1") from failure
 
-    async def findings(self) -> dict[str, Finding]:
-        """Ask every part, all at once and none for longer than two seconds."""
-        found = await asyncio.gather(*(part.find() for part in self._parts.values()))
-        return dict(zip(self._parts, found, strict=True))
-
     async def warn(self, log: structlog.typing.FilteringBoundLogger) -> None:
-        """Log each part that does not work now: at the start, before anybody needs it."""
-        for name, finding in (await self.findings()).items():
+        """Log each part that does not work now: at the start, before anybody needs it.
+
+        Probes do not wait for this, so a slow part is given more time than they give it.
+        """
+        asked = (tried(part.ask, _START_SECONDS) for part in self._parts.values())
+        for name, finding in zip(self._parts, await asyncio.gather(*asked), strict=True):
             if finding.failure is not None:
                 log.warning("part does not work", part=name, reason=finding.reason)
 
     async def detail(self) -> dict[str, dict[str, Any]]:
         """Return whether each part works, how many milliseconds it took to say so, and what is wrong."""
         shown: dict[str, dict[str, Any]] = {}
-        for name, finding in (await self.findings()).items():
+        found = await asyncio.gather(*(part.find() for part in self._parts.values()))
+        for name, finding in zip(self._parts, found, strict=True):
             shown[name] = {"ok": finding.failure is None, "ms": finding.ms}
             if finding.failure is not None:
                 shown[name]["reason"] = finding.reason
@@ -82,7 +83,7 @@ class _Part:
     """A part that is asked again when its last answer is too old, once for all who want to know."""
 
     def __init__(self, ask: Ask, seconds: float) -> None:
-        self._ask = ask
+        self.ask = ask
         self._seconds = seconds
         self._asking = asyncio.Lock()
         self._found: tuple[float, Finding] | None = None
@@ -91,19 +92,19 @@ class _Part:
         """Return how the part is, or was a moment ago."""
         async with self._asking:
             if self._found is None or time.monotonic() > self._found[0] + self._seconds:
-                self._found = (time.monotonic(), await tried(self._ask))
+                self._found = (time.monotonic(), await tried(self.ask, _PATIENCE_SECONDS))
             return self._found[1]
 
 
-async def tried(ask: Ask) -> Finding:
-    """Ask a part. One that is silent is not waited for: to go away from it takes as long."""
+async def tried(ask: Ask, seconds: float) -> Finding:
+    """Ask a part. One that is silent for longer is not waited for: to go away from it takes as long."""
     started = time.monotonic()
     asking = asyncio.ensure_future(ask())
-    await asyncio.wait([asking], timeout=_PATIENCE_SECONDS)
+    await asyncio.wait([asking], timeout=seconds)
     ms = round((time.monotonic() - started) * 1000, 1)
     if not asking.done():
         asking.cancel()
-        return Finding(Unavailable(f"No answer in {_PATIENCE_SECONDS:.0f} s."), ms)
+        return Finding(Unavailable(f"No answer in {seconds:.0f} s."), ms)
     failure = asking.exception()
     if failure is not None and not isinstance(failure, Exception):
         raise failure
