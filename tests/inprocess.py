@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 
 from postgres import Cluster
-from tintype.openers import recognise_folders
+from tintype.folders import recognise_folders
 from tintype.parts import Parts, build
 from tintype.settings import DatabaseSettings, LogSettings, Settings
 

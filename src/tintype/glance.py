@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from tintype.domain.metadefs import PRIVATE, Association, Namespace, Object, Tag
 from tintype.errors import StartError
+from tintype.extras import missing
 
 _BATCH: Final = 500
 _TABLES: Final = ("images", "image_properties", "image_tags", "image_members", "image_locations")
@@ -192,8 +193,8 @@ def _with(url: str, work: Callable[[Connection], T]) -> T:
                 return work(connection)
         finally:
             engine.dispose()
-    except ImportError as missing:
-        raise StartError(f"This database needs: pip install 'tintype[glance]' ({missing}).") from None
+    except ImportError as error:
+        raise missing("Reading Glance's database", "glance", error) from None
     except (SQLAlchemyError, ArgumentError, OSError, ValueError, OverflowError) as error:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
         shown = url.partition("?")[0].rpartition("@")[2]
@@ -201,6 +202,7 @@ def _with(url: str, work: Callable[[Connection], T]) -> T:
 
 
 async def _with_postgres(url: Any, work: Callable[[Connection], T]) -> T:
+    import greenlet  # noqa: F401 (SQLAlchemy imports it when it is needed, and says less when it is missing)
     from sqlalchemy.ext.asyncio import create_async_engine
 
     engine = create_async_engine(url, poolclass=NullPool)

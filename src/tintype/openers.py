@@ -1,29 +1,26 @@
 """What the settings name, opened: the database, the rules, Keystone, the stores."""
 
-import itertools
-import os
-import uuid
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
 
-from tintype.auth.base import Authenticator, Logins
+from tintype.auth.base import Logins
 from tintype.blobs.base import BlobStore
-from tintype.blobs.filesystem import FilesystemStore, folder_mark, set_folder_mark
+from tintype.blobs.filesystem import FilesystemStore
 from tintype.blobs.http import HttpStore
 from tintype.blobs.memory import MemoryStore
 from tintype.blobs.web import Web
-from tintype.db import blobs as blob_rows
-from tintype.db import identity as identity_rows
-from tintype.db.engine import Database, SQLite, Transaction
+from tintype.certificates import check_authorities
+from tintype.db.engine import Database, SQLite
 from tintype.domain import property_schema
 from tintype.domain.addresses import WebRules, networks
 from tintype.domain.images import BASE_ATTRIBUTES
 from tintype.domain.property_schema import PropertySchema
 from tintype.domain.stores import StoreInfo
 from tintype.errors import StartError
+from tintype.extras import missing
 from tintype.formats import every_check
 from tintype.jobs.regions import KeystoneRegions, OwnRegion, Regions
 from tintype.observability.logs import make_logger
@@ -40,6 +37,14 @@ from tintype.settings import DATABASE, ImageSettings, PolicySettings, Settings
 from tintype.settings import stores as kinds
 from tintype.settings.stores import StoreSettings
 
+if TYPE_CHECKING:
+    from tintype.auth.keystone import KeystoneAuthenticator
+
+
+def database_url(settings: Settings) -> str:
+    """Return the address of the database."""
+    return settings.database.url or f"sqlite:///{settings.data_dir / DATABASE}"
+
 
 def open_database(settings: Settings) -> Database:
     """Give the database of the settings; its driver is imported only where it is needed."""
@@ -47,8 +52,8 @@ def open_database(settings: Settings) -> Database:
         return SQLite(settings.data_dir / DATABASE)
     try:
         from tintype.db.postgres import Postgres
-    except ImportError as missing:
-        raise StartError(f"PostgreSQL needs: pip install 'tintype[postgres]' ({missing}).") from None
+    except ImportError as error:
+        raise missing("PostgreSQL", "postgres", error) from None
     return Postgres(settings.database.url, connections=settings.database.connections)
 
 
@@ -65,7 +70,7 @@ def open_policy(settings: Settings) -> Policy:
         rules = read_rules(path.read_text(encoding="utf-8"), str(path))
         for name in unused(rules, SERVED):
             make_logger(settings.log.style).warning("policy rule has no use here", rule=name, file=str(path))
-        return Policy(DEFAULTS | rules)
+        return compile_policy(rules, str(path))
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, FileNotFoundError) and settings.policy.file == PolicySettings().file:
             return Policy(DEFAULTS)
@@ -84,6 +89,14 @@ def open_property_schema(settings: Settings) -> PropertySchema | None:
         raise StartError(f"Cannot use the image schema {path} (images.schema_file): {error}.") from None
 
 
+def compile_policy(rules: Mapping[str, Any], origin: str) -> Policy:
+    """Return the defaults with an operator's rules over them; raises StartError that names their file."""
+    try:
+        return Policy({**DEFAULTS, **rules})
+    except StartError as error:
+        raise StartError(f"{origin}: {error.message}") from None
+
+
 def open_protections(settings: Settings, policy: Policy) -> Protections | None:
     """Give the property protections, if there are any."""
     if settings.policy.property_file is None:
@@ -99,16 +112,20 @@ def open_protections(settings: Settings, policy: Policy) -> Protections | None:
 
 def open_keystone(
     settings: Settings, policy: Policy, log: structlog.typing.FilteringBoundLogger
-) -> tuple[Authenticator, Logins]:
+) -> tuple["KeystoneAuthenticator", Logins]:
     """Give who knows the callers of a cloud's Keystone, and who lets people log in there."""
     try:
         from tintype.auth.keystone import KeystoneAuthenticator, open_session, version_3
         from tintype.auth.keystone_logins import KeystoneLogins
         from tintype.auth.limits import UnifiedLimits
-    except ImportError as missing:
-        raise StartError(f"Keystone needs: pip install 'tintype[keystone]' ({missing}).") from None
+    except ImportError as error:
+        raise missing("Keystone", "keystone", error) from None
     chosen = settings.keystone
-    _check_certificates(chosen.cafile)
+    if not chosen.password:
+        raise StartError(
+            f"The password of Keystone's user '{chosen.username}' is missing: set TINTYPE_KEYSTONE_PASSWORD."
+        )
+    check_authorities("keystone.cafile", chosen.cafile)
     auth_url = chosen.auth_url or ""
     session = open_session(
         auth_url=auth_url,
@@ -160,31 +177,7 @@ def store_infos(settings: Settings) -> dict[str, StoreInfo]:
 
 def open_stores(settings: Settings) -> dict[str, BlobStore]:
     """Give the stores by name, the default one first; what only some need is imported for them alone."""
-    return {name: _opened(name, settings.stores[name], settings) for name in store_infos(settings)}
-
-
-def check_folders(settings: Settings) -> None:
-    """Refuse folders that cannot be used, or are inside each other: what is in one is its part's alone."""
-    folders = {
-        f"stores.{name}.folder": chosen.folder
-        for name, chosen in settings.stores.items()
-        if isinstance(chosen, kinds.FileStore)
-    }
-    ours = {"cache.folder": settings.cache.folder} if settings.cache.folder else {}
-    if settings.imports.plugins:
-        ours["imports.scratch"] = settings.imports.scratch
-    places = {name: (settings.data_dir / folder).resolve() for name, folder in {**folders, **ours}.items()}
-    for (name, one), (other, another) in itertools.combinations(places.items(), 2):
-        if one == another or one in another.parents or another in one.parents:
-            raise StartError(f"The folders of {name} and {other} must be apart: {one}, {another}.")
-    for name in ours:
-        try:
-            places[name].mkdir(mode=0o700, parents=True, exist_ok=True)
-            usable = os.access(places[name], os.W_OK | os.X_OK)
-        except OSError:
-            usable = False
-        if not usable:
-            raise StartError(f"The folder of {name}, {places[name]}, cannot be written to.")
+    return {name: open_store(name, settings.stores[name], settings) for name in store_infos(settings)}
 
 
 def web_rules(settings: Settings) -> WebRules:
@@ -209,7 +202,7 @@ def open_regions(settings: Settings, database: Database, policy: Policy, copies:
     """Give where images of other regions are had from: by the catalogue of the identity service."""
     if settings.keystone.auth_url is None:
         return OwnRegion(database, policy, copies, settings.identity.region)
-    _check_certificates(settings.keystone.cafile)
+    check_authorities("keystone.cafile", settings.keystone.cafile)
     web = Web(WebRules(anywhere=True), cafile=settings.keystone.cafile)
     limit, seconds = settings.images.size_limit, settings.imports.seconds
     return KeystoneRegions(settings.keystone.auth_url, web, limit=limit, seconds=seconds)
@@ -225,11 +218,6 @@ def tolerated(settings: Settings) -> frozenset[str]:
     return known if "all" in names else frozenset(names)
 
 
-def _check_certificates(cafile: str | None) -> None:
-    if cafile is not None and not os.access(cafile, os.R_OK):
-        raise StartError(f"Cannot read the certificates of keystone.cafile, {cafile}.")
-
-
 def _plugin(name: str, settings: Settings) -> Plugin:
     chosen, limit = settings.imports, settings.images.size_limit
     match name:
@@ -243,48 +231,12 @@ def _plugin(name: str, settings: Settings) -> Plugin:
             return others(name)
 
 
-async def recognise_folders(settings: Settings) -> None:
-    """Refuse a folder of another service, or another folder than the one where this store's bytes are."""
-    database = open_database(settings)
-    try:
-        for name, chosen in settings.stores.items():
-            if isinstance(chosen, kinds.FileStore):
-                async with database.write() as tx:
-                    folder = settings.data_dir / chosen.folder
-                    await _recognise(tx, name, folder, shared=settings.database.url is not None)
-    finally:
-        await database.close()
-
-
-async def _recognise(tx: Transaction, name: str, folder: Path, *, shared: bool) -> None:
-    """Hold a folder against what is known; where no other host can be, a store that is empty may move."""
-    secret = f"folder of store {name}"
-    mark, known = folder_mark(folder), await identity_rows.secret(tx, secret)
-    if mark is not None and mark == known:
-        return
-    if known is not None and (shared or await blob_rows.any_in(tx, name)):
-        raise StartError(
-            f"The folder {folder} is not the one of this database's store '{name}': is it mounted? Hosts "
-            f"that share a database mount the same folder, or use another kind of store."
-        )
-    if mark is not None and _has_images(folder):
-        raise StartError(f"The folder {folder} has the images of another Tintype.")
-    mark = mark or set_folder_mark(folder, str(uuid.uuid4()))
-    await identity_rows.forget_secret(tx, secret)
-    await identity_rows.set_secret(tx, secret, mark)
-
-
-def _has_images(folder: Path) -> bool:
-    return any(folder.glob("??/*"))
-
-
-def _opened(name: str, chosen: StoreSettings, settings: Settings) -> BlobStore:
+def open_store(name: str, chosen: StoreSettings, settings: Settings) -> BlobStore:
+    """Return a store; raises StartError where its settings can never work."""
     try:
         return _open_store(name, chosen, settings)
-    except ImportError as missing:
-        raise StartError(f"The store '{name}' needs: pip install 'tintype[objects]' ({missing}).") from None
-    except OSError as error:
-        raise StartError(f"Cannot use the folder of the store '{name}': {error.strerror}.") from None
+    except ImportError as error:
+        raise missing(f"The store '{name}'", "objects", error) from None
     except ValueError as error:
         raise StartError(f"Cannot open the store '{name}': {error}.") from None
 
@@ -293,7 +245,6 @@ def _open_store(name: str, chosen: StoreSettings, settings: Settings) -> BlobSto
     match chosen:
         case kinds.FileStore():
             folder = settings.data_dir / chosen.folder
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return FilesystemStore(name, folder, reserve=chosen.reserve, accel_redirect=chosen.accel_redirect)
         case kinds.S3Store():
             from tintype.blobs.s3 import S3Store

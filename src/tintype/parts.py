@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import multiprocessing
 import socket
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -81,6 +82,8 @@ _EXPOSED: Final = (
     ),
 )
 _PREFLIGHT_SECONDS: Final = 600
+_FIRST: Final = frozenset({"MainProcess", "SpawnProcess-1"})
+"""What Python calls the only process, and the first one of several."""
 _THREADS: Final = 32
 """That read, hash and write at once, in each process."""
 
@@ -177,14 +180,19 @@ def _works(
 
 
 @contextlib.asynccontextmanager
-async def at_work(base: Foundation) -> AsyncIterator[None]:
-    """Run what goes on without requests: sweeper, worker, cache; let go of everything at the end."""
+async def at_work(base: Foundation, health: Health) -> AsyncIterator[None]:
+    """Run what goes on without requests: sweeper, worker, cache; let go of everything at the end.
+
+    Parts that do not work now are told of meanwhile, by the first process of several.
+    """
+    log = make_logger(base.settings.log.style)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "bytes"))
     going = [asyncio.create_task(base.sweeper.run())]
     if base.settings.jobs.concurrency:
         going.append(asyncio.create_task(base.worker.run()))
+    if multiprocessing.current_process().name in _FIRST:
+        going.append(asyncio.create_task(health.warn(log)))
     if base.cache is not None:
-        log = make_logger(base.settings.log.style)
         going.append(asyncio.create_task(Prefetcher(base.cache, log).run()))
     try:
         yield
@@ -223,7 +231,7 @@ def build(settings: Settings) -> Parts:
         routes,
         authenticator,
         log,
-        lambda: at_work(base),
+        lambda: at_work(base, health),
         base.metrics,
         Front(
             public_url=settings.server.public_url,

@@ -245,7 +245,7 @@ def announce_drain(log: structlog.typing.FilteringBoundLogger, seconds: int) -> 
 
 
 def _app(settings: Settings) -> ASGIApp:
-    for library in ("uvicorn", "opentelemetry", "oslo_utils"):
+    for library in ("uvicorn", "opentelemetry", "oslo_utils", "tintype"):
         adopt(library, make_logger(settings.log.style))
     parent = multiprocessing.parent_process()
     if parent is not None:  # which holds the folder: nobody may serve it for longer than that

@@ -5,7 +5,6 @@ import contextlib
 import fcntl
 import os
 import signal
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,29 +12,19 @@ from typing import Final
 import msgspec
 
 from tintype import clouds_file
+from tintype.checks import check_start
 from tintype.db import blobs as blob_rows
 from tintype.db import jobs as job_rows
 from tintype.db import schema
 from tintype.db import uploads as upload_rows
 from tintype.db.engine import Database
 from tintype.errors import StartError
-from tintype.openers import (
-    check_folders,
-    open_database,
-    open_identity,
-    open_plugins,
-    open_policy,
-    open_property_schema,
-    open_protections,
-    open_stores,
-    recognise_folders,
-    tolerated,
-    web_rules,
-)
+from tintype.folders import make_folders, recognise_folders
+from tintype.openers import database_url, open_database, open_identity, open_policy
 from tintype.parts import at_work, lay
 from tintype.services.catalogue import Catalogue
-from tintype.settings import DATABASE, Settings
-from tintype.settings.stores import MemoryStore
+from tintype.services.health import Health
+from tintype.settings import Settings
 
 _ADMIN: Final = "admin"
 _LOCK: Final = "lock"
@@ -51,11 +40,6 @@ class FirstStart(msgspec.Struct, frozen=True):
     password: str
 
 
-def database_url(settings: Settings) -> str:
-    """Give where the tables are."""
-    return settings.database.url or f"sqlite:///{settings.data_dir / DATABASE}"
-
-
 def upgrade_database(settings: Settings) -> None:
     """Bring the database to this version's schema."""
     schema.upgrade(database_url(settings))
@@ -69,11 +53,8 @@ def prepare(settings: Settings, public_url: str) -> FirstStart | None:
     """
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_certificate(settings)
-        _check(settings)
-        in_memory = any(isinstance(store, MemoryStore) for store in settings.stores.values())
-        if in_memory and settings.server.workers > 1:
-            raise StartError("A store of type memory is in one process: start with one worker.")
+        check_start(settings)
+        make_folders(settings)
         upgrade_database(settings)
         asyncio.run(recognise_folders(settings))
         password = asyncio.run(_bootstrap(settings, public_url))
@@ -84,7 +65,8 @@ def prepare(settings: Settings, public_url: str) -> FirstStart | None:
 
 def work(settings: Settings) -> None:
     """Work on jobs until a signal says stop, without serving requests; then hand over what is at work."""
-    _check(settings)
+    check_start(settings)
+    make_folders(settings)
     upgrade_database(settings)
     asyncio.run(recognise_folders(settings))  # who writes elsewhere writes images that no server finds
     share_folder(settings.data_dir)
@@ -93,7 +75,8 @@ def work(settings: Settings) -> None:
         stop = asyncio.Event()
         for each in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(each, stop.set)
-        async with at_work(lay(settings)):
+        base = lay(settings)
+        async with at_work(base, Health(base.database, base.stores, None)):
             await stop.wait()
 
     asyncio.run(run())
@@ -117,29 +100,6 @@ def only_server_of(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _check(settings: Settings) -> None:
-    """Say what is wrong with the settings before anything is served."""
-    check_folders(settings)
-    open_stores(settings)
-    tolerated(settings)
-    web_rules(settings)
-    open_plugins(settings)
-    open_protections(settings, open_policy(settings))
-    open_property_schema(settings)
-
-
-def _check_certificate(settings: Settings) -> None:
-    certificate, key = settings.server.tls_certificate, settings.server.tls_key
-    if certificate is None:
-        if key is not None:
-            raise StartError("server.tls_key needs server.tls_certificate beside it.")
-        return
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
-    except OSError as error:  # ssl.SSLError is one
-        raise StartError(f"Cannot use the certificate {certificate}: {error}.") from None
-
-
 def share_folder(folder: Path) -> None:
     """Be one of those who work on a data folder, for as long as this process lives."""
     lock = os.open(folder / _WORKERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -153,7 +113,7 @@ async def _bootstrap(settings: Settings, public_url: str) -> str | None:
 
     database = open_database(settings)
     try:
-        if settings.database.url is None and _nobody_works(settings.data_dir):
+        if settings.database.url is None and nobody_works(settings.data_dir):
             await _expire_leases(database)  # this process holds the folder: who was writing is dead
         await Catalogue(database).load_first()
         if settings.keystone.auth_url is not None:
@@ -164,7 +124,7 @@ async def _bootstrap(settings: Settings, public_url: str) -> str | None:
         await database.close()
 
 
-def _nobody_works(folder: Path) -> bool:
+def nobody_works(folder: Path) -> bool:
     """Say whether nobody is at work on a data folder: no `tintype worker`, no rest of a killed server."""
     lock = os.open(folder / _WORKERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -25,10 +25,10 @@ from tintype.db import blobs as blob_rows
 from tintype.db.tables import blobs, images, jobs
 from tintype.domain.addresses import WebRules, networks
 from tintype.errors import Conflict, Invalid, StartError, TintypeError, Unavailable
-from tintype.openers import check_folders
+from tintype.folders import check_folders, make_folders
 from tintype.services.data import beating
 from tintype.services.images import now
-from tintype.settings import CacheSettings, ImportSettings
+from tintype.settings import CacheSettings, ImportSettings, Settings
 from tintype.settings.stores import FileStore, HttpStore, MemoryStore
 
 
@@ -511,8 +511,15 @@ async def test_bytes_that_are_missing_behind_a_cache(prepared: Prepared, tmp_pat
 )
 def test_folders_that_cannot_be(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
     """They are found at the start, not when somebody needs them."""
+    settings = make_settings(tmp_path, **changes)
     with pytest.raises(StartError, match=says):
-        check_folders(make_settings(tmp_path, **changes))
+        start_on(settings)
+
+
+def start_on(settings: Settings) -> None:
+    """Look at the folders and make them, as a start does."""
+    check_folders(settings)
+    make_folders(settings)
 
 
 async def test_a_source_that_knows_no_head() -> None:

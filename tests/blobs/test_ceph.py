@@ -3,10 +3,11 @@
 import asyncio
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx2
@@ -22,7 +23,8 @@ from tintype.blobs.base import Clonable, Resumable
 from tintype.blobs.conformance import Check, by_writing
 from tintype.blobs.rbd import RbdStore
 from tintype.blobs.s3 import S3Store
-from tintype.errors import Unavailable
+from tintype.errors import StartError, Unavailable
+from tintype.observability.failures import reason_of
 from tintype.openers import own_settings
 from tintype.settings import LocationSettings
 from tintype.settings import stores as store_settings
@@ -101,6 +103,79 @@ async def test_a_wrong_secret_is_told_without_it(ceph: Ceph) -> None:
             await work
         assert "hidden" not in failure.value.message
     await store.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"bucket": "no-such-bucket"}, "The bucket of the store 's3' does not exist."),
+        ({"access_key": "nobody"}, "the setting access_key names no user"),
+        ({"secret_key": "hidden-and-wrong"}, "the setting secret_key is wrong"),
+        ({"endpoint": "http://127.0.0.1:1"}, "The store 's3' does not answer"),
+    ],
+)
+async def test_a_bucket_that_cannot_be_used(ceph: Ceph, change: dict[str, str], says: str) -> None:
+    """Its check says what is wrong; no verb takes it for a bucket without the object."""
+    chosen = msgspec.structs.replace(s3_settings(ceph, timeout=2), **change)
+    store = S3Store("s3", **own_settings(chosen))
+    await conformance.says_what_is_wrong(store)
+    for work in (store.check(), store.size("x"), store.delete("x"), conformance.read(store, "x", 0, 1)):
+        with pytest.raises(Unavailable) as failure:
+            await work
+        assert "hidden" not in reason_of(failure.value)
+    with pytest.raises(Unavailable) as failure:
+        await store.check()
+    assert says in reason_of(failure.value)
+    await store.close()
+
+
+@pytest.fixture
+def users_of_ceph(ceph: Ceph, tmp_path: Path) -> Callable[[str], str]:
+    """Return how a configuration with another keyring is made: of a user as the cluster knows it, or not."""
+
+    def conf(keyring: str) -> str:
+        path = tmp_path / "keyring"
+        path.write_text(keyring)
+        changed = re.sub("keyring = .*", f"keyring = {path}", ceph.conf.read_text())
+        (tmp_path / "ceph.conf").write_text(changed)
+        return str(tmp_path / "ceph.conf")
+
+    return conf
+
+
+@pytest.mark.parametrize(
+    ("pool", "keyring", "says"),
+    [
+        ("no-such-pool", "known", "has no pool 'no-such-pool' in its cluster"),
+        (cluster.POOL, "", "finds no key of the Ceph user client.other in its keyring"),
+        (
+            cluster.POOL,
+            "[client.other]\n\tkey = AQBhT0VmAAAAABAAq3VmZ3ZmZ3ZmZ3ZmZ3ZmZw==\n",
+            "the cluster knows no Ceph user client.other with this key",
+        ),
+        (cluster.POOL, "nonsense\n", "cannot read the keyring of the Ceph user client.other"),
+        (cluster.POOL, "known", "ceph auth caps client.other mon 'profile rbd' osd 'profile rbd'"),
+    ],
+)
+async def test_a_pool_that_cannot_be_used(
+    ceph: Ceph, users_of_ceph: Callable[[str], str], pool: str, keyring: str, says: str
+) -> None:
+    """Each fault of a user, its keyring, its rights or the pool has words of its own."""
+    ceph.run("ceph", "auth", "rm", "client.other")
+    if keyring == "known":
+        keyring = ceph.run("ceph", "auth", "get-or-create", "client.other", "mon", "allow r")
+    store = RbdStore("rbd", pool=pool, user="other", conf=users_of_ceph(keyring), timeout=5)
+    await conformance.says_what_is_wrong(store)
+    with pytest.raises(Unavailable) as failure:
+        await store.check()
+    await store.close()
+    assert says in reason_of(failure.value)
+
+
+def test_a_configuration_of_ceph_that_is_missing(tmp_path: Path) -> None:
+    """It can never work: the start ends with its path."""
+    with pytest.raises(StartError, match=r"none\.conf"):
+        RbdStore("rbd", pool="p", user="u", conf=str(tmp_path / "none.conf"), timeout=5)
 
 
 async def test_a_part_that_is_not_taken_is_not_forgotten(ceph: Ceph) -> None:

@@ -13,8 +13,9 @@ import pytest_asyncio
 from tintype.blobs import conformance
 from tintype.blobs.base import BlobStore
 from tintype.blobs.conformance import Check
-from tintype.blobs.filesystem import FilesystemStore, set_folder_mark
+from tintype.blobs.filesystem import FilesystemStore
 from tintype.blobs.http import HttpStore
+from tintype.blobs.marks import set_folder_mark
 from tintype.blobs.memory import MemoryStore
 from tintype.blobs.web import Web
 from tintype.domain.addresses import WebRules
@@ -53,6 +54,24 @@ async def test_a_folder_that_is_not_mounted(files: FilesystemStore, tmp_path: Pa
     assert await files.size("key") == 5
     await files.delete("key")
     assert await files.size("key") is None
+
+
+async def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
+    """One that is not mounted, and one where something else stands in the place of half-written bytes."""
+    store = FilesystemStore("files", tmp_path / "files")
+    await conformance.says_what_is_wrong(store)
+    (tmp_path / "files").mkdir()
+    await conformance.says_what_is_wrong(store)
+    set_folder_mark(tmp_path / "files", "mark")
+    await store.check()
+    (tmp_path / "files" / "partial").write_text("in the way")
+    await conformance.says_what_is_wrong(store)
+
+
+async def test_a_web_server_that_is_silent() -> None:
+    """A store that has an address of its own is asked there; one that has none cannot be."""
+    await conformance.says_what_is_wrong(HttpStore("web", "http://127.0.0.1:1/", Web(TRUSTED)))
+    await HttpStore("web", None, Web(TRUSTED)).check()
 
 
 @pytest.mark.parametrize("check", conformance.checks_of(MemoryStore("memory", 1)), ids=name)

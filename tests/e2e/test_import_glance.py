@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import os
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from typer import Exit
 
@@ -15,6 +18,7 @@ from glance import Glance
 from inprocess import Prepared, Service, running
 from mariadb import MariaDb
 from postgres import Cluster
+from processes import BIN, started
 from tintype.cli.takeover import import_glance
 from tintype.settings.stores import FileStore
 
@@ -288,6 +292,57 @@ async def test_metadata_definitions_are_as_they_were(
         assert told() == [0, 0, there - 1, 0, 1]
         gone = await asyncio.to_thread(glance.call, "admin", "DELETE", f"{path}/own")
         assert gone.status_code == 204
+
+
+@pytest.mark.parametrize(
+    "kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))]
+)
+def test_from_nothing(
+    glance: Glance, prepared: Prepared, tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """The how-to, step by step: dry runs change nothing, what they print starts, and the images are there."""
+    folder, settings = tmp_path / "data", tmp_path / "data" / "tintype.toml"
+    environment, count_tables = {"TINTYPE_DATA_DIR": str(folder)}, lambda: "0"
+    if kind == "postgresql":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        name = cluster.create()
+        environment["TINTYPE_DATABASE_URL"] = cluster.url(name)
+        tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+        count_tables = lambda: cluster.sql(tables, name)  # noqa: E731
+    image = make(glance, "admin", b"from nothing", name="from nothing", visibility="public")
+    theirs = listing(glance.folder)
+
+    def command(*options: str) -> subprocess.CompletedProcess[str]:
+        words = [BIN / "tintype", "import-glance", "--config", glance.config, *options]
+        env = {**os.environ, **environment}
+        return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, env=env)
+
+    first = command("--dry-run")
+    assert (first.returncode, first.stderr) == (1, "")
+    assert (folder.exists(), count_tables(), listing(glance.folder)) == (False, "0", theirs)
+    folder.mkdir()
+    (sections,) = re.findall(r"^(\[stores.*?)^The", first.stdout, re.DOTALL | re.MULTILINE)
+    settings.write_text(sections)
+    second = command("--dry-run")
+    assert (second.stderr, image in second.stdout) == ("", False), second.stdout  # it is not left
+    assert (listing(folder), count_tables(), listing(glance.folder)) == (["tintype.toml"], "0", theirs)
+    with started(folder, **environment):
+        pass
+    before = listing(folder)
+    third = command("--dry-run")
+    assert listing(folder) == before
+    assert third.stdout.splitlines()[-2:] == second.stdout.splitlines()[-2:]
+    assert command().stdout.splitlines()[-2:] == second.stdout.splitlines()[-2:]
+    with started(folder, **environment) as server:
+        headers = {"X-Auth-Token": server.log_in()}
+        assert httpx2.get(f"{server.url}/v2/images/{image}/file", headers=headers).content == b"from nothing"
+    glance.call("admin", "DELETE", f"/v2/images/{image}")
+
+
+def listing(folder: Path) -> list[str]:
+    """Name everything in a folder that is not a log."""
+    found = (path for path in folder.rglob("*") if path.suffix not in {".log", ""} or path.is_file())
+    return sorted(str(path.relative_to(folder)) for path in found if "log" not in path.name)
 
 
 async def names(glance: Glance) -> Any:

@@ -1,5 +1,7 @@
 """A cloud's Keystone in place of the built-in identity: who is who, revoked and expired tokens, outages."""
 
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ import httpx2
 import pytest
 
 from keystone import PASSWORD, TOKEN_SECONDS, Keystone
-from processes import BINARY, Server, eventually, started
+from processes import BIN, BINARY, Server, eventually, started
 
 pytestmark = [pytest.mark.needs("keystone"), pytest.mark.xdist_group("keystone")]
 CACHE_SECONDS = 2
@@ -281,3 +283,51 @@ def test_a_session_ends_with_its_token(server: Server) -> None:
     eventually(lambda: http.get("/api/glance/images/").status_code == 401, TOKEN_SECONDS + CACHE_SECONDS + 5)
     assert http.get("/api/session/").json() == {"user": None, "identity": "keystone"}
     http.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({}, "ok       identity: Keystone at"),
+        ({"PASSWORD": "hidden-and-wrong"}, "failed   identity: The image service cannot log in"),
+        ({"USERNAME": "nobody"}, "failed   identity: The image service cannot log in"),
+        ({"PROJECT_NAME": "no-such-project"}, "failed   identity: The image service cannot log in"),
+        ({"AUTH_URL": "http://127.0.0.1:1"}, "failed   identity: The identity service does not answer"),
+        ({"USERNAME": "alice", "PROJECT_NAME": "alpha"}, "warning  identity: The user 'alice' has neither"),
+        ({"PASSWORD": ""}, "set TINTYPE_KEYSTONE_PASSWORD"),
+    ],
+)
+def test_the_login_of_the_service_is_checked(
+    keystone: Keystone, tmp_path: Path, change: dict[str, str], says: str
+) -> None:
+    """A wrong password, user, project or address, and a user without the right to validate, are told."""
+    chosen = {"AUTH_URL": keystone.url, "PASSWORD": PASSWORD, "TIMEOUT": "20", **change}
+    environment = {**os.environ, **{f"TINTYPE_KEYSTONE_{name}": value for name, value in chosen.items()}}
+    command = [BIN / "tintype", "check", "--data-dir", tmp_path / "data"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert says in done.stdout, done.stdout + done.stderr
+    assert done.returncode == (1 if "failed   identity" in done.stdout else 0)
+    assert "hidden" not in done.stdout + done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_start_with_a_wrong_password_warns(keystone: Keystone, tmp_path: Path) -> None:
+    """It serves, because Keystone may be mended; the log and the health say what is wrong."""
+    settings = {
+        "TINTYPE_KEYSTONE_AUTH_URL": keystone.url,
+        "TINTYPE_KEYSTONE_PASSWORD": "hidden-and-wrong",
+        "TINTYPE_METRICS_TOKEN": "a-token-for-operators",
+    }
+    log = tmp_path / "data.log"
+    with started(tmp_path / "data", **settings) as server:
+        eventually(lambda: "part does not work" in log.read_text())
+        bearer = {"Authorization": "Bearer a-token-for-operators"}
+        parts = httpx2.get(f"{server.url}/healthcheck/detail", headers=bearer).json()["parts"]
+        assert "cannot log in" in parts["identity"]["reason"]
+        token = keystone.log_in("alice", "alpha")
+        refused = call(server, token, "GET", "/v2/images")
+        assert (refused.status_code, "cannot log in" in refused.text) == (503, True)
+        assert keystone.url not in refused.text
+    assert "TINTYPE_KEYSTONE_PASSWORD is wrong" in log.read_text()
+    assert "hidden-and-wrong" not in log.read_text()
+    assert token not in log.read_text()

@@ -22,6 +22,7 @@ from starlette.types import Message, Receive, Scope, Send
 from tintype.api import errors as error_responses
 from tintype.api.base_url import base_url
 from tintype.api.direct import BROKEN_OFF
+from tintype.api.lifespan import live
 from tintype.api.routes import Route
 from tintype.api.throttle import Throttle
 from tintype.api.tree import NOT_FOUND, build
@@ -38,6 +39,7 @@ from tintype.errors import (
     Unauthenticated,
     Unimplemented,
 )
+from tintype.observability.failures import FailureLog
 from tintype.observability.metrics import Metrics
 
 DIRECT: Final = "tintype.direct_body"
@@ -49,7 +51,6 @@ _HEADER_BYTES: Final = 64 << 10
 _PATH_BYTES: Final = 8 << 10
 _IDS: Final = frozenset({"id", "upload"})
 """Parameters that are UUIDs: they may be written in capitals."""
-_LAST_SECONDS: Final = 15
 _STOPPING: Final = "The service is stopping."
 _CLOSED: Final = 499
 """Logged where the client went away before the answer; never sent."""
@@ -67,6 +68,8 @@ class Call(Request):
     route_path = "none"
     """As in the table of routes, with its parameters in braces."""
     metrics: Metrics
+    failure: BaseException | None = None
+    """Why the answer is a refusal, for the log."""
 
     def admit(self, caller: Caller) -> None:
         """Set the caller; raise Unauthenticated where its token may not be used for this request."""
@@ -154,6 +157,27 @@ class _Body(Chunks):
             self._metrics.received.inc(buffer.used - before)
 
 
+class _Answer:
+    """Sends an answer, and knows how far it has come."""
+
+    def __init__(self, call: Call, send: Send) -> None:
+        self._call = call
+        self._send = send
+        self.begun = False
+        self.status = _CLOSED
+
+    async def __call__(self, message: Message) -> None:
+        """Send a message of ASGI, the head with the headers that every answer has."""
+        if message["type"] == "http.response.start":
+            self.begun, self.status = True, message["status"]
+            message["headers"].append((b"x-openstack-request-id", self._call.request_id.encode()))
+            if self._call.route is not None:
+                message["headers"].extend(self._call.route.headers)
+        else:
+            self._call.metrics.sent.inc(len(message.get("body", b"")))
+        await self._send(message)
+
+
 class Front(msgspec.Struct, frozen=True):
     """What the service shows to callers, and asks of them."""
 
@@ -183,6 +207,7 @@ class App:
         self._tree = build(routes, front.minor_versions)
         self._authenticator = authenticator
         self._log = log
+        self._failures = FailureLog(log)
         self._lifespan = lifespan
         self._metrics = metrics
         self._front = front
@@ -193,7 +218,7 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event of ASGI."""
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await live(self._lifespan(), self._idle, receive, send)
         elif scope["type"] == "http":
             await self._serve(scope, receive, send)
 
@@ -206,33 +231,27 @@ class App:
         self._running += 1
         self._metrics.running.inc()
         self._idle.clear()
-        status = _CLOSED
-        begun = False
-
-        async def answer(message: Message) -> None:
-            nonlocal begun, status
-            if message["type"] == "http.response.start":
-                begun, status = True, message["status"]
-                message["headers"].append((b"x-openstack-request-id", call.request_id.encode()))
-                if call.route is not None:
-                    message["headers"].extend(call.route.headers)
-            else:
-                self._metrics.sent.inc(len(message.get("body", b"")))
-            await send(message)
-
+        answer = _Answer(call, send)
         try:
             response = await self._respond(call)
+            if response.status_code >= 500:
+                self._explain(call, "request failed", response.status_code)
             await response(scope, receive, answer)
         except ClientDisconnect:
             pass
-        except (TintypeError, asyncio.CancelledError) as error:  # in a body: it failed, or the service stops
-            reason = error.message if isinstance(error, TintypeError) else _STOPPING
-            self._log.error("response was cut", request_id=call.request_id, reason=reason)
-            if not begun:
+        except asyncio.CancelledError:
+            self._log.error("response was cut", request_id=call.request_id, reason=_STOPPING)
+            if not answer.begun:
                 raise
-        except Exception:
-            self._log.exception("request failed", request_id=call.request_id, route=call.route_path)
-            if begun:
+        except TintypeError as error:  # in a body
+            call.failure = error
+            self._explain(call, "response was cut", answer.status)
+            if not answer.begun:
+                raise
+        except Exception as error:
+            call.failure = error
+            self._explain(call, "request failed", answer.status if answer.begun else 500)
+            if answer.begun:
                 raise
             await self._fail(call, 500, "Something went wrong here; the log has the details.")(
                 scope, receive, answer
@@ -242,13 +261,14 @@ class App:
             self._metrics.running.dec()
             if self._running == 0:
                 self._idle.set()
-            self._count(call, status, started)
-            self._note(call, status, started)
+            self._count(call, answer.status, started)
+            self._note(call, answer.status, started)
 
     async def _respond(self, call: Call) -> Response:
         try:
             return await self._handle(call)
         except TintypeError as error:
+            call.failure = error
             status = error_responses.status_of(error)
             headers = dict(error.headers)
             if status == 401:
@@ -316,6 +336,11 @@ class App:
     ) -> Response:
         return error_responses.response(status, message, call.request_id, call.headers, extra)
 
+    def _explain(self, call: Call, event: str, status: int) -> None:
+        """Log why a request failed, which its client is not told."""
+        about = {"method": call.method, "path": call.scope["path"], "request_id": call.request_id}
+        self._failures.note(event, call.failure, status=status, **about)
+
     def _count(self, call: Call, status: int, started: float) -> None:
         known = call.route is not None and call.method in call.route.methods
         method = call.method if known else "other"  # what a client makes up must not fill memory
@@ -339,24 +364,6 @@ class App:
                 user_id=caller.user_id if caller else None,
                 client=call.scope["client"][0] if call.scope.get("client") else None,
             )
-
-    async def _end(self) -> None:
-        """Let requests that were cancelled undo what they began, before the database closes beneath them."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_SECONDS):
-                await self._idle.wait()
-
-    async def _live(self, receive: Receive, send: Send) -> None:
-        await receive()
-        try:
-            async with self._lifespan():
-                await send({"type": "lifespan.startup.complete"})
-                await receive()
-                await self._end()
-        except TintypeError as error:
-            await send({"type": "lifespan.startup.failed", "message": error.message})
-            return
-        await send({"type": "lifespan.shutdown.complete"})
 
 
 def _check_head(call: Call) -> None:

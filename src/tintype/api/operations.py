@@ -7,7 +7,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from tintype.api import wire
 from tintype.auth.base import Authenticator
-from tintype.errors import Unauthenticated
+from tintype.errors import Unauthenticated, Unavailable
 from tintype.observability.metrics import CONTENT_TYPE, Metrics
 from tintype.policy.engine import Policy
 from tintype.services.health import Health
@@ -39,19 +39,23 @@ class OperationsApi:
         """Say that the process answers: where it does not, start it anew."""
         return PlainTextResponse("OK")
 
-    async def ready(self, _call: "Call") -> Response:
+    async def ready(self, call: "Call") -> Response:
         """Say whether requests can be served: where not, send them elsewhere."""
-        if await self._health.ready():
-            return PlainTextResponse("OK")
-        return PlainTextResponse("The database does not answer.", 503, {"Retry-After": "1"})
+        try:
+            await self._health.ready()
+        except Unavailable as error:
+            call.failure = error
+            return PlainTextResponse(error.message, 503, error.headers)
+        return PlainTextResponse("OK")
 
     async def detail(self, call: "Call") -> Response:
         """Tell how each part is."""
         await self._check(call, "get_health")
         parts = await self._health.detail()
-        return wire.json_response(
-            {"parts": parts}, 200 if all(part["ok"] for part in parts.values()) else 503
-        )
+        broken = [f"{name}: {part['reason']}" for name, part in parts.items() if not part["ok"]]
+        if broken:
+            call.failure = Unavailable(" ".join(broken))
+        return wire.json_response({"parts": parts}, 503 if broken else 200)
 
     async def numbers(self, call: "Call") -> Response:
         """Give the numbers."""

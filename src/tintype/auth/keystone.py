@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 from keystoneauth1 import session as keystone
-from keystoneauth1.exceptions import ClientException
+from keystoneauth1.exceptions import ClientException, Unauthorized
 from keystoneauth1.identity.v3 import Password
 
 from tintype.auth.limits import UnifiedLimits
@@ -23,6 +23,7 @@ from tintype.domain.access_rules import AccessRule
 from tintype.domain.callers import Caller
 from tintype.domain.quotas import Quota
 from tintype.errors import Unauthenticated, Unavailable
+from tintype.observability.failures import FailureLog
 from tintype.policy.engine import Policy
 
 _CACHED_TOKENS: Final = 10_000
@@ -94,7 +95,7 @@ class KeystoneAuthenticator:
         self._quota = quota
         self._limits = limits
         self._policy = policy
-        self._log = log
+        self._failures = FailureLog(log)
         self._cache_seconds = cache_seconds
         self._service_roles = frozenset(role.lower() for role in service_roles)
         self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
@@ -124,14 +125,30 @@ class KeystoneAuthenticator:
             self._verdicts.pop(_key(token, expired_too=expired_too), None)
 
     async def check(self) -> None:
-        """Ask Keystone which version it speaks."""
+        """Raise Unavailable where Keystone does not answer, or the service's own user cannot log in."""
         await asyncio.get_running_loop().run_in_executor(self._threads, self._ask_version)
 
     def _ask_version(self) -> None:
         try:
+            self._session.get_token()  # asks only where the last one ends soon
             self._session.get(self._version, authenticated=False, log=False)
         except ClientException as error:
-            raise silent() from error
+            raise silent(error) from error
+
+    async def own_roles(self) -> frozenset[str]:
+        """Log in as the service's own user, validate that token as any other, and return its roles."""
+        status, content = await asyncio.get_running_loop().run_in_executor(self._threads, self._ask_own)
+        if status != 200:
+            raise self._not_validated(status)
+        answer = msgspec.json.decode(content, type=_Answer)
+        return frozenset(role.name.lower() for role in answer.token.roles)
+
+    def _ask_own(self) -> tuple[int, bytes]:
+        try:
+            token = self._session.get_token() or ""
+        except ClientException as error:
+            raise silent(error) from error
+        return self._request(token, False)
 
     async def _caller(self, token: str, *, expired_too: bool) -> Caller:
         if len(token) > _LONGEST_TOKEN or not token.isascii():
@@ -159,9 +176,10 @@ class KeystoneAuthenticator:
             asking.add_done_callback(lambda _task: self._asking.pop(key, None))
         try:
             verdict = await asyncio.shield(asking)
-        except Unavailable:
+        except Unavailable as error:
             if before is None or before.caller is None or time.time() > before.asked_at + _OUTAGE_SECONDS:
                 raise
+            self._failures.note("a token is trusted without asking", error)
             return before
         self._verdicts[key] = verdict
         self._verdicts.move_to_end(key)
@@ -183,8 +201,7 @@ class KeystoneAuthenticator:
             return Verdict(self._to_caller(answer, quota), expires_at, asked_at)
         if status in {400, 404}:
             return Verdict(None, 0.0, asked_at)
-        self._log.error("keystone does not validate tokens", status=status)
-        raise silent()
+        raise self._not_validated(status)
 
     def _request(self, token: str, expired_too: bool) -> tuple[int, bytes]:
         url = f"{self._url}&allow_expired=1" if expired_too else self._url
@@ -197,17 +214,21 @@ class KeystoneAuthenticator:
                 connect_retries=1,
             )
         except ClientException as error:
-            self._log.error("keystone does not answer", reason=type(error).__name__)
-            raise silent() from error
+            raise silent(error) from error
         return answer.status_code, answer.content
+
+    def _not_validated(self, status: int) -> Unavailable:
+        failure = silent(status=status)
+        failure.add_note(f"{self._version}/auth/tokens was asked to validate a token")
+        if status == 403:
+            failure.add_note("the user of keystone.username needs a role that may do so: admin or service")
+        return failure
 
     def _ask_limits(self, limits: UnifiedLimits, project_id: str) -> Quota:
         try:
             return limits.of(project_id)
         except (ClientException, Unavailable) as error:
-            reason = error.message if isinstance(error, Unavailable) else type(error).__name__
-            self._log.error("keystone does not tell limits", reason=reason)
-            raise silent() from error
+            raise silent(error) from error
 
     def _to_caller(self, token: _Token, quota: Quota) -> Caller:
         credential = token.application_credential
@@ -257,6 +278,13 @@ def _refused() -> Unauthenticated:
     return Unauthenticated("The request you have made requires authentication.")
 
 
-def silent() -> Unavailable:
-    """Say that Keystone does not answer."""
-    return Unavailable("The identity service does not answer.", Retry_After="5")
+def silent(error: Exception | None = None, *, status: int | None = None) -> Unavailable:
+    """Return the error for a Keystone that is silent, answers oddly, or does not let the service in."""
+    if isinstance(error, Unauthorized):
+        failure = Unavailable("The image service cannot log in to the identity service.", Retry_After="5")
+        failure.add_note("keystone.username, its domain, its project or TINTYPE_KEYSTONE_PASSWORD is wrong")
+        return failure
+    failure = Unavailable("The identity service does not answer.", Retry_After="5")
+    if status is not None:
+        failure.add_note(f"Keystone answered {status}")
+    return failure

@@ -55,7 +55,7 @@ class KeystoneLogins:
         if answer.status_code == 401:
             raise Unauthenticated(_NO_ROLE)
         if answer.status_code != 200:
-            raise silent()
+            raise silent(status=answer.status_code)
         open_ones = [each for each in answer.json()["projects"] if each.get("enabled", True)]
         found = [Place(each["id"], each["name"]) for each in open_ones]
         return sorted(found, key=lambda place: place.name)
@@ -78,7 +78,7 @@ class KeystoneLogins:
         finally:
             self._authenticator.forget(token)
         if answer.status_code not in {204, 401, 404}:
-            raise silent()
+            raise silent(status=answer.status_code)
 
     async def project(self, token: str, ref: str) -> Place:
         """Return the project with an id or a name, looked up with the bearer's own token.
@@ -131,7 +131,7 @@ class KeystoneLogins:
         if answer.status_code == 429:
             raise TooManyAttempts("The identity service asks for a pause.", Retry_After="5")
         if answer.status_code >= 500:
-            raise silent()
+            raise silent(status=answer.status_code)
         if "Openstack-Auth-Receipt" in answer.headers:
             raise Unauthenticated("This user needs a second factor, which cannot be given here.")
         if answer.status_code == 403:
@@ -156,7 +156,7 @@ class KeystoneLogins:
                     **more,
                 )
             except ClientException as error:
-                raise silent() from error
+                raise silent(error) from error
 
         if self._waiting >= _WAITING:
             raise TooManyAttempts("Too many log in at once.", Retry_After="2")

@@ -1,4 +1,4 @@
-"""What a blob store does: five verbs. What only some can is a capability, declared by having it."""
+"""What a blob store does: five verbs and a check. What only some can do is a capability that they have."""
 
 from collections.abc import AsyncIterator
 from typing import Any, Final, Protocol, runtime_checkable
@@ -66,6 +66,12 @@ class BlobStore(Protocol):
     def keys(self) -> AsyncIterator[str]:
         """Give the key of everything that the store keeps, half-written bytes too; some perhaps twice."""
 
+    async def check(self) -> None:
+        """Raise Unavailable where the store cannot be used, saying in words what is wrong with it.
+
+        What an operator needs to find the fault, and no client may know, is in the error's notes.
+        """
+
     async def close(self) -> None:
         """Let go of connections."""
 
@@ -80,14 +86,6 @@ class Resumable(Protocol):
         `size` is the number of bytes that there will be in the end. At 0 this is a beginning. Raises
         Gone where the bytes are not there to be gone on with.
         """
-
-
-@runtime_checkable
-class Checkable(Protocol):
-    """A store that may be lost without its answers telling so."""
-
-    async def check(self) -> None:
-        """Raise Unavailable where the store is not there."""
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from tintype.blobs.base import BlobStore, Resumable, ResumableWriter, Writer
-from tintype.errors import Conflict, Gone, Invalid, NotFound, TintypeError
+from tintype.errors import Conflict, Gone, Invalid, NotFound, TintypeError, Unavailable
 
 Put = Callable[[str, bytes], Awaitable[None]]
 Check = Callable[[BlobStore, Put], Awaitable[None]]
@@ -23,7 +23,7 @@ LARGE = 21 * _MIB + 12_345
 
 def checks_of(store: BlobStore, *, read_only: bool = False) -> list[Check]:
     """Give the checks that a store of its abilities must pass."""
-    checks: list[Check] = [reads_what_was_stored, reads_ranges, knows_what_is_missing]
+    checks: list[Check] = [says_that_it_works, reads_what_was_stored, reads_ranges, knows_what_is_missing]
     if read_only:
         return [*checks, refuses_to_write]
     checks += [
@@ -83,6 +83,24 @@ async def fails(kind: type[TintypeError], work: Awaitable[object], what: str) ->
         return
     message = f"{what} must raise {kind.__name__}"
     raise AssertionError(message)
+
+
+async def says_that_it_works(store: BlobStore, _put: Put) -> None:
+    """A store that works passes its own check, and the check leaves nothing in it."""
+    before = await keys(store)
+    await store.check()
+    assert await keys(store) == before, "check() changes nothing"
+
+
+async def says_what_is_wrong(store: BlobStore) -> None:
+    """A store that is set up wrongly says so when it is asked: for a driver's own tests, of broken ones."""
+    try:
+        await store.check()
+    except Unavailable as failure:
+        named = store.id in failure.message
+    else:
+        named = False
+    assert named, "check() of a store that cannot be used raises Unavailable, which names the store"
 
 
 async def reads_what_was_stored(store: BlobStore, put: Put) -> None:

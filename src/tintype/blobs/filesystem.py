@@ -12,6 +12,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from tintype.blobs.base import FOREIGN, Writer
 from tintype.blobs.ends import settled
+from tintype.blobs.marks import MARK, folder_mark
 from tintype.blobs.reading import read_ahead
 from tintype.blobs.stream import in_thread
 from tintype.errors import Gone, NotFound, OverLimit, Unavailable
@@ -19,7 +20,6 @@ from tintype.errors import Gone, NotFound, OverLimit, Unavailable
 _CHUNK: Final = 1 << 20
 _PARTIAL: Final = "partial"
 _PAGE: Final = 4096
-_MARK: Final = ".tintype-store"
 _DIRECT: Final = getattr(os, "O_DIRECT", 0)
 """How Linux is told to write past the page cache; elsewhere nothing."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -58,17 +58,17 @@ class FilesystemStore:
         writer = _FileWriter(self, key, offset)
         if offset:
             try:
-                await _in_thread(writer.reopen)
+                await self.run(writer.reopen)
             except NotFound:
                 raise Gone("The bytes received so far are no longer there.") from None
         return writer
 
     async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
         """Give the bytes a chunk at a time, one read ahead of the reader."""
-        file = await _opened(self.path(key))
+        file = await self._opened(self.path(key))
 
         async def read(offset: int, length: int) -> bytes:
-            return await _in_thread(os.pread, file.fileno(), length, offset)
+            return await self.run(os.pread, file.fileno(), length, offset)
 
         try:
             async with contextlib.aclosing(read_ahead(read, start, stop, _CHUNK)) as chunks:
@@ -80,9 +80,11 @@ class FilesystemStore:
     async def size(self, key: str) -> int | None:
         """Give the number of bytes, or None where there are none."""
         try:
-            return (await _in_thread(os.stat, self.path(key))).st_size
+            return (await self.run(os.stat, self.path(key))).st_size
         except NotFound:
-            await self.check()  # in a folder that is not mounted is nothing, but that says nothing
+            await self.run(
+                self.check_mark
+            )  # in a folder that is not mounted is nothing, but that says nothing
             return None
 
     async def delete(self, key: str) -> None:
@@ -90,21 +92,20 @@ class FilesystemStore:
         found = False
         for path in (self.partial(key), self.path(key)):
             with contextlib.suppress(NotFound):
-                await _in_thread(os.unlink, path)
+                await self.run(os.unlink, path)
                 found = True
         if not found:
-            await self.check()
+            await self.run(self.check_mark)
 
     async def keys(self) -> AsyncIterator[str]:
         """Give the name of every file, one folder at a time."""
-        for folder in await _in_thread(_names, self._folder):
-            for name in await _in_thread(_names, self._folder / folder):
+        for folder in await self.run(_names, self._folder):
+            for name in await self.run(_names, self._folder / folder):
                 yield name
 
     async def check(self) -> None:
-        """Look for the folder's mark: where a disk or share is not mounted there is none."""
-        if await _in_thread(folder_mark, self._folder) is None:
-            raise Unavailable(f"The folder of the store '{self.id}' is not there.", Retry_After="5")
+        """Raise Unavailable where the folder is not there, or cannot be written to."""
+        await self.run(self._check_folder)
 
     async def close(self) -> None:
         """Let go of nothing: files are open only while they are used."""
@@ -141,15 +142,62 @@ class FilesystemStore:
         if size > disk.f_bavail * disk.f_frsize - self._reserve:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    def check_mark(self) -> None:
+        """Raise Unavailable where the folder has no mark: a disk or share that is not mounted has none."""
+        if folder_mark(self._folder) is None:
+            raise self._absent()
+
+    async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking call beside the event loop; what the file system says comes back as meaning."""
+        try:
+            return await in_thread(call, *args, **kwargs)
+        except FileNotFoundError as error:
+            raise NotFound("The stored bytes are missing.") from error
+        except OSError as error:
+            if error.errno in _FULL:
+                raise OverLimit(f"Image storage media is full: {error.strerror}.") from error
+            raise self._unavailable("does not answer") from error
+
+    def _unavailable(self, what: str) -> Unavailable:
+        failure = Unavailable(f"The store '{self.id}' {what}.", Retry_After="5")
+        failure.add_note(f"folder {self._folder}")
+        return failure
+
+    def _absent(self) -> Unavailable:
+        failure = Unavailable(f"The folder of the store '{self.id}' is not there.", Retry_After="5")
+        failure.add_note(f"{self._folder} has no {MARK}: is it mounted?")
+        return failure
+
+    def _check_folder(self) -> None:
+        """Raise Unavailable where the folder is another one, or bytes cannot be written there."""
+        self.check_mark()
+        for folder in (self._folder, self._folder / _PARTIAL):
+            there = folder.exists()
+            if there and not (folder.is_dir() and os.access(folder, os.R_OK | os.W_OK | os.X_OK)):
+                failure = self._unavailable("cannot write to its folder")
+                failure.add_note(f"the service runs as user id {os.geteuid()}")
+                raise failure
+
+    async def _opened(self, path: Path) -> FileIO:
+        """Open a file; who is cancelled meanwhile leaves it closed."""
+        opening = asyncio.create_task(self.run(_open_to_read, path))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await settled(opening)
+            if not opening.cancelled() and opening.exception() is None:
+                opening.result().close()
+            raise
+
     async def _make_sure(self, size: int) -> None:
         try:
-            await _in_thread(self._check_space, size)
-        except NotFound:
-            raise Unavailable(f"The folder of the store '{self.id}' is not there.", Retry_After="5") from None
+            await self.run(self._check_space, size)
+        except NotFound as error:
+            raise self._absent() from error
 
     def _check_space(self, size: int) -> None:
         """Raise what says that there is no room, or no folder: a share that is not mounted has no mark."""
-        (self._folder / _MARK).stat()
+        (self._folder / MARK).stat()
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             self.check_space(folder, size)
@@ -167,24 +215,24 @@ class _FileWriter:
 
     async def write(self, data: memoryview) -> None:
         """Append bytes."""
-        await _in_thread(self._write, data)
+        await self._store.run(self._write, data)
 
     async def flush(self) -> None:
         """Sync what was written."""
         if self._file >= 0:
-            await _in_thread(os.fdatasync, self._file)
+            await self._store.run(os.fdatasync, self._file)
 
     async def commit(self) -> None:
         """Sync and move; a crash in between leaves a file that `delete` and `resume` find."""
         try:
-            await _in_thread(self._commit)
+            await self._store.run(self._commit)
         except NotFound:
-            await self._store.check()
+            await self._store.run(self._store.check_mark)
             raise
 
     async def close(self) -> None:
         """Close the file."""
-        await _in_thread(self._close)
+        await self._store.run(self._close)
 
     def reopen(self) -> None:
         """Open what was written before, and drop what stands behind the offset."""
@@ -257,36 +305,6 @@ def _open_to_read(path: Path) -> FileIO:
     return file
 
 
-def folder_mark(folder: Path) -> str | None:
-    """Give what tells a store's folder from all others, wherever it is mounted; None of a new one."""
-    try:
-        return (folder / _MARK).read_text().strip()
-    except FileNotFoundError:
-        return None
-
-
-def set_folder_mark(folder: Path, mark: str) -> str:
-    """Mark a folder, unless another process has done so by now; gives its mark."""
-    draft = folder / f"{_MARK}.{mark}"
-    draft.write_text(f"{mark}\n")
-    with contextlib.suppress(FileExistsError):
-        os.link(draft, folder / _MARK)
-    draft.unlink()
-    return (folder / _MARK).read_text().strip()
-
-
-async def _opened(path: Path) -> FileIO:
-    """Open a file; who is cancelled meanwhile leaves it closed."""
-    opening = asyncio.create_task(_in_thread(_open_to_read, path))
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        await settled(opening)
-        if not opening.cancelled() and opening.exception() is None:
-            opening.result().close()
-        raise
-
-
 def _locked(path: Path, flags: int = 0) -> int:
     """Open a file for one writer alone; raises BlockingIOError while another one has it.
 
@@ -317,15 +335,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-async def _in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a blocking call beside the event loop; what the file system says comes back as meaning."""
-    try:
-        return await in_thread(call, *args, **kwargs)
-    except FileNotFoundError as error:
-        raise NotFound("The stored bytes are missing.") from error
-    except OSError as error:
-        if error.errno in _FULL:
-            raise OverLimit(f"Image storage media is full: {error.strerror}.") from error
-        raise Unavailable(f"The image store does not answer: {error.strerror}.", Retry_After="5") from error

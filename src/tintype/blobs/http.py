@@ -71,7 +71,18 @@ class HttpStore:
             yield key
 
     async def check(self) -> None:
-        """Do nothing: there is no place to ask whether all of them are there."""
+        """Ask the operator's server for anything; without an address there is no place to ask.
+
+        What it says to that is its own business: only where it is silent are its bytes out of reach.
+        """
+        if self._url is None:
+            return
+        try:
+            await self._web.facts(self._url)
+        except (Invalid, NotFound):
+            return
+        except Unavailable as error:
+            raise Unavailable(f"The store '{self.id}' does not answer.", Retry_After="5") from error
 
     async def close(self) -> None:
         """Let go of connections."""

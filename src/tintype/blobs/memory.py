@@ -63,6 +63,9 @@ class MemoryStore:
         for key in (*self.ready, *self.partial):
             yield key
 
+    async def check(self) -> None:
+        """Memory is always there."""
+
     async def close(self) -> None:
         """Let go of nothing."""
 

@@ -72,6 +72,7 @@ class ObjectStore:
         try:
             return int((await obstore.head_async(self._bucket, self.path(key)))["size"])
         except FileNotFoundError:
+            await self.check()  # where the bucket is missing is no object, but that says nothing
             return None
         except (BaseError, OSError) as error:
             raise self.unavailable(error) from error
@@ -109,6 +110,16 @@ class ObjectStore:
         ours = name.startswith(self._prefix) if self._prefix else _OURS.match(name)
         return None if ours else name
 
+    async def check(self) -> None:
+        """List one object: so the bucket, the credentials and the right to list are proved."""
+        try:
+            async for _page in obstore.list(self._bucket, prefix=self._prefix or None, chunk_size=1):
+                return
+        except FileNotFoundError as error:
+            raise self.absent() from error
+        except (BaseError, OSError) as error:
+            raise self.unavailable(error) from error
+
     async def close(self) -> None:
         """Let go of nothing: obstore looks after its connections."""
 
@@ -120,8 +131,9 @@ class ObjectStore:
         """Give a range of an object."""
         try:
             return bytes(await obstore.get_range_async(self._bucket, path, start=start, end=stop))
-        except FileNotFoundError:
-            raise NotFound("The stored bytes are missing.") from None
+        except FileNotFoundError as error:
+            await self.check()  # a bucket that is missing is another matter
+            raise NotFound("The stored bytes are missing.") from error
         except (BaseError, OSError) as error:
             raise self.unavailable(error) from error
 
@@ -137,7 +149,7 @@ class ObjectStore:
         try:
             await obstore.delete_async(self._bucket, path)
         except FileNotFoundError:
-            return
+            await self.check()
         except (BaseError, OSError) as error:
             raise self.unavailable(error) from error
 
@@ -146,8 +158,18 @@ class ObjectStore:
         return obstore.open_writer_async(self._bucket, path, buffer_size=_PART, max_concurrency=1)
 
     def unavailable(self, error: Exception) -> Unavailable:
-        """Say that the store does not answer. What it says itself may hold addresses and is not repeated."""
-        return Unavailable(f"The store '{self.id}' does not answer: {type(error).__name__}.", Retry_After="5")
+        """Return the error for callers; what the service says may hold addresses, and is for the log."""
+        failure = Unavailable(
+            f"The store '{self.id}' does not answer: {type(error).__name__}.", Retry_After="5"
+        )
+        failure.add_note(f"objects below {self._root}{self._prefix}")
+        return failure
+
+    def absent(self) -> Unavailable:
+        """Return the error for a bucket that does not exist."""
+        failure = Unavailable(f"The bucket of the store '{self.id}' does not exist.", Retry_After="5")
+        failure.add_note(f"{self._root} must be created before")
+        return failure
 
     async def _range(self, key: str, start: int, stop: int) -> bytes:
         return await self.get(self.path(key), start, stop)
@@ -204,15 +226,22 @@ def google(
     store_id: str, *, bucket: str, prefix: str, timeout: int, options: Mapping[str, str]
 ) -> ObjectStore:
     """Give a store in Google Cloud Storage; `options` are obstore's, such as service_account."""
-    config: Any = dict(options)
-    return ObjectStore(store_id, "gcs", GCSStore(bucket, config=config, **patience(timeout)), prefix, bucket)
+    opened = _opened(GCSStore, bucket, timeout, options)
+    return ObjectStore(store_id, "gcs", opened, prefix, bucket)
 
 
 def azure(
     store_id: str, *, bucket: str, prefix: str, timeout: int, options: Mapping[str, str]
 ) -> ObjectStore:
     """Give a store in Azure Blob Storage; `options` are obstore's, such as account_name and access_key."""
-    config: Any = dict(options)
-    return ObjectStore(
-        store_id, "azure", AzureStore(bucket, config=config, **patience(timeout)), prefix, bucket
-    )
+    opened = _opened(AzureStore, bucket, timeout, options)
+    return ObjectStore(store_id, "azure", opened, prefix, bucket)
+
+
+def _opened(kind: Any, bucket: str, timeout: int, options: Mapping[str, str]) -> Any:
+    """Open a bucket; raises ValueError for options that obstore does not take, without their values."""
+    try:
+        return kind(bucket, config=dict(options), **patience(timeout))
+    except BaseError as error:
+        first = str(error).splitlines()[0].rstrip(".")
+        raise ValueError(re.sub(r'"[^"]*"', "…", first)) from None

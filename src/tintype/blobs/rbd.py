@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import math
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -43,9 +44,11 @@ class RbdStore:
     type = "rbd"
 
     def __init__(self, store_id: str, *, pool: str, user: str, conf: str, timeout: int) -> None:
-        """Make a store; raises StartError where the bindings are missing."""
+        """Make a store; raises StartError where the bindings or Ceph's configuration are missing."""
         self.id = store_id
         self._rados, self._rbd = _bindings()
+        if not os.access(conf, os.R_OK):
+            raise StartError(f"The store '{store_id}' cannot read Ceph's configuration file {conf}.")
         self._pool = pool
         self._user = user
         self._conf = conf
@@ -53,6 +56,7 @@ class RbdStore:
         self._threads = ThreadPoolExecutor(_THREADS, f"rbd-{store_id}")  # a silent cluster fills only these
         self._connecting = asyncio.Lock()
         self._failed_at = -math.inf
+        self._failure: Unavailable | None = None
         self._fsid: str | None = None
         self._cluster: Any = None
         self._pool_io: Any = None
@@ -134,6 +138,10 @@ class RbdStore:
             if name.startswith(_PREFIX):
                 yield name.removeprefix(_PREFIX)
 
+    async def check(self) -> None:
+        """Ask for the pool's directory of images: it takes the user, its key, the pool and rights on it."""
+        await self.run(self._look)
+
     async def close(self) -> None:
         """Let go of the cluster."""
         if self._cluster is not None:
@@ -156,8 +164,7 @@ class RbdStore:
         except (self._rbd.DiskQuotaExceeded, self._rados.NoSpace) as error:
             raise OverLimit("Image storage media is full.") from error
         except (self._rbd.Error, self._rados.Error) as error:
-            message = f"The store '{self.id}' does not answer: {type(error).__name__}."
-            raise Unavailable(message, Retry_After="5") from error
+            raise self._unavailable(f"does not answer: {type(error).__name__}") from error
 
     def open(self, pool: Any, key: str, snapshot: str | None = None) -> Any:
         """Open an image; one with a snapshot is read-only."""
@@ -174,11 +181,11 @@ class RbdStore:
     async def _connect_once(self) -> None:
         """Connect; who waited while another could not is told so at once."""
         if time.monotonic() < self._failed_at + _PAUSE_SECONDS:
-            raise Unavailable(f"The store '{self.id}' does not answer.", Retry_After="5")
+            raise self._unavailable("does not answer") from self._failure
         try:
             await self._in_thread(self._connect)
-        except self._rados.Error:
-            self._failed_at = time.monotonic()
+        except Unavailable as error:
+            self._failed_at, self._failure = time.monotonic(), error
             raise
 
     async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -191,14 +198,56 @@ class RbdStore:
             "rados_mon_op_timeout": str(self._timeout),
             "rados_osd_op_timeout": str(self._timeout),
         }
-        cluster = self._rados.Rados(conffile=self._conf, rados_id=self._user, conf=settings)
-        cluster.connect(timeout=self._timeout)
+        try:
+            cluster = self._rados.Rados(conffile=self._conf, rados_id=self._user, conf=settings)
+        except self._rados.Error as error:
+            raise self._unavailable("cannot read Ceph's configuration") from error
+        try:
+            cluster.connect(timeout=self._timeout)
+        except self._rados.Error as error:
+            raise self._not_let_in(error) from error
         try:
             self._pool_io = cluster.open_ioctx(self._pool)
-        except BaseException:
+        except BaseException as error:
             cluster.shutdown()
+            if isinstance(error, self._rados.ObjectNotFound):
+                raise self._unavailable(f"has no pool '{self._pool}' in its cluster") from error
             raise
         self._cluster = cluster
+
+    def _not_let_in(self, error: Exception) -> Unavailable:
+        """Say in words why a cluster could not be connected to."""
+        user = f"client.{self._user}"
+        match error:
+            case self._rados.ObjectNotFound():
+                return self._unavailable(f"finds no keyring for the Ceph user {user}")
+            case self._rados.PermissionError():
+                return self._unavailable(f"finds no key of the Ceph user {user} in its keyring")
+            case self._rados.PermissionDeniedError():
+                return self._unavailable(
+                    f"is not let in: the cluster knows no Ceph user {user} with this key"
+                )
+            case self._rados.IOError():
+                return self._unavailable(f"cannot read the keyring of the Ceph user {user}")
+            case _:
+                return self._unavailable(f"does not answer: {type(error).__name__}")
+
+    def _unavailable(self, what: str) -> Unavailable:
+        failure = Unavailable(f"The store '{self.id}' {what}.", Retry_After="5")
+        failure.add_note(f"pool {self._pool}, user client.{self._user}, configuration {self._conf}")
+        return failure
+
+    def _look(self, pool: Any) -> None:
+        try:
+            pool.stat("rbd_directory")
+        except self._rados.ObjectNotFound:
+            return  # a pool that nothing was ever in
+        except (self._rados.PermissionError, self._rados.PermissionDeniedError) as error:
+            failure = self._unavailable("may not read its pool")
+            failure.add_note(
+                f"it needs: ceph auth caps client.{self._user} mon 'profile rbd' osd 'profile rbd'"
+            )
+            raise failure from error
 
     def _open_snapshot(self, pool: Any, key: str) -> Any:
         return self.open(pool, key, _SNAPSHOT)
@@ -299,5 +348,9 @@ def _bindings() -> tuple[Any, Any]:
         import rados
         import rbd
     except ImportError as error:
-        raise StartError(f"A store of type rbd needs python3-rbd and python3-rados: {error}.") from error
+        raise StartError(
+            f"A store of type rbd needs Ceph's Python bindings ({error}). Run: "
+            f"apt-get install python3-rbd python3-rados. They are built for the Python of the distribution, "
+            f"{_DISTRIBUTION}; this process runs Python {sys.version_info[0]}.{sys.version_info[1]}."
+        ) from error
     return rados, rbd

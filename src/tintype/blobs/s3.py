@@ -26,6 +26,14 @@ _PARTS: Final = 10_000
 """That an object may have at most."""
 _MISSING: Final = frozenset({"NoSuchKey", "NoSuchUpload", "404"})
 _FULL: Final = frozenset({"QuotaExceeded", "EntityTooLarge", "StorageFull", "XMinioStorageFull"})
+_ADVICE: Final = {
+    "InvalidAccessKeyId": "the setting access_key names no user",
+    "SignatureDoesNotMatch": "the setting secret_key is wrong",
+    "AccessDenied": "the user may not list this bucket",
+    "PermanentRedirect": "the bucket is in another region: the setting region",
+    "AuthorizationHeaderMalformed": "the bucket is in another region: the setting region",
+}
+"""What answers of S3 to a check mean."""
 
 
 class S3Store(ObjectStore):
@@ -116,6 +124,10 @@ class S3Store(ObjectStore):
         async for path, _ in self.uploads(self._prefix):
             yield path.removeprefix(self._prefix)
 
+    async def check(self) -> None:
+        """List one object: so the bucket, the credentials and the right to list are proved."""
+        await self.call("list_objects_v2", Prefix=self._prefix, MaxKeys=1)
+
     async def close(self) -> None:
         """Let go of connections."""
         if self._context is not None:
@@ -156,7 +168,13 @@ class S3Store(ObjectStore):
                 raise NotFound("The stored bytes are missing.") from error
             if code in _FULL:
                 raise OverLimit("Image storage media is full.") from error
-            raise Unavailable(f"The store '{self.id}' answers {code}.", Retry_After="5") from error
+            if code == "NoSuchBucket":
+                raise self.absent() from error
+            failure = Unavailable(f"The store '{self.id}' answers {code}.", Retry_After="5")
+            failure.add_note(f"bucket {self.bucket} at {self._options['endpoint_url'] or 'Amazon'}")
+            if code in _ADVICE:
+                failure.add_note(_ADVICE[code])
+            raise failure from error
         except (BotoCoreError, OSError, TimeoutError) as error:
             raise self.unavailable(error) from error
 

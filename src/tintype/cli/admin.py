@@ -11,9 +11,11 @@ import msgspec
 
 from tintype import parts, server
 from tintype.configuration import load
+from tintype.db import schema
 from tintype.db.engine import Database
 from tintype.errors import StartError
-from tintype.openers import open_database, open_identity, open_policy, recognise_folders
+from tintype.folders import recognise_folders
+from tintype.openers import database_url, open_database, open_identity, open_policy
 from tintype.services.identity import Identity
 from tintype.settings import DATABASE, Settings, TracingSettings
 
@@ -50,14 +52,22 @@ def with_database(data_dir: Path | None, work: Callable[[Database], Awaitable[T]
     return asyncio.run(run())
 
 
-def with_parts(data_dir: Path | None, work: Callable[[parts.Parts], Awaitable[T]]) -> T:
-    """Do something with the parts of a service, its stores too, whether its server runs or not."""
-    settings = msgspec.structs.replace(_upgraded(data_dir), tracing=TracingSettings())
+def with_parts(
+    data_dir: Path | None, work: Callable[[parts.Parts], Awaitable[T]], *, changes: bool = True
+) -> T:
+    """Do something with the parts of a service, its stores too, whether its server runs or not.
+
+    Where `work` says that it changes nothing, neither tables nor claims of folders are brought up to date.
+    """
+    settings = _upgraded(data_dir) if changes else existing(data_dir)
+    if not changes:
+        check_current(settings)
+    settings = msgspec.structs.replace(settings, tracing=TracingSettings())
 
     async def run() -> T:
         made = parts.build(settings)
         try:
-            await recognise_folders(settings)  # another service's bytes are not ours to delete
+            await recognise_folders(settings, claim=changes)  # another service's bytes are not ours to delete
             return await work(made)
         finally:
             for store in made.intake.stores.values():
@@ -73,6 +83,18 @@ def existing(data_dir: Path | None) -> Settings:
     if settings.database.url is None and not (settings.data_dir / DATABASE).exists():
         raise StartError(f"No Tintype in {settings.data_dir.resolve()}. Name its folder with --data-dir.")
     return settings
+
+
+def check_current(settings: Settings) -> None:
+    """Raise StartError where the tables are not those of this version, and nothing may be changed."""
+    state = schema.state(database_url(settings))
+    if state.refusal:
+        raise StartError(state.refusal)
+    if state.behind:
+        raise StartError(
+            f"The database has schema {state.revision or 'none'}, and this version needs {state.newest}. "
+            f"Run `tintype db upgrade` before, which the next start does, too."
+        )
 
 
 def _upgraded(data_dir: Path | None) -> Settings:

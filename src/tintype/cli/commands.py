@@ -11,6 +11,7 @@ import typer.main
 
 from tintype import __version__
 from tintype.cli.session import Options
+from tintype.extras import missing
 
 _COMMANDS: Final = {
     "image": "images",
@@ -24,6 +25,7 @@ _COMMANDS: Final = {
     "serve": "serve",
     "worker": "worker",
     "healthcheck": "healthcheck:healthcheck",
+    "check": "check",
     "gc": "upkeep:gc",
     "scrub": "upkeep:scrub",
     "import-glance": "takeover:import_glance",
@@ -34,7 +36,7 @@ _COMMANDS: Final = {
     "role": "roles",
 }
 """Module of each: its `app`, or the function that is named."""
-_ALONE: Final = {"serve": "serve", "worker": "worker"}
+_ALONE: Final = {"serve": "serve", "worker": "worker", "check": "check"}
 
 
 class Commands(typer.core.TyperGroup):
@@ -59,8 +61,8 @@ class Commands(typer.core.TyperGroup):
         function = function or _ALONE.get(cmd_name, "")
         try:
             found = importlib.import_module(f"tintype.cli.{module}")
-        except ModuleNotFoundError as missing:
-            return _absent(cmd_name, str(missing.name))
+        except ModuleNotFoundError as error:
+            return _absent(cmd_name, error)
         app = getattr(found, function) if function else found.app
         if function:
             alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -120,12 +122,13 @@ def version() -> None:
     print(__version__)
 
 
-def _absent(name: str, module: str) -> Any:
+def _absent(name: str, error: ModuleNotFoundError) -> Any:
+    module = error.name
     stub = typer.Typer(add_completion=False, rich_markup_mode=None)
     settings = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 
     @stub.command(name, context_settings=settings, help=f"Not installed: needs 'tintype[server]' ({module}).")
     def absent() -> None:
-        sys.exit(f"tintype: {module} is not installed; for the server: pip install 'tintype[server]'")
+        raise missing(f"tintype {name}", "server", error)
 
     return typer.main.get_command(stub)

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from tintype import server
 from tintype.cli import admin, output
 from tintype.cli.serve import DataDir
 from tintype.db import schema
+from tintype.openers import database_url
 
 app = typer.Typer(help="The database's tables.", no_args_is_help=True, add_completion=False)
 
@@ -15,7 +15,7 @@ app = typer.Typer(help="The database's tables.", no_args_is_help=True, add_compl
 @app.command("status")
 def status(data_dir: DataDir = None) -> None:
     """Say which schema the database has, and which this version needs. Changes nothing."""
-    found = schema.state(server.database_url(admin.existing(data_dir)))
+    found = schema.state(database_url(admin.existing(data_dir)))
     rows = [
         ("schema", found.revision or "none"),
         ("needed", found.newest),
@@ -32,7 +32,7 @@ def upgrade(
     data_dir: DataDir = None,
 ) -> None:
     """Bring the tables up to date, as each start does; processes of the last version may go on meanwhile."""
-    url = server.database_url(admin.existing(data_dir))
+    url = database_url(admin.existing(data_dir))
     schema.upgrade(url, contract=contract)
     print(f"The database has schema {schema.state(url).revision}")
 
@@ -40,7 +40,7 @@ def upgrade(
 @app.command("check")
 def check(data_dir: DataDir = None) -> None:
     """Hold the tables against what the migrations make. Changes nothing; exits 1 for differences."""
-    found = schema.check(server.database_url(admin.existing(data_dir)))
+    found = schema.check(database_url(admin.existing(data_dir)))
     for line in found:
         print(line)
     if found:

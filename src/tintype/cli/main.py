@@ -17,6 +17,7 @@ def _run() -> None:
     from tintype.cli.commands import app
     from tintype.client.errors import ClientError
     from tintype.errors import TintypeError
+    from tintype.extras import missing
 
     streams.prepare()
     try:
@@ -27,6 +28,10 @@ def _run() -> None:
     except BrokenPipeError:  # `| head`
         streams.discard()
         sys.exit(1)
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("tintype"):
+            raise
+        _fail(missing("This command", "server", error).message, error)
     except TintypeError as error:
         _fail(str(getattr(error, "message", error)), error)
     except ClientError as error:

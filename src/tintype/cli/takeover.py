@@ -2,25 +2,31 @@
 
 import asyncio
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from tintype import glance, settings
+from tintype.blobs.base import BlobStore
 from tintype.cli import admin, output
+from tintype.cli.rehearsal import rehearse
 from tintype.cli.serve import DataDir
+from tintype.configuration import load
+from tintype.db.engine import Database
 from tintype.errors import StartError
 from tintype.glance import Configuration, Record
-from tintype.openers import open_policy
-from tintype.parts import Parts
-from tintype.policy.engine import Policy, read_rules
-from tintype.policy.rules import DEFAULTS
+from tintype.openers import compile_policy, open_policy
+from tintype.policy.engine import read_rules
 from tintype.services.catalogue import ADDED, KEPT, REPLACED, Catalogue
 from tintype.services.takeover import DELETED, KNOWN, LEFT, TAKEN, UPDATED, Takeover
 from tintype.settings import stores as store_settings
+
+_BARE: Final = re.compile("[A-Za-z0-9_-]+")
 
 
 def import_glance(
@@ -36,14 +42,14 @@ def import_glance(
     Stop Glance, or run this once more after it has stopped. Exits 1 where something was left.
     """
     found = glance.read_configuration(config)
-    chosen = admin.existing(data_dir)
+    chosen = load(data_dir, os.environ) if dry_run else admin.existing(data_dir)
     homes = _homes(chosen)
     _say_what_lacks(found, homes)
     if policy is not None:
         _take_policy(policy, chosen, dry_run=dry_run)
 
-    async def work(parts: Parts) -> None:
-        takeover = Takeover(parts.database, parts.intake.stores, homes, dry_run=dry_run)
+    async def work(database: Database, stores: Mapping[str, BlobStore]) -> None:
+        takeover = Takeover(database, stores, homes, dry_run=dry_run)
         loop = asyncio.get_running_loop()
 
         def take_all(records: Iterator[Record]) -> None:
@@ -55,7 +61,7 @@ def import_glance(
 
         await asyncio.to_thread(glance.with_records, found.database, take_all)
         metadefs = await asyncio.to_thread(glance.read_metadefs, found.database)
-        catalogue = Catalogue(parts.database)
+        catalogue = Catalogue(database)
         taken = await catalogue.take(metadefs.namespaces, metadefs.types, dry_run=dry_run)
         namespaces.update(what for _, what, _ in taken)
         told.extend(("", name, what, why) for name, what, why in taken if why)
@@ -63,7 +69,10 @@ def import_glance(
     counts: Counter[str] = Counter()
     namespaces: Counter[str] = Counter()
     told: list[tuple[str, str, str, str]] = []
-    admin.with_parts(data_dir, work)
+    if dry_run:
+        rehearse(chosen, work)
+    else:
+        admin.with_parts(data_dir, lambda parts: work(parts.database, parts.intake.stores))
     output.table(("image", "name", "what", "detail"), told)
     print(", ".join(f"{counts[what]} {what}" for what in (TAKEN, UPDATED, KNOWN, DELETED, LEFT)))
     print("namespaces of metadata definitions:", end=" ")
@@ -86,14 +95,23 @@ def _homes(chosen: settings.Settings) -> Mapping[tuple[str, str], str]:
 
 
 def _say_what_lacks(found: Configuration, homes: Mapping[tuple[str, str], str]) -> None:
+    lacking = []
     for name, store in found.stores.items():
         within = store.get("folder") or store.get("pool") or ""
         if store.get("type") == "s3":
             within = f"{glance.host_of(store['endpoint'])}/{store['bucket']}"
         if store and (store["type"], within) not in homes:
-            print(f"Glance's store '{name}' is none of ours. To take its images over, add to tintype.toml:\n")
-            print(f"[stores.{name}]")
-            print("\n".join(f'{option} = "{value}"' for option, value in store.items()) + "\n")
+            header = f"[stores.{name if _BARE.fullmatch(name) else _quoted(name)}]"
+            lacking.append([header, *(f"{option} = {_quoted(value)}" for option, value in store.items())])
+    if lacking:
+        print("Glance has stores that are not in the settings. To take their images, add to tintype.toml:\n")
+    for section in lacking:
+        print("\n".join(section) + "\n")
+
+
+def _quoted(text: str) -> str:
+    """Write a string of TOML, whose escapes JSON's are."""
+    return msgspec.json.encode(text).decode()
 
 
 def _take_policy(path: Path, chosen: settings.Settings, *, dry_run: bool) -> None:
@@ -102,7 +120,7 @@ def _take_policy(path: Path, chosen: settings.Settings, *, dry_run: bool) -> Non
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StartError(f"Cannot read the policy file {path}: {error}.") from None
-    Policy(DEFAULTS | read_rules(text, str(path)))
+    compile_policy(read_rules(text, str(path)), str(path))
     target = chosen.data_dir / chosen.policy.file
     if dry_run or (target.exists() and target.read_text(encoding="utf-8") == text):
         return

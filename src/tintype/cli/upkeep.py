@@ -25,7 +25,7 @@ def gc(
             async for orphan in parts.upkeep.orphans()
         ]
 
-    rows = admin.with_parts(data_dir, work)
+    rows = admin.with_parts(data_dir, work, changes=not dry_run)
     output.table(("store", "key", "what"), rows)
     if any(what.startswith("stays") for _, _, what in rows):
         raise typer.Exit(1)
@@ -54,7 +54,7 @@ def scrub(
         wanted = {image.lower() for image in images or ()}
         return [finding async for finding in parts.upkeep.scrub(wanted)]
 
-    findings = admin.with_parts(data_dir, work)
+    findings = admin.with_parts(data_dir, work, changes=False)
     rows = [(each.image_id, each.store, each.blob_id, each.state, each.detail) for each in findings]
     output.table(("image", "store", "blob", "state", "detail"), rows)
     unseen = {image.lower() for image in images or ()} - {finding.image_id for finding in findings}

@@ -54,6 +54,7 @@ class Guard:
                 check_script(call)
                 return await endpoint(call)
             except TintypeError as error:
+                call.failure = error
                 return refusal(error)
 
         return opened
@@ -65,6 +66,7 @@ class Guard:
                 await self._admit(call, by_script=by_script)
                 return await endpoint(call)
             except TintypeError as error:
+                call.failure = error
                 return refusal(error)
 
         return guarded

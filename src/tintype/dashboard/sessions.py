@@ -93,6 +93,7 @@ class Sessions:
             try:
                 await self._logins.log_out(token)
             except Unavailable as error:  # the browser forgets it; until its end it holds
+                call.failure = error
                 answer = refusal(error)
         for name in (SESSION, CSRF):
             answer.delete_cookie(name, path=_cookie_path(call))

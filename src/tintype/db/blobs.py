@@ -79,6 +79,12 @@ _COMPLETE: Final = (
     .limit(_BATCH)
 )
 _ANY_IN: Final = select(table.c.id).where(table.c.store == bindparam("store")).limit(1)
+_NEXT_IN: Final = (
+    select(*_COLUMNS, table.c.size)
+    .where(table.c.store == bindparam("store"), table.c.state == READY, table.c.id >= bindparam("after"))
+    .order_by(table.c.id)
+    .limit(1)
+)
 _KNOWN: Final = select(table.c.id).where(table.c.id.in_(bindparam("keys", expanding=True)))
 _CHANGE: Final = (
     update(table)
@@ -266,6 +272,18 @@ async def complete(database: Database) -> AsyncIterator[Stored]:
 async def any_in(tx: Transaction, store_id: str) -> bool:
     """Say whether there is any blob in a store."""
     return (await tx.execute(_ANY_IN, {"store": store_id})).first() is not None
+
+
+async def sample(tx: Transaction, store_id: str) -> list[tuple[Blob, int | None]]:
+    """Return some complete blobs of a store with their sizes, from all over its range of ids."""
+    found: dict[str, tuple[Blob, int | None]] = {}
+    for number in range(256):
+        row = (await tx.execute(_NEXT_IN, {"store": store_id, "after": f"{number:02x}"})).first()
+        if row is None:
+            break
+        blob = Blob(*row[:-1])
+        found[blob.id] = (blob, row[-1])
+    return list(found.values())
 
 
 async def unknown(tx: Transaction, keys: list[str]) -> list[str]:

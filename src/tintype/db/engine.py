@@ -146,7 +146,7 @@ class SQLite:
                 if self._in_transaction():  # of some failures SQLite rolls back by itself
                     self._writer.exec_driver_sql("ROLLBACK")
                 if isinstance(error, OperationalError):
-                    raise _unavailable(error) from error
+                    raise silent() from error
                 raise
         finally:
             try:
@@ -178,7 +178,7 @@ class _Inline:
         try:
             return self._connection.execute(statement, parameters)
         except OperationalError as error:
-            raise _unavailable(error) from error
+            raise silent() from error
         except IntegrityError as error:
             raise Violation(str(error.orig)) from error
 
@@ -217,12 +217,13 @@ async def _begin(connection: Connection, deadline: float) -> None:
         except OperationalError as error:
             busy = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
             if not busy or time.monotonic() > deadline:
-                raise _unavailable(error) from error
+                raise silent() from error
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 (jitter, no secret)
             pause = min(pause * 1.5, 0.008)
         else:
             return
 
 
-def _unavailable(error: OperationalError) -> Unavailable:
-    return Unavailable(f"The database does not answer: {error.orig}.", Retry_After="1")
+def silent() -> Unavailable:
+    """Return the error for a database that does not answer; the cause is chained to it, for the log."""
+    return Unavailable("The database does not answer.", Retry_After="1")

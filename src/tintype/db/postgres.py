@@ -17,7 +17,7 @@ import asyncpg
 from sqlalchemy import Executable
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
-from tintype.db.engine import Parameters, Rows, Transaction, Violation
+from tintype.db.engine import Parameters, Rows, Transaction, Violation, silent
 from tintype.errors import TintypeError, Unavailable
 
 _PATIENCE_SECONDS: Final = 10.0
@@ -233,7 +233,7 @@ class _Together:
         """Give the first row of the statement with these values, or None."""
         if self._busy:
             if len(self._waiting) >= _WAITING:
-                raise _silent()
+                raise silent()
             answer = asyncio.get_running_loop().create_future()
             self._waiting.append((values, answer))
             return await answer
@@ -389,9 +389,4 @@ def _told() -> Iterator[None]:
     except (asyncpg.DataError, asyncpg.SyntaxOrAccessError):
         raise  # a mistake of ours
     except _LOST as error:
-        _log.error("the database does not answer: %s: %s", type(error).__name__, str(error).split("\n")[0])
-        raise _silent() from error
-
-
-def _silent() -> Unavailable:
-    return Unavailable("The database does not answer.", Retry_After="1")
+        raise silent() from error

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,11 +16,17 @@ from sqlalchemy.pool import NullPool
 
 from tintype.db.tables import ONLY, metadata, secrets
 from tintype.errors import StartError
+from tintype.extras import missing
 
 HEAD: Final = "0010"
 """The newest revision; a test holds it to the migrations, so that a usual start need not load alembic."""
 _OLDEST: Final = "oldest schema whose code works with this one"
 SCRIPTS: Final = Path(__file__).parent / "migrations"
+_CONNECT_SECONDS: Final = 10
+_OTHERS: Final = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+    "AND application_name = 'tintype' AND pid <> pg_backend_pid()"
+)
 _LOCK: Final = 7468837
 """Held in PostgreSQL by the one process that migrates."""
 
@@ -35,6 +41,10 @@ class State(msgspec.Struct, frozen=True):
     """What this version of the code needs."""
     contractions: tuple[str, ...]
     """Migrations that may be applied once no process of an older version runs."""
+    behind: bool
+    """Whether the next start changes the tables."""
+    refusal: str
+    """Why this version of the code cannot work with the database; empty where it can."""
 
 
 def upgrade(url: str, *, contract: bool = False) -> None:
@@ -46,9 +56,9 @@ def upgrade(url: str, *, contract: bool = False) -> None:
     _with(url, lambda connection: _upgrade(connection, contract=contract), alone=True)
 
 
-def state(url: str) -> State:
-    """Say where a database is; raises StartError where it cannot be opened."""
-    return _with(url, _state)
+def state(url: str, seconds: int = _CONNECT_SECONDS) -> State:
+    """Say where a database is; raises StartError where it cannot be opened, in so many seconds."""
+    return _with(url, _state, seconds=seconds)
 
 
 def check(url: str) -> list[str]:
@@ -56,12 +66,19 @@ def check(url: str) -> list[str]:
     return _with(url, _differences)
 
 
-def _with(url: str, work: Callable[[Connection], T], *, alone: bool = False) -> T:
+def others(url: str) -> int:
+    """Count the connections that Tintype's processes have to a PostgreSQL now, as far as it tells us."""
+    return _with(url, lambda connection: int(connection.execute(text(_OTHERS)).scalar_one()))
+
+
+def _with(
+    url: str, work: Callable[[Connection], T], *, alone: bool = False, seconds: int = _CONNECT_SECONDS
+) -> T:
     """Do something with the database, `alone` as the only one that changes its tables."""
     try:
         if url.startswith("sqlite"):
             return _with_sqlite(url, work, alone=alone)
-        return asyncio.run(_with_postgres(url, work, alone=alone))
+        return asyncio.run(_with_postgres(url, work, alone=alone, seconds=seconds))
     except (DBAPIError, OSError, TimeoutError, ValueError, OverflowError) as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error)
         if isinstance(error, (ValueError, OverflowError)):  # its words may quote the URL
@@ -81,12 +98,18 @@ def _with_sqlite(url: str, work: Callable[[Connection], T], *, alone: bool) -> T
         engine.dispose()
 
 
-async def _with_postgres(url: str, work: Callable[[Connection], T], *, alone: bool) -> T:
-    import asyncpg
-    from sqlalchemy.ext.asyncio import create_async_engine
+async def _with_postgres(url: str, work: Callable[[Connection], T], *, alone: bool, seconds: int) -> T:
+    try:
+        import asyncpg
+        import greenlet  # noqa: F401 (SQLAlchemy imports it when it is needed, and says less when it is missing)
+        from sqlalchemy.ext.asyncio import create_async_engine
+    except ImportError as error:
+        raise missing("PostgreSQL", "postgres", error) from None
 
     engine = create_async_engine(
-        "postgresql+asyncpg://", poolclass=NullPool, async_creator=lambda: asyncpg.connect(url, timeout=10)
+        "postgresql+asyncpg://",
+        poolclass=NullPool,
+        async_creator=lambda: asyncpg.connect(url, timeout=seconds),
     )
     try:
         async with engine.begin() as connection:
@@ -121,7 +144,10 @@ def _begin_alone(connection: Connection) -> None:
 def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+    if len(found) > 1:
+        raise StartError(f"The database says that it has several schemas: {', '.join(sorted(found))}.")
+    return found[0] if found else None
 
 
 def _migrate(connection: Connection, *, contract: bool) -> None:
@@ -142,14 +168,29 @@ def _migrate(connection: Connection, *, contract: bool) -> None:
                 command.upgrade(config, "head" if contract else expanded(script))
                 _note_oldest(connection, script)
             return
-        if (_oldest(connection) or "~") <= HEAD:
-            return  # a newer version has only added to it: as when the last one starts again meanwhile
-        reason = "it was made by a newer one. Install that, or use another data folder"
+        refusal = _refusal(connection, known)
     except CommandError as error:
-        reason = str(error)
-    raise StartError(
-        f"The database has schema {_revision(connection)}, which this version of Tintype does not know: "
-        f"{reason}."
+        refusal = f"The tables cannot be brought up to date: {error}."
+    if refusal:
+        raise StartError(refusal)
+
+
+def _refusal(connection: Connection, known: Collection[str]) -> str:
+    """Say why this code cannot work with a database; nothing of one that it can."""
+    revision = _revision(connection)
+    if revision is None or revision in known:
+        return ""
+    if not re.fullmatch(r"\d{4}", revision) or revision <= HEAD:
+        return (
+            f"The database says that it has schema {revision!r}, which no version of Tintype has: its table "
+            f"alembic_version was changed by hand, or is another program's. Versions up to this one have "
+            f"{min(known)} to {HEAD}."
+        )
+    if (_oldest(connection) or "~") <= HEAD:
+        return ""  # a newer version has only added to it: as when the last one starts again meanwhile
+    return (
+        f"The database has schema {revision}, which this version of Tintype does not know: it was made by a "
+        f"newer one. Install that, or use another data folder."
     )
 
 
@@ -187,7 +228,9 @@ def _state(connection: Connection) -> State:
     script = ScriptDirectory(str(SCRIPTS))
     revision, left = _revision(connection), _contractions(script)
     open_ones = left[: left.index(revision)] if revision in left else left
-    return State(revision, HEAD, tuple(reversed(open_ones)))
+    known = {each.revision for each in script.walk_revisions()}
+    behind = revision is None or (revision in known and revision < expanded(script))
+    return State(revision, HEAD, tuple(reversed(open_ones)), behind, _refusal(connection, known))
 
 
 def _differences(connection: Connection) -> list[str]:

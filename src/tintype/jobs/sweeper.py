@@ -17,6 +17,7 @@ from tintype.db import jobs as job_rows
 from tintype.db import uploads as upload_rows
 from tintype.db.engine import Database
 from tintype.errors import TintypeError, Unavailable
+from tintype.observability.failures import reason_of
 from tintype.observability.metrics import Metrics
 from tintype.services.data import Intake
 from tintype.services.identity import Identity
@@ -60,7 +61,7 @@ class Sweeper:
             except Exception as error:  # noqa: BLE001 (the one task that must never end)
                 self._metrics.sweep_failures.inc()
                 with contextlib.suppress(OSError):  # standard error may be on the disk that is full
-                    self._log.error("sweep failed", reason=str(error))
+                    self._log.error("sweep failed", reason=reason_of(error))
             with contextlib.suppress(
                 TimeoutError
             ):  # not `wait_for`: Python 3.11's may swallow a cancellation
@@ -91,7 +92,7 @@ class Sweeper:
             try:
                 await self._intake.discard(blob)
             except TintypeError as error:
-                self._log.warning("blob was not deleted", blob_id=blob.id, reason=error.message)
+                self._log.warning("blob was not deleted", blob_id=blob.id, reason=reason_of(error))
                 async with self._database.write() as tx:
                     await blob_rows.postpone(tx, blob.id, moment)
                 if isinstance(error, Unavailable):

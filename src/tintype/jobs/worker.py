@@ -24,6 +24,7 @@ from tintype.db.engine import Database, Transaction
 from tintype.domain.callers import Caller
 from tintype.domain.tasks import FAILURE, SUCCESS, Task
 from tintype.errors import Conflict, Gone, TintypeError, Unavailable
+from tintype.observability.failures import reason_of
 from tintype.observability.metrics import Metrics
 from tintype.services.data import beating
 from tintype.services.images import now
@@ -200,7 +201,7 @@ class Worker:
         del self._running[running]
         self._free.release()
         if not running.cancelled() and (error := running.exception()) is not None:
-            self._log.error("a job was left", reason=f"{type(error).__name__}: {error}")
+            self._log.error("a job was left", reason=reason_of(error))
 
     async def _claimed(self) -> Attempt:
         """Wait for a job, and take it."""
@@ -212,7 +213,7 @@ class Worker:
                     return attempt
             except Exception as error:  # noqa: BLE001 (the one task that must never end)
                 with contextlib.suppress(OSError):
-                    self._log.error("no job can be taken", reason=str(error))
+                    self._log.error("no job can be taken", reason=reason_of(error))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_SECONDS):
                     await self._wake.wait()
@@ -272,6 +273,8 @@ class Worker:
                     await work.undo(tx, attempt.task)
                 await work.run(attempt)
         except (TintypeError, asyncio.CancelledError) as error:
+            if isinstance(error, Unavailable):  # the task says what failed, and only the log why
+                log.error("job attempt failed", reason=reason_of(error))  # noqa: TRY400 (no mistake of ours)
             return error
         except Exception as error:
             log.exception("job failed")

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import structlog
 
-_NAME: Final = "tintype"
+_NAME: Final = "tintype structured"
 """Of the standard library's logger that holds the level."""
 
 

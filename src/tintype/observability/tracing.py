@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from tintype.errors import StartError
+from tintype.extras import missing
+
+
+def check_tracing() -> None:
+    """Raise StartError where the extra is not installed."""
+    try:
+        import opentelemetry.exporter.otlp.proto.http.trace_exporter
+        import opentelemetry.instrumentation.asgi
+        import opentelemetry.sdk.trace  # noqa: F401 (each has a package of its own)
+    except ImportError as error:
+        raise missing("Tracing", "tracing", error) from None
 
 
 def traced(app: Any, endpoint: str, service: str) -> Any:
@@ -10,14 +20,13 @@ def traced(app: Any, endpoint: str, service: str) -> Any:
 
     Raises StartError where the extra is not installed.
     """
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError as missing:
-        raise StartError(f"Traces need: pip install 'tintype[tracing]' ({missing}).") from None
+    check_tracing()
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
     exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")
     provider.add_span_processor(BatchSpanProcessor(exporter))

@@ -21,6 +21,7 @@ from tintype.db.cache import FETCHING, FILLING, QUEUED, READY, WAITING, Entry
 from tintype.db.engine import Database
 from tintype.domain.images import ACTIVE, Image
 from tintype.errors import Invalid, NotFound, Unavailable
+from tintype.observability.failures import reason_of
 from tintype.services.copies import Copies
 from tintype.services.images import now
 
@@ -181,13 +182,13 @@ class Cache:
         try:
             await self._fetch(entry)
         except Unavailable as error:
-            self._log.warning("image is not cached yet", image_id=entry.image_id, reason=error.message)
+            self._log.warning("image is not cached yet", image_id=entry.image_id, reason=reason_of(error))
             async with self._database.write() as tx:
                 again = await rows.set_state(tx, entry, QUEUED)
             if again:
                 await self._files.drop(_kept(entry))
         except Exception as error:  # noqa: BLE001 (others are queued, too)
-            self._log.error("image was not cached", image_id=entry.image_id, reason=str(error))
+            self._log.error("image was not cached", image_id=entry.image_id, reason=reason_of(error))
             await self.drop([entry])
 
     async def _fetch(self, entry: Entry) -> None:

@@ -5,78 +5,107 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+import msgspec
+import structlog
 from sqlalchemy import literal, select
 
-from tintype.blobs.base import BlobStore, Checkable
+from tintype.blobs.base import BlobStore
 from tintype.db.engine import Database
-from tintype.errors import TintypeError
+from tintype.errors import Unavailable
+from tintype.observability.failures import reason_of
 
 _PATIENCE_SECONDS: Final = 2.0
-_FRESH_SECONDS: Final = 1.0
-"""For which an answer of the database is good: checks cost it nothing, however many there are."""
+_START_SECONDS: Final = 10.0
+_DATABASE_SECONDS: Final = 1.0
+_PART_SECONDS: Final = 5.0
+"""For which an answer of the database, or of another part, is good: probes cost little, however many come."""
 _PING: Final = select(literal(1))
-_NOBODY: Final = "00000000-0000-0000-0000-000000000000"
+
+Ask = Callable[[], Awaitable[None]]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """How a part is: what it failed with, if it did, and how many milliseconds it took to say so."""
+
+    failure: Exception | None
+    ms: float
+
+    @property
+    def reason(self) -> str:
+        """Why the part cannot work, for an operator; empty where it can."""
+        return "" if self.failure is None else reason_of(self.failure)
 
 
 class Health:
     """Asks the parts that the service stands on."""
 
-    def __init__(
-        self,
-        database: Database,
-        stores: Mapping[str, BlobStore],
-        identity: Callable[[], Awaitable[None]],
-    ) -> None:
-        """Make it; `identity` raises Unavailable where who is calling cannot be asked."""
-        self._database = database
-        self._stores = stores
-        self._identity = identity
-        self._asked_at = -_FRESH_SECONDS
-        self._ready = False
-        self._asking = asyncio.Lock()
+    def __init__(self, database: Database, stores: Mapping[str, BlobStore], identity: Ask | None) -> None:
+        """Create it; `identity` raises Unavailable where callers cannot be recognised."""
 
-    async def ready(self) -> bool:
-        """Say whether requests can be served now: whether the database answers."""
-        async with self._asking:
-            if time.monotonic() > self._asked_at + _FRESH_SECONDS:
-                self._ready = (await _tried(self._ping))["ok"]
-                self._asked_at = time.monotonic()
-        return self._ready
+        async def ping() -> None:
+            async with database.read() as tx:
+                await tx.execute(_PING)
+
+        self._database = _Part(ping, _DATABASE_SECONDS)
+        self._parts = {"database": self._database}
+        if identity is not None:
+            self._parts["identity"] = _Part(identity, _PART_SECONDS)
+        self._parts |= {f"store {name}": _Part(store.check, _PART_SECONDS) for name, store in stores.items()}
+
+    async def ready(self) -> None:
+        """Raise Unavailable where requests cannot be served now: where the database does not answer."""
+        failure = (await self._database.find()).failure
+        if failure is not None:
+            raise Unavailable("The database does not answer.", Retry_After="1") from failure
+
+    async def warn(self, log: structlog.typing.FilteringBoundLogger) -> None:
+        """Log each part that does not work now: at the start, before anybody needs it.
+
+        Probes do not wait for this, so a slow part is given more time than they give it.
+        """
+        asked = (tried(part.ask, _START_SECONDS) for part in self._parts.values())
+        for name, finding in zip(self._parts, await asyncio.gather(*asked), strict=True):
+            if finding.failure is not None:
+                log.warning("part does not work", part=name, reason=finding.reason)
 
     async def detail(self) -> dict[str, dict[str, Any]]:
-        """Ask every part, at once: whether it is well, how many milliseconds it took, and what it said."""
-        parts = {"database": self._ping, "identity": self._identity}
-        parts |= {f"store {name}": _asks(store) for name, store in self._stores.items()}
-        found = await asyncio.gather(*(_tried(ask) for ask in parts.values()))
-        return dict(zip(parts, found, strict=True))
-
-    async def _ping(self) -> None:
-        async with self._database.read() as tx:
-            await tx.execute(_PING)
-
-
-def _asks(store: BlobStore) -> Callable[[], Awaitable[None]]:
-    async def ask() -> None:
-        if isinstance(store, Checkable):
-            await store.check()
-        else:
-            await store.size(_NOBODY)
-
-    return ask
+        """Return whether each part works, how many milliseconds it took to say so, and what is wrong."""
+        shown: dict[str, dict[str, Any]] = {}
+        found = await asyncio.gather(*(part.find() for part in self._parts.values()))
+        for name, finding in zip(self._parts, found, strict=True):
+            shown[name] = {"ok": finding.failure is None, "ms": finding.ms}
+            if finding.failure is not None:
+                shown[name]["reason"] = finding.reason
+        return shown
 
 
-async def _tried(ask: Callable[[], Awaitable[None]]) -> dict[str, Any]:
+class _Part:
+    """A part that is asked again when its last answer is too old, once for all who want to know."""
+
+    def __init__(self, ask: Ask, seconds: float) -> None:
+        self.ask = ask
+        self._seconds = seconds
+        self._asking = asyncio.Lock()
+        self._found: tuple[float, Finding] | None = None
+
+    async def find(self) -> Finding:
+        """Return how the part is, or was a moment ago."""
+        async with self._asking:
+            if self._found is None or time.monotonic() > self._found[0] + self._seconds:
+                self._found = (time.monotonic(), await tried(self.ask, _PATIENCE_SECONDS))
+            return self._found[1]
+
+
+async def tried(ask: Ask, seconds: float) -> Finding:
+    """Ask a part. One that is silent for longer is not waited for: to go away from it takes as long."""
     started = time.monotonic()
-    found: dict[str, Any] = {"ok": True}
     asking = asyncio.ensure_future(ask())
-    await asyncio.wait([asking], timeout=_PATIENCE_SECONDS)
-    if not asking.done():  # nor waited for: to go away from a silent server takes as long
+    await asyncio.wait([asking], timeout=seconds)
+    ms = round((time.monotonic() - started) * 1000, 1)
+    if not asking.done():
         asking.cancel()
-        return {"ok": False, "reason": f"No answer in {_PATIENCE_SECONDS:.0f} s."}
-    try:
-        asking.result()
-    except TintypeError as error:
-        found = {"ok": False, "reason": error.message}
-    except Exception as error:  # noqa: BLE001 (the other parts are asked for, too)
-        found = {"ok": False, "reason": type(error).__name__}
-    return {**found, "ms": round((time.monotonic() - started) * 1000, 1)}
+        return Finding(Unavailable(f"No answer in {seconds:.0f} s."), ms)
+    failure = asking.exception()
+    if failure is not None and not isinstance(failure, Exception):
+        raise failure
+    return Finding(failure, ms)

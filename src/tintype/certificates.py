@@ -1,0 +1,93 @@
+"""Certificates and keys, looked at before they are used: OpenSSL says little of what is wrong with them."""
+
+import ssl
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from tintype.errors import StartError
+
+
+def check_certificate(certificate: str | None, key: str | None) -> datetime | None:
+    """Return when the certificate expires; None where the settings name none.
+
+    Raises StartError with the file and what is wrong with it where the two cannot be used together.
+    """
+    if certificate is None:
+        if key is not None:
+            raise StartError("server.tls_key needs server.tls_certificate beside it.")
+        return None
+    leaf = _leaf(certificate)
+    key_file = key or certificate
+    if _public(_key(key_file, beside=key is None).public_key()) != _public(leaf.public_key()):
+        raise StartError(
+            f"The key in {key_file} does not belong to the first certificate in {certificate}: the server's "
+            f"own certificate comes first, those of its authorities follow."
+        )
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as error:
+        reason = (error.reason or str(error)).replace("_", " ").lower()
+        raise StartError(f"OpenSSL refuses the certificate {certificate}: {reason}.") from None
+    return leaf.not_valid_after_utc
+
+
+def check_authorities(setting: str, path: str | None) -> None:
+    """Raise StartError where a file of authorities to trust cannot be read as one."""
+    if path is None:
+        return
+    try:
+        ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        raise StartError(f"{setting}: {path} has no certificates in PEM form.") from None
+    except OSError as error:
+        raise StartError(f"{setting}: cannot read {path}: {error.strerror}.") from None
+
+
+def _leaf(path: str) -> x509.Certificate:
+    data = _read("server.tls_certificate", path)
+    if b"-----BEGIN CERTIFICATE-----" not in data:
+        raise StartError(
+            f"server.tls_certificate: {path} has no certificate in PEM form. From DER: "
+            f"openssl x509 -inform DER -in {path} -out certificate.pem"
+        )
+    try:
+        return x509.load_pem_x509_certificates(data)[0]
+    except ValueError as error:
+        raise StartError(f"server.tls_certificate: {path} cannot be read: {_first_line(error)}.") from None
+
+
+def _key(path: str, *, beside: bool) -> PrivateKeyTypes:
+    setting = "server.tls_certificate" if beside else "server.tls_key"
+    data = _read(setting, path)
+    if b"PRIVATE KEY-----" not in data:
+        hint = " Name the file of the key in server.tls_key." if beside else ""
+        raise StartError(f"{setting}: {path} has no private key in PEM form.{hint}")
+    if b"ENCRYPTED" in data:
+        raise StartError(
+            f"{setting}: the key in {path} is protected by a password, for which a service cannot be asked. "
+            f"Without one: openssl pkey -in {path} -out key.pem"
+        )
+    try:
+        return load_pem_private_key(data, None)
+    except (ValueError, TypeError) as error:
+        raise StartError(f"{setting}: the key in {path} cannot be read: {_first_line(error)}.") from None
+
+
+def _read(setting: str, path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise StartError(f"{setting}: cannot read {path}: {error.strerror}.") from None
+
+
+def _public(key: object) -> bytes:
+    encoded: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
+    return encoded
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")

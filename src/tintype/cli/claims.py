@@ -1,0 +1,31 @@
+"""How a store's folder is moved: the operator says that it is this one now."""
+
+import os
+from pathlib import Path
+
+from tintype import server
+from tintype.cli import admin
+from tintype.db import schema
+from tintype.errors import StartError
+from tintype.folders import claim_folder
+from tintype.openers import database_url
+
+
+def claim(data_dir: Path | None, name: str, *, force: bool) -> None:
+    """Make the folder of the settings a store's, where nothing is at work on its database."""
+    os.umask(0o077)
+    settings = admin.existing(data_dir)
+    with server.only_server_of(settings.data_dir):
+        if not server.nobody_works(settings.data_dir):
+            raise StartError("A `tintype worker` is at work on the data folder: stop it before.")
+        if settings.database.url is not None and (others := schema.others(database_url(settings))):
+            raise StartError(
+                f"Tintype is connected to the database {others} times: stop every server and worker before, "
+                f"on all hosts."
+            )
+        claimed = admin.with_database(
+            data_dir, lambda database: claim_folder(database, settings, name, force=force)
+        )
+    print(f"{claimed.folder} is the folder of the store '{name}' now.")
+    there = claimed.looked_for - claimed.missing
+    print(f"Of {claimed.looked_for} blobs that were looked for, {there} are there.")

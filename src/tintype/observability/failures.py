@@ -1,0 +1,118 @@
+"""Why requests failed, for operators: one line a cause, and a count while it goes on.
+
+A client is told what failed, never why: addresses, paths and the words of libraries are in the log alone.
+"""
+
+import asyncio
+import re
+from typing import Any, Final
+
+import structlog
+
+from tintype.errors import TintypeError
+
+_QUIET_SECONDS: Final = 10.0
+"""For which a cause that has been logged is only counted."""
+_MOST_CAUSES: Final = 1000
+_DEEPEST: Final = 6
+_LONGEST: Final = 400
+_CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]*@")
+_QUERY: Final = re.compile(r"(?<=[\w/])\?[^\s'\"<>]*=[^\s'\"<>]*")
+
+Key = tuple[str, ...]
+
+
+class FailureLog:
+    """Logs failures. Must be used on the event loop."""
+
+    def __init__(
+        self, log: structlog.typing.FilteringBoundLogger, *, quiet_seconds: float = _QUIET_SECONDS
+    ) -> None:
+        """Create it; a cause is logged once in `quiet_seconds`, with how often it occurred meanwhile."""
+        self._log = log
+        self._quiet_seconds = quiet_seconds
+        self._repeated: dict[Key, int] = {}
+
+    def note(self, event: str, error: BaseException | None, **about: Any) -> None:
+        """Log an event with its cause, unless the same one was logged a moment ago."""
+        cause = _words(error)
+        key = _key(event, error)
+        if key not in self._repeated and len(self._repeated) >= _MOST_CAUSES:
+            key = (event, "and many others")
+        if key in self._repeated:
+            self._repeated[key] += 1
+            return
+        unexpected = error if error is not None and not isinstance(error, TintypeError) else None
+        self._write(event, **about, **cause, exc_info=unexpected)
+        self._be_quiet(key, {"status": about.get("status"), **cause})
+
+    def _be_quiet(self, key: Key, cause: dict[str, Any]) -> None:
+        self._repeated[key] = 0
+        asyncio.get_running_loop().call_later(self._quiet_seconds, self._sum_up, key, cause)
+
+    def _sum_up(self, key: Key, cause: dict[str, Any]) -> None:
+        repeated = self._repeated.pop(key)
+        if repeated:
+            self._write(key[0], **cause, repeated=repeated, seconds=self._quiet_seconds)
+            self._be_quiet(key, cause)
+
+    def _write(self, event: str, **about: Any) -> None:
+        try:
+            self._log.error(event, **about)
+        except OSError:  # standard error may be on a disk that is full
+            return
+
+
+def cause_of(error: BaseException) -> str:
+    """Return why an error was raised: its notes and the errors behind it, without credentials."""
+    parts: list[str] = []
+    for number, each in enumerate(_chain(error)):
+        said = [_one_line(each)] if number else []  # what it says itself is its message
+        for part in (*said, *getattr(each, "__notes__", ())):
+            if not any(part.partition(": ")[2] in known for known in parts if ": " in part):
+                parts.append(part)
+    return "; ".join(_clean(part) for part in dict.fromkeys(parts))
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what failed and why, in one line for an operator."""
+    cause = cause_of(error)
+    message = error.message if isinstance(error, TintypeError) else _clean(_one_line(error))
+    return f"{message} ({cause})" if cause else message
+
+
+def _words(error: BaseException | None) -> dict[str, str]:
+    if error is None:
+        return {}
+    message = error.message if isinstance(error, TintypeError) else _clean(_one_line(error))
+    cause = cause_of(error)
+    return {"reason": message, "cause": cause} if cause else {"reason": message}
+
+
+def _key(event: str, error: BaseException | None) -> Key:
+    """Return what tells causes apart: kinds and messages, but neither numbers nor the names of blobs."""
+    if error is None:
+        return (event,)
+    kinds = [f"{type(each).__name__} {getattr(each, 'errno', '')}" for each in _chain(error)]
+    message = error.message if isinstance(error, TintypeError) else ""
+    return (event, re.sub(r"[0-9a-f-]{36}|\d+", "", message), *kinds)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in found and len(found) < _DEEPEST:
+        found.append(following)
+        following = following.__cause__ or following.__context__
+    return found
+
+
+def _one_line(error: BaseException) -> str:
+    """Return the first line of what an error says; libraries add hints and statements below it."""
+    said = error.message if isinstance(error, TintypeError) else str(error)
+    first = next(iter(said.strip().splitlines()), "")
+    return first if isinstance(error, TintypeError) else f"{type(error).__name__}: {first}".rstrip(": ")
+
+
+def _clean(text: str) -> str:
+    return _QUERY.sub("?…", _CREDENTIALS.sub("…@", text))[:_LONGEST]

@@ -1,0 +1,152 @@
+"""A store's claim on its folder: what is refused, how it is moved safely, and that no half of it is left."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from inprocess import Prepared, make_settings, running
+from tintype import server
+from tintype.cli.claims import claim
+from tintype.configuration import load
+from tintype.errors import StartError
+from tintype.folders import recognise_folders
+from tintype.settings import Settings
+from tintype.settings.stores import FileStore
+
+BINARY = {"Content-Type": "application/octet-stream"}
+RAW = {"disk_format": "raw", "container_format": "bare"}
+MARK = ".tintype-store"
+
+
+@pytest_asyncio.fixture
+async def folder(prepared: Prepared, tmp_path: Path) -> Path:
+    """Return the data folder of a service that has ended, with three images."""
+    async with running(prepared, tmp_path) as service:
+        for number in range(3):
+            image = (await service.call("alice", "POST", "/v2/images", json=RAW)).json()["id"]
+            path, data = f"/v2/images/{image}/file", f"image {number}".encode()
+            put = await service.call("alice", "PUT", path, content=data, headers=BINARY)
+            assert put.status_code == 204
+        url = service.database_url
+    if url is not None:
+        (tmp_path / "data" / "tintype.toml").write_text(f"[database]\nurl = '{url}'\n")
+    return tmp_path / "data"
+
+
+def copy_images(folder: Path, *, but: int = 0) -> Path:
+    """Copy the images of a data folder as a hasty person does: without hidden files; name the new folder."""
+    new = folder.parent / "new"
+    files = sorted(path for path in (folder / "images").glob("??/*"))
+    new.mkdir()
+    for path in files[but:]:
+        (new / path.parent.name).mkdir(exist_ok=True)
+        shutil.copy(path, new / path.parent.name)
+    with (folder / "tintype.toml").open("a") as file:
+        file.write(f"[stores.local]\ntype = 'file'\nfolder = '{new}'\n")
+    return new
+
+
+async def start(folder: Path) -> None:
+    """Do what a start does before it serves."""
+    await asyncio.to_thread(server.prepare, load(folder, {}), "http://testserver")
+
+
+async def claimed(folder: Path, *, force: bool = False) -> None:
+    """Run the command."""
+    await asyncio.to_thread(claim, folder, "local", force=force)
+
+
+async def test_a_folder_that_was_moved_is_claimed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The start that refuses it names the command; after that it starts, and the old folder is refused."""
+    new = copy_images(folder)
+    with pytest.raises(StartError, match="tintype store claim local"):
+        await start(folder)
+    assert not (new / MARK).exists()
+    await claimed(folder)
+    assert "Of 3 blobs that were looked for, 3 are there" in capsys.readouterr().out
+    await start(folder)
+    text = (folder / "tintype.toml").read_text()
+    (folder / "tintype.toml").write_text(text.partition("[stores.local]")[0])
+    with pytest.raises(StartError, match="is not the one"):
+        await start(folder)
+
+
+async def test_a_folder_without_the_images_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where bytes are missing nothing changes, unless the operator insists."""
+    new = copy_images(folder, but=1)
+    with pytest.raises(StartError, match="1 are not in"):
+        await claimed(folder)
+    assert not (new / MARK).exists()
+    await claimed(folder, force=True)
+    assert "Of 3 blobs that were looked for, 2 are there" in capsys.readouterr().out
+    await start(folder)
+
+
+async def test_a_folder_with_images_of_others_is_refused(folder: Path) -> None:
+    """Files that this database does not know are another service's: it would lose them."""
+    new = copy_images(folder)
+    (new / MARK).write_text("of-another-tintype\n")
+    (new / "ab").mkdir(exist_ok=True)
+    (new / "ab" / "abcdef00-0000-4000-8000-000000000000").write_text("theirs")
+    with pytest.raises(StartError, match="does not know: at least 1"):
+        await claimed(folder)
+    assert (new / MARK).read_text() == "of-another-tintype\n"
+    await claimed(folder, force=True)
+    assert (new / MARK).read_text() != "of-another-tintype\n"
+
+
+async def test_nothing_is_claimed_while_a_service_runs(folder: Path) -> None:
+    """A server holds its data folder, a worker too."""
+    copy_images(folder)
+    with server.only_server_of(folder), pytest.raises(StartError, match="serves the data folder"):
+        await claimed(folder)
+
+
+@pytest.mark.parametrize("prepared", ["postgresql"], indirect=True)
+@pytest.mark.needs("postgresql")
+async def test_nothing_is_claimed_while_another_host_is_connected(prepared: Prepared, tmp_path: Path) -> None:
+    """A server elsewhere has another data folder, but the same database."""
+    async with running(prepared, tmp_path) as service:
+        assert (await service.call("alice", "GET", "/v2/images")).status_code == 200
+        other = tmp_path / "other host"
+        other.mkdir()
+        (other / "tintype.toml").write_text(f"[database]\nurl = '{service.database_url}'\n")
+        with pytest.raises(StartError, match="stop every server"):
+            await claimed(other)
+
+
+@pytest.mark.parametrize(
+    ("store", "says"), [("none", "There is no store 'none'"), ("web", "only folders are claimed")]
+)
+async def test_what_has_no_folder(folder: Path, store: str, says: str) -> None:
+    """A name that is wrong, and a store of another type."""
+    with (folder / "tintype.toml").open("a") as file:
+        file.write("[stores.local]\ntype = 'file'\n[stores.web]\ntype = 'http'\n")
+    with pytest.raises(StartError, match=says):
+        await asyncio.to_thread(claim, folder, store, force=False)
+
+
+async def test_a_start_that_fails_claims_nothing(prepared: Prepared, tmp_path: Path) -> None:
+    """Of two folders the second is refused: the first is not claimed either, and may be another next time."""
+    database = prepared.copy(tmp_path / "data")
+    (tmp_path / "theirs" / "ab").mkdir(parents=True)
+    (tmp_path / "theirs" / "ab" / "abc").write_text("x")
+    (tmp_path / "theirs" / MARK).write_text("of-another-tintype\n")
+
+    def settings(first: str, second: str) -> Settings:
+        stores = {
+            "one": FileStore(folder=str(tmp_path / first)),
+            "two": FileStore(folder=str(tmp_path / second)),
+        }
+        return make_settings(tmp_path / "data", database=database, stores=stores)
+
+    with pytest.raises(StartError, match="another Tintype"):
+        await recognise_folders(settings("first", "theirs"))
+    assert not (tmp_path / "first").exists()
+    await recognise_folders(settings("other", "second"))
+    assert (tmp_path / "other" / MARK).exists()

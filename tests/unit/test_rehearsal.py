@@ -1,0 +1,111 @@
+"""A dry run sees what would come of it, before the first start too, and leaves everything as it was."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine
+
+from inprocess import make_settings
+from postgres import Cluster
+from tintype import server
+from tintype.blobs.base import BlobStore
+from tintype.cli.rehearsal import rehearse
+from tintype.db import metadefs, schema
+from tintype.db.engine import Database
+from tintype.db.tables import metadata
+from tintype.errors import StartError, Unavailable
+from tintype.settings import DatabaseSettings, Settings
+
+
+def everything(folder: Path) -> dict[str, str]:
+    """Return a digest of each file below a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        for path in folder.rglob("*")
+    }
+
+
+async def look(database: Database, stores: Mapping[str, BlobStore]) -> tuple[bool, list[int | str | None]]:
+    """Say whether the catalogue is loaded, and what each store says of an image that is not there."""
+    async with database.read() as tx:
+        loaded = await metadefs.was_loaded(tx)
+    sizes: list[int | str | None] = []
+    for store in stores.values():
+        try:
+            sizes.append(await store.size("glance-image"))
+        except Unavailable as error:
+            sizes.append(error.message)
+    return loaded, sizes
+
+
+def test_before_the_first_start(tmp_path: Path) -> None:
+    """No folder, no database: it works, and makes neither."""
+    settings = make_settings(tmp_path / "data")
+    assert rehearse(settings, look) == (True, ["The folder of the store 'local' is not there."])
+    assert everything(tmp_path) == {}
+    (tmp_path / "data" / "images").mkdir(parents=True)
+    assert rehearse(settings, look) == (True, [None])
+    assert everything(tmp_path) == {"data": "", "data/images": ""}
+
+
+def test_after_the_first_start(tmp_path: Path) -> None:
+    """It is the service's own database that is looked at, byte by byte the same afterwards."""
+    settings = make_settings(tmp_path / "data")
+    server.prepare(settings, "http://testserver")
+    before = everything(tmp_path)
+    assert rehearse(settings, look) == (True, [None])
+    assert everything(tmp_path) == before
+
+
+def older(settings: Settings) -> str:
+    """Make a database as an older version did."""
+    settings.data_dir.mkdir()
+    config = Config()
+    config.set_main_option("script_location", str(schema.SCRIPTS))
+    config.attributes["metadata"] = metadata
+    engine = create_engine(f"sqlite:///{settings.data_dir / 'tintype.db'}")
+    with engine.begin() as config.attributes["connection"]:
+        command.upgrade(config, "0007")
+    engine.dispose()
+    return "0007"
+
+
+def test_with_an_older_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """That is told, and what is seen is what the next start would see."""
+    settings = make_settings(tmp_path / "data")
+    revision = older(settings)
+    before = everything(tmp_path)
+    assert rehearse(settings, look)[0]
+    assert f"schema {revision}" in capsys.readouterr().out
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.needs("postgresql")
+def test_with_an_empty_postgresql(tmp_path: Path, cluster: Cluster) -> None:
+    """No table is made in it."""
+    name = cluster.create()
+    settings = make_settings(tmp_path / "data", database=DatabaseSettings(url=cluster.url(name)))
+    assert rehearse(settings, look)[0]
+    assert cluster.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'", name) == "0"
+    assert everything(tmp_path) == {}
+
+
+@pytest.mark.parametrize("revision", ["0000", "abc", "0003x", "9999"])
+def test_with_a_schema_that_no_version_has(tmp_path: Path, revision: str) -> None:
+    """Neither a dry run nor a start takes it for its own, or for a newer one's."""
+    settings = make_settings(tmp_path / "data")
+    server.prepare(settings, "http://testserver")
+    engine = create_engine(f"sqlite:///{settings.data_dir / 'tintype.db'}")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
+        if revision == "9999":
+            connection.exec_driver_sql("UPDATE secrets SET value = '9999' WHERE name LIKE 'oldest schema%'")
+    engine.dispose()
+    with pytest.raises(StartError, match=revision):
+        rehearse(settings, look)
+    with pytest.raises(StartError, match=revision):
+        server.prepare(settings, "http://testserver")
