@@ -1,71 +1,25 @@
 """Policy files: a Glance and a Tintype that obey the same one give the same answers to everybody."""
 
-import asyncio
-import contextlib
 import itertools
-import json
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import msgspec
 import pytest
 import yaml
 from guarded import CALLERS, IMAGES, Send, World
+from twins import senders, tintype
 
 from glance import Glance
-from inprocess import Prepared, close, make_settings
-from tintype import parts
-from tintype.auth.keystone import KeystoneAuthenticator
-from tintype.domain.quotas import Quota
-from tintype.openers import recognise_folders
+from inprocess import Prepared
 from tintype.policy.engine import Policy
 from tintype.policy.rules import DEFAULTS, SERVED
-from tintype.settings import CacheSettings, ImportSettings, KeystoneSettings, LocationSettings
-from tintype.settings.stores import FileStore, HttpStore
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "policy.md"
 YOUNGER = itertools.count()
-GLANCE = """\
-[DEFAULT]
-show_image_direct_url = true
-show_multiple_locations = true
-image_cache_dir = {folder}/cache
-image_cache_driver = sqlite
-[oslo_policy]
-policy_file = {folder}/policy.yaml
-"""
-
-
-class AllWhoSayIt(KeystoneAuthenticator):
-    """Believes in tokens that are Keystone's answer themselves."""
-
-    def _request(self, token: str, _expired_too: bool) -> tuple[int, bytes]:
-        return 200, token.encode()
-
-
-def token_of(caller: str) -> str:
-    project, roles = CALLERS[caller]
-    scope = {} if project is None else {"project": {"id": project}}
-    said = {
-        "expires_at": "2999-01-01T00:00:00.000000Z",
-        "user": {"id": caller},
-        "roles": [{"name": role} for role in roles.split(",")],
-        **scope,
-    }
-    return json.dumps({"token": said})
-
-
-def headers_of(caller: str) -> dict[str, str]:
-    project, roles = CALLERS[caller]
-    scope = {"OpenStack-System-Scope": "all"} if project is None else {"X-Project-Id": project}
-    return {"X-Identity-Status": "Confirmed", "X-User-Id": caller, "X-Roles": roles, **scope}
-
-
 OWN, OPEN = "project_id:%(project_id)s", "'public':%(visibility)s or 'community':%(visibility)s"
 WRITES = ("add_", "modify_", "delete_", "remove_", "upload_", "set_", "publicize_", "communitize_", "deact")
 CLOUD: dict[str, str] = {
@@ -116,44 +70,6 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module")
-def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glance]:
-    """Give a Glance that shows locations and believes who callers say they are."""
-    folder = tmp_path_factory.mktemp("glance")
-    (folder / "policy.yaml").write_text("{}")
-    (folder / "cache").mkdir()
-    glance = Glance(folder, f"sqlite:///{folder}/glance.db", GLANCE.format(folder=folder))
-    yield glance
-    glance.stop()
-
-
-@contextlib.asynccontextmanager
-async def tintype(prepared: Prepared, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
-    """Start a Tintype like the Glance, behind a Keystone that believes everybody; gives parts and client."""
-
-    def keystone(_settings: Any, policy: Policy, log: Any) -> Any:
-        options = {"cache_seconds": 0, "service_roles": (), "quota": Quota(), "limits": None}
-        authenticator = AllWhoSayIt(None, "http://192.0.2.1", policy, log, **options)  # type: ignore[arg-type]
-        return authenticator, None
-
-    monkeypatch.setattr(parts, "open_keystone", keystone)
-    settings = make_settings(
-        folder / "data",
-        database=prepared.copy(folder / "data"),
-        keystone=KeystoneSettings(auth_url="http://192.0.2.1/v3"),
-        stores={"fast": FileStore(), "slow": FileStore(folder="slow"), "web": HttpStore()},
-        imports=ImportSettings(methods=("glance-direct", "copy-image")),
-        locations=LocationSettings(show_multiple=True, show_direct_url=True),
-        cache=CacheSettings(folder="cache"),
-    )
-    made = parts.build(settings)
-    await recognise_folders(settings)
-    transport = httpx2.ASGITransport(app=made.app, raise_app_exceptions=False)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
-        yield made, client
-    await close(made)
-
-
 def obey(rules: dict[str, str], policy: Policy, peer: Glance | None = None) -> None:
     """Have both obey other rules.
 
@@ -176,18 +92,6 @@ async def answers(send: Send, world: World) -> dict[tuple[str, str, str, str], s
         for caller in world.callers
         for about, each in world.requests(caller)
     }
-
-
-def senders(client: httpx2.AsyncClient, peer: httpx2.Client) -> tuple[Send, Send]:
-    async def ours(caller: str, method: str, path: str, **options: Any) -> httpx2.Response:
-        headers = {"X-Auth-Token": token_of(caller), **options.pop("headers", {})}
-        return await client.request(method, path, headers=headers, **options)
-
-    async def theirs(caller: str, method: str, path: str, **options: Any) -> httpx2.Response:
-        headers = {**headers_of(caller), **options.pop("headers", {})}
-        return await asyncio.to_thread(peer.request, method, path, headers=headers, **options)
-
-    return ours, theirs
 
 
 def reason(

@@ -1,0 +1,102 @@
+"""A Glance, and a Tintype with the same stores, which both believe callers that they are who they say."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from guarded import CALLERS, Send
+
+from inprocess import Prepared, close, make_settings
+from tintype import parts
+from tintype.auth.keystone import KeystoneAuthenticator
+from tintype.domain.quotas import Quota
+from tintype.openers import recognise_folders
+from tintype.policy.engine import Policy
+from tintype.settings import CacheSettings, ImportSettings, KeystoneSettings, LocationSettings
+from tintype.settings.stores import FileStore, HttpStore
+
+GLANCE = """\
+[DEFAULT]
+show_image_direct_url = true
+show_multiple_locations = true
+image_cache_dir = {folder}/cache
+image_cache_driver = sqlite
+[oslo_policy]
+policy_file = {folder}/policy.yaml
+[import_filtering_opts]
+allowed_hosts = [127.0.0.1]
+allowed_ports = [{port}]
+"""
+
+
+class AllWhoSayIt(KeystoneAuthenticator):
+    """Believes in tokens that are Keystone's answer themselves."""
+
+    def _request(self, token: str, _expired_too: bool) -> tuple[int, bytes]:
+        return 200, token.encode()
+
+
+def token_of(caller: str) -> str:
+    project, roles = CALLERS[caller]
+    scope = {} if project is None else {"project": {"id": project}}
+    said = {
+        "expires_at": "2999-01-01T00:00:00.000000Z",
+        "user": {"id": caller},
+        "roles": [{"name": role} for role in roles.split(",")],
+        **scope,
+    }
+    return json.dumps({"token": said})
+
+
+def headers_of(caller: str) -> dict[str, str]:
+    project, roles = CALLERS[caller]
+    scope = {"OpenStack-System-Scope": "all"} if project is None else {"X-Project-Id": project}
+    return {"X-Identity-Status": "Confirmed", "X-User-Id": caller, "X-Roles": roles, **scope}
+
+
+@contextlib.asynccontextmanager
+async def tintype(
+    prepared: Prepared, folder: Path, monkeypatch: pytest.MonkeyPatch, port: int = 80
+) -> AsyncIterator[Any]:
+    """Start a Tintype like the Glance, behind a Keystone that believes everybody; gives parts and client."""
+
+    def keystone(_settings: Any, policy: Policy, log: Any) -> Any:
+        options = {"cache_seconds": 0, "service_roles": (), "quota": Quota(), "limits": None}
+        authenticator = AllWhoSayIt(None, "http://192.0.2.1", policy, log, **options)  # type: ignore[arg-type]
+        return authenticator, None
+
+    monkeypatch.setattr(parts, "open_keystone", keystone)
+    settings = make_settings(
+        folder / "data",
+        database=prepared.copy(folder / "data"),
+        keystone=KeystoneSettings(auth_url="http://192.0.2.1/v3"),
+        stores={"fast": FileStore(), "slow": FileStore(folder="slow"), "web": HttpStore()},
+        imports=ImportSettings(
+            methods=("glance-direct", "copy-image"), allowed_networks=("127.0.0.0/8",), ports=(port,)
+        ),
+        locations=LocationSettings(show_multiple=True, show_direct_url=True),
+        cache=CacheSettings(folder="cache"),
+    )
+    made = parts.build(settings)
+    await recognise_folders(settings)
+    transport = httpx2.ASGITransport(app=made.app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        yield made, client
+    await close(made)
+
+
+def senders(client: httpx2.AsyncClient, peer: httpx2.Client) -> tuple[Send, Send]:
+    async def ours(caller: str, method: str, path: str, **options: Any) -> httpx2.Response:
+        headers = {"X-Auth-Token": token_of(caller), **options.pop("headers", {})}
+        return await client.request(method, path, headers=headers, **options)
+
+    async def theirs(caller: str, method: str, path: str, **options: Any) -> httpx2.Response:
+        headers = {**headers_of(caller), **options.pop("headers", {})}
+        return await asyncio.to_thread(peer.request, method, path, headers=headers, **options)
+
+    return ours, theirs
