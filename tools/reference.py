@@ -126,7 +126,7 @@ def errors() -> str:
         (str(status), f"`{kind.__name__}`", (kind.__doc__ or "").strip()) for kind, status in STATUS.items()
     ]
     intro = (
-        'A failure is `{"error": {"code", "title", "message", "request_id"}}` in JSON, of `/identity` too; '
+        'Every failure, of the identity too, is `{"error": {"code", "title", "message", "request_id"}}`, or '
         "plain text where the client asks for text and not for JSON.\n\n"
     )
     return f"# Errors\n\n{intro}{table(('status', 'kind', 'meaning'), rows)}"
