@@ -244,6 +244,23 @@ def test_another_tabs_new_session_is_taken_over(browse: Browse) -> None:
     expect(person.page.get_by_role("dialog")).to_have_count(0)
 
 
+def test_one_log_in_is_enough_for_all_tabs(browse: Browse) -> None:
+    """A tab that asks for the password, too, stops asking when it is looked at again."""
+    person = browse()
+    other = Person(person.page.context.new_page(), person.url)
+    other.page.goto(f"{person.url}/dashboard/")
+    expect(other.page.get_by_role("heading", name="Images", exact=True)).to_be_visible()
+    person.page.context.clear_cookies()
+    asked = []
+    for each in (person, other):
+        each.page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+        asked.append(each.page.get_by_role("dialog", name="Log in again"))
+        expect(asked[-1]).to_be_visible()
+    log_in_again(person, PASSWORDS["alice"], asked[0])
+    other.page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+    expect(asked[1]).to_have_count(0)
+
+
 def test_an_upload_goes_on_after_a_new_log_in(browse: Browse, tmp_path: Path) -> None:
     """The session ends in the middle of a file: the password is asked for, and the rest is sent."""
     file = tmp_path / "long.raw"

@@ -148,8 +148,7 @@ class DashboardImages:
         shown = shapes.image(view, alone=True)
         if asked.rights:
             shown["rights"] = self._ways.rights.on_image(call.caller, image)
-            names = await self._ways.logins.project_names(call.cookies[SESSION], {image.owner or ""})
-            shown["owner_name"] = names.get(image.owner or "")
+            shown["owner_name"] = await self._owner_name(call, image)
         return wire.json_response(shown)
 
     async def update(self, call: "Call") -> Response:
@@ -212,6 +211,13 @@ class DashboardImages:
         if self._ways.check is not None and wanted:
             await self._ways.check.of_changed(call.caller, call.params["id"], wanted)
         await self._images.update(call.caller, call.params["id"], changes)
+
+    async def _owner_name(self, call: "Call", image: Image) -> str | None:
+        """Look up the project of an image, unless it is the caller's own, which pages know."""
+        if image.owner is None or image.owner == call.caller.project_id:
+            return None
+        names = await self._ways.logins.project_names(call.cookies[SESSION], {image.owner})
+        return names.get(image.owner)
 
     async def _view(self, caller: Caller, image_id: str) -> dict[str, Any]:
         return (await self._api.views(caller, [await self._images.show(caller, image_id)]))[0]

@@ -1,7 +1,8 @@
 """Sharing for pages: with whom an image is shared, and what others share with the caller's project."""
 
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
@@ -76,8 +77,10 @@ class DashboardMembers:
         await self._members.answer(call.caller, call.params["id"], call.params["member"], status)
         return wire.no_content()
 
-    async def _names(self, call: "Call", ids: Collection[str]) -> Mapping[str, str]:
-        return await self._logins.project_names(call.cookies[SESSION], ids) if ids else {}
+    async def _names(self, call: "Call", ids: AbstractSet[str]) -> Mapping[str, str]:
+        """Look up the names of projects other than the caller's own, which pages know."""
+        others = ids - {call.caller.project_id}
+        return await self._logins.project_names(call.cookies[SESSION], others) if others else {}
 
 
 def _view(member: Member, name: str | None) -> dict[str, Any]:

@@ -77,7 +77,7 @@ export async function failure(status, text) {
 }
 
 /** Take over a session that another tab has renewed; false if that is another person's or project's. */
-async function renewed() {
+export async function renewed() {
   const before = session;
   const now = await whoIsThere();
   const same = now.user?.id === before.user?.id && now.project?.id === before.project?.id;

@@ -1,6 +1,6 @@
 /** The log-in form: on a page of its own, or over the page when a session has ended. */
 
-import { ROOT, logIn, session } from './api.js';
+import { ROOT, logIn, renewed, session } from './api.js';
 import { field, h } from './dom.js';
 
 const HERE = ROOT === '/' ? '' : ` ${ROOT}`;
@@ -55,8 +55,12 @@ export function logInOverThePage() {
   const { user, project } = session;
   return new Promise((resolve) => {
     let over = false;
+    const look = async () => {  // another tab may have logged in again
+      if (!document.hidden && !over && await renewed().catch(() => false)) done();
+    };
     const done = () => {
       over = true;
+      document.removeEventListener('visibilitychange', look);
       box.close();
       box.remove();
       resolve();
@@ -65,6 +69,7 @@ export function logInOverThePage() {
     const form = loginForm({ title: 'Log in again', text: 'Your session has ended. What you typed is kept.', name: user.name, project: project?.id, done, more: leave });
     const box = h('dialog.again', { 'aria-label': 'Log in again', closedby: 'none' }, form);
     box.addEventListener('close', () => over || box.showModal());
+    document.addEventListener('visibilitychange', look);
     document.body.append(box);
     box.showModal();
     form.elements.password.focus();
