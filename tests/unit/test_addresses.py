@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import web
 from tintype.blobs.web import Download, Web
-from tintype.domain.addresses import WebRules, networks
+from tintype.domain.addresses import WebRules, display_url, networks
 from tintype.errors import Invalid, StartError, TintypeError
 
 REFUSED = [
@@ -61,7 +61,7 @@ REFUSED = [
     *(
         "http://example.org\x00/",
         "http://" + "a" * 254 + "/",
-        "http://8.8.8.8/" + "a" * 2100,
+        "http://8.8.8.8/" + "a" * 8200,
         "http://8.8.8.8/ü",
     ),
     *("HTTP://LOCALHOST/", "hTTp://127.0.0.1/", " http://127.0.0.1/", "http://a.1/", "http://1.2.3.4.5/"),
@@ -142,8 +142,11 @@ async def test_a_name_with_one_address_inside_is_refused() -> None:
         web.serving(lambda request: request.give(b"x")) as server,
         web.names({"mixed.example": [["8.8.8.8", "10.0.0.1"]], "none.example": [[]]}),
     ):
-        for name in ("mixed", "none"):
-            with pytest.raises(Invalid, match="does not pass filtering"):
+        for name, reason in (
+            ("mixed", "does not pass filtering"),
+            ("none", "none.example was not found in DNS"),
+        ):
+            with pytest.raises(Invalid, match=reason):
                 await fetched(f"http://{name}.example:{server.server_port}/", server)
 
 
@@ -272,3 +275,39 @@ async def test_a_drip_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
         failing = fetched(f"{server.url}/", server)
         with pytest.raises(Invalid, match="fewer than"):
             await failing
+
+
+SECRET = "s3cr3t"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"https://user:{SECRET}@example.org:8443/a/disk.qcow2", "https://example.org:8443/a/disk.qcow2"),
+        (f"https://{SECRET}@example.org/x?X-Amz-Signature={SECRET}#{SECRET}", "https://example.org/x"),
+        (f"https://example.org?sig={SECRET}", "https://example.org"),
+        (f"https://user:a/{SECRET}@example.org/x", "https://…"),
+        (f"https://user:a?{SECRET}@example.org/x", "https://…"),
+        (f"https://user:{SECRET}\\@example.org/x", "https://example.org/x"),
+        (f"https://example.org/{SECRET}@other/x", "https://example.org/…"),
+        (f"user:{SECRET}@example.org/x", "example.org/x"),
+        (f"//user:{SECRET}@example.org/x", "/…"),
+        (f"s3+https://key:{SECRET}@[::1]:80/bucket", "s3+https://[::1]:80/bucket"),
+        ("http://8.8.8.8/\r\nX: 1", "http://8.8.8.8/??X: 1"),
+        ("https://example.org/" + "a" * 300, "https://example.org/" + "a" * 180 + "…"),
+    ],
+)
+def test_what_people_are_told_of_a_url(url: str, shown: str) -> None:
+    """Neither passwords nor signatures are repeated, in whatever form a URL hides them."""
+    assert display_url(url) == shown
+    with pytest.raises(Invalid) as refused:
+        WebRules(ports=frozenset({1})).check_url(url)
+    assert SECRET not in refused.value.message
+
+
+def test_urls_of_8192_characters() -> None:
+    """Presigned URLs with session tokens are that long; one more is refused with both numbers."""
+    url = "https://8.8.8.8/disk?token="
+    WebRules().check_url(url.ljust(8192, "x"))
+    with pytest.raises(Invalid, match="8193 characters; at most 8192"):
+        WebRules().check_url(url.ljust(8193, "x"))
