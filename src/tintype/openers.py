@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import ssl
 import uuid
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tintype.db import blobs as blob_rows
 from tintype.db import identity as identity_rows
 from tintype.db.engine import Database, SQLite, Transaction
 from tintype.domain.addresses import WebRules, networks
+from tintype.domain.proxies import ProxyRules, parse_proxies
 from tintype.domain.stores import StoreInfo
 from tintype.errors import StartError
 from tintype.formats import every_check
@@ -88,13 +90,13 @@ def open_keystone(
 ) -> tuple[Authenticator, Logins]:
     """Give who knows the callers of a cloud's Keystone, and who lets people log in there."""
     try:
-        from tintype.auth.keystone import KeystoneAuthenticator, open_session, version_3
+        from tintype.auth.keystone import KeystoneAuthenticator, open_session, set_proxies, version_3
         from tintype.auth.keystone_logins import KeystoneLogins
         from tintype.auth.limits import UnifiedLimits
     except ImportError as missing:
         raise StartError(f"Keystone needs: pip install 'tintype[keystone]' ({missing}).") from None
     chosen = settings.keystone
-    _check_certificates(chosen.cafile)
+    _check_certificates("keystone.cafile", chosen.cafile)
     auth_url = chosen.auth_url or ""
     session = open_session(
         auth_url=auth_url,
@@ -106,6 +108,7 @@ def open_keystone(
         cafile=chosen.cafile,
         timeout=chosen.timeout,
     )
+    set_proxies(session, _keystone_proxy(settings))
     limits = None
     if chosen.endpoint_id is not None:
         url = version_3(auth_url)
@@ -184,6 +187,30 @@ def web_rules(settings: Settings) -> WebRules:
     )
 
 
+def open_web(settings: Settings, rules: WebRules | None = None) -> Web:
+    """Return the way to the web of imports and locations; `rules` in place of those in the settings."""
+    chosen = settings.imports
+    proxies = parse_proxies("imports.proxy", chosen.proxy.items(), chosen.no_proxy)
+    return Web(rules or web_rules(settings), proxies, trust=_trust(None, chosen.cafile))
+
+
+def _open_cloud(settings: Settings) -> Web:
+    """Return the way to Keystone and the services in its catalogue, which an operator trusts."""
+    cafile, rules = settings.keystone.cafile, WebRules(anywhere=True)
+    return Web(rules, _keystone_proxy(settings), trust=_trust(cafile, settings.imports.cafile))
+
+
+def _keystone_proxy(settings: Settings) -> ProxyRules:
+    url = settings.keystone.proxy
+    return parse_proxies("keystone.proxy", () if url is None else (("http", url), ("https", url)))
+
+
+def check_web(settings: Settings) -> None:
+    """Refuse networks, proxies and certificates that make no sense: raises StartError."""
+    open_web(settings)
+    _open_cloud(settings)
+
+
 def open_plugins(settings: Settings) -> list[Plugin]:
     """Give the plugins of imports, in their order; raises StartError for one that is not there, or twice."""
     if len(set(settings.imports.plugins)) < len(settings.imports.plugins):
@@ -195,10 +222,8 @@ def open_regions(settings: Settings, database: Database, policy: Policy, copies:
     """Give where images of other regions are had from: by the catalogue of the identity service."""
     if settings.keystone.auth_url is None:
         return OwnRegion(database, policy, copies, settings.identity.region)
-    _check_certificates(settings.keystone.cafile)
-    web = Web(WebRules(anywhere=True), cafile=settings.keystone.cafile)
     limit, seconds = settings.images.size_limit, settings.imports.seconds
-    return KeystoneRegions(settings.keystone.auth_url, web, limit=limit, seconds=seconds)
+    return KeystoneRegions(settings.keystone.auth_url, _open_cloud(settings), limit=limit, seconds=seconds)
 
 
 def tolerated(settings: Settings) -> frozenset[str]:
@@ -211,9 +236,25 @@ def tolerated(settings: Settings) -> frozenset[str]:
     return known if "all" in names else frozenset(names)
 
 
-def _check_certificates(cafile: str | None) -> None:
-    if cafile is not None and not os.access(cafile, os.R_OK):
-        raise StartError(f"Cannot read the certificates of keystone.cafile, {cafile}.")
+def _trust(instead: str | None, beside: str | None) -> ssl.SSLContext:
+    """Return what is trusted: a cloud's certificates or the system's, and those of `imports.cafile`."""
+    _check_certificates("keystone.cafile", instead)
+    _check_certificates("imports.cafile", beside)
+    context = ssl.create_default_context(cafile=instead)
+    if beside is not None:
+        context.load_verify_locations(beside)
+    return context
+
+
+def _check_certificates(name: str, cafile: str | None) -> None:
+    if cafile is None:
+        return
+    try:
+        ssl.create_default_context(cafile=cafile)
+    except ssl.SSLError:
+        raise StartError(f"The file of {name}, {cafile}, has no certificates in PEM form.") from None
+    except OSError as error:
+        raise StartError(f"Cannot read the certificates of {name}, {cafile}: {error.strerror}.") from None
 
 
 def _plugin(name: str, settings: Settings) -> Plugin:
@@ -295,8 +336,8 @@ def _open_store(name: str, chosen: StoreSettings, settings: Settings) -> BlobSto
 
             return RbdStore(name, **own_settings(chosen))
         case kinds.HttpStore():
-            rules = web_rules(settings) if chosen.url is None else WebRules(anywhere=True)
-            return HttpStore(name, chosen.url, Web(rules))
+            rules = None if chosen.url is None else WebRules(anywhere=True)
+            return HttpStore(name, chosen.url, open_web(settings, rules))
         case kinds.MemoryStore():
             return MemoryStore(name, chosen.limit)
 

@@ -40,9 +40,9 @@ from tintype.openers import (
     open_protections,
     open_regions,
     open_stores,
+    open_web,
     store_infos,
     tolerated,
-    web_rules,
 )
 from tintype.policy.engine import Policy
 from tintype.services.cache import Cache
@@ -116,7 +116,7 @@ def lay(settings: Settings) -> Foundation:
         adopts=not settings.imports.plugins,
         log=log,
     )
-    web = Web(web_rules(settings))
+    web = open_web(settings)
     locations = Locations(database, policy, stores, copies)
     worker = Worker(
         database,

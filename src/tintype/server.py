@@ -32,6 +32,7 @@ from tintype.observability.logs import adopt, make_logger
 from tintype.observability.metrics import shared
 from tintype.openers import (
     check_folders,
+    check_web,
     open_database,
     open_identity,
     open_plugins,
@@ -40,7 +41,6 @@ from tintype.openers import (
     open_stores,
     recognise_folders,
     tolerated,
-    web_rules,
 )
 from tintype.parts import at_work, build, lay
 from tintype.services.catalogue import Catalogue
@@ -172,7 +172,7 @@ def _check(settings: Settings) -> None:
     check_folders(settings)
     open_stores(settings)
     tolerated(settings)
-    web_rules(settings)
+    check_web(settings)
     open_plugins(settings)
     open_protections(settings, open_policy(settings))
 

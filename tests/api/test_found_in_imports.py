@@ -19,8 +19,9 @@ from test_imports import BINARY, DATA, STORES, begin, ended, loopback, new_image
 import web
 from inprocess import Prepared, Service, make_settings, running
 from tintype.blobs.cache import PIECE
+from tintype.blobs.downloads import Download
 from tintype.blobs.network import resolve
-from tintype.blobs.web import Download, Web
+from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
 from tintype.db.tables import blobs, images, jobs
 from tintype.domain.addresses import WebRules, networks
@@ -142,7 +143,7 @@ async def test_a_head_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         way = Web(WebRules(networks(["127.0.0.0/8"]), ports=frozenset({server.server_port})))
         async with asyncio.timeout(15):
             failing = Download(way, f"{server.url}/", limit=100, seconds=2).begin()
-            with pytest.raises(TintypeError, match=r"does not answer|longer"):
+            with pytest.raises(TintypeError, match=r"not be read within 2 s|no answer within"):
                 await failing
         await way.close()
 
@@ -154,7 +155,7 @@ async def test_a_range_that_was_not_asked_for() -> None:
     ) as server:
         way = Web(WebRules(networks(["127.0.0.0/8"]), ports=frozenset({server.server_port})))
         store = HttpStoreOf(way, server.url)
-        with pytest.raises(TintypeError, match="other bytes"):
+        with pytest.raises(TintypeError, match="another range"):
             await store.some(50, 60)
         await way.close()
 
@@ -425,7 +426,7 @@ async def test_a_part_of_what_has_no_parts() -> None:
         there = Web(WebRules(anywhere=True))
         async with there.bytes(server.url, {}, 100, 200) as (_, chunks):
             assert sum([len(chunk) async for chunk in chunks]) == (40 << 20) - 100
-        with pytest.raises(Unavailable, match="no ranges"):
+        with pytest.raises(Unavailable, match="does not support range"):
             async with there.bytes(server.url, {}, 39 << 20, 40 << 20):
                 pass
         await there.close()

@@ -20,6 +20,7 @@ from keystoneauth1.identity.v3 import Password
 
 from tintype.auth.limits import UnifiedLimits
 from tintype.domain.callers import Caller
+from tintype.domain.proxies import ProxyRules
 from tintype.domain.quotas import Quota
 from tintype.errors import Unauthenticated, Unavailable
 from tintype.policy.engine import Policy
@@ -222,6 +223,12 @@ def open_session(
         project_domain_name=project_domain_name,
     )
     return keystone.Session(auth=auth, verify=cafile or True, timeout=timeout)
+
+
+def set_proxies(session: keystone.Session, proxies: ProxyRules) -> None:
+    """Have a session use these proxies, and none of the environment's, nor its passwords and certificates."""
+    session.session.trust_env = False
+    session.session.proxies = {scheme: proxy.whole_url for scheme, proxy in proxies.proxies.items()}
 
 
 def version_3(auth_url: str) -> str:

@@ -13,10 +13,11 @@ from typing import Final
 
 import msgspec
 
+from tintype.blobs.downloads import Download
 from tintype.blobs.ends import to_the_end
 from tintype.blobs.reading import closing
 from tintype.blobs.stream import Digests, in_thread
-from tintype.blobs.web import Download, Web
+from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db.blobs import READY, STAGED, WRITING, Blob

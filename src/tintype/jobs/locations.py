@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from tintype.blobs.downloads import Pace
 from tintype.blobs.reading import closing
 from tintype.blobs.stream import Chunks, Digests
-from tintype.blobs.web import Pace
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db.blobs import READY, Blob

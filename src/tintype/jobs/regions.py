@@ -5,7 +5,8 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from tintype.blobs.web import Download, Web
+from tintype.blobs.downloads import Download
+from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
 from tintype.db.engine import Database
 from tintype.domain.images import ACTIVE, BASE_ATTRIBUTES
