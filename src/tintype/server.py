@@ -101,6 +101,7 @@ def serve(settings: Settings, listener: Listener) -> None:
         functools.partial(_app, settings),
         factory=True,
         silent_seconds=settings.server.silent_seconds,
+        unread_seconds=settings.server.unread_seconds,
         loop="uvloop",
         ws="none",
         lifespan="on",

@@ -8,7 +8,7 @@ import contextlib
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -26,11 +26,24 @@ from tintype.api.throttle import Throttle
 from tintype.auth.base import Authenticator
 from tintype.blobs.stream import Buffer, Chunks, Source
 from tintype.domain.callers import Caller
-from tintype.errors import Disconnected, Invalid, NotFound, OverLimit, TintypeError, Unauthenticated
+from tintype.errors import (
+    Disconnected,
+    Invalid,
+    NotFound,
+    OverLimit,
+    TintypeError,
+    TooSlow,
+    Unauthenticated,
+)
 from tintype.observability.metrics import Metrics
 
 DIRECT: Final = "tintype.direct_body"
-"""The ASGI extension by which a server gives a body without copies: a call that gives a source, or None."""
+"""The ASGI extension for image data: a call that makes a server patient, and gives a source or None.
+
+The source gives the body without copies; None leaves it to `receive`.
+"""
+SILENCE: Final = "tintype.silence"
+"""The ASGI extension by which a server waits no longer for a body: a call that gives the reason, or None."""
 STOPPING: Final = "tintype.stopping"
 """The ASGI extension by which a server tells answers without an end that it stops: an event."""
 _HOST: Final = re.compile(r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
@@ -58,7 +71,7 @@ class Call(Request):
 
     def data(self) -> Source:
         """Give the body as it comes; filling from it raises Disconnected where it breaks off."""
-        return _Body(self._chunks(), self.scope.get("extensions", {}).get(DIRECT), self.metrics)
+        return _Body(self.stream(), self.scope.get("extensions", {}).get(DIRECT), self.metrics)
 
     async def bounded_body(self) -> bytes:
         """Read the whole body; raises OverLimit where it is larger than metadata may be."""
@@ -70,15 +83,23 @@ class Call(Request):
                 raise OverLimit(f"The request body may have at most {self.body_limit} bytes.")
         return b"".join(parts)
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """Return the body as it comes; raises Disconnected where it breaks off, TooSlow for silence."""
+        silence = self.scope.get("extensions", {}).get(SILENCE, _none)
         more = True
         while more:
             message = await self.receive()
+            if (reason := silence()) is not None:
+                raise TooSlow(reason)
             if message["type"] == "http.disconnect":
                 raise Disconnected(BROKEN_OFF)
             more = message.get("more_body", False)
             if body := message.get("body"):
                 yield body
+
+
+def _none() -> None:
+    """Return that a server that cannot say so waits for bodies."""
 
 
 class _Body(Chunks):
