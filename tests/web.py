@@ -21,6 +21,7 @@ class Request(http.server.BaseHTTPRequestHandler):
         with contextlib.suppress(ConnectionError):
             self.server.answer(self)
 
+    do_POST = do_GET  # noqa: N815 (the base class names it)
     do_HEAD = do_GET  # noqa: N815 (the base class names it)
 
     def give(self, data: bytes, *, status: int = 200, length: int | None = None, **headers: str) -> None:

@@ -165,6 +165,7 @@ async def test_from_a_url_of_8192_characters(stores: Service) -> None:
     image = await new_image(stores)
     assert (await begin(stores, image, {"name": "web-download", "uri": uri})).status_code == 202
     assert (await ended(stores, image))["status"] == "success"
+    assert (await ended(stores, image))["message"] == "Copied 1.2 MiB to local."
     assert stores.web.seen[-1][1] == uri.removeprefix(stores.web.url)
     refused = await begin(stores, await new_image(stores), {"name": "web-download", "uri": f"{uri}x"})
     assert (refused.status_code, "8192" in refused.text) == (400, True)

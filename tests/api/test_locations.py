@@ -157,7 +157,7 @@ async def test_who_may(located: Service) -> None:
     assert (await located.call("alice", "GET", f"{image}/locations")).status_code == 403
     assert (await located.call("admin", "GET", f"{image}/locations")).json() == []
     assert (await add(located, image, "/absent")).status_code == 202
-    assert "no bytes" in (await ended(located, image))["message"]
+    assert (await ended(located, image))["message"] == f"Nothing was found at {located.web.url}/absent."
     assert (await add(located, image, "/disk")).status_code == 202
     await ended(located, image)
     assert (await add(located, image, "/disk")).status_code == 409

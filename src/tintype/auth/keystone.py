@@ -19,6 +19,7 @@ from keystoneauth1.exceptions import ClientException
 from keystoneauth1.identity.v3 import Password
 
 from tintype.auth.limits import UnifiedLimits
+from tintype.blobs.failures import service_failure, status_text
 from tintype.domain.callers import Caller
 from tintype.domain.proxies import ProxyRules
 from tintype.domain.quotas import Quota
@@ -119,7 +120,7 @@ class KeystoneAuthenticator:
         try:
             self._session.get(self._version, authenticated=False, log=False)
         except ClientException as error:
-            raise silent() from error
+            raise unreachable(error) from error
 
     async def _caller(self, token: str, *, expired_too: bool) -> Caller:
         if len(token) > _LONGEST_TOKEN or not token.isascii():
@@ -172,7 +173,7 @@ class KeystoneAuthenticator:
         if status in {400, 404}:
             return Verdict(None, 0.0, asked_at)
         self._log.error("keystone does not validate tokens", status=status)
-        raise silent()
+        raise unexpected(status)
 
     def _request(self, token: str, expired_too: bool) -> tuple[int, bytes]:
         url = f"{self._url}&allow_expired=1" if expired_too else self._url
@@ -181,17 +182,18 @@ class KeystoneAuthenticator:
                 url, headers={"X-Subject-Token": token}, raise_exc=False, log=False, connect_retries=1
             )
         except ClientException as error:
-            self._log.error("keystone does not answer", reason=type(error).__name__)
-            raise silent() from error
+            failure = unreachable(error)
+            self._log.error("keystone does not answer", reason=failure.message, error=type(error).__name__)
+            raise failure from error
         return answer.status_code, answer.content
 
     def _ask_limits(self, limits: UnifiedLimits, project_id: str) -> Quota:
         try:
             return limits.of(project_id)
         except (ClientException, Unavailable) as error:
-            reason = error.message if isinstance(error, Unavailable) else type(error).__name__
-            self._log.error("keystone does not tell limits", reason=reason)
-            raise silent() from error
+            failure = error if isinstance(error, Unavailable) else unreachable(error)
+            self._log.error("keystone does not tell limits", reason=failure.message)
+            raise failure from error
 
     def _to_caller(self, token: _Token, quota: Quota) -> Caller:
         if token.project is None:  # of a domain, or of the whole system: those roles are none over images
@@ -244,6 +246,12 @@ def _refused() -> Unauthenticated:
     return Unauthenticated("The request you have made requires authentication.")
 
 
-def silent() -> Unavailable:
-    """Say that Keystone does not answer."""
-    return Unavailable("The identity service does not answer.", Retry_After="5")
+def unreachable(error: Exception) -> Unavailable:
+    """Return that Keystone cannot be asked, and why, in words for callers: no addresses, no credentials."""
+    message = f"The identity service cannot be used: {service_failure(error)}."
+    return Unavailable(message, Retry_After="5")
+
+
+def unexpected(status: int) -> Unavailable:
+    """Return that Keystone answered, but not what it should have."""
+    return Unavailable(f"The identity service answered {status_text(status)}.", Retry_After="5")

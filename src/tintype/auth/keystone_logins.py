@@ -11,7 +11,7 @@ from keystoneauth1 import session as keystone
 from keystoneauth1.exceptions import ClientException
 
 from tintype.auth.base import Login, Place
-from tintype.auth.keystone import KeystoneAuthenticator, silent, version_3
+from tintype.auth.keystone import KeystoneAuthenticator, unexpected, unreachable, version_3
 from tintype.errors import Forbidden, TooManyAttempts, Unauthenticated
 
 _THREADS: Final = 4
@@ -47,7 +47,7 @@ class KeystoneLogins:
         if answer.status_code == 401:
             raise Unauthenticated(_NO_ROLE)
         if answer.status_code != 200:
-            raise silent()
+            raise unexpected(answer.status_code)
         open_ones = [each for each in answer.json()["projects"] if each.get("enabled", True)]
         found = [Place(each["id"], each["name"]) for each in open_ones]
         return sorted(found, key=lambda place: place.name)
@@ -70,7 +70,7 @@ class KeystoneLogins:
         finally:
             self._authenticator.forget(token)
         if answer.status_code not in {204, 401, 404}:
-            raise silent()
+            raise unexpected(answer.status_code)
 
     async def project_id(self, token: str, name: str) -> str:
         """Give the id of a project by its id or name, to who may look them up; otherwise the text itself."""
@@ -85,9 +85,11 @@ class KeystoneLogins:
     async def _token(self, auth: Mapping[str, Any], refusal: str) -> Login:
         answer = await self._ask("POST", "auth/tokens?nocatalog", {}, json={"auth": auth})
         if answer.status_code == 429:
-            raise TooManyAttempts("The identity service asks for a pause.", Retry_After="5")
+            raise TooManyAttempts(
+                "The identity service asks to slow down. Try again in 5 seconds.", Retry_After="5"
+            )
         if answer.status_code >= 500:
-            raise silent()
+            raise unexpected(answer.status_code)
         if "Openstack-Auth-Receipt" in answer.headers:
             raise Unauthenticated("This user needs a second factor, which cannot be given here.")
         if answer.status_code == 403:
@@ -112,10 +114,10 @@ class KeystoneLogins:
                     **more,
                 )
             except ClientException as error:
-                raise silent() from error
+                raise unreachable(error) from error
 
         if self._waiting >= _WAITING:
-            raise TooManyAttempts("Too many log in at once.", Retry_After="2")
+            raise TooManyAttempts("Too many logins at once. Try again in 2 seconds.", Retry_After="2")
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, send)

@@ -5,6 +5,7 @@ a closed port from a certificate that has expired.
 """
 
 import errno
+import re
 import ssl
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -30,6 +31,49 @@ _NOT_TLS: Final = frozenset(
     {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
 )
 _UNREACHABLE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL})
+_SERVICE: Final = (
+    (r"NoSuchBucket|ContainerNotFound", "its bucket does not exist"),
+    (
+        r"InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|ExpiredToken|Unauthenticated|\bUnauthorized",
+        "it does not accept the credentials in the settings",
+    ),
+    (
+        r"AuthorizationHeaderMalformed|PermanentRedirect",
+        "its bucket is in another region than the settings say",
+    ),
+    (r"RequestTimeTooSkewed", "its clock and ours differ"),
+    (
+        r"AccessDenied|PermissionDenied|PermissionError|403 Forbidden",
+        "the credentials in the settings do not suffice",
+    ),
+    (
+        r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|InvalidCertificate",
+        "its certificate is not trusted",
+    ),
+    (r"WRONG_VERSION_NUMBER|InvalidContentType|wrong version number", "it does not speak TLS on that port"),
+    (
+        r"Unable to connect to proxy|Tunnel connection failed|ProxyError",
+        "the proxy does not let it be reached",
+    ),
+    (r"Connection ?refused|Connect call failed", "it refuses connections"),
+    (
+        r"gaierror|Name or service not known|NameResolution|dns error|failed to lookup",
+        "its host name was not found",
+    ),
+    (r"TimedOut|Timeout|timed out|errno 110", "no answer in time"),
+    (r"ObjectNotFound", "its Ceph configuration, user, keyring or pool was not found"),
+    (r"SlowDown|ServiceUnavailable|503 Service", "it is overloaded"),
+    (r"InternalError|InternalServerError|50[0-9] [A-Z]", "it failed with an error of its own"),
+)
+"""What the libraries of stores and of Keystone say or are called, and what that means."""
+
+
+def service_failure(error: BaseException) -> str:
+    """Return why a store or another service cannot be used; its own words may hold addresses and secrets."""
+    said = "\n".join(f"{type(cause).__name__}: {cause}" for cause in _causes(error))
+    return next(
+        (words for pattern, words in _SERVICE if re.search(pattern, said)), "the connection broke off"
+    )
 
 
 def connection_failure(error: Exception, seconds: float) -> str:

@@ -104,7 +104,9 @@ class FilesystemStore:
     async def check(self) -> None:
         """Look for the folder's mark: where a disk or share is not mounted there is none."""
         if await _in_thread(folder_mark, self._folder) is None:
-            raise Unavailable(f"The folder of the store '{self.id}' is not there.", Retry_After="5")
+            raise Unavailable(
+                f"The folder of the store '{self.id}' is missing or not mounted.", Retry_After="5"
+            )
 
     async def close(self) -> None:
         """Let go of nothing: files are open only while they are used."""
@@ -141,7 +143,9 @@ class FilesystemStore:
         try:
             await _in_thread(self._check_space, size)
         except NotFound:
-            raise Unavailable(f"The folder of the store '{self.id}' is not there.", Retry_After="5") from None
+            raise Unavailable(
+                f"The folder of the store '{self.id}' is missing or not mounted.", Retry_After="5"
+            ) from None
 
     def _check_space(self, size: int) -> None:
         """Raise what says that there is no room, or no folder: a share that is not mounted has no mark."""
@@ -324,4 +328,6 @@ async def _in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
     except OSError as error:
         if error.errno in _FULL:
             raise OverLimit(f"Image storage media is full: {error.strerror}.") from error
-        raise Unavailable(f"The image store does not answer: {error.strerror}.", Retry_After="5") from error
+        raise Unavailable(
+            f"The folder of the image store cannot be used: {error.strerror}.", Retry_After="5"
+        ) from error

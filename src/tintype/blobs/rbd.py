@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote
 
 from tintype.blobs.base import name_in_store
 from tintype.blobs.ends import to_the_end
+from tintype.blobs.failures import service_failure
 from tintype.blobs.reading import read_ahead
 from tintype.blobs.stream import finished
 from tintype.errors import Conflict, Gone, NotFound, OverLimit, StartError, TintypeError, Unavailable
@@ -52,7 +53,7 @@ class RbdStore:
         self._timeout = timeout
         self._threads = ThreadPoolExecutor(_THREADS, f"rbd-{store_id}")  # a silent cluster fills only these
         self._connecting = asyncio.Lock()
-        self._failed_at = -math.inf
+        self._failed_at, self._failure = -math.inf, Exception()
         self._fsid: str | None = None
         self._cluster: Any = None
         self._pool_io: Any = None
@@ -154,7 +155,7 @@ class RbdStore:
         except (self._rbd.DiskQuotaExceeded, self._rados.NoSpace) as error:
             raise OverLimit("Image storage media is full.") from error
         except (self._rbd.Error, self._rados.Error) as error:
-            message = f"The store '{self.id}' does not answer: {type(error).__name__}."
+            message = f"The store '{self.id}' cannot be used: {service_failure(error)}."
             raise Unavailable(message, Retry_After="5") from error
 
     def open(self, pool: Any, key: str, snapshot: str | None = None) -> Any:
@@ -172,11 +173,11 @@ class RbdStore:
     async def _connect_once(self) -> None:
         """Connect; who waited while another could not is told so at once."""
         if time.monotonic() < self._failed_at + _PAUSE_SECONDS:
-            raise Unavailable(f"The store '{self.id}' does not answer.", Retry_After="5")
+            raise self._failure.with_traceback(None)
         try:
             await self._in_thread(self._connect)
-        except self._rados.Error:
-            self._failed_at = time.monotonic()
+        except self._rados.Error as error:
+            self._failed_at, self._failure = time.monotonic(), error
             raise
 
     async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

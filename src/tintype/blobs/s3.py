@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from obstore.store import S3Store as Bucket
 
 from tintype.blobs.objects import ATTEMPTS, ObjectStore, patience
-from tintype.errors import Gone, NotFound, OverLimit, Unavailable
+from tintype.errors import Gone, NotFound, OverLimit
 
 _REST: Final = ".rest-"
 _PART: Final = 8 << 20
@@ -156,7 +156,7 @@ class S3Store(ObjectStore):
                 raise NotFound("The stored bytes are missing.") from error
             if code in _FULL:
                 raise OverLimit("Image storage media is full.") from error
-            raise Unavailable(f"The store '{self.id}' answers {code}.", Retry_After="5") from error
+            raise self.unavailable(error) from error
         except (BotoCoreError, OSError, TimeoutError) as error:
             raise self.unavailable(error) from error
 
@@ -247,7 +247,10 @@ class _S3Writer:
             self._upload = (await self._store.call("create_multipart_upload", Key=self._path))["UploadId"]
         number = len(self._parts) + 1
         if number > _PARTS:
-            raise OverLimit("The image is too large for one of undeclared size in this store: declare it.")
+            raise OverLimit(
+                f"The image is too large for an upload of undeclared size to the store '{self._store.id}'. "
+                "Declare the size with the header x-openstack-image-size."
+            )
         self._buffer.seek(0)
         try:
             sent = await self._store.call(

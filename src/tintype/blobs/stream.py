@@ -198,8 +198,8 @@ class Pass:
         digest is not the expected one.
         """
         for name, digest in self._expected.items():
-            if self._hashes[name].hexdigest() != digest:
-                raise Invalid(f"The {name} digest of the bytes is not the one that was declared.")
+            if (found := self._hashes[name].hexdigest()) != digest:
+                raise Invalid(f"The {name} digest of the data is {found}; {digest} was declared.")
         virtual_size = self._inspector.finish() if self._inspector is not None else None
         return Digests(
             size=self.size,
