@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ class Request(http.server.BaseHTTPRequestHandler):
         with contextlib.suppress(ConnectionError):
             self.server.answer(self)
 
+    do_POST = do_GET  # noqa: N815 (the base class names it)
     do_HEAD = do_GET  # noqa: N815 (the base class names it)
 
     def give(self, data: bytes, *, status: int = 200, length: int | None = None, **headers: str) -> None:
@@ -74,20 +76,24 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     answer: Handler
     seen: list[tuple[str, str, dict[str, str]]]
+    scheme = "http"
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Expect clients to be killed."""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}"
 
 
 @contextlib.contextmanager
-def serving(answer: Handler, host: str = "127.0.0.1") -> Iterator[Server]:
+def serving(answer: Handler, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     """Serve by a function, on a free port."""
     server = Server((host, 0), Request)
     server.answer, server.seen = answer, []
+    if tls is not None:
+        server.scheme = "https"
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

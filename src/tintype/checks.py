@@ -17,6 +17,7 @@ from tintype.observability.failures import reason_of
 from tintype.observability.logs import make_logger
 from tintype.observability.tracing import check_tracing
 from tintype.openers import (
+    check_web,
     database_url,
     open_keystone,
     open_plugins,
@@ -26,7 +27,6 @@ from tintype.openers import (
     open_store,
     store_infos,
     tolerated,
-    web_rules,
 )
 from tintype.policy.engine import Policy
 from tintype.policy.rules import DEFAULTS
@@ -64,7 +64,7 @@ def before_start(settings: Settings) -> list[Check]:
     checks = [
         Check("workers", lambda: _check_workers(settings)),
         Check("folders", lambda: check_folders(settings)),
-        Check("networks", lambda: web_rules(settings)),
+        Check("the way to the web", lambda: check_web(settings)),
         Check("format checks", lambda: tolerated(settings)),
         Check("import plugins", lambda: open_plugins(settings)),
         Check("policy", lambda: open_protections(settings, open_policy(settings))),

@@ -14,6 +14,7 @@ TintypeError
 ├── OverLimit                larger or more than allowed
 ├── UnsupportedMedia         the bytes or their type are not what they should be
 ├── Disconnected             the client went away before it had said everything
+│   └── TooSlow              … or is still there, and sends nothing
 ├── TooManyAttempts          slow down
 ├── Unimplemented            valid HTTP that this service does not know how to read
 ├── Unavailable              a part we stand on does not answer now
@@ -81,6 +82,10 @@ class UnsupportedMedia(TintypeError):
 
 class Disconnected(TintypeError):
     """The connection broke off before the request was whole."""
+
+
+class TooSlow(Disconnected):
+    """The client sent nothing for too long in the middle of its request."""
 
 
 class TooManyAttempts(TintypeError):

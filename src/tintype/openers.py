@@ -1,5 +1,6 @@
 """What the settings name, opened: the database, the rules, Keystone, the stores."""
 
+import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from tintype.domain import property_schema
 from tintype.domain.addresses import WebRules, networks
 from tintype.domain.images import BASE_ATTRIBUTES
 from tintype.domain.property_schema import PropertySchema
+from tintype.domain.proxies import ProxyRules, parse_proxies
 from tintype.domain.stores import StoreInfo
 from tintype.errors import StartError
 from tintype.extras import missing
@@ -115,7 +117,7 @@ def open_keystone(
 ) -> tuple["KeystoneAuthenticator", Logins]:
     """Give who knows the callers of a cloud's Keystone, and who lets people log in there."""
     try:
-        from tintype.auth.keystone import KeystoneAuthenticator, open_session, version_3
+        from tintype.auth.keystone import KeystoneAuthenticator, open_session, set_proxies, version_3
         from tintype.auth.keystone_logins import KeystoneLogins
         from tintype.auth.limits import UnifiedLimits
     except ImportError as error:
@@ -137,6 +139,7 @@ def open_keystone(
         cafile=chosen.cafile,
         timeout=chosen.timeout,
     )
+    set_proxies(session, _keystone_proxy(settings))
     limits = None
     if chosen.endpoint_id is not None:
         url = version_3(auth_url)
@@ -191,6 +194,30 @@ def web_rules(settings: Settings) -> WebRules:
     )
 
 
+def open_web(settings: Settings, rules: WebRules | None = None) -> Web:
+    """Return the way to the web of imports and locations; `rules` in place of those in the settings."""
+    chosen = settings.imports
+    proxies = parse_proxies("imports.proxy", chosen.proxy.items(), chosen.no_proxy)
+    return Web(rules or web_rules(settings), proxies, trust=_trust(None, chosen.cafile))
+
+
+def _open_cloud(settings: Settings) -> Web:
+    """Return the way to Keystone and the services in its catalogue, which an operator trusts."""
+    cafile, rules = settings.keystone.cafile, WebRules(anywhere=True)
+    return Web(rules, _keystone_proxy(settings), trust=_trust(cafile, settings.imports.cafile))
+
+
+def _keystone_proxy(settings: Settings) -> ProxyRules:
+    url = settings.keystone.proxy
+    return parse_proxies("keystone.proxy", () if url is None else (("http", url), ("https", url)))
+
+
+def check_web(settings: Settings) -> None:
+    """Refuse networks, proxies and certificates that make no sense: raises StartError."""
+    open_web(settings)
+    _open_cloud(settings)
+
+
 def open_plugins(settings: Settings) -> list[Plugin]:
     """Give the plugins of imports, in their order; raises StartError for one that is not there, or twice."""
     if len(set(settings.imports.plugins)) < len(settings.imports.plugins):
@@ -202,10 +229,8 @@ def open_regions(settings: Settings, database: Database, policy: Policy, copies:
     """Give where images of other regions are had from: by the catalogue of the identity service."""
     if settings.keystone.auth_url is None:
         return OwnRegion(database, policy, copies, settings.identity.region)
-    check_authorities("keystone.cafile", settings.keystone.cafile)
-    web = Web(WebRules(anywhere=True), cafile=settings.keystone.cafile)
     limit, seconds = settings.images.size_limit, settings.imports.seconds
-    return KeystoneRegions(settings.keystone.auth_url, web, limit=limit, seconds=seconds)
+    return KeystoneRegions(settings.keystone.auth_url, _open_cloud(settings), limit=limit, seconds=seconds)
 
 
 def tolerated(settings: Settings) -> frozenset[str]:
@@ -216,6 +241,16 @@ def tolerated(settings: Settings) -> frozenset[str]:
     if unknown:
         raise StartError(f"Unknown format check '{unknown[0]}'. There are: {', '.join(sorted(known))}.")
     return known if "all" in names else frozenset(names)
+
+
+def _trust(instead: str | None, beside: str | None) -> ssl.SSLContext:
+    """Return what is trusted: a cloud's certificates or the system's, and those of `imports.cafile`."""
+    check_authorities("keystone.cafile", instead)
+    check_authorities("imports.cafile", beside)
+    context = ssl.create_default_context(cafile=instead)
+    if beside is not None:
+        context.load_verify_locations(beside)
+    return context
 
 
 def _plugin(name: str, settings: Settings) -> Plugin:
@@ -260,8 +295,8 @@ def _open_store(name: str, chosen: StoreSettings, settings: Settings) -> BlobSto
 
             return RbdStore(name, **own_settings(chosen))
         case kinds.HttpStore():
-            rules = web_rules(settings) if chosen.url is None else WebRules(anywhere=True)
-            return HttpStore(name, chosen.url, Web(rules))
+            rules = None if chosen.url is None else WebRules(anywhere=True)
+            return HttpStore(name, chosen.url, open_web(settings, rules))
         case kinds.MemoryStore():
             return MemoryStore(name, chosen.limit)
 

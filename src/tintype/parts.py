@@ -43,9 +43,9 @@ from tintype.openers import (
     open_protections,
     open_regions,
     open_stores,
+    open_web,
     store_infos,
     tolerated,
-    web_rules,
 )
 from tintype.policy.engine import Policy
 from tintype.services.cache import Cache
@@ -127,7 +127,7 @@ def lay(settings: Settings) -> Foundation:
         signatures=signatures,
         log=log,
     )
-    web = Web(web_rules(settings))
+    web = open_web(settings)
     locations = Locations(database, policy, stores, copies, signatures)
     worker = Worker(
         database,

@@ -73,6 +73,7 @@ class _Config(BoundedConfig):
             functools.partial(_app, settings),
             factory=True,
             silent_seconds=chosen.silent_seconds,
+            unread_seconds=chosen.unread_seconds,
             loop="uvloop",
             ws="none",
             lifespan="on",

@@ -52,7 +52,7 @@ def break_database(folder: Path) -> None:
         (
             unmount_folder,
             "PUT /v2/images/{id}/file",
-            "The folder of the store 'local' is not there.",
+            "The folder of the store 'local' is missing or not mounted.",
             "mounted",
         ),
         (break_database, "GET /v2/images", "The database does not answer.", "no such table"),

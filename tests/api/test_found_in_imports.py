@@ -19,8 +19,9 @@ from test_imports import BINARY, DATA, STORES, begin, ended, loopback, new_image
 import web
 from inprocess import Prepared, Service, make_settings, running
 from tintype.blobs.cache import PIECE
+from tintype.blobs.downloads import Download
 from tintype.blobs.network import resolve
-from tintype.blobs.web import Download, Web
+from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
 from tintype.db.tables import blobs, images, jobs
 from tintype.domain.addresses import WebRules, networks
@@ -66,7 +67,7 @@ def zip_of(data: bytes, method: int, members: int = 1) -> bytes:
         (zip_of(bytes(100 << 20), zipfile.ZIP_BZIP2), "stored or deflated"),
         (zip_of(bytes(1 << 20), zipfile.ZIP_LZMA), "stored or deflated"),
         (zip_of(b"", zipfile.ZIP_STORED, members=1000), "one file"),
-        (zip_of(b"x", zipfile.ZIP_STORED)[:-22], "table"),
+        (zip_of(b"x", zipfile.ZIP_STORED)[:-22], "its zip data is damaged"),
     ],
     ids=["bzip2", "lzma", "a large table", "no table"],
 )
@@ -142,7 +143,7 @@ async def test_a_head_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         way = Web(WebRules(networks(["127.0.0.0/8"]), ports=frozenset({server.server_port})))
         async with asyncio.timeout(15):
             failing = Download(way, f"{server.url}/", limit=100, seconds=2).begin()
-            with pytest.raises(TintypeError, match=r"does not answer|longer"):
+            with pytest.raises(TintypeError, match=r"not be read within 2 s|no answer within"):
                 await failing
         await way.close()
 
@@ -154,7 +155,7 @@ async def test_a_range_that_was_not_asked_for() -> None:
     ) as server:
         way = Web(WebRules(networks(["127.0.0.0/8"]), ports=frozenset({server.server_port})))
         store = HttpStoreOf(way, server.url)
-        with pytest.raises(TintypeError, match="other bytes"):
+        with pytest.raises(TintypeError, match="another range"):
             await store.some(50, 60)
         await way.close()
 
@@ -425,7 +426,7 @@ async def test_a_part_of_what_has_no_parts() -> None:
         there = Web(WebRules(anywhere=True))
         async with there.bytes(server.url, {}, 100, 200) as (_, chunks):
             assert sum([len(chunk) async for chunk in chunks]) == (40 << 20) - 100
-        with pytest.raises(Unavailable, match="no ranges"):
+        with pytest.raises(Unavailable, match="does not support range"):
             async with there.bytes(server.url, {}, 39 << 20, 40 << 20):
                 pass
         await there.close()
@@ -473,7 +474,7 @@ async def test_a_store_that_goes_in_the_middle(prepared: Prepared, tmp_path: Pat
             (service.folder / "near").rename(service.folder / "away")
             go_on.set()
             task = await ended(service, image)
-            assert "Not to near: The folder of the store 'near' is not there" in task["message"]
+            assert "Not copied to near: The folder of the store 'near' is missing" in task["message"]
             shown = await show(service, image)
             assert (shown["status"], shown["stores"], shown["os_glance_failed_import"]) == (
                 "active",

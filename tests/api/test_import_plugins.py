@@ -19,7 +19,7 @@ from test_imports import begin, ended, new_image, show, staged, working
 
 import web
 from inprocess import Prepared, Service, running
-from tintype.errors import StartError
+from tintype.errors import Invalid, StartError
 from tintype.openers import open_plugins
 from tintype.plugins.base import Stream, Subject
 from tintype.plugins.decompress import Decompress
@@ -76,10 +76,21 @@ async def test_unpacking(name: str, size: int, tmp_path: Path) -> None:
 async def test_broken_archives(name: str, tmp_path: Path) -> None:
     """What breaks off, or is damaged, is refused with a reason."""
     packed = PACKED[name]
+    kind = name.partition(" ")[0]
     damaged = packed[:1000] + bytes(1000) + packed[2000:]
-    for broken in (packed[: len(packed) // 2], damaged):
-        with pytest.raises(Exception, match="unpacked"):
+    ends = "is damaged" if kind == "zip" else r"ends after \d+ bytes"  # its table is at the end
+    for broken, reason in ((packed[: len(packed) // 2], ends), (damaged, "is damaged")):
+        with pytest.raises(Invalid, match=f"The image cannot be unpacked: its {kind} data {reason}"):
             await unpacked(broken, tmp_path)
+
+
+async def test_an_encrypted_archive(tmp_path: Path) -> None:
+    """It is not called damaged."""
+    packed = bytearray(zipped(DATA))
+    for magic, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        packed[packed.rindex(magic) + flags] |= 1
+    with pytest.raises(Invalid, match="its zip data is encrypted"):
+        await unpacked(bytes(packed), tmp_path)
 
 
 async def test_zip_archives_that_are_refused(tmp_path: Path) -> None:
@@ -103,7 +114,7 @@ async def test_bombs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     }[name]()
     with pytest.raises(Exception, match="times its size"):
         await unpacked(packed, tmp_path)
-    with pytest.raises(Exception, match="are allowed"):
+    with pytest.raises(Exception, match="the limit here"):
         await unpacked(packed, tmp_path, limit=8 << 20, ratio=1 << 30)
     assert list(tmp_path.iterdir()) == []
 
@@ -114,8 +125,11 @@ async def test_memory_that_an_archive_asks_for(tmp_path: Path) -> None:
     option = {zstd.CompressionParameter.window_log: 30, zstd.CompressionParameter.content_size_flag: 0}
     compressor = zstd.ZstdCompressor(options=option)
     large = compressor.compress(b"x" * 100_000) + compressor.flush()
-    for packed in (lzma.compress(b"x" * 100_000, filters=wanted), large):
-        with pytest.raises(Exception, match="unpacked"):
+    for kind, packed, most in (
+        ("xz", lzma.compress(b"x" * 100_000, filters=wanted), 80),
+        ("zstd", large, 128),
+    ):
+        with pytest.raises(Invalid, match=f"its {kind} data needs more than {most} MiB of memory"):
             await unpacked(packed, tmp_path)
 
 
@@ -231,6 +245,48 @@ def endless(folder: Path) -> bytes:
     return bytes(data)
 
 
+def encrypted(folder: Path) -> bytes:
+    """Give a disk with LUKS inside."""
+    secret = ("--object", "secret,id=key,data=secret", "-o", "encrypt.format=luks,encrypt.key-secret=key")
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", *secret, "locked.qcow2", "1M"]
+    subprocess.run(command, check=True, cwd=folder)
+    return (folder / "locked.qcow2").read_bytes()
+
+
+@pytest.mark.needs("qemu-img")
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        (
+            "echo \"qemu-img: Could not open 'source': bad thing in '/srv/scratch/x'\" >&2; exit 1",
+            "The disk cannot be converted: qemu-img reports: bad thing in ….",
+        ),
+        (
+            "echo 'qemu-img: error while writing: No space left on device' >&2; exit 1",
+            "The conversion failed: the disk of the folder for conversions is full.",
+        ),
+        ("exit 3", "The disk cannot be converted: qemu-img does not tell why."),
+        ("kill -XCPU $$", "The conversion was stopped: it took more than 20 s of processor time"),
+        ("kill -ABRT $$", "The conversion needs more than 1024 MiB of memory, the limit here."),
+        ("kill -XFSZ $$", "The converted disk would have more than"),
+    ],
+)
+async def test_why_a_conversion_failed(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, says: str
+) -> None:
+    """What qemu-img says is told without paths; what ended it is told by its setting or limit."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    source = qcow2(tmp_path, DATA[: 1 << 20])
+    (tools / "qemu-img").write_text(f"#!/bin/sh\n{script}\n")
+    (tools / "qemu-img").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    chosen = settings("convert", convert_seconds=20)
+    async with running(prepared, tmp_path, **chosen) as service, working(service):
+        _, task = await imported(service, source, disk_format="qcow2")
+    assert task["message"].startswith(says), task["message"]
+
+
 @pytest.mark.needs("qemu-img")
 async def test_hostile_disks_are_not_converted(prepared: Prepared, tmp_path: Path) -> None:
     """Unsafe ones are refused before qemu-img sees them, too large or damaged ones within their limits."""
@@ -240,6 +296,7 @@ async def test_hostile_disks_are_not_converted(prepared: Prepared, tmp_path: Pat
     damaged[36:40] = struct.pack(">I", 0xFFFFFFFF)  # the table of its clusters is larger than any
     with web.serving(lambda request: request.give(hostile[request.path])) as server:
         hostile = {"/backing": backing_file(), "/endless": endless(tmp_path), "/damaged": bytes(damaged)}
+        hostile["/encrypted"] = encrypted(tmp_path)
         chosen["imports"] = ImportSettings(
             plugins=("convert",),
             convert_seconds=20,
@@ -250,7 +307,11 @@ async def test_hostile_disks_are_not_converted(prepared: Prepared, tmp_path: Pat
             for path, reason in (
                 ("/backing", "backing"),
                 ("/endless", "are allowed"),
-                ("/damaged", "damaged"),
+                ("/damaged", "The disk cannot be converted: qemu-img reports: Active L1 table too large."),
+                (
+                    "/encrypted",
+                    "The disk is encrypted (such as LUKS inside qcow2), so it cannot be converted.",
+                ),
             ):
                 image = await new_image(service, disk_format="qcow2")
                 await begin(service, image, {"name": "web-download", "uri": f"{server.url}{path}"})
@@ -274,13 +335,16 @@ async def test_a_conversion_without_end(
     chosen = settings("convert", convert_seconds=1)
     async with running(prepared, tmp_path, **chosen) as service, working(service):
         image, task = await imported(service, source, disk_format="qcow2")
-        assert (task["status"], "longer than 1 s" in task["message"]) == ("failure", True)
+        assert (task["status"], "took longer than 1 s (imports.convert_seconds)" in task["message"]) == (
+            "failure",
+            True,
+        )
         assert (await show(service, image))["status"] == "queued"
 
 
 def test_plugins_that_there_are_not() -> None:
     """A name that nothing stands for stops the start."""
-    with pytest.raises(StartError, match="no import plugin 'nonsense'"):
+    with pytest.raises(StartError, match=r"imports\.plugins names 'nonsense'"):
         open_plugins(Settings(imports=ImportSettings(plugins=("nonsense",))))
 
 

@@ -160,6 +160,18 @@ async def test_from_the_web(stores: Service) -> None:
     assert all("X-Auth-Token" not in headers for _, _, headers in stores.web.seen)
 
 
+async def test_from_a_url_of_8192_characters(stores: Service) -> None:
+    """Presigned URLs with session tokens work as they are; one more character is refused."""
+    uri = f"{stores.web.url}/x?X-Amz-Security-Token=".ljust(8192, "x")
+    image = await new_image(stores)
+    assert (await begin(stores, image, {"name": "web-download", "uri": uri})).status_code == 202
+    assert (await ended(stores, image))["status"] == "success"
+    assert (await ended(stores, image))["message"] == "Copied 1.2 MiB to local."
+    assert stores.web.seen[-1][1] == uri.removeprefix(stores.web.url)
+    refused = await begin(stores, await new_image(stores), {"name": "web-download", "uri": f"{uri}x"})
+    assert (refused.status_code, "8192" in refused.text) == (400, True)
+
+
 async def test_a_wrong_digest_stores_nothing(stores: Service) -> None:
     """What is not what was expected leaves the image queued, with the reason."""
     image = await new_image(stores)

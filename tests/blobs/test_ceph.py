@@ -280,7 +280,7 @@ async def test_a_store_that_dies_in_the_middle(
             assert answer.status_code == 503, answer.text
             shown = (await service.call("alice", "GET", image)).json()
             assert shown["status"] == "queued"
-            assert "does not answer" in shown["os_glance_failed_reason"]
+            assert "cannot be used: no answer in time" in shown["os_glance_failed_reason"]
         finally:
             ceph.signal("osd.0", signal.SIGCONT)
         data = os.urandom(MIB)

@@ -47,7 +47,7 @@ async def test_a_folder_that_is_not_mounted(files: FilesystemStore, tmp_path: Pa
     (tmp_path / "ke").rename(tmp_path.parent / f"{tmp_path.name}-away")
     (tmp_path / ".tintype-store").rename(tmp_path.parent / f"{tmp_path.name}-mark")
     for work in (files.size("key"), files.delete("key")):
-        with pytest.raises(Unavailable, match="not there"):
+        with pytest.raises(Unavailable, match="missing or not mounted"):
             await work
     (tmp_path.parent / f"{tmp_path.name}-away").rename(tmp_path / "ke")
     (tmp_path.parent / f"{tmp_path.name}-mark").rename(tmp_path / ".tintype-store")

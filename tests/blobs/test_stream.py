@@ -209,6 +209,27 @@ async def test_large_pages_are_for_streams_that_fill_them(
     assert len(made) == most
 
 
+async def test_a_silent_source_holds_no_memory() -> None:
+    """What a client brought before it fell silent is written and let go of: silence may last long."""
+    gone = asyncio.Event()
+    wake = asyncio.get_running_loop().call_soon_threadsafe
+    seen: list[weakref.finalize] = []
+
+    async def fill(buffer: stream.Buffer) -> bool:
+        if seen:
+            async with asyncio.timeout(5):
+                await gone.wait()
+            return False
+        seen.append(weakref.finalize(buffer, wake, gone.set))
+        buffer.add(memoryview(bytes(MIB)))
+        return True
+
+    async def write(part: memoryview) -> None:
+        await in_thread(bytes, part)
+
+    assert await pump(SimpleNamespace(fill=fill), write, [bytes], None) == MIB  # type: ignore[arg-type]
+
+
 async def test_another_digest_than_expected() -> None:
     """It is refused by name."""
     look = Pass(None, algorithm="sha512", expected={"md5": "0" * 32})

@@ -308,7 +308,7 @@ def _refused(keystone: Keystone, here: str, there: str) -> None:
     source = httpx2.post(f"{there}/v2/images", json=formats, headers=token, timeout=60).json()["id"]
     httpx2.put(f"{there}/v2/images/{source}/file", content=b"x", headers={**token, **BINARY}, timeout=60)
     token = {"X-Auth-Token": keystone.log_in("bob", "beta")}
-    for region, reason in (("south", "is not there"), ("nowhere", "no image service")):
+    for region, reason in (("south", "was not found in region 'south'"), ("nowhere", "no image service")):
         image = httpx2.post(f"{here}/v2/images", json=formats, headers=token, timeout=60).json()["id"]
         method = {"name": "glance-download", "glance_region": region, "glance_image_id": source}
         begun = httpx2.post(f"{here}/v2/images/{image}/import", json={"method": method}, headers=token)

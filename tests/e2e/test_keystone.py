@@ -13,6 +13,7 @@ import pytest
 
 from keystone import PASSWORD, TOKEN_SECONDS, Keystone
 from processes import BIN, BINARY, Server, eventually, started
+from proxy import proxying
 
 pytestmark = [pytest.mark.needs("keystone"), pytest.mark.xdist_group("keystone")]
 CACHE_SECONDS = 2
@@ -198,6 +199,39 @@ def test_access_rules_and_services(server: Server, keystone: Keystone) -> None:
     wrong = {"X-Service-Token": "nonsense"}
     for headers, status in ((service, 200), (other, 401), (wrong, 401), ({}, 401), (service, 200)):
         assert call(server, token, "GET", "/v2/images", headers=headers).status_code == status
+
+
+def test_through_a_proxy(keystone: Keystone, tmp_path: Path) -> None:
+    """Keystone and other regions are asked through keystone.proxy, never through one of the environment."""
+    settings = {"TINTYPE_KEYSTONE_AUTH_URL": keystone.url, "TINTYPE_KEYSTONE_PASSWORD": PASSWORD}
+    with proxying() as proxy, proxying() as ignored:
+        proxy.credentials = "user:s3cr3t"
+        through = proxy.url.replace("://", "://user:s3cr3t@")
+        variables = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), ignored.url)
+        settings |= {**variables, "NO_PROXY": "", "no_proxy": "", "TINTYPE_KEYSTONE_PROXY": through}
+        with started(tmp_path / "data", **settings) as server:
+            token = keystone.log_in("alice", "alpha")
+            assert call(server, token, "GET", "/v2/images").status_code == 200
+            made = call(server, token, "POST", "/v2/images", json=RAW).json()["id"]
+            method = {"name": "glance-download", "glance_region": "nowhere", "glance_image_id": made}
+            begun = call(server, token, "POST", f"/v2/images/{made}/import", json={"method": method})
+            assert begun.status_code == 202, begun.text
+            eventually(lambda: call(server, token, "GET", f"/v2/images/{made}").json()["status"] == "queued")
+            asked = {target.partition("?")[0].rpartition("/v3")[2] for _, target, _ in proxy.seen}
+            assert {"/auth/tokens", "/auth/catalog"} <= asked
+            assert ignored.seen == []
+        assert "s3cr3t" not in (tmp_path / "data.log").read_text()
+
+
+def test_the_environment_has_no_proxy_for_it(keystone: Keystone, tmp_path: Path) -> None:
+    """Without the setting Keystone is asked directly, whatever HTTP_PROXY says."""
+    settings = {"TINTYPE_KEYSTONE_AUTH_URL": keystone.url, "TINTYPE_KEYSTONE_PASSWORD": PASSWORD}
+    with proxying() as ignored:
+        variables = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), ignored.url)
+        with started(tmp_path / "data", **settings, **variables, NO_PROXY="", no_proxy="") as server:
+            token = keystone.log_in("alice", "alpha")
+            assert call(server, token, "GET", "/v2/images").status_code == 200
+        assert ignored.seen == []
 
 
 def test_unified_limits(keystone: Keystone, tmp_path: Path) -> None:

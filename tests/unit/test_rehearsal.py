@@ -45,7 +45,7 @@ async def look(database: Database, stores: Mapping[str, BlobStore]) -> tuple[boo
 def test_before_the_first_start(tmp_path: Path) -> None:
     """No folder, no database: it works, and makes neither."""
     settings = make_settings(tmp_path / "data")
-    assert rehearse(settings, look) == (True, ["The folder of the store 'local' is not there."])
+    assert rehearse(settings, look) == (True, ["The folder of the store 'local' is missing or not mounted."])
     assert everything(tmp_path) == {}
     (tmp_path / "data" / "images").mkdir(parents=True)
     assert rehearse(settings, look) == (True, [None])

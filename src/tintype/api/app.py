@@ -8,7 +8,7 @@ import contextlib
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -22,6 +22,7 @@ from starlette.types import Message, Receive, Scope, Send
 from tintype.api import errors as error_responses
 from tintype.api.base_url import base_url
 from tintype.api.direct import BROKEN_OFF
+from tintype.api.extensions import DIRECT, SILENCE
 from tintype.api.lifespan import live
 from tintype.api.routes import Route
 from tintype.api.throttle import Throttle
@@ -36,16 +37,13 @@ from tintype.errors import (
     NotFound,
     OverLimit,
     TintypeError,
+    TooSlow,
     Unauthenticated,
     Unimplemented,
 )
 from tintype.observability.failures import FailureLog
 from tintype.observability.metrics import Metrics
 
-DIRECT: Final = "tintype.direct_body"
-"""The ASGI extension by which a server gives a body without copies: a call that gives a source, or None."""
-STOPPING: Final = "tintype.stopping"
-"""The ASGI extension by which a server tells answers without an end that it stops: an event."""
 _GLOBAL_ID: Final = re.compile(r"req-[0-9a-fA-F-]{36}")
 _HEADER_BYTES: Final = 64 << 10
 _PATH_BYTES: Final = 8 << 10
@@ -110,7 +108,7 @@ class Call(Request):
 
     def data(self) -> Source:
         """Give the body as it comes; filling from it raises Disconnected where it breaks off."""
-        return _Body(self._chunks(), self.scope.get("extensions", {}).get(DIRECT), self.metrics)
+        return _Body(self.stream(), self.scope.get("extensions", {}).get(DIRECT), self.metrics)
 
     async def bounded_body(self) -> bytes:
         """Read the whole body; raises OverLimit where it is larger than metadata may be."""
@@ -122,15 +120,23 @@ class Call(Request):
                 raise OverLimit(f"The request body may have at most {self.body_limit} bytes.")
         return b"".join(parts)
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """Return the body as it comes; raises Disconnected where it breaks off, TooSlow for silence."""
+        silence = self.scope.get("extensions", {}).get(SILENCE, _none)
         more = True
         while more:
             message = await self.receive()
+            if (reason := silence()) is not None:
+                raise TooSlow(reason)
             if message["type"] == "http.disconnect":
                 raise Disconnected(BROKEN_OFF)
             more = message.get("more_body", False)
             if body := message.get("body"):
                 yield body
+
+
+def _none() -> None:
+    """Return that a server that cannot say so waits for bodies."""
 
 
 class _Body(Chunks):

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from tintype.blobs.stream import Buffer
-from tintype.errors import Disconnected
+from tintype.errors import Disconnected, TooSlow
 
 if TYPE_CHECKING:
     from tintype.api.protocol import BoundedHttpProtocol
@@ -37,7 +37,7 @@ class DirectBody(asyncio.BufferedProtocol):
         self._dropped = memoryview(bytearray(0))
 
     async def fill(self, buffer: Buffer) -> bool:
-        """Fill a buffer; raises Disconnected where the body breaks off."""
+        """Fill a buffer; raises Disconnected where the body breaks off, TooSlow where it is silent."""
         self._early = self._early[buffer.add(self._early) :]
         if self._left and not buffer.ready:
             if self._lost or self._http.transport.is_closing():
@@ -85,6 +85,11 @@ class DirectBody(asyncio.BufferedProtocol):
             self._http.flow.pause_reading()
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
+
+    def give_up(self, reason: str) -> None:
+        """Wait no longer for a client that has fallen silent."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(TooSlow(reason))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell both who reads and HTTP."""

@@ -29,6 +29,7 @@ STATUS: Final[Mapping[type[errors.TintypeError], int]] = {
     errors.OverLimit: 413,
     errors.UnsupportedMedia: 415,
     errors.Disconnected: 499,
+    errors.TooSlow: 408,
     errors.TooManyAttempts: 429,
     errors.Unimplemented: 501,
     errors.Unavailable: 503,

@@ -2,8 +2,9 @@
 
 What is no body (a request's head, chunk sizes, trailers) has a size, a head has a time, and a body
 may not fall silent for long: without these a client could fill memory with one endless header, or
-hold connections and images for ever. Trailers are dropped: nobody checked them as headers. What is
-no HTTP is answered like any other mistake, with an id.
+hold connections and images for ever. Image data may be silent for longest, because who sends it has
+shown a token; the application says so when it begins to read it. Trailers are dropped: nobody checked
+them as headers. What is no HTTP is answered like any other mistake, with an id.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import functools
 import sys
 import termios
 import uuid
+from http import HTTPStatus
 from typing import Any, Final
 
 import httptools
@@ -21,25 +23,31 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from tintype.api import errors
-from tintype.api.app import DIRECT, STOPPING
 from tintype.api.direct import DirectBody
+from tintype.api.extensions import DIRECT, SILENCE, STOPPING
 
 OVERHEAD_BYTES: Final = 128 << 10
 """Bytes that may come in a row without any of them being body."""
 HEAD_SECONDS: Final = 30
+BODY_SECONDS: Final = 60
+"""For which a body may be silent that is no image data: of anybody, without a token."""
+_GRACE_SECONDS: Final = 15
+"""For undoing an upload that fell silent, and for the client to take the answer."""
 _WORTH: Final = 64 << 10
 """Bytes of a body from which on they are received without copies."""
 _BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class BoundedConfig(uvicorn.Config):
-    """uvicorn's settings, and how long a client may be silent in a body, or not read its answer."""
+    """uvicorn's settings, and how long a client may be silent in image data, or not read its answer."""
 
-    def __init__(self, app: Any, *, silent_seconds: float, **more: Any) -> None:
+    def __init__(self, app: Any, *, silent_seconds: int, unread_seconds: int, **more: Any) -> None:
         super().__init__(app, http=BoundedHttpProtocol, **more)
         self.silent_seconds = silent_seconds
         self.server_state: ServerState | None = None
         """Connections and requests of this process, once there was one."""
+        self.unread_seconds = unread_seconds
+        self.body_seconds = min(BODY_SECONDS, silent_seconds)
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -47,7 +55,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     config: BoundedConfig
     _overhead = 0
+    _in_head = False
     _in_body = False
+    _patience = 0
+    """Seconds for which the body may be silent."""
+    _silence: str | None = None
+    """Why the body is not waited for any more."""
+    _direct: DirectBody | None = None
     _deaf = False
     _deadline: asyncio.TimerHandle | None = None
     _reading: asyncio.TimerHandle | None = None
@@ -88,7 +102,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._in_body:
             self.heard()
             if self._deadline is None:
-                self._expect_within(self.config.silent_seconds)
+                self._expect_within(self._patience)
         elif self._deadline is None and (self.cycle is None or self.cycle.response_complete):
             self._expect_within(HEAD_SECONDS)  # bytes that ended the rest between two requests
 
@@ -96,6 +110,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Begin to count."""
         super().on_message_begin()
         self._overhead = 0
+        self._in_head = True
         self._expect_within(HEAD_SECONDS)
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -105,13 +120,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Go on to the body."""
-        self._in_body = True
+        self._in_head, self._in_body = False, True
+        self._patience = self.config.body_seconds
         self._expect_within(None)
         declared = [value for name, value in self.headers if name == b"content-length"]
         self._left = int(declared[0]) if declared else 0
         super().on_headers_complete()
         take_over = functools.partial(self._take_over, self.cycle)
-        self.scope["extensions"] = {DIRECT: take_over, STOPPING: self._stopping}  # type: ignore[dict-item]
+        self.scope["extensions"] = {
+            DIRECT: take_over,  # type: ignore[dict-item]
+            SILENCE: lambda: self._silence,  # type: ignore[dict-item]
+            STOPPING: self._stopping,  # type: ignore[dict-item]
+        }
 
     def on_body(self, body: bytes) -> None:
         """See that something came of what was received."""
@@ -125,6 +145,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._overhead = 0
         self._expect_within(None)
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Have little patience for the rest of a body that nobody wants any more."""
+        super().on_response_complete()
+        self._patience = self.config.body_seconds
+        if self._in_body and self._deadline is not None:
+            self._expect_within(self._patience)
 
     def heard(self) -> None:
         """Note the time: a timer for each piece of each body would cost more."""
@@ -141,6 +168,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.transport.set_protocol(self)
         self.transport.resume_reading()
         self.flow.read_paused = False
+        self._direct = None
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
         self.on_message_complete()
@@ -148,27 +176,35 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._expect_within(HEAD_SECONDS)
 
     def _take_over(self, cycle: RequestResponseCycle) -> DirectBody | None:
-        """Give a request's body to who reads it; None where that is not worth it."""
-        if cycle is not self.cycle or self._left < _WORTH or self.transport.is_closing():
+        """Be patient with image data; return what receives it without copies, if that is worth it."""
+        if cycle is not self.cycle or self.transport.is_closing():
+            return None
+        self._patience = self.config.silent_seconds
+        if self._left < _WORTH:
             return None
         if cycle.waiting_for_100_continue:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             cycle.waiting_for_100_continue = False
         early, cycle.body = bytes(cycle.body), bytearray()
-        body = DirectBody(self, early, self._left)
+        self._direct = DirectBody(self, early, self._left)
         self.flow.pause_reading()
-        self.transport.set_protocol(body)
-        return body
+        self.transport.set_protocol(self._direct)
+        return self._direct
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, and end the connection; not in the middle of another answer."""
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             self.transport.abort()
             return
+        self._refuse(HTTPStatus.BAD_REQUEST, msg)
+
+    def _refuse(self, status: HTTPStatus, message: str) -> None:
+        """Answer in place of the application, and end the connection."""
         request_id = f"req-{uuid.uuid4()}"
-        body = errors.document(400, msg, request_id)
+        body = errors.document(status.value, message, request_id)
         head = (
-            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+            f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+            "content-type: application/json\r\nconnection: close\r\n"
             f"content-length: {len(body)}\r\nx-openstack-request-id: {request_id}\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
@@ -178,7 +214,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Give a client that does not read its time: it holds a file and memory here."""
         super().pause_writing()
         self._unread = self._pending()
-        self._expect_reading(self.config.silent_seconds)
+        self._expect_reading(self.config.unread_seconds)
 
     def resume_writing(self) -> None:
         """See that it reads."""
@@ -207,7 +243,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _check_reading(self) -> None:
         unread, self._unread = self._unread, self._pending()
         if self._unread < unread:  # slow, but alive
-            self._expect_reading(self.config.silent_seconds)
+            self._expect_reading(self.config.unread_seconds)
         else:
             self.transport.abort()
 
@@ -221,8 +257,30 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _too_slow(self) -> None:
         self._deadline = None
         if self.flow.read_paused:  # it is we who do not read
-            self._expect_within(self.config.silent_seconds)
-        elif self._in_body and (left := self._heard + self.config.silent_seconds - self.loop.time()) > 0:
+            self._expect_within(self._patience)
+        elif self._in_body and (left := self._heard + self._patience - self.loop.time()) > 0:
             self._expect_within(left)
+        elif self._in_body and not (self.cycle.response_started or self.pipeline):
+            self._end_silence()
+        elif self._in_head and (self.cycle is None or self.cycle.response_complete):
+            message = f"The head of the request was not complete within {HEAD_SECONDS} s."
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, message)
+            self._abort_soon()
         else:
             self.transport.abort()  # close() would wait for a peer that may not be reading
+
+    def _end_silence(self) -> None:
+        """Have the application undo the request and answer it; end the connection behind the answer."""
+        is_data = self._patience == self.config.silent_seconds
+        limit = "server.silent_seconds" if is_data else "requests without image data"
+        self._silence = (
+            f"The body of the request was silent for {self._patience} s, the limit of {limit}. Send it again."
+        )
+        self.cycle.keep_alive = False
+        self.cycle.message_event.set()
+        if self._direct is not None:
+            self._direct.give_up(self._silence)
+        self._abort_soon()
+
+    def _abort_soon(self) -> None:
+        self._deadline = self.loop.call_later(_GRACE_SECONDS, self.transport.abort)

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from tintype.api import wire
 from tintype.domain import tasks as rules
+from tintype.domain.sizes import size_text
 from tintype.domain.tasks import PROCESSING, Task
 from tintype.services.imports import Imports
 from tintype.services.tasks import Tasks
@@ -136,8 +137,8 @@ def _result(task: Task) -> dict[str, Any] | None:
 def _message(task: Task) -> str:
     if task.state != PROCESSING or not task.bytes_done:
         return task.message
-    of = "" if task.bytes_total is None else f" of {task.bytes_total >> 20}"
-    return f"Copied {task.bytes_done >> 20}{of} MiB."
+    of = "" if task.bytes_total is None else f" of {size_text(task.bytes_total)}"
+    return f"Copied {size_text(task.bytes_done)}{of}."
 
 
 def _page_path(pairs: list[tuple[str, str]]) -> str:

@@ -19,8 +19,10 @@ from keystoneauth1.exceptions import ClientException, Unauthorized
 from keystoneauth1.identity.v3 import Password
 
 from tintype.auth.limits import UnifiedLimits
+from tintype.blobs.failures import service_failure, status_text
 from tintype.domain.access_rules import AccessRule
 from tintype.domain.callers import Caller
+from tintype.domain.proxies import ProxyRules
 from tintype.domain.quotas import Quota
 from tintype.errors import Unauthenticated, Unavailable
 from tintype.observability.failures import FailureLog
@@ -133,7 +135,7 @@ class KeystoneAuthenticator:
             self._session.get_token()  # asks only where the last one ends soon
             self._session.get(self._version, authenticated=False, log=False)
         except ClientException as error:
-            raise silent(error) from error
+            raise unreachable(error) from error
 
     async def own_roles(self) -> frozenset[str]:
         """Log in as the service's own user, validate that token as any other, and return its roles."""
@@ -147,7 +149,7 @@ class KeystoneAuthenticator:
         try:
             token = self._session.get_token() or ""
         except ClientException as error:
-            raise silent(error) from error
+            raise unreachable(error) from error
         return self._request(token, False)
 
     async def _caller(self, token: str, *, expired_too: bool) -> Caller:
@@ -214,11 +216,11 @@ class KeystoneAuthenticator:
                 connect_retries=1,
             )
         except ClientException as error:
-            raise silent(error) from error
+            raise unreachable(error) from error
         return answer.status_code, answer.content
 
     def _not_validated(self, status: int) -> Unavailable:
-        failure = silent(status=status)
+        failure = unexpected(status)
         failure.add_note(f"{self._version}/auth/tokens was asked to validate a token")
         if status == 403:
             failure.add_note("the user of keystone.username needs a role that may do so: admin or service")
@@ -228,7 +230,7 @@ class KeystoneAuthenticator:
         try:
             return limits.of(project_id)
         except (ClientException, Unavailable) as error:
-            raise silent(error) from error
+            raise unreachable(error) from error
 
     def _to_caller(self, token: _Token, quota: Quota) -> Caller:
         credential = token.application_credential
@@ -265,6 +267,12 @@ def open_session(
     return keystone.Session(auth=auth, verify=cafile or True, timeout=timeout)
 
 
+def set_proxies(session: keystone.Session, proxies: ProxyRules) -> None:
+    """Have a session use these proxies, and none of the environment's, nor its passwords and certificates."""
+    session.session.trust_env = False
+    session.session.proxies = {scheme: proxy.whole_url for scheme, proxy in proxies.proxies.items()}
+
+
 def version_3(auth_url: str) -> str:
     """Give the URL of the API's version 3, whether an operator names the version or not."""
     return f"{auth_url.rstrip('/').removesuffix('/v3')}/v3"
@@ -278,13 +286,16 @@ def _refused() -> Unauthenticated:
     return Unauthenticated("The request you have made requires authentication.")
 
 
-def silent(error: Exception | None = None, *, status: int | None = None) -> Unavailable:
-    """Return the error for a Keystone that is silent, answers oddly, or does not let the service in."""
+def unreachable(error: Exception) -> Unavailable:
+    """Return that Keystone cannot be asked, and why, in words for callers: no addresses, no credentials."""
     if isinstance(error, Unauthorized):
         failure = Unavailable("The image service cannot log in to the identity service.", Retry_After="5")
         failure.add_note("keystone.username, its domain, its project or TINTYPE_KEYSTONE_PASSWORD is wrong")
         return failure
-    failure = Unavailable("The identity service does not answer.", Retry_After="5")
-    if status is not None:
-        failure.add_note(f"Keystone answered {status}")
-    return failure
+    message = f"The identity service cannot be used: {service_failure(error)}."
+    return Unavailable(message, Retry_After="5")
+
+
+def unexpected(status: int) -> Unavailable:
+    """Return that Keystone answered, but not what it should have."""
+    return Unavailable(f"The identity service answered {status_text(status)}.", Retry_After="5")

@@ -11,7 +11,7 @@ from keystoneauth1 import session as keystone
 from keystoneauth1.exceptions import ClientException
 
 from tintype.auth.base import Login, Place
-from tintype.auth.keystone import KeystoneAuthenticator, silent, version_3
+from tintype.auth.keystone import KeystoneAuthenticator, unexpected, unreachable, version_3
 from tintype.errors import Forbidden, Invalid, NotFound, TintypeError, TooManyAttempts, Unauthenticated
 
 _THREADS: Final = 4
@@ -55,7 +55,7 @@ class KeystoneLogins:
         if answer.status_code == 401:
             raise Unauthenticated(_NO_ROLE)
         if answer.status_code != 200:
-            raise silent(status=answer.status_code)
+            raise unexpected(answer.status_code)
         open_ones = [each for each in answer.json()["projects"] if each.get("enabled", True)]
         found = [Place(each["id"], each["name"]) for each in open_ones]
         return sorted(found, key=lambda place: place.name)
@@ -78,7 +78,7 @@ class KeystoneLogins:
         finally:
             self._authenticator.forget(token)
         if answer.status_code not in {204, 401, 404}:
-            raise silent(status=answer.status_code)
+            raise unexpected(answer.status_code)
 
     async def project(self, token: str, ref: str) -> Place:
         """Return the project with an id or a name, looked up with the bearer's own token.
@@ -129,9 +129,11 @@ class KeystoneLogins:
     async def _token(self, auth: Mapping[str, Any], refusal: str) -> Login:
         answer = await self._ask("POST", "auth/tokens?nocatalog", {}, json={"auth": auth})
         if answer.status_code == 429:
-            raise TooManyAttempts("The identity service asks for a pause.", Retry_After="5")
+            raise TooManyAttempts(
+                "The identity service asks to slow down. Try again in 5 seconds.", Retry_After="5"
+            )
         if answer.status_code >= 500:
-            raise silent(status=answer.status_code)
+            raise unexpected(answer.status_code)
         if "Openstack-Auth-Receipt" in answer.headers:
             raise Unauthenticated("This user needs a second factor, which cannot be given here.")
         if answer.status_code == 403:
@@ -156,10 +158,10 @@ class KeystoneLogins:
                     **more,
                 )
             except ClientException as error:
-                raise silent(error) from error
+                raise unreachable(error) from error
 
         if self._waiting >= _WAITING:
-            raise TooManyAttempts("Too many log in at once.", Retry_After="2")
+            raise TooManyAttempts("Too many logins at once. Try again in 2 seconds.", Retry_After="2")
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, send)
@@ -176,4 +178,4 @@ def _check_answered(status: int) -> None:
     if status == 401:
         raise Unauthenticated(_NO_ROLE)
     if status == 429 or status >= 500:
-        raise silent()
+        raise unexpected(status)

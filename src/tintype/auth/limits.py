@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from keystoneauth1 import session as keystone
 
+from tintype.blobs.failures import status_text
 from tintype.domain.quotas import NAMES, Quota
 from tintype.errors import Unavailable
 
@@ -63,6 +64,8 @@ class UnifiedLimits:
             f"{self._url}/{path}", params=query, raise_exc=False, log=False, connect_retries=1
         )
         if answer.status_code != 200:
-            message = f"The identity service does not tell limits: {answer.status_code} for {path}."
+            message = (
+                f"The identity service answered {status_text(answer.status_code)} when asked for limits."
+            )
             raise Unavailable(message, Retry_After="5")
         return answer.json()

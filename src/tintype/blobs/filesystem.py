@@ -156,7 +156,7 @@ class FilesystemStore:
         except OSError as error:
             if error.errno in _FULL:
                 raise OverLimit(f"Image storage media is full: {error.strerror}.") from error
-            raise self._unavailable("does not answer") from error
+            raise self._unavailable(f"cannot use its folder: {error.strerror}") from error
 
     def _unavailable(self, what: str) -> Unavailable:
         failure = Unavailable(f"The store '{self.id}' {what}.", Retry_After="5")
@@ -164,7 +164,9 @@ class FilesystemStore:
         return failure
 
     def _absent(self) -> Unavailable:
-        failure = Unavailable(f"The folder of the store '{self.id}' is not there.", Retry_After="5")
+        failure = Unavailable(
+            f"The folder of the store '{self.id}' is missing or not mounted.", Retry_After="5"
+        )
         failure.add_note(f"{self._folder} has no {MARK}: is it mounted?")
         return failure
 

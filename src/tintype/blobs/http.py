@@ -35,9 +35,10 @@ class HttpStore:
                     position += len(chunk)
                     yield chunk
         except Invalid as error:  # of a server that refuses us, or an address that may no longer be gone to
-            raise Unavailable(f"The store '{self.id}' does not serve: {error.message}") from error
+            raise Unavailable(f"The store '{self.id}' cannot be read: {error.message}") from error
         if position != stop:
-            raise Unavailable(f"The bytes of the store '{self.id}' end at {position}, before {stop}.")
+            message = f"The server of the store '{self.id}' sent {position - start} of {stop - start} bytes."
+            raise Unavailable(message)
 
     async def _wanted(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
         position = start
@@ -54,11 +55,14 @@ class HttpStore:
         try:
             facts = await self._web.facts(self._address(key))
         except Invalid as error:  # of an address that may no longer be gone to
-            raise Unavailable(f"The store '{self.id}' does not serve: {error.message}") from error
+            raise Unavailable(f"The store '{self.id}' cannot be read: {error.message}") from error
         if facts is None:
             return None
         if facts.size is None:
-            raise Unavailable(f"The store '{self.id}' does not tell the size.")
+            message = (
+                f"The server of the store '{self.id}' does not say how large the data is (Content-Length)."
+            )
+            raise Unavailable(message)
         return facts.size
 
     async def delete(self, key: str) -> None:

@@ -4,6 +4,7 @@ A host is resolved once; each address that it has is checked, and the connection
 """
 
 import asyncio
+import contextlib
 import functools
 import socket
 import ssl
@@ -13,14 +14,26 @@ from typing import Any, Final
 
 import httpcore2
 
+from tintype.blobs.failures import connection_failure, is_for_good, tls_failure
 from tintype.domain.addresses import WebRules
-from tintype.errors import Unavailable
+from tintype.errors import Invalid, TintypeError, Unavailable
 
+CONNECT_SECONDS: Final = 10.0
 _RESOLVE_SECONDS: Final = 10.0
 _NAMES: Final = ThreadPoolExecutor(8, "names")
 """Slow name servers keep only these waiting. A thread is made when it is first needed."""
 _NO_SUCH_NAME: Final = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 _READ: Final = 1 << 20
+
+
+class NoConnection(httpcore2.ConnectError):
+    """A connection that could not be made, with the reason in words."""
+
+    def __init__(self, reason: str, *, for_good: bool = False) -> None:
+        """Note the reason; `for_good` where another attempt would fail for the same one."""
+        super().__init__(reason)
+        self.reason = reason
+        self.for_good = for_good
 
 
 class Checked(httpcore2.AsyncNetworkBackend):
@@ -47,15 +60,36 @@ class Checked(httpcore2.AsyncNetworkBackend):
                 )
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
-        raise failure or httpcore2.ConnectError("the host has no address")
+        reason = connection_failure(failure or httpcore2.ConnectError(), timeout or CONNECT_SECONDS)
+        raise NoConnection(reason) from failure
 
     async def connect_unix_socket(self, *_arguments: Any, **_options: Any) -> httpcore2.AsyncNetworkStream:
         """Refuse: no URL leads there."""
-        raise httpcore2.ConnectError("no such way")
+        raise NoConnection("no URL leads to a Unix socket", for_good=True)
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
+
+
+class ToProxy(Checked):
+    """The network as far as the proxy of a setting, which an operator has named: any address is right."""
+
+    def __init__(self, setting: str) -> None:
+        super().__init__(WebRules(anywhere=True))
+        self._setting = setting
+
+    async def connect_tcp(
+        self, host: str, port: int, *more: Any, **options: Any
+    ) -> httpcore2.AsyncNetworkStream:
+        """Connect; callers are not told where the proxy is."""
+        try:
+            return await super().connect_tcp(host, port, *more, **options)
+        except NoConnection as error:
+            reason = error.reason
+        except TintypeError:
+            reason = "its host name was not found"
+        raise NoConnection(f"the proxy of {self._setting} cannot be reached: {reason}")
 
 
 class _Wide(httpcore2.AsyncNetworkStream):
@@ -83,7 +117,11 @@ class _Wide(httpcore2.AsyncNetworkStream):
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> httpcore2.AsyncNetworkStream:
         """Go on encrypted."""
-        return _Wide(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+        try:
+            return _Wide(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+        except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+            reason = tls_failure(error, timeout or CONNECT_SECONDS)
+            raise NoConnection(reason, for_good=is_for_good(error)) from error
 
     def get_extra_info(self, info: str) -> Any:
         """Give what is known of the connection."""
@@ -91,19 +129,40 @@ class _Wide(httpcore2.AsyncNetworkStream):
 
 
 async def resolve(rules: WebRules, host: str, port: int, seconds: float = _RESOLVE_SECONDS) -> list[str]:
-    """Give the addresses of a host, all of them checked.
+    """Return the addresses of a host, all of them checked.
 
-    Raises Invalid where it has none or one that may not be reached, Unavailable where nobody can say now.
+    Raises Invalid where it has none or one that may not be reached, Unavailable where no name server answers.
     """
+    addresses = await _look_up(host, port, seconds)
+    rules.check_addresses(host, addresses)
+    return addresses
+
+
+async def resolve_for_proxy(
+    rules: WebRules, host: str, port: int, seconds: float = _RESOLVE_SECONDS
+) -> list[str]:
+    """Return the addresses of a host, all of them checked; none where the name is unknown here.
+
+    The proxy looks names up itself, perhaps with name servers that know more than ours. Raises Invalid for
+    an address that may not be reached.
+    """
+    with contextlib.suppress(Unavailable):
+        if addresses := await _look_up(host, port, seconds):
+            rules.check_addresses(host, addresses)
+            return addresses
+    return []
+
+
+async def _look_up(host: str, port: int, seconds: float) -> list[str]:
     look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
         async with asyncio.timeout(seconds):
             found = await asyncio.get_running_loop().run_in_executor(_NAMES, look_up)
-    except (OSError, UnicodeError, TimeoutError) as error:
-        known = isinstance(error, UnicodeError) or getattr(error, "errno", None) in _NO_SUCH_NAME
-        if not known:
-            raise Unavailable(f"The name {host} cannot be looked up now.", Retry_After="5") from error
-        found = []
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    rules.check_addresses(host, addresses)
-    return addresses
+    except UnicodeError:
+        raise Invalid(f"The host name {host} is not one that DNS can have. Check the URL.") from None
+    except (OSError, TimeoutError) as error:
+        if getattr(error, "errno", None) in _NO_SUCH_NAME:
+            return []
+        message = f"The host name {host} cannot be looked up now: no name server answers. Try again later."
+        raise Unavailable(message, Retry_After="5") from error
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))

@@ -18,6 +18,7 @@ from obstore.store import ObjectStore as Bucket
 
 from tintype.blobs.base import Writer, name_in_store
 from tintype.blobs.ends import settled
+from tintype.blobs.failures import service_failure
 from tintype.errors import NotFound, Unavailable
 
 _CHUNK: Final = 4 << 20
@@ -158,10 +159,9 @@ class ObjectStore:
         return obstore.open_writer_async(self._bucket, path, buffer_size=_PART, max_concurrency=1)
 
     def unavailable(self, error: Exception) -> Unavailable:
-        """Return the error for callers; what the service says may hold addresses, and is for the log."""
-        failure = Unavailable(
-            f"The store '{self.id}' does not answer: {type(error).__name__}.", Retry_After="5"
-        )
+        """Return that the store cannot be used, and why. What it says itself may hold addresses."""
+        message = f"The store '{self.id}' cannot be used: {service_failure(error)}."
+        failure = Unavailable(message, Retry_After="5")
         failure.add_note(f"objects below {self._root}{self._prefix}")
         return failure
 

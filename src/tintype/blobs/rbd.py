@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote
 
 from tintype.blobs.base import name_in_store
 from tintype.blobs.ends import to_the_end
+from tintype.blobs.failures import service_failure
 from tintype.blobs.reading import read_ahead
 from tintype.blobs.stream import finished
 from tintype.errors import Conflict, Gone, NotFound, OverLimit, StartError, TintypeError, Unavailable
@@ -164,7 +165,7 @@ class RbdStore:
         except (self._rbd.DiskQuotaExceeded, self._rados.NoSpace) as error:
             raise OverLimit("Image storage media is full.") from error
         except (self._rbd.Error, self._rados.Error) as error:
-            raise self._unavailable(f"does not answer: {type(error).__name__}") from error
+            raise self._unavailable(f"cannot be used: {service_failure(error)}") from error
 
     def open(self, pool: Any, key: str, snapshot: str | None = None) -> Any:
         """Open an image; one with a snapshot is read-only."""
@@ -181,7 +182,8 @@ class RbdStore:
     async def _connect_once(self) -> None:
         """Connect; who waited while another could not is told so at once."""
         if time.monotonic() < self._failed_at + _PAUSE_SECONDS:
-            raise self._unavailable("does not answer") from self._failure
+            failed = "" if self._failure is None else self._failure.message
+            raise Unavailable(failed, Retry_After="5") from self._failure
         try:
             await self._in_thread(self._connect)
         except Unavailable as error:
@@ -230,7 +232,7 @@ class RbdStore:
             case self._rados.IOError():
                 return self._unavailable(f"cannot read the keyring of the Ceph user {user}")
             case _:
-                return self._unavailable(f"does not answer: {type(error).__name__}")
+                return self._unavailable(f"cannot be used: {service_failure(error)}")
 
     def _unavailable(self, what: str) -> Unavailable:
         failure = Unavailable(f"The store '{self.id}' {what}.", Retry_After="5")

@@ -24,7 +24,7 @@ async def read_ahead(
         while ahead is not None:
             chunk = await ahead
             if not chunk:
-                raise Unavailable(f"The stored bytes end at {start}, before {stop}.")
+                raise Unavailable(f"The stored data ends after {start} bytes; {stop} were expected.")
             start += len(chunk)
             ahead = next_one()
             yield chunk

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from obstore.store import S3Store as Bucket
 
 from tintype.blobs.objects import ATTEMPTS, ObjectStore, patience
-from tintype.errors import Gone, NotFound, OverLimit, Unavailable
+from tintype.errors import Gone, NotFound, OverLimit
 
 _REST: Final = ".rest-"
 _PART: Final = 8 << 20
@@ -170,7 +170,7 @@ class S3Store(ObjectStore):
                 raise OverLimit("Image storage media is full.") from error
             if code == "NoSuchBucket":
                 raise self.absent() from error
-            failure = Unavailable(f"The store '{self.id}' answers {code}.", Retry_After="5")
+            failure = self.unavailable(error)
             failure.add_note(f"bucket {self.bucket} at {self._options['endpoint_url'] or 'Amazon'}")
             if code in _ADVICE:
                 failure.add_note(_ADVICE[code])
@@ -265,7 +265,10 @@ class _S3Writer:
             self._upload = (await self._store.call("create_multipart_upload", Key=self._path))["UploadId"]
         number = len(self._parts) + 1
         if number > _PARTS:
-            raise OverLimit("The image is too large for one of undeclared size in this store: declare it.")
+            raise OverLimit(
+                f"The image is too large for an upload of undeclared size to the store '{self._store.id}'. "
+                "Declare the size with the header x-openstack-image-size."
+            )
         self._buffer.seek(0)
         try:
             sent = await self._store.call(

@@ -1,9 +1,8 @@
 """One pass over bytes: hash, inspect and write, over a few buffers that are used again and again.
 
-While one buffer is filled from the network, threads work on the others: each digest and the store
-release the interpreter, and each goes on to the next buffer without waiting for the slowest, nor for
-the event loop, which hears of a buffer once: when all are done with it. Memory is three buffers a
-stream, whatever the size of the image.
+While one buffer is filled from the network, threads work on the others: each digest and the store goes
+on to the next buffer without waiting for the slowest, or for the event loop, which hears of a buffer once
+all are done with it. A stream takes three buffers of memory at most, and none while its source is slow.
 """
 
 import asyncio
@@ -100,7 +99,6 @@ class Source(Protocol):
 
         However this ends, what has come is in the buffer.
         """
-        ...
 
 
 class Chunks:
@@ -200,8 +198,8 @@ class Pass:
         digest is not the expected one.
         """
         for name, digest in self._expected.items():
-            if self._hashes[name].hexdigest() != digest:
-                raise Invalid(f"The {name} digest of the bytes is not the one that was declared.")
+            if (found := self._hashes[name].hexdigest()) != digest:
+                raise Invalid(f"The {name} digest of the data is {found}; {digest} was declared.")
         virtual_size = self._inspector.finish() if self._inspector is not None else None
         return Digests(
             size=self.size,
@@ -290,13 +288,15 @@ async def _let_go(busy: "deque[_Round]", steps: "list[_InThread | _InLoop]") -> 
 
 
 async def _free_buffer(busy: "deque[_Round]", length: int) -> Buffer:
-    """Give the buffer that has been busy for longest, once it is free; a new one while there are few."""
-    whole = bool(busy) and busy[-1].buffer.used == length  # what trickles in fills none
+    """Return the buffer that has been busy for longest, once it is free; a new one while there are few."""
+    while busy and busy[-1].buffer.used < length:  # a slow or silent source holds no memory
+        await asyncio.shield(busy[0].done)  # who is cancelled here does not end what works on the buffer
+        busy.popleft()
     if not busy or (len(busy) < _BUFFERS and not busy[0].done.done()):
-        return Buffer(length, whole=whole)
-    await asyncio.shield(busy[0].done)  # who is cancelled here does not end what works on the buffer
+        return Buffer(length, whole=bool(busy))
+    await asyncio.shield(busy[0].done)
     buffer = busy.popleft().buffer
-    return Buffer(length, whole=True) if whole and not buffer.whole else buffer
+    return buffer if buffer.whole else Buffer(length, whole=True)
 
 
 class _Round:

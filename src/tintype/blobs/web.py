@@ -8,37 +8,39 @@ import asyncio
 import contextlib
 import re
 import ssl
-import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urljoin
 
 import httpcore2
 import msgspec
 
-from tintype.blobs.network import Checked, resolve
-from tintype.blobs.reading import closing
-from tintype.domain.addresses import WebRules
-from tintype.errors import Invalid, NotFound, OverLimit, Unavailable
+from tintype.blobs.failures import exchange_failure, status_text
+from tintype.blobs.network import CONNECT_SECONDS, Checked, NoConnection, ToProxy, resolve, resolve_for_proxy
+from tintype.domain.addresses import Target, WebRules, display_url
+from tintype.domain.proxies import Proxy, ProxyRules
+from tintype.errors import Invalid, NotFound, TintypeError, Unavailable
 
-_CONNECT_SECONDS: Final = 10.0
 _CHECK_SECONDS: Final = 3.0
 """For name servers, while a caller waits."""
 _SILENT_SECONDS: Final = 30.0
 _HEAD_SECONDS: Final = 40.0
 """For the head of an answer, whatever comes before it and however slowly; connections included."""
 _REDIRECTS: Final = 5
-_TRIES: Final = 3
-"""For a source that gives nothing, until it gives something again."""
-_SLOW_SECONDS: Final = 60.0
-_SLOW_BYTES: Final = 64 << 10
-"""Fewer bytes than that in so many seconds are given up."""
 _LONGEST_SKIP: Final = 32 << 20
 """Bytes before a part that is asked for, of a server that knows no ranges."""
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
+_PROXY_AUTHENTICATION: Final = 407
+_OF_PROXIES: Final = frozenset({403, 502, 503, 504})
+"""Statuses by which proxies refuse what servers may refuse, too."""
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-_TIMEOUTS: Final = {"connect": _CONNECT_SECONDS, "read": _SILENT_SECONDS, "write": _SILENT_SECONDS}
+_TIMEOUTS: Final = {
+    "connect": CONNECT_SECONDS,
+    "read": _SILENT_SECONDS,
+    "write": _SILENT_SECONDS,
+    "pool": _SILENT_SECONDS,
+}
 _AGENT: Final = ("User-Agent", "tintype")
 
 
@@ -53,44 +55,44 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 class Web:
-    """A way to the web under some rules."""
+    """A way to the web under some rules, perhaps through a proxy."""
 
-    def __init__(self, rules: WebRules, *, cafile: str | None = None) -> None:
-        """Make it; `cafile` has the certificates to trust instead of the system's."""
+    def __init__(
+        self, rules: WebRules, proxies: ProxyRules | None = None, *, trust: ssl.SSLContext | None = None
+    ) -> None:
+        """Make it; `trust` has the certificates to trust where these are not the system's."""
         self._rules = rules
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(cafile=cafile),
-            max_connections=100,
-            max_keepalive_connections=4,
-            keepalive_expiry=15.0,
-            network_backend=Checked(rules),
-        )
+        self._proxies = proxies or ProxyRules()
+        self._trust = trust or ssl.create_default_context()
+        self._direct = self._pool(Checked(rules))
+        self._through = {proxy: self._pool_through(proxy) for proxy in self._proxies.proxies.values()}
 
     async def check(self, url: str) -> None:
-        """Refuse a URL that may not be gone to, as far as that can be known soon: raises Invalid.
+        """Refuse a URL that may not be fetched, as far as that can be known soon: raises Invalid.
 
-        Where name servers are silent it passes: whoever goes there asks again.
+        Where name servers are silent it passes: it is checked again when it is fetched.
         """
         target = self._rules.check_url(url)
+        look_up = resolve_for_proxy if self._proxies.choose(target) else resolve
         with contextlib.suppress(Unavailable):
-            await resolve(self._rules, target.host, target.port, _CHECK_SECONDS)
+            await look_up(self._rules, target.host, target.port, _CHECK_SECONDS)
 
     async def get_json(self, url: str, headers: Mapping[str, str], limit: int) -> Any:
-        """Give a small document; raises NotFound, Unavailable, or Invalid for what is no JSON."""
+        """Return a small document; raises NotFound, Unavailable, or Invalid for what is no JSON."""
         async with self._ask("GET", url, headers) as (answer, _):
             if answer.status in {403, 404}:
-                raise NotFound(f"{url} is not there.")
+                raise NotFound(_answered(url, answer.status))
             _check(answer, {200}, url)
-            parts = []
+            parts, size = [], 0
             async for part in answer.aiter_stream():
                 parts.append(part)
-                limit -= len(part)
-                if limit < 0:
-                    raise Invalid(f"{url} answers with too much.")
+                size += len(part)
+                if size > limit:
+                    raise Invalid(f"{display_url(url)} sent a document of more than {limit} bytes.")
         try:
             return msgspec.json.decode(b"".join(parts))
         except msgspec.DecodeError:
-            raise Invalid(f"{url} does not answer with JSON.") from None
+            raise Invalid(f"{display_url(url)} did not send JSON.") from None
 
     async def facts(self, url: str) -> Facts | None:
         """Ask what there is, without its bytes; None where there is nothing."""
@@ -114,39 +116,45 @@ class Web:
         wanted = {} if start == 0 and stop is None else {"Range": _range(start, stop)}
         async with self._ask("GET", url, {**headers, **wanted}) as (answer, final):
             if answer.status in {404, 410}:
-                raise NotFound("The stored bytes are missing.")
+                raise NotFound(_answered(url, answer.status))
             _check(answer, {200, 206} if wanted else {200}, url)
             skip = start if answer.status == 200 else 0
             if stop is not None and skip > _LONGEST_SKIP:
-                raise Unavailable(f"{_host(url)} serves no ranges.")
+                raise Unavailable(f"{display_url(url)} does not support range requests.")
             if answer.status == 206 and _begin(answer) != start:
-                raise Invalid(f"{_host(url)} answers with other bytes than were asked for.")
+                raise Invalid(f"{display_url(url)} sent another range than was asked for.")
             yield _facts(answer, final), _from(answer, url, skip)
 
     async def close(self) -> None:
         """Let go of connections."""
-        await self._pool.aclose()
+        for pool in (self._direct, *self._through.values()):
+            await pool.aclose()
 
     @contextlib.asynccontextmanager
     async def _ask(
         self, method: str, url: str, headers: Mapping[str, str]
     ) -> AsyncIterator[tuple[httpcore2.Response, str]]:
-        """Send a request, and follow where it is sent on; each place is checked as the first one was."""
+        """Send a request and follow redirects; each URL is checked as the first one was."""
         for _ in range(_REDIRECTS + 1):
             target = self._rules.check_url(url)
             with _told(url):
-                context = self._pool.stream(
+                pool = await self._choose(target)
+                context = pool.stream(
                     method,
                     url.partition("#")[0].encode("ascii"),
                     headers=[*headers.items(), _AGENT, ("Accept-Encoding", "identity"), ("Accept", "*/*")],
-                    extensions={"timeout": {**_TIMEOUTS, "pool": _SILENT_SECONDS}},
+                    extensions={"timeout": _TIMEOUTS},
                 )
                 async with contextlib.AsyncExitStack() as stack:
                     try:
                         async with asyncio.timeout(_HEAD_SECONDS):
                             answer = await stack.enter_async_context(context)
                     except TimeoutError:
-                        raise Unavailable(f"{_host(url)} does not answer.", Retry_After="5") from None
+                        raise unreadable(url, f"no answer within {_HEAD_SECONDS:.0f} s") from None
+                    except httpcore2.ProxyError as error:
+                        raise self._refused_by_proxy(url, _status_of(error)) from None
+                    if pool is not self._direct and target.scheme == "http":
+                        self._check_proxied(url, answer.status)
                     onward = _header(answer, b"location")
                     if answer.status not in _MOVED or onward is None:
                         yield answer, url
@@ -154,123 +162,79 @@ class Web:
             url = urljoin(url, onward)
             if self._rules.check_url(url) != target:
                 headers = {name: value for name, value in headers.items() if name != "X-Auth-Token"}
-        raise Invalid(f"The URL leads through more than {_REDIRECTS} redirects.")
+        raise Invalid(f"There were more than {_REDIRECTS} redirects; the last one led to {display_url(url)}.")
 
+    async def _choose(self, target: Target) -> httpcore2.AsyncConnectionPool:
+        """Return the connections to use, once it is known that the target may be fetched by them.
 
-class Download:
-    """One thing from the web, from front to back, across connections that break.
-
-    Bytes are only put together where the server says that they are still the same ones.
-    """
-
-    def __init__(
-        self, web: Web, url: str, *, limit: int, seconds: float, headers: Mapping[str, str] | None = None
-    ) -> None:
-        """Make it: for `limit` bytes and so many seconds at most."""
-        self._web = web
-        self._url = url
-        self._limit = limit
-        self._headers = headers or {}
-        self._until = time.monotonic() + seconds
-        self._pace = Pace()
-        self._position = 0
-        self.facts: Facts | None = None
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Give the bytes.
-
-        Raises OverLimit where there are too many, Unavailable where they do not come or not in time,
-        Invalid where there is nothing to fetch.
+        A proxy is asked for a name only after we have looked it up, where we can, and have checked it.
         """
-        tries = 0
-        while True:
-            before = self._position
-            try:
-                async with closing(self._once()) as found:
-                    while (chunk := await self._next(found)) is not None:
-                        yield chunk
-            except NotFound:
-                raise Invalid(f"{_host(self._url)} has no such thing.") from None
-            except Unavailable:
-                tries = 1 if self._position > before else tries + 1
-                can_go_on = self._position == 0 or (self.facts is not None and self.facts.validator)
-                if tries >= _TRIES or not can_go_on or time.monotonic() > self._until:
-                    raise
-                await asyncio.sleep(min(2.0**tries, self._until - time.monotonic(), 20.0))
-            else:
-                return
+        proxy = self._proxies.choose(target)
+        if proxy is None:
+            return self._direct
+        addresses = await resolve_for_proxy(self._rules, target.host, target.port)
+        return self._direct if self._proxies.bypasses(addresses) else self._through[proxy]
 
-    async def begin(self) -> AsyncIterator[bytes]:
-        """Give the bytes once the first of them are there, and with them the facts."""
-        chunks = self.chunks()
-        first = await anext(chunks, b"")
+    def _pool(
+        self, network: httpcore2.AsyncNetworkBackend, proxy: httpcore2.Proxy | None = None
+    ) -> httpcore2.AsyncConnectionPool:
+        return httpcore2.AsyncConnectionPool(
+            ssl_context=self._trust,
+            proxy=proxy,
+            max_connections=100,
+            max_keepalive_connections=4,
+            keepalive_expiry=15.0,
+            network_backend=network,
+        )
 
-        async def whole() -> AsyncIterator[bytes]:
-            async with closing(chunks):
-                yield first
-                async for chunk in chunks:
-                    yield chunk
+    def _pool_through(self, proxy: Proxy) -> httpcore2.AsyncConnectionPool:
+        credentials = proxy.credentials and (proxy.credentials[0].encode(), proxy.credentials[1].encode())
+        return self._pool(ToProxy(self._proxies.setting), httpcore2.Proxy(proxy.url, auth=credentials))
 
-        return whole()
+    def _check_proxied(self, url: str, status: int) -> None:
+        """Refuse an answer to a plain HTTP request that the proxy may have given in place of the server."""
+        if status == _PROXY_AUTHENTICATION:
+            raise self._refused_by_proxy(url, status)
+        if status in _OF_PROXIES:
+            answerer = f"the proxy of {self._proxies.setting}, or the server behind it,"
+            reason = f"{answerer} answered {status_text(status)}"
+            raise unreadable(url, reason, for_good=status not in _TRANSIENT)
 
-    async def _once(self) -> AsyncIterator[bytes]:
-        """Give what one connection brings."""
-        headers = dict(self._headers)
-        if self._position and self.facts is not None and self.facts.validator is not None:
-            headers["If-Range"] = self.facts.validator
-        async with self._web.bytes(self._url, headers, self._position) as (facts, chunks), closing(chunks):
-            self._remember(facts)
-            async for chunk in chunks:
-                self._position += len(chunk)
-                if self._position > self._limit:
-                    raise OverLimit(f"The source has more than the {self._limit} bytes that are allowed.")
-                self._pace.note(len(chunk))
-                yield chunk
-        size = self.facts.size if self.facts is not None else None
-        if size is not None and self._position != size:
-            raise Unavailable(f"The source broke off after {self._position} bytes of {size}.")
-
-    def _remember(self, facts: Facts) -> None:
-        """Note what is fetched; raises Invalid where it has changed in the middle."""
-        if facts.size is not None and facts.size > self._limit:
-            raise OverLimit(f"The source has {facts.size} bytes; {self._limit} are allowed.")
-        if self._position and self.facts is not None:
-            if (facts.size, facts.validator) != (self.facts.size, self.facts.validator):
-                raise Invalid("The source changed while it was fetched.")
-            return
-        self.facts = facts
-
-    async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
-        """Give the next bytes, or None at the end; raises Invalid where the time is over."""
-        try:
-            async with asyncio.timeout(max(0.0, self._until - time.monotonic())):
-                return await anext(chunks, None)
-        except TimeoutError:
-            raise Invalid("The source takes longer than is allowed.") from None
-
-
-class Pace:
-    """Watches whether a source gives enough to go on with it."""
-
-    def __init__(self) -> None:
-        self._since = time.monotonic()
-        self._bytes = 0
-
-    def note(self, count: int) -> None:
-        """Count bytes; raises Invalid where they come too slowly."""
-        self._bytes += count
-        if time.monotonic() - self._since > _SLOW_SECONDS:
-            if self._bytes < _SLOW_BYTES:
-                raise Invalid(f"The source gives fewer than {_SLOW_BYTES} bytes in {_SLOW_SECONDS:.0f} s.")
-            self._since, self._bytes = time.monotonic(), 0
+    def _refused_by_proxy(self, url: str, status: int) -> TintypeError:
+        """Return the error of a proxy's refusal; where the proxy is, is not the callers' business."""
+        by = f"the proxy of {self._proxies.setting}"
+        if status == _PROXY_AUTHENTICATION:
+            reason = f"{by} accepts no request without the right credentials ({status_text(status)})"
+        else:
+            reason = f"{by} refused to connect to the host ({status_text(status)})"
+        return unreadable(url, reason, for_good=status not in _TRANSIENT)
 
 
 def _check(answer: httpcore2.Response, wanted: Iterable[int], url: str) -> None:
     """Refuse an answer of another status: for good, or for now."""
     if answer.status in wanted:
         return
-    message = f"{_host(url)} answers {answer.status}."
+    message = _answered(url, answer.status)
     raise Unavailable(message, Retry_After="5") if answer.status in _TRANSIENT else Invalid(message)
+
+
+def _answered(url: str, status: int) -> str:
+    hint = {401: ": it asks for credentials", 403: ": it does not allow it", 404: ": check the URL"}.get(
+        status, ""
+    )
+    return f"{display_url(url)} answered {status_text(status)}{hint}."
+
+
+def unreadable(url: str, reason: str, *, for_good: bool = False) -> TintypeError:
+    """Return the error for a URL that cannot be read, and why."""
+    message = f"Cannot read {display_url(url)}: {reason}."
+    return Invalid(message) if for_good else Unavailable(message, Retry_After="5")
+
+
+def _status_of(error: httpcore2.ProxyError) -> int:
+    """Return the status by which a proxy has refused a connection."""
+    number = str(error).partition(" ")[0]
+    return int(number) if number.isascii() and number.isdigit() else 502
 
 
 def _facts(answer: httpcore2.Response, url: str) -> Facts:
@@ -302,10 +266,6 @@ def _begin(answer: httpcore2.Response) -> int | None:
     return int(match[1]) if match else None
 
 
-def _host(url: str) -> str:
-    return url.split("/")[2].rpartition("@")[2]
-
-
 def _range(start: int, stop: int | None) -> str:
     return f"bytes={start}-" if stop is None else f"bytes={start}-{stop - 1}"
 
@@ -316,12 +276,13 @@ def _header(answer: httpcore2.Response, name: bytes) -> str | None:
 
 
 @contextlib.contextmanager
-def _told(url: str) -> Any:
-    """Say in our words what the network says."""
-    host = _host(url)
+def _told(url: str) -> Iterator[None]:
+    """Raise what the network says as an error of ours, in words."""
     try:
         yield
+    except NoConnection as error:
+        raise unreadable(url, error.reason, for_good=error.for_good) from error
     except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError) as error:
-        raise Unavailable(f"{host} does not answer: {type(error).__name__}.", Retry_After="5") from error
+        raise unreadable(url, exchange_failure(error, _SILENT_SECONDS)) from error
     except ssl.SSLError as error:
-        raise Unavailable(f"{host} is not trusted: {error.reason}.") from error
+        raise unreadable(url, "the encrypted connection broke off") from error

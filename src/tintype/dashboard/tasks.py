@@ -10,7 +10,7 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from tintype.api import wire
-from tintype.api.app import STOPPING
+from tintype.api.extensions import STOPPING
 from tintype.api.imports import ImportsApi
 from tintype.api.tasks import view
 from tintype.auth.base import Authenticator

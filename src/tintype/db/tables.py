@@ -129,9 +129,10 @@ blobs: Final = Table(
     Column("metadata", Text),  # of a location, as JSON
     Index(None, "image_id"),
     Index(None, "state", "lease_expires_at"),
-    Index(
+    Index(  # a hash, because a URL may be longer than what PostgreSQL's B-trees take
         None,
         "place",
+        postgresql_using="hash",
         sqlite_where=text("place IS NOT NULL"),
         postgresql_where=text("place IS NOT NULL"),
     ),

@@ -17,11 +17,16 @@ from tintype.errors import Invalid, StartError
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-LONGEST: Final = 2048
+LONGEST: Final = 8192
+"""Characters of a URL: presigned ones with session tokens have thousands."""
+_SHOWN: Final = 200
+"""Characters of a URL that people are told."""
 _PORTS: Final = {"http": 80, "https": 443}
 _NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
 _NUMBER: Final = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\.?")
 _UNSAFE: Final = re.compile(r"[^!-~]|[\\<>\"^`{|}]")
+_AUTHORITY: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]*\]|[A-Za-z0-9._-]*)(?::[0-9]*)?")
+"""A host and perhaps a port, and nothing else."""
 _NEVER: Final = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -63,27 +68,30 @@ class WebRules(msgspec.Struct, frozen=True):
             host, port = (parts.hostname or "").lower(), parts.port
         except ValueError:
             raise _refused(url, "it is malformed") from None
-        if len(url) > LONGEST or _UNSAFE.search(url):
-            raise _refused(url, "it is too long, or has characters that a URL has not")
+        if len(url) > LONGEST:
+            raise _refused(url, f"it has {len(url)} characters; at most {LONGEST} are allowed")
+        if _UNSAFE.search(url):
+            raise _refused(url, "it contains characters that must be percent-encoded in a URL")
         if parts.scheme not in (_PORTS if self.anywhere else self.schemes):
             raise _refused(url, f"its scheme must be one of: {', '.join(sorted(self.schemes))}")
         if not self.anywhere and "@" in parts.netloc:
-            raise _refused(url, "it has credentials")
+            raise _refused(url, "it contains a user name or password, which is not allowed")
         if not _is_host(host):
-            raise _refused(url, "its host is no name and no address")
+            raise _refused(url, "its host is neither a name nor an address in its usual form")
         target = Target(parts.scheme, host, port or _PORTS[parts.scheme])
         if port == 0 or not (self.anywhere or target.port in self.ports):
-            raise _refused(url, f"port {target.port} is not allowed")
+            allowed = ", ".join(map(str, sorted(self.ports)))
+            raise _refused(url, f"port {target.port} is not allowed; allowed: {allowed}")
         return target
 
     def check_addresses(self, host: str, found: Sequence[str]) -> None:
         """Refuse a host that has any address which may not be reached, or none at all."""
         if not found:
-            raise _refused(host, "its host has no address")
+            raise Invalid(f"The host name {host} was not found in DNS. Check the URL.")
         if not self.anywhere:
             for address in found:
                 if not self.reachable(address):
-                    raise _refused(host, "its host has an address that is not public")
+                    raise _refused(host, "the host has an address that is not public")
 
     def reachable(self, text: str) -> bool:
         """Say whether an address may be connected to; IPv4 in IPv6 clothes is what it is."""
@@ -133,5 +141,23 @@ def _within(address: Address, within: Iterable[Network]) -> bool:
     return any(address.version == network.version and address in network for network in within)
 
 
+def display_url(url: str) -> str:
+    """Return what people may be told of a URL: scheme, host, port and path, nothing that may be a secret.
+
+    User names and passwords, queries (presigned URLs carry their signature there) and fragments are left
+    out; so is whatever is not plainly a host and a path.
+    """
+    text = re.split(r"[?#]", url, maxsplit=1)[0]
+    scheme, mark, rest = text.partition("://") if "://" in text else ("", "", text)
+    authority, slash, path = rest.partition("/")
+    scheme, authority = scheme.rpartition("@")[2], authority.rpartition("@")[2]
+    if mark and not _AUTHORITY.fullmatch(authority):
+        authority, slash, path = "…", "", ""
+    elif "@" in path:  # a password with a slash, perhaps
+        path = "…"
+    shown = re.sub(r"[^ -~…]", "?", f"{scheme}{mark}{authority}{slash}{path}")
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+
+
 def _refused(url: str, why: str) -> Invalid:
-    return Invalid(f"URI does not pass filtering: {url[:200]}: {why}.")
+    return Invalid(f"URI does not pass filtering: {display_url(url)}: {why}.")

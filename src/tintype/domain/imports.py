@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tintype.domain.addresses import LONGEST
 from tintype.domain.images import ACTIVE, QUEUED, UPLOADING, UUID, Image
 from tintype.errors import Conflict, Invalid
 
@@ -14,7 +15,7 @@ WEB: Final = "web-download"
 COPY: Final = "copy-image"
 GLANCE: Final = "glance-download"
 METHODS: Final = (DIRECT, WEB, COPY, GLANCE)
-TEXT_LIMIT: Final = 2048
+_TEXT_LIMIT: Final = 2048
 _METHOD: Final = (
     "name",
     "uri",
@@ -63,7 +64,7 @@ def parse(body: Any, header_store: str | None, methods: Collection[str]) -> Impo
             raise Invalid(f"'{flag}' must be boolean value only")
     return Import(
         name,
-        uri=_text(method, "uri"),
+        uri=_text(method, "uri", LONGEST),
         expected=expected_digest(method.get("expected_hash")),
         region=_text(method, "glance_region"),
         remote_id=_text(method, "glance_image_id"),
@@ -80,10 +81,10 @@ def shown(body: Mapping[str, Any]) -> dict[str, Any]:
     return {"method": method, **{name: body[name] for name in _BODY if name in body}}
 
 
-def _text(method: Mapping[str, Any], name: str) -> str | None:
+def _text(method: Mapping[str, Any], name: str, limit: int = _TEXT_LIMIT) -> str | None:
     value = method.get(name)
-    if value is not None and (not isinstance(value, str) or len(value) > TEXT_LIMIT):
-        raise Invalid(f"'{name}' must be a string of at most {TEXT_LIMIT} characters.")
+    if value is not None and (not isinstance(value, str) or len(value) > limit):
+        raise Invalid(f"'{name}' must be a string of at most {limit} characters.")
     return value
 
 

@@ -4,11 +4,11 @@ from typing import Any, Final
 
 import msgspec
 
+from tintype.domain.addresses import LONGEST
 from tintype.domain.images import QUEUED, Image
 from tintype.domain.imports import checked_digest
 from tintype.errors import Conflict, Invalid
 
-URL_LIMIT: Final = 2048
 MOST: Final = 10
 """Locations of an image, as in Glance."""
 
@@ -30,8 +30,10 @@ def parse(body: Any) -> Location:
     unknown = sorted(set(body) - {"url", "metadata", "validation_data"})
     if unknown:
         raise Invalid(f"A location has no '{unknown[0]}'.")
-    if not body["url"] or len(body["url"]) > URL_LIMIT:
-        raise Invalid(f"The URL of a location has 1 to {URL_LIMIT} characters.")
+    if not 0 < len(body["url"]) <= LONGEST:
+        raise Invalid(
+            f"The URL of a location must have 1 to {LONGEST} characters; it has {len(body['url'])}."
+        )
     metadata = body.get("metadata") or {}
     if not isinstance(metadata, dict):
         raise Invalid("The metadata of a location must be an object.")

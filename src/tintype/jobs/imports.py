@@ -13,10 +13,11 @@ from typing import Final
 
 import msgspec
 
+from tintype.blobs.downloads import Download
 from tintype.blobs.ends import to_the_end
 from tintype.blobs.reading import closing
 from tintype.blobs.stream import Digests, in_thread
-from tintype.blobs.web import Download, Web
+from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db.blobs import READY, STAGED, WRITING, Blob
@@ -24,6 +25,7 @@ from tintype.db.engine import Database, Transaction
 from tintype.domain import images, imports, quotas
 from tintype.domain.images import ACTIVE, Image, Limits
 from tintype.domain.imports import COPY, DIRECT, GLANCE, METHODS, WEB, Import
+from tintype.domain.sizes import size_text
 from tintype.domain.stores import in_order
 from tintype.domain.tasks import LEGACY_IMPORT, Task
 from tintype.errors import Gone, Invalid, TintypeError, Unavailable
@@ -210,7 +212,7 @@ class ImportWork:
             return Origin(Stream(chunks, staged.size), known)
         if wanted.method == COPY:
             if not blobs or image.size is None:
-                raise Invalid("The image has no data any more.")
+                raise Invalid("The image has no data that could be copied.")
             chunks = self._copies.read(self._copies.ordered(blobs), 0, image.size)
             return Origin(Stream(chunks, image.size), image.digests)
         if wanted.method == GLANCE:
@@ -246,8 +248,8 @@ class ImportWork:
         task, caller, digests = attempt.task, attempt.caller, done.digests
         text = msgspec.json.encode(digests).decode()
         names = [blob.store for blob in done.blobs]
-        message = f"Copied {digests.size >> 20} MiB to {', '.join(names)}." if names else ""
-        message += "".join(f" Not to {name}: {error}" for name, error in done.failed.items())
+        message = f"Copied {size_text(digests.size)} to {', '.join(names)}." if names else ""
+        message += "".join(f" Not copied to {name}: {error}" for name, error in done.failed.items())
         async with self._database.write(durable=True, turn=quota_turn(caller)) as tx:
             image = await image_rows.get(tx, task.image_id or "", None, lock=True)
             if image is None or image.import_task != task.id:
@@ -301,7 +303,10 @@ def _with_formats(image: Image, formats: tuple[str | None, str | None]) -> Image
 def _checked_formats(disk_format: str, container_format: str, limits: Limits) -> tuple[str, str]:
     """Refuse formats of another service that images here cannot have."""
     if disk_format not in limits.disk_formats or container_format not in limits.container_formats:
-        raise Invalid(f"Images here cannot have the formats {disk_format}, {container_format}.")
+        raise Invalid(
+            f"The image has disk format '{disk_format}' and container format '{container_format}'; allowed "
+            f"here are {', '.join(limits.disk_formats)}; {', '.join(limits.container_formats)}."
+        )
     return disk_format, container_format
 
 
@@ -319,5 +324,5 @@ async def _verified(chunks: AsyncIterator[bytes], expected: dict[str, str]) -> A
                 await in_thread(digest.update, chunk)
             yield chunk
     for name, digest in digests.items():
-        if digest.hexdigest() != expected[name]:
-            raise Invalid(f"The {name} digest of the bytes is not the one that was declared.")
+        if (found := digest.hexdigest()) != expected[name]:
+            raise Invalid(f"The {name} digest of the data is {found}; {expected[name]} was declared.")

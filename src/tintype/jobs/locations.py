@@ -9,14 +9,15 @@ from typing import Any
 
 import msgspec
 
+from tintype.blobs.downloads import Pace
 from tintype.blobs.reading import closing
 from tintype.blobs.stream import Chunks, Digests
-from tintype.blobs.web import Pace
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db.blobs import READY, Blob
 from tintype.db.engine import Database, Transaction
 from tintype.domain import images, quotas
+from tintype.domain.addresses import display_url
 from tintype.domain.images import ACTIVE, IMPORTING, QUEUED, Image
 from tintype.domain.tasks import Task
 from tintype.errors import Gone, Invalid
@@ -57,7 +58,7 @@ class LocationWork:
         image = await self._load(task)
         size = await self._copies.store(blob).size(blob.key)
         if size is None:
-            raise Invalid("There are no bytes at the location.")
+            raise Invalid(f"Nothing was found at {display_url(location.url)}.")
         self._intake.check_size(size)
         algorithm = location.algorithm or self._algorithm
         if trusted and location.digest is None:
@@ -74,7 +75,9 @@ class LocationWork:
             async with asyncio.timeout(self._seconds), closing(self._copies.read([blob], 0, size)) as chunks:
                 await look.run(_Counted(chunks, attempt, size), None, size)
         except TimeoutError:
-            raise Invalid("The location takes longer than is allowed.") from None
+            where = display_url(location.url)
+            message = f"{where} could not be read within {self._seconds:.0f} s (imports.seconds)."
+            raise Invalid(message) from None
         digests = look.finish()
         await self._show(attempt, blob, size, msgspec.structs.asdict(digests), ends=True, digests=digests)
 

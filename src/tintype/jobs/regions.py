@@ -5,7 +5,8 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from tintype.blobs.web import Download, Web
+from tintype.blobs.downloads import Download
+from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
 from tintype.db.engine import Database
 from tintype.domain.images import ACTIVE, BASE_ATTRIBUTES
@@ -85,7 +86,13 @@ class KeystoneRegions:
         headers = {"X-Auth-Token": attempt.secret or ""}
         endpoint = await self._endpoint(headers, wanted)
         address = f"{endpoint}/v2/images/{wanted.remote_id}"
-        image = await self._web.get_json(address, headers, _DOCUMENT)
+        try:
+            image = await self._web.get_json(address, headers, _DOCUMENT)
+        except NotFound:
+            raise Invalid(
+                f"The image {wanted.remote_id} was not found in region '{wanted.region}', or you may not see "
+                "it there."
+            ) from None
         if (
             not isinstance(image, dict)
             or image.get("status") != ACTIVE
@@ -114,7 +121,10 @@ class KeystoneRegions:
                     if (region, endpoint["interface"]) == (wanted.region, wanted.interface):
                         return str(endpoint["url"]).rstrip("/").removesuffix("/v2")
         except (KeyError, TypeError, AttributeError, NotFound):
-            raise Invalid("The catalogue of the identity service makes no sense.") from None
+            message = (
+                f"Region '{wanted.region}': the identity service did not return a valid service catalogue."
+            )
+            raise Invalid(message) from None
         raise _no_service(wanted)
 
 
@@ -123,9 +133,12 @@ _KNOWN: Final = frozenset({"sha256", "sha512", "blake2b"})
 
 def _no_service(wanted: Import) -> Invalid:
     return Invalid(
-        f"There is no image service in region '{wanted.region}' at interface '{wanted.interface}'."
+        f"The service catalogue has no image service in region '{wanted.region}' with interface "
+        f"'{wanted.interface}'."
     )
 
 
 def _not_active(wanted: Import) -> Invalid:
-    return Invalid(f"The image {wanted.remote_id} in region '{wanted.region}' is not active.")
+    return Invalid(
+        f"The image {wanted.remote_id} in region '{wanted.region}' has no data to copy: it is not active."
+    )

@@ -58,7 +58,7 @@ def others(name: str) -> Plugin:
     """Give a plugin of others by its name; raises StartError where none is installed."""
     found = entry_points(group=GROUP, name=name)
     if not found:
-        raise StartError(f"There is no import plugin '{name}'.")
+        raise StartError(f"imports.plugins names '{name}', but no import plugin of that name is installed.")
     plugin: Plugin = next(iter(found)).load()()
     return plugin
 
@@ -139,9 +139,12 @@ def write_scratch(file: int, data: memoryview) -> None:
     """Write all of it, and leave others some of the disk; raises OverLimit where there is no room."""
     disk = os.fstatvfs(file)
     if disk.f_bavail * disk.f_frsize < len(data) + _RESERVE:
-        raise OverLimit("There is no room to work on the image.")
+        raise OverLimit(
+            "There is no room to work on the image: the disk of imports.scratch would have less than "
+            f"{_RESERVE >> 20} MiB free."
+        )
     try:
         while data:
             data = data[os.write(file, data) :]
     except OSError as error:
-        raise OverLimit(f"There is no room to work on the image: {error.strerror}.") from error
+        raise OverLimit(f"Writing to the folder imports.scratch failed: {error.strerror}.") from error

@@ -7,6 +7,7 @@ found. What it makes is inspected by the import like anything else.
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,12 @@ _QEMU: Final = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "v
 _MEMORY: Final = 1 << 30
 _OUTPUT: Final = 64 << 10
 """Bytes of what qemu-img says that are read."""
+_SAID: Final = 200
+"""Characters of it that are repeated."""
+_ENCRYPTED: Final = re.compile(r"key-secret' is required|encrypt|AES-encrypted", re.IGNORECASE)
+_NO_MEMORY: Final = ("Cannot allocate memory", "Could not allocate", "Resource temporarily unavailable")
+_FILES: Final = re.compile(r"^(?:Could not open '[^']*'|[^:]*: error while converting \w+): ")
+_PATHS: Final = re.compile(r"'[^']*/[^']*'|\S*/\S*")
 
 
 class Convert:
@@ -51,7 +58,10 @@ class Convert:
         if subject.disk_format in {self._target, "iso"} or subject.container_format != "bare":
             return stream  # what is no disk to boot a server from, too
         if subject.disk_format not in _QEMU:
-            raise UnsupportedMedia(f"Disks of the format {subject.disk_format} cannot be converted.")
+            raise UnsupportedMedia(
+                f"Disks of the format {subject.disk_format} cannot be converted; convertible formats: "
+                f"{', '.join(_QEMU)}."
+            )
         source, made = scratch / "source", scratch / "made"
         await self._take(subject, stream, source)
         async with self._turn:  # each may take all the room and memory that there is
@@ -68,13 +78,15 @@ class Convert:
 
             async def write(data: memoryview) -> None:
                 if file.tell() + len(data) > self._limit:
-                    raise OverLimit(f"The image has more than the {self._limit} bytes that are allowed.")
+                    raise OverLimit(f"The image has more than {self._limit} bytes, the limit here.")
                 await in_thread(write_scratch, file.fileno(), data)
 
             await pump(Chunks(stream.chunks), write, [inspector.feed], stream.size)
         virtual_size = inspector.finish()
         if virtual_size is not None and virtual_size > self._limit:
-            raise OverLimit(f"The disk inside has {virtual_size} bytes; {self._limit} are allowed.")
+            raise OverLimit(
+                f"The virtual disk of the image has {virtual_size} bytes; at most {self._limit} are allowed."
+            )
 
     async def _run(self, kind: str, source: Path, made: Path) -> None:
         """Run qemu-img to its end, or to the end of its time."""
@@ -98,7 +110,9 @@ class Convert:
                 said = await _read(process.stderr)
                 status = await process.wait()
         except TimeoutError:
-            raise Invalid(f"The conversion takes longer than {self._seconds} s.") from None
+            raise Invalid(
+                f"The conversion took longer than {self._seconds} s (imports.convert_seconds)."
+            ) from None
         finally:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -107,13 +121,44 @@ class Convert:
             self._explain(status, said.decode(errors="replace"), made, most)
 
     def _explain(self, status: int, said: str, made: Path, most: int) -> None:
+        """Raise why qemu-img ended without success, as far as that can be known."""
         if "unshare" in said[:20]:
-            raise Unavailable("Conversions cannot be shut off from the network on this host.")
-        if made.exists() and made.stat().st_size >= most:
-            raise OverLimit(f"The converted disk has more than the {most} bytes that there is room for.")
-        if status < 0 or "No space left" in said:
-            raise OverLimit("The conversion needs more memory, time or room than it is given.")
-        raise Invalid("The disk cannot be converted: qemu-img finds it damaged.")
+            raise Unavailable(
+                "qemu-img cannot be run here: the host does not let it have a network of its own."
+            )
+        if status == -signal.SIGXFSZ or "File too large" in said or _size(made) >= most:
+            bound = (
+                "the limit of an image"
+                if most == self._limit
+                else "all the room in the folder for conversions"
+            )
+            raise OverLimit(f"The converted disk would have more than {most} bytes, {bound}.")
+        if "No space left" in said:
+            raise OverLimit("The conversion failed: the disk of the folder for conversions is full.")
+        if status in {-signal.SIGXCPU, -signal.SIGKILL}:
+            raise OverLimit(
+                f"The conversion was stopped: it took more than {self._seconds} s of processor time "
+                "(imports.convert_seconds), or the host ran out of memory."
+            )
+        if status < 0 or any(words in said for words in _NO_MEMORY):
+            raise OverLimit(f"The conversion needs more than {_MEMORY >> 20} MiB of memory, the limit here.")
+        if _ENCRYPTED.search(said):
+            raise UnsupportedMedia(
+                "The disk is encrypted (such as LUKS inside qcow2), so it cannot be converted."
+            )
+        raise Invalid(f"The disk cannot be converted: {_reason(said)}.")
+
+
+def _size(made: Path) -> int:
+    return made.stat().st_size if made.exists() else 0
+
+
+def _reason(said: str) -> str:
+    """Return qemu-img's own reason, without names of files."""
+    lines = [line for line in said.splitlines() if line.startswith("qemu-img: ")]
+    text = _FILES.sub("", lines[-1].removeprefix("qemu-img: ")) if lines else ""
+    text = _PATHS.sub("…", "".join(each for each in text if " " <= each <= "~")).strip(" .")
+    return f"qemu-img reports: {text[:_SAID]}" if text else "qemu-img does not tell why"
 
 
 def _alone() -> tuple[str, ...]:

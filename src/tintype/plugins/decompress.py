@@ -90,6 +90,7 @@ KINDS: Final[Mapping[bytes, Callable[[], Any]]] = {
     b"\x28\xb5\x2f\xfd": _zstd,
     b"BZh": bz2.BZ2Decompressor,
 }
+_NAMES: Final = {_Gzip: "gzip", _xz: "xz", _zstd: "zstd", bz2.BZ2Decompressor: "bzip2"}
 _LONGEST: Final = max(map(len, (*KINDS, _ZIP)))
 
 
@@ -130,7 +131,7 @@ class Decompress:
                     try:
                         out = await in_thread(unpacker.decompress, rest, _STEP)
                     except _BROKEN as error:
-                        raise Invalid(f"The image cannot be unpacked: {error}.") from None
+                        raise _broken(_NAMES[kind], error) from None
                     given += len(out)
                     self._check(taken, given)
                     if out:
@@ -140,7 +141,7 @@ class Decompress:
                         rest, unpacker = unpacker.unused_data, None
                         more = bool(rest.strip(b"\0"))
         if unpacker is not None:
-            raise Invalid("The image cannot be unpacked: it breaks off.")
+            raise Invalid(f"The image cannot be unpacked: its {_NAMES[kind]} data ends after {taken} bytes.")
 
     async def _unzipped(self, stream: Stream, scratch: Path) -> AsyncIterator[bytes]:
         """Unpack a file's only member; the table of what is in it stands at the end."""
@@ -156,7 +157,7 @@ class Decompress:
                     self._check(taken, given)
                     yield out
         except (*_BROKEN, RuntimeError) as error:  # also of a password, and of a method nobody has
-            raise Invalid(f"The image cannot be unpacked: {error}.") from None
+            raise _broken("zip", error) from None
         finally:
             if archive is not None:
                 archive.close()
@@ -164,9 +165,30 @@ class Decompress:
 
     def _check(self, taken: int, given: int) -> None:
         if given > self._limit:
-            raise OverLimit(f"The unpacked image has more than the {self._limit} bytes that are allowed.")
+            raise OverLimit(f"The unpacked image has more than {self._limit} bytes, the limit here.")
         if given > max(_FREE, taken * self._ratio):
-            raise OverLimit(f"The image unpacks to more than {self._ratio} times its size.")
+            raise OverLimit(
+                f"The image unpacks to more than {self._ratio} times its size (imports.decompression_ratio)."
+            )
+
+
+def _broken(kind: str, error: Exception) -> Invalid:
+    """Return why packed bytes cannot be unpacked; of what the libraries say, paths and names are left out."""
+    said = str(error).lower()
+    if "memory" in said:
+        most = _MEMORY if kind == "xz" else 1 << _WINDOW_LOG
+        reason = (
+            f"its {kind} data needs more than {most >> 20} MiB of memory to unpack; pack it in a lower level"
+        )
+    elif "encrypted" in said or "password" in said:
+        reason = f"its {kind} data is encrypted"
+    elif isinstance(error, OSError) and error.errno is not None:
+        reason = f"reading it failed: {error.strerror}"
+    elif isinstance(error, EOFError):
+        reason = f"its {kind} data ends early"
+    else:
+        reason = f"its {kind} data is damaged"
+    return Invalid(f"The image cannot be unpacked: {reason}.")
 
 
 def _only_member(path: Path) -> tuple[zipfile.ZipFile, zipfile.ZipInfo]:
@@ -177,12 +199,15 @@ def _only_member(path: Path) -> tuple[zipfile.ZipFile, zipfile.ZipInfo]:
     """
     with path.open("rb") as file:
         if _table_size(file) > _TABLE:
-            raise Invalid("A zip archive must have one file in it, the image.")
+            raise Invalid("The image cannot be unpacked: a zip archive must contain one file, the image.")
     archive = zipfile.ZipFile(path)
     members = [each for each in archive.infolist() if not each.is_dir()]
     if len(members) != 1 or members[0].compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         archive.close()
-        raise Invalid("A zip archive must have one file in it, the image, stored or deflated.")
+        raise Invalid(
+            "The image cannot be unpacked: a zip archive must contain one file, the image, "
+            "stored or deflated."
+        )
     return archive, members[0]
 
 

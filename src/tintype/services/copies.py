@@ -39,7 +39,7 @@ class Copies:
                     )
             except Unavailable as error:
                 failure = error
-        raise failure or NotFound("There is no data.")
+        raise failure or NotFound("None of the image's stores has its data.")
 
     async def read(self, blobs: Sequence[Blob], start: int, stop: int) -> AsyncIterator[bytes]:
         """Give the bytes from `start` to before `stop`, of the first copy as long as it lasts."""
@@ -54,7 +54,7 @@ class Copies:
                 failure = error
             else:
                 return
-        raise failure or NotFound("There is no data.")
+        raise failure or NotFound("None of the image's stores has its data.")
 
     def may_be_in_use(self, names: Sequence[str]) -> bool:
         """Say whether something could build on copies in these stores, so that it is worth asking."""

@@ -40,8 +40,8 @@ STAGED_LIFETIME: Final = 7 * 24 * 3600 * 1_000_000
 UNINSPECTED: Final = '{"inspected":false}'
 """Noted with staged bytes that were not looked at: plugins will make others of them."""
 _QUOTAS: Final = {SAVING: quotas.STORE, UPLOADING: quotas.STAGE}
-_LOST: Final = "The server that took the upload did not come to its end."
-_STALE: Final = "The staged bytes were not imported in time."
+_LOST: Final = "The server process that received the upload ended before the upload did. Send it again."
+_STALE: Final = "The staged data was not imported within 7 days. Stage it again."
 
 
 class Intake:

@@ -14,6 +14,7 @@ from tintype.db import jobs
 from tintype.db.blobs import READY, Blob
 from tintype.db.engine import Database, Transaction
 from tintype.domain import images, locations, quotas
+from tintype.domain.addresses import display_url
 from tintype.domain.callers import Caller
 from tintype.domain.images import ACTIVE, QUEUED, Image
 from tintype.domain.locations import Location
@@ -113,7 +114,7 @@ class Locations:
         store, place = await self.place(caller, location.url)
         size = await self._copies.store(Blob("", store, image.id, READY, place)).size(f"={place}")
         if size is None:
-            raise Invalid("There are no bytes at the location.")
+            raise Invalid(f"Nothing was found at {display_url(location.url)}.")
         async with self._database.write(durable=True, turn=self.turn(caller, store)) as tx:
             image = await self._gate.load_in(tx, caller, image_id)
             _check_changeable(image)

@@ -35,6 +35,13 @@ class KeystoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user_domain_name: Annotated[str, Meta(description="Domain of the user.")] = "Default"
     project_domain_name: Annotated[str, Meta(description="Domain of the project.")] = "Default"
     cafile: Annotated[str | None, Meta(description="Certificates to trust, instead of the system's.")] = None
+    proxy: Annotated[
+        str | None,
+        Meta(
+            description="HTTP proxy for calls to Keystone and to image services of other regions, as "
+            "http://proxy.example.org:3128. HTTP_PROXY and the like are never used."
+        ),
+    ] = None
     endpoint_id: Annotated[
         str | None,
         Meta(description="Id of our endpoint in Keystone. With it quotas are Keystone's unified limits."),

@@ -55,6 +55,25 @@ class ImportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[str, ...],
         Meta(description="Networks never to download from, beside those that are not public."),
     ] = ()
+    proxy: Annotated[
+        dict[Literal["http", "https"], str],
+        Meta(
+            description="HTTP proxy for downloads by scheme of the URL: {https = "
+            '"http://user:password@proxy.example.org:3128"}; JSON in the environment. HTTP_PROXY and '
+            "the like are never used."
+        ),
+    ] = {}
+    no_proxy: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="What is downloaded without the proxy: hosts and domains with everything below "
+            "them, networks (10.0.0.0/8), or * for all."
+        ),
+    ] = ()
+    cafile: Annotated[
+        str | None,
+        Meta(description="Certificates (PEM) to trust in downloads, beside the system's: of a mirror's CA."),
+    ] = None
     seconds: Annotated[int, Meta(ge=1, description="How long a download may take.")] = 6 * 3600
     copied_properties: Annotated[
         tuple[str, ...],

@@ -39,7 +39,19 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0
     rate_burst: Annotated[int, Meta(ge=1, description="Requests that may come at once with it.")] = 100
     silent_seconds: Annotated[
-        int, Meta(ge=1, description="How long a client may be silent in a body, or not read an answer.")
+        int,
+        Meta(
+            ge=1,
+            description="Seconds for which an upload may bring no byte before it is answered with 408; other "
+            "requests with a body have 60 at most.",
+        ),
+    ] = 900
+    unread_seconds: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Seconds for which a client may read nothing of its answer before it is cut off.",
+        ),
     ] = 60
     drain_seconds: Annotated[
         int, Meta(ge=0, description="How long requests in flight may take to end when the service stops.")

@@ -81,7 +81,7 @@ class HttpStore(Store, frozen=True, forbid_unknown_fields=True, tag="http", tag_
     """What lies on web servers, to read only."""
 
     url: Annotated[
-        Annotated[str, Meta(pattern="^https?://")] | None,
+        Annotated[str, Meta(pattern="^https?://[^/@\\s]+(/[^@\\s]*)?$")] | None,
         Meta(
             description="Address below which the bytes are. Without it images may have locations anywhere on "
             "the web where `imports` lets downloads come from."

@@ -1,0 +1,152 @@
+"""What network failures mean, in words for whoever asked for the download.
+
+httpcore maps what the operating system, TLS and HTTP say to kinds of its own; the cause behind them tells
+a closed port from a certificate that has expired.
+"""
+
+import errno
+import re
+import ssl
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Final
+
+import httpcore2
+
+_CERTIFICATE: Final = {
+    9: "is not valid yet",
+    10: "has expired",
+    18: "is self-signed",
+    19: "is signed by an authority that is not trusted here",
+    20: "is signed by an authority that is not trusted here",
+    21: "comes without the certificates of its issuers",
+    23: "has been revoked",
+    62: "is for another host name",
+    64: "is for another IP address",
+}
+"""By OpenSSL's X509_V_ERR numbers."""
+_TRUST: Final = frozenset({18, 19, 20, 21})
+"""Those that a CA file can mend."""
+_NOT_TLS: Final = frozenset(
+    {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
+)
+_UNREACHABLE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL})
+_SERVICE: Final = (
+    (r"NoSuchBucket|ContainerNotFound", "its bucket does not exist"),
+    (
+        r"InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|ExpiredToken|Unauthenticated|\bUnauthorized",
+        "it does not accept the credentials in the settings",
+    ),
+    (
+        r"AuthorizationHeaderMalformed|PermanentRedirect",
+        "its bucket is in another region than the settings say",
+    ),
+    (r"RequestTimeTooSkewed", "its clock and ours differ"),
+    (
+        r"AccessDenied|PermissionDenied|PermissionError|403 Forbidden",
+        "the credentials in the settings do not suffice",
+    ),
+    (
+        r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|InvalidCertificate",
+        "its certificate is not trusted",
+    ),
+    (r"WRONG_VERSION_NUMBER|InvalidContentType|wrong version number", "it does not speak TLS on that port"),
+    (
+        r"Unable to connect to proxy|Tunnel connection failed|ProxyError",
+        "the proxy does not let it be reached",
+    ),
+    (r"Connection ?refused|Connect call failed", "it refuses connections"),
+    (
+        r"gaierror|Name or service not known|NameResolution|dns error|failed to lookup",
+        "its host name was not found",
+    ),
+    (r"TimedOut|Timeout|timed out|errno 110", "no answer in time"),
+    (r"ObjectNotFound", "its Ceph configuration, user, keyring or pool was not found"),
+    (r"SlowDown|ServiceUnavailable|503 Service", "it is overloaded"),
+    (r"InternalError|InternalServerError|50[0-9] [A-Z]", "it failed with an error of its own"),
+)
+"""What the libraries of stores and of Keystone say or are called, and what that means."""
+
+
+def service_failure(error: BaseException) -> str:
+    """Return why a store or another service cannot be used; its own words may hold addresses and secrets."""
+    said = "\n".join(f"{type(cause).__name__}: {cause}" for cause in _causes(error))
+    return next(
+        (words for pattern, words in _SERVICE if re.search(pattern, said)), "the connection broke off"
+    )
+
+
+def connection_failure(error: Exception, seconds: float) -> str:
+    """Return why a TCP connection could not be made, given how long it was waited for."""
+    if isinstance(error, httpcore2.ConnectTimeout):
+        return f"no connection within {seconds:.0f} s"
+    for cause in _causes(error):
+        if isinstance(cause, ConnectionRefusedError):
+            return "connection refused: nothing listens on that port"
+        if isinstance(cause, OSError) and cause.errno in _UNREACHABLE:
+            return "no route to the host"
+    return "the connection failed"
+
+
+def tls_failure(error: Exception, seconds: float) -> str:
+    """Return why TLS could not be agreed on over a connection that was made."""
+    if isinstance(error, httpcore2.ConnectTimeout):
+        return f"the TLS handshake took longer than {seconds:.0f} s"
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _certificate_failure(cause)
+        if isinstance(cause, ssl.SSLEOFError):
+            break
+        if isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS:
+            return (
+                "it does not speak TLS on that port, but perhaps plain HTTP: check scheme and port of the URL"
+            )
+        if isinstance(cause, ssl.SSLError) and cause.reason:
+            return f"TLS failed: {cause.reason.lower().replace('_', ' ')}"
+    return "it closed the connection during the TLS handshake"
+
+
+def is_for_good(error: Exception) -> bool:
+    """Whether a failure of TLS will be the same next time."""
+    return any(
+        isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError) for cause in _causes(error)
+    )
+
+
+def exchange_failure(error: Exception, seconds: float) -> str:
+    """Return why a connection that was made brought no answer, or not all of it."""
+    match error:
+        case httpcore2.ReadTimeout() | httpcore2.WriteTimeout():
+            return f"it was silent for {seconds:.0f} s"
+        case httpcore2.PoolTimeout():
+            return f"no connection became free within {seconds:.0f} s"
+        case httpcore2.RemoteProtocolError() if "without sending a response" in str(error):
+            return "it closed the connection without an answer"
+        case httpcore2.RemoteProtocolError() if "peer closed connection" in str(error):
+            return "it closed the connection early"
+        case httpcore2.ProtocolError():
+            return "its answer is not HTTP: check scheme and port of the URL"
+        case _:
+            return "the connection broke off"
+
+
+def status_text(status: int) -> str:
+    """Return an HTTP status as people know it; its words are the standard's, not the server's."""
+    try:
+        return f"HTTP {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"HTTP {status}"
+
+
+def _certificate_failure(error: ssl.SSLCertVerificationError) -> str:
+    words = _CERTIFICATE.get(error.verify_code, f"fails a check ({error.verify_message})")
+    hint = "; an operator can trust it by imports.cafile" if error.verify_code in _TRUST else ""
+    return f"its TLS certificate {words}{hint}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Return an error and what led to it; httpcore drops the cause but leaves the context."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

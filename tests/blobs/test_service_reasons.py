@@ -1,0 +1,138 @@
+"""Why a store or Keystone cannot be used, in words that are true and hold no address and no secret."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+import web
+from certificates import Authority
+from proxy import proxying
+from tintype.auth.keystone import KeystoneAuthenticator, open_session, set_proxies
+from tintype.blobs.s3 import S3Store
+from tintype.domain.proxies import parse_proxies
+from tintype.domain.quotas import Quota
+from tintype.errors import Unavailable
+from tintype.policy.engine import Policy
+from tintype.policy.rules import DEFAULTS
+
+SECRET = "s3cr3t"
+
+
+def closed_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+async def told_by_s3(url: str) -> list[str]:
+    """Return what reading and writing fail with: each has a library of its own."""
+    names = {"bucket": "b", "prefix": "t/", "region": "us-east-1", "access_key": "a", "secret_key": SECRET}
+    store = S3Store("s3", endpoint=url, timeout=2, **names)
+    found = []
+    for work in (store.get("t/key", 0, 1), store.call("list_multipart_uploads", Prefix="t/")):
+        with pytest.raises(Unavailable) as failed:
+            await work
+        found.append(failed.value.message.removeprefix("The store 's3' cannot be used: "))
+    await store.close()
+    return found
+
+
+def refusing(code: str, status: int) -> Callable[[web.Request], None]:
+    """Answer as S3 does, with an error and words that are nobody's business."""
+    text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{SECRET}</Message></Error>"
+    return lambda request: request.give(text.encode(), status=status, Content_Type="application/xml")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "says"),
+    [
+        ("AccessDenied", 403, "the credentials in the settings do not suffice."),
+        ("SlowDown", 503, "it is overloaded."),
+        ("InternalError", 500, "it failed with an error of its own."),
+    ],
+)
+async def test_what_s3_answers(code: str, status: int, says: str) -> None:
+    """Its error is told by what it means; both libraries are understood."""
+    with web.serving(refusing(code, status)) as server:
+        assert await told_by_s3(server.url) == [says, says]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "says"),
+    [
+        ("InvalidAccessKeyId", 403, "it does not accept the credentials in the settings."),
+        ("SignatureDoesNotMatch", 403, "it does not accept the credentials in the settings."),
+        ("RequestTimeTooSkewed", 403, "its clock and ours differ."),
+    ],
+)
+async def test_credentials_of_s3(code: str, status: int, says: str) -> None:
+    """Wrong credentials are told from those that may not do something."""
+    with web.serving(refusing(code, status)) as server:
+        assert (await told_by_s3(server.url))[1] == says
+
+
+async def test_the_way_to_s3(tmp_path: Path) -> None:
+    """A closed port, a name that does not exist, silence and certificates are told apart."""
+    refused = "it refuses connections."
+    assert await told_by_s3(f"http://127.0.0.1:{closed_port()}") == [refused, refused]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        silent = "no answer in time."
+        assert await told_by_s3(f"http://127.0.0.1:{listener.getsockname()[1]}") == [silent, silent]
+    with web.serving(lambda request: request.give(b""), tls=Authority(tmp_path).context()) as server:
+        untrusted = "its certificate is not trusted."
+        assert await told_by_s3(server.url) == [untrusted, untrusted]
+
+
+async def told_by_keystone(url: str, proxy: str | None = None, **more: Any) -> str:
+    """Return what a token is refused with, and hold that neither it nor the log has our password."""
+    log = structlog.testing.CapturingLogger()
+    names = {"project_name": "service", "user_domain_name": "Default", "project_domain_name": "Default"}
+    session = open_session(
+        auth_url=url, username="glance", password=SECRET, timeout=2, **{"cafile": None, **names}
+    )
+    urls = () if proxy is None else (("http", proxy), ("https", proxy))
+    set_proxies(session, parse_proxies("keystone.proxy", urls))
+    policy, quota = Policy(DEFAULTS), Quota()
+    keystone = KeystoneAuthenticator(
+        session, url, policy, log, cache_seconds=1, service_roles=(), quota=quota, limits=None, **more
+    )
+    with pytest.raises(Unavailable) as failed:
+        await keystone.authenticate("token")
+    assert SECRET not in failed.value.message + str(log.calls)
+    assert log.calls
+    return failed.value.message.removeprefix("The identity service ")
+
+
+async def test_the_way_to_keystone(tmp_path: Path) -> None:
+    """A closed port, certificates, a proxy, a refused login of our own and odd answers are told apart."""
+    port = closed_port()
+    assert await told_by_keystone(f"http://127.0.0.1:{port}") == "cannot be used: it refuses connections."
+    with web.serving(lambda request: request.give(b""), tls=Authority(tmp_path).context()) as server:
+        assert await told_by_keystone(server.url) == "cannot be used: its certificate is not trusted."
+    with proxying() as proxy:
+        proxy.credentials = "somebody:else"
+        through = proxy.url.replace("://", f"://user:{SECRET}@")
+        told = await told_by_keystone(f"https://127.0.0.1:{port}", through)
+        assert told == "cannot be used: the proxy does not let it be reached."
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (401, "cannot be used: it does not accept the credentials in the settings."),
+        (500, "cannot be used: it failed with an error of its own."),
+    ],
+)
+async def test_what_keystone_answers(status: int, says: str) -> None:
+    """A login of ours that is refused is an operator's mistake, not silence."""
+
+    def answer(request: web.Request) -> None:
+        request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        request.give(b'{"error": {"message": "no"}}', status=status, Content_Type="application/json")
+
+    with web.serving(answer) as server:
+        assert await told_by_keystone(server.url) == says
