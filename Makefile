@@ -35,7 +35,7 @@ conformance: $(VENV)/.server ## Run OpenStack's acceptance tests (tempest) of th
 	@PYTHON=$(PYTHON) tools/conformance.sh $(ARGS)
 
 contract: $(VENV)/.test ## Run the API tables against another image service: URL=… TOKEN=… or AUTH=headers
-	@CONTRACT_URL=$(URL) CONTRACT_TOKEN=$(TOKEN) CONTRACT_AUTH=$(AUTH) $(BIN)/pytest -q tests/contract $(ARGS)
+	@CONTRACT_URL=$(URL) CONTRACT_TOKEN=$(TOKEN) CONTRACT_AUTH=$(AUTH) $(BIN)/pytest -q tests/contract/test_tables.py $(ARGS)
 
 keystone: .venv-keystone/.ready ## Install a Keystone for the tests that need one
 

@@ -4,12 +4,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from twins import GLANCE
+from twins import DATA, GLANCE
 
 import web
 from glance import Glance
-
-DATA = bytes(range(256)) * 4000
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,9 @@ import httpx2
 import pytest
 import pytest_asyncio
 from guarded import RAW, Send
-from twins import senders, tintype
+from twins import DATA, senders, tintype
 
 import web
-from conftest import DATA
 from glance import Glance
 from inprocess import Prepared
 

@@ -20,6 +20,8 @@ from tintype.policy.engine import Policy
 from tintype.settings import CacheSettings, ImportSettings, KeystoneSettings, LocationSettings
 from tintype.settings.stores import FileStore, HttpStore
 
+DATA = bytes(range(256)) * 4000
+"""Of the disk in the web."""
 GLANCE = """\
 [DEFAULT]
 show_image_direct_url = true

@@ -86,7 +86,10 @@ class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     show_direct_url: Annotated[
         bool,
-        Meta(description="Whether images show the address of their data, as services need it that clone."),
+        Meta(
+            description="Whether images show the address of their data to everybody who sees them: Nova and "
+            "Cinder clone by it, with the token of their user."
+        ),
     ] = False
     show_multiple: Annotated[
         bool,
