@@ -16,11 +16,14 @@ from tintype.client.requests import Page, Reply, Request, nothing, path
 
 
 def test_no_name_leads_elsewhere() -> None:
-    """What stands in a path is quoted; dots and nothing are refused before anything is sent."""
+    """What stands in a path is quoted; dots are refused before anything is sent, and nothing is not there."""
     assert images.get("a/../b?x#y").target == "/v2/images/a%2F..%2Fb%3Fx%23y"
-    for bad in ("", ".", ".."):
+    for bad in (".", ".."):
         with pytest.raises(errors.BadRequest):
             members.get(bad, "x")
+    for nothing_at_all in ("", None):
+        with pytest.raises(errors.NotFound):
+            members.get(nothing_at_all, "x")  # type: ignore[arg-type]
 
 
 @given(st.lists(st.text(min_size=1).filter(lambda part: part not in {".", ".."}), min_size=1, max_size=4))
@@ -42,6 +45,8 @@ def test_the_next_page() -> None:
         assert after is not None
         assert after.target == "/v2/images?limit=2&marker=m"
     assert first.after(Page([], None)) is None
+    with pytest.raises(errors.CommunicationError, match="no address of this API"):
+        first.after(Page([], "@elsewhere.example/images"))
 
 
 @pytest.mark.parametrize(

@@ -196,3 +196,15 @@ def test_a_file(images: ImageClient, disk: Path) -> None:
         made = images.create("file", img_format="raw", data=file)
     assert made.size == disk.stat().st_size
     made.delete()
+
+
+def test_keys_of_any_form(cloud: Cloud) -> None:
+    """A key with `/` or `~` is one key, set and set again."""
+    images = ImageClient(cloud="alice")
+    image = images.create("keys", "raw")
+    image = images._manager.list()[0] if image is None else image
+    for value in ("1", "2"):
+        images.update(image, {"a/b~c~1/": value})
+        assert images.get(image.id).to_dict()["a/b~c~1/"] == value
+    images.delete(image.id)
+    images.api.close()

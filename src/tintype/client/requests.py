@@ -85,21 +85,32 @@ class Listing(Request[Page[T]]):
         if page.next is None:
             return None
         start = page.next.find("/v2/")
-        path, _, query = page.next[max(start, 0) :].partition("?")
+        if start < 0:
+            raise errors.CommunicationError(f"The next page has no address of this API: {page.next!r}.")
+        path, _, query = page.next[start:].partition("?")
         return dataclasses.replace(self, path=path, query=tuple(parse_qsl(query, keep_blank_values=True)))
 
 
 def path(*parts: str) -> str:
     """Join the parts of a path; what is in a part is quoted, so that no name leads elsewhere.
 
-    Raises BadRequest for a part that is none: empty, dots that mean another folder, or no text.
+    Raises NotFound for a part that is empty or None, so that it does not lead to a list; BadRequest for dots
+    that mean another folder, and for what is no text.
     """
-    if any(part in {"", ".", ".."} for part in parts):
-        raise errors.BadRequest(f"No part of an address may be empty, '.' or '..': {'/'.join(parts)}")
+    if any(part is None or part in {"", b""} for part in parts):
+        raise errors.NotFound("Nothing has an empty name or id.", code=404)
+    parts = tuple(text(part) for part in parts)
+    if any(part in {".", ".."} for part in parts):
+        raise errors.BadRequest(f"No part of an address may be '.' or '..': {'/'.join(parts)}")
     try:
         return "/" + "/".join(quote(part, safe="") for part in parts)
     except UnicodeEncodeError:
         raise errors.BadRequest(f"This name is not text: {'/'.join(parts)!a}") from None
+
+
+def text(value: Any) -> str:
+    """Return a value as text; bytes are in UTF-8."""
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value)
 
 
 def query(values: Query) -> tuple[tuple[str, str], ...]:
@@ -108,7 +119,7 @@ def query(values: Query) -> tuple[tuple[str, str], ...]:
     for name, value in values.items():
         several = value if isinstance(value, list | tuple | set) else (value,)
         given = (each for each in several if each is not None)
-        pairs += [(name, str(each).lower() if isinstance(each, bool) else str(each)) for each in given]
+        pairs += [(name, str(each).lower() if isinstance(each, bool) else text(each)) for each in given]
     for name, value in pairs:
         shown = f"{name}={value}"
         try:

@@ -9,7 +9,8 @@
 A thin face of `tintype.client.operations`; `docs/reference/client-names.md` maps every name.
 """
 
+from tintype import __version__
 from tintype.client.glance import exc
 from tintype.client.glance.client import Client
 
-__all__ = ["Client", "exc"]
+__all__ = ["Client", "__version__", "exc"]

@@ -9,7 +9,7 @@ from tintype.client.files import Bytes
 from tintype.client.operations import images, info, members, tags, tasks
 from tintype.client.pyrax import exceptions
 from tintype.client.pyrax.resources import Image, ImageMember, ImageTask
-from tintype.client.requests import Listing, Page, Reply, Request, whole
+from tintype.client.requests import Listing, Page, Reply, Request, pointer, whole
 
 DEFAULT_FORMAT: Final = "vhd"
 _STATUSES: Final = ("pending", "accepted", "rejected")
@@ -155,7 +155,7 @@ class ImageManager(Manager):
         """
         fresh = self._raw(images.get(id_of(img)))
         changes = [
-            {"op": "replace" if name in fresh else "add", "path": f"/{name}", "value": value}
+            {"op": "replace" if name in fresh else "add", "path": pointer(name), "value": value}
             for name, value in value_dict.items()
         ]
         self.api.send(images.patch(id_of(img), changes))

@@ -5,7 +5,9 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
+from urllib.parse import urlencode
 
+import httpx2
 import msgspec
 
 from tintype.client.blocking.transport import Streamed, Transport
@@ -15,10 +17,24 @@ from tintype.client.requests import OCTETS, Request, reading
 
 @dataclasses.dataclass
 class Response:
-    """An answer without its body."""
+    """An answer. What streams has no `content` here."""
 
     status_code: int
     headers: Mapping[str, str]
+    """Names of any case find them."""
+    content: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.headers = httpx2.Headers(dict(self.headers))
+
+    @property
+    def text(self) -> str:
+        """Return the body as text."""
+        return self.content.decode(errors="replace")
+
+    def json(self) -> Any:
+        """Return what the JSON of the body says."""
+        return msgspec.json.decode(self.content)
 
     @property
     def ok(self) -> bool:
@@ -73,9 +89,22 @@ class HTTPClient:
         self.transport.close()
 
     def _request(
-        self, method: str, url: str, headers: Mapping[str, str] | None = None, data: Any = None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        data: Any = None,
+        json: Any = None,
+        params: Mapping[str, Any] | None = None,
     ) -> tuple[Response, Any]:
-        """Send JSON (a dict or list, or text that is JSON already), or bytes as they come."""
+        """Send JSON (a dict or list, or text that is JSON already), or bytes as they come.
+
+        `url` is below the endpoint, with a slash in front or without; `params` go behind it.
+        """
+        url = url if url.startswith("/") else f"/{url}"
+        if params:
+            url += ("&" if "?" in url else "?") + urlencode(params, doseq=True)
+        data = json if data is None else data
         headers = {name: value for name, value in (headers or {}).items() if value is not None}
         if headers.get("Content-Type") == OCTETS:
             return self._send_bytes(method, url, headers, data)
@@ -84,7 +113,7 @@ class HTTPClient:
         if method == "GET" and url.partition("?")[0].endswith("/file"):
             return self._stream(request)
         reply = self.transport.send(request)
-        response = Response(reply.status, reply.headers)
+        response = Response(reply.status, reply.headers, reply.body)
         return response, _body(response, reply.body)
 
     def _send_bytes(self, method: str, url: str, headers: dict[str, str], data: Any) -> tuple[Response, Any]:
@@ -94,8 +123,9 @@ class HTTPClient:
                 headers["Content-Length"] = str(source.size)
             request = Request(method, url, lambda reply: reply, headers=headers)
             with self.transport.stream(request, source.pieces()) as streamed:
-                response = Response(streamed.status, streamed.headers)
-                return response, _body(response, b"".join(streamed.pieces()))
+                body = b"".join(streamed.pieces())
+                response = Response(streamed.status, streamed.headers, body)
+                return response, _body(response, body)
         finally:
             source.close()
 
@@ -108,6 +138,16 @@ class HTTPClient:
             stack.close()
             return response, None
         return response, _pieces(streamed, stack)
+
+
+def get_http_client(endpoint: str | None = None, session: Any = None, **kwargs: Any) -> HTTPClient:
+    """Make what sends, without controllers, of a session or of an endpoint and its `token`.
+
+    The keywords are those of `glance.v2.client.Client`. Raises AttributeError for neither.
+    """
+    from tintype.client.glance.v2.client import Client  # which is made of this
+
+    return Client(endpoint, session=session, **kwargs).http_client
 
 
 def _pieces(streamed: Streamed, stack: ExitStack) -> Iterator[bytes]:

@@ -6,8 +6,39 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tintype.client.glance import exc
+from tintype.client.glance.common.addresses import endpoint_version_from_url, strip_version
+from tintype.client.glance.common.files import (
+    env,
+    exit,  # noqa: A004  its name there
+    get_file_size,
+    make_size_human_readable,
+    print_err,
+    save_image,
+)
 from tintype.client.operations import info
 
+__all__ = [
+    "Dict",
+    "Generator",
+    "IterableWithLength",
+    "List",
+    "Nothing",
+    "Tuple",
+    "endpoint_version_from_url",
+    "env",
+    "exit",
+    "get_file_size",
+    "has_version",
+    "integrity_iter",
+    "make_size_human_readable",
+    "needs",
+    "print_err",
+    "request_id_of",
+    "save_image",
+    "serious_integrity_iter",
+    "strip_version",
+    "with_ids",
+]
 _SERVED = frozenset({"SUPPORTED", "CURRENT", "EXPERIMENTAL"})
 
 
@@ -87,9 +118,12 @@ class IterableWithLength:
     def __iter__(self) -> Iterator[Any]:
         yield from self.iterable
 
-    def next(self) -> Any:
-        """Give the next piece."""
-        return next(iter(self.iterable))
+    def __next__(self) -> Any:
+        if not isinstance(self.iterable, Iterator):
+            self.iterable = iter(self.iterable)
+        return next(self.iterable)
+
+    next = __next__
 
     def __len__(self) -> int:
         return self.length
