@@ -15,7 +15,7 @@ from inprocess import Prepared, close, make_settings
 from tintype import parts
 from tintype.auth.keystone import KeystoneAuthenticator
 from tintype.domain.quotas import Quota
-from tintype.openers import recognise_folders
+from tintype.folders import recognise_folders
 from tintype.policy.engine import Policy
 from tintype.settings import CacheSettings, ImportSettings, KeystoneSettings, LocationSettings
 from tintype.settings.stores import FileStore, HttpStore

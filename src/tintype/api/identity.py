@@ -180,7 +180,7 @@ class IdentityApi:
 
     def _catalog(self, call: "Call") -> list[dict[str, Any]]:
         services = {
-            "image": ("tintype", call.base_url_text),
+            "image": ("glance", call.base_url_text),  # the name that libcloud looks for
             "identity": ("identity", f"{call.base_url_text}/identity/v3"),
         }
         return [

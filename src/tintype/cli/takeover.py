@@ -18,6 +18,8 @@ from tintype.cli.rehearsal import rehearse
 from tintype.cli.serve import DataDir
 from tintype.configuration import load
 from tintype.db.engine import Database
+from tintype.domain import property_schema
+from tintype.domain.images import BASE_ATTRIBUTES
 from tintype.errors import StartError
 from tintype.glance import Configuration, Record
 from tintype.openers import compile_policy, open_policy
@@ -39,6 +41,7 @@ def import_glance(
 ) -> None:
     """Take over the images and metadata definitions of a Glance; bytes stay where they are. May be repeated.
 
+    A schema-image.json beside the configuration is taken along.
     Stop Glance, or run this once more after it has stopped. Exits 1 where something was left.
     """
     found = glance.read_configuration(config)
@@ -47,6 +50,7 @@ def import_glance(
     _say_what_lacks(found, homes)
     if policy is not None:
         _take_policy(policy, chosen, dry_run=dry_run)
+    _take_schema(config.with_name("schema-image.json"), chosen, dry_run=dry_run)
 
     async def work(database: Database, stores: Mapping[str, BlobStore]) -> None:
         takeover = Takeover(database, stores, homes, dry_run=dry_run)
@@ -115,18 +119,41 @@ def _quoted(text: str) -> str:
 
 
 def _take_policy(path: Path, chosen: settings.Settings, *, dry_run: bool) -> None:
-    """Take a policy file that can be meant; the one before is kept beside it."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"Cannot read the policy file {path}: {error}.") from None
+    """Take a policy file that can be meant."""
+    text = _read("policy file", path)
     compile_policy(read_rules(text, str(path)), str(path))
-    target = chosen.data_dir / chosen.policy.file
-    if dry_run or (target.exists() and target.read_text(encoding="utf-8") == text):
+    if _take(text, chosen.data_dir / chosen.policy.file, dry_run=dry_run):
+        open_policy(chosen)  # says which rules have no use here
+
+
+def _take_schema(path: Path, chosen: settings.Settings, *, dry_run: bool) -> None:
+    """Take the schema of image properties, if Glance has one."""
+    if not path.exists():
         return
+    text = _read("image schema", path)
+    try:
+        property_schema.read(text, BASE_ATTRIBUTES)
+    except ValueError as error:
+        raise StartError(f"Cannot use the image schema {path}: {error}.") from None
+    target = chosen.data_dir / chosen.images.schema_file
+    _take(text, target, dry_run=dry_run)
+    print(f"The image schema {path} is{' to be' if dry_run else ''} in force here as {target}.")
+
+
+def _read(noun: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(f"Cannot read the {noun} {path}: {error}.") from None
+
+
+def _take(text: str, target: Path, *, dry_run: bool) -> bool:
+    """Write a file, the one before kept beside it; return whether there was something to do."""
+    if dry_run or (target.exists() and target.read_text(encoding="utf-8") == text):
+        return False
     draft = target.with_name(f"{target.name}.new")
     draft.write_text(text, encoding="utf-8")
     if target.exists():
         target.replace(target.with_name(f"{target.name}.before"))
     draft.replace(target)
-    open_policy(chosen)  # says which rules have no use here
+    return True
