@@ -72,7 +72,7 @@ def open_policy(settings: Settings) -> Policy:
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, FileNotFoundError) and settings.policy.file == PolicySettings().file:
             return Policy(DEFAULTS)
-        raise StartError(f"Cannot read the policy file {path}: {error}.") from None
+        raise StartError(f"{settings.named('policy.file')}: cannot read {path}: {error}.") from None
 
 
 def compile_policy(rules: Mapping[str, Any], origin: str) -> Policy:
@@ -91,7 +91,7 @@ def open_protections(settings: Settings, policy: Policy) -> Protections | None:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"Cannot read the property protections {path}: {error}.") from None
+        raise StartError(f"{settings.named('policy.property_file')}: cannot read {path}: {error}.") from None
     by_rule = settings.policy.property_rules == "policies"
     return read_protections(text, str(path), policy if by_rule else None)
 
@@ -111,7 +111,7 @@ def open_keystone(
         raise StartError(
             f"The password of Keystone's user '{chosen.username}' is missing: set TINTYPE_KEYSTONE_PASSWORD."
         )
-    check_authorities("keystone.cafile", chosen.cafile)
+    check_authorities(settings.named("keystone.cafile"), chosen.cafile)
     auth_url = chosen.auth_url or ""
     session = open_session(
         auth_url=auth_url,
@@ -180,15 +180,18 @@ def web_rules(settings: Settings) -> WebRules:
 def open_plugins(settings: Settings) -> list[Plugin]:
     """Give the plugins of imports, in their order; raises StartError for one that is not there, or twice."""
     if len(set(settings.imports.plugins)) < len(settings.imports.plugins):
-        raise StartError("An import plugin is named once in imports.plugins.")
-    return [_plugin(name, settings) for name in settings.imports.plugins]
+        raise StartError(f"{settings.named('imports.plugins')}: a plugin is named twice.")
+    try:
+        return [_plugin(name, settings) for name in settings.imports.plugins]
+    except StartError as error:
+        raise StartError(f"{settings.named('imports.plugins')}: {error.message}") from None
 
 
 def open_regions(settings: Settings, database: Database, policy: Policy, copies: Copies) -> Regions:
     """Give where images of other regions are had from: by the catalogue of the identity service."""
     if settings.keystone.auth_url is None:
         return OwnRegion(database, policy, copies, settings.identity.region)
-    check_authorities("keystone.cafile", settings.keystone.cafile)
+    check_authorities(settings.named("keystone.cafile"), settings.keystone.cafile)
     web = Web(WebRules(anywhere=True), cafile=settings.keystone.cafile)
     limit, seconds = settings.images.size_limit, settings.imports.seconds
     return KeystoneRegions(settings.keystone.auth_url, web, limit=limit, seconds=seconds)
@@ -200,7 +203,10 @@ def tolerated(settings: Settings) -> frozenset[str]:
     known = every_check()
     unknown = sorted(set(names) - known - {"all"})
     if unknown:
-        raise StartError(f"Unknown format check '{unknown[0]}'. There are: {', '.join(sorted(known))}.")
+        setting = settings.named("images.tolerated_format_checks")
+        raise StartError(
+            f"{setting}: there is no format check '{unknown[0]}'. There are: {', '.join(sorted(known))}."
+        )
     return known if "all" in names else frozenset(names)
 
 
@@ -224,7 +230,8 @@ def open_store(name: str, chosen: StoreSettings, settings: Settings) -> BlobStor
     except ImportError as error:
         raise missing(f"The store '{name}'", "objects", error) from None
     except ValueError as error:
-        raise StartError(f"Cannot open the store '{name}': {error}.") from None
+        where = settings.named(f"stores.{name}")
+        raise StartError(f"Cannot open the store '{name}', {where}: {error}.") from None
 
 
 def _open_store(name: str, chosen: StoreSettings, settings: Settings) -> BlobStore:
