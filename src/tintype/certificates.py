@@ -11,18 +11,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from tintype.errors import StartError
 
 
-def check_certificate(certificate: str | None, key: str | None) -> datetime | None:
-    """Return when the certificate expires; None where the settings name none.
+def check_certificate(certificate: str | None, key: str | None, settings: tuple[str, str]) -> datetime | None:
+    """Return when the certificate expires; None where the settings, of these names, have none.
 
     Raises StartError with the file and what is wrong with it where the two cannot be used together.
     """
+    of_certificate, of_key = settings
     if certificate is None:
         if key is not None:
-            raise StartError("server.tls_key needs server.tls_certificate beside it.")
+            raise StartError(f"{of_key} needs server.tls_certificate beside it.")
         return None
-    leaf = _leaf(certificate)
+    leaf = _leaf(of_certificate, certificate)
     key_file = key or certificate
-    if _public(_key(key_file, beside=key is None).public_key()) != _public(leaf.public_key()):
+    secret = _key(of_certificate if key is None else of_key, key_file, beside=key is None)
+    if _public(secret.public_key()) != _public(leaf.public_key()):
         raise StartError(
             f"The key in {key_file} does not belong to the first certificate in {certificate}: the server's "
             f"own certificate comes first, those of its authorities follow."
@@ -47,21 +49,20 @@ def check_authorities(setting: str, path: str | None) -> None:
         raise StartError(f"{setting}: cannot read {path}: {error.strerror}.") from None
 
 
-def _leaf(path: str) -> x509.Certificate:
-    data = _read("server.tls_certificate", path)
+def _leaf(setting: str, path: str) -> x509.Certificate:
+    data = _read(setting, path)
     if b"-----BEGIN CERTIFICATE-----" not in data:
         raise StartError(
-            f"server.tls_certificate: {path} has no certificate in PEM form. From DER: "
+            f"{setting}: {path} has no certificate in PEM form. From DER: "
             f"openssl x509 -inform DER -in {path} -out certificate.pem"
         )
     try:
         return x509.load_pem_x509_certificates(data)[0]
     except ValueError as error:
-        raise StartError(f"server.tls_certificate: {path} cannot be read: {_first_line(error)}.") from None
+        raise StartError(f"{setting}: {path} cannot be read: {_first_line(error)}.") from None
 
 
-def _key(path: str, *, beside: bool) -> PrivateKeyTypes:
-    setting = "server.tls_certificate" if beside else "server.tls_key"
+def _key(setting: str, path: str, *, beside: bool) -> PrivateKeyTypes:
     data = _read(setting, path)
     if b"PRIVATE KEY-----" not in data:
         hint = " Name the file of the key in server.tls_key." if beside else ""

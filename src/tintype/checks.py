@@ -72,8 +72,7 @@ def before_start(settings: Settings) -> list[Check]:
         Check("default store", lambda: store_infos(settings)),
     ]
     if settings.server.tls_certificate is not None or settings.server.tls_key is not None:
-        pair = (settings.server.tls_certificate, settings.server.tls_key)
-        checks.append(Check("certificate", lambda: check_certificate(*pair)))
+        checks.append(Check("certificate", lambda: _certificate(settings)))
     if settings.tracing.endpoint is not None:
         checks.append(Check("tracing", check_tracing))
     if settings.keystone.auth_url is not None:
@@ -123,6 +122,11 @@ def _check_workers(settings: Settings) -> None:
         raise StartError("A store of type memory is in one process: start with one worker.")
 
 
+def _certificate(settings: Settings) -> datetime | None:
+    names = (settings.named("server.tls_certificate"), settings.named("server.tls_key"))
+    return check_certificate(settings.server.tls_certificate, settings.server.tls_key, names)
+
+
 def _data_folder(settings: Settings) -> Result:
     part, folder = "data folder", settings.data_dir.resolve()
     if not folder.exists():
@@ -133,7 +137,7 @@ def _data_folder(settings: Settings) -> Result:
 
 
 def _expiry(settings: Settings) -> list[Result]:
-    ends = check_certificate(settings.server.tls_certificate, settings.server.tls_key)
+    ends = _certificate(settings)
     if ends is None:
         return []
     part, left = "certificate expiry", ends - datetime.now(UTC)

@@ -3,9 +3,16 @@
 import errno
 import functools
 import socket
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from tintype.errors import StartError
+
+_HINTS: Final[Mapping[int, str]] = {
+    errno.EADDRINUSE: " Is Tintype running already? Another port: --port.",
+    errno.EACCES: " Ports below 1024 need the capability CAP_NET_BIND_SERVICE. Another port: --port.",
+    errno.EADDRNOTAVAIL: " This host has no such address; 0.0.0.0 and :: are all that it has.",
+}
 
 
 class Listener(socket.socket):
@@ -25,17 +32,23 @@ class Listener(socket.socket):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # connections inherit it
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, beside_others)
-        listener.bind(address)
+        try:
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         return listener
 
 
 def listen(host: str, port: int) -> Listener:
     """Open the socket before anything else is done; raises StartError where that cannot be."""
+    host = host.removeprefix("[").removesuffix("]")  # as an IPv6 address stands in URLs
     try:
-        return Listener.at(
-            socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port), beside_others=False
-        )
-    except OSError as error:
-        hint = " Is Tintype running already? Another port: --port." if error.errno == errno.EADDRINUSE else ""
+        family, *_, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return Listener.at(family, address, beside_others=False)
+    except OSError as error:  # socket.gaierror is one
+        hint = _HINTS.get(error.errno or 0, "")
         raise StartError(f"Cannot listen on {host} port {port}: {error.strerror}.{hint}") from error

@@ -76,7 +76,7 @@ def open_policy(settings: Settings) -> Policy:
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, FileNotFoundError) and settings.policy.file == PolicySettings().file:
             return Policy(DEFAULTS)
-        raise StartError(f"Cannot read the policy file {path}: {error}.") from None
+        raise StartError(f"{settings.named('policy.file')}: cannot read {path}: {error}.") from None
 
 
 def open_property_schema(settings: Settings) -> PropertySchema | None:
@@ -88,7 +88,7 @@ def open_property_schema(settings: Settings) -> PropertySchema | None:
     except (OSError, ValueError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         if isinstance(error, FileNotFoundError) and chosen == ImageSettings().schema_file:
             return None
-        raise StartError(f"Cannot use the image schema {path} (images.schema_file): {error}.") from None
+        raise StartError(f"{settings.named('images.schema_file')}: cannot use {path}: {error}.") from None
 
 
 def compile_policy(rules: Mapping[str, Any], origin: str) -> Policy:
@@ -107,7 +107,7 @@ def open_protections(settings: Settings, policy: Policy) -> Protections | None:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"Cannot read the property protections {path}: {error}.") from None
+        raise StartError(f"{settings.named('policy.property_file')}: cannot read {path}: {error}.") from None
     by_rule = settings.policy.property_rules == "policies"
     return read_protections(text, str(path), policy if by_rule else None)
 
@@ -127,7 +127,7 @@ def open_keystone(
         raise StartError(
             f"The password of Keystone's user '{chosen.username}' is missing: set TINTYPE_KEYSTONE_PASSWORD."
         )
-    check_authorities("keystone.cafile", chosen.cafile)
+    check_authorities(settings.named("keystone.cafile"), chosen.cafile)
     auth_url = chosen.auth_url or ""
     session = open_session(
         auth_url=auth_url,
@@ -197,19 +197,21 @@ def web_rules(settings: Settings) -> WebRules:
 def open_web(settings: Settings, rules: WebRules | None = None) -> Web:
     """Return the way to the web of imports and locations; `rules` in place of those in the settings."""
     chosen = settings.imports
-    proxies = parse_proxies("imports.proxy", chosen.proxy.items(), chosen.no_proxy)
-    return Web(rules or web_rules(settings), proxies, trust=_trust(None, chosen.cafile))
+    proxies = parse_proxies(settings.named("imports.proxy"), chosen.proxy.items(), chosen.no_proxy)
+    return Web(rules or web_rules(settings), proxies, trust=_trust(settings, None))
 
 
 def _open_cloud(settings: Settings) -> Web:
     """Return the way to Keystone and the services in its catalogue, which an operator trusts."""
-    cafile, rules = settings.keystone.cafile, WebRules(anywhere=True)
-    return Web(rules, _keystone_proxy(settings), trust=_trust(cafile, settings.imports.cafile))
+    trust = _trust(settings, settings.keystone.cafile)
+    return Web(WebRules(anywhere=True), _keystone_proxy(settings), trust=trust)
 
 
 def _keystone_proxy(settings: Settings) -> ProxyRules:
     url = settings.keystone.proxy
-    return parse_proxies("keystone.proxy", () if url is None else (("http", url), ("https", url)))
+    return parse_proxies(
+        settings.named("keystone.proxy"), () if url is None else (("http", url), ("https", url))
+    )
 
 
 def check_web(settings: Settings) -> None:
@@ -221,8 +223,11 @@ def check_web(settings: Settings) -> None:
 def open_plugins(settings: Settings) -> list[Plugin]:
     """Give the plugins of imports, in their order; raises StartError for one that is not there, or twice."""
     if len(set(settings.imports.plugins)) < len(settings.imports.plugins):
-        raise StartError("An import plugin is named once in imports.plugins.")
-    return [_plugin(name, settings) for name in settings.imports.plugins]
+        raise StartError(f"{settings.named('imports.plugins')}: a plugin is named twice.")
+    try:
+        return [_plugin(name, settings) for name in settings.imports.plugins]
+    except StartError as error:
+        raise StartError(f"{settings.named('imports.plugins')}: {error.message}") from None
 
 
 def open_regions(settings: Settings, database: Database, policy: Policy, copies: Copies) -> Regions:
@@ -239,14 +244,18 @@ def tolerated(settings: Settings) -> frozenset[str]:
     known = every_check()
     unknown = sorted(set(names) - known - {"all"})
     if unknown:
-        raise StartError(f"Unknown format check '{unknown[0]}'. There are: {', '.join(sorted(known))}.")
+        setting = settings.named("images.tolerated_format_checks")
+        raise StartError(
+            f"{setting}: there is no format check '{unknown[0]}'. There are: {', '.join(sorted(known))}."
+        )
     return known if "all" in names else frozenset(names)
 
 
-def _trust(instead: str | None, beside: str | None) -> ssl.SSLContext:
+def _trust(settings: Settings, instead: str | None) -> ssl.SSLContext:
     """Return what is trusted: a cloud's certificates or the system's, and those of `imports.cafile`."""
-    check_authorities("keystone.cafile", instead)
-    check_authorities("imports.cafile", beside)
+    beside = settings.imports.cafile
+    check_authorities(settings.named("keystone.cafile"), instead)
+    check_authorities(settings.named("imports.cafile"), beside)
     context = ssl.create_default_context(cafile=instead)
     if beside is not None:
         context.load_verify_locations(beside)
@@ -273,7 +282,8 @@ def open_store(name: str, chosen: StoreSettings, settings: Settings) -> BlobStor
     except ImportError as error:
         raise missing(f"The store '{name}'", "objects", error) from None
     except ValueError as error:
-        raise StartError(f"Cannot open the store '{name}': {error}.") from None
+        where = settings.named(f"stores.{name}")
+        raise StartError(f"Cannot open the store '{name}', {where}: {error}.") from None
 
 
 def _open_store(name: str, chosen: StoreSettings, settings: Settings) -> BlobStore:

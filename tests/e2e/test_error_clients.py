@@ -125,7 +125,6 @@ def test_libcloud(server: Server, image: str) -> None:
         PASSWORDS["alice"],
         ex_force_auth_url=f"{server.url}/identity",
         ex_force_auth_version="3.x_password",
-        ex_force_service_name="tintype",
         ex_force_service_region="RegionOne",
         ex_tenant_name="alpha",
         ex_domain_name="Default",

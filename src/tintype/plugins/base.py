@@ -58,8 +58,15 @@ def others(name: str) -> Plugin:
     """Give a plugin of others by its name; raises StartError where none is installed."""
     found = entry_points(group=GROUP, name=name)
     if not found:
-        raise StartError(f"imports.plugins names '{name}', but no import plugin of that name is installed.")
-    plugin: Plugin = next(iter(found)).load()()
+        there = sorted({"inject", "decompress", "convert", *entry_points(group=GROUP).names})
+        raise StartError(f"There is no import plugin '{name}'. There are: {', '.join(there)}.")
+    try:
+        plugin: Plugin = next(iter(found)).load()()
+    except Exception as error:
+        said = next(iter(str(error).splitlines()), "")
+        raise StartError(
+            f"The import plugin '{name}' does not load: {type(error).__name__}: {said}."
+        ) from error
     return plugin
 
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from tintype.domain.quotas import Quota
+from tintype.settings.forms import Form
 from tintype.settings.identity import IdentitySettings, KeystoneSettings, PolicySettings
 from tintype.settings.images import CacheSettings, ImageSettings, LocationSettings
 from tintype.settings.imports import ImportSettings, JobSettings
@@ -49,6 +50,7 @@ __all__ = [
     "TracingSettings",
     "every_setting",
     "every_store_setting",
+    "settings_of_store",
 ]
 
 PREFIX: Final = "TINTYPE_"
@@ -81,6 +83,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stores: Annotated[dict[StoreName, StoreSettings], Meta(min_length=1)] = msgspec.field(
         default_factory=lambda: {"local": FileStore()}
     )
+    sources: dict[str, str] = {}
+    """Where the settings that are not defaults were read from: a file, a variable, an option."""
+
+    def named(self, name: str) -> str:
+        """Return a setting's name with where its value was read from, for messages."""
+        source = self.sources.get(name)
+        return name if source is None else f"{name} ({source})"
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -91,6 +100,10 @@ class Setting(msgspec.Struct, frozen=True):
     type: Any
     default: Any
     description: str
+    annotation: Any
+    """Its type, with all that a value is checked for."""
+    form: Form | None
+    secret: bool
 
     @property
     def variable(self) -> str:
@@ -112,6 +125,11 @@ def every_store_setting() -> Iterator[Setting]:
         yield from _settings_of(str(kind.__struct_config__.tag), kind)
 
 
+def settings_of_store(kind: str) -> dict[str, Setting]:
+    """Return the settings of a kind of store by their names; none where there is no such kind."""
+    return {setting.name: setting for setting in every_store_setting() if setting.section == kind}
+
+
 def _settings_of(section: str, struct: type[msgspec.Struct]) -> Iterator[Setting]:
     hints = get_type_hints(struct, include_extras=True)
     for field in msgspec.structs.fields(struct):
@@ -120,4 +138,14 @@ def _settings_of(section: str, struct: type[msgspec.Struct]) -> Iterator[Setting
         for meta in getattr(hints[field.name], "__metadata__", ()):
             if meta.description is None:
                 continue
-            yield Setting(section, field.name, hints[field.name].__origin__, default, meta.description)
+            extra = meta.extra or {}
+            yield Setting(
+                section,
+                field.name,
+                hints[field.name].__origin__,
+                default,
+                meta.description,
+                hints[field.name],
+                extra.get("form"),
+                extra.get("secret", False),
+            )

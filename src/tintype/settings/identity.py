@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from tintype.settings import forms
+
 
 class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The built-in identity."""
@@ -21,15 +23,20 @@ class KeystoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A cloud's Keystone, in place of the built-in identity."""
 
     auth_url: Annotated[
-        Annotated[str, Meta(pattern="^https?://[^/@\\s]+(/[^@\\s]*)?$")] | None,
-        Meta(description="URL of Keystone. With it, its tokens are taken and no others."),
+        str | None,
+        Meta(
+            description="URL of Keystone. With it, its tokens are taken and no others.",
+            extra={"form": forms.URL},
+        ),
     ] = None
     public_url: Annotated[
-        str | None, Meta(description="URL that clients are told; without it, auth_url.")
+        str | None,
+        Meta(description="URL that clients are told; without it, auth_url.", extra={"form": forms.URL}),
     ] = None
     username: Annotated[str, Meta(description="The service's own user, who may validate tokens.")] = "glance"
     password: Annotated[
-        str, Meta(description="Its password; better in the environment than in the file.")
+        str,
+        Meta(description="Its password; better in the environment than in the file.", extra={"secret": True}),
     ] = ""
     project_name: Annotated[str, Meta(description="The service's own project.")] = "service"
     user_domain_name: Annotated[str, Meta(description="Domain of the user.")] = "Default"

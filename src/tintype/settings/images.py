@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from tintype.domain.images import Limits
 from tintype.domain.property_schema import PropertySchema
+from tintype.settings import forms
 
 
 class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,11 +52,13 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hash_algorithm: Annotated[
         Literal["sha256", "sha512", "blake2b"], Meta(description="Digest shown as os_hash_value.")
     ] = "sha512"
-    disk_formats: Annotated[tuple[str, ...], Meta(description="Disk formats that images may have.")] = (
-        *("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"),
-    )
+    disk_formats: Annotated[
+        tuple[str, ...],
+        Meta(description="Disk formats that images may have.", extra={"form": forms.NAME}),
+    ] = (*("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"),)
     container_formats: Annotated[
-        tuple[str, ...], Meta(description="Container formats that images may have.")
+        tuple[str, ...],
+        Meta(description="Container formats that images may have.", extra={"form": forms.NAME}),
     ] = (*("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"),)
 
     schema_file: Annotated[

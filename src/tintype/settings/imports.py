@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from tintype.settings import forms
+
 
 class ImportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Imports: where bytes may come from, and what is done with them on the way."""
@@ -49,11 +51,17 @@ class ImportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = (80, 443)
     allowed_networks: Annotated[
         tuple[str, ...],
-        Meta(description="Networks to download from although they are not public, as 10.1.0.0/16."),
+        Meta(
+            description="Networks to download from although they are not public, as 10.1.0.0/16.",
+            extra={"form": forms.NETWORK},
+        ),
     ] = ()
     denied_networks: Annotated[
         tuple[str, ...],
-        Meta(description="Networks never to download from, beside those that are not public."),
+        Meta(
+            description="Networks never to download from, beside those that are not public.",
+            extra={"form": forms.NETWORK},
+        ),
     ] = ()
     proxy: Annotated[
         dict[Literal["http", "https"], str],

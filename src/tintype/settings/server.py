@@ -5,16 +5,21 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from tintype.settings import forms
+
 
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where and how the service listens."""
 
-    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    host: Annotated[str, Meta(description="Address to listen on.", extra={"form": forms.HOST})] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 takes a free one.")] = 9292
     workers: Annotated[int, Meta(ge=1, le=256, description="Server processes.")] = 1
     public_url: Annotated[
-        Annotated[str, Meta(pattern=r"^https?://[^\s/]+[^\s]*$")] | None,
-        Meta(description="URL that clients reach the service by. Without it, the one each request came to."),
+        str | None,
+        Meta(
+            description="URL that clients reach the service by. Without it, the one each request came to.",
+            extra={"form": forms.URL},
+        ),
     ] = None
     tls_certificate: Annotated[
         str | None,
@@ -27,12 +32,16 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[str, ...],
         Meta(
             description="Addresses or networks of proxies whose X-Forwarded-For, -Proto, -Host, -Port and "
-            "-Prefix are believed."
+            "-Prefix are believed.",
+            extra={"form": forms.NETWORK},
         ),
     ] = ()
     cors_origins: Annotated[
         tuple[str, ...],
-        Meta(description="Origins of web pages that may call the API from browsers; * for all."),
+        Meta(
+            description="Origins of web pages that may call the API from browsers; * for all.",
+            extra={"form": forms.ORIGIN},
+        ),
     ] = ()
     rate_limit: Annotated[
         float, Meta(ge=0, description="Requests a second of each project and worker process; 0 for no limit.")
@@ -65,8 +74,11 @@ class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The database."""
 
     url: Annotated[
-        Annotated[str, Meta(pattern="^postgres(ql)?://")] | None,
-        Meta(description="PostgreSQL, as in postgresql://user@host/name. Without it, SQLite in `data_dir`."),
+        str | None,
+        Meta(
+            description="PostgreSQL, as in postgresql://user@host/name. Without it, SQLite in `data_dir`.",
+            extra={"form": forms.POSTGRES, "secret": True},
+        ),
     ] = None
     connections: Annotated[
         int, Meta(ge=3, le=1000, description="Connections to PostgreSQL of each server process at most.")
@@ -89,8 +101,11 @@ class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Numbers for Prometheus."""
 
     token: Annotated[
-        Annotated[str, Meta(min_length=16)] | None,
-        Meta(description="Bearer token for `/metrics` and `/healthcheck/detail`; admins may use their own."),
+        str | None,
+        Meta(
+            description="Bearer token for `/metrics` and `/healthcheck/detail`; admins may use their own.",
+            extra={"form": forms.BEARER, "secret": True},
+        ),
     ] = None
 
 
@@ -98,9 +113,10 @@ class TracingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Traces by OpenTelemetry."""
 
     endpoint: Annotated[
-        Annotated[str, Meta(pattern="^https?://")] | None,
+        str | None,
         Meta(
-            description="OTLP collector (HTTP) that is told of each request, such as http://localhost:4318."
+            description="OTLP collector (HTTP) that is told of each request, such as http://localhost:4318.",
+            extra={"form": forms.URL_WITH_LOGIN},
         ),
     ] = None
     service: Annotated[str, Meta(description="Name of the service in traces.")] = "tintype"

@@ -5,6 +5,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from tintype.settings import forms
+
 _PREFIX_MEANING: Final = "Folder of the objects, with a slash at its end: this service's alone."
 _TIMEOUT_MEANING: Final = "Seconds after which a silent request is given up; some are tried again."
 
@@ -31,32 +33,46 @@ class FileStore(Store, frozen=True, forbid_unknown_fields=True, tag="file", tag_
         int, Meta(ge=0, description="Bytes of its disk that uploads leave free, for the database and others.")
     ] = 64 << 20
     accel_redirect: Annotated[
-        Annotated[str, Meta(pattern="^/")] | None,
-        Meta(description="Path by which a front server knows the folder: it sends the bytes (docs/howto)."),
+        str | None,
+        Meta(
+            description="Path by which a front server knows the folder: it sends the bytes (docs/howto).",
+            extra={"form": forms.PATH},
+        ),
     ] = None
 
 
 class S3Store(Store, frozen=True, forbid_unknown_fields=True, tag="s3", tag_field="type"):
     """A bucket of Amazon S3, Ceph's gateway, MinIO, and others that speak as they do."""
 
-    bucket: Annotated[str, Meta(min_length=1, description="The bucket; it must exist.")]
+    bucket: Annotated[str, Meta(description="The bucket; it must exist.", extra={"form": forms.BUCKET})]
     access_key: Annotated[str, Meta(description="Name of the credentials.")]
-    secret_key: Annotated[str, Meta(description="The secret; better in the environment than in the file.")]
-    endpoint: Annotated[str | None, Meta(description="URL of the service; without it, Amazon's.")] = None
+    secret_key: Annotated[
+        str,
+        Meta(description="The secret; better in the environment than in the file.", extra={"secret": True}),
+    ]
+    endpoint: Annotated[
+        str | None,
+        Meta(description="URL of the service; without it, Amazon's.", extra={"form": forms.URL}),
+    ] = None
     region: Annotated[str, Meta(description="Region of the bucket.")] = "us-east-1"
-    prefix: Annotated[str, Meta(pattern="^(.+/)?$", description=_PREFIX_MEANING)] = "tintype/"
+    prefix: Annotated[str, Meta(description=_PREFIX_MEANING, extra={"form": forms.PREFIX})] = "tintype/"
     timeout: Annotated[int, Meta(ge=1, description=_TIMEOUT_MEANING)] = 30
 
 
 class BucketStore(Store, frozen=True, forbid_unknown_fields=True):
     """What Google's and Microsoft's have in common."""
 
-    bucket: Annotated[str, Meta(min_length=1, description="The bucket or container; it must exist.")]
+    bucket: Annotated[
+        str, Meta(description="The bucket or container; it must exist.", extra={"form": forms.BUCKET})
+    ]
     options: Annotated[
         dict[str, str],
-        Meta(description="Credentials and more, as obstore names them; JSON in the environment."),
+        Meta(
+            description="Credentials and more, as obstore names them; JSON in the environment.",
+            extra={"secret": True},
+        ),
     ] = {}
-    prefix: Annotated[str, Meta(pattern="^(.+/)?$", description=_PREFIX_MEANING)] = "tintype/"
+    prefix: Annotated[str, Meta(description=_PREFIX_MEANING, extra={"form": forms.PREFIX})] = "tintype/"
     timeout: Annotated[int, Meta(ge=1, description=_TIMEOUT_MEANING)] = 30
 
 
@@ -72,7 +88,9 @@ class RbdStore(Store, frozen=True, forbid_unknown_fields=True, tag="rbd", tag_fi
     """A pool of a Ceph cluster."""
 
     pool: Annotated[str, Meta(min_length=1, description="The pool.")] = "images"
-    user: Annotated[str, Meta(description="Ceph user, without `client.`.")] = "tintype"
+    user: Annotated[
+        str, Meta(description="Ceph user, without `client.`.", extra={"form": forms.CEPH_USER})
+    ] = "tintype"
     conf: Annotated[str, Meta(description="Ceph's configuration file.")] = "/etc/ceph/ceph.conf"
     timeout: Annotated[int, Meta(ge=1, description="Seconds after which a silent cluster is given up.")] = 30
 
@@ -81,10 +99,11 @@ class HttpStore(Store, frozen=True, forbid_unknown_fields=True, tag="http", tag_
     """What lies on web servers, to read only."""
 
     url: Annotated[
-        Annotated[str, Meta(pattern="^https?://[^/@\\s]+(/[^@\\s]*)?$")] | None,
+        str | None,
         Meta(
             description="Address below which the bytes are. Without it images may have locations anywhere on "
-            "the web where `imports` lets downloads come from."
+            "the web where `imports` lets downloads come from.",
+            extra={"form": forms.URL},
         ),
     ] = None
 
