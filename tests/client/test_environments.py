@@ -1,5 +1,6 @@
 """The command line in hostile environments: one line on standard error, an exit code, never a traceback."""
 
+import contextlib
 import errno
 import json
 import os
@@ -317,10 +318,13 @@ def test_an_interrupt(endpoint: str, tmp_path: Path) -> None:
             stderr=subprocess.PIPE,
             env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
         )
-        connection, _ = silent.accept()
-        connection.recv(1)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
-        connection.close()
+        with process, silent.accept()[0] as connection:
+            while not connection.recv(1 << 16).endswith(b"\r\n\r\n"):
+                pass
+            while process.poll() is None:
+                process.send_signal(signal.SIGINT)  # Python may lose one, in the middle of tidying up
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(5)
+            said = process.stderr.read()  # type: ignore[union-attr]
     assert process.returncode == 130
     assert b"Traceback" not in said

@@ -82,6 +82,19 @@ def test_the_older_interfaces(cloud: Cloud, logged: io.StringIO) -> None:
     check(logged.getvalue(), cloud, token, other)
 
 
+def test_a_keystoneauth_session(cloud: Cloud, logged: io.StringIO) -> None:
+    """The session logs in by itself, with log records of its own."""
+    session = cloud.session("alice")
+    glance = Glance("2", session=session)
+    list(glance.images.list())
+    glance.http_client.close()
+    text = logged.getvalue()
+    assert "keystoneauth" in text or "http://" in text
+    for secret in (cloud.login("alice")["password"], session.get_token()):
+        assert secret
+        assert secret not in text
+
+
 def test_the_command_line(cloud: Cloud, tmp_path: Path) -> None:
     """`--debug` shows requests and answers on standard error, without secrets; the result stays clean."""
     environment = {

@@ -40,7 +40,7 @@ def test_a_name_that_the_caller_may_not_look_up(cloud: Cloud) -> None:
     beta = cloud.projects["beta"]
     assert shown(cloud, "member", "add", image, beta)["member_id"] == beta
     with Client(cloud="alice") as client:
-        assert client.find_project("alpha") == cloud.projects["alpha"]
+        assert client.members.find_project("alpha") == cloud.projects["alpha"]
     run(cloud, "image", "delete", image)
 
 
@@ -100,12 +100,12 @@ async def test_programs(cloud: Cloud) -> None:
     """`find_project` and `find_shared` are there for programs, with every kind of login."""
     alpha = cloud.projects["alpha"]
     async with AsyncClient(cloud="alice") as client, AsyncClient(session=cloud.session("alice")) as other:
-        assert await client.find_project("alpha") == alpha
-        assert await other.find_project("alpha") == alpha
+        assert await client.members.find_project("alpha") == alpha
+        assert await other.members.find_project("alpha") == alpha
         with pytest.raises(errors.NotFound):
             await client.images.find_shared("no such image")
     api = ImageClient(cloud="alice").api
-    assert api.find_project(alpha) == alpha
+    assert api.members.find_project(alpha) == alpha
     api.close()
 
 
@@ -156,18 +156,18 @@ def test_every_answer_of_an_identity_service(
         access = Access("http://image", {"X-Auth-Token": "t"}, None, None, "http://identity")
         monkeypatch.setattr(client.transport, "access", lambda: access)
         if isinstance(outcome, str):
-            assert client.find_project(name) == outcome
+            assert client.members.find_project(name) == outcome
         else:
             with pytest.raises(outcome):  # type: ignore[call-overload]
-                client.find_project(name)
+                client.members.find_project(name)
 
 
 def test_without_an_identity_service() -> None:
     """With a token only ids are taken; without one there is nobody to ask, and anything is."""
     with Client(endpoint="http://image", token="t") as client:
-        assert client.find_project("a" * 32) == "a" * 32
-        assert client.find_project(str(uuid.UUID(int=7))) == str(uuid.UUID(int=7))
+        assert client.members.find_project("a" * 32) == "a" * 32
+        assert client.members.find_project(str(uuid.UUID(int=7))) == str(uuid.UUID(int=7))
         with pytest.raises(errors.BadRequest, match="32 hexadecimal digits"):
-            client.find_project("beta")
+            client.members.find_project("beta")
     with Client(endpoint="http://image") as client:
-        assert client.find_project("beta") == "beta"
+        assert client.members.find_project("beta") == "beta"

@@ -56,4 +56,4 @@ def completed(client: Client, attributes: dict[str, Any]) -> dict[str, Any]:
 def with_owner(client: Client, attributes: dict[str, Any]) -> dict[str, Any]:
     """Return attributes with the id of the project that `owner` names."""
     owner = attributes.get("owner")
-    return {**attributes, "owner": client.find_project(owner)} if owner else attributes
+    return {**attributes, "owner": client.members.find_project(owner)} if owner else attributes

@@ -52,7 +52,7 @@ def list_(
         name=name,
         status=status,
         visibility=visibility,
-        owner=owner and client.find_project(owner),
+        owner=owner and client.members.find_project(owner),
         member_status=member_status,
         tag=tag,
         os_hidden=hidden or None,

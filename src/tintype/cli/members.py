@@ -31,7 +31,7 @@ def list_(client: Client, image: Named) -> list[Member]:
 def add(client: Client, image: Named, project: Project) -> Member:
     """Share an image with a project; it has to accept."""
     found = client.images.find(image)
-    return client.members.create(found.id, client.find_project(project))
+    return client.members.create(found.id, client.members.find_project(project))
 
 
 @command(app, "remove", prints=False)
@@ -39,7 +39,7 @@ def remove(client: Client, image: Named, project: Project) -> None:
     """Stop sharing an image with a project, also with one that no longer exists."""
     found = client.images.find(image)
     members = {each.member_id for each in client.members.list(found.id)}
-    client.members.delete(found.id, project if project in members else client.find_project(project))
+    client.members.delete(found.id, project if project in members else client.members.find_project(project))
 
 
 @command(app, "accept")
@@ -55,7 +55,7 @@ def reject(client: Client, image: Shared, project: Mine = None) -> Member:
 
 
 def _answer(client: Client, image: str, project: str | None, status: str) -> Member:
-    own = client.find_project(project) if project else client.project_id()
+    own = client.members.find_project(project) if project else client.project_id()
     if own is None:
         raise errors.InvalidEndpoint("The login does not tell the project: name it.")
     return client.members.update(client.images.find_shared(image).id, own, status)

@@ -113,23 +113,25 @@ class AsyncClient:
         """Return the id of the caller's project, where the identity tells."""
         return (await self.transport.access()).project_id
 
-    async def find_project(self, name_or_id: str) -> str:
-        """Return the id of a project by its id or name, for `members` and `owner`, which take ids only.
-
-        The identity service is asked with the caller's token. Raises NotFound, Conflict where several have
-        the name, Forbidden where the caller may not look up names: ids are taken as they are then.
-        """
-        return await projects.find(self.transport, name_or_id)
-
 
 class Members(Group):
     """Projects that images are shared with."""
+
+    _sender: Transport
 
     list = operation(members.list_)
     get = operation(members.get)
     create = operation(members.create)
     update = operation(members.update)
     delete = operation(members.delete)
+
+    async def find_project(self, name_or_id: str) -> str:
+        """Return the id of a project by its id or name: members and owners of images are named by ids.
+
+        The identity service is asked with the caller's token. Raises NotFound, Conflict where several have
+        the name, Forbidden where the caller may not look up names: ids are taken as they are then.
+        """
+        return await projects.find(self._sender, name_or_id)
 
 
 class Tags(Group):

@@ -14,7 +14,7 @@ _ID: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}
 
 
 async def find(transport: Transport, name_or_id: str) -> str:
-    """Return the id of a project; see `AsyncClient.find_project`."""
+    """Return the id of a project; see `Members.find_project`."""
     access = await transport.access()
     if access.identity_url is None:
         if _ID.fullmatch(name_or_id) or "X-Auth-Token" not in access.headers:

@@ -62,7 +62,7 @@ class Client:
             interface=interface,
             verify=False if insecure else cacert,
             cert=(cert_file, key_file) if cert_file and key_file else cert_file,
-            timeout=600.0 if timeout is None else timeout,
+            timeout=None if timeout is None else float(timeout),
             headers=headers,
         )
         self.endpoint_provided = endpoint is not None
