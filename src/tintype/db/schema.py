@@ -41,9 +41,9 @@ class State(msgspec.Struct, frozen=True):
     """What this version of the code needs."""
     contractions: tuple[str, ...]
     """Migrations that may be applied once no process of an older version runs."""
-    behind: bool
+    behind: bool = False
     """Whether the next start changes the tables."""
-    refusal: str
+    refusal: str = ""
     """Why this version of the code cannot work with the database; empty where it can."""
 
 
