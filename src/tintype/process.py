@@ -108,6 +108,8 @@ class _Config(BoundedConfig):
         signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(self._hang_up))
         if self.terminal_is_gone():  # its signal came while nobody listened
             loop.call_soon(os.kill, os.getpid(), signal.SIGTERM)
+        with contextlib.suppress(TintypeError):  # a worker may replace one that has reloaded
+            set_level(self._reread().log.level)
         if multiprocessing.parent_process() is not None:  # a worker: its supervisor hears of the rest
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGQUIT, lambda *_: loop.call_soon_threadsafe(self.end_requests))
@@ -141,8 +143,8 @@ class _Config(BoundedConfig):
         except TintypeError as error:
             log.warning("settings were not reloaded", reason=error.message)
         else:
+            log.warning("log level reloaded", level=level)
             set_level(level)
-            log.info("log level reloaded", level=level)
         self._reload_certificate()
 
     def _watch_certificate(self) -> None:
@@ -157,9 +159,9 @@ class _Config(BoundedConfig):
         log, files = self.make_log(), self._stat_certificate()
         try:
             ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
-                self.ssl_certfile, self.ssl_keyfile
+                self.ssl_certfile, self.ssl_keyfile, password=""
             )
-            self.ssl.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
+            self.ssl.load_cert_chain(self.ssl_certfile, self.ssl_keyfile, password="")
         except OSError as error:  # ssl.SSLError is one; written half, perhaps: the next look may succeed
             log.warning("certificate was not reloaded", file=str(self.ssl_certfile), reason=str(error))
         else:

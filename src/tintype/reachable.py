@@ -50,7 +50,7 @@ def _verifies(certificate: Certificate, host: str, cafile: str | None) -> bool:
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:
         server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        server_context.load_cert_chain(certificate.file, certificate.key)
+        server_context.load_cert_chain(certificate.file, certificate.key, password="")
         client_context = ssl.create_default_context(cafile=cafile)
         client = client_context.wrap_bio(to_client, to_server, server_hostname=host)
         server = server_context.wrap_bio(to_server, to_client, server_side=True)

@@ -21,6 +21,10 @@ def _untrusted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tintype.auth.builtin._TRUSTED_SECONDS", 0)
 
 
+FAR = ("9999-12-31T23:59:59-12:00",)
+"""In UTC there is no such year."""
+
+
 async def user_of(service: Service, token: str) -> str:
     """Return the id of a token's user."""
     return (await service.parts.identity.validate(token)).caller.user_id
@@ -166,7 +170,7 @@ async def test_an_end(service: Service, monkeypatch: pytest.MonkeyPatch) -> None
     assert expired.status_code == 401
     for form in ("2050-01-01T00:00:00Z", "2050-01-01T00:00:00.5+02:00", "2050-01-01T00:00:00"):
         assert (await create(service, name=form, expires_at=form)).status_code == 201
-    for wrong in ("2020-01-01T00:00:00Z", "tomorrow", "0001-01-01T00:00:00+14:00", 5, ""):
+    for wrong in ("2020-01-01T00:00:00Z", "tomorrow", "0001-01-01T00:00:00+14:00", *FAR, 5, ""):
         assert (await create(service, name="wrong", expires_at=wrong)).status_code == 400
 
 

@@ -152,7 +152,7 @@ async def test_nobody_else_is_believed(prepared: Prepared, tmp_path: Path) -> No
         async with running(prepared, tmp_path / str(number), server=settings) as service:
             assert await seen(service, THROUGH) == "http://testserver"
             led = await service.call(None, "GET", "/dashboard", headers=THROUGH)
-            assert led.headers["location"] == "/dashboard/"
+            assert led.headers["location"] == "dashboard/"
 
 
 async def test_the_setting_wins(prepared: Prepared, tmp_path: Path) -> None:

@@ -344,7 +344,7 @@ class App:
 
     def _explain(self, call: Call, event: str, status: int) -> None:
         """Log why a request failed, which its client is not told."""
-        about = {"method": call.method, "path": call.scope["path"], "request_id": call.request_id}
+        about = {"method": call.method, "path": _shown(call), "request_id": call.request_id}
         self._failures.note(event, call.failure, status=status, **about)
 
     def _count(self, call: Call, status: int, started: float) -> None:
@@ -360,7 +360,7 @@ class App:
             self._log.info(
                 "request",
                 method=call.method,
-                path=call.raw_path.decode(errors="backslashreplace"),
+                path=_shown(call),
                 route=call.route_path,
                 status=status,
                 ms=round((time.perf_counter() - started) * 1000, 2),
@@ -370,6 +370,11 @@ class App:
                 user_id=caller.user_id if caller else None,
                 client=call.scope["client"][0] if call.scope.get("client") else None,
             )
+
+
+def _shown(call: Call) -> str:
+    """Return the path as it was sent, for the log."""
+    return call.raw_path.decode(errors="backslashreplace")
 
 
 def _check_head(call: Call) -> None:

@@ -8,7 +8,6 @@ from starlette.responses import Response
 from tintype.api import wire
 from tintype.api.identity_wire import (
     TokenReader,
-    keystone_errors,
     listing,
     optional_flag,
     optional_text,
@@ -39,7 +38,6 @@ class ApplicationCredentialsApi:
         self._credentials = credentials
         self._reader = reader
 
-    @keystone_errors
     async def index(self, call: "Call") -> Response:
         """List a user's application credentials: one's own, or anybody's to an admin."""
         await self._reader.user_or_admin(call, call.params["id"])
@@ -48,14 +46,12 @@ class ApplicationCredentialsApi:
         kept = [_view(call, each) for each in found if name in {None, each.name}]
         return listing(call, "application_credentials", kept)
 
-    @keystone_errors
     async def show(self, call: "Call") -> Response:
         """Show an application credential, without its secret."""
         await self._reader.user_or_admin(call, call.params["id"])
         found = await self._credentials.get(call.params["id"], call.params["credential"])
         return wire.json_response({"application_credential": _view(call, found)})
 
-    @keystone_errors
     async def create(self, call: "Call") -> Response:
         """Create an application credential for the caller, in the token's project; shows its secret, once."""
         token = await self._reader.caller(call)
@@ -74,7 +70,6 @@ class ApplicationCredentialsApi:
         )
         return wire.json_response({"application_credential": {**_view(call, made), "secret": secret}}, 201)
 
-    @keystone_errors
     async def delete(self, call: "Call") -> Response:
         """Delete an application credential, which ends its tokens."""
         _require_unrestricted(await self._reader.user_or_admin(call, call.params["id"]))
@@ -119,6 +114,7 @@ def _expires_at(value: str | None) -> int | None:
     try:
         moment = datetime.fromisoformat(value)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+        moment = moment.astimezone(UTC)  # years from 1 to 9999, in UTC too
         return int(moment.timestamp()) * 1_000_000 + moment.microsecond
     except (ValueError, OverflowError):
         raise Invalid(

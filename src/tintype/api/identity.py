@@ -12,7 +12,6 @@ from tintype.api import wire
 from tintype.api.identity_wire import (
     DOMAIN,
     TokenReader,
-    keystone_errors,
     links,
     listing,
     object_at,
@@ -49,7 +48,6 @@ class IdentityApi:
         """Describe the version."""
         return wire.json_response({"version": _version(call)})
 
-    @keystone_errors
     async def login(self, call: "Call") -> Response:
         """Return a token for a password, an application credential or another token."""
         auth = await read_object(call, "auth")
@@ -100,13 +98,11 @@ class IdentityApi:
             found, text(credential, "secret"), named=named, address=_address(call)
         )
 
-    @keystone_errors
     async def show_token(self, call: "Call") -> Response:
         """Show what a token stands for."""
         token = await self._subject(call, also=frozenset({"admin", "service"}))
         return wire.json_response(self._view(call, token), 200, {"X-Subject-Token": token.value})
 
-    @keystone_errors
     async def revoke(self, call: "Call") -> Response:
         """Revoke a token."""
         token = await self._subject(call, also=frozenset({"admin"}))
@@ -114,13 +110,11 @@ class IdentityApi:
         self._reader.forget(token.value)
         return wire.no_content()
 
-    @keystone_errors
     async def catalog(self, call: "Call") -> Response:
         """Show the services."""
         await self._reader.caller(call)
         return wire.json_response({"catalog": self._catalog(call), "links": links(call)})
 
-    @keystone_errors
     async def domains(self, call: "Call") -> Response:
         """List the only domain."""
         await self._reader.caller(call)
@@ -128,7 +122,6 @@ class IdentityApi:
         found = [_DOMAIN_VIEW] if wanted is None or wanted.lower() == "default" else []
         return listing(call, "domains", found)
 
-    @keystone_errors
     async def domain(self, call: "Call") -> Response:
         """Show the only domain."""
         await self._reader.caller(call)

@@ -15,7 +15,6 @@ from tintype.api.identity_wire import (
     check_domain,
     in_domain,
     is_set,
-    keystone_errors,
     listing,
     optional_flag,
     optional_text,
@@ -43,7 +42,6 @@ class ProjectsApi:
         self._projects = projects
         self._reader = reader
 
-    @keystone_errors
     async def index(self, call: "Call") -> Response:
         """List projects, or look one up by its exact name."""
         token = await self._reader.caller(call)
@@ -56,27 +54,23 @@ class ProjectsApi:
         kept = [project for project in found if in_domain(wanted, enabled=project.enabled)]
         return listing(call, "projects", [_view(call, project) for project in kept])
 
-    @keystone_errors
     async def mine(self, call: "Call") -> Response:
         """List the projects that the caller may work in."""
         token = await self._reader.caller(call)
         found = await self._projects.of_user(token.caller.user_id)
         return listing(call, "projects", [_view(call, project) for project in found])
 
-    @keystone_errors
     async def of_user(self, call: "Call") -> Response:
         """List the projects that a user may work in."""
         await self._reader.user_or_admin(call, call.params["id"])
         found = await self._projects.of_user(call.params["id"])
         return listing(call, "projects", [_view(call, project) for project in found])
 
-    @keystone_errors
     async def show(self, call: "Call") -> Response:
         """Show a project."""
         await self._reader.caller(call)
         return self._shown(call, await self._projects.get(call.params["id"]))
 
-    @keystone_errors
     async def create(self, call: "Call") -> Response:
         """Create a project."""
         await self._reader.admin(call)
@@ -87,7 +81,6 @@ class ProjectsApi:
         )
         return self._shown(call, project, 201)
 
-    @keystone_errors
     async def update(self, call: "Call") -> Response:
         """Change a project's name, description or whether it is enabled."""
         await self._reader.admin(call)
@@ -102,7 +95,6 @@ class ProjectsApi:
             changes["enabled"] = enabled
         return self._shown(call, await self._projects.change(project.id, **changes))
 
-    @keystone_errors
     async def delete(self, call: "Call") -> Response:
         """Delete a project; its images stay, for an admin to see to."""
         await self._reader.admin(call)

@@ -9,7 +9,6 @@ from tintype.api.identity_wire import (
     DOMAIN,
     TokenReader,
     is_set,
-    keystone_errors,
     listing,
     query,
     role_of,
@@ -37,7 +36,6 @@ class RolesApi:
         self._projects = identity.projects
         self._reader = reader
 
-    @keystone_errors
     async def index(self, call: "Call") -> Response:
         """List the roles."""
         await self._reader.caller(call)
@@ -46,20 +44,17 @@ class RolesApi:
         found = [role_view(role) for role in ROLES if here and wanted.get("name", role) == role]
         return listing(call, "roles", found)
 
-    @keystone_errors
     async def show(self, call: "Call") -> Response:
         """Show a role."""
         await self._reader.caller(call)
         return wire.json_response({"role": role_view(role_of(call.params["id"]))})
 
-    @keystone_errors
     async def granted(self, call: "Call") -> Response:
         """List the roles that a user has in a project."""
         await self._reader.admin(call)
         found = await self._roles.assignments(**await self._pair(call))
         return listing(call, "roles", [role_view(each.role) for each in found])
 
-    @keystone_errors
     async def check(self, call: "Call") -> Response:
         """Answer 204 where a user has a role in a project, else 404."""
         await self._reader.admin(call)
@@ -68,7 +63,6 @@ class RolesApi:
             raise NotFound(f"Could not find role assignment with role: {call.params['role']}.")
         return wire.no_content()
 
-    @keystone_errors
     async def grant(self, call: "Call") -> Response:
         """Grant a user a role in a project."""
         await self._reader.admin(call)
@@ -76,7 +70,6 @@ class RolesApi:
         await self._roles.grant(pair["user_id"], pair["project_id"], role)
         return wire.no_content()
 
-    @keystone_errors
     async def withdraw(self, call: "Call") -> Response:
         """Withdraw a role in a project from a user."""
         await self._reader.admin(call)
@@ -84,7 +77,6 @@ class RolesApi:
         await self._roles.withdraw(pair["user_id"], pair["project_id"], role)
         return wire.no_content()
 
-    @keystone_errors
     async def assignments(self, call: "Call") -> Response:
         """List who has which role where; `effective` adds implied roles, `include_names` names."""
         await self._reader.admin(call)

@@ -9,7 +9,6 @@ from tintype.api.identity_wire import (
     TokenReader,
     check_domain,
     in_domain,
-    keystone_errors,
     listing,
     optional_flag,
     optional_text,
@@ -38,7 +37,6 @@ class UsersApi:
         self._users = users
         self._reader = reader
 
-    @keystone_errors
     async def index(self, call: "Call") -> Response:
         """List users, or look one up by its exact name."""
         token = await self._reader.caller(call)
@@ -49,13 +47,11 @@ class UsersApi:
         kept = [user for user in found if in_domain(wanted, enabled=user.enabled)]
         return listing(call, "users", [_view(call, user) for user in kept])
 
-    @keystone_errors
     async def show(self, call: "Call") -> Response:
         """Show a user: oneself, or any to an admin."""
         await self._reader.user_or_admin(call, call.params["id"])
         return self._shown(call, await self._users.get(call.params["id"]))
 
-    @keystone_errors
     async def create(self, call: "Call") -> Response:
         """Create a user; without a password it cannot log in."""
         await self._reader.admin(call)
@@ -68,7 +64,6 @@ class UsersApi:
         )
         return self._shown(call, user, 201)
 
-    @keystone_errors
     async def update(self, call: "Call") -> Response:
         """Change a user; a new password ends the user's tokens, and so does closing the account."""
         await self._reader.admin(call)
@@ -83,24 +78,22 @@ class UsersApi:
         )
         return self._shown(call, changed)
 
-    @keystone_errors
     async def delete(self, call: "Call") -> Response:
         """Delete a user, with its roles and application credentials."""
         await self._reader.admin(call)
         await self._users.delete((await self._users.get(call.params["id"])).id)
         return wire.no_content()
 
-    @keystone_errors
     async def change_password(self, call: "Call") -> Response:
         """Change one's own password; the original one is what it takes, not a token."""
-        body = await read_object(call, "user")
+        body, token = await read_object(call, "user"), call.token("X-Auth-Token")
         await self._users.change_password(
             call.params["id"],
             text(body, "original_password"),
             text(body, "password"),
             address=call.client.host if call.client else "",
         )
-        self._reader.forget(call.token("X-Auth-Token") or "")
+        self._reader.forget(token or "")
         return wire.no_content()
 
     @staticmethod

@@ -63,7 +63,19 @@ _SERVICE: Final = (
     (r"TimedOut|Timeout|timed out|errno 110", "no answer in time"),
     (r"ObjectNotFound", "its Ceph configuration, user, keyring or pool was not found"),
     (r"SlowDown|ServiceUnavailable|503 Service", "it is overloaded"),
-    (r"InternalError|InternalServerError|50[0-9] [A-Z]", "it failed with an error of its own"),
+    (
+        r"InternalError|InternalServerError|50[0-9] [A-Z]|HTTP 5[0-9][0-9]",
+        "it failed with an error of its own",
+    ),
+    (
+        r"DiscoveryFailure|EndpointNotFound|HTTP 404",
+        "nothing of that kind answers at the address in the settings",
+    ),
+    (r"HTTP 40[013]|HTTP 4[0-9][0-9]", "it refused the request"),
+    (
+        r"Connect|Disconnected|Connection|BrokenPipe|Protocol|IncompleteRead|EOF|GenericError|HTTPClientError|SSL",
+        "the connection broke off",
+    ),
 )
 """What the libraries of stores and of Keystone say or are called, and what that means."""
 
@@ -71,9 +83,8 @@ _SERVICE: Final = (
 def service_failure(error: BaseException) -> str:
     """Return why a store or another service cannot be used; its own words may hold addresses and secrets."""
     said = "\n".join(f"{type(cause).__name__}: {cause}" for cause in _causes(error))
-    return next(
-        (words for pattern, words in _SERVICE if re.search(pattern, said)), "the connection broke off"
-    )
+    unknown = f"it failed in an unexpected way ({type(error).__name__})"
+    return next((words for pattern, words in _SERVICE if re.search(pattern, said)), unknown)
 
 
 def connection_failure(error: Exception, seconds: float) -> str:

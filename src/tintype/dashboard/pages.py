@@ -15,8 +15,7 @@ from tintype.errors import NotFound
 if TYPE_CHECKING:
     from tintype.api.app import Call
 
-HOME: Final = "dashboard/"
-"""Relative to where a browser found the service: a front server may serve it below any path."""
+_HOME: Final = "dashboard/"
 _STATIC: Final = Path(__file__).parent / "static"
 _INDEX: Final = "index.html"
 _TYPES: Final = {
@@ -73,7 +72,7 @@ class Pages:
 
     async def home(self, call: "Call") -> Response:
         """Lead to the page."""
-        return RedirectResponse(base_path(call.base_url_text) + HOME, 308)
+        return RedirectResponse(_home(call), 308)
 
     @staticmethod
     def front(choices: Endpoint) -> Endpoint:
@@ -82,7 +81,7 @@ class Pages:
         @functools.wraps(choices)
         async def front(call: "Call") -> Response:
             if "text/html" in call.headers.get("accept", ""):
-                return RedirectResponse(base_path(call.base_url_text) + HOME, 303, {"Vary": "Accept"})
+                return RedirectResponse(_home(call), 303, {"Vary": "Accept"})
             return await choices(call)
 
         return front
@@ -95,6 +94,15 @@ class Pages:
         if call.headers.get("if-none-match") == file.etag:
             return Response(None, 304, headers)
         return Response(file.content, 200, headers, file.media_type)
+
+
+def _home(call: "Call") -> str:
+    """Return the address of the page: below the prefix that is known, else relative to the request.
+
+    A front server may serve the page below a path that it does not tell.
+    """
+    prefix = base_path(call.base_url_text)
+    return f"{prefix}/{_HOME}" if prefix else _HOME
 
 
 def _read(path: Path) -> File:

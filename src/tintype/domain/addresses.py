@@ -148,6 +148,8 @@ def display_url(url: str) -> str:
     out; so is whatever is not plainly a host and a path.
     """
     text = re.split(r"[?#]", url, maxsplit=1)[0]
+    if "@" in url[len(text) :] and "@" not in text:  # perhaps a password with ? or # in it
+        return f"{url.partition('://')[0]}://…" if "://" in text else "…"
     scheme, mark, rest = text.partition("://") if "://" in text else ("", "", text)
     authority, slash, path = rest.partition("/")
     scheme, authority = scheme.rpartition("@")[2], authority.rpartition("@")[2]

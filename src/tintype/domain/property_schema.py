@@ -24,6 +24,7 @@ class PropertySchema:
         self._checks = {}
         for name, definition in definitions.items():
             _check(isinstance(definition, dict), f"the definition of '{name}' is not an object")
+            _check('"$ref"' not in json.dumps(definition), f"the definition of '{name}' has a $ref")
             try:
                 self._checks[name] = fastjsonschema.compile(definition, use_default=False)
             except (fastjsonschema.JsonSchemaDefinitionException, re.error, TypeError) as error:

@@ -66,7 +66,8 @@ def parse_proxies(setting: str, urls: Iterable[tuple[str, str]], direct: Iterabl
             name = entry.lower().removeprefix("*.").strip(".")
             if name != EVERYTHING and not _NAME.fullmatch(name):
                 raise StartError(
-                    f"imports.no_proxy has '{entry}', which is no host, domain, network (10.0.0.0/8) or *."
+                    f"{setting.replace('proxy', 'no_proxy', 1)} has '{entry}', which is no host, domain, "
+                    "network (10.0.0.0/8) or *."
                 ) from None
             names.append(name)
     proxies = {scheme: _parse(setting, url) for scheme, url in urls}

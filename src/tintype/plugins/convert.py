@@ -20,7 +20,6 @@ from tintype.errors import Invalid, OverLimit, StartError, Unavailable, Unsuppor
 from tintype.formats import Inspector
 from tintype.plugins.base import Stream, Subject, of_file, room_for_scratch, write_scratch
 
-TARGETS: Final = ("raw", "qcow2", "vmdk")
 _QEMU: Final = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}
 """What qemu-img calls the disk formats that it knows."""
 _MEMORY: Final = 1 << 30
@@ -140,8 +139,10 @@ class Convert:
                 f"The conversion was stopped: it took more than {self._seconds} s of processor time "
                 "(imports.convert_seconds), or the host ran out of memory."
             )
-        if status < 0 or any(words in said for words in _NO_MEMORY):
+        if any(words in said for words in _NO_MEMORY):
             raise OverLimit(f"The conversion needs more than {_MEMORY >> 20} MiB of memory, the limit here.")
+        if status < 0:
+            raise Invalid(f"qemu-img ended with signal {-status}: the disk may be damaged.")
         if _ENCRYPTED.search(said):
             raise UnsupportedMedia(
                 "The disk is encrypted (such as LUKS inside qcow2), so it cannot be converted."

@@ -83,6 +83,7 @@ class Locations:
         async with self._database.write(turn=quota_turn(caller)) as tx:
             image = await self._gate.load_in(tx, caller, image_id)
             locations.check_queued(image)
+            self._gate.require("add_image_location", caller, image)
             images.check_formats(image)
             await self.check_free(tx, store, place)
             self.signatures.check(image)
