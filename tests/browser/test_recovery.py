@@ -106,7 +106,7 @@ def test_a_failed_import_is_named_and_started_again(browse: Browse, shoot: Shoot
         page.keyboard.press("Escape")
         person.open("fetched-again")
         person.press("Import again")
-        expect(box).to_contain_text("The last import failed")
+        expect(box).to_contain_text("The last upload or import failed")
         box.get_by_label("Disk format").select_option("qcow2")
         shoot(page, "import-again")
         there.append(QCOW2.ljust(100_000, b"\0"))

@@ -86,7 +86,7 @@ export async function importAgain(id, done) {
   const fromWeb = method.name === 'web-download';
   const digest = method.expected_hash;
   const fields = [
-    image.properties.os_glance_failed_reason && h('p.error', {}, `The last import failed: ${image.properties.os_glance_failed_reason}`),
+    image.properties.os_glance_failed_reason && h('p.error', {}, `The last upload or import failed: ${image.properties.os_glance_failed_reason}`),
     fromWeb && field('Address', h('input', { name: 'uri', type: 'url', value: method.uri ?? '', required: true, placeholder: 'https://…' }), 'The service fetches it; you can close this page meanwhile.'),
     !fromWeb && h('p', {}, 'From image ', h('code', {}, method.glance_image_id), ` of region ${method.glance_region}.`),
     digest && h('label.check', {}, h('input', { type: 'checkbox', name: 'checked', checked: true }), `Check the ${digest.algo} digest that was given before`),
