@@ -3,8 +3,10 @@
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 
@@ -13,9 +15,13 @@ from certificates import Authority
 from proxy import proxying
 from tintype.auth.keystone import KeystoneAuthenticator, open_session, set_proxies
 from tintype.blobs.s3 import S3Store
+from tintype.blobs.web import Web
+from tintype.domain.addresses import WebRules
+from tintype.domain.imports import Import
 from tintype.domain.proxies import parse_proxies
 from tintype.domain.quotas import Quota
-from tintype.errors import Unavailable
+from tintype.errors import Invalid, Unavailable
+from tintype.jobs.regions import KeystoneRegions
 from tintype.policy.engine import Policy
 from tintype.policy.rules import DEFAULTS
 
@@ -85,6 +91,55 @@ async def test_the_way_to_s3(tmp_path: Path) -> None:
     with web.serving(lambda request: request.give(b""), tls=Authority(tmp_path).context()) as server:
         untrusted = "its certificate is not trusted."
         assert await told_by_s3(server.url) == [untrusted, untrusted]
+
+
+IMAGE = "00000000-0000-0000-0000-000000000001"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        (
+            "/v3/auth/catalog",
+            401,
+            "Region 'south': the token of the import is not accepted there, or no longer.",
+        ),
+        (
+            "/v3/auth/catalog",
+            404,
+            "Region 'south': the identity service did not return a valid service catalogue.",
+        ),
+        (
+            f"/v2/images/{IMAGE}",
+            401,
+            "Region 'south': the token of the import is not accepted there, or no longer.",
+        ),
+        (
+            f"/v2/images/{IMAGE}",
+            404,
+            f"The image {IMAGE} was not found in region 'south', or you may not see it",
+        ),
+        ("", 0, f"The image {IMAGE} in region 'south' has no data to copy: it is not active."),
+    ],
+)
+async def test_other_regions(path: str, status: int, says: str) -> None:
+    """A token that has ended, a catalogue and an image that are not there are told apart."""
+
+    def answer(request: web.Request) -> None:
+        endpoint = {"region_id": "south", "interface": "public", "url": request.server.url}
+        catalogue = {"catalog": [{"type": "image", "endpoints": [endpoint]}]}
+        document = catalogue if request.path.startswith("/v3") else {"status": "queued"}
+        request.give(msgspec.json.encode(document), status=status if request.path == path else 200)
+
+    with web.serving(answer) as server:
+        way = Web(WebRules(anywhere=True))
+        regions = KeystoneRegions(server.url, way, limit=1000, seconds=5)
+        wanted = Import("glance-download", region="south", remote_id=IMAGE)
+        with pytest.raises(Invalid) as failed:
+            await regions.open(SimpleNamespace(secret="token"), wanted)
+        await way.close()
+    assert failed.value.message.startswith(says)
+    assert {headers["X-Auth-Token"] for _, _, headers in server.seen} == {"token"}
 
 
 async def told_by_keystone(url: str, proxy: str | None = None, **more: Any) -> str:

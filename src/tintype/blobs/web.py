@@ -19,7 +19,7 @@ from tintype.blobs.failures import exchange_failure, status_text
 from tintype.blobs.network import CONNECT_SECONDS, Checked, NoConnection, ToProxy, resolve, resolve_for_proxy
 from tintype.domain.addresses import Target, WebRules, display_url
 from tintype.domain.proxies import Proxy, ProxyRules
-from tintype.errors import Invalid, NotFound, TintypeError, Unavailable
+from tintype.errors import Invalid, NotFound, TintypeError, Unauthenticated, Unavailable
 
 _CHECK_SECONDS: Final = 3.0
 """For name servers, while a caller waits."""
@@ -78,8 +78,13 @@ class Web:
             await look_up(self._rules, target.host, target.port, _CHECK_SECONDS)
 
     async def get_json(self, url: str, headers: Mapping[str, str], limit: int) -> Any:
-        """Return a small document; raises NotFound, Unavailable, or Invalid for what is no JSON."""
+        """Return a small document.
+
+        Raises Unauthenticated or NotFound as the server says, Unavailable, or Invalid for what is no JSON.
+        """
         async with self._ask("GET", url, headers) as (answer, _):
+            if answer.status == 401:
+                raise Unauthenticated(_answered(url, answer.status))
             if answer.status in {403, 404}:
                 raise NotFound(_answered(url, answer.status))
             _check(answer, {200}, url)

@@ -11,7 +11,7 @@ from tintype.db import blobs as blob_rows
 from tintype.db.engine import Database
 from tintype.domain.images import ACTIVE, BASE_ATTRIBUTES
 from tintype.domain.imports import Import
-from tintype.errors import Invalid, NotFound
+from tintype.errors import Invalid, NotFound, Unauthenticated
 from tintype.jobs.worker import Attempt
 from tintype.policy.engine import Policy
 from tintype.services.copies import Copies
@@ -82,8 +82,16 @@ class KeystoneRegions:
         self._seconds = seconds
 
     async def open(self, attempt: Attempt, wanted: Import) -> Remote:
-        """Give an image of a service in the catalogue."""
-        headers = {"X-Auth-Token": attempt.secret or ""}
+        """Return an image of a service in the catalogue."""
+        try:
+            return await self._open({"X-Auth-Token": attempt.secret or ""}, wanted)
+        except Unauthenticated:
+            raise Invalid(
+                f"Region '{wanted.region}': the token of the import is not accepted there, or no longer. "
+                "Log in again and repeat the import."
+            ) from None
+
+    async def _open(self, headers: Mapping[str, str], wanted: Import) -> Remote:
         endpoint = await self._endpoint(headers, wanted)
         address = f"{endpoint}/v2/images/{wanted.remote_id}"
         try:
