@@ -76,7 +76,7 @@ def test_forwarded_headers(tmp_path: Path, proxies: str | None, believed: bool) 
 def test_a_certificate_that_cannot_be_used(tmp_path: Path) -> None:
     """One line at the start."""
     with (
-        pytest.raises(AssertionError, match="server.tls_certificate"),
+        pytest.raises(AssertionError, match=r"server\.tls_certificate"),
         started(tmp_path / "data", TINTYPE_SERVER_TLS_CERTIFICATE=str(tmp_path / "none.pem")),
     ):
         pass
