@@ -21,6 +21,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from tintype.blobs import filesystem, stream
 from tintype.blobs.filesystem import FilesystemStore
+from tintype.blobs.marks import set_folder_mark
 from tintype.blobs.reading import closing
 from tintype.blobs.stream import Chunks, Exactly, Pass, in_thread, pump
 from tintype.errors import Invalid, OverLimit, Unavailable
@@ -365,7 +366,7 @@ async def test_however_often_it_is_cancelled_a_thread_is_waited_for() -> None:
 
 def marked(folder: Path) -> FilesystemStore:
     """Give a store in a folder that is marked as one."""
-    filesystem.set_folder_mark(folder, "mark")
+    set_folder_mark(folder, "mark")
     return FilesystemStore("files", folder)
 
 
