@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from tintype.blobs.marks import folder_mark
 from tintype.certificates import check_certificate
 from tintype.db import schema
 from tintype.errors import StartError, TintypeError
@@ -156,7 +157,8 @@ async def _database(settings: Settings) -> tuple[list[Result], Collection[str]]:
     try:
         state = await asyncio.to_thread(schema.state, database_url(settings), _PATIENCE_SECONDS)
     except StartError as error:
-        return [Result("failed", part, error.message)], ()
+        unmarked = [name for name, folder in store_folders(settings) if folder_mark(folder) is None]
+        return [Result("failed", part, error.message)], unmarked
     if state.refusal:
         return [Result("failed", part, state.refusal)], ()
     if state.behind:

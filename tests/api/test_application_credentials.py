@@ -114,7 +114,7 @@ async def test_wrong_logins(service: Service) -> None:
     ):
         answer = await log_in(service, malformed)
         assert answer.status_code == 400, answer.text
-        assert set(answer.json()["error"]) == {"code", "title", "message"}
+        assert set(answer.json()["error"]) == {"code", "title", "message", "request_id"}
 
 
 async def test_guessing_is_slowed_down(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

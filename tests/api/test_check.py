@@ -107,7 +107,7 @@ def use_silent_server(_folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("harm", "part", "says"),
     [
-        (unmount, "store local", "is not there"),
+        (unmount, "store local", "missing or not mounted"),
         (write_nonsense_policy, "policy", "policy.yaml"),
         (use_silent_server, "store web", "does not answer"),
         (lambda _: {"TINTYPE_LOG_LEVEL": "loud"}, "settings", "debug, info, warning, error"),
@@ -128,7 +128,7 @@ def use_silent_server(_folder: Path) -> dict[str, str]:
                 "TINTYPE_KEYSTONE_PASSWORD": "hidden",
             },
             "identity",
-            "does not answer",
+            "it refuses connections",
         ),
         (
             lambda folder: {

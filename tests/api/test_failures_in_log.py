@@ -48,12 +48,17 @@ def break_database(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "request_line", "told", "cause"),
     [
-        (block_folder, "PUT /v2/images/{id}/file", "The store 'local' does not answer.", "images/partial"),
+        (
+            block_folder,
+            "PUT /v2/images/{id}/file",
+            "The store 'local' cannot use its folder: File exists.",
+            "images/partial",
+        ),
         (
             unmount_folder,
             "PUT /v2/images/{id}/file",
             "The folder of the store 'local' is missing or not mounted.",
-            "mounted",
+            "is it mounted?",
         ),
         (break_database, "GET /v2/images", "The database does not answer.", "no such table"),
         (break_database, "POST /identity/v3/auth/tokens", "The database does not answer.", "no such table"),

@@ -111,7 +111,7 @@ async def test_a_wrong_secret_is_told_without_it(ceph: Ceph) -> None:
         ({"bucket": "no-such-bucket"}, "The bucket of the store 's3' does not exist."),
         ({"access_key": "nobody"}, "the setting access_key names no user"),
         ({"secret_key": "hidden-and-wrong"}, "the setting secret_key is wrong"),
-        ({"endpoint": "http://127.0.0.1:1"}, "The store 's3' does not answer"),
+        ({"endpoint": "http://127.0.0.1:1"}, "The store 's3' cannot be used"),
     ],
 )
 async def test_a_bucket_that_cannot_be_used(ceph: Ceph, change: dict[str, str], says: str) -> None:

@@ -267,7 +267,7 @@ def test_waiting(cloud: Cloud) -> None:
         if cloud.is_tintype:
             failing = admin.images.create("failing", **FORMATS)
             admin.images.import_(failing.id, "web-download", uri=f"http://127.0.0.1:{cloud.allowed_port}/x")
-            with pytest.raises(errors.TransferFailed, match="no such thing"):
+            with pytest.raises(errors.TransferFailed, match="HTTP 404 Not Found"):
                 admin.images.wait(failing.id, within=30)
         with pytest.raises(errors.TransferFailed, match="still queued"):
             admin.images.wait(admin.images.create("never", **FORMATS).id, within=0.2)

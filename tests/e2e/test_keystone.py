@@ -326,7 +326,7 @@ def test_a_session_ends_with_its_token(server: Server) -> None:
         ({"PASSWORD": "hidden-and-wrong"}, "failed   identity: The image service cannot log in"),
         ({"USERNAME": "nobody"}, "failed   identity: The image service cannot log in"),
         ({"PROJECT_NAME": "no-such-project"}, "failed   identity: The image service cannot log in"),
-        ({"AUTH_URL": "http://127.0.0.1:1"}, "failed   identity: The identity service does not answer"),
+        ({"AUTH_URL": "http://127.0.0.1:1"}, "failed   identity: The identity service cannot be used"),
         ({"USERNAME": "alice", "PROJECT_NAME": "alpha"}, "warning  identity: The user 'alice' has neither"),
         ({"PASSWORD": ""}, "set TINTYPE_KEYSTONE_PASSWORD"),
     ],

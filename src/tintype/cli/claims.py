@@ -17,7 +17,7 @@ def claim(data_dir: Path | None, name: str, *, force: bool) -> None:
     settings = admin.existing(data_dir)
     with server.only_server_of(settings.data_dir):
         if not server.nobody_works(settings.data_dir):
-            raise StartError("A `tintype worker` is at work on the data folder: stop it before.")
+            raise StartError("A `tintype worker` is using the data folder; stop it first.")
         if settings.database.url is not None and (others := schema.others(database_url(settings))):
             raise StartError(
                 f"Tintype is connected to the database {others} times: stop every server and worker before, "

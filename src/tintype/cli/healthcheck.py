@@ -14,16 +14,18 @@ from tintype.configuration import load
 
 def healthcheck(
     data_dir: DataDir = None,
+    host: Annotated[str | None, typer.Option(help="As given to `tintype serve`.")] = None,
+    port: Annotated[int | None, typer.Option(help="As given to `tintype serve`.")] = None,
     live: Annotated[
         bool, typer.Option("--live", help="Only whether the process answers, not whether it can serve.")
     ] = False,
 ) -> None:
     """Ask the service that these settings start whether it can serve; exit 1 where it cannot.
 
-    It is asked over loopback, at the address, port and scheme of the settings. Its certificate is not
-    checked: it is made for another name.
+    It is asked on this machine, at the address, port and scheme of the settings; name a host or port that
+    `tintype serve` was given as an option. Its certificate is not checked: it is made for another name.
     """
-    chosen = load(data_dir, os.environ).server
+    chosen = load(data_dir, os.environ, host=host, port=port).server
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(chosen.host, chosen.host)  # noqa: S104
     scheme = "http" if chosen.tls_certificate is None else "https"
     authority = f"[{host}]" if ":" in host else host

@@ -71,7 +71,7 @@ def _number(kind: type[int] | type[float], word: str) -> Callable[[str, Definiti
             number = kind(value)
         except ValueError:
             return word
-        if "_" in value:  # which Python takes for a digit
+        if "_" in value or not value.isascii():  # Python takes more for digits than others do
             return word
         lowest, highest = definition.get("minimum"), definition.get("maximum")
         if lowest is not None and not number >= lowest:  # which nan is not either
