@@ -405,7 +405,7 @@ async def test_taken_off_the_queue_while_it_is_fetched(cached: Service) -> None:
 async def another_process(service: Service) -> AsyncIterator[asyncio.Task[None]]:
     """Have another process of the same node look after its cache, too."""
     base = service.parts.base
-    log = make_logger("info", "json")
+    log = make_logger("json")
     files = PieceFiles(service.folder / "cache")
     cache = Cache(base.database, base.copies, files, log, node="here", limit=LIMIT)
     prefetching = asyncio.create_task(Prefetcher(cache, log).run())

@@ -42,7 +42,7 @@ async def id_of(service: Service, kind: str, name: str) -> str:
 
 def is_keystone_error(answer: httpx2.Response) -> bool:
     error = answer.json().get("error", {})
-    return set(error) == {"code", "title", "message"} and error["code"] == answer.status_code
+    return set(error) == {"code", "title", "message", "request_id"} and error["code"] == answer.status_code
 
 
 async def test_the_life_of_a_project(service: Service) -> None:

@@ -61,7 +61,9 @@ def _bytes(which: ColumnElement[bool]) -> ColumnElement[int]:
 
 
 _IS_STAGED: Final = or_(blobs.c.state == STAGED, and_(blobs.c.state == WRITING, images.c.status == UPLOADING))
-_IS_FILLING: Final = or_(images.c.status.in_(BUSY), images.c.importing_to != "")
+_IS_FILLING: Final = or_(
+    images.c.status.in_(BUSY), images.c.importing_to != "", images.c.import_task.is_not(None)
+)
 """Images whose bytes are on their way; an active one that is copied to more stores, too, as in Glance."""
 _COUNTS: Final = (
     select(func.count().label("images"), func.count().filter(_IS_FILLING).label("filling"))
