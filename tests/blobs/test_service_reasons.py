@@ -34,10 +34,10 @@ def closed_port() -> int:
         return int(listener.getsockname()[1])
 
 
-async def told_by_s3(url: str) -> list[str]:
+async def told_by_s3(url: str, *, seconds: int = 2) -> list[str]:
     """Return what reading and writing fail with: each has a library of its own."""
     names = {"bucket": "b", "prefix": "t/", "region": "us-east-1", "access_key": "a", "secret_key": SECRET}
-    store = S3Store("s3", endpoint=url, timeout=2, **names)
+    store = S3Store("s3", endpoint=url, timeout=seconds, **names)
     found = []
     for work in (store.get("t/key", 0, 1), store.call("list_multipart_uploads", Prefix="t/")):
         with pytest.raises(Unavailable) as failed:
@@ -64,7 +64,7 @@ def refusing(code: str, status: int) -> Callable[[web.Request], None]:
 async def test_what_s3_answers(code: str, status: int, says: str) -> None:
     """Its error is told by what it means; both libraries are understood."""
     with web.serving(refusing(code, status)) as server:
-        assert await told_by_s3(server.url) == [says, says]
+        assert await told_by_s3(server.url, seconds=10) == [says, says]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ async def test_what_s3_answers(code: str, status: int, says: str) -> None:
 async def test_credentials_of_s3(code: str, status: int, says: str) -> None:
     """Wrong credentials are told from those that may not do something."""
     with web.serving(refusing(code, status)) as server:
-        assert (await told_by_s3(server.url))[1] == says
+        assert (await told_by_s3(server.url, seconds=10))[1] == says
 
 
 async def test_the_way_to_s3(tmp_path: Path) -> None:

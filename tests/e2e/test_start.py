@@ -478,7 +478,7 @@ def test_the_password_can_be_set_while_the_service_runs(tmp_path: Path) -> None:
     ("store", "options", "complaint"),
     [
         ('type = "file"\nfolder = "/etc/passwd"\n', (), "store 'q'"),
-        ('type = "tape"\n', (), "store 'q'"),
+        ('type = "tape"\n', (), "stores.q.type"),
         ('type = "memory"\n', ("--workers", "2"), "one worker"),
     ],
 )

@@ -78,11 +78,15 @@ def import_glance(
     else:
         admin.with_parts(data_dir, lambda parts: work(parts.database, parts.intake.stores))
     output.table(("image", "name", "what", "detail"), told)
-    print(", ".join(f"{counts[what]} {what}" for what in (TAKEN, UPDATED, KNOWN, DELETED, LEFT)))
-    print("namespaces of metadata definitions:", end=" ")
-    print(", ".join(f"{namespaces[what]} {what}" for what in (ADDED, REPLACED, KEPT, DELETED, LEFT)))
+    _say_what_was_done(counts, namespaces)
     if counts[LEFT] or namespaces[LEFT]:
         raise typer.Exit(1)
+
+
+def _say_what_was_done(images: Counter[str], namespaces: Counter[str]) -> None:
+    print(", ".join(f"{images[what]} {what}" for what in (TAKEN, UPDATED, KNOWN, DELETED, LEFT)))
+    print("namespaces of metadata definitions:", end=" ")
+    print(", ".join(f"{namespaces[what]} {what}" for what in (ADDED, REPLACED, KEPT, DELETED, LEFT)))
 
 
 def _homes(chosen: settings.Settings) -> Mapping[tuple[str, str], str]:
