@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
-from tintype import server
+from tintype import process
 from tintype.cli import serve
 from tintype.cli.main import run
 from tintype.configuration import load
@@ -132,7 +132,7 @@ def test_in_the_environment(
 def start(folder: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> str:
     """Start a service that cannot start; return the one line with which it exits."""
     monkeypatch.setattr(sys, "argv", ["tintype", "serve", "--data-dir", str(folder), *options])
-    monkeypatch.setattr(server, "serve", lambda *_: pytest.fail("it was let pass, and would be served"))
+    monkeypatch.setattr(process, "serve", lambda *_: pytest.fail("it was let pass, and would be served"))
     with contextlib.ExitStack() as stack:
         monkeypatch.setattr(serve, "listen", lambda *at: stack.enter_context(listen(*at)))
         with pytest.raises(SystemExit) as ended:
