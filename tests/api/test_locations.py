@@ -97,7 +97,8 @@ async def test_digests_that_are_declared(located: Service) -> None:
     assert (await ended(located, image))["status"] == "failure"
     shown = await show(located, image)
     assert (shown["status"], shown["checksum"], shown["locations"]) == ("queued", None, [])
-    assert not {"stores", "direct_url", "os_glance_import_task"} & set(shown)
+    assert not {"direct_url", "os_glance_import_task"} & set(shown)
+    assert shown["stores"] == "web", "as in Glance: the bytes are there still"
     assert "sha512" in shown["os_glance_failed_reason"]
     await located.call("alice", "PUT", f"{image}/file", content=DATA, headers=BINARY)
     assert (await show(located, image))["stores"] == "local"

@@ -47,7 +47,7 @@ async def test_limits_count_a_path_as_its_route(prepared: Prepared, tmp_path: Pa
     async with running(prepared, tmp_path, server=Server(rate_limit=0.01, rate_burst=3)) as service:
         assert (await service.call("carol", "POST", at("//v2.1//images"), json={})).status_code == 403
         assert (await service.call("carol", "DELETE", at("//v2//cache"))).status_code == 403
-        paths = ("//v2/images", "/v2.0/images", "/v2/images/")
+        paths = ("//v2/images", "/v2.0/images", "/v2//images")
         answers = [(await service.call("carol", "GET", at(path))).status_code for path in paths]
         assert answers == [200, 200, 429]
     async with running(prepared, tmp_path / "policy") as service:

@@ -98,11 +98,11 @@ async def test_where_there_is_nothing(both: tuple[Send, Send], source: web.Serve
 async def test_other_bytes_than_declared(
     both: tuple[Send, Send], source: web.Server, gate: threading.Event
 ) -> None:
-    """It is queued again, without digests; here it does not name the store any more, either."""
+    """It is queued again, without digests, and names the store where the other bytes are."""
     gate.set()
     stores = []
     for send in both:
         shown = await ended(send, await begun(send, f"{source.url}/slow", validation_data=WRONG))
         assert (shown["status"], shown["os_hash_value"], shown["checksum"]) == ("queued", None, None)
         stores.append(shown.get("stores"))
-    assert stores == [None, "web"]
+    assert stores == ["web", "web"]

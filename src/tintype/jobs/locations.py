@@ -94,8 +94,10 @@ class LocationWork:
             "failure": reason,
             "updated_at": max(now(), image.updated_at),
         }
-        if image.status == IMPORTING:
-            after = images.changed_status(image, QUEUED, **changes)
+        if image.status == IMPORTING:  # as in Glance the store stays named: the bytes are there still
+            on_the_web = task.input["loc_url"].lower().startswith("http")
+            web = [name for name, info in self._copies.infos.items() if info.read_only and on_the_web]
+            after = images.changed_status(image, QUEUED, stores=tuple(web[:1]), **changes)
         elif image.status == ACTIVE:
             after = msgspec.structs.replace(image, os_hash_algo=None, **changes)
         else:
