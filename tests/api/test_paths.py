@@ -44,7 +44,7 @@ async def test_the_log_has_the_path_as_sent_and_the_route(
 
 async def test_limits_count_a_path_as_its_route(prepared: Prepared, tmp_path: Path) -> None:
     """A caller gains nothing by writing a path in another way: policy and throttle hold."""
-    async with running(prepared, tmp_path, server=Server(rate_limit=0.01, rate_burst=3)) as service:
+    async with running(prepared, tmp_path, server=Server(rate_limit=0.01, rate_burst=4)) as service:
         assert (await service.call("carol", "POST", at("//v2.1//images"), json={})).status_code == 403
         assert (await service.call("carol", "DELETE", at("//v2//cache"))).status_code == 403
         paths = ("//v2/images", "/v2.0/images", "/v2//images")
