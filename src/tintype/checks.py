@@ -172,7 +172,7 @@ async def _database(settings: Settings) -> tuple[list[Result], Collection[str]]:
 
 
 def _new(settings: Settings, names: Collection[str]) -> dict[str, Result]:
-    """Say of stores' folders that no start has claimed yet whether the next one can."""
+    """Report whether the next start can claim each unclaimed store folder."""
     found = {}
     for name, folder in store_folders(settings):
         part = f"store {name}"

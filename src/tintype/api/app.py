@@ -378,7 +378,7 @@ def _shown(call: Call) -> str:
 
 
 def _check_head(call: Call) -> None:
-    """Refuse a request whose host or body cannot be told from its headers, or is only a part."""
+    """Refuse an ambiguous Host, a Transfer-Encoding that is not decoded, and a partial PUT."""
     hosts = call.headers.getlist("host")
     if len(hosts) > 1 or (not hosts and call.scope["http_version"] != "1.0"):
         raise Invalid("A request has one Host header (RFC 9112, section 3.2).")

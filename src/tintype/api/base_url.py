@@ -40,7 +40,7 @@ def base_path(url: str) -> str:
 
 
 class ForwardedRequests(ProxyHeadersMiddleware):
-    """Sees a request as the client sent it, where it comes through a trusted proxy.
+    """Applies the X-Forwarded-* headers of trusted proxies.
 
     uvicorn's part knows the client's address and scheme; this adds the host and the prefix of the
     path. Values that cannot be what they claim are ignored.

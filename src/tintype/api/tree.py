@@ -42,7 +42,7 @@ class Node:
         return next(known, len(rest))
 
     def ending(self, rest: Sequence[str], method: str) -> "Node | None":
-        """Return the node that a slash at the end leads to, where `rest` holds nothing else.
+        """Decide what an empty segment means: the route that ends in a slash, nothing, or 404.
 
         Returns None where empty segments can be skipped. Raises NotFound where that might turn a
         request for one thing into a request for another, or for all: `DELETE …/tags/` comes from a

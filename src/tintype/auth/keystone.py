@@ -287,7 +287,7 @@ def _refused() -> Unauthenticated:
 
 
 def unreachable(error: Exception) -> Unavailable:
-    """Return that Keystone cannot be asked, and why, in words for callers: no addresses, no credentials."""
+    """Return the error for an unreachable Keystone; its text has no addresses and no credentials."""
     if isinstance(error, Unauthorized):
         failure = Unavailable("The image service cannot log in to the identity service.", Retry_After="5")
         failure.add_note("keystone.username, its domain, its project or TINTYPE_KEYSTONE_PASSWORD is wrong")
@@ -297,5 +297,5 @@ def unreachable(error: Exception) -> Unavailable:
 
 
 def unexpected(status: int) -> Unavailable:
-    """Return that Keystone answered, but not what it should have."""
+    """Return the error for an unexpected answer of Keystone."""
     return Unavailable(f"The identity service answered {status_text(status)}.", Retry_After="5")

@@ -26,7 +26,7 @@ def set_folder_mark(folder: Path, mark: str) -> str:
 
 
 def replace_folder_mark(folder: Path, mark: str) -> None:
-    """Give a folder another mark: whoever knew it by the one before does not use it any more."""
+    """Replace the folder's mark; services that know the old mark refuse the folder."""
     _draft(folder, mark).replace(folder / MARK)
 
 

@@ -159,7 +159,7 @@ class ObjectStore:
         return obstore.open_writer_async(self._bucket, path, buffer_size=_PART, max_concurrency=1)
 
     def unavailable(self, error: Exception) -> Unavailable:
-        """Return that the store cannot be used, and why. What it says itself may hold addresses."""
+        """Return the error for a store that cannot be used; its own words may hold addresses."""
         message = f"The store '{self.id}' cannot be used: {service_failure(error)}."
         failure = Unavailable(message, Retry_After="5")
         failure.add_note(f"objects below {self._root}{self._prefix}")

@@ -1,4 +1,4 @@
-"""How a store's folder is moved: the operator says that it is this one now."""
+"""`tintype store claim`: bind a store to the folder in the settings."""
 
 import os
 from pathlib import Path

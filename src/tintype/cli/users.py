@@ -54,7 +54,7 @@ def change(
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Change a user; this ends all tokens the user has."""
+    """Change a user; a new password and closing end all tokens of the user."""
     secret = admin.read_password(password)
     if secret is None and enable is None:
         raise Invalid("Nothing to change: say --password, --enable or --disable.")

@@ -1,6 +1,6 @@
 """Why requests failed, for operators: one line a cause, and a count while it goes on.
 
-A client is told what failed, never why: addresses, paths and the words of libraries are in the log alone.
+Clients learn what failed and the kind of cause; addresses, paths and the words of libraries are logged only.
 """
 
 import asyncio

@@ -120,7 +120,7 @@ class Convert:
             self._explain(status, said.decode(errors="replace"), made, most)
 
     def _explain(self, status: int, said: str, made: Path, most: int) -> None:
-        """Raise why qemu-img ended without success, as far as that can be known."""
+        """Raise the error that says why qemu-img failed."""
         if "unshare" in said[:20]:
             raise Unavailable(
                 "qemu-img cannot be run here: the host does not let it have a network of its own."
