@@ -251,7 +251,7 @@ async def test_isos_are_not_converted(prepared: Prepared, tmp_path: Path) -> Non
 
 
 async def test_stores_are_those_with_bytes(prepared: Prepared, tmp_path: Path) -> None:
-    """A location that was refused is not shown, and is not a copy of a later import."""
+    """A refused location leaves only its store's name, as in Glance, and is not a copy of a later import."""
     with web.serving(lambda request: request.ranged(DATA)) as server:
         stores = {"local": FileStore(), "web": HttpStore()}
         async with (
@@ -263,7 +263,7 @@ async def test_stores_are_those_with_bytes(prepared: Prepared, tmp_path: Path) -
             url = {"url": f"{server.url}/x", "validation_data": wrong}
             await service.call("alice", "POST", f"{image}/locations", json=url)
             assert (await ended(service, image))["status"] == "failure"
-            assert "stores" not in await show(service, image)
+            assert (await show(service, image))["stores"] == "web"
             await begin(service, image, {"name": "web-download", "uri": f"{server.url}/x"})
             assert (await ended(service, image))["status"] == "success"
             assert (await show(service, image))["stores"] == "local"

@@ -233,6 +233,7 @@ def test_another_tabs_new_session_is_taken_over(browse: Browse) -> None:
     person.open("two-tabs")
     other = Person(person.page.context.new_page(), person.url)
     other.page.goto(f"{person.url}/dashboard/#/images/{image}")
+    expect(other.page.get_by_role("button", name="Protect", exact=True)).to_be_visible()
     person.press("Edit")
     person.page.get_by_role("dialog").get_by_label("Name", exact=True).fill("renamed-in-one")
     other.page.context.clear_cookies()

@@ -114,6 +114,8 @@ class World:
             shown = [*sorted({"direct_url", "stores"} & set(body)), f"{len(body['locations'])} locations"]
         elif request.route == "GET /v2/images/{id}/locations":
             shown = [f"{len(body)} locations"]
+        elif request.route == "GET /v2/tasks":
+            pass  # a peer that other tests used has their tasks, too
         elif isinstance(body, dict):
             parts = ("members", "objects", "properties", "resource_type_associations", "tags", "tasks")
             shown = [f"{len(body[part])} {part}" for part in parts if part in body]
