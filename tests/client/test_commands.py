@@ -5,15 +5,13 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+import officials
 from clouds import DISK, Cloud
-
-TINTYPE = Path(sys.executable).parent / "tintype"
 
 
 def run(cloud: Cloud, *arguments: str, who: str = "alice", code: int = 0, folder: Path | None = None) -> str:
@@ -24,9 +22,7 @@ def run(cloud: Cloud, *arguments: str, who: str = "alice", code: int = 0, folder
         "OS_CLOUD": who,
         "LANG": "C.UTF-8",
     }
-    done = subprocess.run(
-        [TINTYPE, *arguments], capture_output=True, text=True, env=environment, cwd=folder, check=False
-    )
+    done = officials.run(["tintype", *arguments], environment, folder)
     assert done.returncode == code, f"{arguments}: {done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
     return done.stdout if code == 0 else done.stderr

@@ -2,13 +2,13 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 from glanceclient import Client, exc
 from keystoneauth1 import loading, session
 
+import officials
 from processes import BIN, PASSWORDS, Server
 
 
@@ -113,16 +113,7 @@ def test_the_command(server: Server, disk: Path, tmp_path: Path) -> None:
             "OS_IDENTITY_API_VERSION": "3",
             "PYTHONWARNINGS": "ignore",
         }
-        with disk.open("rb") as nothing:  # glance takes a standard input that is no terminal for image data
-            nothing.seek(0, os.SEEK_END)
-            done = subprocess.run(
-                ["glance", *arguments],
-                env=environment,
-                capture_output=True,
-                text=True,
-                stdin=nothing,
-                check=False,
-            )
+        done = officials.run(["glance", *arguments], environment)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import openstack
 import pytest
 from openstack.exceptions import ForbiddenException, NotFoundException
 
+import officials
 from processes import Server
 
 
@@ -82,14 +82,7 @@ def test_the_glance_command(server: Server, tmp_path: Path) -> None:
     }
 
     def run(*arguments: str) -> str:
-        done = subprocess.run(
-            ["glance", *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
+        done = officials.run(["glance", *arguments], environment)
         assert done.returncode == 0, (arguments, done.stderr)
         return done.stdout
 
