@@ -60,6 +60,14 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return made
 
 
+@pytest.fixture(autouse=True)
+def _copies(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Delete the databases that a test had of its own."""
+    yield
+    if "prepared" in request.fixturenames:
+        request.getfixturevalue("prepared").drop_copies()
+
+
 @pytest_asyncio.fixture
 async def service(prepared: Prepared, tmp_path: Path) -> AsyncIterator[Service]:
     """Give a fresh service with all callers logged in."""

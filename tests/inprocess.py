@@ -48,6 +48,7 @@ class Prepared:
     database: str = ""
     tokens: dict[str, str] = dataclasses.field(default_factory=dict)
     projects: dict[str, str] = dataclasses.field(default_factory=dict)
+    _copies: list[str] = dataclasses.field(default_factory=list)
 
     async def log_everybody_in(self, settings: Settings) -> None:
         """Make the callers and log them in; the copies have them, and know their tokens."""
@@ -75,7 +76,13 @@ class Prepared:
         shutil.copytree(self.folder, folder)
         if self.cluster is None:
             return DatabaseSettings()
-        return DatabaseSettings(url=self.cluster.url(self.cluster.create(self.database)), connections=4)
+        self._copies.append(self.cluster.create(self.database))
+        return DatabaseSettings(url=self.cluster.url(self._copies[-1]), connections=4)
+
+    def drop_copies(self) -> None:
+        """Delete the databases of copies: hundreds of them would fill a disk."""
+        while self.cluster is not None and self._copies:
+            self.cluster.drop(self._copies.pop())
 
 
 def make_settings(folder: Path, **changes: object) -> Settings:

@@ -71,8 +71,8 @@ class Cluster:
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Run a statement and give what it prints."""
-        command = ["psql", "-qAtv", "ON_ERROR_STOP=1", "-h", self._folder, "-U", "tintype", "-d", database]
-        return self._run(*command, stdin=statement)  # statements may be longer than a command line
+        command = ["psql", "-qAt", "-h", self._folder, "-U", "tintype", "-d", database, "-c", statement]
+        return self._run(*command)
 
     def kill(self) -> None:
         """End every process of the server as a power cut would."""
@@ -91,11 +91,10 @@ class Cluster:
         self.process.wait(30)
         shutil.rmtree(self._folder)
 
-    def _run(self, program: str, *arguments: object, stdin: str = "") -> str:
+    def _run(self, program: str, *arguments: object) -> str:
         command: Sequence[object] = [self._bin / program, *arguments]
         done = subprocess.run(
             [str(part) for part in command],
-            input=stdin,
             capture_output=True,
             text=True,
             cwd="/",

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_commands import TINTYPE
+from test_environments import TINTYPE
 
 from clouds import Cloud
 from tintype.client import sniffing

@@ -78,13 +78,15 @@ def test_sighup_reloads_the_certificate(tmp_path: Path, workers: str) -> None:
         first = certificate_of(server)
         with httpx2.Client(verify=False) as http:
             http.get(f"{server.url}/healthcheck/live")
+            server.process.send_signal(signal.SIGHUP)  # heard once every worker is there
+            eventually(lambda: len(events(server, "certificate reloaded")) == int(workers), 30)
             (tmp_path / "tls.key").write_text("not a key")
             server.process.send_signal(signal.SIGHUP)
             eventually(lambda: len(events(server, "certificate was not reloaded")) == int(workers))
             assert certificate_of(server) == first
             make_certificate(tmp_path, "second")
             server.process.send_signal(signal.SIGHUP)
-            eventually(lambda: len(events(server, "certificate reloaded")) == int(workers))
+            eventually(lambda: len(events(server, "certificate reloaded")) == 2 * int(workers))
             assert {certificate_of(server) for _ in range(10)} == {(tmp_path / "tls.pem").read_text()}
             assert http.get(f"{server.url}/healthcheck/live").status_code == 200
         assert server.stop() == 0

@@ -70,6 +70,6 @@ class OperationsApi:
             return
         token = call.token("X-Auth-Token")
         if not token:
-            raise Unauthenticated("This is for those who have a token.")
+            raise Unauthenticated("This page needs an admin's token, or that of the setting metrics.token.")
         call.admit(await self._authenticator.authenticate(token))
         self._policy.require(rule, call.caller, {})
