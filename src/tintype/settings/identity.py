@@ -56,7 +56,10 @@ class KeystoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout: Annotated[int, Meta(ge=1, description="Seconds to wait for an answer.")] = 10
     cache_seconds: Annotated[
         int,
-        Meta(ge=0, description="For how long a validated token is trusted: so long may a revoked one live."),
+        Meta(
+            ge=0,
+            description="Seconds for which a validated token is trusted, even if it is revoked meanwhile.",
+        ),
     ] = 60
     service_roles: Annotated[
         tuple[str, ...], Meta(description="Roles of services that may speak for users (X-Service-Token).")
