@@ -14,7 +14,6 @@ import jwt
 import msgspec
 
 from tintype.db import identity as rows
-from tintype.db.application_credentials import ApplicationCredential
 from tintype.db.engine import Database
 from tintype.db.identity import Delegation, Project, Standing, User
 from tintype.domain.callers import Caller
@@ -23,7 +22,7 @@ from tintype.domain.quotas import Quota
 from tintype.domain.roles import expanded
 from tintype.errors import Forbidden, Unauthenticated
 from tintype.services.application_credentials import ApplicationCredentials
-from tintype.services.passwords import Passwords
+from tintype.services.passwords import ADMINS, Passwords
 from tintype.services.projects import Projects
 from tintype.services.roles import Roles
 from tintype.services.users import Users
@@ -60,17 +59,23 @@ class Identity:
     """The use cases of tokens; those of users, projects, roles and application credentials beside them."""
 
     def __init__(
-        self, database: Database, judge: Callable[[Caller], Caller], *, token_lifetime: int, quota: Quota
+        self,
+        database: Database,
+        judge: Callable[[Caller], Caller],
+        passwords: Passwords,
+        *,
+        token_lifetime: int,
+        quota: Quota,
     ) -> None:
         """`judge` says who is admin; lifetime is in seconds; projects without limits have `quota`."""
         self._database, self._judge = database, judge
         self._quota, self._lifetime = quota, token_lifetime * _SECOND
         self._key: str | None = None
-        self._passwords = Passwords(database)
-        self.users = Users(database, self._passwords)
+        self._passwords = passwords
+        self.users = Users(database, passwords)
         self.projects = Projects(database, quota)
         self.roles = Roles(database)
-        self.application_credentials = ApplicationCredentials(database, self._passwords)
+        self.application_credentials = ApplicationCredentials(database, passwords)
 
     async def login(
         self,
@@ -86,18 +91,19 @@ class Identity:
 
         `project` names the scope by id or name. Without it the token has no scope or, with `to_default`,
         that of the user's default project if the user has a role there. Raises Unauthenticated in the
-        same time whether user or password is wrong, and TooManyAttempts during the delay that follows
-        failures of this user at this address.
+        same time whether user or password is wrong, and TooManyAttempts where too many wait to be heard or
+        during the delay that follows failures of this user at this address.
         """
-        async with self._database.read() as tx:
-            user = await rows.find_user(tx, user_id=user_id, name=user_name)
-        allowed = await self._passwords.check(
-            password,
-            user.password_hash if user is not None else None,
-            usable=user is not None and user.enabled,
-            owner=user.id if user is not None else user_id or user_name or "",
-            address=address,
-        )
+        async with self._passwords.attempt(address):
+            async with self._database.read() as tx:
+                user = await rows.find_user(tx, user_id=user_id, name=user_name)
+            allowed = await self._passwords.check(
+                password,
+                user.password_hash if user is not None else None,
+                usable=user is not None and user.enabled,
+                owner=user.id if user is not None else user_id or user_name or "",
+                address=address,
+            )
         if user is None or not allowed:
             raise Unauthenticated(_WRONG)
         if project is None and to_default and user.default_project_id is not None:
@@ -109,20 +115,33 @@ class Identity:
         return await self._issue(user.id, project, ("password",), verified=user.password_hash)
 
     async def login_with_credential(
-        self, credential: ApplicationCredential | None, secret: str, *, named: str, address: str
+        self,
+        secret: str,
+        *,
+        credential_id: str | None,
+        name: str | None,
+        user_id: str | None,
+        user_name: str | None,
+        address: str,
     ) -> Token:
         """Return a token for the secret of an application credential, or raise as `login` does.
 
-        `named` is how the request names the credential: failures are counted even if there is none.
+        The credential is named by its id, or by its name and its user's id or name. Failures are counted even
+        if there is none.
         """
-        allowed = await self._passwords.check(
-            secret,
-            credential.secret_hash if credential is not None else None,
-            usable=credential is not None
-            and (credential.expires_at is None or credential.expires_at > _now()),
-            owner=credential.id if credential is not None else named,
-            address=address,
-        )
+        named = credential_id or f"{user_id or user_name}\0{name}"
+        async with self._passwords.attempt(address):
+            credential = await self.application_credentials.find(
+                credential_id=credential_id, name=name, user_id=user_id, user_name=user_name
+            )
+            allowed = await self._passwords.check(
+                secret,
+                credential.secret_hash if credential is not None else None,
+                usable=credential is not None
+                and (credential.expires_at is None or credential.expires_at > _now()),
+                owner=credential.id if credential is not None else named,
+                address=address,
+            )
         if credential is None or not allowed:
             raise Unauthenticated(_WRONG_CREDENTIAL)
         latest = _now() + self._lifetime
@@ -189,7 +208,7 @@ class Identity:
         user = User(
             uuid.uuid4().hex,
             user_name,
-            await self._passwords.hash(password),
+            await self._passwords.hash(password, group=ADMINS),
             enabled=True,
             tokens_valid_from=0,
         )
