@@ -28,6 +28,8 @@ from tintype.services.roles import Roles
 from tintype.services.users import Users
 
 _SECOND: Final = 1_000_000
+_REMEMBER: Final = 7 * 24 * 3600 * _SECOND
+"""For which a revoked token is remembered after its end: a clock that is set back must not revive it."""
 _SIGNING_KEY: Final = "token signing key"
 _DELEGATED: Final = "application credential"
 """The audience of tokens of application credentials; versions that know no such credentials refuse them."""
@@ -174,7 +176,7 @@ class Identity:
             standing = await rows.standing(tx, claims["sub"], project_id, chain, credential_id)
         if standing is None or standing.revoked or not standing.user.enabled:
             raise Unauthenticated("The token is not valid any more.")
-        if claims["iss_us"] < standing.user.tokens_valid_from:
+        if _is_older(claims, standing.user):
             raise Unauthenticated("The token has been revoked.")
         if credential_id is not None and standing.delegation is None:
             raise Unauthenticated("The application credential of the token has been deleted.")
@@ -226,7 +228,7 @@ class Identity:
         """Delete notes of tokens and failures that no longer matter."""
         moment = _now()
         async with self._database.write() as tx:
-            await rows.prune(tx, moment, moment - FORGET_FAILURES_AFTER)
+            await rows.prune(tx, moment - _REMEMBER, moment - FORGET_FAILURES_AFTER)
 
     async def _issue(
         self,
@@ -264,6 +266,7 @@ class Identity:
             "chain": chain,
             "amr": list(methods),
             "iss_us": issued,
+            "from": standing.user.tokens_valid_from,
             "exp": expires // _SECOND,
         }
         if credential_id is not None:
@@ -305,6 +308,17 @@ class Identity:
         if self._key is None:
             raise Unauthenticated("No token has ever been issued here.")
         return self._key
+
+
+def _is_older(claims: Mapping[str, Any], user: User) -> bool:
+    """Return whether a token is older than the last change that ended its user's tokens.
+
+    It says which change was the last when it was issued: so this holds whatever the clock showed. Tokens of
+    earlier versions say only when they were issued.
+    """
+    if "from" in claims:
+        return bool(claims["from"] != user.tokens_valid_from)
+    return bool(claims["iss_us"] < user.tokens_valid_from)
 
 
 def _now() -> int:

@@ -97,10 +97,10 @@ class Users:
             values["password_hash"] = await self._passwords.hash(password, group=ADMINS)
         if enabled is not None:
             values["enabled"] = enabled
-        if password is not None or enabled is False:
-            values["tokens_valid_from"] = _now()
         async with self._database.write() as tx:
             user = await find_user(tx, ref)
+            if password is not None or enabled is False:
+                values["tokens_valid_from"] = _later(user)
             if values:
                 await rows.change_user(tx, user.id, **values)
             if enabled is False:
@@ -130,7 +130,7 @@ class Users:
             now = await rows.find_user(tx, user_id=user_id)
             if now is None or now.password_hash != user.password_hash:  # changed meanwhile
                 raise Unauthenticated(_WRONG)
-            await rows.change_user(tx, user_id, password_hash=stored, tokens_valid_from=_now())
+            await rows.change_user(tx, user_id, password_hash=stored, tokens_valid_from=_later(now))
 
     async def delete(self, ref: str) -> None:
         """Delete a user, with its roles and application credentials."""
@@ -146,5 +146,6 @@ async def find_user(tx: Transaction, ref: str) -> User:
     return user
 
 
-def _now() -> int:
-    return time.time_ns() // 1000
+def _later(user: User) -> int:
+    """Return from when on tokens of a user are valid: later than it was before, whatever the clock shows."""
+    return max(time.time_ns() // 1000, user.tokens_valid_from + 1)
