@@ -103,6 +103,7 @@ NEEDS = {
     "horizon": Need(horizon.available, "make horizon"),
     "curl": _program("curl", "curl"),
     "qemu-img": _program("qemu-img", "qemu-utils"),
+    "faketime": _program("faketime", "faketime"),
     "nginx": _program("nginx", "nginx"),
     "npm": _program("npm", "npm"),
     "openssl": _program("openssl", "openssl"),

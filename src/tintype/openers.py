@@ -34,7 +34,9 @@ from tintype.policy.engine import Policy, read_rules, unused
 from tintype.policy.properties import Protections, read_protections
 from tintype.policy.rules import DEFAULTS, SERVED
 from tintype.services.copies import Copies
+from tintype.services.hashing import Hasher
 from tintype.services.identity import Identity
+from tintype.services.passwords import Passwords
 from tintype.settings import DATABASE, ImageSettings, PolicySettings, Settings
 from tintype.settings import stores as kinds
 from tintype.settings.stores import StoreSettings
@@ -61,8 +63,16 @@ def open_database(settings: Settings) -> Database:
 
 def open_identity(settings: Settings, database: Database, policy: Policy) -> Identity:
     """Return the built-in identity; the policy decides who is admin."""
-    lifetime, quota = settings.identity.token_lifetime, settings.quotas
-    return Identity(database, policy.judged, token_lifetime=lifetime, quota=quota)
+    chosen = settings.identity
+    passwords = Passwords(
+        database,
+        Hasher(settings.data_dir),
+        waiting=chosen.login_queue,
+        waiting_of_one=chosen.login_queue_per_address,
+    )
+    return Identity(
+        database, policy.judged, passwords, token_lifetime=chosen.token_lifetime, quota=settings.quotas
+    )
 
 
 def open_policy(settings: Settings) -> Policy:

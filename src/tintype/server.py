@@ -14,10 +14,11 @@ import msgspec
 from tintype import clouds_file
 from tintype.checks import check_start
 from tintype.db import blobs as blob_rows
+from tintype.db import identity as identity_rows
 from tintype.db import jobs as job_rows
 from tintype.db import schema
 from tintype.db import uploads as upload_rows
-from tintype.db.engine import Database
+from tintype.db.engine import CLOCK, Database, Transaction, clock_offset_now
 from tintype.errors import StartError
 from tintype.folders import make_folders, recognise_folders
 from tintype.openers import database_url, open_database, open_identity, open_policy
@@ -30,6 +31,7 @@ _ADMIN: Final = "admin"
 _LOCK: Final = "lock"
 _WORKERS: Final = "workers.lock"
 """Which all share who work on the folder, but for the process that holds it."""
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class FirstStart(msgspec.Struct, frozen=True):
@@ -69,6 +71,7 @@ def work(settings: Settings) -> None:
     make_folders(settings)
     upgrade_database(settings)
     asyncio.run(recognise_folders(settings))  # who writes elsewhere writes images that no server finds
+    asyncio.run(_join(settings))
     share_folder(settings.data_dir)
 
     async def run() -> None:
@@ -113,8 +116,8 @@ async def _bootstrap(settings: Settings, public_url: str) -> str | None:
 
     database = open_database(settings)
     try:
-        if settings.database.url is None and nobody_works(settings.data_dir):
-            await _expire_leases(database)  # this process holds the folder: who was writing is dead
+        if settings.database.url is None:  # this process holds the folder: who was writing may be dead
+            await _settle_leases(database, alone=nobody_works(settings.data_dir))
         await Catalogue(database).load_first()
         if settings.keystone.auth_url is not None:
             return None
@@ -136,8 +139,40 @@ def nobody_works(folder: Path) -> bool:
     return True
 
 
-async def _expire_leases(database: Database) -> None:
-    async with database.write() as tx:
-        await blob_rows.expire_all(tx)
-        await upload_rows.let_go_all(tx)
-        await job_rows.let_go_all(tx)
+async def _join(settings: Settings) -> None:
+    if settings.database.url is None:
+        database = open_database(settings)
+        try:
+            await _settle_leases(database, alone=False)
+        finally:
+            await database.close()
+
+
+async def _settle_leases(database: Database, *, alone: bool) -> None:
+    """End the leases of the dead: all, where this process is alone or the machine was started since.
+
+    The clock that they live by begins anew with the machine, so it is started here, too.
+    """
+    boot = _boot_id()
+    async with database.write(durable=True) as tx:
+        known = await identity_rows.secret(tx, CLOCK)
+        restarted = known is not None and known.partition(" ")[0] != boot
+        if alone or restarted:
+            await _expire_leases(tx)
+        if alone or restarted or known is None:
+            await identity_rows.forget_secret(tx, CLOCK)
+            await identity_rows.set_secret(tx, CLOCK, f"{boot} {clock_offset_now()}")
+
+
+async def _expire_leases(tx: Transaction) -> None:
+    await blob_rows.expire_all(tx)
+    await upload_rows.let_go_all(tx)
+    await job_rows.let_go_all(tx)
+
+
+def _boot_id() -> str:
+    """Return what names this run of the machine's kernel, as far as that can be told."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return "unknown"

@@ -547,9 +547,9 @@ async def test_bytes_that_come_after_the_deletion(service: Service) -> None:
     """A writer that may be alive is waited for; what it has made by then goes with the row."""
     image = (await new_image(service)).rpartition("/")[2]
     database, sweeper = service.parts.database, service.parts.sweeper
-    blob, moment = blob_rows.Blob("00000000-late", "local", image), now()
+    blob = blob_rows.Blob("00000000-late", "local", image)
     async with database.write() as tx:
-        await blob_rows.begin(tx, blob, now=moment, lease_until=moment + 60_000_000)
+        await blob_rows.begin(tx, blob, now=now(), lease=60_000_000)
     assert (await service.call("alice", "DELETE", f"/v2/images/{image}")).status_code == 204
     await sweeper.sweep()
     store = service.parts.base.stores["local"]

@@ -148,14 +148,14 @@ async def test_a_password_changed_meanwhile_is_not_good_any_more(
 ) -> None:
     """A login with the old password that is under way when it changes gives no token."""
     identity = service.parts.identity
-    verify = identity._passwords._verify
+    verify = identity._passwords._hasher.verify
 
     async def slowly(stored: str | None, password: str) -> bool:
         matches = await verify(stored, password)
         await identity.users.change("alice", password="another")
         return matches
 
-    monkeypatch.setattr(identity._passwords, "_verify", slowly)
+    monkeypatch.setattr(identity._passwords._hasher, "verify", slowly)
     assert (await login(service, "alice")).status_code == 401
 
 

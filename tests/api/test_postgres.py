@@ -78,7 +78,7 @@ async def test_statements_are_let_go_of(service: Service) -> None:
     async with service.parts.database.write() as tx:
         for number in range(postgres._KEPT + 200):
             blob = Blob(f"blob-{number}", "local", "image", "ready")
-            await blob_rows.begin(tx, blob, now=1, lease_until=1)
+            await blob_rows.begin_partial(tx, blob, now=1, keep_until=1, size=1)
     gc.collect()
     assert len(postgres._TEXTS) <= postgres._KEPT
 
@@ -177,7 +177,7 @@ async def test_a_transaction_that_loses_its_connection(service: Service) -> None
 
 async def test_an_upload_outlives_a_lost_heartbeat(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next beat finds a new connection."""
-    monkeypatch.setattr("tintype.services.data._HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr("tintype.services.data.HEARTBEAT_SECONDS", 0.1)
     image = (await service.call("alice", "POST", "/v2/images", json=RAW)).json()["id"]
     other = await asyncpg.connect(service.database_url)
     ended = []

@@ -1,7 +1,9 @@
 """Why a store or Keystone cannot be used, in words that are true and hold no address and no secret."""
 
+import functools
 import socket
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -72,13 +74,38 @@ async def test_what_s3_answers(code: str, status: int, says: str) -> None:
     [
         ("InvalidAccessKeyId", 403, "it does not accept the credentials in the settings."),
         ("SignatureDoesNotMatch", 403, "it does not accept the credentials in the settings."),
-        ("RequestTimeTooSkewed", 403, "its clock and ours differ."),
     ],
 )
 async def test_credentials_of_s3(code: str, status: int, says: str) -> None:
     """Wrong credentials are told from those that may not do something."""
     with web.serving(refusing(code, status)) as server:
         assert (await told_by_s3(server.url, seconds=10))[1] == says
+
+
+@pytest.mark.parametrize(
+    ("minutes", "says"),
+    [(21, "is 21 minutes ahead of"), (-3 * 60, "is 180 minutes behind"), (None, "differs from")],
+)
+async def test_the_clock_of_s3(minutes: int | None, says: str) -> None:
+    """A refusal for the time says whose clock is how wrong, where S3 tells its time, and what to do."""
+    theirs = ""
+    if minutes is not None:
+        moment = datetime.now(UTC) - timedelta(minutes=minutes)
+        theirs = f"<ServerTime>{moment:%Y-%m-%dT%H:%M:%SZ}</ServerTime>"
+    text = (
+        f"<?xml version='1.0'?><Error><Code>RequestTimeTooSkewed</Code><Message>no</Message>{theirs}</Error>"
+    )
+    answer = functools.partial(
+        web.Request.give, data=text.encode(), status=403, Content_Type="application/xml"
+    )
+    with web.serving(answer) as server:
+        told = await told_by_s3(server.url, seconds=10)
+    wanted = (
+        f"this machine's clock {says} the store's, and S3 refuses requests where they differ by more than "
+        "15 minutes: set both by NTP."
+    )
+    assert told[1] == wanted
+    assert told[0] in {wanted, "the credentials in the settings do not suffice."}
 
 
 async def test_the_way_to_s3(tmp_path: Path) -> None:

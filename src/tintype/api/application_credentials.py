@@ -19,6 +19,7 @@ from tintype.api.identity_wire import (
     self_link,
     text,
 )
+from tintype.api.presence import while_present
 from tintype.db.application_credentials import ApplicationCredential
 from tintype.domain.roles import check_role
 from tintype.errors import Forbidden, Invalid
@@ -59,7 +60,7 @@ class ApplicationCredentialsApi:
         if token.caller.user_id != call.params["id"]:
             raise Forbidden("You cannot create an application credential for another user.")
         body = await _body(call)
-        made, secret = await self._credentials.create(
+        creation = self._credentials.create(
             token.caller,
             name=text(body, "name"),
             description=optional_text(body, "description"),
@@ -68,6 +69,7 @@ class ApplicationCredentialsApi:
             unrestricted=optional_flag(body, "unrestricted") is True,
             expires_at=_expires_at(optional_text(body, "expires_at")),
         )
+        made, secret = await while_present(call, creation)
         return wire.json_response({"application_credential": {**_view(call, made), "secret": secret}}, 201)
 
     async def delete(self, call: "Call") -> Response:

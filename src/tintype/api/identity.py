@@ -22,6 +22,7 @@ from tintype.api.identity_wire import (
     text,
     timestamp,
 )
+from tintype.api.presence import while_present
 from tintype.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from tintype.services.identity import Identity, Token
 
@@ -54,9 +55,11 @@ class IdentityApi:
         identity = object_at({"auth": auth}, "auth", "identity")
         match identity.get("methods"):
             case ["password"]:
-                token = await self._with_password(call, auth, object_at(identity, "password", "user"))
+                user = object_at(identity, "password", "user")
+                token = await while_present(call, self._with_password(call, auth, user))
             case ["application_credential"]:
-                token = await self._with_credential(call, auth, object_at(identity, "application_credential"))
+                credential = object_at(identity, "application_credential")
+                token = await while_present(call, self._with_credential(call, auth, credential))
             case ["token"]:
                 value = text(object_at(identity, "token"), "id")
                 token = await self._identity.exchange(value, _scope(auth.get("scope")))
@@ -90,12 +93,13 @@ class IdentityApi:
         if credential_id is None:
             name = text(credential, "name")
             user_id, user_name = _user_of(object_at(credential, "user"))
-        found = await self._identity.application_credentials.find(
-            credential_id=credential_id, name=name, user_id=user_id, user_name=user_name
-        )
-        named = credential_id or f"{user_id or user_name}\0{name}"
         return await self._identity.login_with_credential(
-            found, text(credential, "secret"), named=named, address=_address(call)
+            text(credential, "secret"),
+            credential_id=credential_id,
+            name=name,
+            user_id=user_id,
+            user_name=user_name,
+            address=_address(call),
         )
 
     async def show_token(self, call: "Call") -> Response:

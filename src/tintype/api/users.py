@@ -19,6 +19,7 @@ from tintype.api.identity_wire import (
     self_link,
     text,
 )
+from tintype.api.presence import while_present
 from tintype.db.identity import User
 from tintype.services.users import Users
 
@@ -56,27 +57,27 @@ class UsersApi:
         """Create a user; without a password it cannot log in."""
         await self._reader.admin(call)
         body = await _body(call)
-        user = await self._users.create(
+        creation = self._users.create(
             text(body, "name"),
             optional_text(body, "password"),
             enabled=optional_flag(body, "enabled") is not False,
             about=_about(body),
         )
-        return self._shown(call, user, 201)
+        return self._shown(call, await while_present(call, creation), 201)
 
     async def update(self, call: "Call") -> Response:
         """Change a user; a new password ends the user's tokens, and so does closing the account."""
         await self._reader.admin(call)
         user = await self._users.get(call.params["id"])
         body = await _body(call)
-        changed = await self._users.change(
+        change = self._users.change(
             user.id,
             name=text(body, "name") if "name" in body else None,
             password=optional_text(body, "password"),
             enabled=optional_flag(body, "enabled"),
             about=_about(body),
         )
-        return self._shown(call, changed)
+        return self._shown(call, await while_present(call, change))
 
     async def delete(self, call: "Call") -> Response:
         """Delete a user, with its roles and application credentials."""
@@ -87,12 +88,13 @@ class UsersApi:
     async def change_password(self, call: "Call") -> Response:
         """Change one's own password; the original one is what it takes, not a token."""
         body, token = await read_object(call, "user"), call.token("X-Auth-Token")
-        await self._users.change_password(
+        change = self._users.change_password(
             call.params["id"],
             text(body, "original_password"),
             text(body, "password"),
             address=call.client.host if call.client else "",
         )
+        await while_present(call, change)
         self._reader.forget(token or "")
         return wire.no_content()
 

@@ -7,7 +7,9 @@ a closed port from a certificate that has expired.
 import errno
 import re
 import ssl
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 
@@ -31,6 +33,8 @@ _NOT_TLS: Final = frozenset(
     {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
 )
 _UNREACHABLE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL})
+_SKEWED: Final = "RequestTimeTooSkewed"
+"""What S3 says where the signature of a request was made too long before or after its own time."""
 _SERVICE: Final = (
     (r"NoSuchBucket|ContainerNotFound", "its bucket does not exist"),
     (
@@ -41,7 +45,6 @@ _SERVICE: Final = (
         r"AuthorizationHeaderMalformed|PermanentRedirect",
         "its bucket is in another region than the settings say",
     ),
-    (r"RequestTimeTooSkewed", "its clock and ours differ"),
     (
         r"AccessDenied|PermissionDenied|PermissionError|403 Forbidden",
         "the credentials in the settings do not suffice",
@@ -83,6 +86,8 @@ _SERVICE: Final = (
 def service_failure(error: BaseException) -> str:
     """Return why a store or another service cannot be used; its own words may hold addresses and secrets."""
     said = "\n".join(f"{type(cause).__name__}: {cause}" for cause in _causes(error))
+    if _SKEWED in said:
+        return _clock_failure(error, said)
     unknown = f"it failed in an unexpected way ({type(error).__name__})"
     return next((words for pattern, words in _SERVICE if re.search(pattern, said)), unknown)
 
@@ -147,6 +152,26 @@ def status_text(status: int) -> str:
         return f"HTTP {status} {HTTPStatus(status).phrase}"
     except ValueError:
         return f"HTTP {status}"
+
+
+def _clock_failure(error: BaseException, said: str) -> str:
+    """Return by how much the clocks of this machine and of S3 differ, as far as its answer tells the time."""
+    answers = [getattr(cause, "response", None) for cause in _causes(error)]
+    answer = next((each for each in answers if isinstance(each, dict)), {})
+    stamp = re.search(r"<ServerTime>([^<]{1,40})</ServerTime>", said)
+    given = answer.get("Error", {}).get("ServerTime") or (stamp[1] if stamp is not None else "")
+    try:
+        theirs = datetime.fromisoformat(given).timestamp()
+    except ValueError:
+        theirs = time.time()
+    minutes = round((time.time() - theirs) / 60)
+    differs = (
+        f"is {abs(minutes)} minutes {'ahead of' if minutes > 0 else 'behind'}" if minutes else "differs from"
+    )
+    return (
+        f"this machine's clock {differs} the store's, and S3 refuses requests where they differ by more than "
+        "15 minutes: set both by NTP"
+    )
 
 
 def _certificate_failure(error: ssl.SSLCertVerificationError) -> str:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from tintype.api import wire
 from tintype.api.base_url import base_path
+from tintype.api.presence import while_present
 from tintype.auth.base import Authenticator, Login, Logins
 from tintype.dashboard.guard import CSRF, NOBODY, SESSION, check_csrf, csrf_token, document, refusal
 from tintype.errors import Forbidden, Invalid, Unauthenticated, Unavailable
@@ -58,9 +59,10 @@ class Sessions:
         domain = _text(body, "domain", "Default")
         wished = _text(body, "project", "")
         address = call.client.host if call.client else ""
-        login = await self._logins.log_in(
+        log_in = self._logins.log_in(
             name=names["username"], password=names["password"], domain=domain, address=address
         )
+        login = await while_present(call, log_in)
         places = await self._logins.places(login.token)
         for place in sorted(places, key=lambda place: wished not in {place.id, place.name}):
             try:

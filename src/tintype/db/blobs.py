@@ -1,21 +1,24 @@
 """Blobs: which bytes exist, in which store, and who is writing them.
 
 `writing`     an upload has taken the image for itself and prolongs its lease while it lives
-`partial`     a resumable upload, which has not: the lease is the time for which it is kept
-`staged`      complete, waiting for an import; the lease is the time for which it is kept
+`partial`     a resumable upload, which has not: the lease is the time of day until which it is kept
+`staged`      complete, waiting for an import; the lease is the time of day until which it is kept
 `ready`       complete, and the image's
 `condemned`   to be deleted: the bytes first, then the row. Whoever takes bytes from a writer that may be
               alive leaves it its lease, and waits: what it still writes would have no row
+
+Leases of what is `writing` or `condemned` are seconds, by the database's LEASE_CLOCK. Those of the others are
+days, which outlive restarts of a machine: they are by the time of day.
 """
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import bindparam, case, delete, insert, select, update
+from sqlalchemy import and_, bindparam, case, delete, insert, or_, select, update
 
 from tintype.blobs.base import FOREIGN
-from tintype.db.engine import Database, Transaction
+from tintype.db.engine import LEASE_CLOCK, Database, Transaction
 from tintype.db.tables import blobs as table
 
 WRITING: Final = "writing"
@@ -23,7 +26,6 @@ PARTIAL: Final = "partial"
 STAGED: Final = "staged"
 READY: Final = "ready"
 CONDEMNED: Final = "condemned"
-_LEASED: Final = (WRITING, PARTIAL, STAGED)
 _BATCH: Final = 100
 
 
@@ -86,6 +88,7 @@ _NEXT_IN: Final = (
     .limit(1)
 )
 _KNOWN: Final = select(table.c.id).where(table.c.id.in_(bindparam("keys", expanding=True)))
+_BEGIN: Final = insert(table).values(lease_expires_at=LEASE_CLOCK + bindparam("lease"))
 _CHANGE: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.state == bindparam("expected"))
@@ -101,34 +104,39 @@ _FINISH: Final = (
         lease_expires_at=bindparam("until"),
     )
 )
-_EXTEND: Final = (
+_TAKE: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.state == bindparam("expected"))
+    .values(state=WRITING, lease_expires_at=LEASE_CLOCK + bindparam("lease"))
+)
+_KEEP: Final = (
+    update(table)
+    .where(table.c.id == bindparam("key"), table.c.state.in_((PARTIAL, STAGED)))
     .values(lease_expires_at=bindparam("until"))
 )
 _EXTEND_OF: Final = (
     update(table)
     .where(table.c.image_id == bindparam("image"), table.c.state == WRITING)
-    .values(lease_expires_at=bindparam("until"))
+    .values(lease_expires_at=LEASE_CLOCK + bindparam("lease"))
 )
-_EXPIRED: Final = (
-    _SELECT.where(table.c.state.in_(_LEASED), table.c.lease_expires_at < bindparam("now"))
-    .order_by(table.c.lease_expires_at)
-    .limit(_BATCH)
+_OVER: Final = or_(
+    and_(table.c.state == WRITING, table.c.lease_expires_at < LEASE_CLOCK),
+    and_(table.c.state.in_((PARTIAL, STAGED)), table.c.lease_expires_at < bindparam("now")),
 )
+_EXPIRED: Final = _SELECT.where(_OVER).order_by(table.c.lease_expires_at).limit(_BATCH)
 _EXPIRE: Final = (
     update(table)
     .where(
         table.c.id == bindparam("key"),
         table.c.state == bindparam("expected"),
-        table.c.lease_expires_at < bindparam("now"),
+        _OVER,
     )
     .values(state=bindparam("state"), lease_expires_at=bindparam("until"))
 )
 _CONDEMNED: Final = (
     _SELECT.where(
         table.c.state == CONDEMNED,
-        table.c.lease_expires_at < bindparam("now"),
+        table.c.lease_expires_at < LEASE_CLOCK,
         table.c.store == bindparam("store"),
     )
     .order_by(table.c.lease_expires_at)
@@ -137,7 +145,7 @@ _CONDEMNED: Final = (
 _POSTPONE: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.state == CONDEMNED)
-    .values(lease_expires_at=bindparam("moment"))
+    .values(lease_expires_at=LEASE_CLOCK)
 )
 _CONDEMNED_NOW: Final = {
     "state": CONDEMNED,
@@ -157,21 +165,26 @@ _NOTE: Final = update(table).where(table.c.id == bindparam("key")).values(metada
 _DELETE: Final = delete(table).where(table.c.id == bindparam("key"), table.c.state == CONDEMNED)
 
 
-async def begin(tx: Transaction, blob: Blob, *, now: int, lease_until: int, size: int | None = None) -> None:
+async def begin(tx: Transaction, blob: Blob, *, now: int, lease: int, size: int | None = None) -> None:
     """Note that bytes are about to be written: `size` of them, where that is declared."""
-    await tx.execute(
-        insert(table),
-        {
-            "id": blob.id,
-            "store": blob.store,
-            "image_id": blob.image_id,
-            "state": blob.state,
-            "size": size,
-            "lease_expires_at": lease_until,
-            "created_at": now,
-            "metadata": blob.metadata,
-        },
-    )
+    await tx.execute(_BEGIN, {**_row(blob, now, size), "lease": lease})
+
+
+async def begin_partial(tx: Transaction, blob: Blob, *, now: int, keep_until: int, size: int) -> None:
+    """Note that bytes of a resumable upload are to come, and the time of day until which they are kept."""
+    await tx.execute(insert(table), {**_row(blob, now, size), "lease_expires_at": keep_until})
+
+
+def _row(blob: Blob, now: int, size: int | None) -> dict[str, str | int | None]:
+    return {
+        "id": blob.id,
+        "store": blob.store,
+        "image_id": blob.image_id,
+        "state": blob.state,
+        "size": size,
+        "created_at": now,
+        "metadata": blob.metadata,
+    }
 
 
 async def adopt(tx: Transaction, blob: Blob, *, size: int, digests: str | None, now: int) -> None:
@@ -180,10 +193,20 @@ async def adopt(tx: Transaction, blob: Blob, *, size: int, digests: str | None, 
     await tx.execute(insert(table), {**row, "lease_expires_at": 0, "created_at": now})
 
 
-async def extend(tx: Transaction, blob_id: str, until: int, expected: str = WRITING) -> bool:
+async def extend(tx: Transaction, blob_id: str, lease: int) -> bool:
     """Prolong the lease of bytes being written; False where it was lost: to a deletion, or to a sweeper."""
-    row = {"key": blob_id, "until": until, "expected": expected}
-    return (await tx.execute(_EXTEND, row)).rowcount == 1
+    return await take(tx, blob_id, WRITING, lease)
+
+
+async def take(tx: Transaction, blob_id: str, expected: str, lease: int) -> bool:
+    """Begin or go on to write a blob, under a lease from now; False where it is not in the expected state."""
+    row = {"key": blob_id, "expected": expected, "lease": lease}
+    return (await tx.execute(_TAKE, row)).rowcount == 1
+
+
+async def keep(tx: Transaction, blob_id: str, until: int) -> None:
+    """Keep the bytes of a resumable upload, or staged ones, until a time of day."""
+    await tx.execute(_KEEP, {"key": blob_id, "until": until})
 
 
 async def change(tx: Transaction, blob_id: str, change: tuple[str, str], until: int) -> bool:
@@ -231,9 +254,9 @@ async def staged_of(tx: Transaction, image_id: str) -> tuple[Blob, int, str] | N
     return None if row is None else (Blob(*row[:-2]), row[-2], row[-1])
 
 
-async def extend_of(tx: Transaction, image_id: str, until: int) -> None:
+async def extend_of(tx: Transaction, image_id: str, lease: int) -> None:
     """Prolong the leases of everything that is being written for an image."""
-    await tx.execute(_EXTEND_OF, {"image": image_id, "until": until})
+    await tx.execute(_EXTEND_OF, {"image": image_id, "lease": lease})
 
 
 async def condemn_some_of(tx: Transaction, image_id: str, expected: str) -> None:
@@ -308,14 +331,14 @@ async def expire_all(tx: Transaction) -> None:
     await tx.execute(update(table).where(table.c.state.in_((WRITING, CONDEMNED))).values(lease_expires_at=0))
 
 
-async def condemned(tx: Transaction, store_id: str, now: int) -> list[Blob]:
+async def condemned(tx: Transaction, store_id: str) -> list[Blob]:
     """Give some of the blobs whose bytes are to be deleted from a store, and that nobody writes any more."""
-    return [Blob(*row) for row in await tx.execute(_CONDEMNED, {"store": store_id, "now": now})]
+    return [Blob(*row) for row in await tx.execute(_CONDEMNED, {"store": store_id})]
 
 
-async def postpone(tx: Transaction, blob_id: str, moment: int) -> None:
+async def postpone(tx: Transaction, blob_id: str) -> None:
     """Put a condemned blob behind the others."""
-    await tx.execute(_POSTPONE, {"key": blob_id, "moment": moment})
+    await tx.execute(_POSTPONE, {"key": blob_id})
 
 
 async def forget(tx: Transaction, blob_id: str) -> None:

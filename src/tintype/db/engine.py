@@ -14,10 +14,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Executable, create_engine, event
+from sqlalchemy import BigInteger, Executable, create_engine, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.sql.functions import FunctionElement
 
 from tintype.errors import StartError, Unavailable
 
@@ -25,6 +27,34 @@ Parameters = Mapping[str, Any] | None
 
 _BUSY_SECONDS: Final = 10.0
 _STATEMENT_CACHE: Final = 1000
+
+
+CLOCK: Final = "lease clock"
+"""The secret in which a SQLite file keeps since when its clock runs: the machine's start, and an offset."""
+
+
+class _LeaseClock(FunctionElement[int]):
+    type = BigInteger()
+    inherit_cache = True
+
+
+LEASE_CLOCK: Final = _LeaseClock()
+"""Microseconds of the clock that leases live by, in a statement; all who share a database have the same one.
+
+With PostgreSQL it is the server's, when the statement arrives. With SQLite it is the machine's monotonic
+clock, which stands still while the machine sleeps and does not follow when the time is set. Its readings are
+close to the time of day, which older versions used.
+"""
+
+
+@compiles(_LeaseClock, "postgresql")
+def _server_clock(*_context: object, **_options: object) -> str:
+    return "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
+
+
+@compiles(_LeaseClock, "sqlite")
+def _machine_clock(*_context: object, **_options: object) -> str:
+    return "lease_clock()"
 
 
 class Violation(Exception):
@@ -206,7 +236,22 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA cache_size = -32768")  # KiB; the default of 2 MiB is for telephones
     connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: each checkpoint syncs, so less often
+    offset = _clock_offset(connection)
+    connection.create_function("lease_clock", 0, lambda: time.monotonic_ns() // 1000 + offset)
     connection.execute("PRAGMA busy_timeout = 0")
+
+
+def clock_offset_now() -> int:
+    """Return the offset with which a clock that begins to run shows the time of day."""
+    return (time.time_ns() - time.monotonic_ns()) // 1000
+
+
+def _clock_offset(connection: sqlite3.Connection) -> int:
+    try:
+        found = connection.execute("SELECT value FROM secrets WHERE name = ?", (CLOCK,)).fetchone()
+    except sqlite3.OperationalError:  # there are no tables yet
+        found = None
+    return clock_offset_now() if found is None else int(found[0].rpartition(" ")[2])
 
 
 async def _begin(connection: Connection, deadline: float) -> None:

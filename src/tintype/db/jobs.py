@@ -1,7 +1,8 @@
 """Jobs in the database: who has which, for how long without a sign of life, and how far it is.
 
 A job is claimed by an attempt, under a name that each of its writes must give. Who has lost a job, to
-another attempt after its lease was over or to its end, changes nothing any more.
+another attempt after its lease was over or to its end, changes nothing any more. Leases and pauses are by the
+database's LEASE_CLOCK; what is shown of a job is by the time of day.
 """
 
 import operator
@@ -11,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import bindparam, delete, func, insert, literal, select, update
 
-from tintype.db.engine import Transaction, Violation
+from tintype.db.engine import LEASE_CLOCK, Transaction, Violation
 from tintype.db.tables import LIVE
 from tintype.db.tables import jobs as table
 from tintype.domain.callers import Caller
@@ -48,8 +49,8 @@ _DUE: Final = (
     select(table.c.id)
     .where(
         LIVE,  # in its own words, as in the index
-        table.c.not_before <= bindparam("now"),
-        table.c.held_until < bindparam("now"),
+        table.c.not_before <= LEASE_CLOCK,
+        table.c.held_until < LEASE_CLOCK,
         func.coalesce(table.c.owner, "").not_in(bindparam("full", expanding=True)),
     )
     .order_by(table.c.created_at)
@@ -61,7 +62,7 @@ _CLAIM: Final = (
     .values(
         state=PROCESSING,
         holder=bindparam("by"),
-        held_until=bindparam("until"),
+        held_until=LEASE_CLOCK + bindparam("lease"),
         attempts=table.c.attempts + 1,
         updated_at=bindparam("now"),
     )
@@ -72,7 +73,7 @@ _BEAT: Final = (
     update(table)
     .where(*_MINE)
     .values(
-        held_until=bindparam("until"),
+        held_until=LEASE_CLOCK + bindparam("lease"),
         bytes_done=bindparam("done"),
         bytes_total=bindparam("total"),
         updated_at=bindparam("now"),
@@ -102,7 +103,7 @@ _PUT_BACK: Final = (
         message=bindparam("said"),
         bytes_done=0,
         attempts=table.c.attempts - bindparam("uncounted"),
-        not_before=bindparam("then"),
+        not_before=LEASE_CLOCK + bindparam("pause"),
         holder=None,
         held_until=0,
         updated_at=bindparam("now"),
@@ -111,8 +112,8 @@ _PUT_BACK: Final = (
 _HOLDS: Final = select(table.c.id).where(*_MINE)
 _TAKE: Final = (
     update(table)
-    .where(table.c.id == bindparam("key"), LIVE, table.c.held_until < bindparam("now"))
-    .values(holder=bindparam("by"), held_until=bindparam("until"))
+    .where(table.c.id == bindparam("key"), LIVE, table.c.held_until < LEASE_CLOCK)
+    .values(holder=bindparam("by"), held_until=LEASE_CLOCK + bindparam("lease"))
     .returning(*_COLUMNS, *_PRIVATE)
 )
 _SPOIL: Final = (
@@ -178,19 +179,19 @@ async def page(tx: Transaction, query: TaskQuery, marker: Task | None) -> list[T
 
 
 async def claim(
-    tx: Transaction, holder: str, *, full: Collection[str], now: int, until: int
+    tx: Transaction, holder: str, *, full: Collection[str], now: int, lease: int
 ) -> Claimed | None:
     """Take the oldest job that is due, whoever had it before; None where there is none.
 
     Those of owners who are `full` wait for others.
     """
-    row = (await tx.execute(_CLAIM, {"by": holder, "now": now, "until": until, "full": list(full)})).first()
+    row = (await tx.execute(_CLAIM, {"by": holder, "now": now, "lease": lease, "full": list(full)})).first()
     return None if row is None else _claimed(row)
 
 
-async def take(tx: Transaction, task_id: str, holder: str, *, now: int, until: int) -> Claimed | None:
+async def take(tx: Transaction, task_id: str, holder: str, lease: int) -> Claimed | None:
     """Take one job that nobody is at work on; None where somebody is, or it has ended."""
-    row = (await tx.execute(_TAKE, {"key": task_id, "by": holder, "now": now, "until": until})).first()
+    row = (await tx.execute(_TAKE, {"key": task_id, "by": holder, "lease": lease})).first()
     return None if row is None else _claimed(row)
 
 
@@ -204,12 +205,12 @@ async def spoil(tx: Transaction, task_id: str, holder: str, message: str, then: 
     await tx.execute(_SPOIL, {"key": task_id, "by": holder, "said": message, "then": then})
 
 
-async def beat(tx: Transaction, task: Task, holder: str, *, now: int, until: int) -> bool | None:
+async def beat(tx: Transaction, task: Task, holder: str, *, now: int, lease: int) -> bool | None:
     """Give a sign of life, and say how far the job is.
 
     Gives whether it shall end; None where the attempt has lost it.
     """
-    row = {"key": task.id, "by": holder, "until": until, "now": now}
+    row = {"key": task.id, "by": holder, "lease": lease, "now": now}
     row |= {"done": task.bytes_done, "total": task.bytes_total}
     found = (await tx.execute(_BEAT, row)).first()
     return None if found is None else bool(found[0])
@@ -224,13 +225,13 @@ async def end(tx: Transaction, task: Task, holder: str, *, now: int, lifetime: i
 
 
 async def put_back(
-    tx: Transaction, task_id: str, holder: str, *, now: int, then: int, message: str, counted: bool
+    tx: Transaction, task_id: str, holder: str, *, now: int, pause: int, message: str, counted: bool
 ) -> bool:
-    """Let another attempt have a job, from a time on; False where it was lost already.
+    """Let another attempt have a job, after a pause; False where it was lost already.
 
     An attempt that is not `counted` was not the job's fault.
     """
-    row = {"key": task_id, "by": holder, "said": message, "then": then, "now": now}
+    row = {"key": task_id, "by": holder, "said": message, "pause": pause, "now": now}
     return (await tx.execute(_PUT_BACK, row | {"uncounted": 0 if counted else 1})).rowcount == 1
 
 
@@ -239,14 +240,15 @@ async def cancel(tx: Transaction, task_id: str, now: int) -> bool:
     return (await tx.execute(_CANCEL, {"key": task_id, "now": now})).rowcount == 1
 
 
-async def is_due(tx: Transaction, now: int, full: Collection[str]) -> bool:
+async def is_due(tx: Transaction, full: Collection[str]) -> bool:
     """Say whether there is a job to be taken, of an owner who is not `full`."""
-    return (await tx.execute(_DUE, {"now": now, "full": list(full)})).first() is not None
+    return (await tx.execute(_DUE, {"full": list(full)})).first() is not None
 
 
 async def let_go_all(tx: Transaction) -> None:
-    """End every lease: for when it is known that nobody works on any job."""
-    await tx.execute(update(table).where(table.c.held_until > 0).values(held_until=0))
+    """End every lease and every pause: for when it is known that nobody works on any job."""
+    over = {"held_until": 0, "not_before": 0}
+    await tx.execute(update(table).where((table.c.held_until > 0) | (table.c.not_before > 0)).values(over))
 
 
 async def prune(tx: Transaction, now: int) -> None:

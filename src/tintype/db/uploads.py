@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from tintype.db.engine import Transaction
+from tintype.db.engine import LEASE_CLOCK, Transaction
 from tintype.db.tables import uploads as table
 from tintype.domain.uploads import Upload
 
@@ -16,7 +16,8 @@ class Hold(msgspec.Struct, frozen=True):
 
     holder: str | None
     wanted: bool
-    until: int
+    left: int
+    """Microseconds; less than none where it is over."""
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -31,17 +32,17 @@ _COUNT: Final = select(func.count()).where(
 )
 _HOLD: Final = (
     update(table)
-    .where(table.c.id == bindparam("key"), table.c.held_until < bindparam("now"))
-    .values(holder=bindparam("by"), held_until=bindparam("until"), wanted=False)
+    .where(table.c.id == bindparam("key"), table.c.held_until < LEASE_CLOCK)
+    .values(holder=bindparam("by"), held_until=LEASE_CLOCK + bindparam("lease"), wanted=False)
 )
 _WANT: Final = update(table).where(table.c.id == bindparam("key")).values(wanted=True)
-_HOLDER: Final = select(table.c.holder, table.c.wanted, table.c.held_until).where(
-    table.c.id == bindparam("key")
-)
+_HOLDER: Final = select(
+    table.c.holder, table.c.wanted, (table.c.held_until - LEASE_CLOCK).label("left")
+).where(table.c.id == bindparam("key"))
 _KEEP: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.holder == bindparam("by"))
-    .values(held_until=bindparam("until"))
+    .values(held_until=LEASE_CLOCK + bindparam("lease"))
 )
 _LET_GO: Final = (
     update(table)
@@ -53,7 +54,9 @@ _ADVANCE: Final = (
     .where(table.c.id == bindparam("key"), table.c.holder == bindparam("by"))
     .values(offset=bindparam("reached"), expires_at=bindparam("expires"))
 )
-_LOCK: Final = select(table.c.id).where(table.c.id == bindparam("key")).with_for_update()
+_LOCK: Final = (
+    select(table.c.held_until > LEASE_CLOCK).where(table.c.id == bindparam("key")).with_for_update()
+)
 _REMOVE: Final = delete(table).where(table.c.id == bindparam("key"))
 _PRUNE: Final = delete(table).where(table.c.expires_at < bindparam("now"), table.c.offset == table.c.length)
 
@@ -80,9 +83,9 @@ async def open_of(tx: Transaction, image_id: str) -> int:
     return int((await tx.execute(_COUNT, {"image": image_id})).scalar_one())
 
 
-async def hold(tx: Transaction, upload_id: str, holder: str, *, now: int, until: int) -> bool:
+async def hold(tx: Transaction, upload_id: str, holder: str, lease: int) -> bool:
     """Take an upload for one request alone; False where another has it, which is told that it is wanted."""
-    if (await tx.execute(_HOLD, {"key": upload_id, "by": holder, "now": now, "until": until})).rowcount:
+    if (await tx.execute(_HOLD, {"key": upload_id, "by": holder, "lease": lease})).rowcount:
         return True
     await tx.execute(_WANT, {"key": upload_id})
     return False
@@ -94,9 +97,9 @@ async def hold_of(tx: Transaction, upload_id: str) -> Hold | None:
     return None if row is None else Hold(row[0], bool(row[1]), row[2])
 
 
-async def keep(tx: Transaction, upload_id: str, holder: str, until: int) -> bool:
+async def keep(tx: Transaction, upload_id: str, holder: str, lease: int) -> bool:
     """Hold an upload for longer; False where it was lost."""
-    return (await tx.execute(_KEEP, {"key": upload_id, "by": holder, "until": until})).rowcount == 1
+    return (await tx.execute(_KEEP, {"key": upload_id, "by": holder, "lease": lease})).rowcount == 1
 
 
 async def let_go(tx: Transaction, upload_id: str, holder: str) -> None:
@@ -110,9 +113,10 @@ async def advance(tx: Transaction, upload: Upload, holder: str) -> bool:
     return (await tx.execute(_ADVANCE, row)).rowcount == 1
 
 
-async def lock(tx: Transaction, upload_id: str) -> None:
-    """Let nobody else change an upload before the transaction ends."""
-    await tx.execute(_LOCK, {"key": upload_id})
+async def lock(tx: Transaction, upload_id: str) -> bool:
+    """Let nobody else change an upload before the transaction ends; return whether a request holds it."""
+    row = (await tx.execute(_LOCK, {"key": upload_id})).first()
+    return row is not None and bool(row[0])
 
 
 async def remove(tx: Transaction, upload_id: str) -> bool:

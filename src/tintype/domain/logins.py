@@ -19,9 +19,12 @@ class FailedLogins(msgspec.Struct, frozen=True):
     not_before: int
 
     def check(self, now: int) -> None:
-        """Raise TooManyAttempts while the delay runs."""
+        """Raise TooManyAttempts while the delay runs.
+
+        One that is longer than any was noted while the clock was ahead, and does not count.
+        """
         wait = self.not_before - now
-        if wait > 0:
+        if 0 < wait <= _LONGEST_DELAY:
             seconds = -(-wait // _SECOND)
             message = f"Too many failed attempts. Try again in {seconds} s."
             raise TooManyAttempts(message, Retry_After=str(seconds))

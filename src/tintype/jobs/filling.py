@@ -68,7 +68,7 @@ class Filling:
                 raise Gone(DELETED)
             await self._attempt.check(tx)
             for blob in self._blobs:
-                await blob_rows.begin(tx, blob, now=moment, lease_until=moment + LEASE, size=size)
+                await blob_rows.begin(tx, blob, now=moment, lease=LEASE, size=size)
             usage = await hold_to_quota(tx, caller, image.owner, quotas.STORE)
         most, copies = self._intake.limits.size, max(1, len(self._blobs))
         if size is None and usage is not None:

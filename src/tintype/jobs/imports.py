@@ -153,7 +153,7 @@ class ImportWork:
                 raise Gone(LOST)
             found = await blob_rows.staged_of(tx, image.id)
             if found is not None:
-                await blob_rows.extend(tx, found[0].id, now() + STAGED_LIFETIME, STAGED)
+                await blob_rows.keep(tx, found[0].id, now() + STAGED_LIFETIME)
             blobs = await blob_rows.ready_of(tx, image.id)
         if found is None:
             return image, blobs, None

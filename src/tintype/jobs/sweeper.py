@@ -8,6 +8,7 @@
 
 import asyncio
 import contextlib
+import time
 from typing import Final
 
 import structlog
@@ -17,16 +18,17 @@ from tintype.db import jobs as job_rows
 from tintype.db import uploads as upload_rows
 from tintype.db.engine import Database
 from tintype.errors import TintypeError, Unavailable
+from tintype.jobs.waiting import waited
 from tintype.observability.failures import reason_of
 from tintype.observability.metrics import Metrics
-from tintype.services.data import Intake
+from tintype.services.data import HEARTBEAT_SECONDS, Intake
 from tintype.services.identity import Identity
 from tintype.services.images import now
 
 INTERVAL: Final = 5.0
 """Seconds between two sweeps."""
-PRUNE_INTERVAL: Final = 60_000_000
-"""Microseconds between two looks at notes."""
+PRUNE_SECONDS: Final = 60.0
+"""Between two looks at notes."""
 
 
 class Sweeper:
@@ -46,7 +48,7 @@ class Sweeper:
         self._log = log
         self._metrics = metrics
         self._wake = asyncio.Event()
-        self._pruned = 0
+        self._prune_at = 0.0
 
     def wake(self) -> None:
         """Sweep soon: something was condemned."""
@@ -54,19 +56,20 @@ class Sweeper:
 
     async def run(self) -> None:
         """Sweep at once, then at every interval or call to `wake`; whatever fails is tried again."""
+        stalled = False
         while True:
             self._wake.clear()
             try:
+                if stalled:  # those who live could not say so, perhaps, and do it now
+                    await asyncio.sleep(HEARTBEAT_SECONDS)
+                stalled = False
                 await self.sweep()
             except Exception as error:  # noqa: BLE001 (the one task that must never end)
+                stalled = isinstance(error, Unavailable)
                 self._metrics.sweep_failures.inc()
                 with contextlib.suppress(OSError):  # standard error may be on the disk that is full
                     self._log.error("sweep failed", reason=reason_of(error))
-            with contextlib.suppress(
-                TimeoutError
-            ):  # not `wait_for`: Python 3.11's may swallow a cancellation
-                async with asyncio.timeout(INTERVAL):
-                    await self._wake.wait()
+            stalled = await waited(self._wake, INTERVAL) or stalled
 
     async def sweep(self) -> None:
         """Do everything that is due. A blob that cannot be deleted now does not keep others waiting."""
@@ -77,23 +80,23 @@ class Sweeper:
             if await self._intake.recover(blob, moment):
                 self._metrics.abandoned.inc()
         for store_id in self._intake.stores:
-            await self._delete_from(store_id, moment)
-        if moment - self._pruned > PRUNE_INTERVAL:
-            self._pruned = moment
+            await self._delete_from(store_id)
+        if (since := time.monotonic()) > self._prune_at:
+            self._prune_at = since + PRUNE_SECONDS
             async with self._database.write() as tx:
                 await upload_rows.prune(tx, moment)
                 await job_rows.prune(tx, moment)
             await self._identity.prune()
 
-    async def _delete_from(self, store_id: str, moment: int) -> None:
+    async def _delete_from(self, store_id: str) -> None:
         async with self._database.read() as tx:
-            condemned = await blob_rows.condemned(tx, store_id, moment)
+            condemned = await blob_rows.condemned(tx, store_id)
         for blob in condemned:
             try:
                 await self._intake.discard(blob)
             except TintypeError as error:
                 self._log.warning("blob was not deleted", blob_id=blob.id, reason=reason_of(error))
                 async with self._database.write() as tx:
-                    await blob_rows.postpone(tx, blob.id, moment)
+                    await blob_rows.postpone(tx, blob.id)
                 if isinstance(error, Unavailable):
                     return  # each of its blobs would be waited for as long

@@ -8,6 +8,7 @@ so one that was only asleep changes nothing any more.
 
 import asyncio
 import contextlib
+import time
 import uuid
 from collections import Counter
 from collections.abc import Mapping
@@ -24,9 +25,10 @@ from tintype.db.engine import Database, Transaction
 from tintype.domain.callers import Caller
 from tintype.domain.tasks import FAILURE, SUCCESS, Task
 from tintype.errors import Conflict, Gone, TintypeError, Unavailable
+from tintype.jobs.waiting import waited
 from tintype.observability.failures import reason_of
 from tintype.observability.metrics import Metrics
-from tintype.services.data import beating
+from tintype.services.data import LEASE, beating
 from tintype.services.images import now
 from tintype.services.imports import let_go
 
@@ -38,7 +40,6 @@ _ATTEMPTS: Final = 3
 """Of a job whose stores or source do not answer."""
 _CRASHES: Final = 5
 """Attempts after which a job is given up that ends with its worker each time."""
-_BLOB_LEASE: Final = 60_000_000
 _PAUSES: Final = (5_000_000, 20_000_000)
 """Microseconds until the next attempt."""
 LOST: Final = "Another worker has taken the job over."
@@ -74,22 +75,15 @@ class Attempt:
 
     async def put_back(self, tx: Transaction, message: str, pause: int, *, counted: bool) -> None:
         """Let another attempt have the job after a pause; raises Gone where it is another's already."""
-        moment = now()
         if not await jobs.put_back(
-            tx,
-            self.task.id,
-            self._holder,
-            now=moment,
-            then=moment + pause,
-            message=message,
-            counted=counted,
+            tx, self.task.id, self._holder, now=now(), pause=pause, message=message, counted=counted
         ):
             raise Gone(LOST)
 
     async def beat(self, tx: Transaction) -> TintypeError | None:
         """Give a sign of life, also for the bytes that are being written; give why to end, if that is so."""
-        moment, image_id = now(), self.task.image_id
-        beat = await jobs.beat(tx, self.task, self._holder, now=moment, until=moment + HOLD)
+        image_id = self.task.image_id
+        beat = await jobs.beat(tx, self.task, self._holder, now=now(), lease=HOLD)
         if beat is None:
             return Gone(LOST)
         if beat:
@@ -97,7 +91,7 @@ class Attempt:
         if image_id is not None:
             if not await image_rows.is_taken_by(tx, image_id, self.task.id):
                 return Gone(DELETED)
-            await blob_rows.extend_of(tx, image_id, moment + _BLOB_LEASE)
+            await blob_rows.extend_of(tx, image_id, LEASE)
         return None
 
     async def check(self, tx: Transaction) -> None:
@@ -158,15 +152,14 @@ class Worker:
 
     async def end(self, task_id: str) -> bool:
         """End a job now where nobody is at work on it, or have who is end it; False where it has ended."""
-        moment = now()
         async with self._database.write(durable=True) as tx:
             found = await jobs.get(tx, task_id)
             if found is not None:
                 await image_rows.lock(tx, found.image_id or "")
             holder = str(uuid.uuid4())
-            taken = await jobs.take(tx, task_id, holder, now=moment, until=moment + HOLD)
+            taken = await jobs.take(tx, task_id, holder, HOLD)
             if taken is None:
-                return await jobs.cancel(tx, task_id, moment)
+                return await jobs.cancel(tx, task_id, now())
             attempt = self._attempt(taken, holder)
             if attempt is None:
                 await self._spoil(tx, taken, holder)
@@ -207,26 +200,28 @@ class Worker:
         """Wait for a job, and take it."""
         while True:
             self._wake.clear()
+            stalled = False
             try:
                 attempt = await self._claim()
                 if attempt is not None:
                     return attempt
             except Exception as error:  # noqa: BLE001 (the one task that must never end)
+                stalled = isinstance(error, Unavailable)
                 with contextlib.suppress(OSError):
                     self._log.error("no job can be taken", reason=reason_of(error))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_POLL_SECONDS):
-                    await self._wake.wait()
+            stalled = await waited(self._wake, _POLL_SECONDS) or stalled
+            if stalled:  # those who are at work could not say so, perhaps, and do it now
+                await asyncio.sleep(_BEAT_SECONDS)
 
     async def _claim(self) -> Attempt | None:
-        holder, moment = str(uuid.uuid4()), now()
+        holder = str(uuid.uuid4())
         counts = Counter(self._running.values())
         full = [owner for owner, count in counts.items() if count >= self._most_of_one]
         async with self._database.read() as tx:  # most looks find nothing, and need not write
-            if not await jobs.is_due(tx, moment, full):
+            if not await jobs.is_due(tx, full):
                 return None
         async with self._database.write() as tx:
-            claimed = await jobs.claim(tx, holder, full=full, now=moment, until=moment + HOLD)
+            claimed = await jobs.claim(tx, holder, full=full, now=now(), lease=HOLD)
         if claimed is None:
             return None
         attempt = self._attempt(claimed, holder)
@@ -304,7 +299,7 @@ class Worker:
 
     def _beating(self, attempt: Attempt) -> AbstractAsyncContextManager[None]:
         """Give signs of life; end the work inside where the job was lost, or shall end."""
-        held_until = now() + HOLD
+        held_until = time.monotonic() + HOLD / 1_000_000
 
         async def beat() -> TintypeError | None:
             nonlocal held_until
@@ -312,8 +307,8 @@ class Worker:
                 async with self._database.write() as tx:
                     ended = await attempt.beat(tx)
             except Unavailable:
-                return None if now() < held_until else Gone(LOST)
-            held_until = now() + HOLD
+                return None if time.monotonic() < held_until else Gone(LOST)
+            held_until = time.monotonic() + HOLD / 1_000_000
             return ended
 
         return beating(beat, _BEAT_SECONDS)

@@ -58,7 +58,7 @@ class ApplicationCredentials:
             caller.project_id,
             name,
             description,
-            await self._passwords.hash(secret),
+            await self._passwords.hash(secret, group=caller.user_id),
             tuple(role for role in ROLES if role in wished),
             unrestricted,
             expires_at,

@@ -32,9 +32,11 @@ from tintype.policy.engine import Policy
 from tintype.services.images import Gate, contended, hold_to_quota, now, quota_turn
 from tintype.services.signatures import Signatures
 
-LEASE: Final = 60_000_000
+LEASE: Final = 20_000_000
 """Microseconds for which an upload holds its image without a sign of life."""
-_HEARTBEAT_SECONDS: Final = 15
+HEARTBEAT_SECONDS: Final = 5.0
+_RETRY_SECONDS: Final = 1.0
+"""Until a sign of life is given again which the database did not take."""
 STAGED_LIFETIME: Final = 7 * 24 * 3600 * 1_000_000
 """Microseconds for which staged bytes wait for their import."""
 UNINSPECTED: Final = '{"inspected":false}'
@@ -71,6 +73,8 @@ class Intake:
         self.adopts = adopts
         self._tolerated = tolerated
         self._log = log
+        self._alive: set[str] = set()
+        """Blobs that requests of this process are writing."""
 
     def store(self, store_id: str | None) -> BlobStore:
         """Give the store of a name, or the default one."""
@@ -153,8 +157,11 @@ class Intake:
     async def recover(self, blob: Blob, moment: int) -> bool:
         """Undo what nobody has been heard of about in time; False where another sweeper did.
 
-        An upload that was being finished waits for its last byte instead.
+        An upload that was being finished waits for its last byte instead. What this process writes itself is
+        left to it, whatever the lease says, and so is what a request has of a resumable upload.
         """
+        if blob.id in self._alive:
+            return False
         async with self._database.write() as tx:
             await image_rows.lock(tx, blob.image_id)
             upload = None
@@ -164,8 +171,8 @@ class Intake:
                 if await blob_rows.expire(tx, blob, blob_rows.PARTIAL, moment, upload.expires_at):
                     await self.release(tx, blob, _LOST)
                 return False
-            await upload_rows.lock(tx, blob.id)
-            if not await blob_rows.expire(tx, blob, blob_rows.CONDEMNED, moment):
+            held = await upload_rows.lock(tx, blob.id)
+            if held or not await blob_rows.expire(tx, blob, blob_rows.CONDEMNED, moment):
                 return False
             await upload_rows.remove(tx, blob.id)
             if blob.state != blob_rows.PARTIAL:
@@ -179,15 +186,21 @@ class Intake:
         async with self._database.write() as tx:
             await blob_rows.forget(tx, blob.id)
 
-    def lease(self, blob: Blob) -> contextlib.AbstractAsyncContextManager[None]:
+    @contextlib.asynccontextmanager
+    async def lease(self, blob: Blob) -> AsyncIterator[None]:
         """Keep the lease alive; end the work inside with Gone when it is lost."""
 
         async def beat() -> TintypeError | None:
             async with self._database.write() as tx:
-                mine = await blob_rows.extend(tx, blob.id, now() + LEASE)
+                mine = await blob_rows.extend(tx, blob.id, LEASE)
             return None if mine else Gone(f"Image {blob.image_id} was deleted during the upload.")
 
-        return beating(beat, _HEARTBEAT_SECONDS)
+        self._alive.add(blob.id)
+        try:
+            async with beating(beat, HEARTBEAT_SECONDS):
+                yield
+        finally:
+            self._alive.discard(blob.id)
 
     async def release(self, tx: Transaction, blob: Blob, reason: str) -> None:
         """Let an image go that an upload had taken, and note why."""
@@ -277,7 +290,7 @@ class ImageData:
             image = await self._gate.load_in(tx, caller, blob.image_id)
             self._gate.require(rule, caller, image)
             await self._intake.claim(tx, image, status, moment)
-            await blob_rows.begin(tx, blob, now=moment, lease_until=moment + LEASE, size=size)
+            await blob_rows.begin(tx, blob, now=moment, lease=LEASE, size=size)
             usage = await hold_to_quota(tx, caller, image.owner, _QUOTAS[status])
         most = self._intake.limits.size
         if size is None and usage is not None and status == UPLOADING:
@@ -305,11 +318,14 @@ async def beating(beat: Beat, seconds: float) -> AsyncIterator[None]:
 
     async def go_on() -> None:
         nonlocal ended
+        pause = seconds
         while work is not None:  # work that was told to end still saves what it has: it holds on to the end
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(pause)
+            pause = seconds
             try:
                 found: Exception | None = await beat()
             except Unavailable:  # a beat that did not come: holds outlive some
+                pause = min(seconds, _RETRY_SECONDS)
                 continue
             except Exception as error:  # noqa: BLE001 (work must not go on without signs of life)
                 found = error

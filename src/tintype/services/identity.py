@@ -14,7 +14,6 @@ import jwt
 import msgspec
 
 from tintype.db import identity as rows
-from tintype.db.application_credentials import ApplicationCredential
 from tintype.db.engine import Database
 from tintype.db.identity import Delegation, Project, Standing, User
 from tintype.domain.callers import Caller
@@ -23,12 +22,14 @@ from tintype.domain.quotas import Quota
 from tintype.domain.roles import expanded
 from tintype.errors import Forbidden, Unauthenticated
 from tintype.services.application_credentials import ApplicationCredentials
-from tintype.services.passwords import Passwords
+from tintype.services.passwords import ADMINS, Passwords
 from tintype.services.projects import Projects
 from tintype.services.roles import Roles
 from tintype.services.users import Users
 
 _SECOND: Final = 1_000_000
+_REMEMBER: Final = 7 * 24 * 3600 * _SECOND
+"""For which a revoked token is remembered after its end: a clock that is set back must not revive it."""
 _SIGNING_KEY: Final = "token signing key"
 _DELEGATED: Final = "application credential"
 """The audience of tokens of application credentials; versions that know no such credentials refuse them."""
@@ -60,17 +61,23 @@ class Identity:
     """The use cases of tokens; those of users, projects, roles and application credentials beside them."""
 
     def __init__(
-        self, database: Database, judge: Callable[[Caller], Caller], *, token_lifetime: int, quota: Quota
+        self,
+        database: Database,
+        judge: Callable[[Caller], Caller],
+        passwords: Passwords,
+        *,
+        token_lifetime: int,
+        quota: Quota,
     ) -> None:
         """`judge` says who is admin; lifetime is in seconds; projects without limits have `quota`."""
         self._database, self._judge = database, judge
         self._quota, self._lifetime = quota, token_lifetime * _SECOND
         self._key: str | None = None
-        self._passwords = Passwords(database)
-        self.users = Users(database, self._passwords)
+        self._passwords = passwords
+        self.users = Users(database, passwords)
         self.projects = Projects(database, quota)
         self.roles = Roles(database)
-        self.application_credentials = ApplicationCredentials(database, self._passwords)
+        self.application_credentials = ApplicationCredentials(database, passwords)
 
     async def login(
         self,
@@ -86,18 +93,19 @@ class Identity:
 
         `project` names the scope by id or name. Without it the token has no scope or, with `to_default`,
         that of the user's default project if the user has a role there. Raises Unauthenticated in the
-        same time whether user or password is wrong, and TooManyAttempts during the delay that follows
-        failures of this user at this address.
+        same time whether user or password is wrong, and TooManyAttempts where too many wait to be heard or
+        during the delay that follows failures of this user at this address.
         """
-        async with self._database.read() as tx:
-            user = await rows.find_user(tx, user_id=user_id, name=user_name)
-        allowed = await self._passwords.check(
-            password,
-            user.password_hash if user is not None else None,
-            usable=user is not None and user.enabled,
-            owner=user.id if user is not None else user_id or user_name or "",
-            address=address,
-        )
+        async with self._passwords.attempt(address):
+            async with self._database.read() as tx:
+                user = await rows.find_user(tx, user_id=user_id, name=user_name)
+            allowed = await self._passwords.check(
+                password,
+                user.password_hash if user is not None else None,
+                usable=user is not None and user.enabled,
+                owner=user.id if user is not None else user_id or user_name or "",
+                address=address,
+            )
         if user is None or not allowed:
             raise Unauthenticated(_WRONG)
         if project is None and to_default and user.default_project_id is not None:
@@ -109,20 +117,33 @@ class Identity:
         return await self._issue(user.id, project, ("password",), verified=user.password_hash)
 
     async def login_with_credential(
-        self, credential: ApplicationCredential | None, secret: str, *, named: str, address: str
+        self,
+        secret: str,
+        *,
+        credential_id: str | None,
+        name: str | None,
+        user_id: str | None,
+        user_name: str | None,
+        address: str,
     ) -> Token:
         """Return a token for the secret of an application credential, or raise as `login` does.
 
-        `named` is how the request names the credential: failures are counted even if there is none.
+        The credential is named by its id, or by its name and its user's id or name. Failures are counted even
+        if there is none.
         """
-        allowed = await self._passwords.check(
-            secret,
-            credential.secret_hash if credential is not None else None,
-            usable=credential is not None
-            and (credential.expires_at is None or credential.expires_at > _now()),
-            owner=credential.id if credential is not None else named,
-            address=address,
-        )
+        named = credential_id or f"{user_id or user_name}\0{name}"
+        async with self._passwords.attempt(address):
+            credential = await self.application_credentials.find(
+                credential_id=credential_id, name=name, user_id=user_id, user_name=user_name
+            )
+            allowed = await self._passwords.check(
+                secret,
+                credential.secret_hash if credential is not None else None,
+                usable=credential is not None
+                and (credential.expires_at is None or credential.expires_at > _now()),
+                owner=credential.id if credential is not None else named,
+                address=address,
+            )
         if credential is None or not allowed:
             raise Unauthenticated(_WRONG_CREDENTIAL)
         latest = _now() + self._lifetime
@@ -155,7 +176,7 @@ class Identity:
             standing = await rows.standing(tx, claims["sub"], project_id, chain, credential_id)
         if standing is None or standing.revoked or not standing.user.enabled:
             raise Unauthenticated("The token is not valid any more.")
-        if claims["iss_us"] < standing.user.tokens_valid_from:
+        if _is_older(claims, standing.user):
             raise Unauthenticated("The token has been revoked.")
         if credential_id is not None and standing.delegation is None:
             raise Unauthenticated("The application credential of the token has been deleted.")
@@ -189,7 +210,7 @@ class Identity:
         user = User(
             uuid.uuid4().hex,
             user_name,
-            await self._passwords.hash(password),
+            await self._passwords.hash(password, group=ADMINS),
             enabled=True,
             tokens_valid_from=0,
         )
@@ -207,7 +228,7 @@ class Identity:
         """Delete notes of tokens and failures that no longer matter."""
         moment = _now()
         async with self._database.write() as tx:
-            await rows.prune(tx, moment, moment - FORGET_FAILURES_AFTER)
+            await rows.prune(tx, moment - _REMEMBER, moment - FORGET_FAILURES_AFTER)
 
     async def _issue(
         self,
@@ -245,6 +266,7 @@ class Identity:
             "chain": chain,
             "amr": list(methods),
             "iss_us": issued,
+            "from": standing.user.tokens_valid_from,
             "exp": expires // _SECOND,
         }
         if credential_id is not None:
@@ -286,6 +308,17 @@ class Identity:
         if self._key is None:
             raise Unauthenticated("No token has ever been issued here.")
         return self._key
+
+
+def _is_older(claims: Mapping[str, Any], user: User) -> bool:
+    """Return whether a token is older than the last change that ended its user's tokens.
+
+    It says which change was the last when it was issued: so this holds whatever the clock showed. Tokens of
+    earlier versions say only when they were issued.
+    """
+    if "from" in claims:
+        return bool(claims["from"] != user.tokens_valid_from)
+    return bool(claims["iss_us"] < user.tokens_valid_from)
 
 
 def _now() -> int:

@@ -37,24 +37,23 @@ class Held:
         self.holder = holder
         self.interruptible = True
         """False while it is being finished: that is better ended than begun anew."""
+        self.removed = False
+        """True once the request itself removes the upload: that it is gone is no loss."""
 
     def beating(self, database: Database) -> AbstractAsyncContextManager[None]:
         """Prolong the hold to the end; cut the work inside short where another request wants it.
 
         So does a hold that was lost, with the upload or to another request.
         """
-        until = now() + HOLD
 
         async def beat() -> TintypeError | None:
-            nonlocal until
             async with database.read() as tx:
                 hold = await upload_rows.hold_of(tx, self.upload.id)
             mine = hold is not None and hold.holder == self.holder
-            if mine and now() > until - HOLD // 2:
-                until = now() + HOLD
+            if hold is not None and mine and hold.left < HOLD // 2:
                 async with database.write() as tx:
-                    mine = await upload_rows.keep(tx, self.upload.id, self.holder, until)
-            return self._reason_to_end(mine, hold is not None and hold.wanted)
+                    mine = await upload_rows.keep(tx, self.upload.id, self.holder, HOLD)
+            return None if self.removed else self._reason_to_end(mine, hold is not None and hold.wanted)
 
         return beating(beat, _BEAT_SECONDS)
 
@@ -132,7 +131,7 @@ class Safe:
         async with self._database.write() as tx:
             if not await upload_rows.advance(tx, self.upload, self._holder):
                 raise Gone(_LOST)
-            await blob_rows.extend(tx, self.upload.id, self.upload.expires_at, blob_rows.PARTIAL)
+            await blob_rows.keep(tx, self.upload.id, self.upload.expires_at)
 
 
 async def receive(piece: Piece, safe: Safe, look: Pass | None, size: int | None) -> None:

@@ -89,7 +89,7 @@ class Uploads:
             self._intake.signatures.check(image)
             if await upload_rows.open_of(tx, image.id) >= OPEN_LIMIT:
                 raise OverLimit(f"An image may have {OPEN_LIMIT} unfinished uploads at once.")
-            await blob_rows.begin(tx, blob, now=moment, lease_until=upload.expires_at, size=length)
+            await blob_rows.begin_partial(tx, blob, now=moment, keep_until=upload.expires_at, size=length)
             await upload_rows.add(tx, upload)
             await hold_to_quota(tx, caller, image.owner, quotas.STORE)
         if length == 0:
@@ -143,10 +143,11 @@ class Uploads:
     async def remove(self, caller: Caller, image_id: str, upload_id: str) -> None:
         """End an upload and delete its bytes; the image of a finished one keeps them."""
         image = await self._load(caller, image_id)
-        upload = await self._find(image, upload_id)
+        await self._find(image, upload_id)
         async with self._held(image, upload_id) as held:
-            upload = held.upload
-            await self._end(await self._blob(upload), Gone("The upload was ended."))
+            blob = await self._blob(held.upload)
+            held.removed = True
+            await self._end(blob, Gone("The upload was ended."))
 
     async def _take(self, caller: Caller, image: Image, held: Held, piece: Piece, size: int | None) -> Upload:
         upload = held.upload
@@ -209,8 +210,8 @@ class Uploads:
             self._gate.require("upload_image", caller, image)
             await self._intake.claim(tx, image, SAVING, moment)
             if not (
-                await upload_rows.keep(tx, upload.id, held.holder, moment + HOLD)
-                and await blob_rows.change(tx, blob.id, (PARTIAL, WRITING), moment + LEASE)
+                await upload_rows.keep(tx, upload.id, held.holder, HOLD)
+                and await blob_rows.take(tx, blob.id, PARTIAL, LEASE)
             ):
                 raise Locked("Another request has this upload; ask for it again soon.", Retry_After="5")
         try:
@@ -257,7 +258,7 @@ class Uploads:
         """Let the upload wait for its next try; False where it is another request's by now, or gone."""
         async with self._database.write() as tx:
             await image_rows.lock(tx, blob.image_id)
-            mine = await upload_rows.keep(tx, blob.id, held.holder, now() + HOLD)
+            mine = await upload_rows.keep(tx, blob.id, held.holder, HOLD)
             if mine and await blob_rows.change(tx, blob.id, (WRITING, PARTIAL), held.upload.expires_at):
                 await self._intake.release(tx, blob, reason)
         return mine
@@ -309,9 +310,8 @@ class Uploads:
             await to_the_end(self._let_go(upload_id, holder))
 
     async def _hold(self, upload_id: str, holder: str) -> bool:
-        moment = now()
         async with self._database.write() as tx:
-            return await upload_rows.hold(tx, upload_id, holder, now=moment, until=moment + HOLD)
+            return await upload_rows.hold(tx, upload_id, holder, HOLD)
 
     async def _wait(self, upload_id: str, patience: float) -> None:
         """Wait until an upload may be free; raises Locked when that takes too long."""
@@ -320,7 +320,7 @@ class Uploads:
                 hold = await upload_rows.hold_of(tx, upload_id)
             if hold is None:
                 raise NotFound(f"There is no upload {upload_id} any more.")
-            if hold.until < now():
+            if hold.left < 0:
                 return
             if time.monotonic() > patience:
                 raise Locked("Another request is working on this upload; try again soon.", Retry_After="5")

@@ -12,7 +12,7 @@ from tintype.db.identity import Project, User
 from tintype.domain.names import check_name
 from tintype.domain.roles import check_role
 from tintype.errors import NotFound, Unauthenticated
-from tintype.services.passwords import Passwords
+from tintype.services.passwords import ADMINS, Passwords
 
 _WRONG: Final = "Error when changing user password: the user or the original password is wrong."
 
@@ -62,7 +62,7 @@ class Users:
         """
         check_name("user", name)
         check_role(role)
-        stored = "" if password is None else await self._passwords.hash(password)
+        stored = "" if password is None else await self._passwords.hash(password, group=ADMINS)
         user = User(uuid.uuid4().hex, name, stored, enabled=enabled, tokens_valid_from=0, **(about or {}))
         async with self._database.write() as tx:
             await rows.add_user(tx, user)
@@ -94,13 +94,13 @@ class Users:
             check_name("user", name)
             values["name"] = name
         if password is not None:
-            values["password_hash"] = await self._passwords.hash(password)
+            values["password_hash"] = await self._passwords.hash(password, group=ADMINS)
         if enabled is not None:
             values["enabled"] = enabled
-        if password is not None or enabled is False:
-            values["tokens_valid_from"] = _now()
         async with self._database.write() as tx:
             user = await find_user(tx, ref)
+            if password is not None or enabled is False:
+                values["tokens_valid_from"] = _later(user)
             if values:
                 await rows.change_user(tx, user.id, **values)
             if enabled is False:
@@ -113,23 +113,24 @@ class Users:
         Raises Unauthenticated where the user or the original password is wrong, and TooManyAttempts as a
         login does.
         """
-        async with self._database.read() as tx:
-            user = await rows.find_user(tx, user_id=user_id)
-        allowed = await self._passwords.check(
-            original,
-            user.password_hash if user is not None else None,
-            usable=user is not None and user.enabled,
-            owner=user_id,
-            address=address,
-        )
+        async with self._passwords.attempt(address):
+            async with self._database.read() as tx:
+                user = await rows.find_user(tx, user_id=user_id)
+            allowed = await self._passwords.check(
+                original,
+                user.password_hash if user is not None else None,
+                usable=user is not None and user.enabled,
+                owner=user_id,
+                address=address,
+            )
         if user is None or not allowed:
             raise Unauthenticated(_WRONG)
-        stored = await self._passwords.hash(password)
+        stored = await self._passwords.hash(password, group=user_id)
         async with self._database.write() as tx:
             now = await rows.find_user(tx, user_id=user_id)
             if now is None or now.password_hash != user.password_hash:  # changed meanwhile
                 raise Unauthenticated(_WRONG)
-            await rows.change_user(tx, user_id, password_hash=stored, tokens_valid_from=_now())
+            await rows.change_user(tx, user_id, password_hash=stored, tokens_valid_from=_later(now))
 
     async def delete(self, ref: str) -> None:
         """Delete a user, with its roles and application credentials."""
@@ -145,5 +146,6 @@ async def find_user(tx: Transaction, ref: str) -> User:
     return user
 
 
-def _now() -> int:
-    return time.time_ns() // 1000
+def _later(user: User) -> int:
+    """Return from when on tokens of a user are valid: later than it was before, whatever the clock shows."""
+    return max(time.time_ns() // 1000, user.tokens_valid_from + 1)

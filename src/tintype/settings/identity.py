@@ -17,6 +17,18 @@ class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     region: Annotated[str, Meta(min_length=1, description="Region named in the service catalogue.")] = (
         "RegionOne"
     )
+    login_queue: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Log-ins and other requests with passwords that may wait for a core, in each server "
+            "process; others get 429. Addresses of clients take turns.",
+        ),
+    ] = 256
+    login_queue_per_address: Annotated[
+        int,
+        Meta(ge=1, description="How many of them may come from one address, or one /64 of IPv6."),
+    ] = 32
 
 
 class KeystoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,26 @@
+"""Servers whose clock is set while they run, by libfaketime: the time of day, not the monotonic clock."""
+
+from pathlib import Path
+
+LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+
+
+class Clock:
+    """A clock that processes started with its `environment` see; it is right until it is set."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.set(0)
+        self.environment = {
+            "LD_PRELOAD": str(LIBRARIES[0]),
+            "FAKETIME_TIMESTAMP_FILE": str(file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_DONT_RESET": "1",
+        }
+
+    def set(self, seconds: int) -> None:
+        """Set the clock so many seconds ahead of the true time, or behind it."""
+        new = self._file.with_suffix(".new")
+        new.write_text(f"{seconds:+d}\n")
+        new.replace(self._file)
