@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import socket
+import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -25,11 +26,12 @@ from tintype.blobs.web import Web
 from tintype.dashboard.guard import Guard
 from tintype.db.engine import Database
 from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, LOCATION
+from tintype.jobs.attempts import Work
 from tintype.jobs.imports import ImportOptions, ImportWork
 from tintype.jobs.locations import LocationWork
 from tintype.jobs.prefetcher import Prefetcher
 from tintype.jobs.sweeper import Sweeper
-from tintype.jobs.worker import Work, Worker
+from tintype.jobs.worker import Worker
 from tintype.observability.logs import make_logger, set_level
 from tintype.observability.metrics import Metrics
 from tintype.observability.tracing import traced
@@ -55,6 +57,7 @@ from tintype.services.health import Health
 from tintype.services.identity import Identity
 from tintype.services.images import Images
 from tintype.services.locations import Locations
+from tintype.services.queue import Queue
 from tintype.services.rights import Rights
 from tintype.services.signatures import Signatures
 from tintype.services.upkeep import Upkeep
@@ -84,6 +87,8 @@ _EXPOSED: Final = (
 _PREFLIGHT_SECONDS: Final = 600
 _FIRST: Final = frozenset({"MainProcess", "SpawnProcess-1"})
 """What Python calls the only process, and the first one of several."""
+_SWITCH_SECONDS: Final = 0.001
+"""For which a thread that computes may keep the event loop waiting; Python's own is five times as much."""
 _THREADS: Final = 32
 """That read, hash and write at once, in each process."""
 
@@ -128,7 +133,8 @@ def lay(settings: Settings) -> Foundation:
         log=log,
     )
     web = open_web(settings)
-    locations = Locations(database, policy, stores, copies, signatures)
+    queue = Queue(settings.jobs.waiting_per_project)
+    locations = Locations(database, policy, stores, copies, signatures, queue)
     worker = Worker(
         database,
         _works(settings, database, policy, intake, copies, web, locations),
@@ -173,9 +179,15 @@ def _works(
             chosen.seconds,
             open_protections(settings, policy),
             chosen.copied_properties,
+            chosen.slowest_rate,
         ),
     )
-    locating = LocationWork(database, intake, copies, locations, algorithm=algorithm, seconds=chosen.seconds)
+    locating = LocationWork(
+        *(database, intake, copies, locations),
+        algorithm=algorithm,
+        seconds=chosen.seconds,
+        slowest_rate=chosen.slowest_rate,
+    )
     return {IMPORT: importing, LEGACY_IMPORT: importing, LOCATION: locating}
 
 
@@ -186,6 +198,7 @@ async def at_work(base: Foundation, health: Health) -> AsyncIterator[None]:
     Parts that do not work now are told of meanwhile, by the first process of several.
     """
     log = make_logger(base.settings.log.style)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "bytes"))
     going = [asyncio.create_task(base.sweeper.run())]
     if base.settings.jobs.concurrency:

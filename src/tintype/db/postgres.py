@@ -9,15 +9,15 @@ import contextlib
 import logging
 import re
 import weakref
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import asyncpg
 from sqlalchemy import Executable
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from tintype.db.engine import Parameters, Rows, Transaction, Violation, silent
+from tintype.db.statements import Statements
+from tintype.db.texts import text_of
 from tintype.errors import TintypeError, Unavailable
 
 _PATIENCE_SECONDS: Final = 10.0
@@ -52,6 +52,7 @@ class Postgres:
         self._connections = connections
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
+        self._statements = Statements(text_of)
         self._together: dict[str, _Together] = {}
         self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
@@ -61,13 +62,13 @@ class Postgres:
         with _told():
             connection = await self._acquire()
         try:
-            yield _Connection(connection)
+            yield _Connection(connection, self._statements)
         finally:
             await self._release(connection)
 
     async def first(self, statement: Executable, parameters: Mapping[str, str | None]) -> Any:
         """Read with all who ask while the server is at work on the same for others."""
-        sql, values = _text(statement, parameters).values(parameters)
+        sql, values = text_of(statement, parameters).values(parameters)
         together = self._together.get(sql)
         if together is None:
             together = self._together[sql] = _Together(self._url, sql, len(values))
@@ -115,7 +116,7 @@ class Postgres:
             try:
                 with _told():
                     await connection.execute("BEGIN")
-                yield _Connection(connection)
+                yield _Connection(connection, self._statements)
                 with _told():
                     await connection.execute("COMMIT")
             except BaseException:
@@ -144,6 +145,7 @@ class Postgres:
 
     async def close(self) -> None:
         """Let go of every connection."""
+        self._statements.close()
         for together in self._together.values():
             together.close()
         if self._pool is not None:
@@ -188,13 +190,19 @@ class Postgres:
 class _Connection:
     """What a use case sees."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, statements: Statements) -> None:
         self.connection = connection
+        self._statements = statements
+
+    async def statement(
+        self, shape: Hashable, make: Callable[[], Executable], names: Collection[str]
+    ) -> Executable:
+        return await self._statements.get(shape, make, names)
 
     async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
         with _told():
             parameters = parameters or {}
-            text = _text(statement, parameters)
+            text = text_of(statement, parameters)
             sql, values = text.values(parameters)
             if text.gives_rows:
                 return _Found(await self.connection.fetch(sql, *values), 0)
@@ -326,47 +334,6 @@ class _Found:
 
     def scalar_one_or_none(self) -> Any:
         return self._rows[0][0] if self._rows else None
-
-
-class _Text:
-    """A compiled statement: the SQL, and in which order it wants its values."""
-
-    def __init__(self, statement: Any, names: Sequence[str]) -> None:
-        compiled = statement.compile(dialect=_DIALECT, column_keys=list(names))
-        self.statement = statement
-        self.gives_rows = bool(statement.is_select or compiled.effective_returning)
-        self._sql = str(compiled)
-        self._compiled = compiled if compiled.post_compile_params else None
-        self._order: Sequence[str] = compiled.positiontup or ()
-        fixed = compiled.construct_params(dict.fromkeys(names), _check=False)
-        self._fixed = {name: value for name, value in fixed.items() if name not in names}
-
-    def values(self, parameters: Mapping[str, Any]) -> tuple[str, list[Any]]:
-        """Give the SQL, with room for every value of a list, and the values in order."""
-        if self._fixed:
-            parameters = {**self._fixed, **parameters}
-        if self._compiled is not None:
-            state = self._compiled.construct_expanded_state(parameters)
-            return state.statement, list(state.positional_parameters)
-        return self._sql, [parameters[name] for name in self._order]
-
-
-def _text(statement: Executable, parameters: Mapping[str, Any]) -> _Text:
-    """Compile a statement, or find it among those that were used last."""
-    key = (id(statement), *parameters)
-    text = _TEXTS.get(key)
-    if text is None:
-        text = _TEXTS[key] = _Text(statement, tuple(parameters))  # it keeps the statement, and so its id
-        if len(_TEXTS) > _KEPT:
-            _TEXTS.popitem(last=False)
-    else:
-        _TEXTS.move_to_end(key)
-    return text
-
-
-_DIALECT: Final = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
-_TEXTS: Final[OrderedDict[tuple[Any, ...], _Text]] = OrderedDict()
-_KEPT: Final = 1000
 
 
 async def _set_up(connection: Any) -> None:
