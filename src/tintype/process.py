@@ -74,6 +74,7 @@ class _Config(BoundedConfig):
             factory=True,
             silent_seconds=chosen.silent_seconds,
             unread_seconds=chosen.unread_seconds,
+            slowest_reader=chosen.slowest_reader,
             loop="uvloop",
             ws="none",
             lifespan="on",

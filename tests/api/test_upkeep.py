@@ -46,11 +46,11 @@ async def test_what_nobody_knows_of_is_found(service: Service) -> None:
         folder.mkdir(exist_ok=True)
         (folder / key).write_bytes(b"?")
     (service.folder / "images" / "partial" / "notes.txt").write_text("somebody else's")
-    orphans = [orphan async for orphan in service.parts.upkeep.orphans()]
-    assert {orphan.key for orphan in orphans} == set(lost)
+    found = [each async for each in service.parts.upkeep.collect(dry_run=True)]
+    assert {each.key for each in found} == set(lost)
     assert set(files(service)) == known | set(lost) | {"notes.txt"}  # to look changes nothing
-    for orphan in orphans:
-        await service.parts.upkeep.delete(orphan)
+    collected = [each async for each in service.parts.upkeep.collect()]
+    assert {(each.key, each.reason) for each in collected} == {(key, "") for key in lost}
     assert set(files(service)) == known | {"notes.txt"}
 
 

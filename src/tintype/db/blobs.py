@@ -5,7 +5,8 @@
 `staged`      complete, waiting for an import; the lease is the time for which it is kept
 `ready`       complete, and the image's
 `condemned`   to be deleted: the bytes first, then the row. Whoever takes bytes from a writer that may be
-              alive leaves it its lease, and waits: what it still writes would have no row
+              alive leaves it its lease, and waits: what it still writes would have no row. Whoever deletes
+              the bytes holds a lease of its own, so that two never do that at once
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -205,9 +206,12 @@ async def get(tx: Transaction, blob_id: str) -> Blob | None:
     return None if row is None else Blob(*row)
 
 
-async def condemn(tx: Transaction, blob_id: str, expected: str = WRITING) -> bool:
-    """Give up a blob that nobody writes any more; False where it is in another state: it is another's."""
-    return await change(tx, blob_id, (expected, CONDEMNED), 0)
+async def condemn(tx: Transaction, blob_id: str, expected: str = WRITING, until: int = 0) -> bool:
+    """Give up a blob that nobody writes any more; False where it is in another state: it is another's.
+
+    Until then nobody else deletes its bytes.
+    """
+    return await change(tx, blob_id, (expected, CONDEMNED), until)
 
 
 async def condemn_all_of(tx: Transaction, image_id: str) -> None:
@@ -309,12 +313,17 @@ async def expire_all(tx: Transaction) -> None:
 
 
 async def condemned(tx: Transaction, store_id: str, now: int) -> list[Blob]:
-    """Give some of the blobs whose bytes are to be deleted from a store, and that nobody writes any more."""
+    """Return some of the blobs whose bytes are to be deleted from a store, and that nobody is at work on."""
     return [Blob(*row) for row in await tx.execute(_CONDEMNED, {"store": store_id, "now": now})]
 
 
+async def claim(tx: Transaction, blob: Blob, now: int, until: int) -> bool:
+    """Take a condemned blob in order to delete its bytes; False where another was first."""
+    return await expire(tx, blob, CONDEMNED, now, until)
+
+
 async def postpone(tx: Transaction, blob_id: str, moment: int) -> None:
-    """Put a condemned blob behind the others."""
+    """End the claim to a condemned blob, and put it behind the others."""
     await tx.execute(_POSTPONE, {"key": blob_id, "moment": moment})
 
 

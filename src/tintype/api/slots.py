@@ -1,0 +1,53 @@
+"""Downloads at once: how many a project may have in this process, and the memory that they leave behind."""
+
+import asyncio
+import ctypes
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from tintype.errors import TooManyAttempts
+
+_TRIM_SECONDS: Final = 10.0
+"""After the end of a download, at most so often."""
+
+
+class DownloadSlots:
+    """Counts the downloads of each project; cache fills and what a front server sends are not counted."""
+
+    def __init__(self, limit: int) -> None:
+        """Let each project have `limit` downloads at once."""
+        self._limit = limit
+        self._running: Counter[str] = Counter()
+        self._trim = _malloc_trim()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def take(self, project: str) -> None:
+        """Count a download; raise TooManyAttempts where the project has too many."""
+        if self._running[project] >= self._limit:
+            message = (
+                f"The project has {self._limit} downloads running in this server process, the limit of "
+                "images.parallel_downloads. Try again when one has ended."
+            )
+            raise TooManyAttempts(message, Retry_After="5")
+        self._running[project] += 1
+
+    def give_back(self, project: str) -> None:
+        """Note the end of a download."""
+        self._running[project] -= 1
+        if not self._running[project]:
+            del self._running[project]
+        if self._trim is not None and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_TRIM_SECONDS, self._return_memory)
+
+    def _return_memory(self) -> None:
+        """Have the allocator return the pages of ended downloads, which it keeps otherwise."""
+        self._timer = None
+        if self._trim is not None:
+            asyncio.get_running_loop().run_in_executor(None, self._trim, 0)
+
+
+def _malloc_trim() -> Callable[[int], int] | None:
+    """Return glibc's function of this name; other C libraries need none."""
+    trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return trim
