@@ -1,11 +1,10 @@
 """Downloads at once: how many a project may have in this process, and the memory that they leave behind."""
 
 import asyncio
-import ctypes
 from collections import Counter
-from collections.abc import Callable
 from typing import Final
 
+from tintype.api.allocator import return_memory
 from tintype.errors import TooManyAttempts
 
 _TRIM_SECONDS: Final = 10.0
@@ -19,7 +18,6 @@ class DownloadSlots:
         """Let each project have `limit` downloads at once."""
         self._limit = limit
         self._running: Counter[str] = Counter()
-        self._trim = _malloc_trim()
         self._timer: asyncio.TimerHandle | None = None
 
     def take(self, project: str) -> None:
@@ -37,17 +35,10 @@ class DownloadSlots:
         self._running[project] -= 1
         if not self._running[project]:
             del self._running[project]
-        if self._trim is not None and self._timer is None:
+        if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_TRIM_SECONDS, self._return_memory)
 
     def _return_memory(self) -> None:
         """Have the allocator return the pages of ended downloads, which it keeps otherwise."""
         self._timer = None
-        if self._trim is not None:
-            asyncio.get_running_loop().run_in_executor(None, self._trim, 0)
-
-
-def _malloc_trim() -> Callable[[int], int] | None:
-    """Return glibc's function of this name; other C libraries need none."""
-    trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    return trim
+        asyncio.get_running_loop().run_in_executor(None, return_memory)
