@@ -1,5 +1,7 @@
 """Downloads from a bucket whose gateway goes away in the middle, and is back a moment later."""
 
+import asyncio
+import contextlib
 import hashlib
 import http.server
 import os
@@ -15,7 +17,7 @@ from ceph import Ceph
 from restarting import restarting
 from tintype.blobs.conformance import by_writing
 from tintype.blobs.s3 import S3Store
-from tintype.errors import NotFound, Unavailable
+from tintype.errors import Conflict, NotFound, Unavailable
 from tintype.openers import own_settings
 from tintype.settings import stores as store_settings
 
@@ -134,3 +136,33 @@ async def test_an_object_that_is_deleted_in_the_middle(bucket: str) -> None:
     _Bucket.failures = [404]
     with pytest.raises(NotFound):
         await read_all(bucket)
+
+
+@pytest.mark.needs("ceph")
+@pytest.mark.xdist_group("ceph")
+async def test_an_upload_that_goes_on_while_it_is_deleted(ceph: Ceph) -> None:
+    """Whoever writes learns that it is gone, and a last deletion leaves neither object nor parts."""
+    store = store_at(ceph.endpoint)
+    await store.call("create_bucket")
+    writer = await store.create("lost", None)
+
+    async def write() -> None:
+        for _ in range(20):
+            await writer.write(memoryview(bytes(8 * MIB)))
+        await writer.commit()
+
+    writing = asyncio.create_task(write())
+    has_begun = False
+    while not writing.done():
+        has_begun = has_begun or bool([found async for found in store.uploads("")])
+        with contextlib.suppress(Conflict):
+            if has_begun:
+                await store.delete("lost")
+        await asyncio.sleep(0.02)
+    with pytest.raises(NotFound):
+        await writing
+    await writer.close()
+    await store.delete("lost")
+    assert "Contents" not in await store.call("list_objects_v2", Prefix="tintype/lost")
+    assert [found async for found in store.uploads("")] == []
+    await store.close()

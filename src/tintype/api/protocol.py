@@ -36,7 +36,7 @@ BODY_SECONDS: Final = 60
 _GRACE_SECONDS: Final = 15
 """For undoing an upload that fell silent, and for the client to take the answer."""
 _UNSENT_BYTES: Final = 512 << 10
-"""That the system keeps of an answer beyond what is on its way; else it keeps up to 4 MiB of each."""
+"""Kept by the system for a client that has not yet shown that it reads; for others, up to 4 MiB."""
 _WORTH: Final = 64 << 10
 """Bytes of a body from which on they are received without copies."""
 _BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
@@ -73,6 +73,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _reading: asyncio.TimerHandle | None = None
     _heard = 0.0
+    _is_limited = False
     _left = 0
     """Bytes of the body that are still to come, where their number was declared."""
 
@@ -80,9 +81,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Give a new connection its time to say something."""
         super().connection_made(transport)
         self.config.server_state = self.server_state
-        with contextlib.suppress(OSError):  # a Unix socket has no such option
-            connection = transport.get_extra_info("socket")
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+        self._limit_unsent(_UNSENT_BYTES)
         self._stopping = asyncio.Event()
         self._reader = Reader(self.config.unread_seconds, self.config.slowest_reader)
         self._expect_within(HEAD_SECONDS)
@@ -231,6 +230,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """See that it reads."""
         if self._reading is not None:
             self._reader.end(self.loop.time(), self._pending())
+        if self._is_limited:
+            self._limit_unsent(0)
         self._expect_reading(None)
         super().resume_writing()
 
@@ -258,6 +259,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.transport.abort()
         else:
             self._expect_reading(self._reader.interval)
+
+    def _limit_unsent(self, most: int) -> None:
+        """Limit what the system keeps of an answer beyond what is on its way; 0 is no limit."""
+        self._is_limited = bool(most)
+        with contextlib.suppress(OSError):  # a Unix socket has no such option
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, most)
 
     def _pending(self) -> int:
         """Give the bytes that the client has not acknowledged: ours, and the kernel's."""

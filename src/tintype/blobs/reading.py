@@ -13,9 +13,9 @@ from tintype.errors import TintypeError, Unavailable
 LARGEST: Final = 1 << 20
 """Bytes of a piece for a client that has shown that it reads."""
 _SMALLEST: Final = 64 << 10
-_PIECES: Final = 16
-"""Pieces that a client takes without a stall before they become larger. What systems buffer on the way, some
-3 MiB, is taken by clients that read nothing, too."""
+_FIRST_BLOCK: Final = 256 << 10
+_SHOWN: Final = 1 << 20
+"""Bytes that a client takes without a stall before it gets large pieces: more than systems buffer for it."""
 _STALL_SECONDS: Final = 1.0
 """After which a client that takes no piece costs no more than the one that it has."""
 
@@ -28,8 +28,8 @@ async def read_ahead(
 ) -> AsyncGenerator[bytes, None]:
     """Return the bytes from `start` to before `stop` in pieces of at most `LARGEST`.
 
-    Up to `ahead` blocks of `block` bytes are read before they are asked for; without a size, a block is what
-    the next piece shall have. Raises Unavailable where the bytes end early.
+    Up to `ahead` blocks of `block` bytes are read before they are asked for; without a size, blocks are as
+    large as the client is worth. Raises Unavailable where the bytes end early.
     """
     supply = _Supply(read, start, stop, block, ahead)
     loop = asyncio.get_running_loop()
@@ -71,7 +71,7 @@ class _Supply:
             self._fill(1)
             block = await self._blocks[0]
             self._blocks.popleft()
-            self._fill(self._ahead if self._size > _SMALLEST else min(1, self._ahead))
+            self._fill(self._ahead)
             if isinstance(block, bytes) and len(block) <= self._size:
                 self.position += len(block)
                 return block
@@ -87,8 +87,8 @@ class _Supply:
             self._size, self._taken = _SMALLEST, 0
             return
         self._taken += count
-        if self._taken >= self._size * _PIECES and self._size < LARGEST:
-            self._size, self._taken = self._size * 2, 0
+        if self._taken >= _SHOWN:
+            self._size = LARGEST
 
     def let_go(self) -> None:
         """Drop what was read ahead; it is read again once it is asked for."""
@@ -109,8 +109,8 @@ class _Supply:
     def _fill(self, count: int) -> None:
         """Read blocks until there are so many, or no more."""
         while len(self._blocks) < count and self._asked < self._stop:
-            size = self._size if self._block is None else self._block - self._asked % self._block
-            size = min(size, self._stop - self._asked)
+            block = self._block or max(self._size, _FIRST_BLOCK)
+            size = min(block - self._asked % block, self._stop - self._asked)
             self._blocks.append(asyncio.ensure_future(self._whole(self._asked, size)))
             self._asked += size
 
