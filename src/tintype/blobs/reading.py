@@ -28,8 +28,8 @@ async def read_ahead(
 ) -> AsyncGenerator[bytes, None]:
     """Return the bytes from `start` to before `stop` in pieces of at most `LARGEST`.
 
-    Up to `ahead` blocks of `block` bytes are read before they are asked for; without a size, blocks are as
-    large as the client is worth. Raises Unavailable where the bytes end early.
+    Up to `ahead` blocks of `block` bytes are read before they are asked for, once the client has shown that
+    it reads. Raises Unavailable where the bytes end early.
     """
     supply = _Supply(read, start, stop, block, ahead)
     loop = asyncio.get_running_loop()
@@ -64,6 +64,7 @@ class _Supply:
         self._rest = memoryview(b"")
         self._size = _SMALLEST
         self._taken = 0
+        self._is_slow = False
 
     async def next_piece(self) -> bytes:
         """Return the next bytes; those behind them are read meanwhile."""
@@ -71,11 +72,12 @@ class _Supply:
             self._fill(1)
             block = await self._blocks[0]
             self._blocks.popleft()
-            self._fill(self._ahead)
             if isinstance(block, bytes) and len(block) <= self._size:
+                self._fill(self._ahead_now())
                 self.position += len(block)
                 return block
             self._rest = memoryview(block)
+        self._fill(self._ahead_now())
         piece = bytes(self._rest[: self._size])
         self._rest = self._rest[self._size :]
         self.position += len(piece)
@@ -84,11 +86,11 @@ class _Supply:
     def note(self, count: int, seconds: float) -> None:
         """Note how long a piece was with the client: who takes them at once gets larger ones."""
         if seconds >= _STALL_SECONDS:
-            self._size, self._taken = _SMALLEST, 0
+            self._size, self._taken, self._is_slow = _SMALLEST, 0, True
             return
         self._taken += count
         if self._taken >= _SHOWN:
-            self._size = LARGEST
+            self._size, self._is_slow = LARGEST, False
 
     def let_go(self) -> None:
         """Drop what was read ahead; it is read again once it is asked for."""
@@ -109,10 +111,19 @@ class _Supply:
     def _fill(self, count: int) -> None:
         """Read blocks until there are so many, or no more."""
         while len(self._blocks) < count and self._asked < self._stop:
-            block = self._block or max(self._size, _FIRST_BLOCK)
+            block = self._block_now()
             size = min(block - self._asked % block, self._stop - self._asked)
             self._blocks.append(asyncio.ensure_future(self._whole(self._asked, size)))
             self._asked += size
+
+    def _ahead_now(self) -> int:
+        return self._ahead if self._size == LARGEST else 0
+
+    def _block_now(self) -> int:
+        """Return how many bytes to read at once."""
+        if self._is_slow:  # the rest of a larger block would be dropped and read again each time
+            return _SMALLEST
+        return self._block or max(self._size, _FIRST_BLOCK)
 
     async def _whole(self, at: int, size: int) -> bytes | memoryview:
         block = await self._read(at, size)
