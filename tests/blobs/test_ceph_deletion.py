@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import time
 import uuid
@@ -163,6 +164,23 @@ async def test_a_pool_that_is_gone_is_not_an_empty_one(ceph: Ceph) -> None:
         await by_writing(store)(key, b"abc")
         assert await read(store, key, 0, 3) == b"abc"
     await store.close()
+
+
+@pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
+async def test_a_download_from_a_pool_that_is_gone(prepared: Prepared, tmp_path: Path, ceph: Ceph) -> None:
+    """503, not 404; operators see it in the service's health, and nothing is forgotten of what is deleted."""
+    ceph.run("ceph", "config", "set", "mon", "mon_allow_pool_delete", "true")
+    stores = {"rbd": store_settings.RbdStore(pool="gone", user="admin", conf=str(ceph.conf), timeout=5)}
+    async with running(prepared, tmp_path, stores=stores) as service:
+        with pool_of(ceph, "gone"):
+            image = await filled(service)
+        answer = await service.call("alice", "GET", f"{image}/file")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        detail = (await service.call("admin", "GET", "/healthcheck/detail")).json()
+        assert "has no pool 'gone'" in json.dumps(detail)
+        collected = [each async for each in service.parts.upkeep.collect()]
+        assert [(each.key, "has no pool" in each.reason) for each in collected] == [("", True)]
+        await service.parts.base.stores["rbd"].close()
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from tintype.api.allocator import return_memory
 from tintype.errors import TooManyAttempts
 
 _TRIM_SECONDS: Final = 10.0
-"""After the end of a download, at most so often."""
+"""After a download has begun or ended, at most so often."""
 
 
 class DownloadSlots:
@@ -29,12 +29,17 @@ class DownloadSlots:
             )
             raise TooManyAttempts(message, Retry_After="5")
         self._running[project] += 1
+        self._trim_soon()
 
     def give_back(self, project: str) -> None:
         """Note the end of a download."""
         self._running[project] -= 1
         if not self._running[project]:
             del self._running[project]
+        self._trim_soon()
+
+    def _trim_soon(self) -> None:
+        """Have the memory of downloads that have ended, or are not read, returned before long."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_TRIM_SECONDS, self._return_memory)
 
