@@ -24,6 +24,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
+from tintype.api.allocator import keep_few_arenas
 from tintype.api.protocol import BoundedConfig
 from tintype.errors import TintypeError
 from tintype.listener import Listener
@@ -74,6 +75,7 @@ class _Config(BoundedConfig):
             factory=True,
             silent_seconds=chosen.silent_seconds,
             unread_seconds=chosen.unread_seconds,
+            slowest_reader=chosen.slowest_reader,
             loop="uvloop",
             ws="none",
             lifespan="on",
@@ -248,6 +250,7 @@ def announce_drain(log: structlog.typing.FilteringBoundLogger, seconds: int) -> 
 
 
 def _app(settings: Settings) -> ASGIApp:
+    keep_few_arenas()
     for library in ("uvicorn", "opentelemetry", "oslo_utils", "tintype"):
         adopt(library, make_logger(settings.log.style))
     parent = multiprocessing.parent_process()

@@ -27,6 +27,7 @@ from tintype.api.routes import (
     metadefs_table,
     table,
 )
+from tintype.api.slots import DownloadSlots
 from tintype.api.stores import StoresApi
 from tintype.api.tags import TagsApi
 from tintype.api.tasks import TasksApi
@@ -135,7 +136,11 @@ def serve(base: Foundation, data: ImageData, uploads: Uploads, operations: Opera
     deleted, check = base.sweeper.wake, _property_check(settings, database, policy)
     handlers = Handlers(
         ImagesApi(base.images, base.locations, info, limits, options, deleted=deleted, check=check),
-        DataApi(data, Downloads(database, policy, base.copies, base.cache)),
+        DataApi(
+            data,
+            Downloads(database, policy, base.copies, base.cache),
+            DownloadSlots(settings.images.parallel_downloads),
+        ),
         UploadsApi(uploads, limits),
         TagsApi(Tags(database, policy, limits, base.images)),
         MembersApi(members),

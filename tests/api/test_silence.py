@@ -22,9 +22,14 @@ PIECE = ("Content-Type: application/offset+octet-stream", "Tus-Resumable: 1.0.0"
 class Line:
     """A service behind its HTTP protocol, and connections to it."""
 
-    def __init__(self, service: Service, port: int) -> None:
+    def __init__(self, service: Service, port: int, state: ServerState) -> None:
         self.service = service
         self.port = port
+        self._state = state
+
+    def connections(self) -> int:
+        """Return how many the server has."""
+        return len(self._state.connections)
 
     async def send(
         self, request: str, *headers: str, body: bytes = b"", who: str | None = "alice"
@@ -39,10 +44,15 @@ class Line:
 
 
 @contextlib.asynccontextmanager
-async def listening(service: Service, silent: int, unread: int = 60) -> AsyncIterator[Line]:
+async def listening(service: Service, silent: int, unread: int = 60, slowest: int = 0) -> AsyncIterator[Line]:
     """Serve a service over HTTP, in this process."""
     config = protocol.BoundedConfig(
-        service.parts.app, silent_seconds=silent, unread_seconds=unread, lifespan="off", log_config=None
+        service.parts.app,
+        silent_seconds=silent,
+        unread_seconds=unread,
+        slowest_reader=slowest,
+        lifespan="off",
+        log_config=None,
     )
     config.load()
     state = ServerState()
@@ -50,7 +60,7 @@ async def listening(service: Service, silent: int, unread: int = 60) -> AsyncIte
         lambda: protocol.BoundedHttpProtocol(config, state, {}), "127.0.0.1", 0
     )
     try:
-        yield Line(service, server.sockets[0].getsockname()[1])
+        yield Line(service, server.sockets[0].getsockname()[1], state)
     finally:
         server.close()
         for connection in list(state.connections):

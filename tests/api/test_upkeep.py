@@ -4,7 +4,12 @@ import os
 import uuid
 from pathlib import Path
 
-from inprocess import Service
+import pytest
+
+from inprocess import Prepared, Service, running
+from tintype.blobs.filesystem import FilesystemStore
+from tintype.blobs.marks import MARK
+from tintype.settings.stores import FileStore, S3Store
 
 MIB = 1 << 20
 BINARY = {"Content-Type": "application/octet-stream"}
@@ -46,11 +51,11 @@ async def test_what_nobody_knows_of_is_found(service: Service) -> None:
         folder.mkdir(exist_ok=True)
         (folder / key).write_bytes(b"?")
     (service.folder / "images" / "partial" / "notes.txt").write_text("somebody else's")
-    orphans = [orphan async for orphan in service.parts.upkeep.orphans()]
-    assert {orphan.key for orphan in orphans} == set(lost)
+    found = [each async for each in service.parts.upkeep.collect(dry_run=True)]
+    assert {each.key for each in found} == set(lost)
     assert set(files(service)) == known | set(lost) | {"notes.txt"}  # to look changes nothing
-    for orphan in orphans:
-        await service.parts.upkeep.delete(orphan)
+    collected = [each async for each in service.parts.upkeep.collect()]
+    assert {(each.key, each.reason) for each in collected} == {(key, "") for key in lost}
     assert set(files(service)) == known | {"notes.txt"}
 
 
@@ -76,3 +81,44 @@ async def test_many_blobs_are_all_looked_at(service: Service) -> None:
     made = {await filled(service, os.urandom(10)) for _ in range(120)}
     seen = [finding.image_id async for finding in service.parts.upkeep.scrub()]
     assert sorted(seen) == sorted(made)
+
+
+async def test_a_store_that_fails_does_not_keep_others_waiting(prepared: Prepared, tmp_path: Path) -> None:
+    """What can be deleted is; the failed store is told of."""
+    stores = {
+        "gone": FileStore(folder="gone", weight=2),
+        "broken": S3Store(
+            bucket="b", endpoint="http://127.0.0.1:1", access_key="a", secret_key="s", timeout=1
+        ),
+        "well": FileStore(folder="well"),
+    }
+    async with running(prepared, tmp_path, stores=stores) as service:
+        (service.folder / "gone" / MARK).unlink()
+        key = str(uuid.uuid4())
+        (service.folder / "well" / key[:2]).mkdir()
+        (service.folder / "well" / key[:2] / key).write_bytes(b"?")
+        for dry_run in (True, False):
+            collected = [each async for each in service.parts.upkeep.collect(dry_run=dry_run)]
+            found = {(each.store, each.key): each.reason for each in collected}
+            assert set(found) == {("gone", ""), ("broken", ""), ("well", key)}
+            assert "missing or not mounted" in found["gone", ""]
+            assert "The store 'broken' cannot be used" in found["broken", ""]
+            assert found["well", key] == ""
+            assert (service.folder / "well" / key[:2] / key).exists() == dry_run
+
+
+async def test_what_a_store_still_lists_is_not_deleted(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that only says so is not believed."""
+
+    async def idle(self: FilesystemStore, key: str) -> None:
+        """Delete nothing."""
+
+    key = str(uuid.uuid4())
+    (service.folder / "images" / key[:2]).mkdir(exist_ok=True)
+    (service.folder / "images" / key[:2] / key).write_bytes(b"?")
+    with monkeypatch.context() as patched:
+        patched.setattr(FilesystemStore, "delete", idle)
+        (left,) = [each async for each in service.parts.upkeep.collect()]
+    assert (left.key, left.reason) == (key, "The store still lists it.")

@@ -1,11 +1,14 @@
 """Image data over HTTP."""
 
-from collections.abc import AsyncIterator, Mapping
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
+from tintype.api.extensions import TAKEN
+from tintype.api.slots import DownloadSlots
 from tintype.blobs.reading import closing
 from tintype.domain import conditions, digests
 from tintype.errors import Invalid, UnsupportedMedia
@@ -24,9 +27,10 @@ bytes would look like an empty image."""
 class DataApi:
     """Handlers of `/v2/images/{id}/file`."""
 
-    def __init__(self, data: ImageData, downloads: Downloads) -> None:
+    def __init__(self, data: ImageData, downloads: Downloads, slots: DownloadSlots) -> None:
         self._data = data
         self._downloads = downloads
+        self._slots = slots
 
     async def upload(self, call: "Call") -> Response:
         """Take an image's bytes."""
@@ -85,19 +89,44 @@ class DataApi:
         in_front = headers.get("x-sendfile-type", "").lower() == _HAND_OFF
         if download.internal_path is not None and in_front:
             return _handed_off(download.internal_path, answer)
-        return _Stream(download.chunks, status, answer)
+        project = call.caller.project_id or call.caller.user_id
+        self._slots.take(project)
+        return _Stream(download.chunks, status, answer, functools.partial(self._slots.give_back, project))
 
 
 class _Stream(StreamingResponse):
-    """Lets go of the chunks when they are sent or the client is gone, not when somebody looks for garbage."""
+    """Reads on only as the client takes what was sent, and lets go of everything when it is sent or gone."""
 
-    def __init__(self, chunks: AsyncIterator[bytes], status: int, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        chunks: AsyncIterator[bytes],
+        status: int,
+        headers: Mapping[str, str],
+        ended: Callable[[], None],
+    ) -> None:
         super().__init__(chunks, status, headers, _BINARY)
         self._chunks = chunks
+        self._ended = ended
+        self._taken: Callable[[], Awaitable[None]] = _at_once
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._taken = scope.get("extensions", {}).get(TAKEN, _at_once)
+        try:
+            async with closing(self._chunks):
+                await super().__call__(scope, receive, send)
+        finally:
+            self._ended()
 
     async def stream_response(self, send: Send) -> None:
-        async with closing(self._chunks):
-            await super().stream_response(send)
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for chunk in self._chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await self._taken()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _at_once() -> None:
+    """Wait for nothing: this server does not tell when a client has taken what was sent."""
 
 
 def check_type(call: "Call", wanted: str) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import fcntl
 import functools
+import socket
 import sys
 import termios
 import uuid
@@ -24,7 +25,8 @@ from uvicorn.server import ServerState
 
 from tintype.api import errors
 from tintype.api.direct import DirectBody
-from tintype.api.extensions import DIRECT, SILENCE, STOPPING
+from tintype.api.extensions import DIRECT, SILENCE, STOPPING, TAKEN
+from tintype.api.readers import Reader
 
 OVERHEAD_BYTES: Final = 128 << 10
 """Bytes that may come in a row without any of them being body."""
@@ -37,6 +39,8 @@ BODY_SECONDS: Final = 60
 """For which a body may be silent that is no image data: of anybody, without a token."""
 _GRACE_SECONDS: Final = 15
 """For undoing an upload that fell silent, and for the client to take the answer."""
+_UNSENT_BYTES: Final = 512 << 10
+"""Kept by the system for a client that has not yet shown that it reads; for others, up to 4 MiB."""
 _WORTH: Final = 64 << 10
 """Bytes of a body from which on they are received without copies."""
 _BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
@@ -45,12 +49,15 @@ _BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 class BoundedConfig(uvicorn.Config):
     """uvicorn's settings, and how long a client may be silent in image data, or not read its answer."""
 
-    def __init__(self, app: Any, *, silent_seconds: int, unread_seconds: int, **more: Any) -> None:
+    def __init__(
+        self, app: Any, *, silent_seconds: int, unread_seconds: int, slowest_reader: int = 0, **more: Any
+    ) -> None:
         super().__init__(app, http=BoundedHttpProtocol, **more)
         self.silent_seconds = silent_seconds
         self.server_state: ServerState | None = None
         """Connections and requests of this process, once there was one."""
         self.unread_seconds = unread_seconds
+        self.slowest_reader = slowest_reader
         self.body_seconds = min(BODY_SECONDS, silent_seconds)
 
 
@@ -69,12 +76,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _deaf = False
     _deadline: asyncio.TimerHandle | None = None
     _reading: asyncio.TimerHandle | None = None
-    _unread = 0
     _heard = 0.0
     _chunks = 0
     _received = 0
     _complaint: str | None = None
     """What is wrong with the request, if we found it and not the parser."""
+    _is_limited = False
     _left = 0
     """Bytes of the body that are still to come, where their number was declared."""
 
@@ -82,7 +89,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Give a new connection its time to say something."""
         super().connection_made(transport)
         self.config.server_state = self.server_state
+        self._limit_unsent(_UNSENT_BYTES)
         self._stopping = asyncio.Event()
+        self._reader = Reader(self.config.unread_seconds, self.config.slowest_reader)
         self._expect_within(HEAD_SECONDS)
 
     def shutdown(self) -> None:
@@ -150,6 +159,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             DIRECT: take_over,  # type: ignore[dict-item]
             SILENCE: lambda: self._silence,  # type: ignore[dict-item]
             STOPPING: self._stopping,  # type: ignore[dict-item]
+            TAKEN: self.flow.drain,  # type: ignore[dict-item]
         }
 
     def on_body(self, body: bytes) -> None:
@@ -233,11 +243,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Give a client that does not read its time: it holds a file and memory here."""
         super().pause_writing()
-        self._unread = self._pending()
-        self._expect_reading(self.config.unread_seconds)
+        self._reader.begin(self.loop.time(), self._pending())
+        self._expect_reading(self._reader.interval)
 
     def resume_writing(self) -> None:
         """See that it reads."""
+        if self._reading is not None:
+            self._reader.end(self.loop.time(), self._pending())
+        if self._is_limited:
+            self._limit_unsent(0)
         self._expect_reading(None)
         super().resume_writing()
 
@@ -261,11 +275,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._reading = None if seconds is None else self.loop.call_later(seconds, self._check_reading)
 
     def _check_reading(self) -> None:
-        unread, self._unread = self._unread, self._pending()
-        if self._unread < unread:  # slow, but alive
-            self._expect_reading(self.config.unread_seconds)
-        else:
+        if self._reader.is_lost(self.loop.time(), self._pending()):
             self.transport.abort()
+        else:
+            self._expect_reading(self._reader.interval)
+
+    def _limit_unsent(self, most: int) -> None:
+        """Limit what the system keeps of an answer beyond what is on its way; 0 is no limit."""
+        self._is_limited = bool(most)
+        with contextlib.suppress(OSError):  # a Unix socket has no such option
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, most)
 
     def _pending(self) -> int:
         """Give the bytes that the client has not acknowledged: ours, and the kernel's."""

@@ -58,9 +58,10 @@ class BlobStore(Protocol):
         """Give the number of bytes, or None where there are none."""
 
     async def delete(self, key: str) -> None:
-        """Delete the bytes, half-written ones too; well if there are none.
+        """Delete the bytes, half-written ones too; return only once the store no longer has them.
 
-        Raises Conflict where others build on them.
+        That there are none is no error. Raises Conflict where the store keeps them for now, such as for
+        others that build on them: the caller tries again later.
         """
 
     def keys(self) -> AsyncIterator[str]:

@@ -13,11 +13,10 @@ from typing import Any, Final, ParamSpec, TypeVar
 from tintype.blobs.base import FOREIGN, Writer
 from tintype.blobs.ends import settled
 from tintype.blobs.marks import MARK, folder_mark
-from tintype.blobs.reading import read_ahead
+from tintype.blobs.reading import LARGEST, read_ahead
 from tintype.blobs.stream import in_thread
 from tintype.errors import Gone, NotFound, OverLimit, Unavailable
 
-_CHUNK: Final = 1 << 20
 _PARTIAL: Final = "partial"
 _PAGE: Final = 4096
 _DIRECT: Final = getattr(os, "O_DIRECT", 0)
@@ -64,14 +63,14 @@ class FilesystemStore:
         return writer
 
     async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Give the bytes a chunk at a time, one read ahead of the reader."""
+        """Return the bytes in pieces, one read ahead of the reader."""
         file = await self._opened(self.path(key))
 
         async def read(offset: int, length: int) -> bytes:
             return await self.run(os.pread, file.fileno(), length, offset)
 
         try:
-            async with contextlib.aclosing(read_ahead(read, start, stop, _CHUNK)) as chunks:
+            async with contextlib.aclosing(read_ahead(read, start, stop)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         finally:
@@ -88,11 +87,11 @@ class FilesystemStore:
             return None
 
     async def delete(self, key: str) -> None:
-        """Delete the bytes, half-written ones too; well if there are none."""
+        """Delete the bytes, half-written ones too; that there are none is no error."""
         found = False
         for path in (self.partial(key), self.path(key)):
             with contextlib.suppress(NotFound):
-                await self.run(os.unlink, path)
+                await self.run(_unlink, path)
                 found = True
         if not found:
             await self.run(self.check_mark)
@@ -118,7 +117,7 @@ class FilesystemStore:
 
     async def properties(self) -> dict[str, Any]:
         """Return the folder, the bytes of one read, and that zeros are written, not left out as holes."""
-        return {"data_dir": str(self._folder.absolute()), "chunk_size": _CHUNK, "thin_provisioning": False}
+        return {"data_dir": str(self._folder.absolute()), "chunk_size": LARGEST, "thin_provisioning": False}
 
     async def url(self, key: str) -> str:
         """Give the address of a file."""
@@ -329,6 +328,12 @@ def _inside(key: str) -> str:
 
 def _names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+
+
+def _unlink(path: Path) -> None:
+    """Delete a file for good: after a power cut it must not be back, when its row is not."""
+    path.unlink()
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

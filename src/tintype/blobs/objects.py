@@ -5,9 +5,10 @@ its own that may be tried again, so a long download outlives a gateway that does
 """
 
 import asyncio
+import contextlib
 import datetime as dt
 import re
-from collections import deque
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
@@ -17,12 +18,14 @@ from obstore.store import AzureStore, GCSStore
 from obstore.store import ObjectStore as Bucket
 
 from tintype.blobs.base import Writer, name_in_store
-from tintype.blobs.ends import settled
 from tintype.blobs.failures import service_failure
+from tintype.blobs.reading import read_ahead
 from tintype.errors import NotFound, Unavailable
 
-_CHUNK: Final = 4 << 20
+_BLOCK: Final = 4 << 20
 _AHEAD: Final = 2
+_PATIENCE_SECONDS: Final = 10.0
+"""For a service that goes away in the middle of a download."""
 _PART: Final = 8 << 20
 ATTEMPTS: Final = 3
 _OURS: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -46,27 +49,16 @@ class ObjectStore:
         return _ObjectWriter(self, key)
 
     async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Give the bytes a range at a time, some ranges ahead of the reader."""
-        ranges = [
-            (at, min(at + _CHUNK, stop)) for at in range(start, min(stop, start + _CHUNK * _AHEAD), _CHUNK)
-        ]
-        ahead = deque(asyncio.ensure_future(self._range(key, *part)) for part in ranges)
-        position = ranges[-1][1] if ranges else stop
-        try:
-            while ahead:
-                chunk = await ahead[0]
-                ahead.popleft()
-                if position < stop:
-                    until = min(position + _CHUNK, stop)
-                    ahead.append(asyncio.ensure_future(self._range(key, position, until)))
-                    position = until
-                yield chunk
-        finally:
-            for request in ahead:
-                request.cancel()
-                await settled(request)
-                if not request.cancelled():
-                    request.exception()
+        """Return the bytes in pieces, some ranges read ahead of the reader.
+
+        Where the service goes away for a moment, they go on by range: each range is asked for until it is
+        there, for some seconds.
+        """
+        ranges = _Ranges(self, self.path(key))
+        pieces = read_ahead(ranges.read, start, stop, block=_BLOCK, ahead=_AHEAD)
+        async with contextlib.aclosing(pieces):
+            async for piece in pieces:
+                yield piece
 
     async def size(self, key: str) -> int | None:
         """Give the number of bytes, or None where there are none."""
@@ -130,8 +122,13 @@ class ObjectStore:
 
     async def get(self, path: str, start: int, stop: int) -> bytes:
         """Give a range of an object."""
+        return bytes((await self.get_version(path, start, stop))[1])
+
+    async def get_version(self, path: str, start: int, stop: int) -> tuple[str | None, memoryview]:
+        """Return a range of an object, and the tag of the version that it is from."""
         try:
-            return bytes(await obstore.get_range_async(self._bucket, path, start=start, end=stop))
+            found = await obstore.get_async(self._bucket, path, options={"range": (start, stop)})
+            return found.meta["e_tag"], memoryview(await found.bytes_async())
         except FileNotFoundError as error:
             await self.check()  # a bucket that is missing is another matter
             raise NotFound("The stored bytes are missing.") from error
@@ -171,11 +168,38 @@ class ObjectStore:
         failure.add_note(f"{self._root} must be created before")
         return failure
 
-    async def _range(self, key: str, start: int, stop: int) -> bytes:
-        return await self.get(self.path(key), start, stop)
-
     def _signer(self) -> Any:
         return self._bucket
+
+
+class _Ranges:
+    """Ranges of one version of an object, across failures of the service that pass."""
+
+    def __init__(self, store: ObjectStore, path: str) -> None:
+        self._store = store
+        self._path = path
+        self._tag: str | None = None
+        self._begun = False
+
+    async def read(self, at: int, length: int) -> memoryview:
+        """Return a range; raises Unavailable where it cannot be had, or is from another version."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        pause = 0.25
+        while True:
+            try:
+                tag, data = await self._store.get_version(self._path, at, at + length)
+            except Unavailable:
+                if not self._begun or time.monotonic() + pause > deadline:  # others may have the bytes
+                    raise
+            else:
+                break
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
+        if self._begun and tag != self._tag:
+            message = f"The object in the store '{self._store.id}' changed while it was read."
+            raise Unavailable(message, Retry_After="5")
+        self._begun, self._tag = True, tag
+        return data
 
 
 class _ObjectWriter:

@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote
 from tintype.blobs.base import name_in_store
 from tintype.blobs.ends import to_the_end
 from tintype.blobs.failures import service_failure
+from tintype.blobs.rbd_removal import remove_image, remove_snapshots
 from tintype.blobs.reading import read_ahead
 from tintype.blobs.stream import finished
 from tintype.errors import Conflict, Gone, NotFound, OverLimit, StartError, TintypeError, Unavailable
@@ -30,7 +31,7 @@ _PREFIX: Final = "tintype-"
 _SNAPSHOT: Final = "snap"
 _ORDER: Final = 23
 """Objects of 8 MiB, as Glance makes them."""
-_CHUNK: Final = 4 << 20
+_BLOCK: Final = 4 << 20
 _GROWTH: Final = 1 << 30
 _THREADS: Final = 16
 _PAUSE_SECONDS: Final = 3.0
@@ -47,7 +48,7 @@ class RbdStore:
     def __init__(self, store_id: str, *, pool: str, user: str, conf: str, timeout: int) -> None:
         """Make a store; raises StartError where the bindings or Ceph's configuration are missing."""
         self.id = store_id
-        self._rados, self._rbd = _bindings()
+        self._rados, self.rbd = _bindings()
         if not os.access(conf, os.R_OK):
             raise StartError(f"The store '{store_id}' cannot read Ceph's configuration file {conf}.")
         self._pool = pool
@@ -79,14 +80,14 @@ class RbdStore:
         return writer
 
     async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Give the bytes a chunk at a time, one read ahead of the reader."""
+        """Return the bytes in pieces, some read ahead of the reader."""
         image = await self.run(self._open_snapshot, key)
 
         async def read(offset: int, length: int) -> bytes:
             return await self.run(lambda _pool: bytes(image.read(offset, length)))
 
         try:
-            async with contextlib.aclosing(read_ahead(read, start, stop, _CHUNK)) as chunks:
+            async with contextlib.aclosing(read_ahead(read, start, stop, block=_BLOCK)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         finally:
@@ -101,11 +102,11 @@ class RbdStore:
             return None
 
     async def delete(self, key: str) -> None:
-        """Delete the image; raises Conflict where others were cloned from it, or are using it."""
-        try:
-            await self.run(self._delete, key)
-        except NotFound:
-            return
+        """Delete the image and what an interrupted removal left of it.
+
+        Raises Conflict where others were cloned from it or use it, and while the pool's trash keeps it.
+        """
+        await self.run(self._delete, key)
 
     async def in_use(self, key: str) -> bool:
         """Say whether there are clones."""
@@ -134,7 +135,7 @@ class RbdStore:
         return name if ours and name and "/" not in name else None
 
     async def keys(self) -> AsyncIterator[str]:
-        """Give the key of every image that is ours."""
+        """Return the key of every image that is ours, also of those in the pool's trash."""
         for name in await self.run(self._names):
             if name.startswith(_PREFIX):
                 yield name.removeprefix(_PREFIX)
@@ -158,25 +159,24 @@ class RbdStore:
                 if self._cluster is None:
                     await self._connect_once()
             return await self._in_thread(call, self._pool_io, *args, **kwargs)
-        except self._rbd.ImageNotFound as error:
+        except self.rbd.ImageNotFound as error:
+            await self._in_thread(self._look, self._pool_io)  # in a pool that is gone is no image either
             raise NotFound("The stored bytes are missing.") from error
-        except (self._rbd.ImageBusy, self._rbd.ImageHasSnapshots) as error:
+        except (self.rbd.ImageBusy, self.rbd.ImageHasSnapshots) as error:
             raise Conflict("The image is in use in its store.") from error
-        except (self._rbd.DiskQuotaExceeded, self._rados.NoSpace) as error:
+        except (self.rbd.DiskQuotaExceeded, self._rados.NoSpace) as error:
             raise OverLimit("Image storage media is full.") from error
-        except (self._rbd.Error, self._rados.Error) as error:
+        except (self.rbd.Error, self._rados.Error) as error:
             raise self._unavailable(f"cannot be used: {service_failure(error)}") from error
 
     def open(self, pool: Any, key: str, snapshot: str | None = None) -> Any:
         """Open an image; one with a snapshot is read-only."""
         read_only = snapshot is not None
-        return self._rbd.Image(
-            pool, name_in_store(key, _PREFIX + key), snapshot=snapshot, read_only=read_only
-        )
+        return self.rbd.Image(pool, name_in_store(key, _PREFIX + key), snapshot=snapshot, read_only=read_only)
 
     def make(self, pool: Any, key: str, size: int) -> Any:
         """Make an image in place of any that was half-written, and open it."""
-        self._rbd.RBD().create(pool, _PREFIX + key, size, order=_ORDER, old_format=False)
+        self.rbd.RBD().create(pool, _PREFIX + key, size, order=_ORDER, old_format=False)
         return self.open(pool, key)
 
     async def _connect_once(self) -> None:
@@ -242,14 +242,23 @@ class RbdStore:
     def _look(self, pool: Any) -> None:
         try:
             pool.stat("rbd_directory")
-        except self._rados.ObjectNotFound:
-            return  # a pool that nothing was ever in
+        except self._rados.ObjectNotFound as error:  # the pool is gone, or nothing was ever in it
+            self._check_pool(pool, error)
         except (self._rados.PermissionError, self._rados.PermissionDeniedError) as error:
             failure = self._unavailable("may not read its pool")
             failure.add_note(
                 f"it needs: ceph auth caps client.{self._user} mon 'profile rbd' osd 'profile rbd'"
             )
             raise failure from error
+
+    def _check_pool(self, pool: Any, error: Exception) -> None:
+        """Raise Unavailable where the pool was deleted; one that was created anew is used from now on."""
+        there = self._cluster.pool_lookup(self._pool)
+        if there is None:
+            raise self._unavailable(f"has no pool '{self._pool}' in its cluster") from error
+        if there != pool.get_pool_id():
+            self._pool_io = self._cluster.open_ioctx(self._pool)
+            raise self._unavailable(f"had its pool '{self._pool}' created anew") from error
 
     def _open_snapshot(self, pool: Any, key: str) -> Any:
         return self.open(pool, key, _SNAPSHOT)
@@ -263,9 +272,11 @@ class RbdStore:
             return next(iter(image.list_children2()), None) is not None
 
     def _delete(self, pool: Any, key: str) -> None:
-        with self.open(pool, key) as image:
-            _remove_snapshot(image)
-        self._rbd.RBD().remove(pool, name_in_store(key, _PREFIX + key))
+        name = name_in_store(key, _PREFIX + key)
+        try:
+            remove_image(self.rbd, self._rados, pool, name, is_ours=name.startswith(_PREFIX))
+        except self._rados.ObjectNotFound as error:
+            self._check_pool(pool, error)
 
     async def _root(self) -> str:
         """Give how addresses begin; the cluster is asked for its name once."""
@@ -274,7 +285,9 @@ class RbdStore:
         return f"rbd://{self._fsid}/{quote(self._pool, safe='')}/"
 
     def _names(self, pool: Any) -> list[str]:
-        return [str(name) for name in self._rbd.RBD().list(pool)]
+        self._look(pool)
+        names = {str(name) for name in self.rbd.RBD().list(pool)}
+        return sorted(names | {str(entry["name"]) for entry in self.rbd.RBD().trash_list(pool)})
 
 
 class _RbdWriter:
@@ -289,7 +302,7 @@ class _RbdWriter:
     def reopen(self, pool: Any, offset: int) -> None:
         """Open what was written before, complete or not."""
         self._image = self._store.open(pool, self._key)
-        _remove_snapshot(self._image)
+        remove_snapshots(self._store.rbd, self._image)
         self._length = int(self._image.size())
         self._offset = offset
 
@@ -332,13 +345,6 @@ class _RbdWriter:
             self._image.resize(self._offset)
         self._image.create_snap(_SNAPSHOT)
         self._image.protect_snap(_SNAPSHOT)
-
-
-def _remove_snapshot(image: Any) -> None:
-    for snapshot in list(image.list_snaps()):
-        if image.is_protected_snap(snapshot["name"]):
-            image.unprotect_snap(snapshot["name"])
-        image.remove_snap(snapshot["name"])
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from obstore.store import S3Store as Bucket
 
 from tintype.blobs.objects import ATTEMPTS, ObjectStore, patience
-from tintype.errors import Gone, NotFound, OverLimit
+from tintype.errors import Conflict, Gone, NotFound, OverLimit
 
 _REST: Final = ".rest-"
 _PART: Final = 8 << 20
@@ -98,12 +98,20 @@ class S3Store(ObjectStore):
 
     async def delete(self, key: str) -> None:
         """Delete the object, its rest, and parts that were not put together."""
-        for path, upload_id in [found async for found in self.uploads(self.path(key))]:
-            if path == self.path(key):
-                with contextlib.suppress(NotFound):  # completed, or aborted by others, since
-                    await self.call("abort_multipart_upload", Key=path, UploadId=upload_id)
-        await self.delete_object(self.path(key))
-        await self.delete_rests(self.path(key))
+        path = self.path(key)
+        aborted = await self._abort_uploads(path)
+        if aborted and await self._abort_uploads(path):  # parts in flight may outlive an abort
+            raise Conflict("The store is still receiving parts of the image.")
+        await self.delete_object(path)
+        await self.delete_rests(path)
+
+    async def _abort_uploads(self, path: str) -> int:
+        """Abort the multipart uploads of an object; return how many there were."""
+        found = [upload_id async for each, upload_id in self.uploads(path) if each == path]
+        for upload_id in found:
+            with contextlib.suppress(NotFound):  # completed, or aborted by others, since
+                await self.call("abort_multipart_upload", Key=path, UploadId=upload_id)
+        return len(found)
 
     async def delete_rests(self, path: str, but: Collection[str] = ()) -> None:
         """Delete what was kept of unfinished parts, but for some."""

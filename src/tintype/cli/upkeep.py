@@ -8,37 +8,35 @@ import typer
 
 from tintype.cli import admin, output
 from tintype.cli.serve import DataDir
-from tintype.errors import TintypeError
 from tintype.parts import Parts
-from tintype.services.upkeep import Finding, Orphan
+from tintype.services.upkeep import Collected, Finding
 
 
 def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Delete bytes in the stores that no image, upload or deletion in progress knows of."""
+    """Delete bytes in the stores that no image, upload or deletion in progress knows of.
 
-    async def work(parts: Parts) -> list[tuple[str, str, str]]:
-        return [
-            (orphan.store, orphan.key, await _collect(parts, orphan, dry_run=dry_run))
-            async for orphan in parts.upkeep.orphans()
-        ]
+    Exits 1 where a store still lists such bytes afterwards, or could not be looked through.
+    """
 
-    rows = admin.with_parts(data_dir, work, changes=not dry_run)
+    async def work(parts: Parts) -> Sequence[Collected]:
+        return [each async for each in parts.upkeep.collect(dry_run=dry_run)]
+
+    found = admin.with_parts(data_dir, work, changes=not dry_run)
+    rows = [(each.store, each.key, _what(each, dry_run=dry_run)) for each in found]
     output.table(("store", "key", "what"), rows)
-    if any(what.startswith("stays") for _, _, what in rows):
+    if any(each.reason for each in found):
         raise typer.Exit(1)
 
 
-async def _collect(parts: Parts, orphan: Orphan, *, dry_run: bool) -> str:
-    if dry_run:
-        return "would be deleted"
-    try:
-        await parts.upkeep.delete(orphan)
-    except TintypeError as error:  # others may still be deleted
-        return f"stays: {error.message}"
-    return "deleted"
+def _what(collected: Collected, *, dry_run: bool) -> str:
+    if not collected.key:
+        return f"failed: {collected.reason}"
+    if collected.reason:
+        return f"stays: {collected.reason}"
+    return "would be deleted" if dry_run else "deleted"
 
 
 def scrub(

@@ -5,7 +5,8 @@
 `staged`      complete, waiting for an import; the lease is the time of day until which it is kept
 `ready`       complete, and the image's
 `condemned`   to be deleted: the bytes first, then the row. Whoever takes bytes from a writer that may be
-              alive leaves it its lease, and waits: what it still writes would have no row
+              alive leaves it its lease, and waits: what it still writes would have no row. Whoever deletes
+              the bytes holds a lease of its own, so that two never do that at once
 
 Leases of what is `writing` or `condemned` are seconds, by the database's LEASE_CLOCK. Those of the others are
 days, which outlive restarts of a machine: they are by the time of day.
@@ -133,20 +134,27 @@ _EXPIRE: Final = (
     )
     .values(state=bindparam("state"), lease_expires_at=bindparam("until"))
 )
+_CONDEMN: Final = (
+    update(table)
+    .where(table.c.id == bindparam("key"), table.c.state == bindparam("expected"))
+    .values(state=CONDEMNED, lease_expires_at=LEASE_CLOCK + bindparam("lease"))
+)
+_MOMENT: Final = select(LEASE_CLOCK)
 _CONDEMNED: Final = (
     _SELECT.where(
         table.c.state == CONDEMNED,
-        table.c.lease_expires_at < LEASE_CLOCK,
+        table.c.lease_expires_at < bindparam("moment"),
         table.c.store == bindparam("store"),
     )
     .order_by(table.c.lease_expires_at)
     .limit(_BATCH)
 )
-_POSTPONE: Final = (
+_PROLONG: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.state == CONDEMNED)
-    .values(lease_expires_at=LEASE_CLOCK)
+    .values(lease_expires_at=LEASE_CLOCK + bindparam("lease"))
 )
+_CLAIM: Final = _PROLONG.where(table.c.lease_expires_at < LEASE_CLOCK)
 _CONDEMNED_NOW: Final = {
     "state": CONDEMNED,
     "lease_expires_at": case((table.c.state.in_((WRITING, CONDEMNED)), table.c.lease_expires_at), else_=0),
@@ -228,9 +236,13 @@ async def get(tx: Transaction, blob_id: str) -> Blob | None:
     return None if row is None else Blob(*row)
 
 
-async def condemn(tx: Transaction, blob_id: str, expected: str = WRITING) -> bool:
-    """Give up a blob that nobody writes any more; False where it is in another state: it is another's."""
-    return await change(tx, blob_id, (expected, CONDEMNED), 0)
+async def condemn(tx: Transaction, blob_id: str, expected: str = WRITING, lease: int = 0) -> bool:
+    """Give up a blob that nobody writes any more; return False where it is in another state: it is another's.
+
+    For the time of the lease nobody else deletes its bytes.
+    """
+    row = {"key": blob_id, "expected": expected, "lease": lease}
+    return (await tx.execute(_CONDEMN, row)).rowcount == 1
 
 
 async def condemn_all_of(tx: Transaction, image_id: str) -> None:
@@ -331,14 +343,29 @@ async def expire_all(tx: Transaction) -> None:
     await tx.execute(update(table).where(table.c.state.in_((WRITING, CONDEMNED))).values(lease_expires_at=0))
 
 
-async def condemned(tx: Transaction, store_id: str) -> list[Blob]:
-    """Give some of the blobs whose bytes are to be deleted from a store, and that nobody writes any more."""
-    return [Blob(*row) for row in await tx.execute(_CONDEMNED, {"store": store_id})]
+async def lease_moment(tx: Transaction) -> int:
+    """Return what the clock of leases shows, in microseconds."""
+    return int((await tx.execute(_MOMENT)).scalar_one())
+
+
+async def condemned(tx: Transaction, store_id: str, moment: int) -> list[Blob]:
+    """Return some of the blobs to be deleted from a store, whose leases ended before a moment."""
+    return [Blob(*row) for row in await tx.execute(_CONDEMNED, {"store": store_id, "moment": moment})]
+
+
+async def claim(tx: Transaction, blob_id: str, lease: int) -> bool:
+    """Take a condemned blob in order to delete its bytes; return False where another was first."""
+    return (await tx.execute(_CLAIM, {"key": blob_id, "lease": lease})).rowcount == 1
+
+
+async def prolong(tx: Transaction, blob_id: str, lease: int) -> None:
+    """Prolong the claim to a condemned blob."""
+    await tx.execute(_PROLONG, {"key": blob_id, "lease": lease})
 
 
 async def postpone(tx: Transaction, blob_id: str) -> None:
-    """Put a condemned blob behind the others."""
-    await tx.execute(_POSTPONE, {"key": blob_id})
+    """End the claim to a condemned blob, and put it behind the others."""
+    await tx.execute(_PROLONG, {"key": blob_id, "lease": 0})
 
 
 async def forget(tx: Transaction, blob_id: str) -> None:

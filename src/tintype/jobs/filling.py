@@ -103,16 +103,23 @@ class Filling:
                 await image_rows.lock(tx, self._attempt.task.image_id or "")
                 left = [blob for blob in self._blobs if await self._is_ours(tx, blob)]
             for blob in left:
-                if not isinstance(self.failures.get(blob.store), Unavailable):
+                if self._answers(blob):
                     with contextlib.suppress(TintypeError):  # the sweeper, or the next gc, tries again
                         await self._intake.discard(blob)
 
-    @staticmethod
-    async def _is_ours(tx: Transaction, blob: Blob) -> bool:
-        """Give up a blob; False where it is the image's. A row that is gone leads nobody to the bytes."""
-        await blob_rows.condemn(tx, blob.id)
+    async def _is_ours(self, tx: Transaction, blob: Blob) -> bool:
+        """Give up a blob, and claim it where its store answers; return False where it is the image's.
+
+        A row that is gone leads nobody to the bytes.
+        """
+        lease = LEASE if self._answers(blob) else 0
+        if not await blob_rows.condemn(tx, blob.id, lease=lease):
+            await blob_rows.prolong(tx, blob.id, lease)
         known = await blob_rows.get(tx, blob.id)
         return known is None or known.state == blob_rows.CONDEMNED
+
+    def _answers(self, blob: Blob) -> bool:
+        return not isinstance(self.failures.get(blob.store), Unavailable)
 
     async def _write(self, data: memoryview) -> None:
         await _all_of(self._try(blob, self._writers[blob.store].write(data)) for blob in self.filled)

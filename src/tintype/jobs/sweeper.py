@@ -1,7 +1,7 @@
 """The sweeper: finishes what died half-way. Every server process runs one; claims are atomic.
 
 * A blob whose lease is over, in writing, partial or staged: what was begun with it is undone.
-* A condemned blob: its bytes are deleted, then its row. Both may be repeated.
+* A condemned blob: its bytes are deleted, then its row. One sweeper at a time claims it under a lease.
 * Notes that no longer matter are deleted: finished uploads, ended jobs, revoked tokens, failed
   logins.
 """
@@ -89,14 +89,20 @@ class Sweeper:
             await self._identity.prune()
 
     async def _delete_from(self, store_id: str) -> None:
+        """Delete what is condemned by now: what cannot be deleted is tried again in the next sweep."""
         async with self._database.read() as tx:
-            condemned = await blob_rows.condemned(tx, store_id)
-        for blob in condemned:
-            try:
-                await self._intake.discard(blob)
-            except TintypeError as error:
-                self._log.warning("blob was not deleted", blob_id=blob.id, reason=reason_of(error))
-                async with self._database.write() as tx:
-                    await blob_rows.postpone(tx, blob.id)
-                if isinstance(error, Unavailable):
-                    return  # each of its blobs would be waited for as long
+            moment = await blob_rows.lease_moment(tx)
+        while True:
+            async with self._database.read() as tx:
+                condemned = await blob_rows.condemned(tx, store_id, moment)
+            if not condemned:
+                return
+            for blob in condemned:
+                if not await self._intake.claim_condemned(blob):
+                    continue
+                try:
+                    await self._intake.discard(blob)
+                except TintypeError as error:
+                    self._log.warning("blob was not deleted", blob_id=blob.id, reason=reason_of(error))
+                    if isinstance(error, Unavailable):
+                        return  # each of its blobs would be waited for as long

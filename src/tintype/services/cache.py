@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from tintype.blobs.cache import PIECE, Kept, PieceFiles, pieces
-from tintype.blobs.reading import closing
+from tintype.blobs.cache import PIECE, Kept, PieceFiles
+from tintype.blobs.reading import closing, read_ahead
 from tintype.db import blobs as blob_rows
 from tintype.db import cache as rows
 from tintype.db import images as image_rows
@@ -236,17 +236,13 @@ class Cache:
 
             return await self._files.piece(of, number, fetch, has_room)
 
-        numbers = range(start // PIECE, pieces(stop))
-        ahead: asyncio.Task[bytes] | None = None
-        try:
-            for number in numbers:
-                data = await (ahead or asyncio.ensure_future(piece(number)))
-                ahead = asyncio.ensure_future(piece(number + 1)) if number + 1 in numbers else None
-                yield data[max(0, start - number * PIECE) : stop - number * PIECE]
-        finally:
-            if ahead is not None:
-                ahead.cancel()
-                await asyncio.wait([ahead])
+        async def read(at: int, length: int) -> memoryview:
+            number, first = divmod(at, PIECE)
+            return memoryview(await piece(number))[first : first + length]
+
+        async with closing(read_ahead(read, start, stop, block=PIECE)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     def _entry(self, image_id: str, digest: str, size: int, state: str) -> Entry:
         moment = now()

@@ -148,9 +148,12 @@ class Intake:
             stored = await blob_rows.get(tx, blob.id)
             if stored is not None and stored.state in {blob_rows.READY, blob_rows.STAGED}:
                 return
-            if await blob_rows.condemn(tx, blob.id):
+            lease = 0 if isinstance(error, Unavailable) else LEASE
+            if await blob_rows.condemn(tx, blob.id, lease=lease):
                 await self.release(tx, blob, reason_of(error))
-        if not isinstance(error, Unavailable):
+            else:
+                await blob_rows.prolong(tx, blob.id, lease)
+        if lease:
             with contextlib.suppress(TintypeError):  # the sweeper tries again
                 await self.discard(blob)
 
@@ -180,10 +183,30 @@ class Intake:
         self._log.warning("upload was abandoned", image_id=blob.image_id, blob_id=blob.id)
         return True
 
+    async def claim_condemned(self, blob: Blob) -> bool:
+        """Claim a condemned blob for `discard`; return False where another process was first."""
+        async with self._database.write(single=True) as tx:
+            return await blob_rows.claim(tx, blob.id, LEASE)
+
     async def discard(self, blob: Blob) -> None:
-        """Delete a condemned blob's bytes, then its row. May be repeated."""
-        await self.store(blob.store).delete(blob.key)
-        async with self._database.write() as tx:
+        """Delete the bytes of a condemned blob that is claimed, then its row.
+
+        The claim is renewed meanwhile. Where the bytes could not be deleted it is given back, and what the
+        store said is raised.
+        """
+
+        async def beat() -> None:
+            async with self._database.write(single=True) as tx:
+                await blob_rows.prolong(tx, blob.id, LEASE)
+
+        try:
+            async with beating(beat, HEARTBEAT_SECONDS):
+                await self.store(blob.store).delete(blob.key)
+        except TintypeError:
+            async with self._database.write(single=True) as tx:
+                await blob_rows.postpone(tx, blob.id)
+            raise
+        async with self._database.write(single=True) as tx:
             await blob_rows.forget(tx, blob.id)
 
     @contextlib.asynccontextmanager

@@ -12,19 +12,23 @@ from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db.blobs import Stored
 from tintype.db.engine import Database
-from tintype.errors import NotFound, Unavailable
+from tintype.errors import NotFound, TintypeError, Unavailable
 from tintype.services.data import Intake
 
 _OURS: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """Keys as we make them: anything else in a store is somebody else's."""
 _BATCH: Final = 100
+_STILL_LISTED: Final = "The store still lists it."
+_NOT_SEEN: Final = "The store failed before it could be listed again."
 
 
-class Orphan(msgspec.Struct, frozen=True):
-    """Bytes in a store that no row of the database knows of."""
+class Collected(msgspec.Struct, frozen=True):
+    """What became of an orphan, or of a whole store where `key` is empty."""
 
     store: str
     key: str
+    reason: str = ""
+    """Why the bytes are still there, or why the store could not be looked through; empty for success."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -44,27 +48,53 @@ class Upkeep:
         self._database = database
         self._stores = intake.stores
 
-    async def orphans(self) -> AsyncIterator[Orphan]:
-        """Find bytes that nobody knows of.
+    async def collect(self, *, dry_run: bool = False) -> AsyncIterator[Collected]:
+        """Delete bytes that nobody knows of, or only find them; return what is seen in the stores afterwards.
+
+        A store that fails does not keep the others waiting.
+        """
+        for store in self._stores.values():
+            found: dict[str, str] = {}
+            try:
+                await store.check()  # a store that is gone lists nothing
+                async for key in self._orphans(store):
+                    found[key] = "" if dry_run else await self._delete(store, key)
+                if found and not dry_run:
+                    async for key in store.keys():
+                        if found.get(key) == "":
+                            found[key] = _STILL_LISTED
+            except TintypeError as error:
+                yield Collected(store.id, "", error.message)
+                if not dry_run:
+                    found = {key: reason or _NOT_SEEN for key, reason in found.items()}
+            for key, reason in found.items():
+                yield Collected(store.id, key, reason)
+
+    async def _orphans(self, store: BlobStore) -> AsyncIterator[str]:
+        """Return the keys of bytes that nobody knows of.
 
         A row is there before the first byte and until after the last one, so what is listed first and
         then not found in the database can be deleted at any time.
         """
-        for store in self._stores.values():
-            keys: set[str] = set()
-            async for key in store.keys():
-                if _OURS.fullmatch(key):
-                    keys.add(key)
-                if len(keys) == _BATCH:
-                    for orphan in await self._unknown(store, keys):
-                        yield orphan
-                    keys = set()
-            for orphan in await self._unknown(store, keys):
-                yield orphan
+        keys: set[str] = set()
+        async for key in store.keys():
+            if _OURS.fullmatch(key):
+                keys.add(key)
+            if len(keys) == _BATCH:
+                for orphan in await self._unknown(keys):
+                    yield orphan
+                keys = set()
+        for orphan in await self._unknown(keys):
+            yield orphan
 
-    async def delete(self, orphan: Orphan) -> None:
-        """Delete bytes that nobody knows of."""
-        await self._stores[orphan.store].delete(orphan.key)
+    @staticmethod
+    async def _delete(store: BlobStore, key: str) -> str:
+        """Delete bytes; return why that failed, or nothing."""
+        try:
+            await store.delete(key)
+        except TintypeError as error:  # others may still be deleted
+            return error.message
+        return ""
 
     async def scrub(self, image_ids: Collection[str] = ()) -> AsyncIterator[Finding]:
         """Read stored bytes, of some images or of all, and hold them against their digests.
@@ -77,9 +107,9 @@ class Upkeep:
                 if finding is not None:
                     yield finding
 
-    async def _unknown(self, store: BlobStore, keys: Collection[str]) -> list[Orphan]:
+    async def _unknown(self, keys: Collection[str]) -> list[str]:
         async with self._database.read() as tx:
-            return [Orphan(store.id, key) for key in await blob_rows.unknown(tx, sorted(keys))]
+            return await blob_rows.unknown(tx, sorted(keys))
 
     async def _inspect(self, stored: Stored) -> Finding | None:
         """Give what is found; None where the image was deleted meanwhile."""

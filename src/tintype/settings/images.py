@@ -46,6 +46,14 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "the image, by the names in the refusals (such as format, mbr, backing_file); or all."
         ),
     ] = ()
+    parallel_downloads: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Downloads that a project may have at once in each server process. What nginx sends "
+            "is not counted.",
+        ),
+    ] = 256
     upload_lifetime: Annotated[
         int, Meta(ge=60, description="Seconds for which a resumable upload waits for its next piece.")
     ] = 24 * 3600

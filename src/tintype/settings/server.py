@@ -70,6 +70,14 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="Seconds for which a client may read nothing of its answer before it is cut off.",
         ),
     ] = 60
+    slowest_reader: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Bytes a second of its answer below which a client is cut off, on average over two "
+            "minutes of waiting for it; 0 for no limit.",
+        ),
+    ] = 1024
     drain_seconds: Annotated[
         int, Meta(ge=0, description="How long requests in flight may take to end when the service stops.")
     ] = 30

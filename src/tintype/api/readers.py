@@ -1,0 +1,49 @@
+"""How fast a client takes its answer while the server waits for it."""
+
+from typing import Final
+
+WINDOW_SECONDS: Final = 120.0
+"""Of waiting, over which a client's rate is taken."""
+
+
+class Reader:
+    """One client. Times are the event loop's; `pending` is what it has not acknowledged yet, in bytes."""
+
+    def __init__(self, unread_seconds: float, slowest: float) -> None:
+        """Watch for a client that takes nothing for so long, or fewer bytes a second than `slowest`."""
+        self._unread_seconds = unread_seconds
+        self._slowest = slowest
+        self._since = 0.0
+        self._heard = 0.0
+        self._pending = 0
+        self._waited = 0.0
+        self._taken = 0
+
+    @property
+    def interval(self) -> float:
+        """Seconds after which to look again."""
+        return min(self._unread_seconds, WINDOW_SECONDS / 8)
+
+    def begin(self, now: float, pending: int) -> None:
+        """Begin to wait for the client."""
+        self._since = self._heard = now
+        self._pending = pending
+
+    def end(self, now: float, pending: int) -> None:
+        """Note that it has taken enough to go on; the time until it is waited for again is ours."""
+        self._taken += max(0, self._pending - pending)
+        self._waited += now - self._since
+
+    def is_lost(self, now: float, pending: int) -> bool:
+        """Whether to wait no longer."""
+        if pending < self._pending:
+            self._heard = now
+        self.end(now, pending)
+        self._since, self._pending = now, pending
+        if now - self._heard >= self._unread_seconds:
+            return True
+        if self._waited < WINDOW_SECONDS:
+            return False
+        is_slow = self._taken < self._slowest * self._waited
+        self._waited, self._taken = 0.0, 0
+        return is_slow
