@@ -1,6 +1,6 @@
 """Send hostile requests to real servers, a million of them by default, and report what came of it.
 
-    python benchmarks/fuzz.py [--count 1000000] [--seed N] [--on sqlite-1,postgresql-2]
+    python benchmarks/fuzz.py [--count 1000000] [--seed N] [--minutes 120] [--on sqlite-1,postgresql-2]
 
 The requests are those of `tests/hostile.py`, divided among servers on SQLite and PostgreSQL with one and
 with two workers. It ends with 1 if an answer is a server error but 503 with a reason, if a whole request
@@ -25,6 +25,9 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 import hostile  # noqa: E402  the tests' requests
 import postgres  # noqa: E402  the tests' database
+import processes  # noqa: E402  the tests' servers
+
+processes.START_SECONDS = 300  # a long run may begin on a busy machine
 
 SERVERS = ("sqlite-1", "sqlite-2", "postgresql-1", "postgresql-2")
 GROWTH = 1.15
@@ -61,8 +64,8 @@ class Outcome(msgspec.Struct):
         return f"| {' | '.join(cells)} |"
 
 
-def attack(server: str, count: int, seed: int, folder: Path) -> Outcome:
-    """Send so many requests to one server, and look at what they left behind."""
+def attack(server: str, count: int, minutes: float, seed: int, folder: Path) -> Outcome:
+    """Send so many requests to one server, as far as the time goes, and look at what they left behind."""
     kind, _, workers = server.partition("-")
     with contextlib.ExitStack() as stack:
         cluster = None
@@ -80,7 +83,8 @@ def attack(server: str, count: int, seed: int, folder: Path) -> Outcome:
                 rate = run.sent / (time.monotonic() - began)
                 print(f"{server}: {run.sent:,} at {rate:,.0f}/s, {memory[-1] / MIB:.0f} MiB", flush=True)
 
-        run.go(count, look)
+        while run.sent < count and not run.faults and time.monotonic() < began + minutes * 60:
+            run.go(min(5000, count - run.sent), look)
         seconds = time.monotonic() - began
         memory.append(target.memory())
         outcome = Outcome(server, run.sent, seconds, dict(run.statuses), memory, run.faults)
@@ -120,6 +124,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1_000_000, help="requests in all")
     parser.add_argument("--seed", type=int, default=0, help="of an earlier run; without it, a new one")
+    parser.add_argument("--minutes", type=float, default=120, help="at most, in all")
     parser.add_argument("--on", default=",".join(SERVERS), help="servers, with commas between")
     options = parser.parse_args()
     servers = options.on.split(",")
@@ -128,7 +133,8 @@ def main() -> int:
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="tintype-fuzz-") as scratch:
         for server in servers:
-            outcome = attack(server, options.count // len(servers), seed, Path(scratch) / server)
+            count, minutes = options.count // len(servers), options.minutes / len(servers)
+            outcome = attack(server, count, minutes, seed, Path(scratch) / server)
             outcomes.append(outcome)
             print("\n".join((outcome.row(), *outcome.faults)), flush=True)
             text = keep(outcomes, seed)

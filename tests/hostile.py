@@ -134,6 +134,7 @@ class Generator:
         self._routes = routes
         self._callers = callers
         self._voided = [caller for caller in callers if caller.name in {"nobody", "wrong", "expired"}]
+        self._able = [caller for caller in callers if caller.name in {"alice", "admin"}]
         self.images: collections.deque[str] = collections.deque(maxlen=30)
         self.uploads: collections.deque[tuple[str, str]] = collections.deque(maxlen=20)
         self.tasks: collections.deque[str] = collections.deque(maxlen=20)
@@ -144,7 +145,7 @@ class Generator:
         """Return a request that is whole HTTP, whatever it says."""
         chance, pick = self.random.random, self.random.choice
         route, allowed = pick(self._routes)
-        method = pick(allowed) if chance() < 0.7 else pick(METHODS)
+        method = pick(allowed) if chance() < 0.8 else pick(METHODS)
         caller = self._caller(route, method)
         upload = pick(self.uploads) if self.uploads and "{upload}" in route and chance() < 0.8 else None
         path = self._path(route, upload)
@@ -300,7 +301,9 @@ class Generator:
         voids = method in {"DELETE", "PUT", "POST"} and (
             route.endswith("/auth/tokens") or "/api/session" in route
         )
-        return self.random.choice(self._voided if voids else self._callers)
+        if voids:
+            return self.random.choice(self._voided)
+        return self.random.choice(self._callers if self.random.random() < 0.5 else self._able)
 
     def _host(self) -> bytes:
         return (
@@ -399,7 +402,7 @@ class Generator:
         chance, pick = self.random.random, self.random.choice
         if method in {"GET", "HEAD", "OPTIONS", "DELETE"} and chance() < 0.9:
             return b"", ""
-        if chance() < 0.45 and (not HASHING.search(route) or chance() < 0.02):
+        if chance() < 0.7 and (not HASHING.search(route) or chance() < 0.02):
             made = self._fitting(route, method)
             if made is not None:
                 return made
@@ -505,7 +508,7 @@ class Generator:
             document = self._identity(route)
         else:
             return None
-        if self.random.random() < 0.4 and isinstance(document, dict) and document:
+        if self.random.random() < 0.3 and isinstance(document, dict) and document:
             document = {**document, pick(list(document)): self._value(2)}
         return json.dumps(document).encode(), "application/json"
 
@@ -944,11 +947,12 @@ def _caller(name: str, token: str) -> Caller:
 
 
 def routes() -> list[tuple[str, tuple[str, ...]]]:
-    """Return every path of the table of routes with its methods."""
+    """Return every path of the table of routes with its methods, those of images more than once."""
     found: dict[str, tuple[str, ...]] = {}
     for method, path in re.findall(r"^\| `([A-Z]+) (/\S*)` \|", ROUTES.read_text(), re.MULTILINE):
         found[path] = (*found.get(path, ()), method)
-    return list(found.items())
+    often = {path: 3 if "/images" in path else 1 for path in found} | {"/v2/images": 10, "/api/glance/images": 5}
+    return [(path, methods) for path, methods in found.items() for _ in range(often[path])]
 
 
 @contextlib.contextmanager
