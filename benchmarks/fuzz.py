@@ -23,7 +23,7 @@ import msgspec
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-import hostile  # noqa: E402  the tests' requests
+import attacking  # noqa: E402  the tests' requests
 import postgres  # noqa: E402  the tests' database
 import processes  # noqa: E402  the tests' servers
 
@@ -73,13 +73,13 @@ def attack(server: str, count: int, minutes: float, seed: int, folder: Path) -> 
             cluster = postgres.Cluster()
             stack.callback(cluster.close)
         target, run = stack.enter_context(
-            hostile.attacked(folder, cluster, int(workers), seed, TINTYPE_LOG_LEVEL="warning")
+            attacking.attacked(folder, cluster, int(workers), seed, TINTYPE_LOG_LEVEL="warning")
         )
         memory, began = [target.memory()], time.monotonic()
 
         def look() -> None:
             memory.append(target.memory())
-            if run.sent // 10_000 > (run.sent - 1000) // 10_000:
+            if len(memory) % 10 == 0:
                 rate = run.sent / (time.monotonic() - began)
                 print(f"{server}: {run.sent:,} at {rate:,.0f}/s, {memory[-1] / MIB:.0f} MiB", flush=True)
 
@@ -92,7 +92,7 @@ def attack(server: str, count: int, minutes: float, seed: int, folder: Path) -> 
             target.check()
         except AssertionError as error:
             outcome.faults.append(f"afterwards: {error}")
-    outcome.faults += hostile.failures_in_log(folder.parent / f"{folder.name}.log")
+    outcome.faults += attacking.failures_in_log(folder.parent / f"{folder.name}.log")
     _, second, _, last = outcome.quarters()
     if last > second * GROWTH + 16:
         outcome.faults.append(f"memory grew: {second:.0f} MiB in the second quarter, {last:.0f} in the last")
@@ -106,8 +106,8 @@ def keep(outcomes: list[Outcome], seed: int) -> str:
         statuses.update(each.statuses)
     server_errors = {status: count for status, count in statuses.items() if status >= 500}
     lines = [
-        f"{total:,} hostile requests, seed {seed}, Python {platform.python_version()}. "
-        f"Server errors: {server_errors or 'none'} (501 is for transfer codings, 503 says a reason). "
+        f"{total:,} hostile requests, seed {seed}, Python {platform.python_version()}.",
+        f"Server errors: {server_errors or 'none'} (501 is for transfer codings, 503 says a reason).",
         f"Faults: {sum(len(each.faults) for each in outcomes)}.",
         "",
         HEAD,

@@ -62,7 +62,10 @@ def open_database(settings: Settings) -> Database:
 def open_identity(settings: Settings, database: Database, policy: Policy) -> Identity:
     """Return the built-in identity; the policy decides who is admin."""
     lifetime, quota = settings.identity.token_lifetime, settings.quotas
-    return Identity(database, policy.judged, token_lifetime=lifetime, quota=quota)
+    most = settings.identity.application_credentials
+    return Identity(
+        database, policy.judged, token_lifetime=lifetime, quota=quota, application_credentials=most
+    )
 
 
 def open_policy(settings: Settings) -> Policy:

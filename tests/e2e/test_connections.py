@@ -17,9 +17,7 @@ MIB = 1 << 20
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """Give a server."""
-    with started(
-        tmp_path_factory.mktemp("connections") / "data", TINTYPE_LOG_STYLE="json"
-    ) as server:
+    with started(tmp_path_factory.mktemp("connections") / "data", TINTYPE_LOG_STYLE="json") as server:
         api = Api(server)
         yield api
         api.http.close()

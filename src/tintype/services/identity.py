@@ -60,9 +60,18 @@ class Identity:
     """The use cases of tokens; those of users, projects, roles and application credentials beside them."""
 
     def __init__(
-        self, database: Database, judge: Callable[[Caller], Caller], *, token_lifetime: int, quota: Quota
+        self,
+        database: Database,
+        judge: Callable[[Caller], Caller],
+        *,
+        token_lifetime: int,
+        quota: Quota,
+        application_credentials: int,
     ) -> None:
-        """`judge` says who is admin; lifetime is in seconds; projects without limits have `quota`."""
+        """`judge` says who is admin; lifetime is in seconds; projects without limits have `quota`.
+
+        A user may have so many application credentials.
+        """
         self._database, self._judge = database, judge
         self._quota, self._lifetime = quota, token_lifetime * _SECOND
         self._key: str | None = None
@@ -70,7 +79,9 @@ class Identity:
         self.users = Users(database, self._passwords)
         self.projects = Projects(database, quota)
         self.roles = Roles(database)
-        self.application_credentials = ApplicationCredentials(database, self._passwords)
+        self.application_credentials = ApplicationCredentials(
+            database, self._passwords, most=application_credentials
+        )
 
     async def login(
         self,

@@ -17,6 +17,9 @@ class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     region: Annotated[str, Meta(min_length=1, description="Region named in the service catalogue.")] = (
         "RegionOne"
     )
+    application_credentials: Annotated[
+        int, Meta(ge=0, description="Application credentials of a user at most.")
+    ] = 100
 
 
 class KeystoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
