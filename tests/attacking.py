@@ -336,6 +336,10 @@ class Target:
             assert hashlib.sha256(got).digest() == hashlib.sha256(data).digest()
         assert self._log_in("alice", "alpha")
 
+    def close(self) -> None:
+        """End the connections of its own."""
+        self._http.close()
+
     def memory(self) -> int:
         """Return the resident bytes of the server and its workers."""
         parent = psutil.Process(self.server.process.pid)
@@ -371,6 +375,7 @@ def attacked(
             yield target, run
         finally:
             run.close()
+            target.close()
 
 
 def _signing_key(folder: Path, cluster: Cluster | None, name: str) -> str:
