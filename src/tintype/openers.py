@@ -71,7 +71,12 @@ def open_identity(settings: Settings, database: Database, policy: Policy) -> Ide
         waiting_of_one=chosen.login_queue_per_address,
     )
     return Identity(
-        database, policy.judged, passwords, token_lifetime=chosen.token_lifetime, quota=settings.quotas
+        database,
+        policy.judged,
+        passwords,
+        token_lifetime=chosen.token_lifetime,
+        quota=settings.quotas,
+        application_credentials=chosen.application_credentials,
     )
 
 

@@ -231,7 +231,13 @@ def build(settings: Settings) -> Parts:
         authenticator, logins = open_keystone(settings, policy, log)
     throttle = _throttle(settings)
     data = ImageData(database, policy, intake)
-    uploads = Uploads(database, policy, intake, lifetime=settings.images.upload_lifetime * 1_000_000)
+    uploads = Uploads(
+        database,
+        policy,
+        intake,
+        lifetime=settings.images.upload_lifetime * 1_000_000,
+        open_limit=settings.images.open_uploads,
+    )
     health = Health(database, base.stores, authenticator.check)
     operations = OperationsApi(health, base.metrics, authenticator, policy, token=settings.metrics.token)
     served = serve(base, data, uploads, operations)

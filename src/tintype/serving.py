@@ -152,7 +152,7 @@ def serve(base: Foundation, data: ImageData, uploads: Uploads, operations: Opera
         operations,
     )
     cache_api = CacheApi(CachedImages(database, policy, base.cache))
-    metadefs = Metadefs(database, policy)
+    metadefs = Metadefs(database, policy, namespaces=settings.metadefs.namespaces)
     return Served(base, data, info, imports, tasks, members, metadefs, check, handlers, cache_api)
 
 
@@ -208,7 +208,13 @@ def dashboard_routes(
         DashboardImages(ways, handlers.images, handlers.data, _spool(base.settings)),
         DashboardMetadefs(served.metadefs, base.rights),
         DashboardMembers(base.images, served.members, handlers.images, logins),
-        DashboardTasks(served.tasks, handlers.imports, authenticator),
+        DashboardTasks(
+            served.tasks,
+            handlers.imports,
+            authenticator,
+            streams=base.settings.dashboard.streams,
+            user_streams=base.settings.dashboard.user_streams,
+        ),
         DashboardService(served.info),
         *(handlers.images, handlers.members, handlers.tags, handlers.stores, handlers.uploads),
         None if base.cache is None else served.cache_api,

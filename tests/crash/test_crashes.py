@@ -1,6 +1,7 @@
 """kill -9 at any moment of any mixture of uploads, stages, resumable uploads and deletions loses nothing.
 
-CRASH_ROUNDS=500 makes it a long run; CRASH_SEED repeats one.
+CRASH_ROUNDS=500 makes it a long run, with slow readers and floods of logins and lists beside the kills;
+CRASH_SEED repeats one.
 """
 
 import abc
@@ -24,7 +25,8 @@ import pytest
 from postgres import Cluster
 from processes import Server, started
 
-ROUNDS = int(os.environ.get("CRASH_ROUNDS", "8"))
+SHORT = 8
+ROUNDS = int(os.environ.get("CRASH_ROUNDS", str(SHORT)))
 SEED = int(os.environ.get("CRASH_SEED", "0")) or random.randrange(1 << 32)
 CLIENTS = 3
 LARGEST = 6 << 20
@@ -218,7 +220,11 @@ def test_nothing_is_lost_stuck_or_left_behind(
             token = server.log_in()
             check(server, tables, known, token)
             trim(server, known, token)
-            clients = [Client(server.url, token, chance.randrange(1 << 32), known) for _ in range(CLIENTS)]
+            clients: list[RandomClient] = [
+                Client(server.url, token, chance.randrange(1 << 32), known) for _ in range(CLIENTS)
+            ]
+            if ROUNDS > SHORT:
+                clients += disturbers(server.url, token, chance, known)
             for client in clients:
                 client.start()
             time.sleep(chance.uniform(0.02, 0.8))
@@ -233,6 +239,16 @@ def test_nothing_is_lost_stuck_or_left_behind(
     with started(folder, *options, **tables.environment) as server:
         check(server, tables, known, server.log_in())
     print(f"{kills} kills, {len(known.active)} images active, {len(known.uploads)} uploads unfinished")
+
+
+def disturbers(url: str, token: str, chance: random.Random, known: Known) -> list[RandomClient]:
+    """Give who disturbs a long run."""
+    from disturbers import Flood, SlowReader
+
+    return [
+        *(SlowReader(url, token, chance.randrange(1 << 32), known) for _ in range(6)),
+        *(Flood(url, token, chance.randrange(1 << 32)) for _ in range(2)),
+    ]
 
 
 def kill(server: Server) -> None:

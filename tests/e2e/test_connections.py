@@ -17,7 +17,7 @@ MIB = 1 << 20
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """Give a server."""
-    with started(tmp_path_factory.mktemp("connections") / "data") as server:
+    with started(tmp_path_factory.mktemp("connections") / "data", TINTYPE_LOG_STYLE="json") as server:
         api = Api(server)
         yield api
         api.http.close()
@@ -136,3 +136,37 @@ def test_transfer_codings(api: Api, codings: list[str], status: int) -> None:
         connection.sendall(b"3\r\nabc\r\n0\r\n\r\n")
         assert answers(connection, 1) == [status]
     assert api.show(image)["status"] == ("active" if status == 204 else "queued")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b"nonsense\r\n\r\n",
+        b"POST /v2/images HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET http://[::1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused_in_its_turn(api: Api, wrong: bytes) -> None:
+    """Requests before it on the connection get their own answers first: its refusal is the last one."""
+    image = api.image()
+    whole = [request(api, "GET", path) for path in (image, "/v2/nothing", "/healthcheck/live", image)]
+    for _ in range(10):
+        with api.dial() as connection:
+            connection.sendall(b"".join(whole) + wrong)
+            assert answers(connection, 5) == [200, 404, 200, 200, 400]
+            assert connection.recv(1) == b""
+
+
+def test_a_client_that_goes_away_with_requests_waiting(api: Api) -> None:
+    """The request at work learns of it as well: its answer is given up, and the log tells of no failure."""
+    image = api.image()
+    api.put(image, os.urandom(40 * MIB))
+    log = api.server.folder.parent / "data.log"
+    before, descriptors = log.stat().st_size, api.descriptors()
+    for _ in range(5):
+        with api.dial() as connection:
+            connection.sendall(request(api, "GET", f"{image}/file") + request(api, "GET", image) * 2)
+            connection.recv(100)
+    eventually(lambda: log.read_text()[before:].count('/file"') >= 5)
+    eventually(lambda: api.descriptors() <= descriptors)
+    assert "Traceback" not in log.read_text()[before:]

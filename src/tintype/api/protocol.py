@@ -15,6 +15,7 @@ import socket
 import sys
 import termios
 import uuid
+from collections import deque
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -74,6 +75,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     """Why the body is not waited for any more."""
     _direct: DirectBody | None = None
     _deaf = False
+    _refusal: str | None = None
+    """What is wrong with the last message, while those before it are being answered."""
     _deadline: asyncio.TimerHandle | None = None
     _reading: asyncio.TimerHandle | None = None
     _heard = 0.0
@@ -92,6 +95,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._limit_unsent(_UNSENT_BYTES)
         self._stopping = asyncio.Event()
         self._reader = Reader(self.config.unread_seconds, self.config.slowest_reader)
+        self._cycles: deque[RequestResponseCycle] = deque()
+        """Requests that are not answered yet, the one at work first."""
         self._expect_within(HEAD_SECONDS)
 
     def shutdown(self) -> None:
@@ -100,17 +105,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stopping.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the time."""
+        """Forget the time, and tell every request; uvicorn tells the newest one only."""
         self._expect_within(None)
         self._expect_reading(None)
         super().connection_lost(exc)
+        while self._cycles:
+            self._withdraw()
 
     def data_received(self, data: bytes) -> None:
         """Parse bytes, as long as something comes of them."""
+        if self._deaf:
+            return
         if self._overhead > OVERHEAD_BYTES:
             self.send_400_response(f"A request may have at most {OVERHEAD_BYTES} bytes beside its body.")
-            return
-        if self._deaf:
             return
         self._overhead += len(data)
         super().data_received(data)
@@ -148,12 +155,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Go on to the body."""
-        self._in_head, self._in_body = False, True
         self._patience = self.config.body_seconds
         self._expect_within(None)
         declared = [value for name, value in self.headers if name == b"content-length"]
         self._left = int(declared[0]) if declared else 0
-        super().on_headers_complete()
+        super().on_headers_complete()  # raises for a wrong URL
+        self._in_head, self._in_body = False, True
+        self._cycles.append(self.cycle)
         take_over = functools.partial(self._take_over, self.cycle)
         self.scope["extensions"] = {
             DIRECT: take_over,  # type: ignore[dict-item]
@@ -179,6 +187,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Have little patience for the rest of a body that nobody wants any more."""
         super().on_response_complete()
+        while self._cycles and self._cycles[0].response_complete:
+            self._cycles.popleft()
+        if self._refusal is not None and not self._cycles:
+            self._refuse(HTTPStatus.BAD_REQUEST, self._refusal)
+            return
         self._patience = self.config.body_seconds
         if self._in_body and self._deadline is not None:
             self._expect_within(self._patience)
@@ -222,14 +235,30 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return self._direct
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, and end the connection; not in the middle of another answer."""
-        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
-            self.transport.abort()
-            return
-        self._refuse(HTTPStatus.BAD_REQUEST, self._complaint or msg)
+        """Answer what is no HTTP behind the answers to the requests before it, and end the connection."""
+        if self._in_body and self._cycles and self._cycles[-1] is self.cycle:
+            if self.cycle.response_started:
+                self.transport.abort()
+                return
+            self._withdraw()
+        reason = self._complaint or msg
+        if self._cycles:
+            self._deaf, self._refusal = True, reason
+        else:
+            self._refuse(HTTPStatus.BAD_REQUEST, reason)
+
+    def _withdraw(self) -> None:
+        """Give up the newest request that is not answered."""
+        cycle = self._cycles.pop()
+        cycle.disconnected = True
+        cycle.message_event.set()
+        if self.pipeline and self.pipeline[0][0] is cycle:
+            self.pipeline.popleft()
 
     def _refuse(self, status: HTTPStatus, message: str) -> None:
         """Answer in place of the application, and end the connection."""
+        if self.transport.is_closing():
+            return
         request_id = f"req-{uuid.uuid4()}"
         body = errors.document(status.value, message, request_id)
         head = (
@@ -261,7 +290,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.cycle.keep_alive = False
         lengths = {name: value for name, value in self.headers if name in _BODY_HEADERS}
         if lengths and lengths != {b"content-length": b"0"}:
-            self.cycle.disconnected = True  # nobody must take the body for an empty one
+            self._withdraw()  # nobody must take the body for an empty one
             self.send_400_response("A request with a body cannot ask for another protocol.")
 
     def _expect_within(self, seconds: float | None) -> None:

@@ -32,15 +32,22 @@ _TRUSTED_SECONDS: Final = 5.0
 """After which it is looked whether the session still holds."""
 _STREAM_SECONDS: Final = 600.0
 """After which a browser asks again."""
-_STREAMS: Final = 500
-_STREAMS_OF_ONE: Final = 20
-"""At once in each process, of everybody and of one person."""
 
 
 class DashboardTasks:
     """Handlers of `/api/glance/tasks/`, `/api/glance/events/`, and of imports."""
 
-    def __init__(self, tasks: Tasks, imports: ImportsApi, authenticator: Authenticator) -> None:
+    def __init__(
+        self,
+        tasks: Tasks,
+        imports: ImportsApi,
+        authenticator: Authenticator,
+        *,
+        streams: int,
+        user_streams: int,
+    ) -> None:
+        """Take `streams` event streams at once, of them `user_streams` of one user."""
+        self._most, self._most_of_user = streams, user_streams
         self._tasks = tasks
         self._imports = imports
         self._authenticator = authenticator
@@ -79,7 +86,7 @@ class DashboardTasks:
     async def events(self, call: "Call") -> Response:
         """Tell of the newest tasks, now and whenever something changes (server-sent events)."""
         mine = self._streams[call.caller.user_id]
-        if mine >= _STREAMS_OF_ONE or self._streams.total() >= _STREAMS:
+        if mine >= self._most_of_user or self._streams.total() >= self._most:
             raise Unavailable("Too many pages listen here; ask for the list.", Retry_After="10")
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         stopping = call.scope.get("extensions", {}).get(STOPPING) or asyncio.Event()

@@ -3,12 +3,12 @@
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is SQLite's, too
 
 from tintype.db.engine import Transaction, Violation
 from tintype.db.tables import application_credentials as table
-from tintype.errors import Conflict
+from tintype.errors import Conflict, NotFound
 
 
 class ApplicationCredential(msgspec.Struct, frozen=True):
@@ -27,17 +27,29 @@ class ApplicationCredential(msgspec.Struct, frozen=True):
     """In microseconds since the epoch."""
 
 
+_ADD: Final = insert(table).on_conflict_do_nothing(index_elements=["user_id", "name"])
 _COLUMNS: Final = tuple(table.c[name] for name in ApplicationCredential.__struct_fields__)
 
 
 async def add(tx: Transaction, credential: ApplicationCredential) -> None:
-    """Store a credential; raises Conflict where its user has one of that name."""
+    """Store a credential; raises Conflict where its user has one of that name.
+
+    Raises NotFound where its user or project do not exist any more.
+    """
     values = msgspec.structs.asdict(credential)
     values["roles"] = msgspec.json.encode(credential.roles).decode()
     try:
-        await tx.execute(insert(table), values)
+        added = (await tx.execute(_ADD, values)).rowcount == 1
     except Violation:
-        raise Conflict(f"There is an application credential named {credential.name} already.") from None
+        raise NotFound("The user or the project of the application credential was deleted.") from None
+    if not added:
+        raise Conflict(f"There is an application credential named {credential.name} already.")
+
+
+async def count_of(tx: Transaction, user_id: str) -> int:
+    """Return how many credentials a user has."""
+    counted = select(func.count()).select_from(table).where(table.c.user_id == user_id)
+    return int((await tx.execute(counted)).scalar_one())
 
 
 async def find(tx: Transaction, credential_id: str) -> ApplicationCredential | None:

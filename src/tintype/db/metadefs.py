@@ -99,6 +99,12 @@ async def for_resource(tx: Transaction, resource_type: str) -> list[Namespace]:
     return [_from_row(_WHOLE, row) for row in await tx.execute(_FOR, {"resource_type": resource_type})]
 
 
+async def count_of(tx: Transaction, owner: str | None) -> int:
+    """Return how many namespaces a project owns."""
+    counted = select(func.count()).select_from(table).where(table.c.owner == owner)
+    return int((await tx.execute(counted)).scalar_one())
+
+
 async def add(tx: Transaction, namespace: Namespace) -> None:
     """Store a new namespace; raises Conflict where its name is taken."""
     try:

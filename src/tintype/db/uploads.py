@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from tintype.db.engine import LEASE_CLOCK, Transaction
+from tintype.db.tables import images
 from tintype.db.tables import uploads as table
 from tintype.domain.uploads import Upload
 
@@ -29,6 +30,11 @@ _OF: Final = (
 )
 _COUNT: Final = select(func.count()).where(
     table.c.image_id == bindparam("image"), table.c.offset < table.c.length
+)
+_COUNT_OF_OWNER: Final = (
+    select(func.count())
+    .select_from(table.join(images, images.c.id == table.c.image_id))
+    .where(images.c.owner == bindparam("owner"), table.c.offset < table.c.length)
 )
 _HOLD: Final = (
     update(table)
@@ -81,6 +87,11 @@ async def of(tx: Transaction, image_id: str) -> list[Upload]:
 async def open_of(tx: Transaction, image_id: str) -> int:
     """Give how many uploads of an image are unfinished."""
     return int((await tx.execute(_COUNT, {"image": image_id})).scalar_one())
+
+
+async def open_of_owner(tx: Transaction, owner: str) -> int:
+    """Return how many uploads to a project's images are unfinished."""
+    return int((await tx.execute(_COUNT_OF_OWNER, {"owner": owner})).scalar_one())
 
 
 async def hold(tx: Transaction, upload_id: str, holder: str, lease: int) -> bool:

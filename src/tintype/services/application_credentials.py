@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from tintype.db import application_credentials as rows
 from tintype.db import identity as identity_rows
 from tintype.db.application_credentials import ApplicationCredential
-from tintype.db.engine import Database
+from tintype.db.engine import Database, Transaction
 from tintype.domain.callers import Caller
 from tintype.domain.names import check_name
 from tintype.domain.roles import ROLES, expanded
@@ -19,7 +19,9 @@ from tintype.services.passwords import Passwords
 class ApplicationCredentials:
     """The use cases of application credentials."""
 
-    def __init__(self, database: Database, passwords: Passwords) -> None:
+    def __init__(self, database: Database, passwords: Passwords, *, most: int) -> None:
+        """Make them; a user may have `most`."""
+        self._most = most
         self._database = database
         self._passwords = passwords
 
@@ -38,7 +40,8 @@ class ApplicationCredentials:
 
         `roles` are those it shall have; if none are named, all that the caller has. Raises Invalid for a
         role that the caller does not have and for a time that has passed, Conflict where the user has a
-        credential of that name, Forbidden where the caller's token is of no project.
+        credential of that name, Forbidden where the caller's token is of no project or the user has as many
+        as allowed, NotFound where user or project were deleted meanwhile.
         """
         check_name("application credential", name)
         if caller.project_id is None:
@@ -51,6 +54,8 @@ class ApplicationCredentials:
             )
         if expires_at is not None and expires_at <= time.time_ns() // 1000:
             raise Invalid("The expires_at of an application credential must not be in the past.")
+        async with self._database.read() as tx:
+            await self._check_count(tx, caller.user_id)  # before the hash, which costs much
         secret = secrets.token_urlsafe(64) if secret is None else secret
         credential = ApplicationCredential(
             uuid.uuid4().hex,
@@ -63,9 +68,17 @@ class ApplicationCredentials:
             unrestricted,
             expires_at,
         )
-        async with self._database.write() as tx:
+        async with self._database.write(turn=f"application credentials of {caller.user_id}") as tx:
+            await self._check_count(tx, caller.user_id)
             await rows.add(tx, credential)
         return credential, secret
+
+    async def _check_count(self, tx: Transaction, user_id: str) -> None:
+        if await rows.count_of(tx, user_id) >= self._most:
+            raise Forbidden(
+                "Unable to create additional application credentials, "
+                f"maximum of {self._most} already exceeded for user. Delete one that is not used any more."
+            )
 
     async def find(
         self, *, credential_id: str | None, name: str | None, user_id: str | None, user_name: str | None

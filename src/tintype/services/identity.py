@@ -68,8 +68,12 @@ class Identity:
         *,
         token_lifetime: int,
         quota: Quota,
+        application_credentials: int,
     ) -> None:
-        """`judge` says who is admin; lifetime is in seconds; projects without limits have `quota`."""
+        """`judge` says who is admin; lifetime is in seconds; projects without limits have `quota`.
+
+        A user may have so many application credentials.
+        """
         self._database, self._judge = database, judge
         self._quota, self._lifetime = quota, token_lifetime * _SECOND
         self._key: str | None = None
@@ -77,7 +81,9 @@ class Identity:
         self.users = Users(database, passwords)
         self.projects = Projects(database, quota)
         self.roles = Roles(database)
-        self.application_credentials = ApplicationCredentials(database, passwords)
+        self.application_credentials = ApplicationCredentials(
+            database, passwords, most=application_credentials
+        )
 
     async def login(
         self,

@@ -14,7 +14,7 @@ from tintype.domain import metadefs, property_checks
 from tintype.domain.callers import Caller
 from tintype.domain.metadef_documents import NamespaceBody
 from tintype.domain.metadefs import Association, Listing, Namespace, Tag
-from tintype.errors import Conflict, Invalid, NotFound
+from tintype.errors import Conflict, Invalid, NotFound, OverLimit
 from tintype.policy.engine import Policy
 from tintype.services.images import Gate, now
 from tintype.services.paging import Page, read_page
@@ -60,7 +60,9 @@ _CONTENTS: Final = {
 class Metadefs:
     """The use cases. Each raises NotFound for a namespace that the caller may not know of."""
 
-    def __init__(self, database: Database, policy: Policy) -> None:
+    def __init__(self, database: Database, policy: Policy, *, namespaces: int) -> None:
+        """Make them; a project may own so many `namespaces`."""
+        self._most = namespaces
         self._database = database
         self._policy = policy
 
@@ -118,7 +120,9 @@ class Metadefs:
         await rows.know_types(
             self._database, [(each.name, each.created_at, each.updated_at) for each in types]
         )
-        async with self._database.write() as tx:
+        async with self._database.write(turn=f"namespaces of {namespace.owner}") as tx:
+            if await rows.count_of(tx, namespace.owner) >= self._most:
+                raise OverLimit(f"A project may own {self._most} namespaces of metadata definitions.")
             await rows.add(tx, namespace)
         return namespace
 

@@ -49,12 +49,18 @@ _PATIENCE_SECONDS: Final = 8.0
 class Uploads:
     """The use cases. Each raises NotFound for an image or upload that the caller may not know of."""
 
-    def __init__(self, database: Database, policy: Policy, intake: Intake, *, lifetime: int) -> None:
-        """Make them; `lifetime` is the microseconds for which an upload waits for its next piece."""
+    def __init__(
+        self, database: Database, policy: Policy, intake: Intake, *, lifetime: int, open_limit: int
+    ) -> None:
+        """Make them; `lifetime` is the microseconds for which an upload waits for its next piece.
+
+        A project may have `open_limit` unfinished ones.
+        """
         self._database = database
         self._gate = Gate(database, policy)
         self._intake = intake
         self._lifetime = lifetime
+        self._open_limit = open_limit
         self._warm: OrderedDict[str, Pass] = OrderedDict()
 
     async def create(
@@ -82,13 +88,16 @@ class Uploads:
             str(uuid.uuid4()), image_id.lower(), length, 0, metadata, expected, moment + self._lifetime
         )
         blob = Blob(upload.id, store.id, upload.image_id, PARTIAL)
-        async with self._database.write(turn=quota_turn(caller)) as tx:
+        turn = quota_turn(caller) or f"uploads of {caller.project_id}"
+        async with self._database.write(turn=turn) as tx:
             image = await self._gate.load_in(tx, caller, image_id)
             self._gate.require("upload_image", caller, image)
             images.changed_status(image, SAVING)
             self._intake.signatures.check(image)
             if await upload_rows.open_of(tx, image.id) >= OPEN_LIMIT:
                 raise OverLimit(f"An image may have {OPEN_LIMIT} unfinished uploads at once.")
+            if image.owner and await upload_rows.open_of_owner(tx, image.owner) >= self._open_limit:
+                raise OverLimit(f"A project may have {self._open_limit} unfinished uploads at once.")
             await blob_rows.begin_partial(tx, blob, now=moment, keep_until=upload.expires_at, size=length)
             await upload_rows.add(tx, upload)
             await hold_to_quota(tx, caller, image.owner, quotas.STORE)

@@ -14,7 +14,7 @@ from msgspec import Meta
 from tintype.domain.quotas import Quota
 from tintype.settings.forms import Form
 from tintype.settings.identity import IdentitySettings, KeystoneSettings, PolicySettings
-from tintype.settings.images import CacheSettings, ImageSettings, LocationSettings
+from tintype.settings.images import CacheSettings, ImageSettings, LocationSettings, MetadefSettings
 from tintype.settings.imports import ImportSettings, JobSettings
 from tintype.settings.server import (
     DashboardSettings,
@@ -40,6 +40,7 @@ __all__ = [
     "KeystoneSettings",
     "LocationSettings",
     "LogSettings",
+    "MetadefSettings",
     "MetricsSettings",
     "PolicySettings",
     "Server",
@@ -75,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     imports: ImportSettings = ImportSettings()
     jobs: JobSettings = JobSettings()
     locations: LocationSettings = LocationSettings()
+    metadefs: MetadefSettings = MetadefSettings()
     cache: CacheSettings = CacheSettings()
     log: LogSettings = LogSettings()
     dashboard: DashboardSettings = DashboardSettings()

@@ -29,6 +29,9 @@ class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(ge=1, description="How many of them may come from one address, or one /64 of IPv6."),
     ] = 32
+    application_credentials: Annotated[
+        int, Meta(ge=0, description="Application credentials of a user at most.")
+    ] = 100
 
 
 class KeystoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -57,6 +57,10 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upload_lifetime: Annotated[
         int, Meta(ge=60, description="Seconds for which a resumable upload waits for its next piece.")
     ] = 24 * 3600
+    open_uploads: Annotated[
+        int,
+        Meta(ge=1, description="Unfinished resumable uploads of a project; an image may have 32 of them."),
+    ] = 200
     hash_algorithm: Annotated[
         Literal["sha256", "sha512", "blake2b"], Meta(description="Digest shown as os_hash_value.")
     ] = "sha512"
@@ -109,6 +113,18 @@ class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "before 2.17, by which users can exchange data (OSSN-0065)."
         ),
     ] = False
+
+
+class MetadefSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Metadata definitions."""
+
+    namespaces: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Namespaces of metadata definitions that a project may own; one has 4 MiB at most.",
+        ),
+    ] = 1000
 
 
 class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -142,3 +142,8 @@ class DashboardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """The page for people, and the REST that it stands on."""
 
     enabled: Annotated[bool, Meta(description="Whether `/dashboard/` and `/api/` are served.")] = True
+    streams: Annotated[
+        int,
+        Meta(ge=1, description="Open pages that each server process tells of tasks (event streams) at most."),
+    ] = 500
+    user_streams: Annotated[int, Meta(ge=1, description="How many of them one user may have.")] = 20
