@@ -1,4 +1,4 @@
-"""A server that accepts connections and never answers, as a stopped process does, or one that answers again."""
+"""A small Keystone that can stop answering, as a stopped process does, and answer again."""
 
 import contextlib
 import json
@@ -9,7 +9,7 @@ from typing import Self
 
 
 class FrozenServer:
-    """Counts who asks. Set `answering` to have it answer as a Keystone that knows every token."""
+    """Counts who asks. While `answering` is set, it knows every token; else it accepts and keeps silent."""
 
     def __init__(self, port: int = 0) -> None:
         self._listener = socket.create_server(("127.0.0.1", port), backlog=512)
@@ -19,7 +19,10 @@ class FrozenServer:
         """Requests whose head has come."""
         self.connections = 0
         self.answering = threading.Event()
-        self._ended = False
+        self.slow = 0.0
+        """Seconds that it takes to validate a token."""
+        self._ended = threading.Event()
+        self._lost: set[socket.socket] = set()
         self._open: list[socket.socket] = []
 
     def __enter__(self) -> Self:
@@ -29,13 +32,17 @@ class FrozenServer:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._ended = True
+        self._ended.set()
         self.answering.set()
         self.refuse()
 
     def freeze(self) -> None:
         """Answer no more, as if the process had been stopped."""
         self.answering.clear()
+
+    def lose_connections(self) -> None:
+        """Never answer on the connections that there are, as where a network has lost them."""
+        self._lost = set(self._open)
 
     def refuse(self) -> None:
         """Close every connection, and take no new one."""
@@ -47,7 +54,7 @@ class FrozenServer:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
-        while not self._ended:
+        while not self._ended.is_set():
             try:
                 connection, _ = self._listener.accept()
             except OSError:
@@ -66,7 +73,11 @@ class FrozenServer:
                 stream.read(length)
                 self.requests += 1
                 self.answering.wait()
-                if self._ended:
+                if b"/auth/tokens" in line:
+                    self._ended.wait(self.slow)
+                if connection in self._lost:
+                    self._ended.wait()
+                if self._ended.is_set():
                     return
                 connection.sendall(self._answer(line.decode()))
 

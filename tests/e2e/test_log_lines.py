@@ -1,4 +1,4 @@
-"""What stands on standard error: one JSON object a line, whoever writes it, or lines that a terminal can show."""
+"""Standard error: one JSON object a line, whoever writes it, or lines that are safe on a terminal."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ def write(style: str, *statements: str) -> str:
 
 @pytest.mark.parametrize(("outage", "workers"), [("refuses", "1"), ("freezes", "2")])
 def test_every_line_is_json_while_keystone_is_away(tmp_path: Path, outage: str, workers: str) -> None:
-    """keystoneauth wrote a bare line of its own for each attempt that failed."""
+    """Each attempt that failed used to leave a bare line of keystoneauth."""
     with FrozenServer() as keystone:
         keystone.answering.set()
         settings = {
