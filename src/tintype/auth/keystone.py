@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -161,24 +162,34 @@ class KeystoneAuthenticator:
     async def _ask_once(
         self, key: bytes, token: str, before: Verdict | None, *, expired_too: bool
     ) -> Verdict:
-        """Ask Keystone, once for all who wait for the same answer."""
+        """Ask Keystone, once for all who wait for the same answer; trust what is held while it is away."""
+        held = before if before is not None and _is_held(before) else None
+        if held is not None and self.calls.failing:
+            return held
         asking = self._asking.get(key)
         if asking is None:
             asking = asyncio.create_task(self._ask(token, expired_too=expired_too))
             self._asking[key] = asking
-            asking.add_done_callback(lambda _task: self._asking.pop(key, None))
+            asking.add_done_callback(partial(self._keep, key))
         try:
-            verdict = await asyncio.shield(asking)
+            if held is not None and not await self.calls.has_ended(asking):
+                return held
+            return await asyncio.shield(asking)
         except Unavailable as error:
-            if before is None or before.caller is None or time.time() > before.asked_at + _OUTAGE_SECONDS:
+            if held is None:
                 raise
             self._failures.note("a token is trusted without asking", error)
-            return before
-        self._verdicts[key] = verdict
+            return held
+
+    def _keep(self, key: bytes, asked: "asyncio.Task[Verdict]") -> None:
+        """Remember an answer, whether anybody waits for it still or not."""
+        self._asking.pop(key, None)
+        if asked.cancelled() or asked.exception() is not None:
+            return
+        self._verdicts[key] = asked.result()
         self._verdicts.move_to_end(key)
         if len(self._verdicts) > _CACHED_TOKENS:
             self._verdicts.popitem(last=False)
-        return verdict
 
     async def _ask(self, token: str, *, expired_too: bool) -> Verdict:
         asked_at = time.time()
@@ -248,6 +259,11 @@ def set_proxies(session: keystone.Session, proxies: ProxyRules) -> None:
     """Have a session use these proxies, and none of the environment's, nor its passwords and certificates."""
     session.session.trust_env = False
     session.session.proxies = {scheme: proxy.whole_url for scheme, proxy in proxies.proxies.items()}
+
+
+def _is_held(verdict: Verdict) -> bool:
+    """Return whether a token is trusted while Keystone does not answer."""
+    return verdict.caller is not None and time.time() <= verdict.asked_at + _OUTAGE_SECONDS
 
 
 def _key(token: str, *, expired_too: bool) -> bytes:

@@ -1,8 +1,8 @@
 """Calls to a Keystone: blocking ones, in threads, and none that waits for a Keystone known not to answer.
 
 A call that is not answered for a second has Keystone probed with a request that costs it nothing. Where that
-fails too, or a connection is refused, everybody who waits is told at once, and so is everybody who comes,
-until a probe or a late answer shows that Keystone is back.
+fails too, or a connection is refused, everybody who comes is told at once, until a probe or a late answer
+shows that Keystone is back.
 """
 
 import asyncio
@@ -57,37 +57,49 @@ class KeystoneCalls:
         self._failure: Unavailable | None = None
         """What the outage began with."""
         self._outage: asyncio.Future[None] | None = None
-        """Done when an outage begins, for those who wait for an answer."""
+        """Done when an outage begins, for those who need not wait for an answer."""
         self._probing: asyncio.Task[None] | None = None
         self._prober = ThreadPoolExecutor(1, "keystone probe")
         self._pools = _new_pools()
 
     async def run(
-        self, pool: Literal["tokens", "logins"], call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+        self,
+        pool_name: Literal["tokens", "logins"],
+        call: Callable[P, T],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T:
         """Run a blocking call in a thread; raise Unavailable where Keystone does not answer."""
         if self._failure is not None:
             raise _again(self._failure)
-        loop = asyncio.get_running_loop()
         began = time.monotonic()
-        working = loop.run_in_executor(self._pools[pool], partial(call, *args, **kwargs))
+        pool = self._pools[pool_name]
+        working = asyncio.get_running_loop().run_in_executor(pool, partial(call, *args, **kwargs))
         working.add_done_callback(partial(self._note, began))
-        if self._outage is None:
-            self._outage = loop.create_future()
-        outage = self._outage
-        either: set[asyncio.Future[Any]] = {working, outage}
-        while not working.done() and not outage.done():
-            await asyncio.wait(either, timeout=_SILENT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        while not working.done():
+            await asyncio.wait({working}, timeout=_SILENT_SECONDS)
             if not working.done() and not self._breaker.has_answered_since(
                 time.monotonic() - _SILENT_SECONDS
             ):
                 self._probe()
-        if not working.done() or working.cancelled():
-            raise _again(self._failure or Unavailable("The identity service does not answer."))
+        if working.cancelled():  # it waited for a thread when an outage began
+            raise _again(self._failure or Unavailable("The identity service did not answer."))
         try:
             return working.result()
         except ClientException as error:
             raise unreachable(error) from error
+
+    @property
+    def failing(self) -> bool:
+        """Whether Keystone is known not to answer."""
+        return self._failure is not None
+
+    async def has_ended(self, call: "asyncio.Future[Any]") -> bool:
+        """Wait until a call has ended or an outage begins, and return which: whether it has ended."""
+        if self._outage is None:
+            self._outage = asyncio.get_running_loop().create_future()
+        await asyncio.wait({call, self._outage}, return_when=asyncio.FIRST_COMPLETED)
+        return call.done()
 
     def _note(self, began: float, call: "asyncio.Future[Any]") -> None:
         """Note what a call that has ended says of Keystone, whether anybody waits for it still or not."""
@@ -100,7 +112,10 @@ class KeystoneCalls:
             self._close()
 
     def _open(self, began: float, error: NoConnection) -> None:
-        """Begin an outage: tell those who wait, and leave the threads behind that are stuck."""
+        """Begin an outage: tell those who wait for a thread, and leave those behind that are stuck.
+
+        Calls that have a thread go on: a late answer is one, too.
+        """
         if not self._breaker.note_failure(began, time.monotonic()):
             return
         self._failure = unreachable(error)

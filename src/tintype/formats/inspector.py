@@ -24,6 +24,17 @@ _LARGEST: Final = 2**63 - 1
 _MAY_HOLD_A_BROKEN_MBR: Final = frozenset({"aki", "ari"})
 _PLAIN: Final = frozenset({"raw", "gpt"})
 """What the library calls bytes in which nothing but a partition table is recognised."""
+_MAGIC: Final = (
+    (b"QFI\xfb", "qcow2"),
+    (b"QED\0", "qed"),
+    (b"KDMV", "vmdk"),
+    (b"COWD", "vmdk"),
+    (b"conectix", "vhd"),
+    (b"vhdxfile", "vhdx"),
+)
+"""How files begin whose formats can refer to others."""
+_BEFORE_TEXT: Final = (b"#", b"v", b" ", b"\r", b"\n")
+"""How a VMDK that is only a descriptor may begin."""
 
 
 OWN_CHECKS: Final = ("format", "header", "virtual_size", "parent", "footer")
@@ -155,9 +166,10 @@ class Inspector:
 
     def _look_closely(self, inspector: Any, found: str, failures: dict[str, str]) -> None:
         """Make the checks that the library does not make, of what could refer to another file."""
-        begins, reason = structures.begins_like(self._head), None
-        if begins is not None and begins != found:
-            failures["header"] = f"it begins as a {begins} does, but is none that can be read"
+        reason = None
+        for magic, name in _MAGIC:
+            if self._head.startswith(magic) and name != found:
+                failures["header"] = f"it begins as a {name} does, but is none that can be read"
         match found:
             case "vmdk":
                 reason = self._look_at_vmdk(inspector)
@@ -171,7 +183,7 @@ class Inspector:
                 reason, check = structures.vdi_fault(self._head), "parent"
             case "qcow2":
                 reason, check = structures.qcow2_fault(self._head), "header"
-            case _ if vmdk.is_descriptor_file(self._head):
+            case _ if self._head.startswith(_BEFORE_TEXT) and vmdk.is_descriptor_file(self._head):
                 reason, check = "a VMDK that is only a descriptor consists of other files", "descriptor"
         if reason is not None:
             failures[check] = reason

@@ -17,15 +17,6 @@ _REGIONS: Final = 16
 """Where the entries of a region table begin."""
 _VDI_TYPES: Final = (1, 2)
 """Dynamic and static; others are differences to another disk."""
-MAGIC: Final = (
-    (b"QFI\xfb", "qcow2"),
-    (b"QED\0", "qed"),
-    (b"KDMV", "vmdk"),
-    (b"COWD", "vmdk"),
-    (b"conectix", "vhd"),
-    (b"vhdxfile", "vhdx"),
-)
-"""How files begin whose formats can refer to others."""
 
 
 class Footer(NamedTuple):
@@ -93,8 +84,3 @@ def qcow2_fault(head: bytes) -> str | None:
     if length < 104 or length % 8 or length > 1 << min(cluster_bits, 21):
         return f"the header says that it has {length} bytes; it has 104 or more, a multiple of 8"
     return None
-
-
-def begins_like(head: bytes) -> str | None:
-    """Return the format, among those that can refer to other files, whose first bytes these are."""
-    return next((name for magic, name in MAGIC if head.startswith(magic)), None)
