@@ -132,7 +132,8 @@ def open_keystone(
 ) -> tuple["KeystoneAuthenticator", Logins]:
     """Give who knows the callers of a cloud's Keystone, and who lets people log in there."""
     try:
-        from tintype.auth.keystone import KeystoneAuthenticator, open_session, set_proxies, version_3
+        from tintype.auth.keystone import KeystoneAuthenticator, open_session, set_proxies
+        from tintype.auth.keystone_calls import version_3
         from tintype.auth.keystone_logins import KeystoneLogins
         from tintype.auth.limits import UnifiedLimits
     except ImportError as error:

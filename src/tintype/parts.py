@@ -13,8 +13,9 @@ import msgspec
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from tintype.api.app import App, Front
+from tintype.api.app import App
 from tintype.api.base_url import ForwardedRequests
+from tintype.api.front import Front
 from tintype.api.info import minor_versions
 from tintype.api.operations import OperationsApi
 from tintype.api.routes import Route

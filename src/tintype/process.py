@@ -28,7 +28,7 @@ from tintype.api.allocator import keep_few_arenas
 from tintype.api.protocol import BoundedConfig
 from tintype.errors import TintypeError
 from tintype.listener import Listener
-from tintype.observability.logs import adopt, make_logger, set_level
+from tintype.observability.logs import make_logger, route_libraries, set_level
 from tintype.observability.metrics import shared
 from tintype.parts import build
 from tintype.server import share_folder
@@ -47,6 +47,7 @@ _ABORT_SECONDS: Final = 1.0
 def serve(settings: Settings, listener: Listener, reread: Reread) -> None:
     """Serve until a signal says stop."""
     set_level(settings.log.level)
+    route_libraries(make_logger(settings.log.style))
     config = _Config(settings, reread)
     server = _Server(config)
 
@@ -251,8 +252,7 @@ def announce_drain(log: structlog.typing.FilteringBoundLogger, seconds: int) -> 
 
 def _app(settings: Settings) -> ASGIApp:
     keep_few_arenas()
-    for library in ("uvicorn", "opentelemetry", "oslo_utils", "tintype"):
-        adopt(library, make_logger(settings.log.style))
+    route_libraries(make_logger(settings.log.style))
     parent = multiprocessing.parent_process()
     if parent is not None:  # which holds the folder: nobody may serve it for longer than that
         share_folder(settings.data_dir)

@@ -21,6 +21,7 @@ from tintype.db import uploads as upload_rows
 from tintype.db.engine import CLOCK, Database, Transaction, clock_offset_now
 from tintype.errors import StartError
 from tintype.folders import make_folders, recognise_folders
+from tintype.observability.logs import make_logger, route_libraries
 from tintype.openers import database_url, open_database, open_identity, open_policy
 from tintype.parts import at_work, lay
 from tintype.services.catalogue import Catalogue
@@ -67,6 +68,7 @@ def prepare(settings: Settings, public_url: str) -> FirstStart | None:
 
 def work(settings: Settings) -> None:
     """Work on jobs until a signal says stop, without serving requests; then hand over what is at work."""
+    route_libraries(make_logger(settings.log.style))
     check_start(settings)
     make_folders(settings)
     upgrade_database(settings)

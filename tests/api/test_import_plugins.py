@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ import web
 from inprocess import Prepared, Service, running
 from tintype.errors import Invalid, StartError
 from tintype.openers import open_plugins
+from tintype.plugins import convert
 from tintype.plugins.base import Stream, Subject
 from tintype.plugins.decompress import Decompress
 from tintype.settings import ImageSettings, ImportSettings, Settings
@@ -319,6 +321,35 @@ async def test_hostile_disks_are_not_converted(prepared: Prepared, tmp_path: Pat
                 assert (task["status"], reason in task["message"]) == ("failure", True), task["message"]
                 assert (await show(service, image))["status"] == "queued"
             assert not list((service.folder / "scratch").iterdir())
+
+
+@pytest.mark.needs("qemu-img")
+@pytest.mark.parametrize("name", ["neighbour", "made", "made/disk"])
+async def test_qemu_img_has_no_other_file_beside_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Should a disk that names another file ever pass the checks: there is none in its folder."""
+    monkeypatch.setattr(
+        convert, "Inspector", lambda *_arguments: SimpleNamespace(feed=len, finish=lambda: None)
+    )
+    (tmp_path / "neighbour").write_bytes(b"canary" * 1000)
+    disk = f"""# Disk DescriptorFile
+version=1
+CID=fffffffe
+parentCID=ffffffff
+createType="monolithicFlat"
+RW 8 FLAT "{name}" 0
+""".encode()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield disk
+
+    subject = Subject("an id", "vmdk", "bare", {}, frozenset())
+    with pytest.raises(Invalid):
+        await convert.Convert("raw", limit=1 << 30, seconds=60).apply(
+            subject, Stream(chunks(), len(disk)), tmp_path
+        )
+    assert not any(b"canary" in path.read_bytes() for path in tmp_path.glob("*/*"))
 
 
 @pytest.mark.needs("qemu-img")

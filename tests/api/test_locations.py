@@ -19,6 +19,18 @@ from tintype.settings.stores import FileStore, HttpStore
 
 SHA512 = hashlib.sha512(DATA).hexdigest()
 MD5 = hashlib.md5(DATA, usedforsecurity=False).hexdigest()
+MOVED = {
+    "/moved/inside": "http://10.0.0.1/disk",
+    "/moved/metadata": "http://169.254.169.254/latest/meta-data/",
+    "/moved/port": "http://8.8.8.8:22/disk",
+    "/moved/scheme": "ftp://8.8.8.8/disk",
+    "/moved/file": "file:///etc/passwd",
+    "/moved/credentials": "http://user:secret@8.8.8.8/disk",
+    "/moved/nonsense": "http://[::1/disk",
+    "/moved/nobody": "http://nobody.invalid/disk",
+    "/moved/loop": "/moved/loop",
+    "/moved/letters": "http://8.8.8.8/\u00fc",
+}
 OLD = "application/openstack-images-v2.1-json-patch"
 
 
@@ -27,6 +39,10 @@ def answer(request: web.Request) -> None:
         request.ranged(backing_file())
     elif request.path == "/absent":
         request.give(b"", status=404)
+    elif request.path.startswith("/moved/"):
+        request.redirect(MOVED[request.path])
+    elif request.path.startswith("/later/") and request.command == "GET":
+        request.redirect(MOVED[request.path.replace("later", "moved")])
     else:
         request.ranged(DATA)
 
@@ -111,6 +127,19 @@ async def test_hostile_bytes_are_refused_here_too(located: Service) -> None:
     task = await ended(located, image)
     assert (task["status"], "backing_file" in task["message"]) == ("failure", True), task
     assert (await show(located, image))["status"] == "queued"
+
+
+@pytest.mark.parametrize("when", ["moved", "later"])
+async def test_a_redirect_that_is_refused_ends_the_job(located: Service, when: str) -> None:
+    """Wherever it leads, and whether the size or the bytes are asked for: queued, with the reason."""
+    for path in MOVED:
+        image = await new_image(located)
+        assert (await add(located, image, path.replace("moved", when))).status_code == 202
+        task = await ended(located, image)
+        shown = await show(located, image)
+        assert (task["status"], shown["status"]) == ("failure", "queued"), path
+        assert shown["os_glance_failed_reason"] == task["message"] != "", path
+        assert "secret" not in task["message"]
 
 
 @pytest.mark.parametrize(

@@ -73,10 +73,11 @@ async def test_nothing_listens() -> None:
 
 
 async def test_a_name_that_does_not_exist() -> None:
-    """It is not called a refusal of the filter."""
+    """It is refused in the same words as a name that exists inside only."""
     with web.names({"absent.example": [[]]}):
         failed = await failure("https://absent.example/disk")
-    assert failed.message == "The host name absent.example was not found in DNS. Check the URL."
+    reason = "the host was not found in DNS, or has an address that is not public"
+    assert failed.message == f"URI does not pass filtering: absent.example: {reason}."
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A cloud's Keystone in place of the built-in identity: who is who, revoked and expired tokens, outages."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,8 @@ from proxy import proxying
 
 pytestmark = [pytest.mark.needs("keystone"), pytest.mark.xdist_group("keystone")]
 CACHE_SECONDS = 2
+RECOVERY_SECONDS = 5
+"""In which the service must have noticed that Keystone is back; on a machine that does nothing else, 2."""
 RAW = {"disk_format": "raw", "container_format": "bare"}
 
 
@@ -275,7 +278,43 @@ def test_keystone_is_killed_under_load(server: Server, keystone: Keystone) -> No
     keystone.start()
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert set(codes) == {200}
-    assert call(server, keystone.log_in("bob", "beta"), "GET", "/v2/images").status_code == 200
+    fresh = keystone.log_in("bob", "beta")
+    eventually(lambda: call(server, fresh, "GET", "/v2/images").status_code == 200, RECOVERY_SECONDS)
+
+
+def test_keystone_is_frozen_under_load(server: Server, keystone: Keystone) -> None:
+    """Nobody waits for a stopped process: known tokens hold on, others are told at once; then it is back."""
+    known, fresh = keystone.log_in("alice", "alpha"), keystone.log_in("bob", "beta")
+    took: list[tuple[float, int]] = []
+    stopped: list[bool] = []
+
+    def load() -> None:
+        while not stopped:
+            started = time.monotonic()
+            status = call(server, known, "GET", "/v2/images").status_code
+            took.append((time.monotonic() - started, status))
+
+    assert call(server, known, "GET", "/v2/images").status_code == 200
+    keystone.process.send_signal(signal.SIGSTOP)
+    with ThreadPoolExecutor(12) as threads:
+        try:
+            for _ in range(12):
+                threads.submit(load)
+            time.sleep(CACHE_SECONDS + 4)
+            refused = [call(server, fresh, "GET", "/v2/images") for _ in range(4)]
+        finally:
+            stopped.append(True)
+            keystone.process.send_signal(signal.SIGCONT)
+    back = time.monotonic()
+    eventually(lambda: call(server, fresh, "GET", "/v2/images").status_code == 200, RECOVERY_SECONDS)
+    took.sort()
+    p99 = took[int(len(took) * 0.99)][0]
+    print(f"{len(took)} requests, p99 {p99 * 1000:.0f} ms, back after {time.monotonic() - back:.2f} s")
+    assert {status for _, status in took} == {200}
+    assert {(answer.status_code, answer.headers["retry-after"]) for answer in refused} == {(503, "5")}
+    assert took[-1][0] < 10, "as long as the timeout of a call, twice"
+    said = (server.folder.parent / f"{server.folder.name}.log").read_text()
+    assert said.count("Keystone does not answer") == said.count("Keystone answers again")
 
 
 AJAX = {"X-Requested-With": "XMLHttpRequest"}

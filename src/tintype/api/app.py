@@ -8,12 +8,11 @@ import contextlib
 import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-import msgspec
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -23,9 +22,9 @@ from tintype.api import errors as error_responses
 from tintype.api.base_url import base_url
 from tintype.api.direct import BROKEN_OFF
 from tintype.api.extensions import DIRECT, SILENCE
+from tintype.api.front import Front
 from tintype.api.lifespan import live
 from tintype.api.routes import Route
-from tintype.api.throttle import Throttle
 from tintype.api.tree import NOT_FOUND, build
 from tintype.auth.base import Authenticator
 from tintype.blobs.stream import Buffer, Chunks, Source
@@ -41,7 +40,7 @@ from tintype.errors import (
     Unauthenticated,
     Unimplemented,
 )
-from tintype.observability.failures import FailureLog
+from tintype.observability.failures import FailureLog, cause_of
 from tintype.observability.metrics import Metrics
 
 _GLOBAL_ID: Final = re.compile(r"req-[0-9a-fA-F-]{36}")
@@ -49,6 +48,10 @@ _HEADER_BYTES: Final = 64 << 10
 _PATH_BYTES: Final = 8 << 10
 _IDS: Final = frozenset({"id", "upload"})
 """Parameters that are UUIDs: they may be written in capitals."""
+_NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
+"""Has browsers take no answer for anything but its type: images are bytes that strangers chose."""
+_ONLY_TLS: Final = (b"strict-transport-security", b"max-age=31536000")
+"""Has browsers come by TLS alone, once they have come by it: to us, or to a trusted proxy that says so."""
 _STOPPING: Final = "The service is stopping."
 _CLOSED: Final = 499
 """Logged where the client went away before the answer; never sent."""
@@ -176,26 +179,17 @@ class _Answer:
         """Send a message of ASGI, the head with the headers that every answer has."""
         if message["type"] == "http.response.start":
             self.begun, self.status = True, message["status"]
-            message["headers"].append((b"x-openstack-request-id", self._call.request_id.encode()))
+            headers = message["headers"]
+            headers.append((b"x-openstack-request-id", self._call.request_id.encode()))
             if self._call.route is not None:
-                message["headers"].extend(self._call.route.headers)
+                headers.extend(self._call.route.headers)
+            if _NO_SNIFFING not in headers:
+                headers.append(_NO_SNIFFING)
+            if self._call.scope["scheme"] == "https":
+                headers.append(_ONLY_TLS)
         else:
             self._call.metrics.sent.inc(len(message.get("body", b"")))
         await self._send(message)
-
-
-class Front(msgspec.Struct, frozen=True):
-    """What the service shows to callers, and asks of them."""
-
-    public_url: str | None
-    """URL that clients reach it by; None for the one each request came to."""
-    identity_url: str | None
-    """URL of the identity service; None for our own."""
-    body_limit: int
-    """Bytes of a request's body, image data apart."""
-    throttle: Throttle | None
-    minor_versions: Sequence[int]
-    """Of the API: each is served below its own prefix, too."""
 
 
 class App:
@@ -276,6 +270,8 @@ class App:
         except TintypeError as error:
             call.failure = error
             status = error_responses.status_of(error)
+            if status < 500 and getattr(error, "__notes__", None):  # what its client is not told
+                self._log.info("request refused", request_id=call.request_id, cause=cause_of(error))
             headers = dict(error.headers)
             if status == 401:
                 headers["WWW-Authenticate"] = (

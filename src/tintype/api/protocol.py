@@ -263,7 +263,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         body = errors.document(status.value, message, request_id)
         head = (
             f"HTTP/1.1 {status.value} {status.phrase}\r\n"
-            "content-type: application/json\r\nconnection: close\r\n"
+            "content-type: application/json\r\nx-content-type-options: nosniff\r\nconnection: close\r\n"
             f"content-length: {len(body)}\r\nx-openstack-request-id: {request_id}\r\n\r\n"
         )
         self.transport.write(head.encode() + body)

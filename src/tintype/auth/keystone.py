@@ -1,25 +1,25 @@
 """Tokens of a Keystone, validated with it and remembered for a while.
 
 What Keystone said of a token is trusted for `cache_seconds`, and never past the token's end: so long
-may a revoked token live. While Keystone does not answer, a token that it has confirmed before holds on.
+may a revoked token live. While Keystone does not answer, a token that it has confirmed before is trusted
+without waiting for it.
 """
 
 import asyncio
 import hashlib
 import time
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 import structlog
 from keystoneauth1 import session as keystone
-from keystoneauth1.exceptions import ClientException, Unauthorized
 from keystoneauth1.identity.v3 import Password
 
+from tintype.auth.keystone_calls import KeystoneCalls, twice, unexpected, version_3
 from tintype.auth.limits import UnifiedLimits
-from tintype.blobs.failures import service_failure, status_text
 from tintype.domain.access_rules import AccessRule
 from tintype.domain.callers import Caller
 from tintype.domain.proxies import ProxyRules
@@ -33,7 +33,6 @@ _REFUSED_SECONDS: Final = 10.0
 """For which a token that does not hold is refused without asking again."""
 _OUTAGE_SECONDS: Final = 600.0
 """For which a confirmed token is trusted while Keystone does not answer."""
-_THREADS: Final = 8
 _LONGEST_TOKEN: Final = 8192
 _ACCESS_RULES: Final = {"OpenStack-Identity-Access-Rules": "1.0"}
 """Tells Keystone that access rules are enforced here; without it, it refuses tokens that have some."""
@@ -97,12 +96,12 @@ class KeystoneAuthenticator:
         self._quota = quota
         self._limits = limits
         self._policy = policy
+        self.calls = KeystoneCalls(session, auth_url, log)
         self._failures = FailureLog(log)
         self._cache_seconds = cache_seconds
         self._service_roles = frozenset(role.lower() for role in service_roles)
         self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[Verdict]] = {}
-        self._threads = ThreadPoolExecutor(_THREADS, "keystone")
 
     async def authenticate(self, token: str, service_token: str | None = None) -> Caller:
         """Return the caller; a service that speaks for it may bring a token that has just expired.
@@ -128,29 +127,22 @@ class KeystoneAuthenticator:
 
     async def check(self) -> None:
         """Raise Unavailable where Keystone does not answer, or the service's own user cannot log in."""
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._ask_version)
+        await self.calls.run("tokens", self._ask_version)
 
     def _ask_version(self) -> None:
-        try:
-            self._session.get_token()  # asks only where the last one ends soon
-            self._session.get(self._version, authenticated=False, log=False)
-        except ClientException as error:
-            raise unreachable(error) from error
+        self._session.get_token()  # asks only where the last one ends soon
+        self._session.get(self._version, authenticated=False, log=False)
 
     async def own_roles(self) -> frozenset[str]:
         """Log in as the service's own user, validate that token as any other, and return its roles."""
-        status, content = await asyncio.get_running_loop().run_in_executor(self._threads, self._ask_own)
+        status, content = await self.calls.run("tokens", self._ask_own)
         if status != 200:
             raise self._not_validated(status)
         answer = msgspec.json.decode(content, type=_Answer)
         return frozenset(role.name.lower() for role in answer.token.roles)
 
     def _ask_own(self) -> tuple[int, bytes]:
-        try:
-            token = self._session.get_token() or ""
-        except ClientException as error:
-            raise unreachable(error) from error
-        return self._request(token, False)
+        return self._request(self._session.get_token() or "", False)
 
     async def _caller(self, token: str, *, expired_too: bool) -> Caller:
         if len(token) > _LONGEST_TOKEN or not token.isascii():
@@ -170,36 +162,45 @@ class KeystoneAuthenticator:
     async def _ask_once(
         self, key: bytes, token: str, before: Verdict | None, *, expired_too: bool
     ) -> Verdict:
-        """Ask Keystone, once for all who wait for the same answer."""
+        """Ask Keystone, once for all who wait for the same answer; trust what is held while it is away."""
+        held = before if before is not None and _is_held(before) else None
+        if held is not None and self.calls.failing:
+            return held
         asking = self._asking.get(key)
         if asking is None:
             asking = asyncio.create_task(self._ask(token, expired_too=expired_too))
             self._asking[key] = asking
-            asking.add_done_callback(lambda _task: self._asking.pop(key, None))
+            asking.add_done_callback(partial(self._keep, key))
         try:
-            verdict = await asyncio.shield(asking)
+            if held is not None and not await self.calls.has_ended(asking):
+                return held
+            return await asyncio.shield(asking)
         except Unavailable as error:
-            if before is None or before.caller is None or time.time() > before.asked_at + _OUTAGE_SECONDS:
+            if held is None:
                 raise
             self._failures.note("a token is trusted without asking", error)
-            return before
-        self._verdicts[key] = verdict
+            return held
+
+    def _keep(self, key: bytes, asked: "asyncio.Task[Verdict]") -> None:
+        """Remember an answer, whether anybody waits for it still or not."""
+        self._asking.pop(key, None)
+        if asked.cancelled() or asked.exception() is not None:
+            return
+        self._verdicts[key] = asked.result()
         self._verdicts.move_to_end(key)
         if len(self._verdicts) > _CACHED_TOKENS:
             self._verdicts.popitem(last=False)
-        return verdict
 
     async def _ask(self, token: str, *, expired_too: bool) -> Verdict:
-        loop = asyncio.get_running_loop()
         asked_at = time.time()
-        status, content = await loop.run_in_executor(self._threads, self._request, token, expired_too)
+        status, content = await self.calls.run("tokens", twice, self._request, token, expired_too)
         if status == 200:
             answer = msgspec.json.decode(content, type=_Answer).token
             expires_at = datetime.fromisoformat(answer.expires_at).timestamp()
             quota = self._quota
             if self._limits is not None and answer.project is not None:
                 project = answer.project.id
-                quota = await loop.run_in_executor(self._threads, self._ask_limits, self._limits, project)
+                quota = await self.calls.run("tokens", twice, self._limits.of, project)
             return Verdict(self._to_caller(answer, quota), expires_at, asked_at)
         if status in {400, 404}:
             return Verdict(None, 0.0, asked_at)
@@ -207,16 +208,9 @@ class KeystoneAuthenticator:
 
     def _request(self, token: str, expired_too: bool) -> tuple[int, bytes]:
         url = f"{self._url}&allow_expired=1" if expired_too else self._url
-        try:
-            answer: Any = self._session.get(
-                url,
-                headers={"X-Subject-Token": token, **_ACCESS_RULES},
-                raise_exc=False,
-                log=False,
-                connect_retries=1,
-            )
-        except ClientException as error:
-            raise unreachable(error) from error
+        answer: Any = self._session.get(
+            url, headers={"X-Subject-Token": token, **_ACCESS_RULES}, raise_exc=False, log=False
+        )
         return answer.status_code, answer.content
 
     def _not_validated(self, status: int) -> Unavailable:
@@ -225,12 +219,6 @@ class KeystoneAuthenticator:
         if status == 403:
             failure.add_note("the user of keystone.username needs a role that may do so: admin or service")
         return failure
-
-    def _ask_limits(self, limits: UnifiedLimits, project_id: str) -> Quota:
-        try:
-            return limits.of(project_id)
-        except (ClientException, Unavailable) as error:
-            raise unreachable(error) from error
 
     def _to_caller(self, token: _Token, quota: Quota) -> Caller:
         credential = token.application_credential
@@ -273,9 +261,9 @@ def set_proxies(session: keystone.Session, proxies: ProxyRules) -> None:
     session.session.proxies = {scheme: proxy.whole_url for scheme, proxy in proxies.proxies.items()}
 
 
-def version_3(auth_url: str) -> str:
-    """Give the URL of the API's version 3, whether an operator names the version or not."""
-    return f"{auth_url.rstrip('/').removesuffix('/v3')}/v3"
+def _is_held(verdict: Verdict) -> bool:
+    """Return whether a token is trusted while Keystone does not answer."""
+    return verdict.caller is not None and time.time() <= verdict.asked_at + _OUTAGE_SECONDS
 
 
 def _key(token: str, *, expired_too: bool) -> bytes:
@@ -284,18 +272,3 @@ def _key(token: str, *, expired_too: bool) -> bytes:
 
 def _refused() -> Unauthenticated:
     return Unauthenticated("The request you have made requires authentication.")
-
-
-def unreachable(error: Exception) -> Unavailable:
-    """Return the error for an unreachable Keystone; its text has no addresses and no credentials."""
-    if isinstance(error, Unauthorized):
-        failure = Unavailable("The image service cannot log in to the identity service.", Retry_After="5")
-        failure.add_note("keystone.username, its domain, its project or TINTYPE_KEYSTONE_PASSWORD is wrong")
-        return failure
-    message = f"The identity service cannot be used: {service_failure(error)}."
-    return Unavailable(message, Retry_After="5")
-
-
-def unexpected(status: int) -> Unavailable:
-    """Return the error for an unexpected answer of Keystone."""
-    return Unavailable(f"The identity service answered {status_text(status)}.", Retry_After="5")

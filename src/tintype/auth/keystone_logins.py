@@ -1,20 +1,17 @@
 """Logins with a name and a password of a Keystone (Identity API v3), for people in browsers."""
 
-import asyncio
 import re
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, Final
 
 from keystoneauth1 import session as keystone
-from keystoneauth1.exceptions import ClientException
 
 from tintype.auth.base import Login, Place
-from tintype.auth.keystone import KeystoneAuthenticator, unexpected, unreachable, version_3
+from tintype.auth.keystone import KeystoneAuthenticator
+from tintype.auth.keystone_calls import unexpected, version_3
 from tintype.errors import Forbidden, Invalid, NotFound, TintypeError, TooManyAttempts, Unauthenticated
 
-_THREADS: Final = 4
 _WAITING: Final = 64
 _WRONG: Final = "The user name, the domain or the password is wrong."
 _NO_ROLE: Final = "The project does not exist, or the user has no role in it."
@@ -40,7 +37,6 @@ class KeystoneLogins:
         self._session = session
         self._url = version_3(auth_url)
         self._authenticator = authenticator
-        self._threads = ThreadPoolExecutor(_THREADS, "logins")  # not those that validate everybody's tokens
         self._waiting = 0
 
     async def log_in(self, *, name: str, password: str, domain: str, address: str) -> Login:  # noqa: ARG002
@@ -146,25 +142,21 @@ class KeystoneLogins:
         return Login(answer.headers["X-Subject-Token"], ends)
 
     async def _ask(self, method: str, path: str, headers: Mapping[str, str], **more: Any) -> Any:
-        def send() -> Any:
-            try:
-                return self._session.request(
-                    f"{self._url}/{path}",
-                    method,
-                    headers=dict(headers),
-                    authenticated=False,
-                    raise_exc=False,
-                    log=False,
-                    **more,
-                )
-            except ClientException as error:
-                raise unreachable(error) from error
-
         if self._waiting >= _WAITING:
             raise TooManyAttempts("Too many logins at once. Try again in 2 seconds.", Retry_After="2")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, send)
+            return await self._authenticator.calls.run(
+                "logins",
+                self._session.request,
+                f"{self._url}/{path}",
+                method,
+                headers=dict(headers),
+                authenticated=False,
+                raise_exc=False,
+                log=False,
+                **more,
+            )
         finally:
             self._waiting -= 1
 

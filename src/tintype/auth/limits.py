@@ -60,9 +60,7 @@ class UnifiedLimits:
         return msgspec.convert(found, list[_Limit])
 
     def _get(self, path: str, **query: str) -> Any:
-        answer = self._session.get(
-            f"{self._url}/{path}", params=query, raise_exc=False, log=False, connect_retries=1
-        )
+        answer = self._session.get(f"{self._url}/{path}", params=query, raise_exc=False, log=False)
         if answer.status_code != 200:
             message = (
                 f"The identity service answered {status_text(answer.status_code)} when asked for limits."

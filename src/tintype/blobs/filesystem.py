@@ -18,6 +18,8 @@ from tintype.blobs.stream import in_thread
 from tintype.errors import Gone, NotFound, OverLimit, Unavailable
 
 _PARTIAL: Final = "partial"
+_PROBE: Final = ".tintype-probe"
+"""What a check writes; always the same file, so that none is left over where a process ends in between."""
 _PAGE: Final = 4096
 _DIRECT: Final = getattr(os, "O_DIRECT", 0)
 """How Linux is told to write past the page cache; elsewhere nothing."""
@@ -100,7 +102,8 @@ class FilesystemStore:
         """Give the name of every file, one folder at a time."""
         for folder in await self.run(_names, self._folder):
             for name in await self.run(_names, self._folder / folder):
-                yield name
+                if name != _PROBE:
+                    yield name
 
     async def check(self) -> None:
         """Raise Unavailable where the folder is not there, or cannot be written to."""
@@ -170,7 +173,10 @@ class FilesystemStore:
         return failure
 
     def _check_folder(self) -> None:
-        """Raise Unavailable where the folder is another one, or bytes cannot be written there."""
+        """Raise Unavailable where the folder is another one, or bytes cannot be written there.
+
+        A file is written and deleted: neither the folder's mode nor that of its file system tells for sure.
+        """
         self.check_mark()
         for folder in (self._folder, self._folder / _PARTIAL):
             there = folder.exists()
@@ -178,6 +184,8 @@ class FilesystemStore:
                 failure = self._unavailable("cannot write to its folder")
                 failure.add_note(f"the service runs as user id {os.geteuid()}")
                 raise failure
+            if there:
+                _write_probe(folder / _PROBE)
 
     async def _opened(self, path: Path) -> FileIO:
         """Open a file; who is cancelled meanwhile leaves it closed."""
@@ -296,6 +304,16 @@ class _FileWriter:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def _write_probe(path: Path) -> None:
+    """Write a file and delete it; another process may be doing the same."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, b"\n")
+    finally:
+        os.close(file)
+        path.unlink(missing_ok=True)
 
 
 def _open_to_read(path: Path) -> FileIO:

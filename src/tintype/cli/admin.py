@@ -14,7 +14,7 @@ from tintype.configuration import load
 from tintype.db import schema
 from tintype.db.engine import Database
 from tintype.errors import StartError
-from tintype.folders import recognise_folders
+from tintype.folders import recognise_folders, store_folders
 from tintype.openers import database_url, open_database, open_identity, open_policy
 from tintype.services.identity import Identity
 from tintype.settings import DATABASE, Settings, TracingSettings
@@ -53,11 +53,16 @@ def with_database(data_dir: Path | None, work: Callable[[Database], Awaitable[T]
 
 
 def with_parts(
-    data_dir: Path | None, work: Callable[[parts.Parts], Awaitable[T]], *, changes: bool = True
+    data_dir: Path | None,
+    work: Callable[[parts.Parts], Awaitable[T]],
+    *,
+    changes: bool = True,
+    claims: bool = False,
 ) -> T:
     """Do something with the parts of a service, its stores too, whether its server runs or not.
 
-    Where `work` says that it changes nothing, neither tables nor claims of folders are brought up to date.
+    Where `work` says that it changes nothing, tables are not brought up to date. Folders of stores are made
+    and claimed only where it `claims` them; else one that is missing raises StartError.
     """
     settings = _upgraded(data_dir) if changes else existing(data_dir)
     if not changes:
@@ -67,7 +72,11 @@ def with_parts(
     async def run() -> T:
         made = parts.build(settings)
         try:
-            await recognise_folders(settings, claim=changes)  # another service's bytes are not ours to delete
+            unclaimed = await recognise_folders(
+                settings, claim=claims
+            )  # others' bytes are not ours to delete
+            if unclaimed and not claims:
+                raise _missing_folder(settings, unclaimed[0])
             return await work(made)
         finally:
             for store in made.intake.stores.values():
@@ -75,6 +84,15 @@ def with_parts(
             await made.database.close()
 
     return asyncio.run(run())
+
+
+def _missing_folder(settings: Settings, name: str) -> StartError:
+    folder = dict(store_folders(settings))[name]
+    return StartError(
+        f"The folder {folder} of the store '{name}' is missing, or is not the one that the service has "
+        "claimed: is it mounted? The folder of a new store is made at the next start of the service. If it is "
+        f"the right one, moved or restored on purpose, run: tintype store claim {name}"
+    )
 
 
 def existing(data_dir: Path | None) -> Settings:

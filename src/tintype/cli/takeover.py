@@ -76,7 +76,7 @@ def import_glance(
     if dry_run:
         rehearse(chosen, work)
     else:
-        admin.with_parts(data_dir, lambda parts: work(parts.database, parts.intake.stores))
+        admin.with_parts(data_dir, lambda parts: work(parts.database, parts.intake.stores), claims=True)
     output.table(("image", "name", "what", "detail"), told)
     _say_what_was_done(counts, namespaces)
     if counts[LEFT] or namespaces[LEFT]:

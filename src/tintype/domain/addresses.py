@@ -85,13 +85,23 @@ class WebRules(msgspec.Struct, frozen=True):
         return target
 
     def check_addresses(self, host: str, found: Sequence[str]) -> None:
-        """Refuse a host that has any address which may not be reached, or none at all."""
-        if not found:
-            raise Invalid(f"The host name {host} was not found in DNS. Check the URL.")
-        if not self.anywhere:
-            for address in found:
-                if not self.reachable(address):
-                    raise _refused(host, "the host has an address that is not public")
+        """Refuse a host that has any address which may not be reached, or none at all.
+
+        Both refusals are the same to callers, who could else ask which names there are inside; the error's
+        notes tell an operator.
+        """
+        if self.anywhere:
+            if not found:
+                raise Invalid(f"The host name {host} was not found in DNS. Check the URL.")
+            return
+        hidden = [address for address in found if not self.reachable(address)]
+        if found and not hidden:
+            return
+        if hidden == [host.strip("[]")]:  # whoever names an address knows it
+            raise _refused(host, "the address is not public")
+        refusal = _refused(host, "the host was not found in DNS, or has an address that is not public")
+        refusal.add_note(f"{host} has the address {hidden[0]}" if hidden else f"{host} has no address")
+        raise refusal
 
     def reachable(self, text: str) -> bool:
         """Say whether an address may be connected to; IPv4 in IPv6 clothes is what it is."""

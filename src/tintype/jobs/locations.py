@@ -21,7 +21,7 @@ from tintype.domain import images, quotas
 from tintype.domain.addresses import display_url
 from tintype.domain.images import ACTIVE, IMPORTING, QUEUED, Image
 from tintype.domain.tasks import WEB_LANE, Task
-from tintype.errors import Gone, Invalid
+from tintype.errors import Gone, Invalid, Unavailable
 from tintype.jobs.attempts import DELETED, LOST, Attempt
 from tintype.services.copies import Copies
 from tintype.services.data import Intake
@@ -53,7 +53,18 @@ class LocationWork:
         self._algorithm = algorithm
 
     async def run(self, attempt: Attempt) -> None:
-        """Look at the bytes, and show the image with them."""
+        """Look at the bytes, and show the image with them.
+
+        A place that refuses us, or redirects to where we may not go, does so at the next attempt, too.
+        """
+        try:
+            await self._run(attempt)
+        except Unavailable as error:
+            if isinstance(error.__cause__, Invalid):
+                raise Invalid(error.message) from error
+            raise
+
+    async def _run(self, attempt: Attempt) -> None:
         task = attempt.task
         location, trusted = location_of(task), is_trusted(attempt.caller)
         store, place = await self._locations.place(attempt.caller, location.url)

@@ -179,7 +179,7 @@ class Worker:
                     await work.undo(tx, attempt.task)
                 await work.run(attempt)
         except (TintypeError, asyncio.CancelledError) as error:
-            if isinstance(error, Unavailable):  # the task says what failed, and only the log why
+            if isinstance(error, Unavailable) or hasattr(error, "__notes__"):  # only the log says why
                 log.error("job attempt failed", reason=reason_of(error))  # noqa: TRY400 (no mistake of ours)
             return error
         except Exception as error:

@@ -114,5 +114,10 @@ def _one_line(error: BaseException) -> str:
     return first if isinstance(error, TintypeError) else f"{type(error).__name__}: {first}".rstrip(": ")
 
 
+def without_secrets(text: str) -> str:
+    """Return a text whose URLs have neither credentials nor queries."""
+    return _QUERY.sub("?…", _CREDENTIALS.sub("…@", text))
+
+
 def _clean(text: str) -> str:
-    return _QUERY.sub("?…", _CREDENTIALS.sub("…@", text))[:_LONGEST]
+    return without_secrets(text)[:_LONGEST]

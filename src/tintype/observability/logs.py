@@ -1,13 +1,20 @@
 """Structured logs on standard error: JSON lines, or colours where a person looks on.
 
-A log event is a dict passed through a list of functions; the logger is made here and passed in.
+A log event is a dict passed through a list of functions; the logger is made here and passed in. What
+libraries and the interpreter itself have to say comes out as events, too: each line is one of them.
 """
 
+import contextlib
 import logging
 import sys
-from typing import Final, Literal
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Literal
 
 import structlog
+
+from tintype.observability.failures import without_secrets
 
 _NAME: Final = "tintype structured"
 """Of the standard library's logger that holds the level."""
@@ -16,8 +23,8 @@ _NAME: Final = "tintype structured"
 def make_logger(style: Literal["auto", "json", "console"]) -> structlog.typing.FilteringBoundLogger:
     """Return a logger. It drops events below the level of the process, see `set_level`."""
     human = style == "console" or (style == "auto" and sys.stderr.isatty())
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if human else structlog.processors.JSONRenderer()
+    last: list[structlog.typing.Processor] = (
+        [escape_controls, structlog.dev.ConsoleRenderer()] if human else [structlog.processors.JSONRenderer()]
     )
     logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
         _Writer(sys.stderr),
@@ -26,7 +33,7 @@ def make_logger(style: Literal["auto", "json", "console"]) -> structlog.typing.F
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            renderer,
+            *last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         cache_logger_on_first_use=True,
@@ -37,6 +44,47 @@ def make_logger(style: Literal["auto", "json", "console"]) -> structlog.typing.F
 def set_level(level: str) -> None:
     """Set the level of every logger of this process; a name such as info."""
     logging.getLogger(_NAME).setLevel(level.upper())
+
+
+def route_libraries(logger: structlog.typing.FilteringBoundLogger) -> None:
+    """Send everything that this process writes to standard error through a logger of ours.
+
+    That is what libraries log, Python's warnings, and the tracebacks of threads and destructors. Libraries
+    are heard from the level of warnings on: what they log below it may contain secrets.
+    """
+    root = logging.getLogger()
+    root.handlers = [_Forward(logger)]
+    root.setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    report = _reporter(logger)
+    threading.excepthook = lambda failed: report(
+        "a thread failed", failed.exc_type, failed.exc_value, failed.exc_traceback
+    )
+    sys.unraisablehook = lambda failed: report(
+        "an exception was ignored", failed.exc_type, failed.exc_value, failed.exc_traceback
+    )
+
+
+def escape_controls(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    r"""Return an event whose texts command no terminal: `\x9b` stands for the character, in every field.
+
+    What is not text is shown by its `repr`, which escapes likewise. Tracebacks keep their lines.
+    """
+    return {
+        name: _escaped(value, kept="\n" if name == "exception" else "") if isinstance(value, str) else value
+        for name, value in event.items()
+    }
+
+
+def _escaped(text: str, kept: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each in kept else each.encode("unicode_escape").decode()
+        for each in text
+    )
 
 
 class _Writer(structlog.WriteLogger):
@@ -56,18 +104,30 @@ class _Forward(logging.Handler):
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say it in our form."""
+        """Log it as an event of ours."""
         try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 (arguments that do not fit: the text says more than nothing)
+            message = str(record.msg)
+        with contextlib.suppress(OSError):  # standard error may be on a disk that is full
             self._logger.log(
-                record.levelno, record.getMessage(), source=record.name, exc_info=record.exc_info
+                record.levelno,
+                without_secrets(message.strip()),
+                source=record.name,
+                exc_info=record.exc_info,
             )
-        except Exception:  # noqa: BLE001 (a log that fails must not fail what it tells of)
-            self.handleError(record)
 
 
-def adopt(name: str, logger: structlog.typing.FilteringBoundLogger) -> None:
-    """Let what a library logs under a name come out like everything else."""
-    library = logging.getLogger(name)
-    library.handlers = [_Forward(logger)]
-    library.propagate = False
-    library.setLevel(logging.WARNING)
+def _reporter(
+    logger: structlog.typing.FilteringBoundLogger,
+) -> Callable[[str, type[BaseException], BaseException | None, TracebackType | None], None]:
+    """Return what logs an exception that nobody has caught."""
+
+    def report(
+        event: str, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        about: Any = (kind, error or kind(), trace)
+        with contextlib.suppress(OSError):
+            logger.error(event, exc_info=about)
+
+    return report

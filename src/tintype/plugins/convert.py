@@ -2,7 +2,8 @@
 
 The bytes are written to a local file and inspected on the way. qemu-img then runs without network, under
 limits on memory, time and output (`unshare` and `prlimit` of util-linux), and is told the format that was
-found. What it makes is inspected by the import like anything else.
+found. The disk is alone in its folder and cannot be written to, so a name inside it leads to nothing there.
+What qemu-img makes is inspected by the import like anything else.
 """
 
 import asyncio
@@ -61,8 +62,11 @@ class Convert:
                 f"Disks of the format {subject.disk_format} cannot be converted; convertible formats: "
                 f"{', '.join(_QEMU)}."
             )
-        source, made = scratch / "source", scratch / "made"
+        source, made = scratch / "source" / "disk", scratch / "made" / "disk"
+        for path in (source, made):
+            await in_thread(path.parent.mkdir, mode=0o700)
         await self._take(subject, stream, source)
+        await in_thread(source.chmod, 0o400)
         async with self._turn:  # each may take all the room and memory that there is
             await self._run(_QEMU[subject.disk_format], source, made)
         await in_thread(source.unlink)
@@ -95,7 +99,7 @@ class Convert:
         process = await asyncio.create_subprocess_exec(
             *command,
             source.name,
-            made.name,
+            f"../{made.parent.name}/{made.name}",
             cwd=source.parent,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,

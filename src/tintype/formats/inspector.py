@@ -1,19 +1,21 @@
-"""What are these bytes, and are they safe? A thin face of oslo.utils' format inspector.
+"""What are these bytes, and are they safe? oslo.utils' format inspector, with checks of ours beside it.
 
 The parser is the maintained, security-reviewed one of OpenStack; which findings refuse an image,
 and what is allowed through, is Glance's behaviour. Where the two differ, docs/explanation/formats.md
-has the reason: fixed VHD disks and qcow2 with extended L2 entries are taken, disks with a parent refused.
+has the reason: fixed VHD disks and qcow2 with extended L2 entries are taken, and whatever another reader
+could take for a reference to another file is refused.
 """
 
 import io
 import struct
-import uuid
 from collections.abc import Callable
-from typing import IO, Any, Final, NamedTuple, cast
+from typing import IO, Any, Final, cast
 
 from oslo_utils.imageutils import format_inspector as oslo
 
 from tintype.errors import UnsupportedMedia
+from tintype.formats import structures, vmdk
+from tintype.formats.structures import SECTOR
 
 _INSPECTABLE: Final = frozenset(oslo.ALL_FORMATS)
 _SLICE: Final = 64 << 10
@@ -22,13 +24,17 @@ _LARGEST: Final = 2**63 - 1
 _MAY_HOLD_A_BROKEN_MBR: Final = frozenset({"aki", "ari"})
 _PLAIN: Final = frozenset({"raw", "gpt"})
 """What the library calls bytes in which nothing but a partition table is recognised."""
-_SECTOR: Final = 512
-_FIXED, _DYNAMIC = 2, 3
-"""Types of a VHD that stand for themselves; any other one has a parent, or is reserved."""
-_PARENT_LOCATOR: Final = uuid.UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c").bytes_le
-"""The metadata item of a VHDX that names its parent (MS-VHDX 2.6.2.6)."""
-_ITEM: Final = 32
-"""Bytes of each item of a VHDX's metadata, and of the header before them."""
+_MAGIC: Final = (
+    (b"QFI\xfb", "qcow2"),
+    (b"QED\0", "qed"),
+    (b"KDMV", "vmdk"),
+    (b"COWD", "vmdk"),
+    (b"conectix", "vhd"),
+    (b"vhdxfile", "vhdx"),
+)
+"""How files begin whose formats can refer to others."""
+_BEFORE_TEXT: Final = (b"#", b"v", b" ", b"\r", b"\n")
+"""How a VMDK that is only a descriptor may begin."""
 
 
 OWN_CHECKS: Final = ("format", "header", "virtual_size", "parent", "footer")
@@ -42,36 +48,27 @@ def every_check() -> frozenset[str]:
     return frozenset(names - {"null"}) | frozenset(OWN_CHECKS)
 
 
-class _Footer(NamedTuple):
-    """What the footer of a VHD says, or the copy of it at the start of one that is not fixed."""
-
-    kind: int
-    size: int
-    sound: bool
-    """Whether its checksum is right."""
-
-
-def _footer(sector: bytes) -> _Footer | None:
-    """Return the footer that a sector holds, or None."""
-    if len(sector) != _SECTOR or not sector.startswith(b"conectix"):
-        return None
-    size, kind, checksum = struct.unpack(">48xQ4xII444x", sector)
-    return _Footer(kind, size, ~(sum(sector) - sum(sector[64:68])) & 0xFFFFFFFF == checksum)
-
-
 class _Qcow2(oslo.QcowInspector):
     """Knows extended L2 entries, too: they only say which parts of a cluster hold data."""
 
     I_FEATURES_MAX_BIT = max(5, oslo.QcowInspector.I_FEATURES_MAX_BIT)
 
 
+class _Vhdx(oslo.VHDXInspector):
+    """Keeps the second region table, too."""
+
+    def _initialize(self) -> None:
+        super()._initialize()
+        self.new_region("copy", oslo.CaptureRegion(256 << 10, 64 << 10))
+
+
 class _Wrapper(oslo.InspectWrapper):
-    """The library's, with an inspector of ours."""
+    """The library's, with inspectors of ours."""
 
     def __init__(self, source: IO[bytes]) -> None:
         super().__init__(source)
-        taken_over = {each for each in self._inspectors if each.NAME == _Qcow2.NAME}
-        self._inspectors = self._inspectors - taken_over | {_Qcow2()}
+        taken_over = {each for each in self._inspectors if each.NAME in {_Qcow2.NAME, _Vhdx.NAME}}
+        self._inspectors = self._inspectors - taken_over | {_Qcow2(), _Vhdx()}
 
 
 class Inspector:
@@ -87,6 +84,7 @@ class Inspector:
         self._window = _Window()
         self._wrapper = _Wrapper(cast("IO[bytes]", self._window))
         self._size = 0
+        self._head = b""
         self._tail = b""
 
     def feed(self, data: bytes | memoryview) -> None:
@@ -101,7 +99,9 @@ class Inspector:
             position += length
         self._window.data = b""  # the buffer is somebody else's
         self._size += len(data)
-        self._tail = (self._tail + bytes(data[-_SECTOR:]))[-_SECTOR:]
+        if len(self._head) < vmdk.HEAD:
+            self._head += bytes(data[: vmdk.HEAD - len(self._head)])
+        self._tail = (self._tail + bytes(data[-SECTOR:]))[-SECTOR:]
 
     def finish(self) -> int | None:
         """Give the size of the disk inside, in bytes; None where the format does not tell.
@@ -135,7 +135,7 @@ class Inspector:
                 virtual_size = inspector.actual_size  # any bytes may be used as a raw disk
             elif found != "raw" or declared in _INSPECTABLE:
                 failures["format"] = f"disk_format {declared} does not match stream data {found}"
-            self._look_for_parent(inspector, found, failures)
+            self._look_closely(inspector, found, failures)
             inspector.safety_check()
         except oslo.SafetyCheckFailed as error:
             failures |= {name: str(reason) for name, reason in error.failures.items()}
@@ -151,10 +151,10 @@ class Inspector:
 
     def _look_at_fixed_vhd(self, found: str, failures: dict[str, str]) -> int | None:
         """Return the size of the disk in front of the footer, which must be right in every respect."""
-        footer, size = _footer(self._tail), self._size - _SECTOR
+        footer, size = structures.vhd_footer(self._tail), self._size - SECTOR
         if footer is None:
             failures["format"] = f"disk_format vhd does not match stream data {found}: no footer at its end"
-        elif footer.kind != _FIXED:
+        elif footer.kind != structures.FIXED:
             failures["footer"] = f"a VHD of type {footer.kind} begins with a copy of its footer"
         elif not footer.sound:
             failures["footer"] = "the checksum of the footer is wrong"
@@ -164,19 +164,38 @@ class Inspector:
             return size
         return None
 
-    def _look_for_parent(self, inspector: Any, found: str, failures: dict[str, str]) -> None:
-        """Refuse a disk that is the difference to another one, which its reader would open by name.
+    def _look_closely(self, inspector: Any, found: str, failures: dict[str, str]) -> None:
+        """Make the checks that the library does not make, of what could refer to another file."""
+        reason = None
+        for magic, name in _MAGIC:
+            if self._head.startswith(magic) and name != found:
+                failures["header"] = f"it begins as a {name} does, but is none that can be read"
+        match found:
+            case "vmdk":
+                reason = self._look_at_vmdk(inspector)
+                check = "descriptor"
+            case "vhd":
+                reason, check = structures.vhd_fault(self._head, self._tail), "parent"
+            case "vhdx" if inspector.has_region("metadata"):
+                tables = (bytes(inspector.region(name).data) for name in ("header", "copy", "metadata"))
+                reason, check = structures.vhdx_fault(*tables), "parent"
+            case "vdi":
+                reason, check = structures.vdi_fault(self._head), "parent"
+            case "qcow2":
+                reason, check = structures.qcow2_fault(self._head), "header"
+            case _ if self._head.startswith(_BEFORE_TEXT) and vmdk.is_descriptor_file(self._head):
+                reason, check = "a VMDK that is only a descriptor consists of other files", "descriptor"
+        if reason is not None:
+            failures[check] = reason
 
-        Some readers of a VHD ask the footer first, and some the copy of it at the start.
-        """
-        if found == "vhd":
-            both = (_footer(bytes(inspector.region("header").data)), _footer(self._tail))
-            if wrong := [each.kind for each in both if each is not None and each.kind != _DYNAMIC]:
-                failures["parent"] = f"a VHD that begins with a footer is dynamic (3), not of type {wrong[0]}"
-        elif found == "vhdx" and inspector.has_region("metadata"):
-            metadata = bytes(inspector.region("metadata").data)
-            if any(metadata.startswith(_PARENT_LOCATOR, at) for at in range(_ITEM, len(metadata), _ITEM)):
-                failures["parent"] = "the VHDX has a parent"
+    def _look_at_vmdk(self, inspector: Any) -> str | None:
+        """Return why a VMDK may refer to other files."""
+        if not self._head.startswith(vmdk.SIGNATURE):
+            return "a VMDK that is only a descriptor consists of other files"
+        reason = vmdk.fault(self._head, bytes(inspector.region("descriptor").data))
+        if reason is None and inspector.has_region("footer"):
+            reason = vmdk.footer_fault(self._head, bytes(inspector.region("footer").data))
+        return reason
 
     def _match(self) -> Any:
         matches = {str(match): match for match in self._wrapper.formats or ()}

@@ -1,0 +1,198 @@
+"""Calls to a Keystone: blocking ones, in threads, and none that waits for a Keystone known not to answer.
+
+A call that is not answered for a second has Keystone probed with a request that costs it nothing. Where that
+fails too, or a connection is refused, everybody who comes is told at once, until a probe or a late answer
+shows that Keystone is back.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final, Literal, ParamSpec, TypeVar
+
+import structlog
+from keystoneauth1 import session as keystone
+from keystoneauth1.exceptions import (
+    ClientException,
+    ConnectFailure,
+    ConnectTimeout,
+    HttpError,
+    Unauthorized,
+)
+from keystoneauth1.exceptions import ConnectionError as NoConnection
+
+from tintype.blobs.failures import service_failure, status_text
+from tintype.domain.breaker import Breaker
+from tintype.errors import TintypeError, Unavailable
+from tintype.observability.failures import cause_of, reason_of
+
+_THREADS: Final = {"tokens": 8, "logins": 4}
+"""Logins have threads of their own, so that they never hold up those who have a token already."""
+_SILENT_SECONDS: Final = 1.0
+"""After which a call that is not answered has Keystone probed."""
+_PROBE_SECONDS: Final = 2.0
+"""In which a probe must be answered."""
+_PAUSE_SECONDS: Final = 1.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class KeystoneCalls:
+    """Runs calls to one Keystone. Must be used on the event loop."""
+
+    def __init__(
+        self,
+        session: keystone.Session,
+        auth_url: str,
+        log: structlog.typing.FilteringBoundLogger,
+    ) -> None:
+        """Create it; `session` is the way to Keystone for probes."""
+        self._session = session
+        self._url = version_3(auth_url)
+        self._log = log
+        self._breaker = Breaker(pause=_PAUSE_SECONDS)
+        self._failure: Unavailable | None = None
+        """What the outage began with."""
+        self._outage: asyncio.Future[None] | None = None
+        """Done when an outage begins, for those who need not wait for an answer."""
+        self._probing: asyncio.Task[None] | None = None
+        self._prober = ThreadPoolExecutor(1, "keystone probe")
+        self._pools = _new_pools()
+
+    async def run(
+        self,
+        pool_name: Literal["tokens", "logins"],
+        call: Callable[P, T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a blocking call in a thread; raise Unavailable where Keystone does not answer."""
+        if self._failure is not None:
+            raise _again(self._failure)
+        began = time.monotonic()
+        pool = self._pools[pool_name]
+        working = asyncio.get_running_loop().run_in_executor(pool, partial(call, *args, **kwargs))
+        working.add_done_callback(partial(self._note, began))
+        while not working.done():
+            await asyncio.wait({working}, timeout=_SILENT_SECONDS)
+            if not working.done() and not self._breaker.has_answered_since(
+                time.monotonic() - _SILENT_SECONDS
+            ):
+                self._probe()
+        if working.cancelled():  # it waited for a thread when an outage began
+            raise _again(self._failure or Unavailable("The identity service did not answer."))
+        try:
+            return working.result()
+        except ClientException as error:
+            raise unreachable(error) from error
+
+    @property
+    def failing(self) -> bool:
+        """Whether Keystone is known not to answer."""
+        return self._failure is not None
+
+    async def has_ended(self, call: "asyncio.Future[Any]") -> bool:
+        """Wait until a call has ended or an outage begins, and return which: whether it has ended."""
+        if self._outage is None:
+            self._outage = asyncio.get_running_loop().create_future()
+        await asyncio.wait({call, self._outage}, return_when=asyncio.FIRST_COMPLETED)
+        return call.done()
+
+    def _note(self, began: float, call: "asyncio.Future[Any]") -> None:
+        """Note what a call that has ended says of Keystone, whether anybody waits for it still or not."""
+        if call.cancelled():
+            return
+        error = call.exception()
+        if isinstance(error, NoConnection):
+            self._open(began, error)
+        elif error is None or isinstance(error, HttpError | TintypeError):
+            self._close()
+
+    def _open(self, began: float, error: NoConnection) -> None:
+        """Begin an outage: tell those who wait for a thread, and leave those behind that are stuck.
+
+        Calls that have a thread go on: a late answer is one, too.
+        """
+        if not self._breaker.note_failure(began, time.monotonic()):
+            return
+        self._failure = unreachable(error)
+        self._failure.__cause__ = error
+        self._log.warning("Keystone does not answer", reason=reason_of(self._failure))
+        if self._outage is not None:
+            self._outage.set_result(None)
+            self._outage = None
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+        self._pools = _new_pools()
+        self._probe()
+
+    def _close(self) -> None:
+        seconds = self._breaker.note_answer(time.monotonic())
+        self._failure = None
+        if seconds is not None:
+            self._log.warning("Keystone answers again", seconds=round(seconds, 1))
+
+    def _probe(self) -> None:
+        if self._probing is None:
+            self._probing = asyncio.create_task(self._probe_until_answered())
+
+    async def _probe_until_answered(self) -> None:
+        try:
+            while True:
+                began = time.monotonic()
+                probe = asyncio.get_running_loop().run_in_executor(self._prober, self._ask_version)
+                probe.add_done_callback(partial(self._note, began))
+                await asyncio.wait({probe})
+                if self._breaker.has_answered_since(began) or not self._breaker.is_open:
+                    return
+                await asyncio.sleep(self._breaker.until_next_probe(began, time.monotonic()))
+        finally:
+            self._probing = None
+
+    def _ask_version(self) -> None:
+        """Ask for what every Keystone tells everybody; any answer will do."""
+        self._session.get(self._url, authenticated=False, raise_exc=False, log=False, timeout=_PROBE_SECONDS)
+
+
+def _new_pools() -> dict[str, ThreadPoolExecutor]:
+    return {name: ThreadPoolExecutor(threads, f"keystone {name}") for name, threads in _THREADS.items()}
+
+
+def twice(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call again where a connection fails, which may be a kept one that was closed; but not after silence."""
+    try:
+        return call(*args, **kwargs)
+    except ConnectTimeout:
+        raise
+    except ConnectFailure:
+        return call(*args, **kwargs)
+
+
+def version_3(auth_url: str) -> str:
+    """Return the URL of the API's version 3, whether an operator names the version or not."""
+    return f"{auth_url.rstrip('/').removesuffix('/v3')}/v3"
+
+
+def unreachable(error: Exception) -> Unavailable:
+    """Return the error for an unreachable Keystone; its text has no addresses and no credentials."""
+    if isinstance(error, Unauthorized):
+        failure = Unavailable("The image service cannot log in to the identity service.", Retry_After="5")
+        failure.add_note("keystone.username, its domain, its project or TINTYPE_KEYSTONE_PASSWORD is wrong")
+        return failure
+    message = f"The identity service cannot be used: {service_failure(error)}."
+    return Unavailable(message, Retry_After="5")
+
+
+def unexpected(status: int) -> Unavailable:
+    """Return the error for an unexpected answer of Keystone."""
+    return Unavailable(f"The identity service answered {status_text(status)}.", Retry_After="5")
+
+
+def _again(failure: Unavailable) -> Unavailable:
+    """Return the error that an outage began with for another call."""
+    repeated = Unavailable(failure.message, Retry_After="5")
+    repeated.add_note(cause_of(failure) or "Keystone was not asked again")
+    return repeated

@@ -1,0 +1,86 @@
+"""Structures of qcow2, VHD, VHDX and VDI that refer to other files, or that readers read differently."""
+
+import struct
+import uuid
+from typing import Final, NamedTuple
+
+SECTOR: Final = 512
+FIXED, DYNAMIC = 2, 3
+"""Types of a VHD that stand for themselves; any other one has a parent, or is reserved."""
+_PARENT_LOCATOR: Final = uuid.UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c").bytes_le
+"""The metadata item of a VHDX that names its parent (MS-VHDX 2.6.2.6)."""
+_METADATA: Final = uuid.UUID("8b7ca206-4790-4b9a-b8fe-575f050f886e").bytes_le
+"""The region of a VHDX that has its metadata."""
+_ITEM: Final = 32
+"""Bytes of each item of a VHDX's metadata, and of the header before them; of each region's entry, too."""
+_REGIONS: Final = 16
+"""Where the entries of a region table begin."""
+_VDI_TYPES: Final = (1, 2)
+"""Dynamic and static; others are differences to another disk."""
+
+
+class Footer(NamedTuple):
+    """What the footer of a VHD says, or the copy of it at the start of one that is not fixed."""
+
+    kind: int
+    size: int
+    sound: bool
+    """Whether its checksum is right."""
+
+
+def vhd_footer(sector: bytes) -> Footer | None:
+    """Return the footer that a sector holds, or None."""
+    if len(sector) != SECTOR or not sector.startswith(b"conectix"):
+        return None
+    size, kind, checksum = struct.unpack(">48xQ4xII444x", sector)
+    return Footer(kind, size, ~(sum(sector) - sum(sector[64:68])) & 0xFFFFFFFF == checksum)
+
+
+def vhd_fault(head: bytes, tail: bytes) -> str | None:
+    """Return why a VHD that begins with a footer has a parent.
+
+    Some readers ask the footer first, and some the copy of it at the start. The dynamic header behind the
+    copy has places for the parent's name.
+    """
+    footers = [each for each in (vhd_footer(head[:SECTOR]), vhd_footer(tail)) if each is not None]
+    if wrong := [each.kind for each in footers if each.kind != DYNAMIC]:
+        return f"a VHD that begins with a footer is dynamic (3), not of type {wrong[0]}"
+    if len({each.size for each in footers}) > 1:
+        return "the footer and its copy at the start say different sizes"
+    dynamic = head[SECTOR : 3 * SECTOR]
+    if dynamic.startswith(b"cxsparse") and any(dynamic[64:768]):
+        return "the header of the VHD names a parent"
+    return None
+
+
+def vhdx_fault(regions: bytes, copy: bytes, metadata: bytes) -> str | None:
+    """Return why a VHDX has a parent, or may have one for readers that use the other region table."""
+    if copy.startswith(b"regi") and copy != regions:
+        return "the two region tables of the VHDX differ"
+    entries = [regions[at : at + 16] for at in range(_REGIONS, len(regions), _ITEM)]
+    if entries.count(_METADATA) > 1:
+        return "the VHDX has its metadata in several regions"
+    if any(metadata.startswith(_PARENT_LOCATOR, at) for at in range(_ITEM, len(metadata), _ITEM)):
+        return "the VHDX has a parent"
+    return None
+
+
+def vdi_fault(head: bytes) -> str | None:
+    """Return why a VDI is the difference to another disk: its type, or the identity of a parent."""
+    (kind,) = struct.unpack_from("<I", head, 0x4C)
+    if kind not in _VDI_TYPES:
+        return f"a VDI is dynamic (1) or static (2), not of type {kind}"
+    if any(head[0x1A8:0x1B8]):
+        return "the VDI names the disk that it is the difference to"
+    return None
+
+
+def qcow2_fault(head: bytes) -> str | None:
+    """Return why no reader can open a qcow2 of version 3: the length of its header."""
+    version, cluster_bits = struct.unpack_from(">4xI12xI", head)
+    if version != 3:
+        return None
+    (length,) = struct.unpack_from(">I", head, 100)
+    if length < 104 or length % 8 or length > 1 << min(cluster_bits, 21):
+        return f"the header says that it has {length} bytes; it has 104 or more, a multiple of 8"
+    return None

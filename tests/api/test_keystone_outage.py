@@ -1,0 +1,162 @@
+"""A Keystone that freezes, refuses connections, or comes back: who waits, and how often it is asked."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from frozen import FrozenServer
+from tintype.auth.keystone import KeystoneAuthenticator, open_session
+from tintype.auth.keystone_logins import KeystoneLogins
+from tintype.domain.quotas import Quota
+from tintype.errors import Unavailable
+from tintype.policy.engine import Policy
+from tintype.policy.rules import DEFAULTS
+
+CLIENTS = 12
+TIMEOUT = 12
+"""Seconds of the session: only calls that are under way when an outage begins may take so long."""
+Log = structlog.testing.CapturingLogger
+
+
+@pytest.fixture
+def keystone() -> Iterator[FrozenServer]:
+    with FrozenServer() as server:
+        server.answering.set()
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def trusting(keystone: FrozenServer) -> AsyncIterator[tuple[KeystoneAuthenticator, Log]]:
+    """Give who asks that Keystone for every request: what it said of a token is stale at once."""
+    log = Log()
+    names = {"project_name": "service", "user_domain_name": "Default", "project_domain_name": "Default"}
+    about = {"username": "glance", "password": "secret", "cafile": None, "timeout": TIMEOUT, **names}
+    session = open_session(auth_url=keystone.url, **about)
+    options = {"cache_seconds": 0, "service_roles": (), "quota": Quota(), "limits": None}
+    yield KeystoneAuthenticator(session, keystone.url, Policy(DEFAULTS), log, **options), log
+
+
+async def timed(call: Callable[[], Awaitable[Any]]) -> tuple[float, str]:
+    """Return how long a call took, and how it ended."""
+    started = time.monotonic()
+    try:
+        await call()
+    except Unavailable as error:
+        return time.monotonic() - started, error.message
+    return time.monotonic() - started, "ok"
+
+
+async def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110 (what it waits for is in a log)
+            await asyncio.sleep(0.02)
+
+
+def said(log: Log) -> list[str]:
+    """Return what the log says of the outage."""
+    events = [call.args[0] for call in log.calls if call.args]
+    return [event for event in events if str(event).startswith("Keystone")]
+
+
+async def test_known_tokens_do_not_wait_for_a_frozen_keystone(keystone: FrozenServer) -> None:
+    """They are trusted at once; Keystone is asked by probes alone. Each used to wait 20.5 seconds."""
+    async with trusting(keystone) as (authenticator, log):
+        tokens = [f"token {number}" for number in range(CLIENTS)]
+        for token in tokens:
+            await authenticator.authenticate(token)
+        keystone.freeze()
+        first = await asyncio.gather(*(timed(lambda t=t: authenticator.authenticate(t)) for t in tokens))
+        assert {ended for _, ended in first} == {"ok"}
+        assert max(seconds for seconds, _ in first) < TIMEOUT / 2  # found out by a probe
+        asked, started, took = keystone.requests, time.monotonic(), []
+        for _ in range(50):
+            later = await asyncio.gather(*(timed(lambda t=t: authenticator.authenticate(t)) for t in tokens))
+            assert {ended for _, ended in later} == {"ok"}
+            took += [seconds for seconds, _ in later]
+        took.sort()
+        print(f"known tokens during the outage: p99 {took[int(len(took) * 0.99)] * 1000:.1f} ms")
+        assert max(took) < TIMEOUT / 2
+        assert keystone.requests - asked <= time.monotonic() - started + 2
+        assert said(log) == ["Keystone does not answer"]
+
+
+async def test_unknown_tokens_are_refused_at_once(keystone: FrozenServer) -> None:
+    """With 503 and when to come back; log-ins, too; none of them reaches Keystone, nor waits for a thread."""
+    async with trusting(keystone) as (authenticator, log):
+        logins = KeystoneLogins(authenticator._session, keystone.url, authenticator)
+        keystone.freeze()
+        first = asyncio.create_task(timed(lambda: authenticator.authenticate("the first")))
+        await until(lambda: said(log) == ["Keystone does not answer"])
+        asked, started = keystone.requests, time.monotonic()
+        for number in range(100):
+            with pytest.raises(Unavailable) as refused:
+                await authenticator.authenticate(f"unknown {number}")
+            assert refused.value.headers["Retry-After"] == "5"
+            with pytest.raises(Unavailable):
+                await logins.log_in(name="alice", password="x", domain="Default", address="192.0.2.1")
+        assert time.monotonic() - started < 10
+        assert keystone.requests - asked <= time.monotonic() - started + 2
+        assert (await first)[1] == "The identity service cannot be used: no answer in time."
+
+
+async def test_it_is_noticed_without_traffic_that_keystone_is_back(keystone: FrozenServer) -> None:
+    """A probe finds out by itself; the log has one line for the beginning and one for the end."""
+    async with trusting(keystone) as (authenticator, log):
+        keystone.freeze()
+        late = asyncio.create_task(timed(lambda: authenticator.authenticate("token")))
+        await until(lambda: said(log) == ["Keystone does not answer"])
+        keystone.answering.set()
+        started = time.monotonic()
+        await until(lambda: len(said(log)) == 2)
+        print(f"noticed {time.monotonic() - started:.2f} s after Keystone was back")
+        assert said(log) == ["Keystone does not answer", "Keystone answers again"]
+        assert (await late)[1] == "ok"  # who had asked is answered late
+        assert (await authenticator.authenticate("another")).project_id == "p1"
+        connections = keystone.connections
+        await asyncio.sleep(1.5)
+        assert keystone.connections == connections  # nobody probes what answers
+
+
+async def test_threads_stuck_in_lost_connections_hold_nobody_up(keystone: FrozenServer) -> None:
+    """As many calls as there are threads never end; once Keystone answers others, everybody is served."""
+    async with trusting(keystone) as (authenticator, log):
+        await authenticator.authenticate("token")
+        keystone.freeze()
+        for number in range(CLIENTS):
+            asyncio.create_task(timed(lambda n=number: authenticator.authenticate(f"stuck {n}")))  # noqa: RUF006
+        await until(lambda: said(log) == ["Keystone does not answer"])
+        keystone.lose_connections()
+        keystone.answering.set()
+        await until(lambda: said(log)[-1:] == ["Keystone answers again"])
+        seconds, ended = await timed(lambda: authenticator.authenticate("another"))
+        assert ended == "ok"
+        print(f"served in {seconds:.2f} s while all threads of before are stuck")
+        assert seconds < TIMEOUT / 2
+
+
+async def test_refused_connections_cost_nothing(keystone: FrozenServer) -> None:
+    """There is no pause before a refusal is told: each request used to take half a second."""
+    async with trusting(keystone) as (authenticator, log):
+        await authenticator.authenticate("known")
+        keystone.freeze()
+        keystone.refuse()
+        started = time.monotonic()
+        for number in range(40):
+            assert (await timed(lambda n=number: authenticator.authenticate(f"unknown {n}")))[1] != "ok"
+            await authenticator.authenticate("known")
+        assert time.monotonic() - started < 10
+        assert said(log) == ["Keystone does not answer"]
+
+
+async def test_a_slow_keystone_is_waited_for(keystone: FrozenServer) -> None:
+    """One that answers others is no outage, however long one call takes."""
+    async with trusting(keystone) as (authenticator, log):
+        await authenticator.authenticate("token")
+        keystone.slow = 2.5
+        assert (await timed(lambda: authenticator.authenticate("another")))[1] == "ok"
+        assert said(log) == []
