@@ -16,8 +16,9 @@ from typing import Any, Final
 import asyncpg
 from sqlalchemy import Executable
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.ext.compiler import compiles
 
-from tintype.db.engine import Parameters, Rows, Transaction, Violation, silent
+from tintype.db.engine import LeaseClock, Parameters, Rows, Transaction, Violation, silent
 from tintype.errors import TintypeError, Unavailable
 
 _PATIENCE_SECONDS: Final = 10.0
@@ -349,6 +350,11 @@ class _Text:
             state = self._compiled.construct_expanded_state(parameters)
             return state.statement, list(state.positional_parameters)
         return self._sql, [parameters[name] for name in self._order]
+
+
+@compiles(LeaseClock, "postgresql")
+def _server_clock(*_context: object, **_options: object) -> str:
+    return "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
 
 
 def _text(statement: Executable, parameters: Mapping[str, Any]) -> _Text:
