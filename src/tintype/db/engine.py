@@ -34,12 +34,14 @@ CLOCK: Final = "lease clock"
 """The secret in which a SQLite file keeps since when its clock runs: the machine's start, and an offset."""
 
 
-class _LeaseClock(FunctionElement[int]):
+class LeaseClock(FunctionElement[int]):
+    """The kind of LEASE_CLOCK, by which each database has SQL of its own for it."""
+
     type = BigInteger()
     inherit_cache = True
 
 
-LEASE_CLOCK: Final = _LeaseClock()
+LEASE_CLOCK: Final = LeaseClock()
 """Microseconds of the clock that leases live by, in a statement; all who share a database have the same one.
 
 With PostgreSQL it is the server's, when the statement arrives. With SQLite it is the machine's monotonic
@@ -48,12 +50,7 @@ close to the time of day, which older versions used.
 """
 
 
-@compiles(_LeaseClock, "postgresql")
-def _server_clock(*_context: object, **_options: object) -> str:
-    return "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
-
-
-@compiles(_LeaseClock, "sqlite")
+@compiles(LeaseClock)
 def _machine_clock(*_context: object, **_options: object) -> str:
     return "lease_clock()"
 

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import asyncpg
 from sqlalchemy import Executable
+from sqlalchemy.ext.compiler import compiles
 
-from tintype.db.engine import Parameters, Rows, Transaction, Violation, silent
+from tintype.db.engine import LeaseClock, Parameters, Rows, Transaction, Violation, silent
 from tintype.db.statements import Statements
 from tintype.db.texts import text_of
 from tintype.errors import TintypeError, Unavailable
@@ -334,6 +335,11 @@ class _Found:
 
     def scalar_one_or_none(self) -> Any:
         return self._rows[0][0] if self._rows else None
+
+
+@compiles(LeaseClock, "postgresql")
+def _server_clock(*_context: object, **_options: object) -> str:
+    return "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
 
 
 async def _set_up(connection: Any) -> None:

@@ -27,7 +27,7 @@ class Hasher:
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self.at_once = max(1, len(os.sched_getaffinity(0)) - 1)
+        self.at_once = max(1, _cores() - 1)
         self._folder = data_dir / _SLOTS
         self._hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
         self._decoy = ""
@@ -73,3 +73,10 @@ class Hasher:
         except BlockingIOError:
             return False
         return True
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
