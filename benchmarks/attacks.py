@@ -250,7 +250,7 @@ def downloads(source: Path, folder: Path) -> list[Figure]:
         while (after := target.resident()) > idle * 1.1 and time.monotonic() < until:
             time.sleep(1)
     return [
-        most(f"memory of each of {taken} downloads that do not read", each, "KiB", 256),
+        most("memory of each of 300 downloads that do not read, as far as they are taken", each, "KiB", 256),
         most("memory above idle a minute after their end", (after / idle - 1) * 100, "%", 10),
     ]
 
@@ -565,9 +565,7 @@ def sources(commit: str, scratch: Path) -> dict[str, Path]:
 def rows(number: str, found: dict[str, list[Figure]]) -> list[str]:
     """Return the lines of one attack."""
     lines = []
-    names = dict.fromkeys(
-        re.sub(r"\d+ (?=downloads)", "", each.name) for side in found.values() for each in side
-    )
+    names = dict.fromkeys(each.name for side in found.values() for each in side)
     for place, name in enumerate(names):
         cells = {
             side: figures[place].shown() if place < len(figures) else "failed"

@@ -103,7 +103,7 @@ class Pool:
 
 
 def _id_in(key: str) -> str:
-    """Give the id of a blob in the name of an object; those that an unfinished upload needs have an ending."""
+    """Give the id of a blob in the name of an object, which may have an ending while it is unfinished."""
     name = key.rpartition("/")[2]
     return name.partition(".rest-")[0]
 
