@@ -25,11 +25,12 @@ from tintype.blobs.web import Web
 from tintype.dashboard.guard import Guard
 from tintype.db.engine import Database
 from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, LOCATION
+from tintype.jobs.attempts import Work
 from tintype.jobs.imports import ImportOptions, ImportWork
 from tintype.jobs.locations import LocationWork
 from tintype.jobs.prefetcher import Prefetcher
 from tintype.jobs.sweeper import Sweeper
-from tintype.jobs.worker import Work, Worker
+from tintype.jobs.worker import Worker
 from tintype.observability.logs import make_logger, set_level
 from tintype.observability.metrics import Metrics
 from tintype.observability.tracing import traced
@@ -55,6 +56,7 @@ from tintype.services.health import Health
 from tintype.services.identity import Identity
 from tintype.services.images import Images
 from tintype.services.locations import Locations
+from tintype.services.queue import Queue
 from tintype.services.rights import Rights
 from tintype.services.signatures import Signatures
 from tintype.services.upkeep import Upkeep
@@ -128,7 +130,8 @@ def lay(settings: Settings) -> Foundation:
         log=log,
     )
     web = open_web(settings)
-    locations = Locations(database, policy, stores, copies, signatures)
+    queue = Queue(settings.jobs.waiting_per_project)
+    locations = Locations(database, policy, stores, copies, signatures, queue)
     worker = Worker(
         database,
         _works(settings, database, policy, intake, copies, web, locations),
@@ -173,9 +176,15 @@ def _works(
             chosen.seconds,
             open_protections(settings, policy),
             chosen.copied_properties,
+            chosen.slowest_rate,
         ),
     )
-    locating = LocationWork(database, intake, copies, locations, algorithm=algorithm, seconds=chosen.seconds)
+    locating = LocationWork(
+        *(database, intake, copies, locations),
+        algorithm=algorithm,
+        seconds=chosen.seconds,
+        slowest_rate=chosen.slowest_rate,
+    )
     return {IMPORT: importing, LEGACY_IMPORT: importing, LOCATION: locating}
 
 

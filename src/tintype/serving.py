@@ -63,6 +63,7 @@ from tintype.services.info import Info
 from tintype.services.locations import Locations
 from tintype.services.members import Members
 from tintype.services.metadefs import Metadefs, PropertyCheck
+from tintype.services.queue import Queue
 from tintype.services.rights import Rights
 from tintype.services.stores import Stores
 from tintype.services.tags import Tags
@@ -118,6 +119,7 @@ def serve(base: Foundation, data: ImageData, uploads: Uploads, operations: Opera
         base.web,
         base.images,
         base.intake.signatures,
+        Queue(settings.jobs.waiting_per_project),
         methods=methods,
     )
     tasks = Tasks(database, policy, end=base.worker.end)

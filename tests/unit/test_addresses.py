@@ -269,15 +269,6 @@ async def test_limits_of_size_and_time() -> None:
         await way.close()
 
 
-async def test_a_drip_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer bytes than a line makes in a minute are not waited for."""
-    monkeypatch.setattr("tintype.blobs.downloads._SLOW_SECONDS", 0.3)
-    with web.serving(lambda request: request.drip(b"x" * 1000, 0.02, 1000)) as server:
-        failing = fetched(f"{server.url}/", server)
-        with pytest.raises(Invalid, match="fewer than"):
-            await failing
-
-
 SECRET = "s3cr3t"
 
 

@@ -1,4 +1,4 @@
-"""Downloads from the web that outlive broken connections, within limits of size, time and pace."""
+"""Downloads from the web that outlive broken connections, within limits of size and time."""
 
 import asyncio
 import time
@@ -12,9 +12,6 @@ from tintype.errors import Invalid, NotFound, OverLimit, Unavailable
 
 _TRIES: Final = 3
 """For a source that gives nothing, until it gives something again."""
-_SLOW_SECONDS: Final = 60.0
-_SLOW_BYTES: Final = 64 << 10
-"""Fewer bytes than that in so many seconds are given up."""
 
 
 class Download:
@@ -33,7 +30,6 @@ class Download:
         self._headers = headers or {}
         self._seconds = seconds
         self._until = time.monotonic() + seconds
-        self._pace = Pace()
         self._position = 0
         self.facts: Facts | None = None
 
@@ -85,7 +81,6 @@ class Download:
                 self._position += len(chunk)
                 if self._position > self._limit:
                     raise self._too_large(f"more than {self._limit} bytes")
-                self._pace.note(len(chunk))
                 yield chunk
         size = self.facts.size if self.facts is not None else None
         if size is not None and self._position != size:
@@ -123,21 +118,3 @@ class Download:
                 f"{display_url(self._url)} could not be read within {self._seconds:.0f} s (imports.seconds), "
                 f"only {self._position} bytes of it."
             ) from None
-
-
-class Pace:
-    """Watches whether a source gives enough to go on with it."""
-
-    def __init__(self) -> None:
-        self._since = time.monotonic()
-        self._bytes = 0
-
-    def note(self, count: int) -> None:
-        """Count bytes; raises Invalid where they come too slowly."""
-        self._bytes += count
-        if time.monotonic() - self._since > _SLOW_SECONDS:
-            if self._bytes < _SLOW_BYTES:
-                raise Invalid(
-                    f"The source is too slow: fewer than {_SLOW_BYTES} bytes in {_SLOW_SECONDS:.0f} s."
-                )
-            self._since, self._bytes = time.monotonic(), 0

@@ -9,12 +9,13 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, insert, literal, select, update
+from sqlalchemy import Integer, bindparam, case, delete, func, insert, literal, select, update
 
 from tintype.db.engine import Transaction, Violation
 from tintype.db.tables import LIVE
 from tintype.db.tables import jobs as table
 from tintype.domain.callers import Caller
+from tintype.domain.shares import Standing
 from tintype.domain.tasks import FAILURE, PENDING, PROCESSING, Task, TaskQuery
 from tintype.errors import Conflict
 
@@ -44,20 +45,38 @@ _OF: Final = (
     .limit(100)
 )
 _PRIVATE: Final = (table.c.caller, table.c.secret)
-_DUE: Final = (
+_OWNER: Final = func.coalesce(table.c.owner, "")
+_LANE: Final = table.c.lane == bindparam("among")
+_IS_DUE: Final = (table.c.not_before <= bindparam("now")) & (table.c.held_until < bindparam("now"))
+_ANY_DUE: Final = (
     select(table.c.id)
+    .where(LIVE, _LANE, _IS_DUE, _OWNER.not_in(bindparam("full", expanding=True)))  # LIVE as in the index
+    .limit(1)
+)
+_BUSY: Final = (
+    select(_OWNER.label("owner"), func.count().label("at_work"))
+    .where(LIVE, _LANE, table.c.held_until >= bindparam("now"))
+    .group_by(_OWNER)
+    .subquery()
+)
+_waiting: Final = table.alias("waiting")
+_waiting_owner: Final = func.coalesce(_waiting.c.owner, "")
+_NEXT: Final = (
+    select(_waiting.c.id)
+    .outerjoin(_BUSY, _BUSY.c.owner == _waiting_owner)
     .where(
-        LIVE,  # in its own words, as in the index
-        table.c.not_before <= bindparam("now"),
-        table.c.held_until < bindparam("now"),
-        func.coalesce(table.c.owner, "").not_in(bindparam("full", expanding=True)),
+        LIVE,
+        _waiting.c.lane == bindparam("among"),
+        _waiting.c.not_before <= bindparam("now"),
+        _waiting.c.held_until < bindparam("now"),
+        _waiting_owner.not_in(bindparam("full", expanding=True)),
     )
-    .order_by(table.c.created_at)
+    .order_by(func.coalesce(_BUSY.c.at_work, 0), _waiting.c.created_at)
     .limit(1)
 )
 _CLAIM: Final = (
     update(table)
-    .where(table.c.id == _DUE.with_for_update(skip_locked=True).scalar_subquery())
+    .where(table.c.id == _NEXT.with_for_update(skip_locked=True, of=_waiting).scalar_subquery())
     .values(
         state=PROCESSING,
         holder=bindparam("by"),
@@ -125,6 +144,18 @@ _CANCEL: Final = (
     .where(table.c.id == bindparam("key"), LIVE)
     .values(cancelled=True, not_before=0, updated_at=bindparam("now"))
 )
+_STANDINGS: Final = (
+    select(
+        _OWNER,
+        func.sum(case((table.c.held_until >= bindparam("now"), 1), else_=0), type_=Integer()),
+        func.sum(case((_IS_DUE, 1), else_=0), type_=Integer()),
+    )
+    .where(LIVE, _LANE)
+    .group_by(_OWNER)
+)
+_UNFINISHED: Final = (
+    select(func.count()).select_from(table).where(LIVE, func.coalesce(bindparam("whose"), "") == _OWNER)
+)
 _PRUNE: Final = delete(table).where(table.c.expires_at < bindparam("now"))
 
 
@@ -178,13 +209,14 @@ async def page(tx: Transaction, query: TaskQuery, marker: Task | None) -> list[T
 
 
 async def claim(
-    tx: Transaction, holder: str, *, full: Collection[str], now: int, until: int
+    tx: Transaction, holder: str, lane: str, *, full: Collection[str], now: int, until: int
 ) -> Claimed | None:
-    """Take the oldest job that is due, whoever had it before; None where there is none.
+    """Take a job of a lane that is due, whoever had it before; None where there is none.
 
-    Those of owners who are `full` wait for others.
+    It is the oldest one of an owner with the fewest at work. Those of owners who are `full` wait.
     """
-    row = (await tx.execute(_CLAIM, {"by": holder, "now": now, "until": until, "full": list(full)})).first()
+    values = {"by": holder, "among": lane, "now": now, "until": until, "full": list(full)}
+    row = (await tx.execute(_CLAIM, values)).first()
     return None if row is None else _claimed(row)
 
 
@@ -239,9 +271,21 @@ async def cancel(tx: Transaction, task_id: str, now: int) -> bool:
     return (await tx.execute(_CANCEL, {"key": task_id, "now": now})).rowcount == 1
 
 
-async def is_due(tx: Transaction, now: int, full: Collection[str]) -> bool:
-    """Say whether there is a job to be taken, of an owner who is not `full`."""
-    return (await tx.execute(_DUE, {"now": now, "full": list(full)})).first() is not None
+async def is_due(tx: Transaction, lane: str, now: int, full: Collection[str]) -> bool:
+    """Return whether there is a job of a lane to be taken, of an owner who is not `full`."""
+    row = {"among": lane, "now": now, "full": list(full)}
+    return (await tx.execute(_ANY_DUE, row)).first() is not None
+
+
+async def standings(tx: Transaction, lane: str, now: int) -> dict[str, Standing]:
+    """Return how many jobs of a lane each owner has at work, and due."""
+    found = await tx.execute(_STANDINGS, {"among": lane, "now": now})
+    return {owner: Standing(at_work, due) for owner, at_work, due in found}
+
+
+async def unfinished(tx: Transaction, owner: str | None) -> int:
+    """Return how many jobs of an owner have not ended."""
+    return int((await tx.execute(_UNFINISHED, {"whose": owner})).scalar_one())
 
 
 async def let_go_all(tx: Transaction) -> None:

@@ -161,6 +161,7 @@ jobs: Final = Table(
     Column("holder", String(36)),  # the attempt that works on it
     Column("held_until", BigInteger, nullable=False),
     Column("cancelled", Boolean, nullable=False),
+    Column("lane", String(10), nullable=False, server_default="web"),  # of domain/tasks.py
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, index=True),  # when the record of a job that has ended is deleted

@@ -15,6 +15,11 @@ FAILURE: Final = "failure"
 STATES: Final = (PENDING, PROCESSING, SUCCESS, FAILURE)
 LIVE: Final = (PENDING, PROCESSING)
 
+WEB_LANE: Final = "web"
+LOCAL_LANE: Final = "local"
+LANES: Final = (WEB_LANE, LOCAL_LANE)
+"""Of jobs that wait for servers which are not ours, and of all others: each has slots of its own."""
+
 LEGACY_IMPORT: Final = "import"
 IMPORT: Final = "api_image_import"
 LOCATION: Final = "location_import"
@@ -44,6 +49,7 @@ class Task(msgspec.Struct, frozen=True):
     bytes_total: int | None = None
     attempts: int = 0
     cancelled: bool = False
+    lane: str = WEB_LANE
     expires_at: int | None = None
 
 

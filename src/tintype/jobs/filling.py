@@ -16,7 +16,7 @@ from tintype.db.engine import Database, Transaction
 from tintype.domain import quotas
 from tintype.domain.images import Image
 from tintype.errors import Gone, TintypeError, Unavailable
-from tintype.jobs.worker import DELETED, Attempt
+from tintype.jobs.attempts import DELETED, Attempt
 from tintype.plugins.base import Stream
 from tintype.services.data import LEASE, Intake
 from tintype.services.images import hold_to_quota, now, quota_turn

@@ -7,7 +7,7 @@ staged in a store which the import names are not moved at all: they become the i
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ import msgspec
 
 from tintype.blobs.downloads import Download
 from tintype.blobs.ends import to_the_end
+from tintype.blobs.pace import Pace, paced
 from tintype.blobs.reading import closing
 from tintype.blobs.stream import Digests, in_thread
 from tintype.blobs.web import Web
@@ -27,11 +28,11 @@ from tintype.domain.images import ACTIVE, Image, Limits
 from tintype.domain.imports import COPY, DIRECT, GLANCE, METHODS, WEB, Import
 from tintype.domain.sizes import size_text
 from tintype.domain.stores import in_order
-from tintype.domain.tasks import LEGACY_IMPORT, Task
+from tintype.domain.tasks import LEGACY_IMPORT, WEB_LANE, Task
 from tintype.errors import Gone, Invalid, TintypeError, Unavailable
+from tintype.jobs.attempts import DELETED, LOST, Attempt
 from tintype.jobs.filling import Filling
 from tintype.jobs.regions import Regions
-from tintype.jobs.worker import DELETED, LOST, Attempt
 from tintype.plugins.base import Plugin, Stream, Subject, scratch_in
 from tintype.policy.properties import Protections
 from tintype.services.copies import Copies
@@ -54,6 +55,8 @@ class ImportOptions(msgspec.Struct, frozen=True):
     protections: Protections | None
     copied_properties: tuple[str, ...]
     """Beginnings of names of properties that come along from another region."""
+    slowest_rate: int
+    """Bytes a second that a source outside must give."""
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -126,7 +129,7 @@ class ImportWork:
             self._database, self._intake, attempt, rest, must_succeed=wanted.must_succeed, spare=spare
         )
         try:
-            origin = await self._origin(attempt, wanted, image, blobs, staged)
+            origin = await self._paced(attempt, self._origin(attempt, wanted, image, blobs, staged))
             done = await self._fill(attempt, image, origin, plugins, filling)
             done = msgspec.structs.replace(done, staged=staged)
             await self._finish_soon(attempt, wanted, done, adopted=adopted)
@@ -199,6 +202,16 @@ class ImportWork:
             filling.failures,
             changed,
         )
+
+    async def _paced(self, attempt: Attempt, opening: Awaitable[Origin]) -> Origin:
+        """Open a source; measure one that is not ours."""
+        if attempt.task.lane != WEB_LANE:
+            return await opening
+        attempt.pace = Pace(self._options.slowest_rate)
+        with attempt.pace.waiting():
+            origin = await opening
+        stream = Stream(paced(origin.stream.chunks, attempt.pace), origin.stream.size)
+        return msgspec.structs.replace(origin, stream=stream)
 
     async def _origin(
         self, attempt: Attempt, wanted: Import, image: Image, blobs: Sequence[Blob], staged: Staged | None

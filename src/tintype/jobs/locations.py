@@ -5,11 +5,12 @@ digests follow.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 
-from tintype.blobs.downloads import Pace
+from tintype.blobs.pace import Pace, paced
 from tintype.blobs.reading import closing
 from tintype.blobs.stream import Chunks, Digests
 from tintype.db import blobs as blob_rows
@@ -19,9 +20,9 @@ from tintype.db.engine import Database, Transaction
 from tintype.domain import images, quotas
 from tintype.domain.addresses import display_url
 from tintype.domain.images import ACTIVE, IMPORTING, QUEUED, Image
-from tintype.domain.tasks import Task
+from tintype.domain.tasks import WEB_LANE, Task
 from tintype.errors import Gone, Invalid
-from tintype.jobs.worker import DELETED, LOST, Attempt
+from tintype.jobs.attempts import DELETED, LOST, Attempt
 from tintype.services.copies import Copies
 from tintype.services.data import Intake
 from tintype.services.images import hold_to_quota, now
@@ -40,11 +41,13 @@ class LocationWork:
         *,
         algorithm: str,
         seconds: float,
+        slowest_rate: int,
     ) -> None:
-        """Make it; `seconds` are what reading one may take."""
+        """Make it; `seconds` are what reading one may take, at so many bytes a second on the web."""
         self._database = database
         self._locations = locations
         self._seconds = seconds
+        self._slowest_rate = slowest_rate
         self._intake = intake
         self._copies = copies
         self._algorithm = algorithm
@@ -72,7 +75,8 @@ class LocationWork:
         expected |= {"md5": location.checksum} if location.checksum else {}
         look = self._intake.look(image, expected, algorithm)
         try:
-            async with asyncio.timeout(self._seconds), closing(self._copies.read([blob], 0, size)) as chunks:
+            read = self._read(attempt, blob, size)
+            async with asyncio.timeout(self._seconds), closing(read) as chunks:
                 await look.run(_Counted(chunks, attempt, size), None, size)
         except TimeoutError:
             where = display_url(location.url)
@@ -103,6 +107,14 @@ class LocationWork:
         else:
             after = msgspec.structs.replace(image, **changes)
         await image_rows.save(tx, image, after)
+
+    def _read(self, attempt: Attempt, blob: Blob, size: int) -> AsyncIterator[bytes]:
+        """Return the bytes; those of a server that is not ours are measured."""
+        chunks = self._copies.read([blob], 0, size)
+        if attempt.task.lane != WEB_LANE:
+            return chunks
+        attempt.pace = Pace(self._slowest_rate)
+        return paced(chunks, attempt.pace)
 
     async def _load(self, task: Task) -> Image:
         async with self._database.read() as tx:
@@ -181,9 +193,8 @@ class _Counted(Chunks):
 
     @staticmethod
     async def _count(chunks: Any, attempt: Attempt, size: int) -> Any:
-        done, pace = 0, Pace()
+        done = 0
         async for chunk in chunks:
             done += len(chunk)
-            pace.note(len(chunk))
             attempt.progress(done, size)
             yield chunk

@@ -12,7 +12,7 @@ from tintype.db.engine import Database
 from tintype.domain.images import ACTIVE, BASE_ATTRIBUTES
 from tintype.domain.imports import Import
 from tintype.errors import Invalid, NotFound, Unauthenticated
-from tintype.jobs.worker import Attempt
+from tintype.jobs.attempts import Attempt
 from tintype.policy.engine import Policy
 from tintype.services.copies import Copies
 from tintype.services.images import Gate

@@ -9,122 +9,40 @@ so one that was only asleep changes nothing any more.
 import asyncio
 import contextlib
 import uuid
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Final, Protocol
+from typing import Final
 
-import msgspec
 import structlog
 
-from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db import jobs
 from tintype.db.engine import Database, Transaction
-from tintype.domain.callers import Caller
-from tintype.domain.tasks import FAILURE, SUCCESS, Task
+from tintype.domain.tasks import FAILURE, LANES, SUCCESS, Task
 from tintype.errors import Conflict, Gone, TintypeError, Unavailable
+from tintype.jobs.attempts import CANCELLED, DELETED, HOLD, LOST, Attempt, Work
+from tintype.jobs.lanes import Lane
 from tintype.observability.failures import reason_of
 from tintype.observability.metrics import Metrics
 from tintype.services.data import beating
 from tintype.services.images import now
 from tintype.services.imports import let_go
 
-HOLD: Final = 20_000_000
-"""Microseconds for which an attempt holds its job without a sign of life."""
 _BEAT_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 2.0
 _ATTEMPTS: Final = 3
 """Of a job whose stores or source do not answer."""
 _CRASHES: Final = 5
 """Attempts after which a job is given up that ends with its worker each time."""
-_BLOB_LEASE: Final = 60_000_000
 _PAUSES: Final = (5_000_000, 20_000_000)
 """Microseconds until the next attempt."""
-LOST: Final = "Another worker has taken the job over."
-DELETED: Final = "The image was deleted."
-CANCELLED: Final = "The task was cancelled."
 GIVEN_UP: Final = f"The task was given up: {_CRASHES} workers ended while they were at work on it."
 HANDED_OVER: Final = "The worker was stopped; the task waits for another one."
-
-
-class Attempt:
-    """One try at a job, and what it may do with it."""
-
-    def __init__(self, task: Task, holder: str, caller: Caller, secret: str | None, lifetime: int) -> None:
-        self.task = task
-        self.caller = caller
-        self.secret = secret
-        self._holder = holder
-        self._lifetime = lifetime
-
-    def progress(self, done: int, total: int | None = None) -> None:
-        """Note how far the job is, to be told with the next sign of life."""
-        self.task = msgspec.structs.replace(
-            self.task, bytes_done=done, bytes_total=self.task.bytes_total if total is None else total
-        )
-
-    async def succeed(self, tx: Transaction, result: dict[str, str] | None, message: str = "") -> None:
-        """End the job in the transaction that shows what it did; raises Gone where it is another's."""
-        await self._end(tx, SUCCESS, message, result)
-
-    async def fail(self, tx: Transaction, reason: str) -> None:
-        """End the job without success; raises Gone where it is another's."""
-        await self._end(tx, FAILURE, reason, None)
-
-    async def put_back(self, tx: Transaction, message: str, pause: int, *, counted: bool) -> None:
-        """Let another attempt have the job after a pause; raises Gone where it is another's already."""
-        moment = now()
-        if not await jobs.put_back(
-            tx,
-            self.task.id,
-            self._holder,
-            now=moment,
-            then=moment + pause,
-            message=message,
-            counted=counted,
-        ):
-            raise Gone(LOST)
-
-    async def beat(self, tx: Transaction) -> TintypeError | None:
-        """Give a sign of life, also for the bytes that are being written; give why to end, if that is so."""
-        moment, image_id = now(), self.task.image_id
-        beat = await jobs.beat(tx, self.task, self._holder, now=moment, until=moment + HOLD)
-        if beat is None:
-            return Gone(LOST)
-        if beat:
-            return Conflict(CANCELLED)
-        if image_id is not None:
-            if not await image_rows.is_taken_by(tx, image_id, self.task.id):
-                return Gone(DELETED)
-            await blob_rows.extend_of(tx, image_id, moment + _BLOB_LEASE)
-        return None
-
-    async def check(self, tx: Transaction) -> None:
-        """Raise Gone where the job is another's by now: before anything is written for it."""
-        if not await jobs.holds(tx, self.task.id, self._holder):
-            raise Gone(LOST)
-
-    async def _end(self, tx: Transaction, state: str, message: str, result: dict[str, str] | None) -> None:
-        self.task = msgspec.structs.replace(self.task, state=state, message=message, result=result)
-        if not await jobs.end(tx, self.task, self._holder, now=now(), lifetime=self._lifetime):
-            raise Gone(LOST)
-
-
-class Work(Protocol):
-    """What is done for one type of job. Each part may be done again, by another worker."""
-
-    async def run(self, attempt: Attempt) -> None:
-        """Do all of it, and end with `attempt.succeed` in the transaction that shows it.
-
-        Raises Unavailable where another attempt may do better, any other TintypeError where none will.
-        """
-
-    async def undo(self, tx: Transaction, task: Task) -> None:
-        """Give up what an attempt has left half done; well if there is nothing."""
-
-    async def fail(self, tx: Transaction, task: Task, reason: str) -> None:
-        """Leave the image so that its owner can go on, with the reason."""
+MADE_ROOM: Final = (
+    "The source was slow, and another project was waiting: the task made room for it, and begins again."
+)
+_REST: Final = 30_000_000
+"""Microseconds for which a job that made room does not take the slot back."""
 
 
 class Worker:
@@ -140,21 +58,18 @@ class Worker:
         concurrency: int,
         lifetime: int,
     ) -> None:
-        """Make it, for `concurrency` jobs at once; ended ones are kept for `lifetime` microseconds."""
+        """Make it, for `concurrency` jobs at once in each lane; ended ones last `lifetime` microseconds."""
         self._database = database
         self._works = works
         self._log = log
         self._metrics = metrics
-        self._free = asyncio.Semaphore(concurrency)
-        self._most_of_one = max(1, concurrency - 1)
+        self._lanes = tuple(Lane(name, concurrency, self._note_left) for name in LANES)
         self._lifetime = lifetime
-        self._wake = asyncio.Event()
-        self._running: dict[asyncio.Task[None], str] = {}
-        """With the owners of the jobs."""
 
     def wake(self) -> None:
         """Look for work now."""
-        self._wake.set()
+        for lane in self._lanes:
+            lane.wake()
 
     async def end(self, task_id: str) -> bool:
         """End a job now where nobody is at work on it, or have who is end it; False where it has ended."""
@@ -179,54 +94,41 @@ class Worker:
     async def run(self) -> None:
         """Take jobs until it is cancelled; then hand over those that are at work, and end."""
         listening = asyncio.create_task(self._database.listen(self.wake))
+        serving = [asyncio.create_task(self._serve(lane)) for lane in self._lanes]
         try:
-            while True:
-                await self._free.acquire()
-                try:
-                    attempt = await self._claimed()
-                except BaseException:
-                    self._free.release()
-                    raise
-                running = asyncio.create_task(self._work(attempt))
-                self._running[running] = attempt.task.owner or ""
-                running.add_done_callback(self._ended)
+            await asyncio.gather(*serving)
         finally:
-            listening.cancel()
-            for running in self._running:
-                running.cancel()
-            if self._running:
-                await asyncio.wait(self._running)
+            for task in (listening, *serving):
+                task.cancel()
+            await asyncio.wait(serving)
+            await asyncio.gather(*(lane.close() for lane in self._lanes))
 
-    def _ended(self, running: asyncio.Task[None]) -> None:
-        del self._running[running]
-        self._free.release()
-        if not running.cancelled() and (error := running.exception()) is not None:
-            self._log.error("a job was left", reason=reason_of(error))
+    def _note_left(self, error: BaseException) -> None:
+        self._log.error("a job was left", reason=reason_of(error))
 
-    async def _claimed(self) -> Attempt:
-        """Wait for a job, and take it."""
+    async def _serve(self, lane: Lane) -> None:
+        """Give each free slot of a lane a job; where there is none, have those who have most make room."""
         while True:
-            self._wake.clear()
             try:
-                attempt = await self._claim()
-                if attempt is not None:
-                    return attempt
+                if lane.is_full:
+                    async with self._database.read() as tx:
+                        standings = await jobs.standings(tx, lane.name, now())
+                    lane.make_room(standings)
+                elif (attempt := await self._claim(lane)) is not None:
+                    lane.begin(attempt, self._work(attempt))
+                    continue
             except Exception as error:  # noqa: BLE001 (the one task that must never end)
                 with contextlib.suppress(OSError):
                     self._log.error("no job can be taken", reason=reason_of(error))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_POLL_SECONDS):
-                    await self._wake.wait()
+            await lane.pause(_POLL_SECONDS)
 
-    async def _claim(self) -> Attempt | None:
-        holder, moment = str(uuid.uuid4()), now()
-        counts = Counter(self._running.values())
-        full = [owner for owner, count in counts.items() if count >= self._most_of_one]
+    async def _claim(self, lane: Lane) -> Attempt | None:
+        holder, moment, full = str(uuid.uuid4()), now(), lane.full_owners
         async with self._database.read() as tx:  # most looks find nothing, and need not write
-            if not await jobs.is_due(tx, moment, full):
+            if not await jobs.is_due(tx, lane.name, moment, full):
                 return None
         async with self._database.write() as tx:
-            claimed = await jobs.claim(tx, holder, full=full, now=moment, until=moment + HOLD)
+            claimed = await jobs.claim(tx, holder, lane.name, full=full, now=moment, until=moment + HOLD)
         if claimed is None:
             return None
         attempt = self._attempt(claimed, holder)
@@ -292,7 +194,8 @@ class Worker:
         async with self._database.write(durable=True) as tx:  # the image, the job, the bytes: always so
             await image_rows.lock(tx, attempt.task.image_id or "")
             if isinstance(error, asyncio.CancelledError):
-                await attempt.put_back(tx, HANDED_OVER, 0, counted=False)
+                reason, pause = (MADE_ROOM, _REST) if attempt.makes_room else (HANDED_OVER, 0)
+                await attempt.put_back(tx, reason, pause, counted=False)
             elif _may_go_better(error) and tries < _ATTEMPTS:
                 await attempt.put_back(tx, str(error), _PAUSES[tries - 1], counted=True)
             else:

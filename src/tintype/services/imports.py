@@ -12,17 +12,18 @@ import msgspec
 from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db import jobs
 from tintype.db.engine import Database, Transaction
 from tintype.domain import images, imports, quotas
 from tintype.domain.callers import Caller
 from tintype.domain.images import IMPORTING, QUEUED, Image
 from tintype.domain.imports import COPY, DIRECT, GLANCE, WEB, Import
+from tintype.domain.shares import lane_of
 from tintype.domain.stores import StoreInfo
 from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, Task
 from tintype.errors import Conflict, Invalid
 from tintype.policy.engine import Policy
-from tintype.services.images import Gate, Images, contended, hold_to_quota, now, quota_turn
+from tintype.services.images import Gate, Images, contended, hold_to_quota, now
+from tintype.services.queue import Queue
 from tintype.services.signatures import Signatures
 
 
@@ -37,6 +38,7 @@ class Imports:
         web: Web,
         images: Images,
         signatures: Signatures,
+        queue: Queue,
         *,
         methods: Sequence[str],
     ) -> None:
@@ -48,6 +50,7 @@ class Imports:
         self._web = web
         self._images = images
         self._signatures = signatures
+        self._queue = queue
 
     async def begin(
         self, caller: Caller, image_id: str, wanted: Import, body: Any, *, request_id: str, token: str
@@ -67,7 +70,7 @@ class Imports:
         task = _new_task(
             IMPORT, caller, {"image_id": image.id, "import_req": imports.shown(body)}, request_id
         )
-        async with self._database.write(turn=quota_turn(caller)) as tx:
+        async with self._database.write(turn=self._queue.turn(caller)) as tx:
             image = await self._gate.load_in(tx, caller, image_id)
             imports.check_importable(image, wanted)
             stores = self._targets(image, wanted)
@@ -75,9 +78,9 @@ class Imports:
                 return
             if wanted.method == DIRECT and await blob_rows.staged_of(tx, image.id) is None:
                 raise Conflict("The image is being staged; import it when that is done.")
-            task = _about(task, image, {"backend": stores})
+            task = self._about(task, image, {"backend": stores})
             await self._take(tx, caller, image, task, wanted.method)
-            await jobs.add(tx, task, caller, token if wanted.method == GLANCE else None)
+            await self._queue.add(tx, task, caller, token if wanted.method == GLANCE else None)
 
     async def begin_legacy(self, caller: Caller, given: Mapping[str, Any], request_id: str) -> Task:
         """Make an image and import its bytes from the web: a task of type import, for who may have tasks."""
@@ -90,13 +93,19 @@ class Imports:
         image = await self._images.create(caller, properties)
         wanted = Import(WEB, uri=given["import_from"])
         task = _new_task(LEGACY_IMPORT, caller, dict(given), request_id)
-        async with self._database.write(turn=quota_turn(caller)) as tx:
+        async with self._database.write(turn=self._queue.turn(caller)) as tx:
             image = await self._gate.load_in(tx, caller, image.id)
             imports.check_importable(image, wanted)
-            task = _about(task, image, {"backend": self._targets(image, wanted)})
+            task = self._about(task, image, {"backend": self._targets(image, wanted)})
             await self._take(tx, caller, image, task, WEB)
-            await jobs.add(tx, task, caller, None)
+            await self._queue.add(tx, task, caller)
         return task
+
+    def _about(self, task: Task, image: Image, more: Mapping[str, Any]) -> Task:
+        given = {**task.input, **{name: list(value) for name, value in more.items()}}
+        on_web = any(name in self._infos and self._infos[name].read_only for name in image.stores)
+        lane = lane_of(task, stored_on_web=on_web)
+        return msgspec.structs.replace(task, image_id=image.id, input=given, lane=lane)
 
     def _targets(self, image: Image, wanted: Import) -> tuple[str, ...]:
         writable = [name for name, info in self._infos.items() if not info.read_only]
@@ -151,8 +160,3 @@ def _new_task(kind: str, caller: Caller, given: dict[str, Any], request_id: str)
     return Task(
         str(uuid.uuid4()), kind, None, caller.project_id, caller.user_id, request_id, given, moment, moment
     )
-
-
-def _about(task: Task, image: Image, more: Mapping[str, Any]) -> Task:
-    given = {**task.input, **{name: list(value) for name, value in more.items()}}
-    return msgspec.structs.replace(task, image_id=image.id, input=given)

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from tintype.blobs.base import Addressed, BlobStore
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db import jobs
 from tintype.db.blobs import READY, Blob
 from tintype.db.engine import Database, Transaction
 from tintype.domain import images, locations, quotas
@@ -18,12 +17,14 @@ from tintype.domain.addresses import display_url
 from tintype.domain.callers import Caller
 from tintype.domain.images import ACTIVE, QUEUED, Image
 from tintype.domain.locations import Location
+from tintype.domain.shares import lane_of
 from tintype.domain.stores import in_order
 from tintype.domain.tasks import LOCATION, Task
 from tintype.errors import Conflict, Forbidden, Invalid, Unavailable
 from tintype.policy.engine import Policy
 from tintype.services.copies import Copies
 from tintype.services.images import Gate, contended, hold_to_quota, now, quota_turn
+from tintype.services.queue import Queue
 from tintype.services.signatures import Signatures
 from tintype.services.stores import take_away
 
@@ -40,6 +41,7 @@ class Locations:
         stores: Mapping[str, BlobStore],
         copies: Copies,
         signatures: Signatures,
+        queue: Queue,
     ) -> None:
         self._database = database
         self._policy = policy
@@ -47,6 +49,7 @@ class Locations:
         self._stores = stores
         self._copies = copies
         self.signatures = signatures
+        self._queue = queue
 
     async def begin(
         self, caller: Caller, image_id: str, location: Location, body: Any, request_id: str
@@ -80,7 +83,7 @@ class Locations:
             moment,
             moment,
         )
-        async with self._database.write(turn=quota_turn(caller)) as tx:
+        async with self._database.write(turn=self._queue.turn(caller)) as tx:
             image = await self._gate.load_in(tx, caller, image_id)
             locations.check_queued(image)
             self._gate.require("add_image_location", caller, image)
@@ -93,7 +96,7 @@ class Locations:
             if not await image_rows.save(tx, image, taken):
                 raise contended(image.id)
             await hold_to_quota(tx, caller, image.owner, quotas.STORE)
-            await jobs.add(tx, task, caller, None)
+            await self._queue.add(tx, replace(task, lane=lane_of(task, stored_on_web=False)), caller)
 
     async def told(self, caller: Caller, image_id: str) -> list[dict[str, Any]]:
         """Tell services of the cloud where an image's bytes are."""

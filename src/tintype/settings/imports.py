@@ -83,6 +83,14 @@ class ImportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Certificates (PEM) to trust in downloads, beside the system's: of a mirror's CA."),
     ] = None
     seconds: Annotated[int, Meta(ge=1, description="How long a download may take.")] = 6 * 3600
+    slowest_rate: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Bytes a second that a source on the web must give, measured over a minute of "
+            "waiting for it; a slower one is given up. 0 for any.",
+        ),
+    ] = 64 << 10
     copied_properties: Annotated[
         tuple[str, ...],
         Meta(description="Beginnings of names of properties that come along from another region."),
@@ -97,9 +105,13 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             ge=0,
             le=256,
-            description="Jobs at once in each server process; 0 leaves them to `tintype worker`.",
+            description="Jobs at once in each server process: so many that wait for sources on the web, and "
+            "so many others; 0 leaves them to `tintype worker`.",
         ),
     ] = 4
+    waiting_per_project: Annotated[
+        int, Meta(ge=1, description="Unfinished tasks that a project may have.")
+    ] = 100
     task_lifetime: Annotated[
         int, Meta(ge=1, description="Seconds for which a task is remembered after its end.")
     ] = 48 * 3600
