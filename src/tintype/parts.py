@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import socket
+import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -86,6 +87,8 @@ _EXPOSED: Final = (
 _PREFLIGHT_SECONDS: Final = 600
 _FIRST: Final = frozenset({"MainProcess", "SpawnProcess-1"})
 """What Python calls the only process, and the first one of several."""
+_SWITCH_SECONDS: Final = 0.001
+"""For which a thread that computes may keep the event loop waiting; Python's own is five times as much."""
 _THREADS: Final = 32
 """That read, hash and write at once, in each process."""
 
@@ -195,6 +198,7 @@ async def at_work(base: Foundation, health: Health) -> AsyncIterator[None]:
     Parts that do not work now are told of meanwhile, by the first process of several.
     """
     log = make_logger(base.settings.log.style)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "bytes"))
     going = [asyncio.create_task(base.sweeper.run())]
     if base.settings.jobs.concurrency:

@@ -75,14 +75,14 @@ async def test_properties_have_a_size_in_all(service: Service) -> None:
 async def test_lists_have_a_most_of_filters(service: Service, query: str) -> None:
     """More filters than an image could match are a mistake, told as one."""
     assert (await service.call("alice", "GET", f"/v2/images?{query}")).status_code == 400
-    many = "&".join(f"p{number}=1" for number in range(100))
+    many = "&".join(f"p{number}=1" for number in range(32))
     assert (await service.call("alice", "GET", f"/v2/images?{many}")).json()["images"] == []
 
 
 async def test_a_name_that_stands_twice_is_found_quickly(service: Service) -> None:
-    """A megabyte of names, the last of them twice, is refused without comparing each with each."""
-    names = ", ".join(f'"{number}": ""' for number in range(80_000))
-    body = f'{{{names}, "79999": ""}}'.encode()
+    """As many names as a body may have, the last of them twice, are not compared each with each."""
+    names = ", ".join(f'"{number}": ""' for number in range(4_990))
+    body = f'{{{names}, "4989": ""}}'.encode()
     refused = await service.call(None, "POST", "/identity/v3/auth/tokens", content=body)
     assert "stands twice" in refused.json()["error"]["message"]
 
@@ -95,8 +95,9 @@ async def test_one_host_is_named(service: Service) -> None:
 
 async def test_deeply_nested_json_is_refused(service: Service) -> None:
     """No stack is exhausted by brackets."""
-    body = b'{"name": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
-    assert (await service.call("alice", "POST", "/v2/images", content=body)).status_code == 400
+    for depth, status in ((9_000, 400), (100_000, 413)):
+        body = b'{"name": ' + b"[" * depth + b"]" * depth + b"}"
+        assert (await service.call("alice", "POST", "/v2/images", content=body)).status_code == status
 
 
 async def test_errors_come_as_text_where_the_client_wants_that(service: Service) -> None:

@@ -79,6 +79,5 @@ def test_too_many_tags_are_refused() -> None:
     """Tags count once each."""
     three = patch.parse(NEW, [{"op": "replace", "path": "/tags", "value": ["a", "b", "a"]}], LIMITS)
     assert patch.apply(image(), three, LIMITS).tags == ("a", "b")
-    four = patch.parse(NEW, [{"op": "replace", "path": "/tags", "value": ["a", "b", "c"]}], LIMITS)
     with pytest.raises(OverLimit):
-        patch.apply(image(), four, LIMITS)
+        patch.parse(NEW, [{"op": "replace", "path": "/tags", "value": ["a", "b", "c"]}], LIMITS)

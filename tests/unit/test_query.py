@@ -34,11 +34,11 @@ def test_any_query_string_is_read_or_refused(pairs: list[tuple[str, str]]) -> No
 def test_quoted_values_come_back(values: list[str]) -> None:
     """What is written in quotes, with quotes and backslashes escaped, is read as it was."""
     written = ",".join('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
-    assert query.split_quoted(written) == values
+    assert list(query.split_quoted(written)) == values
 
 
 def test_plain_values_are_split_at_commas() -> None:
     """Quotes are needed for commas only."""
-    assert query.split_quoted("a,b") == ["a", "b"]
-    assert query.split_quoted('a,"b,c",d') == ["a", "b,c", "d"]
-    assert query.split_quoted("") == [""]
+    assert list(query.split_quoted("a,b")) == ["a", "b"]
+    assert list(query.split_quoted('a,"b,c",d')) == ["a", "b,c", "d"]
+    assert list(query.split_quoted("")) == [""]

@@ -28,6 +28,10 @@ from tintype.api.extensions import DIRECT, SILENCE, STOPPING
 
 OVERHEAD_BYTES: Final = 128 << 10
 """Bytes that may come in a row without any of them being body."""
+_HEADERS: Final = 256
+_CHUNKS: Final = 4096
+_CHUNK_BYTES: Final = 16
+"""What the chunks of a body must have on average, once there are many: reading each takes time."""
 HEAD_SECONDS: Final = 30
 BODY_SECONDS: Final = 60
 """For which a body may be silent that is no image data: of anybody, without a token."""
@@ -67,6 +71,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _reading: asyncio.TimerHandle | None = None
     _unread = 0
     _heard = 0.0
+    _chunks = 0
+    _received = 0
+    _complaint: str | None = None
+    """What is wrong with the request, if we found it and not the parser."""
     _left = 0
     """Bytes of the body that are still to come, where their number was declared."""
 
@@ -109,14 +117,25 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin to count."""
         super().on_message_begin()
-        self._overhead = 0
+        self._overhead = self._chunks = self._received = 0
         self._in_head = True
         self._expect_within(HEAD_SECONDS)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take headers, not trailers."""
-        if not self._in_body:
-            super().on_header(name, value)
+        if self._in_body:
+            return
+        if len(self.headers) >= _HEADERS:
+            self._complaint = f"A request may have at most {_HEADERS} headers."
+            raise ValueError(self._complaint)  # ends the parser's work
+        super().on_header(name, value)
+
+    def on_chunk_header(self) -> None:
+        """Refuse a body in crumbs."""
+        self._chunks += 1
+        if self._chunks > _CHUNKS and self._received < self._chunks * _CHUNK_BYTES:
+            self._complaint = f"The chunks of a body must have {_CHUNK_BYTES} bytes on average."
+            raise ValueError(self._complaint)
 
     def on_headers_complete(self) -> None:
         """Go on to the body."""
@@ -136,6 +155,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """See that something came of what was received."""
         self._overhead = 0
+        self._received += len(body)
         self._left -= len(body)
         super().on_body(body)
 
@@ -196,7 +216,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             self.transport.abort()
             return
-        self._refuse(HTTPStatus.BAD_REQUEST, msg)
+        self._refuse(HTTPStatus.BAD_REQUEST, self._complaint or msg)
 
     def _refuse(self, status: HTTPStatus, message: str) -> None:
         """Answer in place of the application, and end the connection."""

@@ -11,8 +11,12 @@ from starlette.responses import Response
 
 from tintype.domain.images import Image
 from tintype.domain.members import Member
-from tintype.errors import Invalid
+from tintype.errors import Invalid, OverLimit
 
+_QUERY_BYTES: Final = 64 << 10
+_MOST_PARAMETERS: Final = 150
+_MOST_VALUES: Final = 10_000
+"""Values and names in a body: while they are read, nobody else is served."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -26,14 +30,17 @@ def no_content() -> Response:
     return Response(status_code=204)
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes, *, most: int = _MOST_VALUES) -> Any:
     """Read a request's JSON.
 
-    Raises Invalid for no body, for what is no JSON or no UTF-8, for a name that stands twice in
-    one object, and for nesting deeper than the parser follows.
+    Raises OverLimit where it has more than `most` values and names; Invalid for no body, for what is no
+    JSON or no UTF-8, for a name that stands twice in one object, and for nesting deeper than the parser
+    follows.
     """
     if not body:
         raise Invalid("Body expected in request.")
+    if _has_more_values(body, most):
+        raise OverLimit(f"The JSON in the request body has more than {most} values.")
     try:
         value = json.loads(
             body.decode(), object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite
@@ -54,6 +61,10 @@ def parse_json(body: bytes) -> Any:
 
 def query_pairs(query: bytes) -> list[tuple[str, str]]:
     """Read a query string; raises Invalid where it is no UTF-8, or has a NUL."""
+    if len(query) > _QUERY_BYTES:
+        raise Invalid(f"A query string may have at most {_QUERY_BYTES} bytes; this one has {len(query)}.")
+    if query.count(b"&") >= _MOST_PARAMETERS:
+        raise Invalid(f"A query string may have at most {_MOST_PARAMETERS} parameters.")
     try:
         pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict")
     except (UnicodeDecodeError, ValueError):
@@ -123,6 +134,23 @@ def timestamp(microseconds: int) -> str:
 def bare_timestamp(microseconds: int) -> str:
     """Give a time to the microsecond, UTC that does not say so."""
     return datetime.fromtimestamp(microseconds / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+
+
+def _has_more_values(body: bytes, most: int) -> bool:
+    """Return whether a JSON text has more values and names than `most`, without reading it.
+
+    What stands before each of them is counted, in strings too; strings are only taken out where that
+    decides. A text with three times as many is refused unseen: to take the strings out takes time, too.
+    """
+    count = _separators(body)
+    if count <= most or count > 3 * most:
+        return count > most
+    parts = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"', 2 * count)
+    return _separators(b"".join(parts[::2])) > most
+
+
+def _separators(body: bytes) -> int:
+    return len(body) - len(body.translate(None, b",:[{"))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

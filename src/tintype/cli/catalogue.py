@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -95,7 +96,7 @@ def _read_all(paths: list[Path]) -> list[NamespaceBody]:
 
 def _read(path: Path) -> NamespaceBody:
     try:
-        body = from_file(parse_json(path.read_bytes()))
+        body = from_file(parse_json(path.read_bytes(), most=sys.maxsize))
         new_namespace(body, namespace_id="", owner=None, now=0)  # says what stands in it twice
     except OSError as error:
         raise StartError(f"Cannot read {path}: {error.strerror}.") from None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SESSION: Final = "tintype_session"
 CSRF: Final = "csrftoken"
 NOBODY: Final = "not logged in"
+_COOKIE_BYTES: Final = 8 << 10
 _READS: Final = frozenset({"GET", "HEAD"})
 _PREFIX: Final = "Malformed JSON in request body: "
 _PURPOSE: Final = b"tintype: a page of ours sends this"
@@ -51,6 +52,7 @@ class Guard:
         @functools.wraps(endpoint)
         async def opened(call: "Call") -> Response:
             try:
+                _check_cookies(call)
                 check_script(call)
                 return await endpoint(call)
             except TintypeError as error:
@@ -72,6 +74,7 @@ class Guard:
         return guarded
 
     async def _admit(self, call: "Call", *, by_script: bool) -> None:
+        _check_cookies(call)
         token = call.cookies.get(SESSION, "")
         if not token:
             raise Unauthenticated(NOBODY)
@@ -85,6 +88,12 @@ class Guard:
             check_csrf(call, token)
         if self._throttle is not None:
             self._throttle.take(call.caller.project_id or call.caller.user_id)
+
+
+def _check_cookies(call: "Call") -> None:
+    """Refuse more cookies than are worth reading: nobody else is served meanwhile."""
+    if len(call.headers.get("cookie", "")) > _COOKIE_BYTES:
+        raise Invalid(f"The Cookie header may have at most {_COOKIE_BYTES} bytes.")
 
 
 def check_script(call: "Call") -> None:

@@ -9,7 +9,7 @@ import asyncio
 import random
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.pool import StaticPool
 
+from tintype.db.statements import Statements
 from tintype.errors import StartError, Unavailable
 
 Parameters = Mapping[str, Any] | None
@@ -67,6 +68,14 @@ class Transaction(Protocol):
         """Run one statement. Take its rows at once: the next statement may end them.
 
         Raises Violation, and Unavailable where the database does not answer.
+        """
+
+    async def statement(
+        self, shape: Hashable, make: Callable[[], Executable], names: Collection[str]
+    ) -> Executable:
+        """Return the statement of a shape, for parameters of these names.
+
+        The first time `make` makes it, and it is compiled, beside the event loop.
         """
 
 
@@ -165,6 +174,8 @@ class SQLite:
 
     async def close(self) -> None:
         """Let go of both connections."""
+        for face in (self._read_face, self._write_face):
+            face.statements.close()
         for connection in (self._reader, self._writer):
             connection.close()
             connection.engine.dispose()
@@ -173,6 +184,21 @@ class SQLite:
 class _Inline:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.statements = Statements(self._compile)
+
+    async def statement(
+        self, shape: Hashable, make: Callable[[], Executable], names: Collection[str]
+    ) -> Executable:
+        return await self.statements.get(shape, make, names)
+
+    def _compile(self, statement: Executable, names: Collection[str]) -> None:
+        """Put a statement into the engine's cache, where executing it looks."""
+        engine = self._connection.engine
+        statement._compile_w_cache(  # noqa: SLF001 (what `execute` calls)
+            engine.dialect,
+            compiled_cache=engine._compiled_cache,  # noqa: SLF001
+            column_keys=sorted(names),
+        )
 
     async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
         try:

@@ -9,7 +9,7 @@ import functools
 import hashlib
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from sqlalchemy import (
@@ -40,7 +40,7 @@ from tintype.domain.callers import Caller
 from tintype.domain.images import VISIBILITIES, Image
 from tintype.domain.query import Query
 
-_SHAPES: Final = 512
+T = TypeVar("T")
 _VISIBILITY: Final[Mapping[str, ColumnElement[str]]] = {
     name: literal_column(f"'{name}'") for name in VISIBILITIES
 }
@@ -69,6 +69,7 @@ class Shape(msgspec.Struct, frozen=True):
 
 async def page(tx: Transaction, caller: Caller, query: Query, marker: Image | None) -> list[Image]:
     """Give the images of one page, in order."""
+    query = _padded(query)
     keys = [key for key, _ in query.order]
     shape = Shape(
         is_admin=caller.is_admin,
@@ -82,8 +83,31 @@ async def page(tx: Transaction, caller: Caller, query: Query, marker: Image | No
     )
     parameters = {"project_id": caller.project_id, "limit": query.limit, "answer": query.member_status}
     parameters |= dict(_values(query, marker))
-    rows = (await tx.execute(_statement(shape), parameters)).all()
+    statement = await tx.statement(shape, functools.partial(_statement, shape), parameters)
+    rows = (await tx.execute(statement, parameters)).all()
     return [image_rows.from_row(row) for row in rows]
+
+
+def _padded(query: Query) -> Query:
+    """Return the same request in one of few shapes.
+
+    What is asked for stands in one order, and so often that there are 1, 2, 4, … of each kind.
+    """
+    short = [pair for pair in query.properties if len(pair[1]) <= _KEY]
+    long = [pair for pair in query.properties if len(pair[1]) > _KEY]
+    return msgspec.structs.replace(
+        query,
+        conditions=tuple(sorted(query.conditions, key=lambda each: (each.attribute, each.op))),
+        properties=(*_repeated(short), *_repeated(long)),
+        tags=tuple(_repeated(query.tags)),
+    )
+
+
+def _repeated(items: Sequence[T]) -> Sequence[T]:
+    """Repeat the last item until the number of them is a power of two."""
+    if not items:
+        return items
+    return [*items, *[items[-1]] * ((1 << (len(items) - 1).bit_length()) - len(items))]
 
 
 def _values(query: Query, marker: Image | None) -> Iterator[tuple[str, Any]]:
@@ -104,7 +128,6 @@ def _values(query: Query, marker: Image | None) -> Iterator[tuple[str, Any]]:
             yield f"marker_{key}", getattr(marker, key)
 
 
-@functools.lru_cache(_SHAPES)
 def _statement(shape: Shape) -> Any:
     filters = list(_filters(shape))
     branches = [branch.where(*filters) for branch in _branches(shape)]

@@ -8,9 +8,10 @@ import asyncio
 import contextlib
 import logging
 import re
+import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -18,6 +19,7 @@ from sqlalchemy import Executable
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from tintype.db.engine import Parameters, Rows, Transaction, Violation, silent
+from tintype.db.statements import Statements
 from tintype.errors import TintypeError, Unavailable
 
 _PATIENCE_SECONDS: Final = 10.0
@@ -52,6 +54,7 @@ class Postgres:
         self._connections = connections
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
+        self._statements = Statements(_text)
         self._together: dict[str, _Together] = {}
         self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
@@ -61,7 +64,7 @@ class Postgres:
         with _told():
             connection = await self._acquire()
         try:
-            yield _Connection(connection)
+            yield _Connection(connection, self._statements)
         finally:
             await self._release(connection)
 
@@ -115,7 +118,7 @@ class Postgres:
             try:
                 with _told():
                     await connection.execute("BEGIN")
-                yield _Connection(connection)
+                yield _Connection(connection, self._statements)
                 with _told():
                     await connection.execute("COMMIT")
             except BaseException:
@@ -144,6 +147,7 @@ class Postgres:
 
     async def close(self) -> None:
         """Let go of every connection."""
+        self._statements.close()
         for together in self._together.values():
             together.close()
         if self._pool is not None:
@@ -188,8 +192,9 @@ class Postgres:
 class _Connection:
     """What a use case sees."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, statements: Statements) -> None:
         self.connection = connection
+        self.statement = statements.get
 
     async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
         with _told():
@@ -351,22 +356,22 @@ class _Text:
         return self._sql, [parameters[name] for name in self._order]
 
 
-def _text(statement: Executable, parameters: Mapping[str, Any]) -> _Text:
-    """Compile a statement, or find it among those that were used last."""
-    key = (id(statement), *parameters)
-    text = _TEXTS.get(key)
-    if text is None:
-        text = _TEXTS[key] = _Text(statement, tuple(parameters))  # it keeps the statement, and so its id
+def _text(statement: Executable, names: Collection[str]) -> _Text:
+    """Compile a statement, or find it among those that were used last. May run in any thread."""
+    key = (id(statement), *names)
+    text = _TEXTS.get(key) or _Text(statement, tuple(names))  # it keeps the statement, and so its id
+    with _KEEPING:
+        _TEXTS[key] = text
+        _TEXTS.move_to_end(key)
         if len(_TEXTS) > _KEPT:
             _TEXTS.popitem(last=False)
-    else:
-        _TEXTS.move_to_end(key)
     return text
 
 
 _DIALECT: Final = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 _TEXTS: Final[OrderedDict[tuple[Any, ...], _Text]] = OrderedDict()
 _KEPT: Final = 1000
+_KEEPING: Final = threading.Lock()
 
 
 async def _set_up(connection: Any) -> None:

@@ -232,22 +232,26 @@ def check_format_change(image: Image, name: str) -> None:
 
 def checked_tags(tags: Iterable[str], limits: Limits) -> tuple[str, ...]:
     """Give tags once each, in order; OverLimit where there are too many."""
-    unique = tuple(sorted(set(tags)))
+    unique = set(tags)
     if len(unique) > limits.tags:
         raise OverLimit(f"Maximum number of tags is {limits.tags}; the image would have {len(unique)}.")
-    return unique
+    return tuple(sorted(unique))
 
 
 def check_properties(properties: Mapping[str, str], limits: Limits) -> None:
     """Refuse more, or larger, custom properties than allowed: a page of images must stay a page."""
-    if len(properties) > limits.properties:
-        raise OverLimit(
-            f"Maximum number of properties is {limits.properties}; the image would have {len(properties)}."
-        )
+    _check_count(len(properties), limits)
     size = sum(len(name.encode()) + len(value.encode()) for name, value in properties.items())
     if size > limits.property_bytes:
         raise OverLimit(
             f"Properties may have {limits.property_bytes} bytes in all; the image would have {size}."
+        )
+
+
+def _check_count(properties: int, limits: Limits) -> None:
+    if properties > limits.properties:
+        raise OverLimit(
+            f"Maximum number of properties is {limits.properties}; the image would have {properties}."
         )
 
 
@@ -327,10 +331,12 @@ def _container_format(name: str, value: Any, limits: Limits) -> None:
     _one_of(name, value, (None, *limits.container_formats))
 
 
-def _tags(name: str, value: Any, _limits: Limits) -> None:
+def _tags(name: str, value: Any, limits: Limits) -> None:
     if not isinstance(value, list):
         raise Invalid(f"'{name}' must be an array of strings, not {_type_name(value)}.")
-    for tag in value:
+    unique = {tag for tag in value if isinstance(tag, str)}
+    checked_tags(unique, limits)
+    for tag in (*unique, *(tag for tag in value if not isinstance(tag, str))):
         check_tag(tag)
 
 
@@ -375,6 +381,7 @@ def new_image(
     `image_id` and `owner` apply where the request names none. Raises Invalid for a value that does
     not fit, Forbidden for attributes of the service, OverLimit for too many properties or tags.
     """
+    _check_count(len(attributes.keys() - BASE_ATTRIBUTES), limits)
     base: dict[str, Any] = {"id": image_id, "owner": owner}
     properties: dict[str, str] = {}
     for name, value in attributes.items():

@@ -22,6 +22,7 @@ MEDIA_TYPES: Final = (
     "application/openstack-images-v2.0-json-patch",
     "application/openstack-images-v2.1-json-patch",
 )
+_MOST_OPERATIONS: Final = 1000
 _OPERATIONS: Final = ("add", "remove", "replace")
 _DEPTHS: Final = {("locations", "add"): 2, ("locations", "remove"): 2}
 
@@ -60,6 +61,8 @@ def parse(media_type: str, body: Any, limits: Limits) -> list[Change]:
         raise UnsupportedMedia(f"Image PATCH expects Content-Type one of: {allowed}", Accept_Patch=allowed)
     if not isinstance(body, list):
         raise Invalid("Request body must be a JSON array of operation objects.")
+    if len(body) > _MOST_OPERATIONS:
+        raise Invalid(f"A patch may have at most {_MOST_OPERATIONS} operations; {len(body)} were given.")
     draft4 = media_type == MEDIA_TYPES[0]
     changes = [_parse_change(raw, draft4=draft4, limits=limits) for raw in body]
     return [change for change in changes if change is not _NOTHING]
@@ -72,9 +75,9 @@ def parse_locations(media_type: str, body: Any) -> LocationChange | None:
     """
     draft4 = media_type == MEDIA_TYPES[0]
     read = _draft4_operation if draft4 else _operation
-    operations = (
-        [(raw, *read(raw)) for raw in body if isinstance(raw, dict)] if isinstance(body, list) else []
-    )
+    if not isinstance(body, list) or len(body) > _MOST_OPERATIONS:
+        return None
+    operations = [(raw, *read(raw)) for raw in body if isinstance(raw, dict)]
     on_locations = [each for each in operations if str(each[2]).startswith("/locations")]
     if not on_locations or media_type not in MEDIA_TYPES:
         return None

@@ -1,7 +1,8 @@
 """What a list request asks for: filters, order and page, read from its query string."""
 
+import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -25,8 +26,11 @@ _COMPARISONS: Final = ("eq", "neq", "gt", "gte", "lt", "lte")
 _TIMESTAMP: Final = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
 _WHOLE: Final = re.compile(r"(?<=\d)\.0+(?=\s*$)")
 """What makes a decimal fraction of an integer: 5.0 equals 5."""
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*+)"(,|$)', re.DOTALL)
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 _SECOND: Final = 1_000_000
-_MOST_PAIRS: Final = 150
+_MOST_FILTERS: Final = 32
+_MOST_SORT_KEYS: Final = 16
 _MOST_VALUES: Final = 1000
 _BIGGEST: Final = 2**63 - 1
 
@@ -60,13 +64,14 @@ def parse(params: Iterable[tuple[str, str]], *, default_limit: int, max_limit: i
     several times, of any other repeated key the last one counts. Raises Invalid with the reason.
     """
     pairs = list(params)
+    filtering = sum(key == "tag" or key not in _CONTROLS for key, _ in pairs)
+    if filtering > _MOST_FILTERS:
+        raise Invalid(f"A list may have at most {_MOST_FILTERS} filters; {filtering} were given.")
     for key, value in pairs:
         if "\0" in key or "\0" in value:
             raise Invalid("The query string must not contain a NUL character.")
     single = dict(pairs)
     filters = {key: value for key, value in single.items() if key not in _CONTROLS}
-    if len(pairs) > _MOST_PAIRS:
-        raise Invalid(f"A query string may have at most {_MOST_PAIRS} parameters.")
     if single.get("changes-since"):
         raise Invalid('The "changes-since" filter is no longer available on v2.')
     member_status = _choice("member status", single.get("member_status", "accepted"), MEMBER_STATUSES)
@@ -115,6 +120,8 @@ def _order(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     keys = [value.strip() for key, value in pairs if key == "sort_key"]
     dirs = [value.strip() for key, value in pairs if key == "sort_dir"]
     combined = [value for key, value in pairs if key == "sort"]
+    if max(len(keys), len(dirs), *(value.count(",") + 1 for value in combined[-1:]), 0) > _MOST_SORT_KEYS:
+        raise Invalid(f"A list may have at most {_MOST_SORT_KEYS} sort keys.")
     if combined:
         if keys or dirs:
             raise Invalid("Old and new sorting syntax cannot be combined")
@@ -181,37 +188,36 @@ def _text_condition(key: str, value: str) -> Condition:
     if not colon or op == "eq":
         return Condition(key, "eq", operand if colon else value)
     if op == "in":
-        values = tuple(split_quoted(operand))
+        values = tuple(itertools.islice(split_quoted(operand), _MOST_VALUES + 1))
         if len(values) > _MOST_VALUES:
             raise Invalid(f"At most {_MOST_VALUES} values may follow '{key}=in:'.")
         return Condition(key, "in", values)
     raise Invalid(f"Unable to filter by unknown operator '{op}'.")
 
 
-def split_quoted(value: str) -> list[str]:
+def split_quoted(value: str) -> Iterator[str]:
     r"""Split `a,"b,c",d` at the commas outside quotes; `\"` is a quote inside quotes."""
-    parts: list[str] = []
-    rest = value
+    at = 0
     while True:
-        if rest.startswith('"'):
-            match = re.match(r'"((?:[^"\\]|\\.)*)"(,|$)', rest, re.DOTALL)
+        if value.startswith('"', at):
+            match = _QUOTED.match(value, at)
             if match is None:
                 raise Invalid(
                     f"Invalid filter value {value}. The quote is not closed, or a comma is missing."
                 )
-            parts.append(re.sub(r"\\(.)", r"\1", match[1], flags=re.DOTALL))
-            rest = rest[match.end() :]
-            if match[2] != ",":
-                return parts
+            yield _ESCAPED.sub(r"\1", match[1])
+            at, comma = match.end(), match[2]
         else:
-            part, comma, rest = rest.partition(",")
+            stop = value.find(",", at)
+            part, comma = (value[at:], "") if stop < 0 else (value[at:stop], ",")
             if '"' in part.replace('\\"', ""):
                 raise Invalid(
                     f"Invalid filter value {value}. There is no comma before opening quotation mark."
                 )
-            parts.append(part)
-            if not comma:
-                return parts
+            yield part
+            at = stop + 1
+        if not comma:
+            return
 
 
 def _time_conditions(key: str, value: str) -> list[Condition]:

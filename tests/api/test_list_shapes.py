@@ -1,0 +1,115 @@
+"""Lists of ever new shapes: few statements are made of them, and none on the event loop."""
+
+import asyncio
+import threading
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from inprocess import Service
+from tintype.db.statements import Statements
+from tintype.errors import Unavailable
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Give the threads in which statements were compiled, one for each."""
+    threads: list[int] = []
+    real = SQLCompiler.__init__
+
+    def noted(self: Any, *arguments: Any, **options: Any) -> None:
+        threads.append(threading.get_ident())
+        real(self, *arguments, **options)
+
+    monkeypatch.setattr(SQLCompiler, "__init__", noted)
+    return threads
+
+
+def filters(properties: int, tags: int) -> str:
+    pairs = [(f"p{number}", "x") for number in range(properties)]
+    return urlencode([*pairs, *(("tag", f"t{number}") for number in range(tags))])
+
+
+async def test_many_shapes_are_few_statements(service: Service, compiled: list[int]) -> None:
+    """Of 96 numbers of filters 21 statements are made, each beside the event loop."""
+    assert (await service.call("alice", "GET", "/v2/images")).status_code == 200
+    compiled.clear()
+    for number in range(1, 33):
+        for query in (filters(number, 0), filters(0, number), filters(number // 2, number - number // 2)):
+            answer = await service.call("alice", "GET", f"/v2/images?{query}")
+            assert answer.status_code == 200, answer.text
+    here = threading.get_ident()
+    print(f"compiled: {len(compiled)}, on the event loop: {compiled.count(here)}")
+    assert compiled.count(here) == 0
+    assert len(compiled) <= 21
+
+
+async def test_the_order_of_filters_makes_no_shape(service: Service, compiled: list[int]) -> None:
+    """Of attributes, properties, and properties with long values among them."""
+    pairs = [("name", "a"), ("status", "active"), ("p", "x"), ("q", "y" * 300), ("r", "z"), ("size_min", "1")]
+    found = set()
+    for turn in range(len(pairs)):
+        query = urlencode([*pairs[turn:], *pairs[:turn]])
+        answer = await service.call("alice", "GET", f"/v2/images?{query}")
+        found.add(answer.status_code)
+        if turn == 0:
+            compiled.clear()
+    assert (found, compiled) == ({200}, [])
+
+
+async def test_repeated_filters_find_the_same(service: Service) -> None:
+    """Three properties and three tags, one of them missing on some images, one with a long value."""
+    long = "v" * 300
+    for number in range(4):
+        body = {"a": "1", "b": "2", "c": long, "tags": ["x", "y", "z"][: number + 1], "name": f"i{number}"}
+        assert (await service.call("alice", "POST", "/v2/images", json=body)).status_code == 201
+    query = urlencode([("a", "1"), ("b", "2"), ("c", long), ("tag", "x"), ("tag", "y"), ("tag", "z")])
+    for who in ("alice", "admin"):
+        found = (await service.call(who, "GET", f"/v2/images?{query}&visibility=all")).json()["images"]
+        assert sorted(image["name"] for image in found) == ["i2", "i3"]
+        query = query.replace("c=v", "c=w")
+        assert (await service.call(who, "GET", f"/v2/images?{query}")).json()["images"] == []
+        query = query.replace("c=w", "c=v")
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        (filters(33, 0), "at most 32 filters; 33 were given"),
+        (filters(16, 17), "at most 32 filters; 33 were given"),
+        ("&".join(["sort_key=name"] * 17), "at most 16 sort keys"),
+        ("sort=" + ",".join(["name"] * 17), "at most 16 sort keys"),
+        ("name=in:" + "a," * 1000, "At most 1000 values may follow 'name=in:'"),
+        ("&".join(["limit=1"] * 151), "at most 150 parameters"),
+    ],
+    ids=["properties", "properties and tags", "sort_key", "sort", "values", "parameters"],
+)
+async def test_more_than_a_list_may_have(service: Service, query: str, said: str) -> None:
+    """400, with the number."""
+    answer = await service.call("alice", "GET", f"/v2/images?{query}")
+    assert (answer.status_code, said in answer.json()["error"]["message"]) == (400, True), answer.text
+
+
+async def test_known_statements_do_not_wait_for_new_ones() -> None:
+    """New ones wait for each other, each is made once, and only so many may wait."""
+    go_on = threading.Event()
+    made: list[object] = []
+
+    def compile_one(statement: Any, _names: object) -> None:
+        made.append(statement)
+        if statement != "known":
+            go_on.wait(10)
+
+    statements = Statements(compile_one)
+    assert await statements.get("known", lambda: "known", ()) == "known"
+    new = [asyncio.ensure_future(statements.get(n // 2, lambda n=n: n // 2, ())) for n in range(200)]
+    await asyncio.sleep(0)
+    assert await statements.get("known", lambda: "again", ()) == "known"
+    with pytest.raises(Unavailable):
+        await statements.get("more", lambda: "more", ())
+    go_on.set()
+    assert await asyncio.gather(*new) == [n // 2 for n in range(200)]
+    assert made == ["known", *range(100)]
+    statements.close()
