@@ -45,6 +45,7 @@ from tintype.dashboard.routes import Handlers as DashboardHandlers
 from tintype.dashboard.routes import dashboard_table
 from tintype.dashboard.service import DashboardService
 from tintype.dashboard.sessions import Service, Sessions
+from tintype.dashboard.spool import Spool
 from tintype.dashboard.tasks import DashboardTasks
 from tintype.db.engine import Database
 from tintype.jobs.sweeper import Sweeper
@@ -70,6 +71,7 @@ from tintype.services.tags import Tags
 from tintype.services.tasks import Tasks
 from tintype.services.uploads import Uploads
 from tintype.settings import Settings
+from tintype.settings.stores import FileStore
 
 
 class Foundation(msgspec.Struct, frozen=True):
@@ -169,6 +171,13 @@ def identity_routes(base: Foundation, authenticator: BuiltinAuthenticator) -> di
     )
 
 
+def _spool(settings: Settings) -> Spool:
+    """Put together where files of forms wait; the disk is likely that of a store, and keeps its reserve."""
+    reserves = [store.reserve for store in settings.stores.values() if isinstance(store, FileStore)]
+    folder = settings.data_dir / settings.imports.scratch
+    return Spool(folder, most=settings.server.forms_limit, reserve=max(reserves, default=0))
+
+
 def dashboard_routes(
     served: Served, guard: Guard, logins: Logins, authenticator: Authenticator
 ) -> dict[str, Route]:
@@ -191,7 +200,7 @@ def dashboard_routes(
         guard,
         Pages(),
         Sessions(logins, authenticator, base.rights, service),
-        DashboardImages(ways, handlers.images, handlers.data),
+        DashboardImages(ways, handlers.images, handlers.data, _spool(base.settings)),
         DashboardMetadefs(served.metadefs, base.rights),
         DashboardMembers(base.images, served.members, handlers.images, logins),
         DashboardTasks(served.tasks, handlers.imports, authenticator),

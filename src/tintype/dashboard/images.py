@@ -1,16 +1,11 @@
 """Images for pages: the endpoints of Horizon (`openstack_dashboard.api.rest.glance`), on our own services."""
 
 import contextlib
-import shutil
-import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import msgspec
-from python_multipart.multipart import parse_options_header
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
 from tintype.api import wire
@@ -20,7 +15,9 @@ from tintype.auth.base import Logins
 from tintype.blobs.ends import to_the_end
 from tintype.blobs.stream import Chunks
 from tintype.dashboard import filenames, shapes
+from tintype.dashboard.forms import Form, check_nothing_behind
 from tintype.dashboard.guard import SESSION, document, items
+from tintype.dashboard.spool import Spool
 from tintype.domain import imports as import_rules
 from tintype.domain import patch, query
 from tintype.domain.callers import Caller
@@ -43,11 +40,8 @@ PAGE_COOKIE: Final = "API_RESULT_PAGE_SIZE"
 _PATCH: Final = patch.MEDIA_TYPES[1]
 _TYPED: Final = "$$originalJSON"
 """A field that says once more what the others say, with numbers as numbers."""
-_PIECE: Final = 1 << 20
-_FIELDS: Final = 100
-_FIELD_BYTES: Final = 64 << 10
-_TAIL: Final = 256
-"""Bytes at the end of a form in which its last boundary stands (RFC 2046: 70 characters at most)."""
+_TELLING: Final = frozenset({_TYPED, "disk_format"})
+"""Fields of a form without which its file cannot be taken: they say what it is."""
 _DIGITS: Final = 19
 
 
@@ -69,12 +63,12 @@ class Ways(msgspec.Struct, frozen=True):
 class DashboardImages:
     """Handlers of `/api/glance/images/`."""
 
-    def __init__(self, ways: Ways, api: ImagesApi, files: DataApi) -> None:
+    def __init__(self, ways: Ways, api: ImagesApi, files: DataApi, spool: Spool) -> None:
         self._ways = ways
         self._images = ways.images
         self._api = api
         self._files = files
-        self._spooled = 0
+        self._spool = spool
 
     async def version(self, _call: "Call") -> Response:
         """Tell the version of the image API, as Horizon does."""
@@ -113,32 +107,33 @@ class DashboardImages:
     async def create_with_file(self, call: "Call") -> Response:
         """Make an image of a form with a file in it; it is active, or nothing was made.
 
-        The file lies in a temporary one until the form is whole, for its fields may come behind it.
+        Where the fields stand before the file, it is the image's bytes as it comes. Otherwise (Horizon's
+        own page sends it so) it waits in the scratch folder for them.
         """
         self._images.check_may_create(call.caller)  # before anything is read
-        length = self._checked_length(call)
-        self._spooled += length
-        form = FormData()
-        try:
-            form = await _form(call)
-            file = form.get("data")
-            if isinstance(file, str) and file:
+        self._check_length(call)
+        form = Form(call.headers.get("content-type"), call.stream(), "data")
+        if not await form.has_file():
+            if form.fields.get("data"):
                 raise Invalid("'data' is a file.")
-            image = await self._new(call.caller, _fields(form))
-            if isinstance(file, UploadFile):
-                async with self._or_nothing(call.caller, image):
-                    await self._ways.data.upload(
-                        call.caller,
-                        image.id,
-                        Chunks(_pieces(file)),
-                        size=file.size,
-                        store_id=None,
-                        expected={},
-                    )
-        finally:
-            self._spooled -= length
-            await form.close()
+            image = await self._new(call.caller, _attributes(form.fields))
+        elif form.fields.keys() & _TELLING:
+            image = await self._fill(call.caller, form.fields, _to_the_end(form), None)
+        else:
+            owner, room = call.caller.project_id or "", await self._ways.data.room(call.caller)
+            async with self._spool.keep(form.file(), owner, room) as (pieces, size):
+                image = await self._fill(call.caller, form.fields, pieces, size)
         return _created(await self._shown(call.caller, image.id))
+
+    async def _fill(
+        self, caller: Caller, fields: Mapping[str, str], pieces: AsyncIterator[bytes], size: int | None
+    ) -> Image:
+        """Make an image of a form's fields and its file."""
+        image = await self._new(caller, _attributes(fields))
+        async with self._or_nothing(caller, image):
+            source = Chunks(pieces)
+            await self._ways.data.upload(caller, image.id, source, size=size, store_id=None, expected={})
+        return image
 
     async def show(self, call: "Call") -> Response:
         """Show an image with all its attributes; on request with the caller's rights and the owner's name."""
@@ -241,16 +236,13 @@ class DashboardImages:
                 await self._images.update(caller, image.id, lifted)
             await self._images.delete(caller, image.id)
 
-    def _checked_length(self, call: "Call") -> int:
-        """Refuse a form that is too large for an image, or for the disk where it lies beside others."""
+    def _check_length(self, call: "Call") -> None:
+        """Refuse a form that is too large for an image."""
         length = call.headers.get("content-length", "")
         if not length.isascii() or not length.isdigit() or len(length) > _DIGITS:
             raise Invalid("A form with a file says its length (Content-Length).")
         if int(length) > self._ways.limits.size + call.body_limit:
             raise OverLimit(f"The image is too large: at most {self._ways.limits.size} bytes are allowed.")
-        if self._spooled + int(length) > shutil.disk_usage(tempfile.gettempdir()).free:
-            raise OverLimit("There is no room for a form of this size; send the file by itself.")
-        return int(length)
 
 
 def _query(asked: shapes.Asked, size: int) -> query.Query:
@@ -269,43 +261,21 @@ def _query(asked: shapes.Asked, size: int) -> query.Query:
     return msgspec.structs.replace(wanted, conditions=(*wanted.conditions, shapes.search(asked.search)))
 
 
-async def _form(call: "Call") -> FormData:
-    """Read a form to its last boundary; raises Invalid for what is none, or is cut off."""
-    media_type, options = parse_options_header(call.headers.get("content-type"))
-    if media_type != b"multipart/form-data" or b"boundary" not in options:
-        raise Invalid("A file comes in a form: multipart/form-data, with a boundary.")
-    if options.get(b"charset", b"utf-8").lower() != b"utf-8":
-        raise Invalid("The text of a form is UTF-8.")
-    tail = b""
-
-    async def pieces() -> AsyncGenerator[bytes, None]:
-        nonlocal tail
-        async for piece in call.stream():
-            tail = (tail + piece)[-_TAIL:]
-            yield piece
-        if b"--" + options[b"boundary"] + b"--" not in tail:
-            raise MultiPartException("the form is cut off.")
-
-    reading = MultiPartParser(
-        call.headers, pieces(), max_files=1, max_fields=_FIELDS, max_part_size=_FIELD_BYTES
-    )
-    try:
-        return await reading.parse()
-    except MultiPartException as error:
-        raise Invalid(f"Invalid request: {error.message}") from None
-    except OSError:
-        raise OverLimit("There is no room for a form of this size; send the file by itself.") from None
+async def _to_the_end(form: Form) -> AsyncIterator[bytes]:
+    """Return a form's file; raises Invalid where fields stand behind it."""
+    before = dict(form.fields)
+    async for piece in form.file():
+        yield piece
+    check_nothing_behind(form.fields, before)
 
 
-def _fields(form: FormData) -> dict[str, Any]:
+def _attributes(fields: Mapping[str, str]) -> dict[str, Any]:
     """Read what a form says of the image."""
-    typed = form.get(_TYPED)
-    if isinstance(typed, str):
-        data = wire.parse_json(typed.encode(errors="replace"))
+    if _TYPED in fields:
+        data = wire.parse_json(fields[_TYPED].encode())
         if not isinstance(data, dict):
             raise Invalid(f"{_TYPED} must be a JSON object.")
         return data
-    fields = {name: value for name, value in form.items() if isinstance(value, str) and name != _TYPED}
     typed_fields: dict[str, Any] = dict(fields)
     for name in ("min_disk", "min_ram"):
         if fields.get(name, "").isdecimal() and len(fields[name]) < _DIGITS:
@@ -313,11 +283,6 @@ def _fields(form: FormData) -> dict[str, Any]:
     if fields.get("protected", "").lower() in {"true", "false"}:
         typed_fields["protected"] = fields["protected"].lower() == "true"
     return typed_fields
-
-
-async def _pieces(file: UploadFile) -> AsyncIterator[bytes]:
-    while piece := await file.read(_PIECE):
-        yield piece
 
 
 def _created(view: Mapping[str, Any]) -> Response:

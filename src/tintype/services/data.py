@@ -222,6 +222,15 @@ class ImageData:
         blob = Blob(str(uuid.uuid4()), self._intake.store(store_id).id, image_id.lower())
         await self._receive(caller, blob, (SAVING, "upload_image"), source, size, expected)
 
+    async def room(self, caller: Caller) -> int:
+        """Return how many bytes of an image the quota of the caller's project has room for."""
+        most = self._intake.limits.size
+        if caller.quota == quotas.NO_LIMITS or caller.project_id is None:
+            return most
+        async with self._database.read() as tx:
+            usage = await image_rows.usage(tx, caller.project_id)
+        return quotas.room(caller.quota.image_size_total, usage.stored, most)
+
     async def stage(
         self,
         caller: Caller,

@@ -47,6 +47,14 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(ge=0, description="Requests a second of each project and worker process; 0 for no limit.")
     ] = 0
     rate_burst: Annotated[int, Meta(ge=1, description="Requests that may come at once with it.")] = 100
+    forms_limit: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Bytes in `imports.scratch` of files that came to the dashboard in a form before its "
+            "fields, in each worker process; a project may have half of it.",
+        ),
+    ] = 16 << 30
     silent_seconds: Annotated[
         int,
         Meta(

@@ -1,0 +1,166 @@
+"""Forms with a file in them (multipart/form-data), read as they come: nothing of the file is kept here."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from tintype.errors import Invalid
+
+_FIELDS: Final = 100
+_FIELD_BYTES: Final = 64 << 10
+_FORM_BYTES: Final = 256 << 10
+"""Of one field, and of all of them."""
+
+
+class _Part(NamedTuple):
+    name: str
+    is_file: bool
+
+
+class Form:
+    """A form, from its first field to its last boundary."""
+
+    def __init__(self, content_type: str | None, chunks: AsyncGenerator[bytes, None], file: str) -> None:
+        """Make it; `file` is the name of the one file that is wanted, others are passed over.
+
+        Raises Invalid for what is no form.
+        """
+        self.fields: dict[str, str] = {}
+        """Text by name, as far as it has come."""
+        self._wanted = file
+        self._chunks = chunks
+        self._reader = _Reader(content_type)
+        self._events = self._read()
+
+    async def has_file(self) -> bool:
+        """Read to where the file begins; return False at the end of a form without it.
+
+        Raises Invalid for a form that is malformed, cut off or too large, TooSlow and Disconnected as the
+        body does.
+        """
+        async for event in self._events:
+            if event == _Part(self._wanted, is_file=True):
+                return True
+        return False
+
+    async def file(self) -> AsyncIterator[bytes]:
+        """Return the file's bytes; after the last of them the form is read to the end."""
+        async for event in self._events:
+            if not isinstance(event, bytes):
+                break
+            yield event
+        async for _ in self._events:
+            pass
+
+    async def _read(self) -> AsyncGenerator[_Part | bytes | None, None]:
+        """Return the parts, the bytes of the wanted file, and None at its end; note the fields."""
+        part: _Part | None = None
+        text = bytearray()
+        size = 0
+        async for event in self._reader.events(self._chunks):
+            if isinstance(event, _Part):
+                part = event
+                if len(self.fields) >= _FIELDS:
+                    raise Invalid(f"Invalid request: a form may have at most {_FIELDS} fields.")
+                yield part
+            elif part is None or (part.is_file and part.name != self._wanted):
+                continue
+            elif part.is_file:
+                yield event
+            elif event is not None:
+                size += len(event)
+                text += event
+                if len(text) > _FIELD_BYTES or size > _FORM_BYTES:
+                    raise Invalid(
+                        f"Invalid request: a field of a form may have at most {_FIELD_BYTES} bytes, all of "
+                        f"them {_FORM_BYTES}."
+                    )
+            else:
+                self.fields[part.name] = _decoded(text)
+                text.clear()
+
+
+class _Reader:
+    """Turns pieces of a body into parts, bytes of parts, and None at the end of each."""
+
+    def __init__(self, content_type: str | None) -> None:
+        media_type, options = parse_options_header(content_type)
+        if media_type != b"multipart/form-data" or b"boundary" not in options:
+            raise Invalid("A file comes in a form: multipart/form-data, with a boundary.")
+        if options.get(b"charset", b"utf-8").lower() != b"utf-8":
+            raise Invalid("The text of a form is UTF-8.")
+        self._found: list[_Part | bytes | None] = []
+        self._headers: dict[bytes, bytes] = {}
+        self._name = self._value = b""
+        self._whole = False
+        self._parser = MultipartParser(
+            options[b"boundary"],
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": self._add_to_name,
+                "on_header_value": self._add_to_value,
+                "on_header_end": self._end_header,
+                "on_headers_finished": self._end_headers,
+                "on_part_data": self._data,
+                "on_part_end": lambda: self._found.append(None),
+                "on_end": self._end,
+            },
+        )
+
+    async def events(self, chunks: AsyncGenerator[bytes, None]) -> AsyncIterator[_Part | bytes | None]:
+        """Read all of a body; raises Invalid for what is no form, or ends before its last boundary."""
+        async for chunk in chunks:
+            try:
+                self._parser.write(chunk)
+            except FormParserError as error:
+                raise Invalid(f"Invalid request: {error}") from None
+            for event in self._taken():
+                yield event
+        if not self._whole:
+            raise Invalid("Invalid request: the form is cut off.")
+
+    def _taken(self) -> Iterator[_Part | bytes | None]:
+        found, self._found = self._found, []
+        return iter(found)
+
+    def _begin(self) -> None:
+        self._headers = {}
+
+    def _add_to_name(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _add_to_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _end_header(self) -> None:
+        self._headers[self._name.lower()] = self._value
+        self._name = self._value = b""
+
+    def _end_headers(self) -> None:
+        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        if b"name" not in options:
+            raise Invalid("Invalid request: a part of the form has no name.")
+        self._found.append(_Part(_decoded(options[b"name"]), b"filename" in options))
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        self._found.append(data[start:end])
+
+    def _end(self) -> None:
+        self._whole = True
+
+
+def _decoded(text: bytes | bytearray) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        raise Invalid("The text of a form is UTF-8.") from None
+
+
+def check_nothing_behind(fields: Mapping[str, str], before: Mapping[str, str]) -> None:
+    """Raise Invalid where fields came behind a file that was taken already as the ones before it say."""
+    if behind := fields.keys() - before.keys():
+        raise Invalid(
+            f"The field '{min(behind)}' of the form stands behind the file. Send the fields before the file."
+        )
