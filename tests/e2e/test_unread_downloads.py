@@ -73,7 +73,7 @@ def test_a_project_has_so_many_downloads_at_once(tmp_path: Path, taken: int) -> 
         api = Api(server)
         connections.callback(api.http.close)
         image = api.image()
-        assert api.put(image, os.urandom(12 * MIB)).status_code == 204
+        assert api.put(image, os.urandom(24 * MIB)).status_code == 204
         open_ones = [connections.enter_context(unread(api, image)) for _ in range(3)]
         for connection in open_ones:
             read = 1

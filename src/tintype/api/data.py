@@ -4,6 +4,7 @@ import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -107,26 +108,26 @@ class _Stream(StreamingResponse):
         super().__init__(chunks, status, headers, _BINARY)
         self._chunks = chunks
         self._ended = ended
-        self._taken: Callable[[], Awaitable[None]] = _at_once
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._taken = scope.get("extensions", {}).get(TAKEN, _at_once)
+        taken = scope.get("extensions", {}).get(TAKEN)
         try:
             async with closing(self._chunks):
-                await super().__call__(scope, receive, send)
+                if taken is None:
+                    await super().__call__(scope, receive, send)
+                else:
+                    await self._send_as_taken(send, taken)
         finally:
             self._ended()
 
-    async def stream_response(self, send: Send) -> None:
+    async def _send_as_taken(self, send: Send, taken: Callable[[], Awaitable[bool]]) -> None:
+        """Ask for bytes only once the client has taken those before, and is still there."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async for chunk in self._chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await self._taken()
+            if not await taken():
+                raise ClientDisconnect
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _at_once() -> None:
-    """Wait for nothing: this server does not tell when a client has taken what was sent."""
 
 
 def check_type(call: "Call", wanted: str) -> None:

@@ -10,6 +10,9 @@ The source gives the body without copies; None leaves it to `receive`.
 SILENCE: Final = "tintype.silence"
 """The ASGI extension by which a server waits no longer for a body: a call that gives the reason, or None."""
 TAKEN: Final = "tintype.taken"
-"""The ASGI extension by which a server tells when a client has taken what was sent: a call to await."""
+"""The ASGI extension by which a server tells when a client has taken what was sent: a call to await.
+
+It gives False where the client is gone.
+"""
 STOPPING: Final = "tintype.stopping"
 """The ASGI extension by which a server tells answers without an end that it stops: an event."""

@@ -167,7 +167,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             DIRECT: take_over,  # type: ignore[dict-item]
             SILENCE: lambda: self._silence,  # type: ignore[dict-item]
             STOPPING: self._stopping,  # type: ignore[dict-item]
-            TAKEN: self.flow.drain,  # type: ignore[dict-item]
+            TAKEN: self._wait_until_taken,  # type: ignore[dict-item]
         }
 
     def on_body(self, body: bytes) -> None:
@@ -308,6 +308,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.transport.abort()
         else:
             self._expect_reading(self._reader.interval)
+
+    async def _wait_until_taken(self) -> bool:
+        """Wait until the client has taken what was sent; return whether it is still there."""
+        await self.flow.drain()
+        return not self.transport.is_closing()
 
     def _limit_unsent(self, most: int) -> None:
         """Limit what the system keeps of an answer beyond what is on its way; 0 is no limit."""
