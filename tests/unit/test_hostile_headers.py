@@ -168,6 +168,10 @@ HOSTILE = {
     ),
     "a descriptor alone": ("vmdk", descriptor(*flat())),
     "a descriptor alone, with a letter beyond ASCII": ("vmdk", "# ü\n".encode() + descriptor(*flat())),
+    "a descriptor alone, with a letter beyond ASCII further on": (
+        "vmdk",
+        descriptor(*flat()).ljust(600, b"\n") + "# ü".encode(),
+    ),
     "a descriptor alone, after carriage returns": ("vmdk", b"\r\n#a\rb\n \n" + descriptor(*flat())[23:]),
     "an ESX disk with a parent": (
         "vmdk",
@@ -195,6 +199,7 @@ HONEST = {
     "qcow2": ("qcow2", qcow2()),
     "longer qcow2 header": ("qcow2", qcow2(length=112, more=bytes(8))),
     "qcow2 of version 2": ("qcow2", qcow2(version=2, length=0)),
+    "text with a letter beyond ASCII": ("raw", b"a line\n" * 100 + "ü".encode() + b"\n" * 100),
     "text": ("raw", b"version=1 of a text\n" * 100),
 }
 
@@ -222,6 +227,15 @@ def test_an_honest_header_is_taken(name: str) -> None:
     """The same without the lie."""
     disk_format, data = HONEST[name]
     assert not is_refused(disk_format, data)
+
+
+def test_no_header_makes_the_inspector_fail() -> None:
+    """Whatever the bytes are, they are taken or refused: an exception would be an error of ours."""
+    chance = random.Random(SEED)
+    bases = [each for each in (*HOSTILE.values(), *HONEST.values()) if len(each[1]) < MIB]
+    for number in range(600):
+        disk_format, data = bases[number % len(bases)]
+        is_refused(chance.choice((disk_format, "raw")), mutated(chance, data))
 
 
 QEMU = {"qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}

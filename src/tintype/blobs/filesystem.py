@@ -307,7 +307,8 @@ class _FileWriter:
 
 
 def _write_probe(path: Path) -> None:
-    """Write a file and delete it; another process may be doing the same."""
+    """Write a file and delete it; another process may be doing the same, or was another user's and died."""
+    path.unlink(missing_ok=True)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.write(file, b"\n")

@@ -90,8 +90,8 @@ def _missing_folder(settings: Settings, name: str) -> StartError:
     folder = dict(store_folders(settings))[name]
     return StartError(
         f"The folder {folder} of the store '{name}' is missing, or is not the one that the service has "
-        "claimed: is it mounted? The folder of a new store is made at the next start of the service. If it is "
-        f"the right one, moved or restored on purpose, run: tintype store claim {name}"
+        "claimed: is it mounted? The folder of a new store is made at the next start of the service. If it "
+        f"is the right one, moved or restored on purpose, run: tintype store claim {name}"
     )
 
 

@@ -54,6 +54,12 @@ class _Qcow2(oslo.QcowInspector):
     I_FEATURES_MAX_BIT = max(5, oslo.QcowInspector.I_FEATURES_MAX_BIT)
 
 
+class _Vmdk(oslo.VMDKInspector):
+    """Knows no type until it has read one: the library fails on text with a letter beyond ASCII."""
+
+    vmdktype = "formatnotfound"
+
+
 class _Vhdx(oslo.VHDXInspector):
     """Keeps the second region table, too."""
 
@@ -67,8 +73,9 @@ class _Wrapper(oslo.InspectWrapper):
 
     def __init__(self, source: IO[bytes]) -> None:
         super().__init__(source)
-        taken_over = {each for each in self._inspectors if each.NAME in {_Qcow2.NAME, _Vhdx.NAME}}
-        self._inspectors = self._inspectors - taken_over | {_Qcow2(), _Vhdx()}
+        ours = {_Qcow2(), _Vmdk(), _Vhdx()}
+        names = {each.NAME for each in ours}
+        self._inspectors = {each for each in self._inspectors if each.NAME not in names} | ours
 
 
 class Inspector:
