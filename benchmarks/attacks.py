@@ -43,7 +43,7 @@ JSON = {"Content-Type": "application/json"}
 BINARY = {"Content-Type": "application/octet-stream"}
 RECORD = {"disk_format": "raw", "container_format": "bare"}
 PASSWORD = "secret-of-an-attack"
-FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 HEAD = """\
 | # | figure | before | after | must hold | holds |
 | --: | --- | --: | --: | --- | --- |"""
@@ -373,13 +373,20 @@ def clocks(source: Path, folder: Path) -> list[Figure]:
     """Set the clock an hour ahead in an upload, and a day ahead while somebody mistypes a password."""
     if not FAKETIME:
         return [Figure("upload over a clock that jumps", "no libfaketime", "", "204", True)]
-    clock = folder.parent / "clock"
-    clock.write_text("+0")
+    clock = folder.parent / f"{folder.name}.clock"
+
+    def set_clock(seconds: int) -> None:
+        new = clock.with_suffix(".new")
+        new.write_text(f"{seconds:+d}\n")
+        new.replace(clock)
+
+    set_clock(0)
     settings = {
         "LD_PRELOAD": str(FAKETIME[0]),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DONT_RESET": "1",
     }
     with serving(source, folder, **settings) as target:
         target.member("alice")
@@ -388,15 +395,15 @@ def clocks(source: Path, folder: Path) -> list[Figure]:
         def parts() -> Iterator[bytes]:
             for number in range(40):
                 if number == 5:
-                    clock.write_text("+3600")
+                    set_clock(3600)
                 yield bytes(100_000)
                 time.sleep(0.2)
 
         status = target.admin.put(f"{made}/file", content=parts(), headers=BINARY).status_code
-        clock.write_text("+86400")
+        set_clock(86_400)
         for _ in range(12):
             target.log_in("alice", "wrong", "alice")
-        clock.write_text("+0")
+        set_clock(0)
         waited = target.log_in("alice", PASSWORD, "alice")
         told = int(waited.headers.get("retry-after", "0"))
     return [
