@@ -8,6 +8,7 @@ from test_imports import BINARY, begin, ended, loopback, new_image, show, workin
 
 import web
 from inprocess import PASSWORD, Prepared, Service, running
+from tintype.settings import JobSettings
 
 PAUSE = 0.05
 TRICKLE = 60
@@ -91,3 +92,38 @@ async def test_slow_sources_hold_no_slots(prepared: Prepared, tmp_path: Path) ->
                 assert (await ended(service, image))["status"] == "success"
                 assert (await show(service, image, who))["status"] == "active"
             assert set(await states(service, slow)) <= {"pending", "processing"}
+
+
+async def test_a_project_may_have_so_many_unfinished_tasks(prepared: Prepared, tmp_path: Path) -> None:
+    """One more is 413 and leaves its image as it was; others, and who cancels one, go on."""
+    most = JobSettings(waiting_per_project=2)
+    with web.serving(source) as server:
+        async with running(prepared, tmp_path, imports=loopback(server), jobs=most) as service:
+            method = {"name": "web-download", "uri": f"{server.url}/fast"}
+            images = [await new_image(service) for _ in range(3)]
+            answers = [await begin(service, image, method) for image in images]
+            assert [answer.status_code for answer in answers] == [202, 202, 413]
+            assert "jobs.waiting_per_project" in answers[2].json()["error"]["message"]
+            assert (await show(service, images[2]))["status"] == "queued"
+            others = await new_image(service, "bob")
+            assert (await begin(service, others, method, "bob")).status_code == 202
+            (task,) = (await service.call("alice", "GET", f"{images[0]}/tasks")).json()["tasks"]
+            ending = await service.call("alice", "POST", f"/v2/tasks/{task['id']}/actions/cancel")
+            assert ending.status_code < 300, ending.text
+            assert (await begin(service, images[2], method)).status_code == 202
+
+
+async def test_who_has_fewest_at_work_is_next(prepared: Prepared, tmp_path: Path) -> None:
+    """Of six older jobs of one project and two of another, two of each are at work in four slots."""
+    with web.serving(source) as server:
+        async with running(prepared, tmp_path, imports=loopback(server)) as service:
+            hers = [await download(service, "alice", f"{server.url}/slow") for _ in range(6)]
+            his = [await download(service, "bob", f"{server.url}/slow") for _ in range(2)]
+            async with working(service):
+                found = [0, 0]
+                for _ in range(int(WAIT / PAUSE)):
+                    found = [(await states(service, images)).count("processing") for images in (hers, his)]
+                    if sum(found) == 4:
+                        break
+                    await asyncio.sleep(PAUSE)
+                assert found == [2, 2]

@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
 from tintype.db import schema
+from tintype.db.tables import metadata
 from tintype.errors import StartError
 
 
@@ -105,3 +106,41 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path: Path, oldest: str | 
     engine.dispose()
     with pytest.raises(StartError, match="newer"):
         schema.upgrade(url(tmp_path))
+
+
+def test_jobs_from_before_have_lanes(tmp_path: Path) -> None:
+    """Migration 0012 sees by type and input which of them wait for servers on the web."""
+    path = tmp_path / "test.db"
+    engine = create_engine(url(tmp_path))
+    config = Config()
+    config.set_main_option("script_location", str(schema.SCRIPTS))
+    jobs = {
+        "download": (
+            "api_image_import",
+            '{"import_req":{"method":{"name":"web-download","uri":"http://x"}}}',
+        ),
+        "staged": ("api_image_import", '{"import_req":{"method":{"name":"glance-direct"}}}'),
+        "copy": ("api_image_import", '{"import_req":{"method":{"name":"copy-image"}}}'),
+        "legacy": ("import", '{"import_from":"http://x"}'),
+        "web": ("location_import", '{"loc_url":"https://x"}'),
+        "pool": ("location_import", '{"loc_url":"rbd://x"}'),
+    }
+    with engine.begin() as connection:
+        config.attributes.update(connection=connection, metadata=metadata)
+        command.upgrade(config, "0011")
+        for number, (name, (kind, given)) in enumerate(jobs.items()):
+            row = {"id": name, "type": kind, "input": given, "image": str(number)}
+            connection.execute(
+                text(
+                    "INSERT INTO jobs (id, type, state, image_id, input, message, caller, bytes_done, "
+                    "attempts, not_before, held_until, cancelled, created_at, updated_at) "
+                    "VALUES (:id, :type, 'pending', :image, :input, '', '{}', 0, 0, 0, 0, false, 0, 0)"
+                ),
+                row,
+            )
+        command.upgrade(config, "0012")
+    engine.dispose()
+    with contextlib.closing(sqlite3.connect(path)) as opened:
+        lanes = dict(opened.execute("SELECT id, lane FROM jobs").fetchall())
+    local = {name for name, lane in lanes.items() if lane == "local"}
+    assert (local, len(lanes)) == ({"staged", "copy", "pool"}, len(jobs))
