@@ -13,7 +13,7 @@ from inprocess import Prepared, Service, make_settings, running
 from tintype import parts, server
 from tintype.cli.upkeep import gc as gc_command
 from tintype.db import blobs as blob_rows
-from tintype.db import postgres, texts
+from tintype.db import postgres
 from tintype.db.blobs import Blob
 from tintype.errors import StartError, Unavailable
 from tintype.settings import DatabaseSettings, KeystoneSettings
@@ -76,11 +76,11 @@ async def test_parallel_failures_and_revocations(service: Service) -> None:
 async def test_statements_are_let_go_of(service: Service) -> None:
     """What is compiled is kept up to a number, whatever clients ask for."""
     async with service.parts.database.write() as tx:
-        for number in range(texts._KEPT + 200):
+        for number in range(postgres._KEPT + 200):
             blob = Blob(f"blob-{number}", "local", "image", "ready")
             await blob_rows.begin_partial(tx, blob, now=1, keep_until=1, size=1)
     gc.collect()
-    assert len(texts._TEXTS) <= texts._KEPT
+    assert len(postgres._TEXTS) <= postgres._KEPT
 
 
 async def test_numbers_of_any_size_may_be_asked_for(service: Service) -> None:

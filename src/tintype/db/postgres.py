@@ -8,17 +8,19 @@ import asyncio
 import contextlib
 import logging
 import re
+import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import asyncpg
 from sqlalchemy import Executable
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.compiler import compiles
 
 from tintype.db.engine import LeaseClock, Parameters, Rows, Transaction, Violation, silent
 from tintype.db.statements import Statements
-from tintype.db.texts import text_of
 from tintype.errors import TintypeError, Unavailable
 
 _PATIENCE_SECONDS: Final = 10.0
@@ -53,7 +55,7 @@ class Postgres:
         self._connections = connections
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
-        self._statements = Statements(text_of)
+        self._statements = Statements(_text)
         self._together: dict[str, _Together] = {}
         self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
@@ -69,7 +71,7 @@ class Postgres:
 
     async def first(self, statement: Executable, parameters: Mapping[str, str | None]) -> Any:
         """Read with all who ask while the server is at work on the same for others."""
-        sql, values = text_of(statement, parameters).values(parameters)
+        sql, values = _text(statement, parameters).values(parameters)
         together = self._together.get(sql)
         if together is None:
             together = self._together[sql] = _Together(self._url, sql, len(values))
@@ -193,17 +195,12 @@ class _Connection:
 
     def __init__(self, connection: Any, statements: Statements) -> None:
         self.connection = connection
-        self._statements = statements
-
-    async def statement(
-        self, shape: Hashable, make: Callable[[], Executable], names: Collection[str]
-    ) -> Executable:
-        return await self._statements.get(shape, make, names)
+        self.statement = statements.get
 
     async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
         with _told():
             parameters = parameters or {}
-            text = text_of(statement, parameters)
+            text = _text(statement, parameters)
             sql, values = text.values(parameters)
             if text.gives_rows:
                 return _Found(await self.connection.fetch(sql, *values), 0)
@@ -340,6 +337,47 @@ class _Found:
 @compiles(LeaseClock, "postgresql")
 def _server_clock(*_context: object, **_options: object) -> str:
     return "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
+
+
+class _Text:
+    """A compiled statement: the SQL, and in which order it wants its values."""
+
+    def __init__(self, statement: Any, names: Sequence[str]) -> None:
+        compiled = statement.compile(dialect=_DIALECT, column_keys=list(names))
+        self.statement = statement
+        self.gives_rows = bool(statement.is_select or compiled.effective_returning)
+        self._sql = str(compiled)
+        self._compiled = compiled if compiled.post_compile_params else None
+        self._order: Sequence[str] = compiled.positiontup or ()
+        fixed = compiled.construct_params(dict.fromkeys(names), _check=False)
+        self._fixed = {name: value for name, value in fixed.items() if name not in names}
+
+    def values(self, parameters: Mapping[str, Any]) -> tuple[str, list[Any]]:
+        """Give the SQL, with room for every value of a list, and the values in order."""
+        if self._fixed:
+            parameters = {**self._fixed, **parameters}
+        if self._compiled is not None:
+            state = self._compiled.construct_expanded_state(parameters)
+            return state.statement, list(state.positional_parameters)
+        return self._sql, [parameters[name] for name in self._order]
+
+
+def _text(statement: Executable, names: Collection[str]) -> _Text:
+    """Compile a statement, or find it among those that were used last. May run in any thread."""
+    key = (id(statement), *names)
+    text = _TEXTS.get(key) or _Text(statement, tuple(names))  # it keeps the statement, and so its id
+    with _KEEPING:
+        _TEXTS[key] = text
+        _TEXTS.move_to_end(key)
+        if len(_TEXTS) > _KEPT:
+            _TEXTS.popitem(last=False)
+    return text
+
+
+_DIALECT: Final = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
+_TEXTS: Final[OrderedDict[tuple[Any, ...], _Text]] = OrderedDict()
+_KEPT: Final = 1000
+_KEEPING: Final = threading.Lock()
 
 
 async def _set_up(connection: Any) -> None:
