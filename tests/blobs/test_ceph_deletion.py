@@ -61,6 +61,7 @@ async def deleted_by_all(store: RbdStore, left: Sequence[str]) -> None:
         await asyncio.sleep(1 if left else 0)
 
 
+@pytest.mark.timeout(300 + 20 * KILLS)
 async def test_a_removal_that_was_killed_is_finished(ceph: Ceph, rbd: RbdStore) -> None:
     """Wherever it was: the snapshot in the trash, the image in the trash, half of its objects gone."""
     made = [str(uuid.uuid4()) for _ in range(KILLS + 1)]
@@ -120,6 +121,7 @@ async def test_each_form_that_a_removal_leaves(ceph: Ceph, rbd: RbdStore, form: 
     assert left_in(ceph) == []
 
 
+@pytest.mark.timeout(300 + 10 * IMAGES)
 async def test_many_sweepers_leave_nothing(
     prepared: Prepared, tmp_path: Path, ceph: Ceph, rbd: RbdStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
