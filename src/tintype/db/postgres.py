@@ -21,7 +21,7 @@ from sqlalchemy.ext.compiler import compiles
 
 from tintype.db.engine import LeaseClock, Parameters, Rows, Transaction, Violation, silent
 from tintype.db.statements import Statements
-from tintype.errors import TintypeError, Unavailable
+from tintype.errors import Unavailable
 
 _PATIENCE_SECONDS: Final = 10.0
 """For a connection, and for the answer to a statement."""
@@ -40,10 +40,7 @@ _JOBS: Final = "tintype_jobs"
 _RECONNECT_SECONDS: Final = 2.0
 _TOGETHER: Final = 100
 """Questions that go as one at most."""
-_LOST: Final = (
-    *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
-    *(OSError, TimeoutError),
-)
+_LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _log: Final = logging.getLogger("tintype.postgres")
 
 
@@ -395,8 +392,6 @@ def _told() -> Iterator[None]:
         yield
     except asyncpg.IntegrityConstraintViolationError as error:
         raise Violation(str(error)) from error
-    except TintypeError:
-        raise
     except (asyncpg.DataError, asyncpg.SyntaxOrAccessError):
         raise  # a mistake of ours
     except _LOST as error:
