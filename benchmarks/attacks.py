@@ -544,6 +544,57 @@ def orphans(source: Path, folder: Path) -> list[Figure]:
     return [most("images in the pool without a row after 120 deletes by two nodes", left, "", 1)]
 
 
+def restarted(source: Path, folder: Path) -> list[Figure]:
+    """Download 60 MiB from a bucket whose gateway restarts within a second, after 44 MiB."""
+    import ceph
+    import restarting
+
+    folder.mkdir()
+    data = random.Random(13).randbytes(60 * MIB)
+    with (
+        ceph.started(folder / "ceph") as running,
+        restarting.restarting(running.endpoint, after=44 * MIB, seconds=1.0) as gateway,
+    ):
+        settings = {
+            "PYTHONPATH": str(source),
+            "TINTYPE_LOG_LEVEL": "error",
+            "TINTYPE_STORES_LOCAL_TYPE": "s3",
+            "TINTYPE_STORES_LOCAL_ENDPOINT": gateway.url,
+            "TINTYPE_STORES_LOCAL_BUCKET": ceph.BUCKET,
+            "TINTYPE_STORES_LOCAL_ACCESS_KEY": ceph.KEY,
+            "TINTYPE_STORES_LOCAL_SECRET_KEY": ceph.SECRET,
+        }
+        make_bucket(running.endpoint)
+        with processes.started(folder / "data", **settings) as server:
+            target = Target(server, source)
+            path = image(target.admin)
+            assert target.admin.put(f"{path}/file", content=data, headers=BINARY).status_code == 204
+            got = bytearray()
+            with (
+                contextlib.suppress(httpx2.TransportError),
+                target.admin.stream("GET", f"{path}/file") as answer,
+            ):
+                for piece in answer.iter_bytes():
+                    got += piece
+    return [same("MiB that arrive of 60 when the gateway restarts", str(len(got) // MIB), "60")]
+
+
+def make_bucket(endpoint: str) -> None:
+    """Create the bucket of the tests' Ceph."""
+    import botocore.session
+
+    import ceph
+
+    client = botocore.session.get_session().create_client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id=ceph.KEY,
+        aws_secret_access_key=ceph.SECRET,
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket=ceph.BUCKET)
+
+
 ATTACKS: dict[str, tuple[str, Callable[[Path, Path], list[Figure]]]] = {
     "logins": ("1", logins),
     "imports": ("2", imports),
@@ -556,7 +607,7 @@ ATTACKS: dict[str, tuple[str, Callable[[Path, Path], list[Figure]]]] = {
 }
 WITH_SERVERS: dict[str, dict[str, tuple[str, Callable[[Path, Path], list[Figure]]]]] = {
     "keystone": {"frozen": ("10", frozen)},
-    "ceph": {"orphans": ("9", orphans)},
+    "ceph": {"orphans": ("9", orphans), "restarted": ("13", restarted)},
 }
 
 
