@@ -114,11 +114,8 @@ LEFT_OUT = pytest.StashKey[set[str]]()
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Have one more worker than cores: tests that start processes wait as long as they compute.
-
-    Where tests of servers were asked for, these have enough to do.
-    """
-    return (psutil.cpu_count(logical=False) or 1) + (not os.environ.get("REQUIRE"))
+    """Return one more than there are cores: tests that start processes wait as long as they compute."""
+    return (psutil.cpu_count(logical=False) or 1) + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:
