@@ -66,7 +66,15 @@ ODD_HEADERS: Final = (
 )
 HASHING: Final = re.compile(r"/(auth/tokens|users|password|application_credentials|session)/?(\{\w+\})?$")
 """Paths whose valid requests hash a secret: a million of these would take days."""
-DISK: Final = b"QFI\xfb" + (3).to_bytes(4) + bytes(12) + (16).to_bytes(4) + (1 << 30).to_bytes(8) + bytes(72)
+DISK: Final = (
+    b"QFI\xfb"
+    + (3).to_bytes(4)
+    + bytes(12)
+    + (16).to_bytes(4)
+    + (1 << 30).to_bytes(8)
+    + bytes(68)
+    + (104).to_bytes(4)
+)
 
 
 @dataclasses.dataclass(frozen=True)
