@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ from tintype.db import blobs as blob_rows
 from tintype.db import uploads as upload_rows
 from tintype.db.blobs import Blob
 from tintype.db.tables import blobs
-from tintype.errors import Disconnected, Gone, Unavailable
+from tintype.errors import Disconnected, Gone, TintypeError, Unavailable
+from tintype.jobs.filling import Filling
 from tintype.parts import Parts
 from tintype.services.images import now
 from tintype.settings.stores import FileStore, MemoryStore
@@ -167,6 +169,34 @@ async def test_an_upload_that_fails_is_deleted_by_one(
         await close(node)
     assert slow.most == 1
     assert (files(service), await rows(service)) == ([], [])
+
+
+@pytest.mark.parametrize("failure", [None, Unavailable("no")])
+async def test_what_a_job_gives_up_is_deleted_by_one(
+    service: Service, slow: Slow, failure: TintypeError | None
+) -> None:
+    """The end of a job does not touch a sweeper's claim, whether the store answers the job or not."""
+    image = await make(service)
+    attempt: Any = SimpleNamespace(task=SimpleNamespace(image_id=image))
+    filling = Filling(
+        service.parts.database, service.parts.intake, attempt, ["local"], must_succeed=True, spare=False
+    )
+    async with service.parts.database.write() as tx:
+        await blob_rows.begin(tx, filling.filled[0], now=now(), lease=-SHORT)
+    filling.failures = {"local": failure} if failure is not None else {}
+    nodes = [node_of(service), node_of(service)]
+    first = asyncio.create_task(nodes[0].sweeper.sweep())
+    await asyncio.wait_for(slow.begun.wait(), 5)
+    discarding = asyncio.create_task(filling.discard())
+    await asyncio.sleep(0.2)
+    second = asyncio.create_task(nodes[1].sweeper.sweep())
+    await asyncio.sleep(0.2)
+    slow.go.set()
+    await asyncio.gather(discarding, first, second)
+    for node in nodes:
+        await close(node)
+    assert slow.most == 1
+    assert await rows(service) == []
 
 
 async def condemned(service: Service, store: str = "local") -> Blob:

@@ -63,12 +63,14 @@ class Deletions:
         After some seconds it is left alone.
         """
         patience = time.monotonic() + _PATIENCE_SECONDS
-        while not await self.claim_and_delete(blob):
+        while True:
             async with self._database.read() as tx:
                 known = await blob_rows.get(tx, blob.id)
             if known is None:
                 await self._store(blob.store).delete(blob.key)
                 return
-            if known.state != blob_rows.CONDEMNED or time.monotonic() > patience:
+            if known.state != blob_rows.CONDEMNED or await self.claim_and_delete(blob):
+                return
+            if time.monotonic() > patience:
                 return
             await asyncio.sleep(_LOOK_SECONDS)
