@@ -16,6 +16,7 @@ from tintype.checks import check_start
 from tintype.db import blobs as blob_rows
 from tintype.db import identity as identity_rows
 from tintype.db import jobs as job_rows
+from tintype.db import leases as lease_rows
 from tintype.db import schema
 from tintype.db import uploads as upload_rows
 from tintype.db.engine import CLOCK, Database, Transaction, clock_offset_now
@@ -33,6 +34,7 @@ _LOCK: Final = "lock"
 _WORKERS: Final = "workers.lock"
 """Which all share who work on the folder, but for the process that holds it."""
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_UNKNOWN: Final = "unknown"
 
 
 class FirstStart(msgspec.Struct, frozen=True):
@@ -159,6 +161,8 @@ async def _settle_leases(database: Database, *, alone: bool) -> None:
     async with database.write(durable=True) as tx:
         known = await identity_rows.secret(tx, CLOCK)
         restarted = known is not None and known.partition(" ")[0] != boot
+        if boot == _UNKNOWN and not restarted:
+            restarted = await lease_rows.any_from_before(tx)
         if alone or restarted:
             await _expire_leases(tx)
         if alone or restarted or known is None:
@@ -177,4 +181,4 @@ def _boot_id() -> str:
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:
-        return "unknown"
+        return _UNKNOWN

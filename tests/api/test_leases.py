@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,3 +159,24 @@ async def test_when_all_leases_end(service: Service, known: str | None, alone: b
     assert (until == 0) == ended
     assert boot == server._boot_id()
     assert (offset == "0") == (known == "this run" and not alone)
+
+
+@SQLITE
+@pytest.mark.parametrize(("lease", "ended"), [(20_000_000, False), (DAY, True)])
+async def test_a_machine_that_does_not_name_its_runs(
+    service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lease: int, ended: bool
+) -> None:
+    """A lease that ends later than any could shows that the clock has begun anew: all of them end then."""
+    monkeypatch.setattr(server, "_BOOT_ID", tmp_path / "none")
+    database, image_id = service.parts.database, await make(service)
+    blob = blob_rows.Blob(str(uuid.uuid4()), "local", image_id)
+    async with database.write() as tx:
+        await blob_rows.begin(tx, blob, now=now(), lease=lease)
+        await identity_rows.forget_secret(tx, CLOCK)
+        await identity_rows.set_secret(tx, CLOCK, "unknown 0")
+    await server._settle_leases(database, alone=False)
+    async with database.read() as tx:
+        until = (await tx.execute(select(blobs.c.lease_expires_at))).scalar_one()
+        offset = (await identity_rows.secret(tx, CLOCK) or "").rpartition(" ")[2]
+    assert (until == 0) == ended
+    assert (offset == "0") != ended

@@ -5,8 +5,10 @@ import uuid
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from inprocess import Service
+from tintype.db.tables import blobs
 from tintype.errors import Unavailable
 from tintype.glance import Location, Member, Record
 from tintype.services.takeover import Outcome, Takeover
@@ -177,6 +179,8 @@ async def test_deletions(service: Service, folder: Path) -> None:
     assert (await take(service, folder, gone)).what == "known"
     await service.parts.sweeper.sweep()
     assert (folder / image).exists()
+    async with service.parts.database.read() as tx:
+        assert (await tx.execute(select(blobs.c.id))).all() == []
     assert (await service.call("alice", "POST", "/v2/images", json={"id": image})).status_code == 409
 
 

@@ -15,7 +15,7 @@ from tintype.blobs import filesystem, stream
 from tintype.blobs.stream import Chunks
 from tintype.db import blobs as blob_rows
 from tintype.errors import Conflict, TintypeError, Unavailable
-from tintype.services.data import beating
+from tintype.services.beating import beating
 
 BINARY = {"Content-Type": "application/octet-stream"}
 MIB = 1 << 20
@@ -267,7 +267,7 @@ async def test_the_sweeper_never_ends(service: Service, monkeypatch: pytest.Monk
         sweeps.append(1)
         raise RuntimeError("unforeseen")
 
-    monkeypatch.setattr(sweeper, "sweep", breaks)
+    monkeypatch.setattr(sweeper, "begin", breaks)
     monkeypatch.setattr("tintype.jobs.sweeper.INTERVAL", 0.01)
     running = asyncio.create_task(sweeper.run())
     await asyncio.sleep(0.2)

@@ -1,8 +1,9 @@
 """Removal of RBD images, in whatever state an earlier removal has left them.
 
 A removal that is killed leaves a snapshot in the image's trash, or the image in the pool's: then it is
-listed but cannot be opened, and librbd goes on with it by its name. That an image cannot be opened is no
-proof that it is gone. `rbd` and `rados` are Ceph's modules, `pool` is an I/O context; all of it blocks.
+listed but cannot be opened, and librbd goes on with it by its name. That librbd does not find an image, when
+it opens or removes it, is no proof that the image is gone: the pool's directory and trash are asked in the
+end. `rbd` and `rados` are Ceph's modules, `pool` is an I/O context; all of it blocks.
 """
 
 import contextlib
@@ -24,13 +25,12 @@ def remove_image(rbd: Any, rados: Any, pool: Any, name: str, *, is_ours: bool) -
         rbd.RBD().remove(pool, name)
     if image_id is not None:
         _remove_from_trash(rbd, pool, image_id)
-        return
-    if is_ours:  # names of others' images may have been used twice
+    elif is_ours:  # names of others' images may have been used twice
         for entry in rbd.RBD().trash_list(pool):
             if entry["name"] == name:
                 _remove_from_trash(rbd, pool, entry["id"])
     if _is_listed(rados, pool, name):
-        raise Conflict("The pool still lists the image, which cannot be opened.")
+        raise Conflict("The pool still lists the image.")
 
 
 def remove_snapshots(rbd: Any, image: Any) -> None:
@@ -48,10 +48,12 @@ def _remove_from_trash(rbd: Any, pool: Any, image_id: str) -> None:
     """Remove an image that was moved to the trash: by hand, or by `rbd_move_to_trash_on_remove`."""
     try:
         rbd.RBD().trash_remove(pool, image_id)
-    except rbd.ImageNotFound:
-        return
     except rbd.PermissionError as error:
         raise Conflict("The image is kept in the trash of its pool for now.") from error
+    except rbd.ImageNotFound:  # that may be said of a part of it, too
+        with contextlib.suppress(rbd.ImageNotFound):
+            rbd.RBD().trash_get(pool, image_id)
+            raise Conflict("The image is still in the trash of its pool.") from None
 
 
 def _is_listed(rados: Any, pool: Any, name: str) -> bool:

@@ -6,7 +6,7 @@
 `ready`       complete, and the image's
 `condemned`   to be deleted: the bytes first, then the row. Whoever takes bytes from a writer that may be
               alive leaves it its lease, and waits: what it still writes would have no row. Whoever deletes
-              the bytes holds a lease of its own, so that two never do that at once
+              the bytes claims the blob first, under a name and a lease of its own: two never do that at once
 
 Leases of what is `writing` or `condemned` are seconds, by the database's LEASE_CLOCK. Those of the others are
 days, which outlive restarts of a machine: they are by the time of day.
@@ -27,7 +27,7 @@ PARTIAL: Final = "partial"
 STAGED: Final = "staged"
 READY: Final = "ready"
 CONDEMNED: Final = "condemned"
-_BATCH: Final = 100
+BATCH: Final = 100
 
 
 class Blob(msgspec.Struct, frozen=True):
@@ -56,7 +56,7 @@ class Stored(msgspec.Struct, frozen=True):
     """As JSON; None of what was stored before digests were kept here."""
 
 
-_COLUMNS: Final = (
+COLUMNS: Final = (
     table.c.id,
     table.c.store,
     table.c.image_id,
@@ -64,26 +64,26 @@ _COLUMNS: Final = (
     table.c.place,
     table.c.metadata,
 )
-_SELECT: Final = select(*_COLUMNS)
+_SELECT: Final = select(*COLUMNS)
 _READY_OF: Final = _SELECT.where(table.c.image_id == bindparam("image"), table.c.state == READY).order_by(
     table.c.created_at, table.c.id
 )
 _READY_OF_MANY: Final = _SELECT.where(
     table.c.image_id.in_(bindparam("images", expanding=True)), table.c.state == READY
 ).order_by(table.c.created_at, table.c.id)
-_STAGED_OF: Final = select(*_COLUMNS, table.c.size, table.c.digests).where(
+_STAGED_OF: Final = select(*COLUMNS, table.c.size, table.c.digests).where(
     table.c.image_id == bindparam("image"), table.c.state == STAGED
 )
 _GET: Final = _SELECT.where(table.c.id == bindparam("key"))
 _COMPLETE: Final = (
-    select(*_COLUMNS, table.c.digests)
+    select(*COLUMNS, table.c.digests)
     .where(table.c.state.in_((READY, STAGED)), table.c.id > bindparam("after"))
     .order_by(table.c.id)
-    .limit(_BATCH)
+    .limit(BATCH)
 )
 _ANY_IN: Final = select(table.c.id).where(table.c.store == bindparam("store")).limit(1)
 _NEXT_IN: Final = (
-    select(*_COLUMNS, table.c.size)
+    select(*COLUMNS, table.c.size)
     .where(table.c.store == bindparam("store"), table.c.state == READY, table.c.id >= bindparam("after"))
     .order_by(table.c.id)
     .limit(1)
@@ -124,7 +124,18 @@ _OVER: Final = or_(
     and_(table.c.state == WRITING, table.c.lease_expires_at < LEASE_CLOCK),
     and_(table.c.state.in_((PARTIAL, STAGED)), table.c.lease_expires_at < bindparam("now")),
 )
-_EXPIRED: Final = _SELECT.where(_OVER).order_by(table.c.lease_expires_at).limit(_BATCH)
+_EXPIRED: Final = (
+    select(*COLUMNS, table.c.lease_expires_at)
+    .where(
+        _OVER,
+        or_(
+            table.c.lease_expires_at > bindparam("since"),
+            and_(table.c.lease_expires_at == bindparam("since"), table.c.id > bindparam("after")),
+        ),
+    )
+    .order_by(table.c.lease_expires_at, table.c.id)
+    .limit(BATCH)
+)
 _EXPIRE: Final = (
     update(table)
     .where(
@@ -137,24 +148,13 @@ _EXPIRE: Final = (
 _CONDEMN: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.state == bindparam("expected"))
-    .values(state=CONDEMNED, lease_expires_at=LEASE_CLOCK + bindparam("lease"))
+    .values(state=CONDEMNED, lease_expires_at=LEASE_CLOCK)
 )
-_MOMENT: Final = select(LEASE_CLOCK)
-_CONDEMNED: Final = (
-    _SELECT.where(
-        table.c.state == CONDEMNED,
-        table.c.lease_expires_at < bindparam("moment"),
-        table.c.store == bindparam("store"),
-    )
-    .order_by(table.c.lease_expires_at)
-    .limit(_BATCH)
-)
-_PROLONG: Final = (
+_LET_GO: Final = (
     update(table)
-    .where(table.c.id == bindparam("key"), table.c.state == CONDEMNED)
-    .values(lease_expires_at=LEASE_CLOCK + bindparam("lease"))
+    .where(table.c.id == bindparam("key"), table.c.state == CONDEMNED, table.c.claimed_by.is_(None))
+    .values(lease_expires_at=LEASE_CLOCK)
 )
-_CLAIM: Final = _PROLONG.where(table.c.lease_expires_at < LEASE_CLOCK)
 _CONDEMNED_NOW: Final = {
     "state": CONDEMNED,
     "lease_expires_at": case((table.c.state.in_((WRITING, CONDEMNED)), table.c.lease_expires_at), else_=0),
@@ -170,7 +170,7 @@ _PLACED: Final = select(table.c.image_id).where(
 )
 _NOTE_DIGESTS: Final = update(table).where(table.c.id == bindparam("key")).values(digests=bindparam("text"))
 _NOTE: Final = update(table).where(table.c.id == bindparam("key")).values(metadata=bindparam("text"))
-_DELETE: Final = delete(table).where(table.c.id == bindparam("key"), table.c.state == CONDEMNED)
+_REMOVE: Final = delete(table).where(table.c.id == bindparam("key"))
 
 
 async def begin(tx: Transaction, blob: Blob, *, now: int, lease: int, size: int | None = None) -> None:
@@ -236,13 +236,14 @@ async def get(tx: Transaction, blob_id: str) -> Blob | None:
     return None if row is None else Blob(*row)
 
 
-async def condemn(tx: Transaction, blob_id: str, expected: str = WRITING, lease: int = 0) -> bool:
-    """Give up a blob that nobody writes any more; return False where it is in another state: it is another's.
+async def condemn(tx: Transaction, blob_id: str, expected: str = WRITING) -> bool:
+    """Give up a blob that nobody writes any more; return False where it is in another state."""
+    return (await tx.execute(_CONDEMN, {"key": blob_id, "expected": expected})).rowcount == 1
 
-    For the time of the lease nobody else deletes its bytes.
-    """
-    row = {"key": blob_id, "expected": expected, "lease": lease}
-    return (await tx.execute(_CONDEMN, row)).rowcount == 1
+
+async def let_go(tx: Transaction, blob_id: str) -> None:
+    """End the lease that a writer still has on a condemned blob; its claim, where there is one, stays."""
+    await tx.execute(_LET_GO, {"key": blob_id})
 
 
 async def condemn_all_of(tx: Transaction, image_id: str) -> None:
@@ -299,7 +300,7 @@ async def complete(database: Database) -> AsyncIterator[Stored]:
             rows = (await tx.execute(_COMPLETE, {"after": after})).all()
         for *blob, digests in rows:
             yield Stored(Blob(*blob), digests)
-        if len(rows) < _BATCH:
+        if len(rows) < BATCH:
             return
         after = rows[-1][0]
 
@@ -327,9 +328,17 @@ async def unknown(tx: Transaction, keys: list[str]) -> list[str]:
     return [key for key in keys if key not in known]
 
 
-async def expired(tx: Transaction, now: int) -> list[Blob]:
-    """Give some of the blobs whose writer has not been heard of in time."""
-    return [Blob(*row) for row in await tx.execute(_EXPIRED, {"now": now})]
+async def expired(database: Database, now: int) -> AsyncIterator[Blob]:
+    """Yield the blobs whose writer has not been heard of in time, the longest silent first."""
+    place = {"since": -1, "after": ""}
+    while True:
+        async with database.read() as tx:
+            rows = (await tx.execute(_EXPIRED, {"now": now, **place})).all()
+        for *blob, _lease in rows:
+            yield Blob(*blob)
+        if len(rows) < BATCH:
+            return
+        place = {"since": rows[-1].lease_expires_at, "after": rows[-1].id}
 
 
 async def expire(tx: Transaction, blob: Blob, state: str, now: int, until: int = 0) -> bool:
@@ -343,31 +352,6 @@ async def expire_all(tx: Transaction) -> None:
     await tx.execute(update(table).where(table.c.state.in_((WRITING, CONDEMNED))).values(lease_expires_at=0))
 
 
-async def lease_moment(tx: Transaction) -> int:
-    """Return what the clock of leases shows, in microseconds."""
-    return int((await tx.execute(_MOMENT)).scalar_one())
-
-
-async def condemned(tx: Transaction, store_id: str, moment: int) -> list[Blob]:
-    """Return some of the blobs to be deleted from a store, whose leases ended before a moment."""
-    return [Blob(*row) for row in await tx.execute(_CONDEMNED, {"store": store_id, "moment": moment})]
-
-
-async def claim(tx: Transaction, blob_id: str, lease: int) -> bool:
-    """Take a condemned blob in order to delete its bytes; return False where another was first."""
-    return (await tx.execute(_CLAIM, {"key": blob_id, "lease": lease})).rowcount == 1
-
-
-async def prolong(tx: Transaction, blob_id: str, lease: int) -> None:
-    """Prolong the claim to a condemned blob."""
-    await tx.execute(_PROLONG, {"key": blob_id, "lease": lease})
-
-
-async def postpone(tx: Transaction, blob_id: str) -> None:
-    """End the claim to a condemned blob, and put it behind the others."""
-    await tx.execute(_PROLONG, {"key": blob_id, "lease": 0})
-
-
-async def forget(tx: Transaction, blob_id: str) -> None:
-    """Delete the row of a blob whose bytes are gone."""
-    await tx.execute(_DELETE, {"key": blob_id})
+async def remove(tx: Transaction, blob_id: str) -> None:
+    """Delete the row of a blob whose bytes are others' to delete."""
+    await tx.execute(_REMOVE, {"key": blob_id})

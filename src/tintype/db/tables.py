@@ -127,6 +127,7 @@ blobs: Final = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("place", Text),  # the name in the store of bytes that others wrote
     Column("metadata", Text),  # of a location, as JSON
+    Column("claimed_by", String(36)),  # who deletes the bytes of a condemned blob
     Index(None, "image_id"),
     Index(None, "state", "lease_expires_at"),
     Index(  # a hash, because a URL may be longer than what PostgreSQL's B-trees take

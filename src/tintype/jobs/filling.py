@@ -101,25 +101,11 @@ class Filling:
         with contextlib.suppress(TintypeError):
             async with self._database.write() as tx:
                 await image_rows.lock(tx, self._attempt.task.image_id or "")
-                left = [blob for blob in self._blobs if await self._is_ours(tx, blob)]
+                left = [blob for blob in self._blobs if await _is_given_up(tx, blob)]
             for blob in left:
-                if self._answers(blob):
+                if not isinstance(self.failures.get(blob.store), Unavailable):
                     with contextlib.suppress(TintypeError):  # the sweeper, or the next gc, tries again
-                        await self._intake.discard(blob)
-
-    async def _is_ours(self, tx: Transaction, blob: Blob) -> bool:
-        """Give up a blob, and claim it where its store answers; return False where it is the image's.
-
-        A row that is gone leads nobody to the bytes.
-        """
-        lease = LEASE if self._answers(blob) else 0
-        if not await blob_rows.condemn(tx, blob.id, lease=lease):
-            await blob_rows.prolong(tx, blob.id, lease)
-        known = await blob_rows.get(tx, blob.id)
-        return known is None or known.state == blob_rows.CONDEMNED
-
-    def _answers(self, blob: Blob) -> bool:
-        return not isinstance(self.failures.get(blob.store), Unavailable)
+                        await self._intake.deletions.delete_own(blob)
 
     async def _write(self, data: memoryview) -> None:
         await _all_of(self._try(blob, self._writers[blob.store].write(data)) for blob in self.filled)
@@ -142,6 +128,14 @@ class Filling:
             alone = len(self.failures) == len(self._blobs) and not self._spare
             if self._must_succeed or alone:
                 raise
+
+
+async def _is_given_up(tx: Transaction, blob: Blob) -> bool:
+    """Give up a blob; return False where it is the image's. A row that is gone leads nobody to the bytes."""
+    if not await blob_rows.condemn(tx, blob.id):
+        await blob_rows.let_go(tx, blob.id)
+    known = await blob_rows.get(tx, blob.id)
+    return known is None or known.state == blob_rows.CONDEMNED
 
 
 async def _all_of(work: Iterable[Awaitable[None]]) -> None:

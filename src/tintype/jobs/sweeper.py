@@ -1,7 +1,8 @@
 """The sweeper: finishes what died half-way. Every server process runs one; claims are atomic.
 
 * A blob whose lease is over, in writing, partial or staged: what was begun with it is undone.
-* A condemned blob: its bytes are deleted, then its row. One sweeper at a time claims it under a lease.
+* A condemned blob: its bytes are deleted, then its row. One process at a time claims it under a lease. Each
+  store has a task of its own, so that a slow one delays nothing else.
 * Notes that no longer matter are deleted: finished uploads, ended jobs, revoked tokens, failed
   logins.
 """
@@ -9,15 +10,18 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
 
 from tintype.db import blobs as blob_rows
+from tintype.db import deletions as deletion_rows
 from tintype.db import jobs as job_rows
 from tintype.db import uploads as upload_rows
+from tintype.db.blobs import Blob
 from tintype.db.engine import Database
-from tintype.errors import TintypeError, Unavailable
+from tintype.errors import Unavailable
 from tintype.jobs.waiting import waited
 from tintype.observability.failures import reason_of
 from tintype.observability.metrics import Metrics
@@ -49,6 +53,8 @@ class Sweeper:
         self._metrics = metrics
         self._wake = asyncio.Event()
         self._prune_at = 0.0
+        self._deleting: dict[str, asyncio.Task[None]] = {}
+        """By store."""
 
     def wake(self) -> None:
         """Sweep soon: something was condemned."""
@@ -56,6 +62,14 @@ class Sweeper:
 
     async def run(self) -> None:
         """Sweep at once, then at every interval or call to `wake`; whatever fails is tried again."""
+        try:
+            await self._run()
+        finally:
+            for task in self._deleting.values():
+                task.cancel()
+            await asyncio.gather(*self._deleting.values(), return_exceptions=True)
+
+    async def _run(self) -> None:
         stalled = False
         while True:
             self._wake.clear()
@@ -63,24 +77,25 @@ class Sweeper:
                 if stalled:  # those who live could not say so, perhaps, and do it now
                     await asyncio.sleep(HEARTBEAT_SECONDS)
                 stalled = False
-                await self.sweep()
+                await self.begin()
             except Exception as error:  # noqa: BLE001 (the one task that must never end)
                 stalled = isinstance(error, Unavailable)
-                self._metrics.sweep_failures.inc()
-                with contextlib.suppress(OSError):  # standard error may be on the disk that is full
-                    self._log.error("sweep failed", reason=reason_of(error))
+                self._failed(error)
             stalled = await waited(self._wake, INTERVAL) or stalled
 
     async def sweep(self) -> None:
-        """Do everything that is due. A blob that cannot be deleted now does not keep others waiting."""
+        """Do everything that is due, and wait until all of it is done."""
+        await self.begin()
+        await asyncio.gather(*self._deleting.values())
+
+    async def begin(self) -> None:
+        """Do everything that is due; deletions are only begun, in each store where none are at work."""
         moment = now()
-        async with self._database.read() as tx:
-            expired = await blob_rows.expired(tx, moment)
-        for blob in expired:
-            if await self._intake.recover(blob, moment):
-                self._metrics.abandoned.inc()
+        async for blob in blob_rows.expired(self._database, moment):
+            await self._recover(blob, moment)
         for store_id in self._intake.stores:
-            await self._delete_from(store_id)
+            if store_id not in self._deleting or self._deleting[store_id].done():
+                self._deleting[store_id] = asyncio.create_task(self._delete_from(store_id))
         if (since := time.monotonic()) > self._prune_at:
             self._prune_at = since + PRUNE_SECONDS
             async with self._database.write() as tx:
@@ -88,21 +103,40 @@ class Sweeper:
                 await job_rows.prune(tx, moment)
             await self._identity.prune()
 
+    async def _recover(self, blob: Blob, moment: int) -> None:
+        try:
+            if await self._intake.recover(blob, moment):
+                self._metrics.abandoned.inc()
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 (one bad blob must not keep the others)
+            self._failed(error)
+
     async def _delete_from(self, store_id: str) -> None:
         """Delete what is condemned by now: what cannot be deleted is tried again in the next sweep."""
-        async with self._database.read() as tx:
-            moment = await blob_rows.lease_moment(tx)
-        while True:
+        try:
             async with self._database.read() as tx:
-                condemned = await blob_rows.condemned(tx, store_id, moment)
-            if not condemned:
-                return
-            for blob in condemned:
-                if not await self._intake.claim_condemned(blob):
-                    continue
-                try:
-                    await self._intake.discard(blob)
-                except TintypeError as error:
-                    self._log.warning("blob was not deleted", blob_id=blob.id, reason=reason_of(error))
-                    if isinstance(error, Unavailable):
-                        return  # each of its blobs would be waited for as long
+                moment = await deletion_rows.lease_moment(tx)
+            answers = True
+            while answers:
+                async with self._database.read() as tx:
+                    condemned = await deletion_rows.condemned(tx, store_id, moment)
+                answers = bool(condemned) and await self._delete(condemned)
+        except Exception as error:  # noqa: BLE001 (it is tried again)
+            self._failed(error)
+
+    async def _delete(self, condemned: Sequence[Blob]) -> bool:
+        """Delete some blobs; return False once their store does not answer."""
+        for blob in condemned:
+            try:
+                await self._intake.deletions.claim_and_delete(blob)
+            except Exception as error:  # noqa: BLE001 (one bad blob must not keep the others)
+                self._log.warning("blob was not deleted", blob_id=blob.id, reason=reason_of(error))
+                if isinstance(error, Unavailable):
+                    return False  # each of its blobs would be waited for as long
+        return True
+
+    def _failed(self, error: Exception) -> None:
+        self._metrics.sweep_failures.inc()
+        with contextlib.suppress(OSError):  # standard error may be on the disk that is full
+            self._log.error("sweep failed", reason=reason_of(error))

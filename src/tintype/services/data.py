@@ -9,7 +9,7 @@ dies, the sweeper does that when the lease is over. No transaction is open while
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 import msgspec
@@ -29,14 +29,14 @@ from tintype.domain.images import ACTIVE, FILLING, QUEUED, SAVING, UPLOADING, Im
 from tintype.errors import Gone, Invalid, NotFound, OverLimit, TintypeError, Unavailable
 from tintype.formats import inspector_for
 from tintype.policy.engine import Policy
+from tintype.services.beating import beating
+from tintype.services.deletions import Deletions
 from tintype.services.images import Gate, contended, hold_to_quota, now, quota_turn
 from tintype.services.signatures import Signatures
 
 LEASE: Final = 20_000_000
 """Microseconds for which an upload holds its image without a sign of life."""
 HEARTBEAT_SECONDS: Final = 5.0
-_RETRY_SECONDS: Final = 1.0
-"""Until a sign of life is given again which the database did not take."""
 STAGED_LIFETIME: Final = 7 * 24 * 3600 * 1_000_000
 """Microseconds for which staged bytes wait for their import."""
 UNINSPECTED: Final = '{"inspected":false}'
@@ -68,6 +68,7 @@ class Intake:
         self.limits = limits
         self.stores = stores
         self.signatures = signatures
+        self.deletions = Deletions(database, self.store)
         self._database = database
         self._algorithm = algorithm
         self.adopts = adopts
@@ -148,14 +149,13 @@ class Intake:
             stored = await blob_rows.get(tx, blob.id)
             if stored is not None and stored.state in {blob_rows.READY, blob_rows.STAGED}:
                 return
-            lease = 0 if isinstance(error, Unavailable) else LEASE
-            if await blob_rows.condemn(tx, blob.id, lease=lease):
+            if await blob_rows.condemn(tx, blob.id):
                 await self.release(tx, blob, reason_of(error))
             else:
-                await blob_rows.prolong(tx, blob.id, lease)
-        if lease:
+                await blob_rows.let_go(tx, blob.id)
+        if not isinstance(error, Unavailable):
             with contextlib.suppress(TintypeError):  # the sweeper tries again
-                await self.discard(blob)
+                await self.deletions.delete_own(blob)
 
     async def recover(self, blob: Blob, moment: int) -> bool:
         """Undo what nobody has been heard of about in time; False where another sweeper did.
@@ -182,32 +182,6 @@ class Intake:
                 await self.release(tx, blob, _STALE if blob.state == blob_rows.STAGED else _LOST)
         self._log.warning("upload was abandoned", image_id=blob.image_id, blob_id=blob.id)
         return True
-
-    async def claim_condemned(self, blob: Blob) -> bool:
-        """Claim a condemned blob for `discard`; return False where another process was first."""
-        async with self._database.write(single=True) as tx:
-            return await blob_rows.claim(tx, blob.id, LEASE)
-
-    async def discard(self, blob: Blob) -> None:
-        """Delete the bytes of a condemned blob that is claimed, then its row.
-
-        The claim is renewed meanwhile. Where the bytes could not be deleted it is given back, and what the
-        store said is raised.
-        """
-
-        async def beat() -> None:
-            async with self._database.write(single=True) as tx:
-                await blob_rows.prolong(tx, blob.id, LEASE)
-
-        try:
-            async with beating(beat, HEARTBEAT_SECONDS):
-                await self.store(blob.store).delete(blob.key)
-        except TintypeError:
-            async with self._database.write(single=True) as tx:
-                await blob_rows.postpone(tx, blob.id)
-            raise
-        async with self._database.write(single=True) as tx:
-            await blob_rows.forget(tx, blob.id)
 
     @contextlib.asynccontextmanager
     async def lease(self, blob: Blob) -> AsyncIterator[None]:
@@ -336,46 +310,6 @@ class ImageData:
             await writer.close()
         finally:
             await self._intake.give_up(blob, error)
-
-
-Beat = Callable[[], Awaitable[TintypeError | None]]
-"""Gives a sign of life, and what the work shall end with, if it shall."""
-
-
-@contextlib.asynccontextmanager
-async def beating(beat: Beat, seconds: float) -> AsyncIterator[None]:
-    """Beat every so many seconds until the work inside has ended; end it with what a beat gives first."""
-    work = asyncio.current_task()
-    ended: Exception | None = None
-
-    async def go_on() -> None:
-        nonlocal ended
-        pause = seconds
-        while work is not None:  # work that was told to end still saves what it has: it holds on to the end
-            await asyncio.sleep(pause)
-            pause = seconds
-            try:
-                found: Exception | None = await beat()
-            except Unavailable:  # a beat that did not come: holds outlive some
-                pause = min(seconds, _RETRY_SECONDS)
-                continue
-            except Exception as error:  # noqa: BLE001 (work must not go on without signs of life)
-                found = error
-            if found is not None and ended is None and work is not None:
-                ended = found
-                work.cancel()
-
-    heart = asyncio.create_task(go_on())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if ended is not None and work is not None:
-            work.uncancel()
-            raise ended from None
-        raise
-    finally:
-        work = None  # and so the beats end: one may swallow that it is cancelled, as with a driver it did
-        heart.cancel()
 
 
 def reason_of(error: BaseException) -> str:

@@ -189,7 +189,7 @@ class Takeover:
                     await image_rows.bury(tx, image_id, record.row["deleted_at"] or now())
                 elif await image_rows.remove(tx, mine.image, now()):
                     for blob in mine.blobs:
-                        await blob_rows.forget(tx, blob.id)  # the bytes were Glance's to delete
+                        await blob_rows.remove(tx, blob.id)  # the bytes were Glance's to delete
                     await rows.forget(tx, image_id)
                 else:
                     raise Conflict("it was changed here at the same time")
@@ -229,7 +229,7 @@ class Takeover:
                 size = image.size or 0
                 await blob_rows.adopt(tx, blob, size=size, digests=_digests(image), now=now())
         for gone in known - {blob.id for blob in blobs}:
-            await blob_rows.forget(tx, gone)
+            await blob_rows.remove(tx, gone)
         members = {each.id: each.status for each in record.members}
         if mine.taken is not None:  # those are followed by themselves, and noted then
             members = mine.taken.members

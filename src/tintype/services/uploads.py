@@ -190,11 +190,8 @@ class Uploads:
 
     async def _tidy(self, blob: Blob) -> None:
         """Delete what was written of an upload that others ended, perhaps before there was anything."""
-        async with self._database.read() as tx:
-            known = await blob_rows.get(tx, blob.id)
-        if known is None or known.state == blob_rows.CONDEMNED:
-            with contextlib.suppress(TintypeError):
-                await self._intake.store(blob.store).delete(blob.id)
+        with contextlib.suppress(TintypeError):
+            await self._intake.deletions.delete_own(blob)
 
     def _look(self, image: Image, upload: Upload) -> Pass | None:
         """Begin to look at the bytes, or go on; None where what was seen before is not known here."""

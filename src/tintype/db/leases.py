@@ -1,0 +1,25 @@
+"""Leases of every kind: of blobs, of uploads and of jobs."""
+
+from typing import Final
+
+from sqlalchemy import exists, or_, select
+
+from tintype.db.blobs import CONDEMNED, WRITING
+from tintype.db.engine import LEASE_CLOCK, Transaction
+from tintype.db.tables import blobs, jobs, uploads
+
+_LONGEST: Final = 60_000_000
+"""Microseconds; each lease is given for less."""
+_LATER: Final = LEASE_CLOCK + _LONGEST
+_FROM_BEFORE: Final = select(
+    or_(
+        exists().where(blobs.c.state.in_((WRITING, CONDEMNED)), blobs.c.lease_expires_at > _LATER),
+        exists().where(uploads.c.held_until > _LATER),
+        exists().where(jobs.c.held_until > _LATER),
+    )
+)
+
+
+async def any_from_before(tx: Transaction) -> bool:
+    """Return whether a lease ends later than the clock can have given it: the clock has begun anew since."""
+    return bool((await tx.execute(_FROM_BEFORE)).scalar_one())

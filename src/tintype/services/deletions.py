@@ -1,0 +1,76 @@
+"""Deleting the bytes of condemned blobs: by one process at a time, which has claimed the blob."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+from tintype.blobs.base import BlobStore
+from tintype.db import blobs as blob_rows
+from tintype.db import deletions as rows
+from tintype.db.blobs import Blob
+from tintype.db.engine import Database
+from tintype.errors import Gone, TintypeError
+from tintype.services.beating import beating
+
+_LEASE: Final = 20_000_000
+"""Microseconds for which a claim lasts without a sign of life."""
+_BEAT_SECONDS: Final = 5.0
+_PATIENCE_SECONDS: Final = 8.0
+_LOOK_SECONDS: Final = 0.2
+
+
+class Deletions:
+    """What sweepers do, and those who end what they have begun to write themselves."""
+
+    def __init__(self, database: Database, store: Callable[[str | None], BlobStore]) -> None:
+        """Make it; `store` returns the store of a name."""
+        self._database = database
+        self._store = store
+
+    async def claim_and_delete(self, blob: Blob) -> bool:
+        """Delete the bytes of a condemned blob, then its row; return False where it cannot be claimed.
+
+        The claim is renewed meanwhile, and the deletion ended with Gone where it is lost. Where the bytes
+        could not be deleted it is given back, and what the store said is raised.
+        """
+        name = str(uuid.uuid4())
+
+        async def beat() -> TintypeError | None:
+            async with self._database.write(single=True) as tx:
+                mine = await rows.prolong(tx, blob.id, name, _LEASE)
+            return None if mine else Gone("The claim was lost to another process.")
+
+        async with self._database.write(single=True) as tx:
+            if not await rows.claim(tx, blob.id, name, _LEASE):
+                return False
+        try:
+            async with beating(beat, _BEAT_SECONDS):
+                await self._store(blob.store).delete(blob.key)
+        except Exception:
+            async with self._database.write(single=True) as tx:
+                await rows.postpone(tx, blob.id, name)
+            raise
+        async with self._database.write(single=True) as tx:
+            await rows.forget(tx, blob.id, name)
+        return True
+
+    async def delete_own(self, blob: Blob) -> None:
+        """Delete what this process has written of a blob that is condemned, or whose row is gone.
+
+        Another process that is deleting it is waited for: it may have been faster than the last bytes.
+        After some seconds it is left alone.
+        """
+        patience = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            async with self._database.read() as tx:
+                known = await blob_rows.get(tx, blob.id)
+            if known is None:
+                await self._store(blob.store).delete(blob.key)
+                return
+            if known.state != blob_rows.CONDEMNED or await self.claim_and_delete(blob):
+                return
+            if time.monotonic() > patience:
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
