@@ -248,10 +248,16 @@ def open_plugins(settings: Settings) -> list[Plugin]:
 
 def open_regions(settings: Settings, database: Database, policy: Policy, copies: Copies) -> Regions:
     """Give where images of other regions are had from: by the catalogue of the identity service."""
+    chosen = settings.imports
     if settings.keystone.auth_url is None:
-        return OwnRegion(database, policy, copies, settings.identity.region)
-    limit, seconds = settings.images.size_limit, settings.imports.seconds
-    return KeystoneRegions(settings.keystone.auth_url, _open_cloud(settings), limit=limit, seconds=seconds)
+        return OwnRegion(database, policy, copies, settings.identity.region, chosen.min_source_rate)
+    return KeystoneRegions(
+        settings.keystone.auth_url,
+        _open_cloud(settings),
+        limit=settings.images.size_limit,
+        seconds=chosen.seconds,
+        min_rate=chosen.min_source_rate,
+    )
 
 
 def tolerated(settings: Settings) -> frozenset[str]:

@@ -180,14 +180,14 @@ def _works(
             chosen.seconds,
             open_protections(settings, policy),
             chosen.copied_properties,
-            chosen.slowest_rate,
+            chosen.min_source_rate,
         ),
     )
     locating = LocationWork(
         *(database, intake, copies, locations),
         algorithm=algorithm,
         seconds=chosen.seconds,
-        slowest_rate=chosen.slowest_rate,
+        min_source_rate=chosen.min_source_rate,
     )
     return {IMPORT: importing, LEGACY_IMPORT: importing, LOCATION: locating}
 

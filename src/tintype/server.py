@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from tintype import clouds_file
+from tintype.api.allocator import keep_few_arenas
 from tintype.checks import check_start
 from tintype.db import blobs as blob_rows
 from tintype.db import identity as identity_rows
@@ -70,6 +71,7 @@ def prepare(settings: Settings, public_url: str) -> FirstStart | None:
 
 def work(settings: Settings) -> None:
     """Work on jobs until a signal says stop, without serving requests; then hand over what is at work."""
+    keep_few_arenas()
     route_libraries(make_logger(settings.log.style))
     check_start(settings)
     make_folders(settings)

@@ -1,16 +1,18 @@
 """Lanes, fair shares, and the pace of sources."""
 
-import asyncio
-import random
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
 from tintype.blobs import pace as paces
 from tintype.blobs.pace import Pace, paced
-from tintype.domain.shares import SLOW, Held, Standing, lane_of, to_put_back
+from tintype.domain.shares import lane_of, max_at_once, owners_at_limit
 from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, LOCAL_LANE, LOCATION, WEB_LANE, Task
-from tintype.errors import Invalid
+from tintype.errors import Invalid, Unavailable
+
+SLOTS = 4
+MINUTE = 60
+HOUR = 60 * MINUTE
 
 
 def task(kind: str, given: Mapping[str, object]) -> Task:
@@ -39,64 +41,99 @@ def test_what_waits_for_the_web_has_slots_of_its_own(job: Task, stored_on_web: b
     assert lane_of(job, stored_on_web=stored_on_web) == lane
 
 
-def attempts(*owners: str, rate: float | None = 1000.0, seconds: float = 10.0) -> list[Held]:
-    return [Held(owner, seconds + number, rate) for number, owner in enumerate(owners)]
+class Job:
+    """A job of the simulation: whose it is, for how long it runs, and since when it is due."""
+
+    def __init__(self, owner: str, seconds: float, due_at: float = 0) -> None:
+        self.owner = owner
+        self.seconds = seconds
+        self.due_at = due_at
+        self.started_at: float | None = None
+        self.ended_at: float | None = None
+
+    @property
+    def pending(self) -> float:
+        """For how many seconds it was pending."""
+        assert self.started_at is not None
+        return self.started_at - self.due_at
 
 
-def standings(**counts: tuple[int, int]) -> dict[str, Standing]:
-    return {owner: Standing(*each) for owner, each in counts.items()}
+def simulate(jobs: list[Job], slots: int = SLOTS) -> int:
+    """Run jobs in one lane by the rules until all have ended; return how many ran at once at most.
+
+    As in the database, the oldest job of an owner with the fewest running jobs is next.
+    """
+    now, most = 0.0, 0
+    waiting, running = list(jobs), list[Job]()
+    while waiting or running:
+        while len(running) < max_at_once(slots):
+            owners = [job.owner for job in running]
+            at_limit = owners_at_limit(owners, slots)
+            due = [job for job in waiting if job.due_at <= now and job.owner not in at_limit]
+            if not due:
+                break
+            job = min(due, key=lambda job: (owners.count(job.owner), job.due_at))
+            job.started_at, job.ended_at = now, now + job.seconds
+            waiting.remove(job)
+            running.append(job)
+        most = max(most, len(running))
+        now = min(
+            [job.ended_at for job in running if job.ended_at is not None]
+            + [job.due_at for job in waiting if job.due_at > now]
+        )
+        running = [job for job in running if job.ended_at is not None and job.ended_at > now]
+    return most
 
 
-def test_who_has_more_than_its_share_makes_room() -> None:
-    """The slowest attempt of the project that has the most."""
-    held = [Held("a", 10, 3000.0), Held("a", 10, 1000.0), Held("a", 10, 2000.0), Held("b", 10, 0.0)]
-    chosen = to_put_back(held, standings(a=(3, 3), b=(1, 0), c=(0, 1)))
-    assert chosen == Held("a", 10, 1000.0)
+def test_everybody_ends() -> None:
+    """Five projects download 2 GB each at 900 KB/s, which is 38 minutes: nobody starts again, or waits."""
+    jobs = [Job(name, 38 * MINUTE) for name in "abcde"]
+    assert simulate(jobs) == 5
+    assert {job.ended_at for job in jobs} == {38 * MINUTE}
 
 
 @pytest.mark.parametrize(
-    ("held", "counts"),
-    [
-        (attempts("a", "a"), standings(a=(2, 5))),
-        (attempts("a", "a"), standings(a=(2, 5), b=(1, 1))),
-        (attempts("a", "b"), standings(a=(1, 0), b=(1, 0), c=(0, 1))),
-        (attempts("a", "a", rate=None), standings(a=(2, 0), b=(0, 1))),
-        (attempts("a", "a", rate=float(SLOW)), standings(a=(2, 0), b=(0, 1))),
-        (attempts("a", "a"), {}),
-    ],
-    ids=["its own", "one more only", "one each", "no source", "fast", "nobody waits"],
+    "holders",
+    [("a", "b") * 3, tuple("abcd"), ("a",) * 100 + ("b",) * 100],
+    ids=["two projects", "one each", "two with all the tasks that they may have"],
 )
-def test_who_keeps_its_slots(held: list[Held], counts: dict[str, Standing]) -> None:
-    """Work is thrown away only for a project that has less, and only where the source is slow."""
-    assert to_put_back(held, counts) is None
+def test_downloads_of_hours_keep_no_other_project_waiting(holders: tuple[str, ...]) -> None:
+    """Trickling sources just above the minimum rate hold all slots; ten projects come later."""
+    hours = [Job(owner, 6 * HOUR) for owner in holders]
+    others = [Job(f"other {number}", 1, due_at=100 + 10 * number) for number in range(10)]
+    assert simulate(hours + others) <= max_at_once(SLOTS)
+    assert max(job.pending for job in others) < 5
+    assert all(job.ended_at is not None for job in hours)
 
 
-def test_an_only_slot_is_kept_for_a_turn() -> None:
-    """After that it goes to a project that has none."""
-    counts = standings(a=(1, 0), b=(1, 0), c=(0, 1))
-    assert to_put_back(attempts("a", "b", seconds=601), counts) is not None
-    assert to_put_back(attempts("a", "b", seconds=500), counts) is None
+def test_conversions_that_wait_for_each_other_keep_no_other_project_waiting() -> None:
+    """Three of one project and one of another, one after the other, for up to an hour each."""
+    jobs = [Job("a", HOUR), Job("a", 2 * HOUR), Job("a", 3 * HOUR), Job("b", 4 * HOUR)]
+    small = Job("c", 1, due_at=10)
+    simulate([*jobs, small])
+    assert small.pending == 0
 
 
-def test_slots_are_not_passed_to_and_fro() -> None:
-    """However many projects wait, so many slots change hands as there are projects with too few."""
-    chance = random.Random(18)
-    for _ in range(200):
-        names = [f"p{number}" for number in range(chance.randint(2, 6))]
-        held = attempts(*(chance.choice(names) for _ in range(4)))
-        waiting, changes = set(names), 0
-        while changes <= len(names):
-            counts = {
-                name: Standing(sum(each.owner == name for each in held), int(name in waiting))
-                for name in names
-            }
-            chosen = to_put_back(held, counts)
-            if chosen is None:
-                break
-            held.remove(chosen)
-            held.append(Held(min(waiting, key=lambda name: counts[name].at_work), 0, 1000.0))
-            changes += 1
-        assert changes <= 4
+def test_one_project_has_all_slots_and_no_more() -> None:
+    """Its jobs do not run beyond the slots, however many there are."""
+    jobs = [Job("a", 10) for _ in range(40)]
+    assert simulate(jobs) == SLOTS
+    assert max(job.ended_at or 0 for job in jobs) == 100
+
+
+def test_jobs_at_once_are_bounded() -> None:
+    """However many projects there are; each has its turn."""
+    jobs = [Job(f"p{number}", HOUR) for number in range(100)]
+    assert simulate(jobs) == max_at_once(SLOTS) == 16
+    assert max(job.pending for job in jobs) == 6 * HOUR
+
+
+def test_who_had_more_does_not_starve_while_others_keep_coming() -> None:
+    """A new project each minute takes one beyond the slots; the first one's jobs run meanwhile."""
+    jobs = [Job("a", HOUR) for _ in range(8)]
+    others = [Job(f"p{number}", 10 * MINUTE, due_at=number * MINUTE) for number in range(300)]
+    simulate(jobs + others)
+    assert max(job.ended_at or 0 for job in jobs) <= 8 * HOUR
 
 
 class Clock:
@@ -126,40 +163,54 @@ async def test_a_drip_is_too_slow(clock: Clock) -> None:
             given += 1
             yield bytes(1200)
 
-    with pytest.raises(Invalid, match=r"1200 bytes a second over 60 s; .* 65536 .*imports\.slowest_rate"):
+    with pytest.raises(Invalid, match=r"1200 bytes a second over 60 s; .* 65536 .*imports\.min_source_rate"):
         async for _ in paced(drip(), Pace(64 << 10)):
             pass
-    assert given == 60
+    assert given == 61  # the time before the first bytes is not the source's rate
+
+
+async def test_a_drip_is_too_slow_across_connections(clock: Clock) -> None:
+    """Whoever breaks each connection within a minute is measured all the same."""
+
+    async def drip() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            clock.now += 1
+            yield bytes(1200)
+
+    pace = Pace(64 << 10)
+    for _ in range(3):
+        assert len([chunk async for chunk in paced(drip(), pace)]) == 20
+    with pytest.raises(Invalid, match="too slow"):
+        async for _ in paced(drip(), pace):
+            pass
+
+
+async def test_time_without_a_connection_does_not_count(clock: Clock) -> None:
+    """Neither before the first bytes, nor while a connection is broken or is opened again."""
+
+    async def good() -> AsyncIterator[bytes]:
+        clock.now += 61
+        for _ in range(100):
+            yield bytes(64 << 10)
+            clock.now += 0.1
+        clock.now += 61
+        raise Unavailable("It broke.")
+
+    pace = Pace(64 << 10)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            async for _ in paced(good(), pace):
+                pass
+        clock.now += 61
 
 
 async def test_only_waiting_for_the_source_counts(clock: Clock) -> None:
     """A store of ours that takes a minute for each chunk does not make a source slow."""
 
     async def good() -> AsyncIterator[bytes]:
-        for _ in range(100):
+        for _ in range(1000):
             clock.now += 0.1
             yield bytes(64 << 10)
 
-    pace = Pace(64 << 10)
-    async for _ in paced(good(), pace):
+    async for _ in paced(good(), Pace(64 << 10)):
         clock.now += 60
-        assert pace.rate is None or pace.rate == pytest.approx(10 * (64 << 10))
-    assert pace.rate is None
-
-
-async def test_a_silent_source_is_slow_while_it_is_silent(clock: Clock) -> None:
-    """Its rate falls before anything comes of it."""
-    pace = Pace(0)
-    go_on = asyncio.Event()
-
-    async def silent() -> AsyncIterator[bytes]:
-        await go_on.wait()
-        yield b"x"
-
-    reading = asyncio.ensure_future(anext(paced(silent(), pace)))
-    await asyncio.sleep(0)
-    assert pace.rate is None
-    clock.now += 5
-    assert pace.rate == 0
-    go_on.set()
-    assert await reading == b"x"

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
+from tintype.blobs.pace import Pace, paced
 from tintype.blobs.reading import closing
 from tintype.blobs.web import Facts, Web, unreadable
 from tintype.domain.addresses import display_url
@@ -21,14 +22,22 @@ class Download:
     """
 
     def __init__(
-        self, web: Web, url: str, *, limit: int, seconds: float, headers: Mapping[str, str] | None = None
+        self,
+        web: Web,
+        url: str,
+        *,
+        limit: int,
+        seconds: float,
+        min_rate: int = 0,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Make it: for `limit` bytes and so many seconds at most."""
+        """Make it: for `limit` bytes and so many seconds at most, of at least `min_rate` bytes a second."""
         self._web = web
         self._url = url
         self._limit = limit
         self._headers = headers or {}
         self._seconds = seconds
+        self._pace = Pace(min_rate)
         self._until = time.monotonic() + seconds
         self._position = 0
         self.facts: Facts | None = None
@@ -37,13 +46,13 @@ class Download:
         """Give the bytes.
 
         Raises OverLimit where there are too many, Unavailable where they do not come or not in time,
-        Invalid where there is nothing to fetch.
+        Invalid where there is nothing to fetch, or it comes too slowly.
         """
         tries = 0
         while True:
             before = self._position
             try:
-                async with closing(self._once()) as found:
+                async with closing(paced(self._once(), self._pace)) as found:
                     while (chunk := await self._next(found)) is not None:
                         yield chunk
             except NotFound as error:

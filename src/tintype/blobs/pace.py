@@ -1,88 +1,53 @@
 """How fast a source gives bytes, by the time for which it is waited for.
 
-So a store of ours that is slow to take them is not held against the source.
+So a store of ours that is slow to take them is not held against the source, and neither is the time in which
+a connection is opened, or is broken.
 """
 
-import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Final
 
 from tintype.blobs.reading import closing
 from tintype.errors import Invalid
 
-_FLOOR_SECONDS: Final = 60.0
-"""Over which the slowest rate is measured."""
-_RECENT_SECONDS: Final = 3.0
-"""Over which the present rate is measured."""
+_WINDOW_SECONDS: Final = 60.0
+"""Over which the rate is measured."""
 
 
 class Pace:
-    """Measures a source, and refuses one that gives fewer bytes a second than `slowest`."""
+    """Measures a source across all its connections; refuses one of fewer bytes a second than `min_rate`."""
 
-    def __init__(self, slowest: int) -> None:
-        self._slowest = slowest
-        self._floor = _Window()
-        self._recent = _Window()
-        self._rate: float | None = None
-        self._since: float | None = None
+    def __init__(self, min_rate: int) -> None:
+        self._min_rate = min_rate
+        self._seconds = 0.0
+        self._bytes = 0
 
-    @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Count the time inside as spent waiting for the source."""
-        self._since = time.monotonic()
-        try:
-            yield
-        finally:
-            waited, self._since = time.monotonic() - self._since, None
-            self._floor.seconds += waited
-            self._recent.seconds += waited
-
-    def note(self, count: int) -> None:
-        """Count bytes that came; raises Invalid where they come too slowly."""
-        self._floor.bytes += count
-        self._recent.bytes += count
-        if self._recent.seconds >= _RECENT_SECONDS:
-            self._rate, self._recent = self._recent.rate, _Window()
-        if self._floor.seconds >= _FLOOR_SECONDS:
-            if self._floor.rate < self._slowest:
-                raise Invalid(
-                    f"The source is too slow: it gave {self._floor.rate:.0f} bytes a second over "
-                    f"{self._floor.seconds:.0f} s; at least {self._slowest} are required "
-                    "(imports.slowest_rate)."
-                )
-            self._floor = _Window()
-
-    def end(self) -> None:
-        """Note that nothing more is expected of the source."""
-        self._rate, self._recent = None, _Window()
-
-    @property
-    def rate(self) -> float | None:
-        """Bytes a second over the last few seconds; None at the beginning, and once the source has ended."""
-        now = time.monotonic()
-        seconds = self._recent.seconds + (0.0 if self._since is None else now - self._since)
-        return self._recent.bytes / seconds if seconds >= _RECENT_SECONDS else self._rate
-
-
-class _Window:
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.bytes = 0
-
-    @property
-    def rate(self) -> float:
-        return self.bytes / self.seconds
+    def note(self, count: int, seconds: float) -> None:
+        """Count bytes that came after so many seconds; raises Invalid where they come too slowly."""
+        self._seconds += seconds
+        self._bytes += count
+        if self._seconds < _WINDOW_SECONDS:
+            return
+        rate = self._bytes / self._seconds
+        if rate < self._min_rate:
+            raise Invalid(
+                f"The source is too slow: it gave {rate:.0f} bytes a second over {self._seconds:.0f} s; at "
+                f"least {self._min_rate} are required (imports.min_source_rate)."
+            )
+        self._seconds, self._bytes = 0.0, 0
 
 
 async def paced(chunks: AsyncIterator[bytes], pace: Pace) -> AsyncIterator[bytes]:
-    """Return the chunks of a source that is measured; raises Invalid where they come too slowly."""
+    """Return the bytes of one connection, measured from the first ones on.
+
+    Raises Invalid where they come too slowly. A wait that ends with an error is not counted: the connection
+    broke then.
+    """
+    asked: float | None = None
     async with closing(chunks):
-        while True:
-            with pace.waiting():
-                chunk = await anext(chunks, None)
-            if chunk is None:
-                pace.end()
-                return
-            pace.note(len(chunk))
+        async for chunk in chunks:
+            if asked is not None:
+                pace.note(len(chunk), time.monotonic() - asked)
             yield chunk
+            asked = time.monotonic()

@@ -10,13 +10,12 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Integer, bindparam, case, delete, func, insert, literal, select, update
+from sqlalchemy import bindparam, delete, func, insert, literal, select, update
 
 from tintype.db.engine import LEASE_CLOCK, Transaction, Violation
 from tintype.db.tables import LIVE
 from tintype.db.tables import jobs as table
 from tintype.domain.callers import Caller
-from tintype.domain.shares import Standing
 from tintype.domain.tasks import FAILURE, PENDING, PROCESSING, Task, TaskQuery
 from tintype.errors import Conflict
 
@@ -51,7 +50,7 @@ _LANE: Final = table.c.lane == bindparam("among")
 _IS_DUE: Final = (table.c.not_before <= LEASE_CLOCK) & (table.c.held_until < LEASE_CLOCK)
 _ANY_DUE: Final = (
     select(table.c.id)
-    .where(LIVE, _LANE, _IS_DUE, _OWNER.not_in(bindparam("full", expanding=True)))  # LIVE as in the index
+    .where(LIVE, _LANE, _IS_DUE, _OWNER.not_in(bindparam("at_limit", expanding=True)))  # LIVE as in the index
     .limit(1)
 )
 _BUSY: Final = (
@@ -70,7 +69,7 @@ _NEXT: Final = (
         _waiting.c.lane == bindparam("among"),
         _waiting.c.not_before <= LEASE_CLOCK,
         _waiting.c.held_until < LEASE_CLOCK,
-        _waiting_owner.not_in(bindparam("full", expanding=True)),
+        _waiting_owner.not_in(bindparam("at_limit", expanding=True)),
     )
     .order_by(func.coalesce(_BUSY.c.at_work, 0), _waiting.c.created_at)
     .limit(1)
@@ -145,15 +144,6 @@ _CANCEL: Final = (
     .where(table.c.id == bindparam("key"), LIVE)
     .values(cancelled=True, not_before=0, updated_at=bindparam("now"))
 )
-_STANDINGS: Final = (
-    select(
-        _OWNER,
-        func.sum(case((table.c.held_until >= LEASE_CLOCK, 1), else_=0), type_=Integer()),
-        func.sum(case((_IS_DUE, 1), else_=0), type_=Integer()),
-    )
-    .where(LIVE, _LANE)
-    .group_by(_OWNER)
-)
 _UNFINISHED: Final = (
     select(func.count()).select_from(table).where(LIVE, func.coalesce(bindparam("whose"), "") == _OWNER)
 )
@@ -210,13 +200,13 @@ async def page(tx: Transaction, query: TaskQuery, marker: Task | None) -> list[T
 
 
 async def claim(
-    tx: Transaction, holder: str, lane: str, *, full: Collection[str], now: int, lease: int
+    tx: Transaction, holder: str, lane: str, *, at_limit: Collection[str], now: int, lease: int
 ) -> Claimed | None:
     """Take a job of a lane that is due, whoever had it before; None where there is none.
 
-    It is the oldest one of an owner with the fewest at work. Those of owners who are `full` wait.
+    It is the oldest one of an owner with the fewest at work. Jobs of owners `at_limit` wait.
     """
-    values = {"by": holder, "among": lane, "now": now, "lease": lease, "full": list(full)}
+    values = {"by": holder, "among": lane, "now": now, "lease": lease, "at_limit": list(at_limit)}
     row = (await tx.execute(_CLAIM, values)).first()
     return None if row is None else _claimed(row)
 
@@ -272,16 +262,10 @@ async def cancel(tx: Transaction, task_id: str, now: int) -> bool:
     return (await tx.execute(_CANCEL, {"key": task_id, "now": now})).rowcount == 1
 
 
-async def is_due(tx: Transaction, lane: str, full: Collection[str]) -> bool:
-    """Return whether there is a job of a lane to be taken, of an owner who is not `full`."""
-    row = {"among": lane, "full": list(full)}
+async def is_due(tx: Transaction, lane: str, at_limit: Collection[str]) -> bool:
+    """Return whether there is a job of a lane to be taken, of an owner who is not `at_limit`."""
+    row = {"among": lane, "at_limit": list(at_limit)}
     return (await tx.execute(_ANY_DUE, row)).first() is not None
-
-
-async def standings(tx: Transaction, lane: str) -> dict[str, Standing]:
-    """Return how many jobs of a lane each owner has at work, and due."""
-    found = await tx.execute(_STANDINGS, {"among": lane})
-    return {owner: Standing(at_work, due) for owner, at_work, due in found}
 
 
 async def unfinished(tx: Transaction, owner: str | None) -> int:

@@ -1,34 +1,27 @@
 """How the slots for jobs are shared: by lane, and fairly between projects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection
 from typing import Final
-
-import msgspec
 
 from tintype.domain.imports import GLANCE, WEB
 from tintype.domain.tasks import IMPORT, LOCAL_LANE, LOCATION, WEB_LANE, Task
 
-SLOW: Final = 1 << 20
-"""Bytes a second below which an attempt may have to make room for others."""
-_TURN_SECONDS: Final = 600.0
-"""For which a project keeps its only slot while one that has none waits."""
+_LIMIT_PER_SLOT: Final = 4
+"""Jobs at once for each slot, those that run beyond the slots included."""
 
 
-class Held(msgspec.Struct, frozen=True):
-    """An attempt that holds a slot."""
-
-    owner: str
-    seconds: float
-    """Since it began."""
-    rate: float | None
-    """Bytes a second that its source gives; None where it does not wait for a source."""
+def max_at_once(slots: int) -> int:
+    """Return how many jobs of a lane may run at once, beyond its slots included."""
+    return slots * _LIMIT_PER_SLOT
 
 
-class Standing(msgspec.Struct, frozen=True):
-    """The jobs of one project in one lane."""
+def owners_at_limit(running: Collection[str], slots: int) -> set[str]:
+    """Return the owners who may start no further job in a lane, given the owner of each job that runs.
 
-    at_work: int
-    due: int
+    Once all slots are taken, only an owner without a running job may start one, beyond the slots. So jobs
+    that run for hours delay nobody else, and no job ever has to be stopped for another owner's sake.
+    """
+    return set(running) if len(running) >= slots else set()
 
 
 def lane_of(task: Task, *, stored_on_web: bool) -> str:
@@ -43,29 +36,3 @@ def lane_of(task: Task, *, stored_on_web: bool) -> str:
     else:
         outside = True
     return WEB_LANE if outside else LOCAL_LANE
-
-
-def to_put_back(held: Sequence[Held], standings: Mapping[str, Standing]) -> Held | None:
-    """Return the attempt that makes room for a project that waits while every slot is held; None for none.
-
-    It is the slowest one of the project that has the most at work, and only where that has more than its
-    share: more than the waiting project will have, or as many after a long turn. So no two projects take
-    a slot from each other in quick succession.
-    """
-    waiting = [standing.at_work for standing in standings.values() if standing.due]
-    if not waiting:
-        return None
-    fewest = min(waiting)
-
-    def surplus(attempt: Held) -> int:
-        standing = standings.get(attempt.owner)
-        return 0 if standing is None else standing.at_work - fewest
-
-    slow = [
-        attempt
-        for attempt in held
-        if attempt.rate is not None
-        and attempt.rate < SLOW
-        and (surplus(attempt) > 1 or (surplus(attempt) == 1 and attempt.seconds > _TURN_SECONDS))
-    ]
-    return max(slow, key=lambda attempt: (surplus(attempt), -(attempt.rate or 0)), default=None)

@@ -1,11 +1,9 @@
 """An attempt at a job, and what is done for a type of job."""
 
-import time
 from typing import Final, Protocol
 
 import msgspec
 
-from tintype.blobs.pace import Pace
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db import jobs
@@ -30,18 +28,8 @@ class Attempt:
         self.task = task
         self.caller = caller
         self.secret = secret
-        self.pace: Pace | None = None
-        """Of its source, once it has one that is not ours."""
-        self.begun = time.monotonic()
-        self.makes_room = False
-        """Whether it was ended for the sake of another project."""
         self._holder = holder
         self._lifetime = lifetime
-
-    @property
-    def rate(self) -> float | None:
-        """Bytes a second that its source gives; None where it does not wait for one."""
-        return None if self.pace is None else self.pace.rate
 
     def progress(self, done: int, total: int | None = None) -> None:
         """Note how far the job is, to be told with the next sign of life."""

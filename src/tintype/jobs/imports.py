@@ -7,7 +7,7 @@ staged in a store which the import names are not moved at all: they become the i
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -55,8 +55,8 @@ class ImportOptions(msgspec.Struct, frozen=True):
     protections: Protections | None
     copied_properties: tuple[str, ...]
     """Beginnings of names of properties that come along from another region."""
-    slowest_rate: int
-    """Bytes a second that a source outside must give."""
+    min_source_rate: int
+    """Bytes a second that a source on the web must give."""
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -129,7 +129,7 @@ class ImportWork:
             self._database, self._intake, attempt, rest, must_succeed=wanted.must_succeed, spare=spare
         )
         try:
-            origin = await self._paced(attempt, self._origin(attempt, wanted, image, blobs, staged))
+            origin = await self._origin(attempt, wanted, image, blobs, staged)
             done = await self._fill(attempt, image, origin, plugins, filling)
             done = msgspec.structs.replace(done, staged=staged)
             await self._finish_soon(attempt, wanted, done, adopted=adopted)
@@ -203,16 +203,6 @@ class ImportWork:
             changed,
         )
 
-    async def _paced(self, attempt: Attempt, opening: Awaitable[Origin]) -> Origin:
-        """Open a source; measure one that is not ours."""
-        if attempt.task.lane != WEB_LANE:
-            return await opening
-        attempt.pace = Pace(self._options.slowest_rate)
-        with attempt.pace.waiting():
-            origin = await opening
-        stream = Stream(paced(origin.stream.chunks, attempt.pace), origin.stream.size)
-        return msgspec.structs.replace(origin, stream=stream)
-
     async def _origin(
         self, attempt: Attempt, wanted: Import, image: Image, blobs: Sequence[Blob], staged: Staged | None
     ) -> Origin:
@@ -227,6 +217,8 @@ class ImportWork:
             if not blobs or image.size is None:
                 raise Invalid("The image has no data that could be copied.")
             chunks = self._copies.read(self._copies.ordered(blobs), 0, image.size)
+            if attempt.task.lane == WEB_LANE:
+                chunks = paced(chunks, Pace(self._options.min_source_rate))
             return Origin(Stream(chunks, image.size), image.digests)
         if wanted.method == GLANCE:
             remote = await self._regions.open(attempt, wanted)
@@ -236,7 +228,11 @@ class ImportWork:
                 properties = self._options.protections.settable(image, properties, attempt.caller)
             return Origin(Stream(remote.chunks, remote.size), remote.expected, formats, properties)
         download = Download(
-            self._web, wanted.uri or "", limit=self._intake.limits.size, seconds=self._options.seconds
+            self._web,
+            wanted.uri or "",
+            limit=self._intake.limits.size,
+            seconds=self._options.seconds,
+            min_rate=self._options.min_source_rate,
         )
         chunks = await download.begin()
         size = None if download.facts is None else download.facts.size

@@ -1,57 +1,40 @@
-"""A lane: slots for jobs of one kind, and the attempts of this process that hold them."""
+"""A lane: slots for jobs of one kind, and the attempts of this process that run in them."""
 
 import asyncio
-import time
-from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from tintype.domain.shares import Held, Standing, to_put_back
+from tintype.domain.shares import max_at_once, owners_at_limit
 from tintype.jobs.attempts import Attempt
 from tintype.jobs.waiting import waited
 
 
 class Lane:
-    """So many slots."""
+    """The attempts that run at once, as many as the slots and the shares of their owners allow."""
 
     def __init__(self, name: str, slots: int, failed: Callable[[BaseException], None]) -> None:
-        """Make it; `failed` is told of attempts that could not be brought to an end."""
+        """Make it; `failed` is called with the error of an attempt that could not be brought to an end."""
         self.name = name
         self._slots = slots
         self._failed = failed
         self._woken = asyncio.Event()
-        self._running: dict[asyncio.Task[None], Attempt] = {}
+        self._owners: dict[asyncio.Task[None], str] = {}
 
     @property
     def is_full(self) -> bool:
-        """Whether no slot is free."""
-        return len(self._running) >= self._slots
+        """Whether no further attempt may start, whoever owns it."""
+        return len(self._owners) >= max_at_once(self._slots)
 
     @property
-    def full_owners(self) -> list[str]:
-        """The owners who hold as many slots as one may: all but one, which is for others."""
-        counts = Counter(attempt.task.owner or "" for attempt in self._running.values())
-        return [owner for owner, count in counts.items() if count >= max(1, self._slots - 1)]
+    def owners_at_limit(self) -> set[str]:
+        """The owners who may start no further attempt now."""
+        return owners_at_limit(self._owners.values(), self._slots)
 
-    def begin(self, attempt: Attempt, work: Coroutine[Any, Any, None]) -> None:
-        """Give an attempt a slot until its work has ended."""
+    def start(self, attempt: Attempt, work: Coroutine[Any, Any, None]) -> None:
+        """Run an attempt until its work has ended."""
         running = asyncio.create_task(work)
-        self._running[running] = attempt
+        self._owners[running] = attempt.task.owner or ""
         running.add_done_callback(self._ended)
-
-    def make_room(self, standings: Mapping[str, Standing]) -> None:
-        """End an attempt that has more than its share, slowly, where another project waits."""
-        if any(attempt.makes_room for attempt in self._running.values()):
-            return
-        now = time.monotonic()
-        held = {
-            Held(attempt.task.owner or "", now - attempt.begun, attempt.rate): running
-            for running, attempt in self._running.items()
-        }
-        chosen = to_put_back(tuple(held), standings)
-        if chosen is not None:
-            self._running[held[chosen]].makes_room = True
-            held[chosen].cancel()
 
     def wake(self) -> None:
         """End a `pause`."""
@@ -67,14 +50,15 @@ class Lane:
         return stalled
 
     async def close(self) -> None:
-        """Hand over the jobs that are at work."""
-        for running in self._running:
+        """Stop all attempts; each puts its job back."""
+        await asyncio.sleep(0)  # a task that is cancelled before its first step would not put its job back
+        for running in self._owners:
             running.cancel()
-        if self._running:
-            await asyncio.wait(self._running)
+        if self._owners:
+            await asyncio.wait(self._owners)
 
     def _ended(self, running: asyncio.Task[None]) -> None:
-        del self._running[running]
+        del self._owners[running]
         self.wake()
         if not running.cancelled() and (error := running.exception()) is not None:
             self._failed(error)

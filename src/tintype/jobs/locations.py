@@ -41,13 +41,13 @@ class LocationWork:
         *,
         algorithm: str,
         seconds: float,
-        slowest_rate: int,
+        min_source_rate: int,
     ) -> None:
         """Make it; `seconds` are what reading one may take, at so many bytes a second on the web."""
         self._database = database
         self._locations = locations
         self._seconds = seconds
-        self._slowest_rate = slowest_rate
+        self._min_source_rate = min_source_rate
         self._intake = intake
         self._copies = copies
         self._algorithm = algorithm
@@ -124,8 +124,7 @@ class LocationWork:
         chunks = self._copies.read([blob], 0, size)
         if attempt.task.lane != WEB_LANE:
             return chunks
-        attempt.pace = Pace(self._slowest_rate)
-        return paced(chunks, attempt.pace)
+        return paced(chunks, Pace(self._min_source_rate))
 
     async def _load(self, task: Task) -> Image:
         async with self._database.read() as tx:

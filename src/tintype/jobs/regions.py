@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from tintype.blobs.downloads import Download
+from tintype.blobs.pace import Pace, paced
 from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
 from tintype.db.engine import Database
@@ -44,11 +45,14 @@ class Regions(Protocol):
 class OwnRegion:
     """The only region of the built-in identity: this service's own images, by the caller's rights."""
 
-    def __init__(self, database: Database, policy: Policy, copies: Copies, region: str) -> None:
+    def __init__(
+        self, database: Database, policy: Policy, copies: Copies, region: str, min_rate: int
+    ) -> None:
         self._database = database
         self._gate = Gate(database, policy)
         self._copies = copies
         self._region = region
+        self._min_rate = min_rate
 
     async def open(self, attempt: Attempt, wanted: Import) -> Remote:
         """Give one of our own images."""
@@ -67,19 +71,20 @@ class OwnRegion:
             image.properties,
             image.size,
             image.digests,
-            self._copies.read(self._copies.ordered(blobs), 0, image.size),
+            paced(self._copies.read(self._copies.ordered(blobs), 0, image.size), Pace(self._min_rate)),
         )
 
 
 class KeystoneRegions:
     """The image services that a Keystone's catalogue has for the caller, asked with the caller's token."""
 
-    def __init__(self, auth_url: str, web: Web, *, limit: int, seconds: float) -> None:
+    def __init__(self, auth_url: str, web: Web, *, limit: int, seconds: float, min_rate: int) -> None:
         """Make it: the cloud's own addresses are trusted, so `web` has no rules for them."""
         self._catalogue = f"{auth_url.rstrip('/').removesuffix('/v3')}/v3/auth/catalog"
         self._web = web
         self._limit = limit
         self._seconds = seconds
+        self._min_rate = min_rate
 
     async def open(self, attempt: Attempt, wanted: Import) -> Remote:
         """Return an image of a service in the catalogue."""
@@ -108,7 +113,12 @@ class KeystoneRegions:
         ):
             raise _not_active(wanted)
         download = Download(
-            self._web, f"{address}/file", limit=self._limit, seconds=self._seconds, headers=headers
+            self._web,
+            f"{address}/file",
+            limit=self._limit,
+            seconds=self._seconds,
+            min_rate=self._min_rate,
+            headers=headers,
         )
         algorithm, digest = image.get("os_hash_algo"), image.get("os_hash_value")
         return Remote(

@@ -16,6 +16,7 @@ from typing import Final
 
 import structlog
 
+from tintype.blobs.ends import settled
 from tintype.db import images as image_rows
 from tintype.db import jobs
 from tintype.db.engine import Database, Transaction
@@ -39,11 +40,6 @@ _PAUSES: Final = (5_000_000, 20_000_000)
 """Microseconds until the next attempt."""
 GIVEN_UP: Final = f"The task was given up: {_CRASHES} workers ended while they were at work on it."
 HANDED_OVER: Final = "The worker was stopped; the task waits for another one."
-MADE_ROOM: Final = (
-    "The source was slow, and another project was waiting: the task made room for it, and begins again."
-)
-_REST: Final = 30_000_000
-"""Microseconds for which a job that made room does not take the slot back."""
 
 
 class Worker:
@@ -59,7 +55,7 @@ class Worker:
         concurrency: int,
         lifetime: int,
     ) -> None:
-        """Make it, for `concurrency` jobs at once in each lane; ended ones last `lifetime` microseconds."""
+        """Make it, with `concurrency` slots in each lane; ended ones last `lifetime` microseconds."""
         self._database = database
         self._works = works
         self._log = log
@@ -107,16 +103,11 @@ class Worker:
         self._log.error("a job was left", reason=reason_of(error))
 
     async def _serve(self, lane: Lane) -> None:
-        """Give each free slot of a lane a job; where there is none, have those who have most make room."""
+        """Start jobs of a lane as soon as they may run."""
         while True:
             stalled = False
             try:
-                if lane.is_full:
-                    async with self._database.read() as tx:
-                        standings = await jobs.standings(tx, lane.name)
-                    lane.make_room(standings)
-                elif (attempt := await self._claim(lane)) is not None:
-                    lane.begin(attempt, self._work(attempt))
+                if not lane.is_full and await self._start_next(lane):
                     continue
             except Exception as error:  # noqa: BLE001 (the one task that must never end)
                 stalled = isinstance(error, Unavailable)
@@ -126,13 +117,33 @@ class Worker:
             if stalled:  # those who are at work could not say so, perhaps, and do it now
                 await asyncio.sleep(_BEAT_SECONDS)
 
+    async def _start_next(self, lane: Lane) -> bool:
+        """Claim a job of a lane and start it; return False where none is due.
+
+        When the worker is stopped meanwhile, a job that was claimed is started all the same: the lane stops
+        it then, which puts it back.
+        """
+
+        async def start() -> bool:
+            attempt = await self._claim(lane)
+            if attempt is not None:
+                lane.start(attempt, self._work(attempt))
+            return attempt is not None
+
+        starting = asyncio.ensure_future(start())
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await settled(starting)
+            raise
+
     async def _claim(self, lane: Lane) -> Attempt | None:
-        holder, full = str(uuid.uuid4()), lane.full_owners
+        holder, at_limit = str(uuid.uuid4()), lane.owners_at_limit
         async with self._database.read() as tx:  # most looks find nothing, and need not write
-            if not await jobs.is_due(tx, lane.name, full):
+            if not await jobs.is_due(tx, lane.name, at_limit):
                 return None
         async with self._database.write() as tx:
-            claimed = await jobs.claim(tx, holder, lane.name, full=full, now=now(), lease=HOLD)
+            claimed = await jobs.claim(tx, holder, lane.name, at_limit=at_limit, now=now(), lease=HOLD)
         if claimed is None:
             return None
         attempt = self._attempt(claimed, holder)
@@ -198,8 +209,7 @@ class Worker:
         async with self._database.write(durable=True) as tx:  # the image, the job, the bytes: always so
             await image_rows.lock(tx, attempt.task.image_id or "")
             if isinstance(error, asyncio.CancelledError):
-                reason, pause = (MADE_ROOM, _REST) if attempt.makes_room else (HANDED_OVER, 0)
-                await attempt.put_back(tx, reason, pause, counted=False)
+                await attempt.put_back(tx, HANDED_OVER, 0, counted=False)
             elif _may_go_better(error) and tries < _ATTEMPTS:
                 await attempt.put_back(tx, str(error), _PAUSES[tries - 1], counted=True)
             else:

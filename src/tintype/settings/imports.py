@@ -83,12 +83,12 @@ class ImportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Certificates (PEM) to trust in downloads, beside the system's: of a mirror's CA."),
     ] = None
     seconds: Annotated[int, Meta(ge=1, description="How long a download may take.")] = 6 * 3600
-    slowest_rate: Annotated[
+    min_source_rate: Annotated[
         int,
         Meta(
             ge=0,
-            description="Bytes a second that a source on the web must give, measured over a minute of "
-            "waiting for it; a slower one is given up. 0 for any.",
+            description="Minimum rate of a source in bytes per second, over a minute; a download from a "
+            "slower one fails. 0 for none.",
         ),
     ] = 64 << 10
     copied_properties: Annotated[
@@ -106,7 +106,8 @@ class JobSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ge=0,
             le=256,
             description="Jobs at once in each server process: so many that wait for sources on the web, and "
-            "so many others; 0 leaves them to `tintype worker`.",
+            "so many others. Projects without a running job may start one beyond that, up to four times as "
+            "many in all. 0 leaves them to `tintype worker`.",
         ),
     ] = 4
     waiting_per_project: Annotated[
