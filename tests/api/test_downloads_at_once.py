@@ -111,7 +111,7 @@ def test_a_rate_over_minutes(pace: int, is_lost: bool) -> None:
 async def test_a_client_that_only_trickles_is_cut_off(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slowest: int, ends: bool
 ) -> None:
-    """Each read shows that it is alive; that is not enough below `server.slowest_reader`."""
+    """Each read shows that it is alive; that is not enough below `server.min_read_rate`."""
     monkeypatch.setattr(readers, "WINDOW_SECONDS", 0.8)
     async with running(prepared, tmp_path) as service, listening(service, 60, slowest=slowest) as line:
         path = await filled(service, 24 * MIB)

@@ -132,13 +132,13 @@ async def test_a_file_counts_against_the_quota_as_it_comes(
 async def test_files_that_wait_have_their_own_bound(prepared: Prepared, tmp_path: Path) -> None:
     """A project takes half of it, all of them the whole; who sends fields first does not wait."""
     body = form(bytes(4 * MIB), behind=BEHIND)
-    server = Server(forms_limit=9 * MIB)
+    server = Server(form_spool_limit=9 * MIB)
     async with running(prepared, tmp_path, server=server) as service, listening(service, 60) as line:
         held = [await post(line, body[:-4], len(body), who) for who in ("alice", "bob")]
         await asyncio.sleep(0.5)
         held.append(await post(line, body[:-4], len(body), "alice"))
         status, message = await end_of(held[-1][0])
-        assert (status, "half of server.forms_limit" in message) == (413, True)
+        assert (status, "half of server.form_spool_limit" in message) == (413, True)
         admin = await browser(service, "admin")
         behind = {"content": body, "headers": {"Content-Type": "multipart/form-data; boundary=b"}}
         refused = await admin.send("POST", "images/", **behind)

@@ -50,7 +50,7 @@ async def listening(service: Service, silent: int, unread: int = 60, slowest: in
         service.parts.app,
         silent_seconds=silent,
         unread_seconds=unread,
-        slowest_reader=slowest,
+        min_read_rate=slowest,
         lifespan="off",
         log_config=None,
     )

@@ -51,14 +51,14 @@ class BoundedConfig(uvicorn.Config):
     """uvicorn's settings, and how long a client may be silent in image data, or not read its answer."""
 
     def __init__(
-        self, app: Any, *, silent_seconds: int, unread_seconds: int, slowest_reader: int = 0, **more: Any
+        self, app: Any, *, silent_seconds: int, unread_seconds: int, min_read_rate: int = 0, **more: Any
     ) -> None:
         super().__init__(app, http=BoundedHttpProtocol, **more)
         self.silent_seconds = silent_seconds
         self.server_state: ServerState | None = None
         """Connections and requests of this process, once there was one."""
         self.unread_seconds = unread_seconds
-        self.slowest_reader = slowest_reader
+        self.min_read_rate = min_read_rate
         self.body_seconds = min(BODY_SECONDS, silent_seconds)
 
 
@@ -94,7 +94,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.config.server_state = self.server_state
         self._limit_unsent(_UNSENT_BYTES)
         self._stopping = asyncio.Event()
-        self._reader = Reader(self.config.unread_seconds, self.config.slowest_reader)
+        self._reader = Reader(self.config.unread_seconds, self.config.min_read_rate)
         self._cycles: deque[RequestResponseCycle] = deque()
         """Requests that are not answered yet, the one at work first."""
         self._expect_within(HEAD_SECONDS)

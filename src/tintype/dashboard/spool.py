@@ -30,7 +30,7 @@ class Spool:
     async def keep(
         self, chunks: AsyncIterator[bytes], owner: str, room: int
     ) -> AsyncIterator[tuple[AsyncIterator[bytes], int]]:
-        """Take every byte, and give them again, with their number.
+        """Store all the bytes; yield an iterator over them and their count.
 
         `room` is what the quota of the project has left. Raises OverLimit where they are too many for it or
         for the bounds of the spool, Unavailable where others fill it.
@@ -57,7 +57,7 @@ class Spool:
         if self._held[owner] > self._most // 2:
             raise OverLimit(
                 f"Files of a project that wait for their forms may have {self._most // 2} bytes, half of "
-                f"server.forms_limit. {_ALONE}"
+                f"server.form_spool_limit. {_ALONE}"
             )
         if self._held.total() > self._most:
             raise Unavailable(f"Too many forms are being read. {_ALONE}", Retry_After="30")
