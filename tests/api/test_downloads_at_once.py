@@ -8,10 +8,12 @@ import pytest
 from test_imports import new_image
 from test_silence import listening
 
+from browsing import browser
 from inprocess import Prepared, Service, running
 from tintype.api import readers
 from tintype.api.readers import Reader
 from tintype.blobs.filesystem import FilesystemStore
+from tintype.dashboard import filenames
 from tintype.errors import NotFound, Unavailable
 from tintype.settings.images import ImageSettings
 
@@ -69,6 +71,25 @@ async def test_what_ends_at_once_takes_no_place(
         path = await filled(service)
         for _ in range(3):
             assert (await service.call("alice", method, path, headers=headers)).status_code == status
+        assert (await service.call("alice", "GET", path)).status_code == 200
+
+
+async def test_a_file_name_that_cannot_be_made(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake before the answer begins takes no place for ever."""
+
+    def broken(_image: object) -> str:
+        raise RuntimeError("a mistake")
+
+    async with running(prepared, tmp_path, images=ONE) as service:
+        path = await filled(service)
+        alice = await browser(service, "alice")
+        with monkeypatch.context() as patched:
+            patched.setattr(filenames, "attachment", broken)
+            for _ in range(2):
+                answer = await alice.send("GET", f"images/{path.split('/')[3]}/file")
+                assert answer.status_code == 500
         assert (await service.call("alice", "GET", path)).status_code == 200
 
 
