@@ -5,11 +5,11 @@ So a store of ours that is slow to take them is not held against the source.
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Final
 
 from tintype.blobs.reading import closing
-from tintype.errors import Invalid
+from tintype.errors import Invalid, TintypeError
 
 _FLOOR_SECONDS: Final = 60.0
 """Over which the slowest rate is measured."""
@@ -17,11 +17,17 @@ _RECENT_SECONDS: Final = 3.0
 """Over which the present rate is measured."""
 
 
+def _refuse_source(measured: str) -> TintypeError:
+    return Invalid(f"The source is too slow: it gave {measured} (imports.slowest_rate).")
+
+
 class Pace:
     """Measures a source, and refuses one that gives fewer bytes a second than `slowest`."""
 
-    def __init__(self, slowest: int) -> None:
+    def __init__(self, slowest: int, refuse: Callable[[str], TintypeError] = _refuse_source) -> None:
+        """Start measuring; `refuse` makes the error of the rate that was measured and the one required."""
         self._slowest = slowest
+        self._refuse = refuse
         self._floor = _Window()
         self._recent = _Window()
         self._rate: float | None = None
@@ -39,17 +45,16 @@ class Pace:
             self._recent.seconds += waited
 
     def note(self, count: int) -> None:
-        """Count bytes that came; raises Invalid where they come too slowly."""
+        """Count bytes that came; raises the error of `refuse` where they come too slowly."""
         self._floor.bytes += count
         self._recent.bytes += count
         if self._recent.seconds >= _RECENT_SECONDS:
             self._rate, self._recent = self._recent.rate, _Window()
         if self._floor.seconds >= _FLOOR_SECONDS:
             if self._floor.rate < self._slowest:
-                raise Invalid(
-                    f"The source is too slow: it gave {self._floor.rate:.0f} bytes a second over "
-                    f"{self._floor.seconds:.0f} s; at least {self._slowest} are required "
-                    "(imports.slowest_rate)."
+                raise self._refuse(
+                    f"{self._floor.rate:.0f} bytes a second over {self._floor.seconds:.0f} s; "
+                    f"at least {self._slowest} are required"
                 )
             self._floor = _Window()
 
@@ -76,7 +81,7 @@ class _Window:
 
 
 async def paced(chunks: AsyncIterator[bytes], pace: Pace) -> AsyncIterator[bytes]:
-    """Return the chunks of a source that is measured; raises Invalid where they come too slowly."""
+    """Return the chunks of a source that is measured; raises what `pace` does where they come too slowly."""
     async with closing(chunks):
         while True:
             with pace.waiting():

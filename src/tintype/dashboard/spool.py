@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from tintype.blobs.pace import Pace, paced
 from tintype.blobs.stream import in_thread
-from tintype.errors import OverLimit, Unavailable
+from tintype.errors import OverLimit, TintypeError, TooSlow, Unavailable
 from tintype.plugins.base import scratch_in
 
 _PIECE: Final = 1 << 20
+_SLOWEST: Final = 64 << 10
+"""Bytes a second that a form must bring over a minute: while it comes, its file takes room from others."""
 _ALONE: Final = "Send the fields of the form before the file, or the file by itself."
 
 
@@ -33,13 +36,13 @@ class Spool:
         """Store all the bytes; yield an iterator over them and their count.
 
         `room` is what the quota of the project has left. Raises OverLimit where they are too many for it or
-        for the bounds of the spool, Unavailable where others fill it.
+        for the bounds of the spool, Unavailable where others fill it, TooSlow where they come too slowly.
         """
         size = 0
         try:
             async with scratch_in(self._folder) as scratch:
                 with (scratch / "file").open("w+b", buffering=0) as file:
-                    async for piece in _gathered(chunks):
+                    async for piece in _gathered(paced(chunks, Pace(_SLOWEST, _refuse))):
                         size += len(piece)
                         self._take(owner, len(piece), room)
                         await in_thread(self._write, file, piece)
@@ -71,6 +74,10 @@ class Spool:
                 rest = rest[os.write(file.fileno(), rest) :]
         except OSError:
             raise OverLimit(f"There is no room for a form of this size. {_ALONE}") from None
+
+
+def _refuse(measured: str) -> TintypeError:
+    return TooSlow(f"The form is too slow: it brought {measured}. {_ALONE}", Connection="close")
 
 
 async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
