@@ -76,7 +76,7 @@ class _Config(BoundedConfig):
             factory=True,
             silent_seconds=chosen.silent_seconds,
             unread_seconds=chosen.unread_seconds,
-            slowest_reader=chosen.slowest_reader,
+            min_read_rate=chosen.min_read_rate,
             loop="uvloop",
             ws="none",
             lifespan="on",

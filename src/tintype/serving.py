@@ -180,7 +180,7 @@ def _spool(settings: Settings) -> Spool:
     """Put together where files of forms wait; the disk is likely that of a store, and keeps its reserve."""
     reserves = [store.reserve for store in settings.stores.values() if isinstance(store, FileStore)]
     folder = settings.data_dir / settings.imports.scratch
-    return Spool(folder, most=settings.server.forms_limit, reserve=max(reserves, default=0))
+    return Spool(folder, most=settings.server.form_spool_limit, reserve=max(reserves, default=0))
 
 
 def dashboard_routes(

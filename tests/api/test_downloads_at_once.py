@@ -8,10 +8,12 @@ import pytest
 from test_imports import new_image
 from test_silence import listening
 
+from browsing import browser
 from inprocess import Prepared, Service, running
 from tintype.api import readers
 from tintype.api.readers import Reader
 from tintype.blobs.filesystem import FilesystemStore
+from tintype.dashboard import filenames
 from tintype.errors import NotFound, Unavailable
 from tintype.settings.images import ImageSettings
 
@@ -72,6 +74,25 @@ async def test_what_ends_at_once_takes_no_place(
         assert (await service.call("alice", "GET", path)).status_code == 200
 
 
+async def test_a_file_name_that_cannot_be_made(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake before the answer begins takes no place for ever."""
+
+    def broken(_image: object) -> str:
+        raise RuntimeError("a mistake")
+
+    async with running(prepared, tmp_path, images=ONE) as service:
+        path = await filled(service)
+        alice = await browser(service, "alice")
+        with monkeypatch.context() as patched:
+            patched.setattr(filenames, "attachment", broken)
+            for _ in range(2):
+                answer = await alice.send("GET", f"images/{path.split('/')[3]}/file")
+                assert answer.status_code == 500
+        assert (await service.call("alice", "GET", path)).status_code == 200
+
+
 async def test_other_projects_have_room(prepared: Prepared, tmp_path: Path) -> None:
     """The limit is each project's own; who is over it is told when to come again."""
     async with running(prepared, tmp_path, images=ONE) as service, listening(service, 60) as line:
@@ -111,7 +132,7 @@ def test_a_rate_over_minutes(pace: int, is_lost: bool) -> None:
 async def test_a_client_that_only_trickles_is_cut_off(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slowest: int, ends: bool
 ) -> None:
-    """Each read shows that it is alive; that is not enough below `server.slowest_reader`."""
+    """Each read shows that it is alive; that is not enough below `server.min_read_rate`."""
     monkeypatch.setattr(readers, "WINDOW_SECONDS", 0.8)
     async with running(prepared, tmp_path) as service, listening(service, 60, slowest=slowest) as line:
         path = await filled(service, 24 * MIB)

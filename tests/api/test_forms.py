@@ -10,6 +10,7 @@ from test_silence import Line, listening
 
 from browsing import browser
 from inprocess import Prepared, Service, running
+from tintype.blobs import pace
 from tintype.dashboard import spool
 from tintype.domain.quotas import Quota
 from tintype.settings import Server
@@ -132,13 +133,13 @@ async def test_a_file_counts_against_the_quota_as_it_comes(
 async def test_files_that_wait_have_their_own_bound(prepared: Prepared, tmp_path: Path) -> None:
     """A project takes half of it, all of them the whole; who sends fields first does not wait."""
     body = form(bytes(4 * MIB), behind=BEHIND)
-    server = Server(forms_limit=9 * MIB)
+    server = Server(form_spool_limit=9 * MIB)
     async with running(prepared, tmp_path, server=server) as service, listening(service, 60) as line:
         held = [await post(line, body[:-4], len(body), who) for who in ("alice", "bob")]
         await asyncio.sleep(0.5)
         held.append(await post(line, body[:-4], len(body), "alice"))
         status, message = await end_of(held[-1][0])
-        assert (status, "half of server.forms_limit" in message) == (413, True)
+        assert (status, "half of server.form_spool_limit" in message) == (413, True)
         admin = await browser(service, "admin")
         behind = {"content": body, "headers": {"Content-Type": "multipart/form-data; boundary=b"}}
         refused = await admin.send("POST", "images/", **behind)
@@ -187,6 +188,68 @@ async def test_fields_on_both_sides(service: Service) -> None:
     answered = await alice.send("POST", "images/", content=body, headers=headers)
     assert (answered.status_code, answered.json()["name"], answered.json()["size"]) == (201, "early", 5)
     assert len((await alice.get("images/"))["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (form(b"x", before=BEHIND, behind={"disk_format": "raw"}), "'disk_format' more than once"),
+        (
+            form(b"x", before=BEHIND).replace(b"--b--", part("data", b"y", "late.raw") + b"--b--"),
+            "'data' more",
+        ),
+        (part("name", "a") * 6000 + b"--b--\r\n", "'name' more than once"),
+        (part("other", "a", "o.raw") * 6000 + b"--b--\r\n", "'other' more than once"),
+        (b"".join(part(f"f{each}", "a", "o.raw") for each in range(101)) + b"--b--\r\n", "at most 100 parts"),
+    ],
+    ids=["a field again", "the file again", "many of a name", "many files of a name", "many files"],
+)
+async def test_parts_are_counted_and_have_names_of_their_own(
+    service: Service, body: bytes, reason: str
+) -> None:
+    """Whether they are fields or files that are passed over; nothing is made of such a form."""
+    alice = await browser(service, "alice")
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    answered = await alice.send("POST", "images/", content=body, headers=headers)
+    assert (answered.status_code, reason in answered.json()) == (400, True), answered.text
+    assert (await alice.get("images/"))["items"] == []
+
+
+async def test_as_many_parts_as_a_form_may_have(service: Service) -> None:
+    """A hundred, with the file."""
+    alice = await browser(service, "alice")
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    body = form(b"x", before=BEHIND | {f"p{each}": "v" for each in range(97)})
+    answered = await alice.send("POST", "images/", content=body, headers=headers)
+    assert answered.status_code == 201, answered.text
+
+
+async def test_a_form_that_only_trickles(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below the minimum rate its file is given up with the reason, and with its room in the spool."""
+    monkeypatch.setattr(pace, "_FLOOR_SECONDS", 0.5)
+    body = form(bytes(2 * MIB), behind=BEHIND)
+    async with running(prepared, tmp_path) as service, listening(service, 60) as line:
+        reader, writer = await post(line, body[:MIB], len(body))
+        for at in range(MIB, MIB + 600):
+            if head := await first_line(reader):
+                break
+            writer.write(body[at : at + 1])
+        assert head.split()[1] == b"408"
+        text = await asyncio.wait_for(reader.read(), 20)
+        assert b"connection: close" in text.lower()
+        assert b"at least 65536 are required. Send the fields" in text
+        writer.close()
+        assert await settled(service) == (0, 0)
+
+
+async def first_line(reader: asyncio.StreamReader) -> bytes:
+    """Return the first line of an answer that comes soon, or nothing."""
+    try:
+        return await asyncio.wait_for(reader.readline(), 0.05)
+    except TimeoutError:
+        return b""
 
 
 async def test_forms_in_any_pieces(service: Service) -> None:

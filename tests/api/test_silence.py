@@ -22,8 +22,11 @@ PIECE = ("Content-Type: application/offset+octet-stream", "Tus-Resumable: 1.0.0"
 class Line:
     """A service behind its HTTP protocol, and connections to it."""
 
-    def __init__(self, service: Service, port: int, state: ServerState) -> None:
+    def __init__(
+        self, service: Service, port: int, state: ServerState, config: protocol.BoundedConfig
+    ) -> None:
         self.service = service
+        self.config = config
         self.port = port
         self._state = state
 
@@ -50,7 +53,7 @@ async def listening(service: Service, silent: int, unread: int = 60, slowest: in
         service.parts.app,
         silent_seconds=silent,
         unread_seconds=unread,
-        slowest_reader=slowest,
+        min_read_rate=slowest,
         lifespan="off",
         log_config=None,
     )
@@ -60,7 +63,7 @@ async def listening(service: Service, silent: int, unread: int = 60, slowest: in
         lambda: protocol.BoundedHttpProtocol(config, state, {}), "127.0.0.1", 0
     )
     try:
-        yield Line(service, server.sockets[0].getsockname()[1], state)
+        yield Line(service, server.sockets[0].getsockname()[1], state, config)
     finally:
         server.close()
         for connection in list(state.connections):

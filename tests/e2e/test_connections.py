@@ -104,8 +104,8 @@ def test_a_client_that_waits_to_be_asked(api: Api) -> None:
 
 def test_a_large_body_that_breaks_off(api: Api) -> None:
     """The image is free again within a second, and the connection's descriptors are back."""
-    before = api.descriptors()
     image = api.image()
+    before = api.descriptors()  # with the connection that the image was made on, and is looked at
     with api.dial() as connection:
         connection.sendall(request(api, "PUT", f"{image}/file", os.urandom(20 * MIB))[: 15 * MIB])
         eventually(lambda: api.show(image)["status"] == "saving", 2)

@@ -91,8 +91,10 @@ class DataApi:
         if download.internal_path is not None and in_front:
             return _handed_off(download.internal_path, answer)
         project = call.caller.project_id or call.caller.user_id
-        self._slots.take(project)
-        return _Stream(download.chunks, status, answer, functools.partial(self._slots.give_back, project))
+        ended = functools.partial(self._slots.give_back, project)
+        stream = _Stream(download.chunks, status, answer, ended)
+        self._slots.take(project)  # last: from here on only the stream gives it back
+        return stream
 
 
 class _Stream(StreamingResponse):

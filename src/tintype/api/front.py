@@ -1,4 +1,4 @@
-"""What the service shows to callers, and asks of them."""
+"""Settings of the service's public face: its URLs, limits and versions."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from tintype.api.throttle import Throttle
 
 
 class Front(msgspec.Struct, frozen=True):
-    """What the service shows to callers, and asks of them."""
+    """Settings of the service's public face: its URLs, limits and versions."""
 
     public_url: str | None
     """URL that clients reach it by; None for the one each request came to."""

@@ -16,11 +16,13 @@ import sys
 import termios
 import uuid
 from collections import deque
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any, Final
 
 import httptools
 import uvicorn
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -29,6 +31,8 @@ from tintype.api.direct import DirectBody
 from tintype.api.extensions import DIRECT, SILENCE, STOPPING, TAKEN
 from tintype.api.readers import Reader
 
+WAITING_REQUESTS: Final = 100
+"""Of a connection, behind the one at work."""
 OVERHEAD_BYTES: Final = 128 << 10
 """Bytes that may come in a row without any of them being body."""
 _HEADERS: Final = 256
@@ -51,15 +55,28 @@ class BoundedConfig(uvicorn.Config):
     """uvicorn's settings, and how long a client may be silent in image data, or not read its answer."""
 
     def __init__(
-        self, app: Any, *, silent_seconds: int, unread_seconds: int, slowest_reader: int = 0, **more: Any
+        self, app: Any, *, silent_seconds: int, unread_seconds: int, min_read_rate: int = 0, **more: Any
     ) -> None:
         super().__init__(app, http=BoundedHttpProtocol, **more)
         self.silent_seconds = silent_seconds
         self.server_state: ServerState | None = None
         """Connections and requests of this process, once there was one."""
         self.unread_seconds = unread_seconds
-        self.slowest_reader = slowest_reader
+        self.min_read_rate = min_read_rate
         self.body_seconds = min(BODY_SECONDS, silent_seconds)
+
+
+class _Flow(FlowControl):
+    """Reads nothing while requests wait: one read can bring thousands more."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Collection[object]) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        """Read on, unless requests wait."""
+        if not self._waiting:
+            super().resume_reading()
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -92,9 +109,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Give a new connection its time to say something."""
         super().connection_made(transport)
         self.config.server_state = self.server_state
+        self.flow = _Flow(transport, self.pipeline)
         self._limit_unsent(_UNSENT_BYTES)
         self._stopping = asyncio.Event()
-        self._reader = Reader(self.config.unread_seconds, self.config.slowest_reader)
+        self._reader = Reader(self.config.unread_seconds, self.config.min_read_rate)
         self._cycles: deque[RequestResponseCycle] = deque()
         """Requests that are not answered yet, the one at work first."""
         self._expect_within(HEAD_SECONDS)
@@ -121,7 +139,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         self._overhead += len(data)
         super().data_received(data)
-        if self.transport.is_closing():
+        if self._deaf or self.transport.is_closing():
             return
         if self._in_body:
             self.heard()
@@ -131,11 +149,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._expect_within(HEAD_SECONDS)  # bytes that ended the rest between two requests
 
     def on_message_begin(self) -> None:
-        """Begin to count."""
+        """Begin to count; refuse a request that too many others wait in front of."""
+        if len(self._cycles) > WAITING_REQUESTS:
+            self._complaint = (
+                f"At most {WAITING_REQUESTS} requests may wait on a connection. Read the answers first."
+            )
+            raise ValueError(self._complaint)
         super().on_message_begin()
         self._overhead = self._chunks = self._received = 0
         self._in_head = True
-        self._expect_within(HEAD_SECONDS)
+        if not self._cycles:  # an answer under way takes as long as it takes
+            self._expect_within(HEAD_SECONDS)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take headers, not trailers."""
@@ -185,8 +209,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Have little patience for the rest of a body that nobody wants any more."""
+        """Go on to the next request; have little patience for a body that nobody wants any more."""
         super().on_response_complete()
+        self.flow.resume_reading()  # the request that was taken up last may have left nobody waiting
         while self._cycles and self._cycles[0].response_complete:
             self._cycles.popleft()
         if self._refusal is not None and not self._cycles:
@@ -195,6 +220,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._patience = self.config.body_seconds
         if self._in_body and self._deadline is not None:
             self._expect_within(self._patience)
+        elif self._in_head and not self._cycles:
+            self._expect_within(HEAD_SECONDS)
 
     def heard(self) -> None:
         """Note the time: a timer for each piece of each body would cost more."""
@@ -244,6 +271,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         reason = self._complaint or msg
         if self._cycles:
             self._deaf, self._refusal = True, reason
+            self._expect_within(None)
         else:
             self._refuse(HTTPStatus.BAD_REQUEST, reason)
 

@@ -5,35 +5,40 @@ a connection is opened, or is broken.
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from tintype.blobs.reading import closing
-from tintype.errors import Invalid
+from tintype.errors import Invalid, TintypeError
 
 _WINDOW_SECONDS: Final = 60.0
 """Over which the rate is measured."""
 
 
+def _refuse_source(measured: str) -> TintypeError:
+    return Invalid(f"The source is too slow: it gave {measured} (imports.min_source_rate).")
+
+
 class Pace:
     """Measures a source across all its connections; refuses one of fewer bytes a second than `min_rate`."""
 
-    def __init__(self, min_rate: int) -> None:
+    def __init__(self, min_rate: int, refuse: Callable[[str], TintypeError] = _refuse_source) -> None:
+        """Start measuring; `refuse` makes the error of the rate that was measured and the one required."""
         self._min_rate = min_rate
+        self._refuse = refuse
         self._seconds = 0.0
         self._bytes = 0
 
     def note(self, count: int, seconds: float) -> None:
-        """Count bytes that came after so many seconds; raises Invalid where they come too slowly."""
+        """Count bytes that came after so many seconds; raises the error of `refuse` where they are too few."""
         self._seconds += seconds
         self._bytes += count
         if self._seconds < _WINDOW_SECONDS:
             return
         rate = self._bytes / self._seconds
         if rate < self._min_rate:
-            raise Invalid(
-                f"The source is too slow: it gave {rate:.0f} bytes a second over {self._seconds:.0f} s; at "
-                f"least {self._min_rate} are required (imports.min_source_rate)."
+            raise self._refuse(
+                f"{rate:.0f} bytes a second over {self._seconds:.0f} s; at least {self._min_rate} are required"
             )
         self._seconds, self._bytes = 0.0, 0
 
@@ -41,7 +46,7 @@ class Pace:
 async def paced(chunks: AsyncIterator[bytes], pace: Pace) -> AsyncIterator[bytes]:
     """Return the bytes of one connection, measured from the first ones on.
 
-    Raises Invalid where they come too slowly. A wait that ends with an error is not counted: the connection
+    Raises what `pace` does where they come too slowly. A wait that ends with an error is not counted: the connection
     broke then.
     """
     asked: float | None = None

@@ -8,7 +8,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from tintype.errors import Invalid
 
-_FIELDS: Final = 100
+_PARTS: Final = 100
+"""Of a form, fields and files: reading each takes time."""
 _FIELD_BYTES: Final = 64 << 10
 _FORM_BYTES: Final = 256 << 10
 """Of one field, and of all of them."""
@@ -62,8 +63,6 @@ class Form:
         async for event in self._reader.events(self._chunks):
             if isinstance(event, _Part):
                 part = event
-                if len(self.fields) >= _FIELDS:
-                    raise Invalid(f"Invalid request: a form may have at most {_FIELDS} fields.")
                 yield part
             elif part is None or (part.is_file and part.name != self._wanted):
                 continue
@@ -94,6 +93,8 @@ class _Reader:
         self._found: list[_Part | bytes | None] = []
         self._headers: dict[bytes, bytes] = {}
         self._name = self._value = b""
+        self._parts = 0
+        self._names: set[str] = set()
         self._whole = False
         self._parser = MultipartParser(
             options[b"boundary"],
@@ -127,6 +128,9 @@ class _Reader:
 
     def _begin(self) -> None:
         self._headers = {}
+        self._parts += 1
+        if self._parts > _PARTS:
+            raise Invalid(f"Invalid request: a form may have at most {_PARTS} parts.")
 
     def _add_to_name(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
@@ -142,7 +146,11 @@ class _Reader:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         if b"name" not in options:
             raise Invalid("Invalid request: a part of the form has no name.")
-        self._found.append(_Part(_decoded(options[b"name"]), b"filename" in options))
+        name = _decoded(options[b"name"])
+        if name in self._names:
+            raise Invalid(f"Invalid request: the form has '{name}' more than once.")
+        self._names.add(name)
+        self._found.append(_Part(name, b"filename" in options))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         self._found.append(data[start:end])

@@ -169,8 +169,9 @@ class DashboardImages:
     async def download(self, call: "Call") -> Response:
         """Send an image's bytes as a file named after the image, which no browser shows as a page."""
         image = await self._images.show(call.caller, call.params["id"])
-        answer = await self._files.download(call)
-        answer.headers["Content-Disposition"] = filenames.attachment(image)
+        disposition = filenames.attachment(image)
+        answer = await self._files.download(call)  # holds a place: nothing may fail before it is sent
+        answer.headers["Content-Disposition"] = disposition
         return answer
 
     async def _new(self, caller: Caller, data: Mapping[str, Any]) -> Image:

@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from tintype.blobs.pace import Pace, paced
 from tintype.blobs.stream import in_thread
-from tintype.errors import OverLimit, Unavailable
+from tintype.errors import OverLimit, TintypeError, TooSlow, Unavailable
 from tintype.plugins.base import scratch_in
 
 _PIECE: Final = 1 << 20
+_SLOWEST: Final = 64 << 10
+"""Bytes a second that a form must bring over a minute: while it comes, its file takes room from others."""
 _ALONE: Final = "Send the fields of the form before the file, or the file by itself."
 
 
@@ -30,16 +33,16 @@ class Spool:
     async def keep(
         self, chunks: AsyncIterator[bytes], owner: str, room: int
     ) -> AsyncIterator[tuple[AsyncIterator[bytes], int]]:
-        """Take every byte, and give them again, with their number.
+        """Store all the bytes; yield an iterator over them and their count.
 
         `room` is what the quota of the project has left. Raises OverLimit where they are too many for it or
-        for the bounds of the spool, Unavailable where others fill it.
+        for the bounds of the spool, Unavailable where others fill it, TooSlow where they come too slowly.
         """
         size = 0
         try:
             async with scratch_in(self._folder) as scratch:
                 with (scratch / "file").open("w+b", buffering=0) as file:
-                    async for piece in _gathered(chunks):
+                    async for piece in _gathered(paced(chunks, Pace(_SLOWEST, _refuse))):
                         size += len(piece)
                         self._take(owner, len(piece), room)
                         await in_thread(self._write, file, piece)
@@ -57,7 +60,7 @@ class Spool:
         if self._held[owner] > self._most // 2:
             raise OverLimit(
                 f"Files of a project that wait for their forms may have {self._most // 2} bytes, half of "
-                f"server.forms_limit. {_ALONE}"
+                f"server.form_spool_limit. {_ALONE}"
             )
         if self._held.total() > self._most:
             raise Unavailable(f"Too many forms are being read. {_ALONE}", Retry_After="30")
@@ -71,6 +74,10 @@ class Spool:
                 rest = rest[os.write(file.fileno(), rest) :]
         except OSError:
             raise OverLimit(f"There is no room for a form of this size. {_ALONE}") from None
+
+
+def _refuse(measured: str) -> TintypeError:
+    return TooSlow(f"The form is too slow: it brought {measured}. {_ALONE}", Connection="close")
 
 
 async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -47,7 +47,7 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(ge=0, description="Requests a second of each project and worker process; 0 for no limit.")
     ] = 0
     rate_burst: Annotated[int, Meta(ge=1, description="Requests that may come at once with it.")] = 100
-    forms_limit: Annotated[
+    form_spool_limit: Annotated[
         int,
         Meta(
             ge=0,
@@ -70,12 +70,12 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="Seconds for which a client may read nothing of its answer before it is cut off.",
         ),
     ] = 60
-    slowest_reader: Annotated[
+    min_read_rate: Annotated[
         int,
         Meta(
             ge=0,
-            description="Bytes a second of its answer below which a client is cut off, on average over two "
-            "minutes of waiting for it; 0 for no limit.",
+            description="Minimum rate in bytes per second at which a client must read its answer, averaged "
+            "over two minutes of waiting; 0 for no limit.",
         ),
     ] = 1024
     drain_seconds: Annotated[
