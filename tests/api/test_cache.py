@@ -167,7 +167,7 @@ async def test_what_is_dropped_while_it_is_read(cached: Service) -> None:
 async def test_a_slow_reader_has_each_piece_read_once(
     cached: Service, monkeypatch: pytest.MonkeyPatch, is_kept: bool
 ) -> None:
-    """Then only the parts that it takes are, of the piece on the disk, or of the store where there is none."""
+    """Then only the parts that it takes, from the disk, or from the store where the piece is not kept."""
     monkeypatch.setattr(reading, "_STALL_SECONDS", 0.005)
     image = await stored(cached)
     assert await download(cached, image) == DATA
