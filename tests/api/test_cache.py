@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest_asyncio
 from test_imports import BARE, new_image, show, working
 
 from inprocess import Prepared, Service, running
+from tintype.blobs import reading
 from tintype.blobs.cache import PIECE, Kept, PieceFiles
 from tintype.blobs.memory import MemoryStore
 from tintype.db import blobs as blob_rows
@@ -159,6 +161,38 @@ async def test_what_is_dropped_while_it_is_read(cached: Service) -> None:
     parts += [part async for part in reading]
     assert b"".join(parts) == DATA
     assert not [path for path in (cached.folder / "cache").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_a_slow_reader_has_each_piece_read_once(
+    cached: Service, monkeypatch: pytest.MonkeyPatch, is_kept: bool
+) -> None:
+    """Then only the parts that it takes, from the disk, or from the store where the piece is not kept."""
+    monkeypatch.setattr(reading, "_STALL_SECONDS", 0.005)
+    image = await stored(cached)
+    assert await download(cached, image) == DATA
+    await kept(cached, image)
+    cache = cached.parts.base.cache
+    async with cached.parts.database.read() as tx:
+        found = await image_rows.get(tx, image.rpartition("/")[2], None)
+        blobs = await blob_rows.ready_of(tx, found.id)
+    entry = await cache.find(found)
+    if not is_kept:
+        await cache.drop([entry])
+    cached.slow.asked.clear()
+    checked: list[int] = []
+    check = zlib.crc32
+    monkeypatch.setattr(zlib, "crc32", lambda data: checked.append(len(data)) or check(data))
+    parts = []
+    async for part in cache.read(entry, blobs, 0, PIECE):
+        parts.append(part)
+        await asyncio.sleep(0.01)
+    asked = sum(stop - start for start, stop in cached.slow.asked)
+    print(f"{len(parts)} parts, {sum(checked) / PIECE:.1f} pieces checked, {asked / PIECE:.1f} fetched")
+    assert b"".join(parts) == DATA[:PIECE]
+    assert len(parts) == 64
+    assert sum(checked) == (PIECE if is_kept else 0)
+    assert asked == 0 if is_kept else PIECE <= asked <= 2 * PIECE
 
 
 async def test_what_needs_no_cache(cached: Service) -> None:

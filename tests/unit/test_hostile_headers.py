@@ -98,12 +98,30 @@ def vhd(*, parent: str = "", size_at_end: int = MIB) -> bytes:
     return footer(3) + bytes(dynamic) + b"\xff" * 512 + footer(3, size_at_end)
 
 
-def vhdx(*, other_table: bool = False, twice: bool = False) -> bytes:
+def vhdx_header(sequence: int, *, log: bool = False, sound: bool = True) -> bytes:
+    fields = (b"head", 0, sequence, b"f" * 16, b"d" * 16, b"l" * 16 * log, 0, 1, MIB, MIB)
+    data = bytearray(struct.pack("<4sIQ16s16s16sHHIQ", *fields)).ljust(4096, b"\0")
+    checksum = crc32c(data) if sound else 1
+    data[4:8] = struct.pack("<I", checksum)
+    return bytes(data)
+
+
+def crc32c(data: bytes) -> int:
+    found = 0xFFFFFFFF
+    for bit in (byte >> place & 1 for byte in data for place in range(8)):
+        found = found >> 1 ^ (0x82F63B78 if (found ^ bit) & 1 else 0)
+    return found ^ 0xFFFFFFFF
+
+
+def vhdx(*headers: bytes, other_table: bool = False, twice: bool = False, has_metadata: bool = True) -> bytes:
     metadata_id = bytes.fromhex("06a27c8b90479a4bb8fe575f050f886e")
     data = bytearray(3 * MIB)
     data[:8] = b"vhdxfile"
     entry = metadata_id + struct.pack("<QII", 2 * MIB, MIB, 1)
-    table = struct.pack("<4sIII", b"regi", 0, 1 + twice, 0) + entry * (1 + twice)
+    count = (1 + twice) * has_metadata
+    table = struct.pack("<4sIII", b"regi", 0, count, 0) + entry * count
+    for at, header in zip((64 * KIB, 128 * KIB), headers, strict=False):
+        data[at : at + len(header)] = header
     for at in (192 * KIB, 256 * KIB):
         data[at : at + len(table)] = table
     data[256 * KIB + 40] ^= other_table
@@ -184,6 +202,24 @@ HOSTILE = {
     "a VHD of two sizes": ("vhd", vhd(size_at_end=2 * MIB)),
     "two region tables": ("vhdx", vhdx(other_table=True)),
     "two regions of metadata": ("vhdx", vhdx(twice=True)),
+    "a VHDX with a log": ("vhdx", vhdx(vhdx_header(1), vhdx_header(2, log=True))),
+    "a VHDX with a log in its first header": ("vhdx", vhdx(vhdx_header(2, log=True), vhdx_header(1))),
+    "a VHDX with a log behind a header that is not sound": (
+        "vhdx",
+        vhdx(vhdx_header(1, log=True), vhdx_header(2, sound=False)),
+    ),
+    "a VHDX with a log in a header that is not sound": (
+        "vhdx",
+        vhdx(vhdx_header(1), vhdx_header(2, log=True, sound=False)),
+    ),
+    "a VHDX with a log in one of two equal headers": (
+        "vhdx",
+        vhdx(vhdx_header(1, log=True), vhdx_header(1)),
+    ),
+    "a VHDX whose log brings the metadata": (
+        "vhdx",
+        vhdx(vhdx_header(1), vhdx_header(2, log=True), has_metadata=False),
+    ),
     "a qcow2 whose header has no length": ("qcow2", qcow2(length=0)),
     "a qcow2 whose header has an odd length": ("qcow2", qcow2(length=107)),
     "a short qcow2": ("qcow2", qcow2(backing=OTHER.encode())[:200]),
@@ -196,6 +232,11 @@ HONEST = {
     "static VDI": ("vdi", vdi(2)),
     "VHD": ("vhd", vhd()),
     "VHDX": ("vhdx", vhdx()),
+    "VHDX with headers": ("vhdx", vhdx(vhdx_header(1), vhdx_header(2))),
+    "VHDX that was closed after its log was used": (
+        "vhdx",
+        vhdx(vhdx_header(2), vhdx_header(1, log=True)),
+    ),
     "qcow2": ("qcow2", qcow2()),
     "longer qcow2 header": ("qcow2", qcow2(length=112, more=bytes(8))),
     "qcow2 of version 2": ("qcow2", qcow2(version=2, length=0)),

@@ -47,6 +47,28 @@ async def test_every_byte_once(block: int | None, ahead: int, start: int, stop: 
 
 
 @pytest.mark.parametrize(("block", "ahead"), BLOCKS)
+@pytest.mark.parametrize("taken", [1, 4, 15])
+async def test_downloads_that_are_opened_together(block: int | None, ahead: int, taken: int) -> None:
+    """Until a client has shown that it reads, at most 256 KiB are in memory for it, from any store."""
+    held: list[int] = []
+
+    async def begin(stack: contextlib.AsyncExitStack) -> None:
+        store, came = Store(), 0
+        pieces = read_ahead(store.read, 0, len(DATA), block=block, ahead=ahead)
+        await stack.enter_async_context(contextlib.aclosing(pieces))
+        for _ in range(taken):
+            came += len(await anext(pieces))
+        await asyncio.sleep(0)  # what was asked for ahead is read
+        held.append(store.count - came)
+
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(256):
+            await begin(stack)
+        print(f"{sum(held) / MIB:.0f} MiB for 256 downloads")
+        assert max(held) <= 256 << 10
+
+
+@pytest.mark.parametrize(("block", "ahead"), BLOCKS)
 async def test_a_client_that_does_not_read(
     block: int | None, ahead: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

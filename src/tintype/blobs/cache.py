@@ -60,6 +60,10 @@ class PieceFiles:
             fetching.add_done_callback(lambda done: self._forget(path, done))
         return await asyncio.shield(fetching)
 
+    async def part(self, of: Kept, number: int, first: int, length: int) -> bytes | None:
+        """Return a part of a piece whose checksum the reader has had checked; None where it is not kept."""
+        return await in_thread(_read_part, self._path(of, number), first, length)
+
     @contextlib.asynccontextmanager
     async def alone(self, image_id: str) -> AsyncIterator[bool]:
         """Yield whether no other process of this node fetches an image whole; none does until the end."""
@@ -155,6 +159,16 @@ def _read(path: Path) -> bytes | None:
     with contextlib.suppress(OSError):
         path.unlink()
     return None
+
+
+def _read_part(path: Path, first: int, length: int) -> bytes | None:
+    try:
+        with path.open("rb", buffering=0) as file:
+            data = os.pread(file.fileno(), length, first)
+            whole = os.fstat(file.fileno()).st_size >= first + length + _CHECK
+    except OSError:
+        return None
+    return data if whole and len(data) == length else None
 
 
 def _lock_part(path: Path) -> int | None:

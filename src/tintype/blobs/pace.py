@@ -30,7 +30,7 @@ class Pace:
         self._bytes = 0
 
     def note(self, count: int, seconds: float) -> None:
-        """Count bytes that came after so many seconds; raises the error of `refuse` where they are too few."""
+        """Count bytes that came after so many seconds; raises what `refuse` makes where they are too few."""
         self._seconds += seconds
         self._bytes += count
         if self._seconds < _WINDOW_SECONDS:
@@ -38,7 +38,8 @@ class Pace:
         rate = self._bytes / self._seconds
         if rate < self._min_rate:
             raise self._refuse(
-                f"{rate:.0f} bytes a second over {self._seconds:.0f} s; at least {self._min_rate} are required"
+                f"{rate:.0f} bytes a second over {self._seconds:.0f} s; at least {self._min_rate} are "
+                "required"
             )
         self._seconds, self._bytes = 0.0, 0
 
@@ -46,8 +47,8 @@ class Pace:
 async def paced(chunks: AsyncIterator[bytes], pace: Pace) -> AsyncIterator[bytes]:
     """Return the bytes of one connection, measured from the first ones on.
 
-    Raises what `pace` does where they come too slowly. A wait that ends with an error is not counted: the connection
-    broke then.
+    Raises what `pace` does where they come too slowly. A wait that ends with an error is not counted: the
+    connection broke then.
     """
     asked: float | None = None
     async with closing(chunks):

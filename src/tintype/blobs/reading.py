@@ -14,6 +14,7 @@ LARGEST: Final = 1 << 20
 """Bytes of a piece for a client that has shown that it reads."""
 _SMALLEST: Final = 64 << 10
 _FIRST_BLOCK: Final = 256 << 10
+"""Bytes that are read at once, from any store, for a client that has not shown yet that it reads."""
 _SHOWN: Final = 1 << 20
 """Bytes that a client takes without a stall before it gets large pieces: more than systems buffer for it."""
 _STALL_SECONDS: Final = 1.0
@@ -123,7 +124,7 @@ class _Supply:
         """Return how many bytes to read at once."""
         if self._is_slow:  # the rest of a larger block would be dropped and read again each time
             return _SMALLEST
-        return self._block or max(self._size, _FIRST_BLOCK)
+        return (self._block or LARGEST) if self._size == LARGEST else _FIRST_BLOCK
 
     async def _whole(self, at: int, size: int) -> bytes | memoryview:
         block = await self._read(at, size)

@@ -61,10 +61,11 @@ class _Vmdk(oslo.VMDKInspector):
 
 
 class _Vhdx(oslo.VHDXInspector):
-    """Keeps the second region table, too."""
+    """Keeps the headers and the second region table, too."""
 
     def _initialize(self) -> None:
         super()._initialize()
+        self.new_region("headers", oslo.CaptureRegion(structures.HEADERS[0], 128 << 10))
         self.new_region("copy", oslo.CaptureRegion(256 << 10, 64 << 10))
 
 
@@ -183,8 +184,9 @@ class Inspector:
                 check = "descriptor"
             case "vhd":
                 reason, check = structures.vhd_fault(self._head, self._tail), "parent"
-            case "vhdx" if inspector.has_region("metadata"):
-                tables = (bytes(inspector.region(name).data) for name in ("header", "copy", "metadata"))
+            case "vhdx":
+                names = ("headers", "header", "copy", "metadata")
+                tables = [bytes(inspector.region(n).data) if inspector.has_region(n) else b"" for n in names]
                 reason, check = structures.vhdx_fault(*tables), "parent"
             case "vdi":
                 reason, check = structures.vdi_fault(self._head), "parent"

@@ -15,6 +15,11 @@ _ITEM: Final = 32
 """Bytes of each item of a VHDX's metadata, and of the header before them; of each region's entry, too."""
 _REGIONS: Final = 16
 """Where the entries of a region table begin."""
+HEADERS: Final = (64 << 10, 128 << 10)
+"""Where a VHDX has its two headers, of which the newest that is sound counts."""
+_HEADER: Final = 4096
+_CASTAGNOLI: Final = 0x82F63B78
+"""The polynomial of CRC-32C, reflected."""
 _VDI_TYPES: Final = (1, 2)
 """Dynamic and static; others are differences to another disk."""
 
@@ -53,8 +58,14 @@ def vhd_fault(head: bytes, tail: bytes) -> str | None:
     return None
 
 
-def vhdx_fault(regions: bytes, copy: bytes, metadata: bytes) -> str | None:
-    """Return why a VHDX has a parent, or may have one for readers that use the other region table."""
+def vhdx_fault(headers: bytes, regions: bytes, copy: bytes, metadata: bytes) -> str | None:
+    """Return why a VHDX has a parent, or may have one for some readers.
+
+    Those are readers that use the other region table, or that replay the log first: it can change any byte.
+    `headers` begins where the first one does.
+    """
+    if _has_log([headers[at - HEADERS[0] :][:_HEADER] for at in HEADERS]):
+        return "the VHDX has a log that was not replayed; 'qemu-img check -r all' replays it"
     if copy.startswith(b"regi") and copy != regions:
         return "the two region tables of the VHDX differ"
     entries = [regions[at : at + 16] for at in range(_REGIONS, len(regions), _ITEM)]
@@ -63,6 +74,30 @@ def vhdx_fault(regions: bytes, copy: bytes, metadata: bytes) -> str | None:
     if any(metadata.startswith(_PARENT_LOCATOR, at) for at in range(_ITEM, len(metadata), _ITEM)):
         return "the VHDX has a parent"
     return None
+
+
+def _has_log(headers: list[bytes]) -> bool:
+    """Return whether the header that counts names a log, for readers that check its checksum or do not."""
+    there = [each for each in headers if len(each) == _HEADER and each.startswith(b"head")]
+    for among in (there, [each for each in there if _is_sound(each)]):
+        newest = max((_sequence(each) for each in among), default=None)
+        if any(any(each[48:64]) for each in among if _sequence(each) == newest):
+            return True
+    return False
+
+
+def _sequence(header: bytes) -> int:
+    return int.from_bytes(header[8:16], "little")
+
+
+def _is_sound(header: bytes) -> bool:
+    """Return whether the checksum (CRC-32C) of a VHDX's header is right."""
+    found = 0xFFFFFFFF
+    for byte in header[:4] + bytes(4) + header[8:]:
+        found ^= byte
+        for _ in range(8):
+            found = found >> 1 ^ (_CASTAGNOLI if found & 1 else 0)
+    return found ^ 0xFFFFFFFF == int.from_bytes(header[4:8], "little")
 
 
 def vdi_fault(head: bytes) -> str | None:

@@ -33,6 +33,7 @@ def make_logger(style: Literal["auto", "json", "console"]) -> structlog.typing.F
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _hide_secrets,
             *last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
@@ -76,6 +77,15 @@ def escape_controls(
         name: _escaped(value, kept="\n" if name == "exception" else "") if isinstance(value, str) else value
         for name, value in event.items()
     }
+
+
+def _hide_secrets(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Return an event whose traceback has no credentials: libraries put URLs into what they raise."""
+    if "exception" in event:
+        event["exception"] = without_secrets(event["exception"])
+    return event
 
 
 def _escaped(text: str, kept: str) -> str:

@@ -5,6 +5,7 @@ makes it. Whether a caller may read an image was decided before anything here is
 """
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Final
 
@@ -227,18 +228,22 @@ class Cache:
                 return False
             return there is not None and _kept(there) == of and there.state != QUEUED
 
-        async def piece(number: int) -> bytes:
-            first, last = number * PIECE, min((number + 1) * PIECE, entry.size)
+        async def fetch(first: int, last: int) -> bytes:
+            async with self._fetches:
+                return b"".join([chunk async for chunk in self._copies.read(ordered, first, last)])
 
-            async def fetch() -> bytes:
-                async with self._fetches:
-                    return b"".join([chunk async for chunk in self._copies.read(ordered, first, last)])
+        had: set[int] = set()
+        """Pieces that this reader has had whole, so that they were checked."""
 
-            return await self._files.piece(of, number, fetch, has_room)
-
-        async def read(at: int, length: int) -> memoryview:
+        async def read(at: int, length: int) -> bytes:
             number, first = divmod(at, PIECE)
-            return memoryview(await piece(number))[first : first + length]
+            if number in had:
+                part = await self._files.part(of, number, first, length)
+                return await fetch(at, at + length) if part is None else part
+            begin, end = number * PIECE, min((number + 1) * PIECE, entry.size)
+            whole = await self._files.piece(of, number, functools.partial(fetch, begin, end), has_room)
+            had.add(number)
+            return whole[first : first + length]
 
         async with closing(read_ahead(read, start, stop, block=PIECE)) as chunks:
             async for chunk in chunks:
