@@ -27,7 +27,7 @@ from tintype.db.tables import blobs, images, jobs
 from tintype.domain.addresses import WebRules, networks
 from tintype.errors import Conflict, Invalid, StartError, TintypeError, Unavailable
 from tintype.folders import check_folders, make_folders
-from tintype.services.beating import beating
+from tintype.services.data import beating
 from tintype.services.images import now
 from tintype.settings import CacheSettings, ImportSettings, Settings
 from tintype.settings.stores import FileStore, HttpStore, MemoryStore

@@ -15,7 +15,7 @@ from tintype.blobs import filesystem, stream
 from tintype.blobs.stream import Chunks
 from tintype.db import blobs as blob_rows
 from tintype.errors import Conflict, TintypeError, Unavailable
-from tintype.services.beating import beating
+from tintype.services.data import beating
 
 BINARY = {"Content-Type": "application/octet-stream"}
 MIB = 1 << 20

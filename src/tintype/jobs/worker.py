@@ -26,7 +26,7 @@ from tintype.jobs.attempts import CANCELLED, DELETED, HOLD, LOST, Attempt, Work
 from tintype.jobs.lanes import Lane
 from tintype.observability.failures import reason_of
 from tintype.observability.metrics import Metrics
-from tintype.services.beating import beating
+from tintype.services.data import beating
 from tintype.services.images import now
 from tintype.services.imports import let_go
 

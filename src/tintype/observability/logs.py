@@ -8,6 +8,7 @@ import contextlib
 import logging
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Literal
@@ -32,8 +33,7 @@ def make_logger(style: Literal["auto", "json", "console"]) -> structlog.typing.F
             structlog.stdlib.filter_by_level,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            _hide_secrets,
+            structlog.processors.ExceptionRenderer(_traceback),
             *last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
@@ -79,13 +79,9 @@ def escape_controls(
     }
 
 
-def _hide_secrets(
-    _logger: object, _method: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
-    """Return an event whose traceback has no credentials: libraries put URLs into what they raise."""
-    if "exception" in event:
-        event["exception"] = without_secrets(event["exception"])
-    return event
+def _traceback(exc_info: structlog.typing.ExcInfo) -> str:
+    """Return a traceback without credentials: libraries put URLs into what they raise."""
+    return without_secrets("".join(traceback.format_exception(*exc_info)).rstrip())
 
 
 def _escaped(text: str, kept: str) -> str:

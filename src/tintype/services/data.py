@@ -9,7 +9,7 @@ dies, the sweeper does that when the lease is over. No transaction is open while
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -29,7 +29,6 @@ from tintype.domain.images import ACTIVE, FILLING, QUEUED, SAVING, UPLOADING, Im
 from tintype.errors import Gone, Invalid, NotFound, OverLimit, TintypeError, Unavailable
 from tintype.formats import inspector_for
 from tintype.policy.engine import Policy
-from tintype.services.beating import beating
 from tintype.services.deletions import Deletions
 from tintype.services.images import Gate, contended, hold_to_quota, now, quota_turn
 from tintype.services.signatures import Signatures
@@ -37,6 +36,8 @@ from tintype.services.signatures import Signatures
 LEASE: Final = 20_000_000
 """Microseconds for which an upload holds its image without a sign of life."""
 HEARTBEAT_SECONDS: Final = 5.0
+_RETRY_SECONDS: Final = 1.0
+"""Until a sign of life is given again which the database did not take."""
 STAGED_LIFETIME: Final = 7 * 24 * 3600 * 1_000_000
 """Microseconds for which staged bytes wait for their import."""
 UNINSPECTED: Final = '{"inspected":false}'
@@ -310,6 +311,46 @@ class ImageData:
             await writer.close()
         finally:
             await self._intake.give_up(blob, error)
+
+
+Beat = Callable[[], Awaitable[TintypeError | None]]
+"""Gives a sign of life, and what the work shall end with, if it shall."""
+
+
+@contextlib.asynccontextmanager
+async def beating(beat: Beat, seconds: float) -> AsyncIterator[None]:
+    """Beat every so many seconds until the work inside has ended; end it with what a beat gives first."""
+    work = asyncio.current_task()
+    ended: Exception | None = None
+
+    async def go_on() -> None:
+        nonlocal ended
+        pause = seconds
+        while work is not None:  # work that was told to end still saves what it has: it holds on to the end
+            await asyncio.sleep(pause)
+            pause = seconds
+            try:
+                found: Exception | None = await beat()
+            except Unavailable:  # a beat that did not come: holds outlive some
+                pause = min(seconds, _RETRY_SECONDS)
+                continue
+            except Exception as error:  # noqa: BLE001 (work must not go on without signs of life)
+                found = error
+            if found is not None and ended is None and work is not None:
+                ended = found
+                work.cancel()
+
+    heart = asyncio.create_task(go_on())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if ended is not None and work is not None:
+            work.uncancel()
+            raise ended from None
+        raise
+    finally:
+        work = None  # and so the beats end: one may swallow that it is cancelled, as with a driver it did
+        heart.cancel()
 
 
 def reason_of(error: BaseException) -> str:

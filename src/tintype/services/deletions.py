@@ -1,6 +1,7 @@
 """Deleting the bytes of condemned blobs: by one process at a time, which has claimed the blob."""
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import Callable
@@ -11,8 +12,7 @@ from tintype.db import blobs as blob_rows
 from tintype.db import deletions as rows
 from tintype.db.blobs import Blob
 from tintype.db.engine import Database
-from tintype.errors import Gone, TintypeError
-from tintype.services.beating import beating
+from tintype.errors import Gone, Unavailable
 
 _LEASE: Final = 20_000_000
 """Microseconds for which a claim lasts without a sign of life."""
@@ -36,18 +36,11 @@ class Deletions:
         could not be deleted it is given back, and what the store said is raised.
         """
         name = str(uuid.uuid4())
-
-        async def beat() -> TintypeError | None:
-            async with self._database.write(single=True) as tx:
-                mine = await rows.prolong(tx, blob.id, name, _LEASE)
-            return None if mine else Gone("The claim was lost to another process.")
-
         async with self._database.write(single=True) as tx:
             if not await rows.claim(tx, blob.id, name, _LEASE):
                 return False
         try:
-            async with beating(beat, _BEAT_SECONDS):
-                await self._store(blob.store).delete(blob.key)
+            await self._delete(blob, name)
         except Exception:
             async with self._database.write(single=True) as tx:
                 await rows.postpone(tx, blob.id, name)
@@ -55,6 +48,21 @@ class Deletions:
         async with self._database.write(single=True) as tx:
             await rows.forget(tx, blob.id, name)
         return True
+
+    async def _delete(self, blob: Blob, name: str) -> None:
+        """Delete the bytes and renew the claim meanwhile; raises Gone where it is lost."""
+        deleting = asyncio.ensure_future(self._store(blob.store).delete(blob.key))
+        try:
+            while not (await asyncio.wait([deleting], timeout=_BEAT_SECONDS))[0]:
+                with contextlib.suppress(Unavailable):  # the claim outlives some that do not come
+                    async with self._database.write(single=True) as tx:
+                        if not await rows.prolong(tx, blob.id, name, _LEASE):
+                            raise Gone("The claim was lost to another process.")
+            await deleting
+        finally:
+            if not deleting.done():
+                deleting.cancel()
+                await asyncio.wait([deleting])
 
     async def delete_own(self, blob: Blob) -> None:
         """Delete what this process has written of a blob that is condemned, or whose row is gone.

@@ -18,7 +18,7 @@ from tintype.db.engine import Database
 from tintype.domain import uploads as rules
 from tintype.domain.uploads import Checksum, Upload
 from tintype.errors import Conflict, Disconnected, Gone, Invalid, TintypeError
-from tintype.services.beating import beating
+from tintype.services.data import beating
 from tintype.services.images import now
 
 _LOST: Final = "The upload or its image was deleted, or another request went on with it."
