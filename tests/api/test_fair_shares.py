@@ -102,7 +102,7 @@ async def test_slow_sources_hold_no_slots(prepared: Prepared, tmp_path: Path) ->
                 await log_in(service, name)
             async with working(service):
                 started_at = time.monotonic()
-                assert (await ended(service, await staged_by(service, "third")))["status"] == "success"
+                assert (await ended(service, await staged_by(service, "third"), WAIT))["status"] == "success"
                 reference = time.monotonic() - started_at
                 slow = [await download(service, who, f"{server.url}/slow") for who in ("alice", "bob") * 3]
                 await settle(service, slow, processing=4, pending=2)
@@ -113,7 +113,7 @@ async def test_slow_sources_hold_no_slots(prepared: Prepared, tmp_path: Path) ->
                 print(f"pending: {waited:.2f} s; the whole import on an idle service {reference:.2f} s")
                 assert waited < DEMANDED * max(1.0, reference / IDLE)
                 for image, who in ((third, "third"), (fourth, "fourth")):
-                    assert (await ended(service, image))["status"] == "success"
+                    assert (await ended(service, image, WAIT))["status"] == "success"
                     assert (await show(service, image, who))["status"] == "active"
                 assert await states(service, slow) == before
 
@@ -158,12 +158,12 @@ async def test_a_project_without_a_running_job_starts_one_beyond_the_slots(
                 await asyncio.sleep(0.5)
                 assert started == ["alice", "bob", "third", "fourth"]
                 go_on["bob"].set()
-                assert (await ended(service, image_of["fifth"]))["status"] == "success"
+                assert (await ended(service, image_of["fifth"], WAIT))["status"] == "success"
                 assert started == ["alice", "bob", "third", "fourth", "fifth"]
                 for event in go_on.values():
                     event.set()
                 for image in image_of.values():
-                    assert (await ended(service, image))["status"] == "success"
+                    assert (await ended(service, image, WAIT))["status"] == "success"
                 assert sorted(started) == sorted(image_of)
 
 

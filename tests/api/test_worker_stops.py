@@ -50,4 +50,4 @@ async def test_a_stop_about_the_time_of_a_claim_puts_the_job_back(
                 row = (await tx.execute(select(*columns))).one()
             assert tuple(row) == ("pending", 0, 0)
             async with working(service):
-                assert (await ended(service, image))["status"] == "success"
+                assert (await ended(service, image, 60))["status"] == "success"

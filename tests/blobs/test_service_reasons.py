@@ -160,7 +160,7 @@ async def test_other_regions(path: str, status: int, says: str) -> None:
 
     with web.serving(answer) as server:
         way = Web(WebRules(anywhere=True))
-        regions = KeystoneRegions(server.url, way, limit=1000, seconds=5)
+        regions = KeystoneRegions(server.url, way, limit=1000, seconds=5, min_rate=0)
         wanted = Import("glance-download", region="south", remote_id=IMAGE)
         with pytest.raises(Invalid) as failed:
             await regions.open(SimpleNamespace(secret="token"), wanted)
