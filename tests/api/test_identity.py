@@ -6,12 +6,15 @@ import datetime as dt
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 from inprocess import PASSWORD, Prepared, Service, running
+from tintype.errors import Unauthenticated
 from tintype.services import passwords
+from tintype.services.identity import Token
 from tintype.settings import IdentitySettings
 
 TOKENS = "/identity/v3/auth/tokens"
@@ -158,6 +161,39 @@ async def test_a_password_changed_meanwhile_is_not_good_any_more(
         return matches
 
     monkeypatch.setattr(identity._passwords._hasher, "verify", slowly)
+    assert (await login(service, "alice")).status_code == 401
+
+
+async def test_a_password_that_changes_during_an_exchange(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends the old token, so none is given for it: that one would have been valid for hours."""
+    identity = service.parts.identity
+    validate = identity.validate
+
+    async def changed_meanwhile(value: str) -> Token:
+        token = await validate(value)
+        await identity.users.change(token.caller.user_id, password="another secret")
+        return token
+
+    monkeypatch.setattr(identity, "validate", changed_meanwhile)
+    with pytest.raises(Unauthenticated):
+        await identity.exchange(service.tokens["alice"], None)
+
+
+async def test_a_user_who_is_disabled_during_a_login(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no token for the password then, which would be valid once the user is enabled again."""
+    identity = service.parts.identity
+    check = identity._passwords.check
+
+    async def disabled_meanwhile(*args: Any, **more: Any) -> bool:
+        allowed = await check(*args, **more)
+        await identity.users.change("alice", enabled=False)
+        return allowed
+
+    monkeypatch.setattr(identity._passwords, "check", disabled_meanwhile)
     assert (await login(service, "alice")).status_code == 401
 
 

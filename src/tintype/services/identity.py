@@ -53,6 +53,8 @@ class Token(msgspec.Struct, frozen=True):
     expires_at: int
     chain: str
     """The id of the first of the tokens that were exchanged one for the other."""
+    valid_from: int
+    """Names the last change that had ended the user's tokens when this one was checked."""
     delegation: Delegation | None = None
     """The application credential it was issued for, if it was."""
 
@@ -114,13 +116,14 @@ class Identity:
             )
         if user is None or not allowed:
             raise Unauthenticated(_WRONG)
+        valid_from = user.tokens_valid_from
         if project is None and to_default and user.default_project_id is not None:
             try:
                 project = {"id": user.default_project_id}
-                return await self._issue(user.id, project, ("password",), verified=user.password_hash)
+                return await self._issue(user.id, project, ("password",), valid_from=valid_from)
             except Unauthenticated:  # no role there, or closed
                 project = None
-        return await self._issue(user.id, project, ("password",), verified=user.password_hash)
+        return await self._issue(user.id, project, ("password",), valid_from=valid_from)
 
     async def login_with_credential(
         self,
@@ -171,7 +174,12 @@ class Identity:
             raise Forbidden("A token of an application credential cannot be exchanged for another one.")
         methods = tuple(sorted({*old.methods, "token"}))
         return await self._issue(
-            old.caller.user_id, project, methods, chain=old.chain, expires_at=old.expires_at
+            old.caller.user_id,
+            project,
+            methods,
+            valid_from=old.valid_from,
+            chain=old.chain,
+            expires_at=old.expires_at,
         )
 
     async def validate(self, value: str) -> Token:
@@ -196,6 +204,7 @@ class Identity:
             issued_at=claims["iss_us"],
             expires_at=claims["exp"] * _SECOND,
             chain=chain,
+            valid_from=standing.user.tokens_valid_from,
             delegation=standing.delegation,
         )
 
@@ -242,12 +251,15 @@ class Identity:
         scope: Mapping[str, str] | None,
         methods: tuple[str, ...],
         *,
-        verified: str | None = None,
+        valid_from: int | None = None,
         chain: str | None = None,
         expires_at: int | None = None,
         credential_id: str | None = None,
     ) -> Token:
-        """Sign a token. `verified` is the password's hash that was checked: it must still be the user's."""
+        """Sign a token, unless the user's tokens have been ended since a check that saw `valid_from`.
+
+        It is None for an application credential, which outlives a change of its user's password.
+        """
         issued = _now()
         expires = expires_at or issued + self._lifetime
         expires -= expires % _SECOND  # a signed token says whole seconds
@@ -260,7 +272,8 @@ class Identity:
             standing = await rows.standing(tx, user_id, project.id if project else None, chain, credential_id)
         if standing is None or (scope is not None and project is None):
             raise Unauthenticated("The project does not exist, or the user has no role in it.")
-        if standing.revoked or (verified is not None and verified != standing.user.password_hash):
+        since = standing.user.tokens_valid_from
+        if standing.revoked or valid_from not in {None, since}:
             raise Unauthenticated(_WRONG)
         if credential_id is not None and (standing.delegation is None or not standing.user.enabled):
             raise Unauthenticated(_WRONG_CREDENTIAL)
@@ -272,13 +285,15 @@ class Identity:
             "chain": chain,
             "amr": list(methods),
             "iss_us": issued,
-            "from": standing.user.tokens_valid_from,
+            "from": since,
             "exp": expires // _SECOND,
         }
         if credential_id is not None:
             claims |= {"cred": credential_id, "aud": _DELEGATED}
         value = jwt.encode(claims, await self._signing_key(), algorithm="HS256")
-        return Token(token_id, value, caller, scoped, methods, issued, expires, chain, standing.delegation)
+        return Token(
+            token_id, value, caller, scoped, methods, issued, expires, chain, since, standing.delegation
+        )
 
     async def _claims(self, value: str) -> dict[str, Any]:
         try:
