@@ -1,7 +1,6 @@
 """Work for clients that are there: it ends where its client goes away."""
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -20,18 +19,19 @@ async def while_present(call: "Call", work: Coroutine[Any, Any, T]) -> T:
 
     For work that waits in a queue. The body of the request must have been read.
     """
-    working = asyncio.ensure_future(work)
+    working = asyncio.create_task(work)
     leaving = asyncio.ensure_future(_gone(call))
     try:
         await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        working.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            return await working  # it was past what can be cancelled
-        raise Disconnected(_GONE)
+        if not working.done():
+            working.cancel()
+            await asyncio.wait([working])
+            if working.cancelled():
+                raise Disconnected(_GONE)
+        return working.result()  # also where it was past what can be cancelled
     except asyncio.CancelledError:
-        working.cancel()
+        if not working.cancelling():  # once: a second time would break off how it ends
+            working.cancel()
         await asyncio.wait([working])
         raise
     finally:
