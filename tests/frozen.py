@@ -9,7 +9,10 @@ from typing import Self
 
 
 class FrozenServer:
-    """Counts who asks. While `answering` is set, it knows every token; else it accepts and keeps silent."""
+    """Counts who asks. While `answering` is set, it knows every token but made-up ones.
+
+    Else it accepts connections and keeps silent.
+    """
 
     def __init__(self, port: int = 0) -> None:
         self._listener = socket.create_server(("127.0.0.1", port), backlog=512)
@@ -21,6 +24,8 @@ class FrozenServer:
         self.answering = threading.Event()
         self.slow = 0.0
         """Seconds that it takes to validate a token."""
+        self.unknown = "made-up"
+        """What tokens begin with that it does not know."""
         self._ended = threading.Event()
         self._lost: set[socket.socket] = set()
         self._open: list[socket.socket] = []
@@ -66,10 +71,11 @@ class FrozenServer:
     def _serve(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError), connection.makefile("rb") as stream:
             while line := stream.readline():
-                length = 0
+                length, token = 0, ""
                 while (header := stream.readline()) not in {b"\r\n", b""}:
                     name, _, value = header.partition(b":")
                     length = int(value) if name.lower() == b"content-length" else length
+                    token = value.strip().decode() if name.lower() == b"x-subject-token" else token
                 stream.read(length)
                 self.requests += 1
                 self.answering.wait()
@@ -79,9 +85,9 @@ class FrozenServer:
                     self._ended.wait()
                 if self._ended.is_set():
                     return
-                connection.sendall(self._answer(line.decode()))
+                connection.sendall(self._answer(line.decode(), token))
 
-    def _answer(self, line: str) -> bytes:
+    def _answer(self, line: str, subject: str) -> bytes:
         user = {"id": "u1", "name": "alice", "domain": {"id": "default", "name": "Default"}}
         token = {
             "methods": ["password"],
@@ -94,6 +100,8 @@ class FrozenServer:
         status, body = (
             ("201 Created", {"token": token}) if line.startswith("POST") else ("200 OK", {"token": token})
         )
+        if subject.startswith(self.unknown):
+            status, body = "404 Not Found", {}
         content = json.dumps(body).encode()
         head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nX-Subject-Token: own\r\n"
         return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
+import httpx2
 import pytest
 import structlog
 
@@ -18,6 +19,7 @@ from tintype.policy.engine import Policy
 from tintype.policy.rules import DEFAULTS
 
 CLIENTS = 12
+HERE = "192.0.2.1"
 TIMEOUT = 12
 """Seconds of the session: only calls that are under way when an outage begins may take so long."""
 Log = structlog.testing.CapturingLogger
@@ -31,13 +33,15 @@ def keystone() -> Iterator[FrozenServer]:
 
 
 @contextlib.asynccontextmanager
-async def trusting(keystone: FrozenServer) -> AsyncIterator[tuple[KeystoneAuthenticator, Log]]:
-    """Give who asks that Keystone for every request: what it said of a token is stale at once."""
+async def trusting(
+    keystone: FrozenServer, *, cache_seconds: int = 0
+) -> AsyncIterator[tuple[KeystoneAuthenticator, Log]]:
+    """Give who asks that Keystone, by default for every request: what it said of a token is stale at once."""
     log = Log()
     names = {"project_name": "service", "user_domain_name": "Default", "project_domain_name": "Default"}
     about = {"username": "glance", "password": "secret", "cafile": None, "timeout": TIMEOUT, **names}
     session = open_session(auth_url=keystone.url, **about)
-    options = {"cache_seconds": 0, "service_roles": (), "quota": Quota(), "limits": None}
+    options = {"cache_seconds": cache_seconds, "service_roles": (), "quota": Quota(), "limits": None}
     yield KeystoneAuthenticator(session, keystone.url, Policy(DEFAULTS), log, **options), log
 
 
@@ -57,6 +61,23 @@ async def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
             await asyncio.sleep(0.02)
 
 
+def answered_at_once(call: Coroutine[Any, Any, Any]) -> None:
+    """Check that a call ends without waiting for anything, the event loop included."""
+    with pytest.raises(StopIteration):
+        call.send(None)
+    call.close()
+
+
+async def slowness(keystone: FrozenServer) -> float:
+    """Return how many times as long as on an idle machine a second of pauses and small requests takes."""
+    with httpx2.Client(trust_env=False, verify=False) as client:
+        started = time.monotonic()
+        for _ in range(10):
+            await asyncio.sleep(0.1)
+            await asyncio.to_thread(client.get, keystone.url)
+        return max(1.0, time.monotonic() - started)
+
+
 def said(log: Log) -> list[str]:
     """Return what the log says of the outage."""
     events = [call.args[0] for call in log.calls if call.args]
@@ -68,19 +89,17 @@ async def test_known_tokens_do_not_wait_for_a_frozen_keystone(keystone: FrozenSe
     async with trusting(keystone) as (authenticator, log):
         tokens = [f"token {number}" for number in range(CLIENTS)]
         for token in tokens:
-            await authenticator.authenticate(token)
+            await authenticator.authenticate(token, address=HERE)
         keystone.freeze()
-        first = await asyncio.gather(*(timed(lambda t=t: authenticator.authenticate(t)) for t in tokens))
+        first = await asyncio.gather(
+            *(timed(lambda t=t: authenticator.authenticate(t, address=HERE)) for t in tokens)
+        )
         assert {ended for _, ended in first} == {"ok"}
         assert max(seconds for seconds, _ in first) < TIMEOUT / 2  # found out by a probe
-        asked, started, took = keystone.requests, time.monotonic(), []
+        asked, started = keystone.requests, time.monotonic()
         for _ in range(50):
-            later = await asyncio.gather(*(timed(lambda t=t: authenticator.authenticate(t)) for t in tokens))
-            assert {ended for _, ended in later} == {"ok"}
-            took += [seconds for seconds, _ in later]
-        took.sort()
-        print(f"known tokens during the outage: p99 {took[int(len(took) * 0.99)] * 1000:.1f} ms")
-        assert max(took) < TIMEOUT / 2
+            for token in tokens:
+                answered_at_once(authenticator.authenticate(token, address=HERE))
         assert keystone.requests - asked <= time.monotonic() - started + 2
         assert said(log) == ["Keystone does not answer"]
 
@@ -90,15 +109,15 @@ async def test_unknown_tokens_are_refused_at_once(keystone: FrozenServer) -> Non
     async with trusting(keystone) as (authenticator, log):
         logins = KeystoneLogins(authenticator._session, keystone.url, authenticator)
         keystone.freeze()
-        first = asyncio.create_task(timed(lambda: authenticator.authenticate("the first")))
+        first = asyncio.create_task(timed(lambda: authenticator.authenticate("the first", address=HERE)))
         await until(lambda: said(log) == ["Keystone does not answer"])
         asked, started = keystone.requests, time.monotonic()
         for number in range(100):
             with pytest.raises(Unavailable) as refused:
-                await authenticator.authenticate(f"unknown {number}")
+                await authenticator.authenticate(f"unknown {number}", address=HERE)
             assert refused.value.headers["Retry-After"] == "5"
             with pytest.raises(Unavailable):
-                await logins.log_in(name="alice", password="x", domain="Default", address="192.0.2.1")
+                await logins.log_in(name="alice", password="x", domain="Default", address=HERE)
         assert time.monotonic() - started < 10
         assert keystone.requests - asked <= time.monotonic() - started + 2
         assert (await first)[1] == "The identity service cannot be used: no answer in time."
@@ -108,15 +127,17 @@ async def test_it_is_noticed_without_traffic_that_keystone_is_back(keystone: Fro
     """A probe finds out by itself; the log has one line for the beginning and one for the end."""
     async with trusting(keystone) as (authenticator, log):
         keystone.freeze()
-        late = asyncio.create_task(timed(lambda: authenticator.authenticate("token")))
+        late = asyncio.create_task(timed(lambda: authenticator.authenticate("token", address=HERE)))
         await until(lambda: said(log) == ["Keystone does not answer"])
         keystone.answering.set()
-        started = time.monotonic()
+        started, slow = time.monotonic(), asyncio.create_task(slowness(keystone))
         await until(lambda: len(said(log)) == 2)
-        print(f"noticed {time.monotonic() - started:.2f} s after Keystone was back")
+        noticed = time.monotonic() - started
+        print(f"noticed {noticed:.2f} s after Keystone was back, on a machine {await slow:.1f} times as slow")
+        assert noticed < 2 * await slow
         assert said(log) == ["Keystone does not answer", "Keystone answers again"]
         assert (await late)[1] == "ok"  # who had asked is answered late
-        assert (await authenticator.authenticate("another")).project_id == "p1"
+        assert (await authenticator.authenticate("another", address=HERE)).project_id == "p1"
         connections = keystone.connections
         await asyncio.sleep(1.5)
         assert keystone.connections == connections  # nobody probes what answers
@@ -125,15 +146,16 @@ async def test_it_is_noticed_without_traffic_that_keystone_is_back(keystone: Fro
 async def test_threads_stuck_in_lost_connections_hold_nobody_up(keystone: FrozenServer) -> None:
     """As many calls as there are threads never end; once Keystone answers others, everybody is served."""
     async with trusting(keystone) as (authenticator, log):
-        await authenticator.authenticate("token")
+        await authenticator.authenticate("token", address=HERE)
         keystone.freeze()
         for number in range(CLIENTS):
-            asyncio.create_task(timed(lambda n=number: authenticator.authenticate(f"stuck {n}")))  # noqa: RUF006
+            stuck = authenticator.authenticate(f"stuck {number}", address=HERE)
+            asyncio.create_task(timed(lambda stuck=stuck: stuck))  # noqa: RUF006
         await until(lambda: said(log) == ["Keystone does not answer"])
         keystone.lose_connections()
         keystone.answering.set()
         await until(lambda: said(log)[-1:] == ["Keystone answers again"])
-        seconds, ended = await timed(lambda: authenticator.authenticate("another"))
+        seconds, ended = await timed(lambda: authenticator.authenticate("another", address=HERE))
         assert ended == "ok"
         print(f"served in {seconds:.2f} s while all threads of before are stuck")
         assert seconds < TIMEOUT / 2
@@ -142,13 +164,15 @@ async def test_threads_stuck_in_lost_connections_hold_nobody_up(keystone: Frozen
 async def test_refused_connections_cost_nothing(keystone: FrozenServer) -> None:
     """There is no pause before a refusal is told: each request used to take half a second."""
     async with trusting(keystone) as (authenticator, log):
-        await authenticator.authenticate("known")
+        await authenticator.authenticate("known", address=HERE)
         keystone.freeze()
         keystone.refuse()
         started = time.monotonic()
         for number in range(40):
-            assert (await timed(lambda n=number: authenticator.authenticate(f"unknown {n}")))[1] != "ok"
-            await authenticator.authenticate("known")
+            assert (await timed(lambda n=number: authenticator.authenticate(f"unknown {n}", address=HERE)))[
+                1
+            ] != "ok"
+            await authenticator.authenticate("known", address=HERE)
         assert time.monotonic() - started < 10
         assert said(log) == ["Keystone does not answer"]
 
@@ -156,7 +180,7 @@ async def test_refused_connections_cost_nothing(keystone: FrozenServer) -> None:
 async def test_a_slow_keystone_is_waited_for(keystone: FrozenServer) -> None:
     """One that answers others is no outage, however long one call takes."""
     async with trusting(keystone) as (authenticator, log):
-        await authenticator.authenticate("token")
+        await authenticator.authenticate("token", address=HERE)
         keystone.slow = 2.5
-        assert (await timed(lambda: authenticator.authenticate("another")))[1] == "ok"
+        assert (await timed(lambda: authenticator.authenticate("another", address=HERE)))[1] == "ok"
         assert said(log) == []

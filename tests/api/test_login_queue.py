@@ -139,6 +139,24 @@ async def test_a_turn_that_is_cancelled_as_it_comes_is_passed_on() -> None:
     assert queue._free == 1
 
 
+async def test_a_turn_that_ends_as_the_next_one_leaves_is_not_lost() -> None:
+    """The first ends after the second was cancelled, and before that has run: the slot is free again."""
+    queue = Queue(at_once=1, per_group=9, total=9)
+    end = asyncio.Event()
+
+    async def one(name: str) -> None:
+        async with queue.turn(name):
+            await end.wait()
+
+    first, gone, next_one = (asyncio.create_task(one(name)) for name in ("first", "gone", "next"))
+    await asyncio.sleep(0)
+    end.set()
+    gone.cancel()
+    await asyncio.gather(first, next_one)
+    assert gone.cancelled()
+    assert queue._free == 1
+
+
 async def test_no_more_hashes_at_once_than_slots(tmp_path: Path) -> None:
     """Two processes' hashers on one data folder share the machine's slots."""
     hashers = [Hasher(tmp_path), Hasher(tmp_path)]

@@ -183,7 +183,7 @@ async def told_by_keystone(url: str, proxy: str | None = None, **more: Any) -> s
         session, url, policy, log, cache_seconds=1, service_roles=(), quota=quota, limits=None, **more
     )
     with pytest.raises(Unavailable) as failed:
-        await keystone.authenticate("token")
+        await keystone.authenticate("token", address="192.0.2.1")
     assert SECRET not in failed.value.message + str(log.calls)
     return failed.value.message.removeprefix("The identity service ")
 

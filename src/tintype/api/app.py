@@ -84,6 +84,11 @@ class Call(Request):
         self.caller = caller
 
     @property
+    def address(self) -> str:
+        """The client's address; empty where the server does not know it."""
+        return self.client.host if self.client else ""
+
+    @property
     def raw_path(self) -> bytes:
         """The path as it was sent, without the query."""
         raw: bytes = self.scope.get("raw_path") or self.scope["path"].encode()
@@ -301,10 +306,10 @@ class App:
         return await endpoint(call)
 
     async def _authenticate(self, call: Call) -> Caller:
-        token = call.token("X-Auth-Token")
+        token, service_token = call.token("X-Auth-Token"), call.token("X-Service-Token")
         if not token:
             raise Unauthenticated("The request you have made requires authentication.")
-        return await self._authenticator.authenticate(token, call.token("X-Service-Token"))
+        return await self._authenticator.authenticate(token, service_token, address=call.address)
 
     def _find(self, call: Call) -> tuple[Route, str, dict[str, str]]:
         raw = call.raw_path

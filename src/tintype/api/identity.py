@@ -79,7 +79,7 @@ class IdentityApi:
             user_name=user_name,
             password=text(user, "password"),
             project=scope,
-            address=_address(call),
+            address=call.address,
             to_default="scope" not in auth,
         )
 
@@ -99,7 +99,7 @@ class IdentityApi:
             name=name,
             user_id=user_id,
             user_name=user_name,
-            address=_address(call),
+            address=call.address,
         )
 
     async def show_token(self, call: "Call") -> Response:
@@ -208,10 +208,6 @@ def _version(call: "Call") -> dict[str, Any]:
         "links": [{"rel": "self", "href": f"{call.base_url_text}/identity/v3/"}],
         "media-types": [{"base": "application/json", "type": "application/vnd.openstack.identity-v3+json"}],
     }
-
-
-def _address(call: "Call") -> str:
-    return call.client.host if call.client else ""
 
 
 def _user_of(user: dict[str, Any]) -> tuple[str | None, str | None]:

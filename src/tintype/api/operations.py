@@ -71,5 +71,5 @@ class OperationsApi:
         token = call.token("X-Auth-Token")
         if not token:
             raise Unauthenticated("This page needs an admin's token, or that of the setting metrics.token.")
-        call.admit(await self._authenticator.authenticate(token))
+        call.admit(await self._authenticator.authenticate(token, address=call.address))
         self._policy.require(rule, call.caller, {})

@@ -92,7 +92,7 @@ class UsersApi:
             call.params["id"],
             text(body, "original_password"),
             text(body, "password"),
-            address=call.client.host if call.client else "",
+            address=call.address,
         )
         await while_present(call, change)
         self._reader.forget(token or "")

@@ -11,10 +11,11 @@ from tintype.domain.callers import Caller
 class Authenticator(Protocol):
     """Turns the token of a request into a caller."""
 
-    async def authenticate(self, token: str, service_token: str | None = None) -> Caller:
-        """Give the caller; raises Unauthenticated for a token that does not hold.
+    async def authenticate(self, token: str, service_token: str | None = None, *, address: str) -> Caller:
+        """Return the caller; raises Unauthenticated for a token that does not hold.
 
-        `service_token` is that of a service which speaks for the caller.
+        `service_token` is that of a service which speaks for the caller, `address` the client's. Raises
+        TooManyAttempts where too many tokens from there wait to be checked.
         """
 
     async def check(self) -> None:

@@ -25,8 +25,14 @@ class BuiltinAuthenticator:
         self._identity = identity
         self._cache: dict[str, tuple[float, Token]] = {}
 
-    async def authenticate(self, token: str, service_token: str | None = None) -> Caller:  # noqa: ARG002
-        """Give the caller; here no service speaks for others."""
+    async def authenticate(
+        self,
+        token: str,
+        service_token: str | None = None,  # noqa: ARG002
+        *,
+        address: str,  # noqa: ARG002
+    ) -> Caller:
+        """Return the caller; here no service speaks for others, and a signature tells made-up tokens."""
         return (await self.token(token)).caller
 
     async def check(self) -> None:

@@ -24,16 +24,21 @@ from tintype.domain.access_rules import AccessRule
 from tintype.domain.callers import Caller
 from tintype.domain.proxies import ProxyRules
 from tintype.domain.quotas import Quota
+from tintype.domain.turns import address_group
 from tintype.errors import Unauthenticated, Unavailable
 from tintype.observability.failures import FailureLog
 from tintype.policy.engine import Policy
 
-_CACHED_TOKENS: Final = 10_000
+_CONFIRMED_TOKENS: Final = 10_000
+_REFUSED_TOKENS: Final = 1_000
+"""Remembered apart from the confirmed ones: made-up tokens must not make us forget those."""
 _REFUSED_SECONDS: Final = 10.0
 """For which a token that does not hold is refused without asking again."""
 _OUTAGE_SECONDS: Final = 600.0
 """For which a confirmed token is trusted while Keystone does not answer."""
 _LONGEST_TOKEN: Final = 8192
+_OWN: Final = "own"
+"""The group in the queue of the service's own questions."""
 _ACCESS_RULES: Final = {"OpenStack-Identity-Access-Rules": "1.0"}
 """Tells Keystone that access rules are enforced here; without it, it refuses tokens that have some."""
 
@@ -100,22 +105,24 @@ class KeystoneAuthenticator:
         self._failures = FailureLog(log)
         self._cache_seconds = cache_seconds
         self._service_roles = frozenset(role.lower() for role in service_roles)
-        self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
+        self._confirmed: OrderedDict[bytes, Verdict] = OrderedDict()
+        self._refused: OrderedDict[bytes, Verdict] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[Verdict]] = {}
 
-    async def authenticate(self, token: str, service_token: str | None = None) -> Caller:
+    async def authenticate(self, token: str, service_token: str | None = None, *, address: str) -> Caller:
         """Return the caller; a service that speaks for it may bring a token that has just expired.
 
         Such a request is one step of a larger one, which the first service has checked against the
         token's access rules; they do not apply again.
 
-        Raises Unauthenticated for a token that does not hold, Unavailable where Keystone does not say.
+        Raises Unauthenticated for a token that does not hold, Unavailable where Keystone does not say, and
+        TooManyAttempts where too many tokens wait to be validated, in all or from this address.
         """
         if service_token is None:
-            return await self._caller(token, expired_too=False)
-        service = await self._caller(service_token, expired_too=False)
+            return await self._caller(token, address, expired_too=False)
+        service = await self._caller(service_token, address, expired_too=False)
         trusted = bool(service.roles & self._service_roles)
-        caller = await self._caller(token, expired_too=trusted)
+        caller = await self._caller(token, address, expired_too=trusted)
         if not trusted:
             return caller
         return msgspec.structs.replace(caller, service_roles=service.roles, access_rules=None)
@@ -123,11 +130,11 @@ class KeystoneAuthenticator:
     def forget(self, token: str) -> None:
         """Trust a token no longer without asking."""
         for expired_too in (False, True):
-            self._verdicts.pop(_key(token, expired_too=expired_too), None)
+            self._drop(_key(token, expired_too=expired_too))
 
     async def check(self) -> None:
         """Raise Unavailable where Keystone does not answer, or the service's own user cannot log in."""
-        await self.calls.run("tokens", self._ask_version)
+        await self.calls.run("tokens", _OWN, self._ask_version)
 
     def _ask_version(self) -> None:
         self._session.get_token()  # asks only where the last one ends soon
@@ -135,7 +142,7 @@ class KeystoneAuthenticator:
 
     async def own_roles(self) -> frozenset[str]:
         """Log in as the service's own user, validate that token as any other, and return its roles."""
-        status, content = await self.calls.run("tokens", self._ask_own)
+        status, content = await self.calls.run("tokens", _OWN, self._ask_own)
         if status != 200:
             raise self._not_validated(status)
         answer = msgspec.json.decode(content, type=_Answer)
@@ -144,14 +151,14 @@ class KeystoneAuthenticator:
     def _ask_own(self) -> tuple[int, bytes]:
         return self._request(self._session.get_token() or "", False)
 
-    async def _caller(self, token: str, *, expired_too: bool) -> Caller:
+    async def _caller(self, token: str, address: str, *, expired_too: bool) -> Caller:
         if len(token) > _LONGEST_TOKEN or not token.isascii():
             raise _refused()
         key = _key(token, expired_too=expired_too)
-        verdict = self._verdicts.get(key)
+        verdict = self._known(key)
         moment = time.time()
         if verdict is None or moment > verdict.asked_at + self._trust(verdict):
-            verdict = await self._ask_once(key, token, verdict, expired_too=expired_too)
+            verdict = await self._ask_once(key, token, verdict, address, expired_too=expired_too)
         if verdict.caller is None or (not expired_too and moment >= verdict.expires_at):
             raise _refused()
         return verdict.caller
@@ -160,15 +167,20 @@ class KeystoneAuthenticator:
         return _REFUSED_SECONDS if verdict.caller is None else self._cache_seconds
 
     async def _ask_once(
-        self, key: bytes, token: str, before: Verdict | None, *, expired_too: bool
+        self, key: bytes, token: str, before: Verdict | None, address: str, *, expired_too: bool
     ) -> Verdict:
-        """Ask Keystone, once for all who wait for the same answer; trust what is held while it is away."""
+        """Ask Keystone, once for all who wait for the same answer; trust what is held while it is away.
+
+        A token that is held waits for its user's turn, not behind what nobody knows from the same address.
+        """
         held = before if before is not None and _is_held(before) else None
         if held is not None and self.calls.failing:
             return held
         asking = self._asking.get(key)
         if asking is None:
-            asking = asyncio.create_task(self._ask(token, expired_too=expired_too))
+            caller = held.caller if held is not None else None
+            group = address_group(address) if caller is None else f"user {caller.user_id}"
+            asking = asyncio.create_task(self._ask(token, group, expired_too=expired_too))
             self._asking[key] = asking
             asking.add_done_callback(partial(self._keep, key))
         try:
@@ -186,21 +198,35 @@ class KeystoneAuthenticator:
         self._asking.pop(key, None)
         if asked.cancelled() or asked.exception() is not None:
             return
-        self._verdicts[key] = asked.result()
-        self._verdicts.move_to_end(key)
-        if len(self._verdicts) > _CACHED_TOKENS:
-            self._verdicts.popitem(last=False)
+        self._drop(key)
+        verdict = asked.result()
+        verdicts = self._refused if verdict.caller is None else self._confirmed
+        verdicts[key] = verdict
+        if len(verdicts) > (_REFUSED_TOKENS if verdict.caller is None else _CONFIRMED_TOKENS):
+            verdicts.popitem(last=False)
 
-    async def _ask(self, token: str, *, expired_too: bool) -> Verdict:
+    def _known(self, key: bytes) -> Verdict | None:
+        """Return what is remembered of a token; those not used for longest are forgotten first."""
+        for verdicts in (self._confirmed, self._refused):
+            if key in verdicts:
+                verdicts.move_to_end(key)
+                return verdicts[key]
+        return None
+
+    def _drop(self, key: bytes) -> None:
+        self._confirmed.pop(key, None)
+        self._refused.pop(key, None)
+
+    async def _ask(self, token: str, group: str, *, expired_too: bool) -> Verdict:
         asked_at = time.time()
-        status, content = await self.calls.run("tokens", twice, self._request, token, expired_too)
+        status, content = await self.calls.run("tokens", group, twice, self._request, token, expired_too)
         if status == 200:
             answer = msgspec.json.decode(content, type=_Answer).token
             expires_at = datetime.fromisoformat(answer.expires_at).timestamp()
             quota = self._quota
             if self._limits is not None and answer.project is not None:
                 project = answer.project.id
-                quota = await self.calls.run("tokens", twice, self._limits.of, project)
+                quota = await self.calls.run("tokens", group, twice, self._limits.of, project)
             return Verdict(self._to_caller(answer, quota), expires_at, asked_at)
         if status in {400, 404}:
             return Verdict(None, 0.0, asked_at)

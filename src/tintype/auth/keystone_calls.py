@@ -1,5 +1,8 @@
 """Calls to a Keystone: blocking ones, in threads, and none that waits for a Keystone known not to answer.
 
+A call waits for a thread in a bounded queue, where groups take turns: one client's flood does not hold up
+the others. Whoever stops waiting leaves the queue.
+
 A call that is not answered for a second has Keystone probed with a request that costs it nothing. Where that
 fails too, or a connection is refused, everybody who comes is told at once, until a probe or a late answer
 shows that Keystone is back.
@@ -27,9 +30,13 @@ from tintype.blobs.failures import service_failure, status_text
 from tintype.domain.breaker import Breaker
 from tintype.errors import TintypeError, Unavailable
 from tintype.observability.failures import cause_of, reason_of
+from tintype.services.turns import Queue
 
-_THREADS: Final = {"tokens": 8, "logins": 4}
-"""Logins have threads of their own, so that they never hold up those who have a token already."""
+_BOUNDS: Final = {
+    "tokens": {"at_once": 8, "per_group": 128, "total": 1024},
+    "logins": {"at_once": 4, "per_group": 32, "total": 256},
+}
+"""Threads, and how many may wait for them. Logins never hold up those who have a token already."""
 _SILENT_SECONDS: Final = 1.0
 """After which a call that is not answered has Keystone probed."""
 _PROBE_SECONDS: Final = 2.0
@@ -38,6 +45,14 @@ _PAUSE_SECONDS: Final = 1.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class _Pool:
+    """Threads for calls, and the queue in which calls wait for one."""
+
+    def __init__(self, name: str) -> None:
+        self.queue = Queue(**_BOUNDS[name])
+        self.threads = ThreadPoolExecutor(_BOUNDS[name]["at_once"], f"keystone {name}")
 
 
 class KeystoneCalls:
@@ -65,29 +80,51 @@ class KeystoneCalls:
     async def run(
         self,
         pool_name: Literal["tokens", "logins"],
+        group: str,
         call: Callable[P, T],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Run a blocking call in a thread; raise Unavailable where Keystone does not answer."""
+        """Run a blocking call in a thread, after waiting for one as `group`.
+
+        Raises Unavailable where Keystone does not answer, TooManyAttempts where too many wait.
+        """
         if self._failure is not None:
             raise _again(self._failure)
-        began = time.monotonic()
         pool = self._pools[pool_name]
-        working = asyncio.get_running_loop().run_in_executor(pool, partial(call, *args, **kwargs))
-        working.add_done_callback(partial(self._note, began))
-        while not working.done():
-            await asyncio.wait({working}, timeout=_SILENT_SECONDS)
-            if not working.done() and not self._breaker.has_answered_since(
-                time.monotonic() - _SILENT_SECONDS
-            ):
-                self._probe()
+        working = asyncio.create_task(self._in_turn(pool, group, partial(call, *args, **kwargs)))
+        try:
+            await self._probe_while_silent(working)
+        except asyncio.CancelledError:
+            working.cancel()  # it leaves the queue; a call that has a thread goes on
+            working.add_done_callback(_ignore)
+            raise
         if working.cancelled():  # it waited for a thread when an outage began
             raise _again(self._failure or Unavailable("The identity service did not answer."))
         try:
             return working.result()
         except ClientException as error:
             raise unreachable(error) from error
+
+    async def _in_turn(self, pool: _Pool, group: str, call: Callable[[], T]) -> T:
+        """Run a call once there is a thread for it, which is taken until the call ends."""
+        end = await pool.queue.take(group)
+        if self._failure is not None:
+            end()
+            raise _again(self._failure)
+        working = asyncio.get_running_loop().run_in_executor(pool.threads, call)
+        working.add_done_callback(partial(self._note, time.monotonic()))
+        working.add_done_callback(lambda _: end())
+        await asyncio.wait({working})
+        return working.result()
+
+    async def _probe_while_silent(self, working: "asyncio.Task[Any]") -> None:
+        """Wait until a call has ended; have Keystone probed while it answers nobody."""
+        while not working.done():
+            await asyncio.wait({working}, timeout=_SILENT_SECONDS)
+            since = time.monotonic() - _SILENT_SECONDS
+            if not working.done() and not self._breaker.has_answered_since(since):
+                self._probe()
 
     @property
     def failing(self) -> bool:
@@ -103,8 +140,6 @@ class KeystoneCalls:
 
     def _note(self, began: float, call: "asyncio.Future[Any]") -> None:
         """Note what a call that has ended says of Keystone, whether anybody waits for it still or not."""
-        if call.cancelled():
-            return
         error = call.exception()
         if isinstance(error, NoConnection):
             self._open(began, error)
@@ -125,7 +160,7 @@ class KeystoneCalls:
             self._outage.set_result(None)
             self._outage = None
         for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.queue.dismiss()
         self._pools = _new_pools()
         self._probe()
 
@@ -157,8 +192,14 @@ class KeystoneCalls:
         self._session.get(self._url, authenticated=False, raise_exc=False, log=False, timeout=_PROBE_SECONDS)
 
 
-def _new_pools() -> dict[str, ThreadPoolExecutor]:
-    return {name: ThreadPoolExecutor(threads, f"keystone {name}") for name, threads in _THREADS.items()}
+def _new_pools() -> dict[str, _Pool]:
+    return {name: _Pool(name) for name in _BOUNDS}
+
+
+def _ignore(call: "asyncio.Task[Any]") -> None:
+    """Retrieve how a call has ended for which nobody waits any more, so that it is not logged as lost."""
+    if not call.cancelled():
+        call.exception()
 
 
 def twice(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -10,9 +10,9 @@ from keystoneauth1 import session as keystone
 from tintype.auth.base import Login, Place
 from tintype.auth.keystone import KeystoneAuthenticator
 from tintype.auth.keystone_calls import unexpected, version_3
+from tintype.domain.turns import address_group
 from tintype.errors import Forbidden, Invalid, NotFound, TintypeError, TooManyAttempts, Unauthenticated
 
-_WAITING: Final = 64
 _WRONG: Final = "The user name, the domain or the password is wrong."
 _NO_ROLE: Final = "The project does not exist, or the user has no role in it."
 
@@ -26,7 +26,10 @@ _LOOK_UPS: Final = 16
 
 
 class KeystoneLogins:
-    """Asks Keystone in the name of whoever logs in; our own service user has no part in it."""
+    """Asks Keystone in the name of whoever logs in; our own service user has no part in it.
+
+    Tokens given to it have been authenticated: they, not addresses, take turns.
+    """
 
     kind = "keystone"
 
@@ -37,17 +40,17 @@ class KeystoneLogins:
         self._session = session
         self._url = version_3(auth_url)
         self._authenticator = authenticator
-        self._waiting = 0
 
-    async def log_in(self, *, name: str, password: str, domain: str, address: str) -> Login:  # noqa: ARG002
+    async def log_in(self, *, name: str, password: str, domain: str, address: str) -> Login:
         """Give a token of no project. Keystone itself counts failures."""
         user = {"name": name, "password": password, "domain": {"name": domain}}
         method = {"methods": ["password"], "password": {"user": user}}
-        return await self._token({"identity": method, "scope": "unscoped"}, _WRONG)
+        auth = {"identity": method, "scope": "unscoped"}
+        return await self._token(address_group(address), auth, _WRONG)
 
     async def places(self, token: str) -> Sequence[Place]:
         """Give the projects that the bearer may work in."""
-        answer = await self._ask("GET", "auth/projects", {"X-Auth-Token": token})
+        answer = await self._ask(token, "GET", "auth/projects", {"X-Auth-Token": token})
         if answer.status_code == 401:
             raise Unauthenticated(_NO_ROLE)
         if answer.status_code != 200:
@@ -63,14 +66,13 @@ class KeystoneLogins:
         """
         method = {"methods": ["token"], "token": {"id": token}}
         scope = {"project": {"id": project_id}}
-        return await self._token({"identity": method, "scope": scope}, _NO_ROLE)
+        return await self._token(token, {"identity": method, "scope": scope}, _NO_ROLE)
 
     async def log_out(self, token: str) -> None:
         """Make a token void, here at once."""
         try:
-            answer = await self._ask(
-                "DELETE", "auth/tokens", {"X-Auth-Token": token, "X-Subject-Token": token}
-            )
+            about = {"X-Auth-Token": token, "X-Subject-Token": token}
+            answer = await self._ask(token, "DELETE", "auth/tokens", about)
         finally:
             self._authenticator.forget(token)
         if answer.status_code not in {204, 401, 404}:
@@ -86,7 +88,7 @@ class KeystoneLogins:
         if own := [place for place in mine if place.id == ref]:
             return own[0]
         if _ID.fullmatch(ref):
-            answer = await self._ask("GET", f"projects/{ref}", {"X-Auth-Token": token})
+            answer = await self._ask(token, "GET", f"projects/{ref}", {"X-Auth-Token": token})
             if answer.status_code == 200:
                 return _place(answer.json()["project"])
             _check_answered(answer.status_code)
@@ -99,7 +101,7 @@ class KeystoneLogins:
         try:
             names = {place.id: place.name for place in await self.places(token)}
             for project_id in [each for each in ids if each not in names and _ID.fullmatch(each)][:_LOOK_UPS]:
-                answer = await self._ask("GET", f"projects/{project_id}", {"X-Auth-Token": token})
+                answer = await self._ask(token, "GET", f"projects/{project_id}", {"X-Auth-Token": token})
                 if answer.status_code == 200:
                     names[project_id] = _place(answer.json()["project"]).name
         except TintypeError:
@@ -107,7 +109,8 @@ class KeystoneLogins:
         return names
 
     async def _named(self, token: str, name: str, mine: Sequence[Place]) -> Place:
-        answer = await self._ask("GET", "projects", {"X-Auth-Token": token}, params={"name": name})
+        about = {"X-Auth-Token": token}
+        answer = await self._ask(token, "GET", "projects", about, params={"name": name})
         _check_answered(answer.status_code)
         listed = answer.status_code == 200
         found = [_place(each) for each in answer.json()["projects"]] if listed else mine
@@ -122,8 +125,8 @@ class KeystoneLogins:
             "(32 hexadecimal digits, or a UUID)."
         )
 
-    async def _token(self, auth: Mapping[str, Any], refusal: str) -> Login:
-        answer = await self._ask("POST", "auth/tokens?nocatalog", {}, json={"auth": auth})
+    async def _token(self, group: str, auth: Mapping[str, Any], refusal: str) -> Login:
+        answer = await self._ask(group, "POST", "auth/tokens?nocatalog", {}, json={"auth": auth})
         if answer.status_code == 429:
             raise TooManyAttempts(
                 "The identity service asks to slow down. Try again in 5 seconds.", Retry_After="5"
@@ -141,24 +144,19 @@ class KeystoneLogins:
         ends = datetime.fromisoformat(answer.json()["token"]["expires_at"]).timestamp()
         return Login(answer.headers["X-Subject-Token"], ends)
 
-    async def _ask(self, method: str, path: str, headers: Mapping[str, str], **more: Any) -> Any:
-        if self._waiting >= _WAITING:
-            raise TooManyAttempts("Too many logins at once. Try again in 2 seconds.", Retry_After="2")
-        self._waiting += 1
-        try:
-            return await self._authenticator.calls.run(
-                "logins",
-                self._session.request,
-                f"{self._url}/{path}",
-                method,
-                headers=dict(headers),
-                authenticated=False,
-                raise_exc=False,
-                log=False,
-                **more,
-            )
-        finally:
-            self._waiting -= 1
+    async def _ask(self, group: str, method: str, path: str, headers: Mapping[str, str], **more: Any) -> Any:
+        return await self._authenticator.calls.run(
+            "logins",
+            group,
+            self._session.request,
+            f"{self._url}/{path}",
+            method,
+            headers=dict(headers),
+            authenticated=False,
+            raise_exc=False,
+            log=False,
+            **more,
+        )
 
 
 def _place(project: Mapping[str, Any]) -> Place:

@@ -79,7 +79,7 @@ class Guard:
         if not token:
             raise Unauthenticated(NOBODY)
         try:
-            call.admit(await self._authenticator.authenticate(token))
+            call.admit(await self._authenticator.authenticate(token, address=call.address))
         except Unauthenticated:
             raise Unauthenticated(NOBODY) from None
         if by_script:

@@ -11,7 +11,7 @@ from tintype.api.base_url import base_path
 from tintype.api.presence import while_present
 from tintype.auth.base import Authenticator, Login, Logins
 from tintype.dashboard.guard import CSRF, NOBODY, SESSION, check_csrf, csrf_token, document, refusal
-from tintype.errors import Forbidden, Invalid, Unauthenticated, Unavailable
+from tintype.errors import Forbidden, Invalid, TooManyAttempts, Unauthenticated, Unavailable
 from tintype.services.rights import Rights
 
 if TYPE_CHECKING:
@@ -58,9 +58,8 @@ class Sessions:
         names = {name: _text(body, name) for name in ("username", "password")}
         domain = _text(body, "domain", "Default")
         wished = _text(body, "project", "")
-        address = call.client.host if call.client else ""
         log_in = self._logins.log_in(
-            name=names["username"], password=names["password"], domain=domain, address=address
+            name=names["username"], password=names["password"], domain=domain, address=call.address
         )
         login = await while_present(call, log_in)
         places = await self._logins.places(login.token)
@@ -79,10 +78,10 @@ class Sessions:
             raise Unauthenticated(NOBODY)
         check_csrf(call, token)
         project = _text(await document(call), "project")
+        await self._authenticator.authenticate(token, address=call.address)
         try:
             login = await self._logins.enter(token, project)
         except Unauthenticated as error:
-            await self._authenticator.authenticate(token)  # who is not logged in any more is told so
             raise Forbidden(error.message) from None
         return await self._logged_in(call, login)
 
@@ -93,8 +92,11 @@ class Sessions:
         if token:
             check_csrf(call, token)
             try:
+                await self._authenticator.authenticate(token, address=call.address)
                 await self._logins.log_out(token)
-            except Unavailable as error:  # the browser forgets it; until its end it holds
+            except Unauthenticated:
+                pass  # it is void already
+            except (TooManyAttempts, Unavailable) as error:  # the browser forgets it; until its end it holds
                 call.failure = error
                 answer = refusal(error)
         for name in (SESSION, CSRF):
@@ -116,7 +118,7 @@ class Sessions:
         return answer
 
     async def _view(self, call: "Call", token: str) -> dict[str, Any]:
-        call.admit(await self._authenticator.authenticate(token))
+        call.admit(await self._authenticator.authenticate(token, address=call.address))
         caller = call.caller
         places = await self._logins.places(token)
         here = [place for place in places if place.id == caller.project_id]

@@ -19,7 +19,7 @@ from tintype.domain import tasks as rules
 from tintype.domain.callers import Caller
 from tintype.domain.imports import COPY
 from tintype.domain.tasks import Task
-from tintype.errors import Unauthenticated, Unavailable
+from tintype.errors import TooManyAttempts, Unauthenticated, Unavailable
 from tintype.services.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -91,9 +91,11 @@ class DashboardTasks:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         stopping = call.scope.get("extensions", {}).get(STOPPING) or asyncio.Event()
         token = call.cookies[SESSION]
-        return StreamingResponse(self._told(call.caller, token, stopping), 200, headers, "text/event-stream")
+        told = self._told(call, token, stopping)
+        return StreamingResponse(told, 200, headers, "text/event-stream")
 
-    async def _told(self, caller: Caller, token: str, stopping: asyncio.Event) -> AsyncIterator[bytes]:
+    async def _told(self, call: "Call", token: str, stopping: asyncio.Event) -> AsyncIterator[bytes]:
+        caller = call.caller
         began, said, spoke = time.monotonic(), b"", 0.0
         asked = began
         self._streams[caller.user_id] += 1
@@ -108,14 +110,14 @@ class DashboardTasks:
                     yield b":\n\n"  # so that a browser that went away is noticed
                     spoke = moment
                 if moment > asked + _TRUSTED_SECONDS:
-                    await self._authenticator.authenticate(token)
+                    await self._authenticator.authenticate(token, address=call.address)
                     asked = moment
                 try:
                     async with asyncio.timeout(_EVERY_SECONDS):
                         await stopping.wait()
                 except TimeoutError:
                     pass
-        except (Unauthenticated, Unavailable):
+        except (TooManyAttempts, Unauthenticated, Unavailable):
             return  # the browser asks again, and is told
         finally:
             self._streams[caller.user_id] -= 1

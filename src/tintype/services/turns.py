@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Final
 
 from tintype.domain.turns import Turns
@@ -30,13 +31,28 @@ class Queue:
 
         Raises TooManyAttempts at once where the queue is full, with the time until the group's part is not.
         """
-        await self._wait(group)
-        started = time.monotonic()
+        end = await self.take(group)
         try:
             yield
         finally:
-            self._seconds += (time.monotonic() - started - self._seconds) * _WEIGHT
-            self._pass_on()
+            end()
+
+    async def take(self, group: str) -> Callable[[], None]:
+        """Wait for a turn, and return what ends it, to be called once.
+
+        For work that may go on after whoever waited for it. Raises as `turn` does.
+        """
+        await self._wait(group)
+        return partial(self._end, time.monotonic())
+
+    def _end(self, started: float) -> None:
+        self._seconds += (time.monotonic() - started - self._seconds) * _WEIGHT
+        self._pass_on()
+
+    def dismiss(self) -> None:
+        """Cancel all who wait; those whose turn it is go on."""
+        while (turn := self._waiting.next()) is not None:
+            turn.cancel()
 
     async def _wait(self, group: str) -> None:
         if self._free:
@@ -58,8 +74,8 @@ class Queue:
             raise
 
     def _pass_on(self) -> None:
-        turn = self._waiting.next()
-        if turn is None:
-            self._free += 1
-        else:
-            turn.set_result(None)
+        while (turn := self._waiting.next()) is not None:
+            if not turn.done():  # else it was cancelled, and whoever waited has not run since
+                turn.set_result(None)
+                return
+        self._free += 1
