@@ -88,6 +88,28 @@ def test_every_line_of_a_library_is_json() -> None:
     assert "hidden" not in str(events)
 
 
+RAISED = (
+    "def fail(): raise ValueError('no https://u:hidden@host/x?X-Amz-Signature=hidden')",
+    "log.error('ours', exc_info=ValueError('see http://u:hidden@host/'))",
+    "try:\n    fail()\nexcept ValueError: log.exception('ours')",
+    "try:\n    fail()\nexcept ValueError: logging.getLogger('x').exception('theirs')",
+    "t = threading.Thread(target=fail); t.start(); t.join()",
+    "class D:\n    def __del__(self): fail()\nD()",
+)
+
+
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_no_traceback_has_credentials(style: str) -> None:
+    """Neither a library's, nor ours, nor the interpreter's."""
+    said = write(style, *RAISED)
+    shown = (
+        said if style == "console" else "".join(json.loads(line)["exception"] for line in said.splitlines())
+    )
+    assert shown.count("ValueError: ") == len(RAISED) - 1
+    assert shown.count("https://…@host/x?…") == len(RAISED) - 2
+    assert "hidden" not in said
+
+
 CONTROLS = [chr(code) for code in (*range(32), *range(0x7F, 0xA0))] + [
     *"\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
 ]

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Literal
@@ -32,7 +33,7 @@ def make_logger(style: Literal["auto", "json", "console"]) -> structlog.typing.F
             structlog.stdlib.filter_by_level,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            structlog.processors.ExceptionRenderer(_traceback),
             *last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
@@ -76,6 +77,11 @@ def escape_controls(
         name: _escaped(value, kept="\n" if name == "exception" else "") if isinstance(value, str) else value
         for name, value in event.items()
     }
+
+
+def _traceback(about: structlog.typing.ExcInfo) -> str:
+    """Return a traceback without credentials: libraries put URLs into what they raise."""
+    return without_secrets("".join(traceback.format_exception(*about)).rstrip("\n"))
 
 
 def _escaped(text: str, kept: str) -> str:
