@@ -1,7 +1,10 @@
 """Lists of ever new shapes: few statements are made of them, and none on the event loop."""
 
 import asyncio
+import contextlib
+import functools
 import threading
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -9,7 +12,7 @@ import pytest
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from inprocess import Service
-from tintype.db.statements import Statements
+from tintype.db.statements import PER_GROUP, Statements
 from tintype.errors import Unavailable
 
 
@@ -92,24 +95,103 @@ async def test_more_than_a_list_may_have(service: Service, query: str, said: str
     assert (answer.status_code, said in answer.json()["error"]["message"]) == (400, True), answer.text
 
 
+class Slow:
+    """Compiles nothing until it may, and notes the order."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.made: list[object] = []
+
+    def __call__(self, statement: Any, _names: object) -> None:
+        self.made.append(statement)
+        if statement != "known":
+            self.go_on.wait(10)
+
+
+@contextlib.contextmanager
+def slow_statements() -> Iterator[tuple[Slow, Statements]]:
+    slow = Slow()
+    statements = Statements(slow)
+    try:
+        yield slow, statements
+    finally:
+        slow.go_on.set()
+        statements.close()
+
+
 async def test_known_statements_do_not_wait_for_new_ones() -> None:
-    """New ones wait for each other, each is made once, and only so many may wait."""
-    go_on = threading.Event()
+    """New ones wait for each other, each is made once, and only so many of a project may wait."""
+    with slow_statements() as (slow, statements):
+        assert await statements.get("known", lambda: "known", (), group="a") == "known"
+        count = PER_GROUP
+        new = [
+            asyncio.ensure_future(statements.get(n // 2, lambda n=n: n // 2, (), group="a"))
+            for n in range(2 * count)
+        ]
+        await asyncio.sleep(0)
+        assert await statements.get("known", lambda: "again", (), group="a") == "known"
+        with pytest.raises(Unavailable):
+            await statements.get("more", lambda: "more", (), group="a")
+        slow.go_on.set()
+        assert await asyncio.gather(*new) == [n // 2 for n in range(2 * count)]
+        assert slow.made == ["known", *range(count)]
+
+
+async def test_projects_take_turns_with_new_statements() -> None:
+    """Who asks for many new shapes keeps nobody else from one: it is made next, and not refused."""
+    with slow_statements() as (slow, statements):
+        flood = [
+            asyncio.ensure_future(statements.get(n, lambda n=n: n, (), group="flooder")) for n in range(300)
+        ]
+        await asyncio.sleep(0)
+        others = [
+            asyncio.ensure_future(statements.get(name, lambda name=name: name, (), group=name))
+            for name in ("x", "y")
+        ]
+        await asyncio.sleep(0)
+        slow.go_on.set()
+        assert await asyncio.gather(*others) == ["x", "y"]
+        refused = await asyncio.gather(*flood, return_exceptions=True)
+        assert sum(isinstance(each, Unavailable) for each in refused) == 300 - PER_GROUP
+        assert {"x", "y"} <= set(slow.made[:4])
+
+
+async def test_a_flood_of_new_shapes_leaves_those_that_are_used() -> None:
+    """What was asked for twice is not made again for what was asked for once, and never on the loop."""
     made: list[object] = []
 
-    def compile_one(statement: Any, _names: object) -> None:
-        made.append(statement)
-        if statement != "known":
-            go_on.wait(10)
+    def known() -> Any:
+        made.append("known")
+        return "known"
 
-    statements = Statements(compile_one)
-    assert await statements.get("known", lambda: "known", ()) == "known"
-    new = [asyncio.ensure_future(statements.get(n // 2, lambda n=n: n // 2, ())) for n in range(200)]
-    await asyncio.sleep(0)
-    assert await statements.get("known", lambda: "again", ()) == "known"
-    with pytest.raises(Unavailable):
-        await statements.get("more", lambda: "more", ())
-    go_on.set()
-    assert await asyncio.gather(*new) == [n // 2 for n in range(200)]
-    assert made == ["known", *range(100)]
-    statements.close()
+    def other(number: int) -> Any:
+        made.append(number)
+        return number
+
+    with slow_statements() as (slow, statements):
+        slow.go_on.set()
+        for _ in range(2):
+            await statements.get("known", known, (), group="a")
+        for number in range(2000):
+            await statements.get(number, functools.partial(other, number), (), group="flooder")
+        for _ in range(2):
+            assert await statements.get("known", known, (), group="a") == "known"
+        await statements.get(0, functools.partial(other, 0), (), group="flooder")
+        assert (made.count("known"), made.count(0)) == (1, 2)
+        assert slow.made.count("known") == 2, "the database may have dropped what it was compiled to"
+
+
+async def test_a_shape_that_cannot_be_made_stops_no_others() -> None:
+    """Who asks for it gets the error; the next one is made."""
+
+    def fail() -> Any:
+        raise ValueError("no such column")
+
+    with slow_statements() as (slow, statements):
+        slow.go_on.set()
+        failed, made = await asyncio.gather(
+            statements.get("wrong", fail, (), group="a"),
+            statements.get("right", lambda: "right", (), group="a"),
+            return_exceptions=True,
+        )
+        assert (isinstance(failed, ValueError), made) == (True, "right")

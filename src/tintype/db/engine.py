@@ -98,11 +98,11 @@ class Transaction(Protocol):
         """
 
     async def statement(
-        self, shape: Hashable, make: Callable[[], Executable], names: Collection[str]
+        self, shape: Hashable, make: Callable[[], Executable], names: Collection[str], *, group: str
     ) -> Executable:
         """Return the statement of a shape, for parameters of these names.
 
-        The first time `make` makes it, and it is compiled, beside the event loop.
+        The first time `make` makes it, and it is compiled, beside the event loop; groups take turns.
         """
 
 
@@ -214,9 +214,9 @@ class _Inline:
         self.statements = Statements(self._compile)
 
     async def statement(
-        self, shape: Hashable, make: Callable[[], Executable], names: Collection[str]
+        self, shape: Hashable, make: Callable[[], Executable], names: Collection[str], *, group: str
     ) -> Executable:
-        return await self.statements.get(shape, make, names)
+        return await self.statements.get(shape, make, names, group=group)
 
     def _compile(self, statement: Executable, names: Collection[str]) -> None:
         """Put a statement into the engine's cache, where executing it looks."""

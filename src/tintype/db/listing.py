@@ -83,7 +83,8 @@ async def page(tx: Transaction, caller: Caller, query: Query, marker: Image | No
     )
     parameters = {"project_id": caller.project_id, "limit": query.limit, "answer": query.member_status}
     parameters |= dict(_values(query, marker))
-    statement = await tx.statement(shape, functools.partial(_statement, shape), parameters)
+    make = functools.partial(_statement, shape)
+    statement = await tx.statement(shape, make, parameters, group=caller.project_id or "")
     rows = (await tx.execute(statement, parameters)).all()
     return [image_rows.from_row(row) for row in rows]
 

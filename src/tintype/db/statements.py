@@ -1,69 +1,130 @@
 """Statements in as many shapes as clients ask for: made and compiled beside the event loop, and kept.
 
-One thread makes them, so that many new ones wait for each other and nobody else waits for them.
+One thread makes them, so that many new ones wait for each other and nobody else waits for them. Projects
+take turns.
 """
 
 import asyncio
+import functools
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import Executable
 
+from tintype.domain.turns import Turns
 from tintype.errors import Unavailable
 
 _KEPT: Final = 512
-_WAITING: Final = 100
-"""New ones that may wait to be made."""
+_KEPT_NEW: Final = 128
+"""Of shapes that were asked for once; those that were asked for again do not give way to them."""
+PER_GROUP: Final = 50
+"""New ones of a project that may wait to be made."""
+_WAITING: Final = 1000
+"""New ones of all projects together."""
+
+
+_FRESH: Final = 500
+"""New ones after which one that was not used may be compiled no more: databases keep the last 1,000."""
+
+
+class _Kept(NamedTuple):
+    statement: Executable
+    used_at: int
+    """How many had been made when it was used last."""
+
+
+class _New(NamedTuple):
+    shape: Hashable
+    make: Callable[[], Executable]
+    names: Collection[str]
+    made: asyncio.Future[Executable]
 
 
 class Statements:
     """The statements of one database."""
 
     def __init__(self, compile_one: Callable[[Executable, Collection[str]], object]) -> None:
-        """Make it; `compile_one` compiles a statement for parameters of these names, in any thread."""
+        """Create it; `compile_one` compiles a statement for parameters of these names, in any thread."""
         self._compile = compile_one
-        self._kept: OrderedDict[Hashable, Executable] = OrderedDict()
-        self._making: dict[Hashable, asyncio.Future[Executable]] = {}
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
+        self._new: OrderedDict[Hashable, _Kept] = OrderedDict()
+        self._count = 0
+        self._waiting: Turns[_New] = Turns(per_group=PER_GROUP, total=_WAITING)
+        self._promised: dict[Hashable, asyncio.Future[Executable]] = {}
+        self._maker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "statements")
 
     async def get(
-        self, shape: Hashable, make: Callable[[], Executable], names: Collection[str]
+        self, shape: Hashable, make: Callable[[], Executable], names: Collection[str], *, group: str
     ) -> Executable:
-        """Return the statement of a shape, which `make` makes the first time.
+        """Return the statement of a shape, which `make` makes the first time, in its turn among groups.
 
         Raises Unavailable where too many wait to be made.
         """
         found = self._kept.get(shape)
+        if found is None:
+            found = self._new.pop(shape, None)
         if found is not None:
-            self._kept.move_to_end(shape)
-            return found
-        making = self._making.get(shape)
-        if making is None:
-            if len(self._making) >= _WAITING:
+            kept, age = found.statement, self._count - found.used_at
+            self._keep(self._kept, shape, kept, _KEPT)
+            if age <= _FRESH:
+                return kept
+            make = functools.partial(_same, kept)
+        made = self._promised.get(shape)
+        if made is None:
+            made = asyncio.get_running_loop().create_future()
+            if not self._waiting.add(group, _New(shape, make, names, made)):
                 raise Unavailable("Too many unusual lists are asked for at once.", Retry_After="1")
-            making = asyncio.ensure_future(self._make(shape, make, names))
-            self._making[shape] = making
-        return await asyncio.shield(making)
+            self._promised[shape] = made
+            if self._maker is None:
+                self._maker = asyncio.create_task(self._make_all())
+        return await asyncio.shield(made)
 
-    async def _make(
-        self, shape: Hashable, make: Callable[[], Executable], names: Collection[str]
-    ) -> Executable:
+    async def _make_all(self) -> None:
+        """Make what waits, one after the other."""
+        try:
+            while (new := self._waiting.next()) is not None:
+                await self._make(new)
+        finally:
+            self._maker = None
+
+    async def _make(self, new: _New) -> None:
         def work() -> Executable:
-            statement = make()
-            self._compile(statement, names)
+            statement = new.make()
+            self._compile(statement, new.names)
             return statement
 
         try:
             statement = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except Exception as error:  # noqa: BLE001 (it is told to those who asked)
+            new.made.set_exception(error)
+            new.made.exception()  # perhaps nobody waits any more
+        except BaseException:
+            new.made.cancel()
+            raise
+        else:
+            self._count += 1
+            if new.shape not in self._kept:
+                self._keep(self._new, new.shape, statement, _KEPT_NEW)
+            new.made.set_result(statement)
         finally:
-            del self._making[shape]
-        self._kept[shape] = statement
-        if len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
-        return statement
+            del self._promised[new.shape]
 
     def close(self) -> None:
         """Let go of the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _keep(
+        self, among: OrderedDict[Hashable, _Kept], shape: Hashable, statement: Executable, most: int
+    ) -> None:
+        """Note a statement as the latest of so many."""
+        among[shape] = _Kept(statement, self._count)
+        among.move_to_end(shape)
+        if len(among) > most:
+            among.popitem(last=False)
+
+
+def _same(statement: Executable) -> Executable:
+    return statement
