@@ -126,7 +126,7 @@ class _Wide(httpcore2.AsyncNetworkStream):
             raise NoConnection(reason, for_good=is_for_good(error)) from error
 
     def get_extra_info(self, info: str) -> Any:
-        """Give what is known of the connection."""
+        """Return what is known of the connection."""
         return self._inner.get_extra_info(info)
 
 

@@ -258,7 +258,7 @@ def _facts(answer: httpcore2.Response, url: str) -> Facts:
 
 
 async def _from(answer: httpcore2.Response, url: str, skip: int) -> AsyncIterator[bytes]:
-    """Give the body, but for its first bytes."""
+    """Return the body, but for its first bytes."""
     with _told(url):
         async for chunk in answer.aiter_stream():
             if skip >= len(chunk):
@@ -269,7 +269,7 @@ async def _from(answer: httpcore2.Response, url: str, skip: int) -> AsyncIterato
 
 
 def _begin(answer: httpcore2.Response) -> int | None:
-    """Give the first byte of a partial answer; None where it does not say."""
+    """Return the first byte of a partial answer; None where it does not say."""
     match = _RANGE.fullmatch(_header(answer, b"content-range") or "")
     return int(match[1]) if match else None
 
