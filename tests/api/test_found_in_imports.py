@@ -6,8 +6,9 @@ import gzip
 import io
 import socket
 import threading
+import time
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,15 @@ from test_imports import BINARY, DATA, STORES, begin, ended, loopback, new_image
 
 import web
 from inprocess import Prepared, Service, make_settings, running
+from tintype.blobs import network
 from tintype.blobs.cache import PIECE
 from tintype.blobs.downloads import Download
-from tintype.blobs.network import resolve
+from tintype.blobs.network import resolve, resolve_for_proxy
 from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
 from tintype.db.tables import blobs, images, jobs
 from tintype.domain.addresses import WebRules, networks
+from tintype.domain.proxies import Proxy, ProxyRules
 from tintype.errors import Conflict, Invalid, StartError, TintypeError, Unavailable
 from tintype.folders import check_folders, make_folders
 from tintype.services.data import beating
@@ -418,6 +421,32 @@ async def test_names_that_nobody_can_look_up_now(monkeypatch: pytest.MonkeyPatch
         with pytest.raises(Invalid if refused else Unavailable):
             await resolve(rules, "images.example.org", 80)
         await there.close()
+
+
+@pytest.mark.parametrize("proxied", [False, True])
+async def test_every_name_is_refused_at_the_same_moment(
+    monkeypatch: pytest.MonkeyPatch, proxied: bool
+) -> None:
+    """By the request and by the job: names that exist inside are found sooner than those that do not."""
+    monkeypatch.setattr(network, "_REFUSAL_SECONDS", 1.5)
+    rules = WebRules()
+    there = Web(rules, ProxyRules(proxies={"http": Proxy("http://127.0.0.1:9")}) if proxied else None)
+    table = {"inside.example": [["10.0.0.1"]], "unknown.example": [[]], "inside.example.": [["::1"]]}
+    look_up = resolve_for_proxy if proxied else resolve
+
+    async def seconds(asked: Awaitable[Any]) -> float:
+        started = time.monotonic()
+        with pytest.raises(Invalid):
+            await asked
+        return time.monotonic() - started
+
+    with web.names(table):
+        names = [name for name in table if not (proxied and name.startswith("unknown"))]
+        checks = [there.check(f"http://{name}/disk") for name in names]
+        jobs = [look_up(rules, name, 80) for name in names]
+        took = await asyncio.gather(*map(seconds, (*checks, *jobs)))
+    assert min(took) >= 1.5
+    await there.close()
 
 
 async def test_a_part_of_what_has_no_parts() -> None:

@@ -37,6 +37,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try once, and wait for a short time."""
     monkeypatch.setattr("tintype.blobs.downloads._TRIES", 1)
     monkeypatch.setattr("tintype.blobs.web._HEAD_SECONDS", 1.0)
+    monkeypatch.setattr("tintype.blobs.network._REFUSAL_SECONDS", 0.1)
 
 
 @contextlib.contextmanager

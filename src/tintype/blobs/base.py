@@ -8,7 +8,7 @@ FOREIGN: Final = "="
 
 
 def name_in_store(key: str, ours: str) -> str:
-    """Give the name of a key's bytes in a store that calls what it writes itself `ours`."""
+    """Return the name of a key's bytes in a store that calls what it writes itself `ours`."""
     return key.removeprefix(FOREIGN) if key.startswith(FOREIGN) else ours
 
 
@@ -52,10 +52,10 @@ class BlobStore(Protocol):
         """
 
     def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Give the bytes from `start` to before `stop`; raises NotFound where there are none."""
+        """Return the bytes from `start` to before `stop`; raises NotFound where there are none."""
 
     async def size(self, key: str) -> int | None:
-        """Give the number of bytes, or None where there are none."""
+        """Return the number of bytes, or None where there are none."""
 
     async def delete(self, key: str) -> None:
         """Delete the bytes, half-written ones too; return only once the store no longer has them.
@@ -65,7 +65,7 @@ class BlobStore(Protocol):
         """
 
     def keys(self) -> AsyncIterator[str]:
-        """Give the key of everything that the store keeps, half-written bytes too; some perhaps twice."""
+        """Return the key of everything that the store keeps, half-written bytes too; some perhaps twice."""
 
     async def check(self) -> None:
         """Raise Unavailable where the store cannot be used, saying in words what is wrong with it.
@@ -94,7 +94,7 @@ class HandsOff(Protocol):
     """A store whose bytes a front server can send by itself."""
 
     def internal_path(self, key: str) -> str | None:
-        """Give the path for `X-Accel-Redirect`; None where the operator has not set that up."""
+        """Return the path for `X-Accel-Redirect`; None where the operator has not set that up."""
 
 
 @runtime_checkable
@@ -102,7 +102,7 @@ class Signs(Protocol):
     """A store that others may read from by an address that works for a while."""
 
     async def signed_url(self, key: str, seconds: int) -> str:
-        """Give the address."""
+        """Return the address."""
 
 
 @runtime_checkable
@@ -126,10 +126,10 @@ class Addressed(Protocol):
     """A store whose blobs have addresses that other services of the cloud know."""
 
     async def url(self, key: str) -> str:
-        """Give the address, without any secret."""
+        """Return the address, without any secret."""
 
     async def place(self, url: str) -> str | None:
-        """Give the name in the store of bytes that others wrote there; None where a URL leads elsewhere.
+        """Return the name in the store of bytes that others wrote there; None where a URL leads elsewhere.
 
         Raises Invalid where the URL leads here, and may not be used.
         """

@@ -45,7 +45,7 @@ class PieceFiles:
         self._fetching: dict[Path, asyncio.Task[bytes]] = {}
 
     async def piece(self, of: Kept, number: int, fetch: Fetch, has_room: Allowed) -> bytes:
-        """Give a piece, fetched by the first who asks while all others wait for it.
+        """Return a piece, fetched by the first who asks while all others wait for it.
 
         It is kept if there is room for it, asked before and afterwards: what is dropped meanwhile stays so.
         Raises what `fetch` raises. A disk that is full or broken costs the cache, not the reader.
@@ -80,11 +80,11 @@ class PieceFiles:
                 await in_thread(_unlock, lock, path)
 
     async def has(self, of: Kept, size: int) -> bool:
-        """Say whether every piece of so many bytes is there."""
+        """Return whether every piece of so many bytes is there."""
         return await in_thread(self._has, of, size)
 
     async def is_whole(self, of: Kept, size: int) -> bool:
-        """Say whether the pieces together have the digest that they are kept for."""
+        """Return whether the pieces together have the digest that they are kept for."""
         algorithm, _, value = of.digest.partition("-")
         found = hashlib.new(algorithm, usedforsecurity=False)
         for number in range(pieces(size)):
@@ -99,7 +99,7 @@ class PieceFiles:
         await in_thread(shutil.rmtree, self._path(of, 0).parent, ignore_errors=True)
 
     async def all(self) -> list[Kept]:
-        """Give everything that is kept, whole or not."""
+        """Return everything that is kept, whole or not."""
         return await in_thread(self._all)
 
     def _forget(self, path: Path, done: asyncio.Task[bytes]) -> None:
@@ -144,7 +144,7 @@ class PieceFiles:
 
 
 def pieces(size: int) -> int:
-    """Give into how many pieces so many bytes are cut."""
+    """Return into how many pieces so many bytes are cut."""
     return -(-size // PIECE)
 
 
@@ -172,7 +172,7 @@ def _read_part(path: Path, first: int, length: int) -> bytes | None:
 
 
 def _lock_part(path: Path) -> int | None:
-    """Give the unfinished file of a piece, locked; None while another process has it."""
+    """Return the unfinished file of a piece, locked; None while another process has it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = Path(f"{path}.part")
     file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

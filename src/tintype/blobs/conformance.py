@@ -22,7 +22,7 @@ LARGE = 21 * _MIB + 12_345
 
 
 def checks_of(store: BlobStore, *, read_only: bool = False) -> list[Check]:
-    """Give the checks that a store of its abilities must pass."""
+    """Return the checks that a store of its abilities must pass."""
     checks: list[Check] = [says_that_it_works, reads_what_was_stored, reads_ranges, knows_what_is_missing]
     if read_only:
         return [*checks, refuses_to_write]
@@ -44,7 +44,7 @@ def checks_of(store: BlobStore, *, read_only: bool = False) -> list[Check]:
 
 
 def by_writing(store: BlobStore) -> Put:
-    """Give a `put` for a store that can be written to."""
+    """Return a `put` for a store that can be written to."""
 
     async def put(key: str, data: bytes) -> None:
         await write(await store.create(key, len(data)), data)
@@ -66,12 +66,12 @@ async def read(store: BlobStore, key: str, start: int, stop: int) -> bytes:
 
 
 async def keys(store: BlobStore) -> set[str]:
-    """Give every key."""
+    """Return every key."""
     return {key async for key in store.keys()}
 
 
 def new_key() -> str:
-    """Give a key that nobody has."""
+    """Return a key that nobody has."""
     return str(uuid.uuid4())
 
 

@@ -43,7 +43,7 @@ class Download:
         self.facts: Facts | None = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Give the bytes.
+        """Return the bytes.
 
         Raises OverLimit where there are too many, Unavailable where they do not come or not in time,
         Invalid where there is nothing to fetch, or it comes too slowly.
@@ -67,7 +67,7 @@ class Download:
                 return
 
     async def begin(self) -> AsyncIterator[bytes]:
-        """Give the bytes once the first of them are there, and with them the facts."""
+        """Return the bytes once the first of them are there, and with them the facts."""
         chunks = self.chunks()
         first = await anext(chunks, b"")
 
@@ -80,7 +80,7 @@ class Download:
         return whole()
 
     async def _once(self) -> AsyncIterator[bytes]:
-        """Give what one connection brings."""
+        """Return what one connection brings."""
         headers = dict(self._headers)
         if self._position and self.facts is not None and self.facts.validator is not None:
             headers["If-Range"] = self.facts.validator
@@ -118,7 +118,7 @@ class Download:
         return OverLimit(f"{display_url(self._url)} has {size}; an image may have at most {self._limit}.")
 
     async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
-        """Give the next bytes, or None at the end; raises Invalid where the time is over."""
+        """Return the next bytes, or None at the end; raises Invalid where the time is over."""
         try:
             async with asyncio.timeout(max(0.0, self._until - time.monotonic())):
                 return await anext(chunks, None)

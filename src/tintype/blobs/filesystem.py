@@ -79,7 +79,7 @@ class FilesystemStore:
             file.close()
 
     async def size(self, key: str) -> int | None:
-        """Give the number of bytes, or None where there are none."""
+        """Return the number of bytes, or None where there are none."""
         try:
             return (await self.run(os.stat, self.path(key))).st_size
         except NotFound:
@@ -99,7 +99,7 @@ class FilesystemStore:
             await self.run(self.check_mark)
 
     async def keys(self) -> AsyncIterator[str]:
-        """Give the name of every file, one folder at a time."""
+        """Return the name of every file, one folder at a time."""
         for folder in await self.run(_names, self._folder):
             for name in await self.run(_names, self._folder / folder):
                 if name != _PROBE:
@@ -113,7 +113,7 @@ class FilesystemStore:
         """Let go of nothing: files are open only while they are used."""
 
     def internal_path(self, key: str) -> str | None:
-        """Give the path for `X-Accel-Redirect`."""
+        """Return the path for `X-Accel-Redirect`."""
         if self._accel_redirect is None:
             return None
         return f"{self._accel_redirect.rstrip('/')}/{_inside(key)}"
@@ -123,7 +123,7 @@ class FilesystemStore:
         return {"data_dir": str(self._folder.absolute()), "chunk_size": LARGEST, "thin_provisioning": False}
 
     async def url(self, key: str) -> str:
-        """Give the address of a file."""
+        """Return the address of a file."""
         return f"file://{self.path(key).absolute()}"
 
     async def place(self, url: str) -> str | None:
@@ -131,11 +131,11 @@ class FilesystemStore:
         return None
 
     def path(self, key: str) -> Path:
-        """Give the place of complete bytes."""
+        """Return the place of complete bytes."""
         return self._folder / _inside(key)
 
     def partial(self, key: str) -> Path:
-        """Give the place of half-written bytes."""
+        """Return the place of half-written bytes."""
         return self._folder / _PARTIAL / key
 
     def check_space(self, file: int, size: int) -> None:
@@ -341,7 +341,7 @@ def _locked(path: Path, flags: int = 0) -> int:
 
 
 def _inside(key: str) -> str:
-    """Give the place of complete bytes in the folder; those of others lie in it directly."""
+    """Return the place of complete bytes in the folder; those of others lie in it directly."""
     return key.removeprefix(FOREIGN) if key.startswith(FOREIGN) else f"{key[:2]}/{key}"
 
 

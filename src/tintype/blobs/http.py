@@ -25,7 +25,7 @@ class HttpStore:
         raise Invalid(f"The store '{self.id}' is read-only.")
 
     async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Give the bytes of a range; of a server that knows no ranges those before it are passed over."""
+        """Return the bytes of a range; of a server that knows no ranges those before it are passed over."""
         if start == stop:
             return
         position = start
@@ -51,7 +51,7 @@ class HttpStore:
                     return
 
     async def size(self, key: str) -> int | None:
-        """Give the length that the server tells."""
+        """Return the length that the server tells."""
         try:
             facts = await self._web.facts(self._address(key))
         except Invalid as error:  # of an address that may no longer be gone to
@@ -69,7 +69,7 @@ class HttpStore:
         """Leave the bytes where they are: they are not ours."""
 
     async def keys(self) -> AsyncIterator[str]:
-        """Give none: nothing there is ours to look after."""
+        """Return nothing: nothing there is ours to look after."""
         nothing: tuple[str, ...] = ()
         for key in nothing:
             yield key
@@ -93,7 +93,7 @@ class HttpStore:
         await self._web.close()
 
     async def url(self, key: str) -> str:
-        """Give a blob's address."""
+        """Return a blob's address."""
         return self._address(key)
 
     async def place(self, url: str) -> str | None:

@@ -41,7 +41,7 @@ class MemoryStore:
         return _MemoryWriter(self, key)
 
     async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Give the bytes from `start` to before `stop`."""
+        """Return the bytes from `start` to before `stop`."""
         if key not in self.ready:
             raise NotFound("The stored bytes are missing.")
         data = self.ready[key]
@@ -49,7 +49,7 @@ class MemoryStore:
             yield data[offset : min(offset + _CHUNK, stop)]
 
     async def size(self, key: str) -> int | None:
-        """Give the number of bytes, or None where there are none."""
+        """Return the number of bytes, or None where there are none."""
         data = self.ready.get(key)
         return None if data is None else len(data)
 
@@ -59,7 +59,7 @@ class MemoryStore:
         self.partial.pop(key, None)
 
     async def keys(self) -> AsyncIterator[str]:
-        """Give the key of everything."""
+        """Return the key of everything."""
         for key in (*self.ready, *self.partial):
             yield key
 

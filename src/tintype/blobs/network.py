@@ -8,18 +8,20 @@ import contextlib
 import functools
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import httpcore2
 
 from tintype.blobs.failures import connection_failure, is_for_good, tls_failure
-from tintype.domain.addresses import WebRules
+from tintype.domain.addresses import WebRules, is_address
 from tintype.errors import Invalid, TintypeError, Unavailable
 
 CONNECT_SECONDS: Final = 10.0
 _RESOLVE_SECONDS: Final = 10.0
+_REFUSAL_SECONDS: Final = 3.0
+"""After which a name is refused: as long as callers are made to wait for name servers."""
 _NAMES: Final = ThreadPoolExecutor(8, "names")
 """Slow name servers keep only these waiting. A thread is made when it is first needed."""
 _NO_SUCH_NAME: Final = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
@@ -124,7 +126,7 @@ class _Wide(httpcore2.AsyncNetworkStream):
             raise NoConnection(reason, for_good=is_for_good(error)) from error
 
     def get_extra_info(self, info: str) -> Any:
-        """Give what is known of the connection."""
+        """Return what is known of the connection."""
         return self._inner.get_extra_info(info)
 
 
@@ -133,8 +135,9 @@ async def resolve(rules: WebRules, host: str, port: int, seconds: float = _RESOL
 
     Raises Invalid where it has none or one that may not be reached, Unavailable where no name server answers.
     """
-    addresses = await _look_up(host, port, seconds)
-    rules.check_addresses(host, addresses)
+    async with _refused_late(rules, host):
+        addresses = await _look_up(host, port, seconds)
+        rules.check_addresses(host, addresses)
     return addresses
 
 
@@ -147,10 +150,27 @@ async def resolve_for_proxy(
     an address that may not be reached.
     """
     with contextlib.suppress(Unavailable):
-        if addresses := await _look_up(host, port, seconds):
-            rules.check_addresses(host, addresses)
-            return addresses
+        async with _refused_late(rules, host):
+            addresses = await _look_up(host, port, seconds)
+            if addresses:
+                rules.check_addresses(host, addresses)
+        return addresses
     return []
+
+
+@contextlib.asynccontextmanager
+async def _refused_late(rules: WebRules, host: str) -> AsyncIterator[None]:
+    """Have every refusal of a name come at the same moment: a name that exists inside is found sooner.
+
+    Addresses tell nothing, nor do names to an operator.
+    """
+    late = asyncio.get_running_loop().time() + _REFUSAL_SECONDS
+    try:
+        yield
+    except Invalid:
+        if not (rules.anywhere or is_address(host)):
+            await asyncio.sleep(late - asyncio.get_running_loop().time())
+        raise
 
 
 async def _look_up(host: str, port: int, seconds: float) -> list[str]:

@@ -61,7 +61,7 @@ class ObjectStore:
                 yield piece
 
     async def size(self, key: str) -> int | None:
-        """Give the number of bytes, or None where there are none."""
+        """Return the number of bytes, or None where there are none."""
         try:
             return int((await obstore.head_async(self._bucket, self.path(key)))["size"])
         except FileNotFoundError:
@@ -75,7 +75,7 @@ class ObjectStore:
         await self.delete_object(self.path(key))
 
     async def keys(self) -> AsyncIterator[str]:
-        """Give the key of every object, a page at a time."""
+        """Return the key of every object, a page at a time."""
         try:
             async for page in obstore.list(self._bucket, prefix=self._prefix or None):
                 for found in page:
@@ -84,7 +84,7 @@ class ObjectStore:
             raise self.unavailable(error) from error
 
     async def signed_url(self, key: str, seconds: int) -> str:
-        """Give an address that anybody may read from for a while."""
+        """Return an address that anybody may read from for a while."""
         duration = dt.timedelta(seconds=seconds)
         try:
             return await obstore.sign_async(self._signer(), "GET", self.path(key), duration)
@@ -92,7 +92,7 @@ class ObjectStore:
             raise self.unavailable(error) from error
 
     async def url(self, key: str) -> str:
-        """Give the address of an object, as the image service's users know them."""
+        """Return the address of an object, as the image service's users know them."""
         return f"{self._root}{self.path(key)}"
 
     async def place(self, url: str) -> str | None:
@@ -117,11 +117,11 @@ class ObjectStore:
         """Let go of nothing: obstore looks after its connections."""
 
     def path(self, key: str) -> str:
-        """Give the name of a key's object."""
+        """Return the name of a key's object."""
         return name_in_store(key, f"{self._prefix}{key}")
 
     async def get(self, path: str, start: int, stop: int) -> bytes:
-        """Give a range of an object."""
+        """Return a range of an object."""
         return bytes((await self.get_version(path, start, stop))[1])
 
     async def get_version(self, path: str, start: int, stop: int) -> tuple[str | None, memoryview]:
@@ -152,7 +152,7 @@ class ObjectStore:
             raise self.unavailable(error) from error
 
     def open_writer(self, path: str) -> Any:
-        """Give obstore's own writer of large objects."""
+        """Return obstore's own writer of large objects."""
         return obstore.open_writer_async(self._bucket, path, buffer_size=_PART, max_concurrency=1)
 
     def unavailable(self, error: Exception) -> Unavailable:
@@ -239,7 +239,7 @@ class _ObjectWriter:
 
 
 def patience(timeout: int) -> dict[str, Any]:
-    """Give obstore's settings for requests that may be silent for so many seconds, and are tried again."""
+    """Return obstore's settings for requests that may be silent for so many seconds, and are tried again."""
     return {
         "client_options": {"connect_timeout": "5s", "timeout": f"{timeout}s", "allow_http": True},
         "retry_config": {"max_retries": ATTEMPTS - 1, "retry_timeout": dt.timedelta(seconds=timeout)},
@@ -249,7 +249,7 @@ def patience(timeout: int) -> dict[str, Any]:
 def google(
     store_id: str, *, bucket: str, prefix: str, timeout: int, options: Mapping[str, str]
 ) -> ObjectStore:
-    """Give a store in Google Cloud Storage; `options` are obstore's, such as service_account."""
+    """Return a store in Google Cloud Storage; `options` are obstore's, such as service_account."""
     opened = _opened(GCSStore, bucket, timeout, options)
     return ObjectStore(store_id, "gcs", opened, prefix, bucket)
 
@@ -257,7 +257,7 @@ def google(
 def azure(
     store_id: str, *, bucket: str, prefix: str, timeout: int, options: Mapping[str, str]
 ) -> ObjectStore:
-    """Give a store in Azure Blob Storage; `options` are obstore's, such as account_name and access_key."""
+    """Return a store in Azure Blob Storage; `options` are obstore's, such as account_name and access_key."""
     opened = _opened(AzureStore, bucket, timeout, options)
     return ObjectStore(store_id, "azure", opened, prefix, bucket)
 

@@ -95,7 +95,7 @@ class RbdStore:
                 await to_the_end(self.run(lambda _pool: image.close()))
 
     async def size(self, key: str) -> int | None:
-        """Give the number of bytes, or None where there are none."""
+        """Return the number of bytes, or None where there are none."""
         try:
             return await self.run(self._size, key)
         except NotFound:
@@ -116,7 +116,7 @@ class RbdStore:
             return False
 
     async def url(self, key: str) -> str:
-        """Give the address by which Nova and Cinder clone an image: cluster, pool, image, snapshot."""
+        """Return the address by which Nova and Cinder clone an image: cluster, pool, image, snapshot."""
         name = quote(name_in_store(key, _PREFIX + key), safe="")
         return f"{await self._root()}{name}/{_SNAPSHOT}"
 
@@ -279,7 +279,7 @@ class RbdStore:
             self._check_pool(pool, error)
 
     async def _root(self) -> str:
-        """Give how addresses begin; the cluster is asked for its name once."""
+        """Return how addresses begin; the cluster is asked for its name once."""
         if self._fsid is None:
             self._fsid = await self.run(lambda _pool: str(self._cluster.get_fsid()))
         return f"rbd://{self._fsid}/{quote(self._pool, safe='')}/"
@@ -349,7 +349,7 @@ class _RbdWriter:
 
 @functools.cache
 def _bindings() -> tuple[Any, Any]:
-    """Give Ceph's modules; a virtual environment does not see the distribution's packages by itself."""
+    """Return Ceph's modules; a virtual environment does not see the distribution's packages by itself."""
     if _DISTRIBUTION not in sys.path:
         sys.path.append(_DISTRIBUTION)
     try:

@@ -143,7 +143,7 @@ class _Supply:
 
 @contextlib.asynccontextmanager
 async def closing(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Give chunks, and let go of where they come from as soon as nobody wants more of them.
+    """Yield chunks, and let go of where they come from as soon as nobody wants more of them.
 
     Where that fails behind something else, this is told: who is cancelled must not read on elsewhere.
     """

@@ -126,7 +126,7 @@ class S3Store(ObjectStore):
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
     async def keys(self) -> AsyncIterator[str]:
-        """Give the key of every object and of every upload that was not completed."""
+        """Return the key of every object and of every upload that was not completed."""
         async for key in super().keys():
             yield key.partition(_REST)[0]
         async for path, _ in self.uploads(self._prefix):
@@ -143,7 +143,7 @@ class S3Store(ObjectStore):
             self._context = self._client = None
 
     async def uploads(self, prefix: str) -> AsyncIterator[tuple[str, str]]:
-        """Give path and id of the multipart uploads below a prefix that were not completed."""
+        """Return path and id of the multipart uploads below a prefix that were not completed."""
         after: dict[str, str] = {}
         while True:
             page = await self.call("list_multipart_uploads", Prefix=prefix, **after)
@@ -304,7 +304,7 @@ class _S3Writer:
         return f"{self._path}{_REST}{len(self._parts) + 1}"
 
     def _part_length(self) -> int:
-        """Give the bytes of the next part: the same for all where the size is known, else ever more."""
+        """Return the bytes of the next part: the same for all where the size is known, else ever more."""
         if self._size is not None:
             return max(_PART, -(-self._size // (_PARTS - 1)))
         return _PART << min(3, len(self._parts) // 1000)

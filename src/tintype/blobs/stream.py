@@ -44,7 +44,7 @@ async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 
 
 async def finished(work: asyncio.Future[T]) -> T:
-    """Give what a thread's work comes to; who is cancelled goes on when it has ended."""
+    """Return what a thread's work comes to; who is cancelled goes on when it has ended."""
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -131,7 +131,7 @@ class Exactly:
         self._seen = 0
 
     async def fill(self, buffer: Buffer) -> bool:
-        """Give it on; raises Invalid where the size is another one, OverLimit past the limit."""
+        """Pass it on; raises Invalid where the size is another one, OverLimit past the limit."""
         before = buffer.used
         more = await self._source.fill(buffer)
         self._seen += buffer.used - before
@@ -192,7 +192,7 @@ class Pass:
         self.size += await pump(source, write, [*self._looks(), *others], size, patience)
 
     def finish(self) -> Digests:
-        """Give what was found.
+        """Return what was found.
 
         Raises UnsupportedMedia where the bytes are refused for their format, Invalid where their
         digest is not the expected one.

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import re
 import ssl
-import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urljoin
@@ -24,7 +23,6 @@ from tintype.errors import Invalid, NotFound, TintypeError, Unauthenticated, Una
 
 _CHECK_SECONDS: Final = 3.0
 """For name servers, while a caller waits."""
-_REFUSAL_SECONDS: Final = 1.0
 _SILENT_SECONDS: Final = 30.0
 _HEAD_SECONDS: Final = 40.0
 """For the head of an answer, whatever comes before it and however slowly; connections included."""
@@ -72,19 +70,12 @@ class Web:
     async def check(self, url: str) -> None:
         """Refuse a URL that may not be fetched, as far as that can be known soon: raises Invalid.
 
-        Where name servers are silent it passes: it is checked again when it is fetched. A refusal by address
-        comes no sooner than a second after the request: names that are known inside are found faster.
+        Where name servers are silent it passes: it is checked again when it is fetched.
         """
         target = self._rules.check_url(url)
         look_up = resolve_for_proxy if self._proxies.choose(target) else resolve
-        started = time.monotonic()
-        try:
+        with contextlib.suppress(Unavailable):
             await look_up(self._rules, target.host, target.port, _CHECK_SECONDS)
-        except Unavailable:
-            return
-        except Invalid:
-            await asyncio.sleep(max(0.0, started + _REFUSAL_SECONDS - time.monotonic()))
-            raise
 
     async def get_json(self, url: str, headers: Mapping[str, str], limit: int) -> Any:
         """Return a small document.
@@ -267,7 +258,7 @@ def _facts(answer: httpcore2.Response, url: str) -> Facts:
 
 
 async def _from(answer: httpcore2.Response, url: str, skip: int) -> AsyncIterator[bytes]:
-    """Give the body, but for its first bytes."""
+    """Return the body, but for its first bytes."""
     with _told(url):
         async for chunk in answer.aiter_stream():
             if skip >= len(chunk):
@@ -278,7 +269,7 @@ async def _from(answer: httpcore2.Response, url: str, skip: int) -> AsyncIterato
 
 
 def _begin(answer: httpcore2.Response) -> int | None:
-    """Give the first byte of a partial answer; None where it does not say."""
+    """Return the first byte of a partial answer; None where it does not say."""
     match = _RANGE.fullmatch(_header(answer, b"content-range") or "")
     return int(match[1]) if match else None
 

@@ -231,7 +231,7 @@ async def finish(tx: Transaction, blob_id: str, state: str, *, size: int, digest
 
 
 async def get(tx: Transaction, blob_id: str) -> Blob | None:
-    """Give a blob, or None."""
+    """Return a blob, or None."""
     row = (await tx.execute(_GET, {"key": blob_id})).first()
     return None if row is None else Blob(*row)
 
@@ -252,17 +252,17 @@ async def condemn_all_of(tx: Transaction, image_id: str) -> None:
 
 
 async def ready_of(tx: Transaction, image_id: str) -> list[Blob]:
-    """Give the complete blobs of an image."""
+    """Return the complete blobs of an image."""
     return [Blob(*row) for row in await tx.execute(_READY_OF, {"image": image_id})]
 
 
 async def ready_of_many(tx: Transaction, image_ids: Sequence[str]) -> list[Blob]:
-    """Give the complete blobs of some images."""
+    """Return the complete blobs of some images."""
     return [Blob(*row) for row in await tx.execute(_READY_OF_MANY, {"images": list(image_ids)})]
 
 
 async def staged_of(tx: Transaction, image_id: str) -> tuple[Blob, int, str] | None:
-    """Give the staged blob of an image, its size and its digests as JSON; None where there is none."""
+    """Return the staged blob of an image, its size and its digests as JSON; None where there is none."""
     row = (await tx.execute(_STAGED_OF, {"image": image_id})).first()
     return None if row is None else (Blob(*row[:-2]), row[-2], row[-1])
 
@@ -278,7 +278,7 @@ async def condemn_some_of(tx: Transaction, image_id: str, expected: str) -> None
 
 
 async def placed(tx: Transaction, store_id: str, place: str) -> list[str]:
-    """Give the images that have bytes of others at a place."""
+    """Return the images that have bytes of others at a place."""
     return [row[0] for row in await tx.execute(_PLACED, {"store": store_id, "name": place})]
 
 
@@ -293,7 +293,7 @@ async def note(tx: Transaction, blob_id: str, metadata: str) -> None:
 
 
 async def complete(database: Database) -> AsyncIterator[Stored]:
-    """Give all complete bytes, a batch at a time; none twice."""
+    """Return all complete bytes, a batch at a time; none twice."""
     after = ""
     while True:
         async with database.read() as tx:
@@ -323,7 +323,7 @@ async def sample(tx: Transaction, store_id: str) -> list[tuple[Blob, int | None]
 
 
 async def unknown(tx: Transaction, keys: list[str]) -> list[str]:
-    """Give those of some keys that no blob has."""
+    """Return those of some keys that no blob has."""
     known = {row[0] for row in await tx.execute(_KNOWN, {"keys": keys})}
     return [key for key in keys if key not in known]
 

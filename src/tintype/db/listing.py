@@ -68,7 +68,7 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 async def page(tx: Transaction, caller: Caller, query: Query, marker: Image | None) -> list[Image]:
-    """Give the images of one page, in order."""
+    """Return the images of one page, in order."""
     query = _padded(query)
     keys = [key for key, _ in query.order]
     shape = Shape(
@@ -112,7 +112,7 @@ def _repeated(items: Sequence[T]) -> Sequence[T]:
 
 
 def _values(query: Query, marker: Image | None) -> Iterator[tuple[str, Any]]:
-    """Give the parameters that the statement's shape has names for."""
+    """Return the parameters that the statement's shape has names for."""
     for number, condition in enumerate(query.conditions):
         if condition.op == "outside":
             yield from ((f"low{number}", condition.value[0]), (f"high{number}", condition.value[1]))
@@ -293,7 +293,7 @@ def _ordering(order: Sequence[tuple[str, str]], columns: Any) -> list[Any]:
 
 
 def _sorted(shape: Shape) -> Mapping[str, Any]:
-    """Give the columns to sort by.
+    """Return the columns to sort by.
 
     A member's images are few and are sorted. Along an index of everybody's, by id or name, SQLite would
     walk through a million others to find them: so the first key is one that no index has.

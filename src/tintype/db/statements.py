@@ -31,7 +31,7 @@ _FRESH: Final = 500
 
 class _Kept(NamedTuple):
     statement: Executable
-    made: int
+    used_at: int
     """How many had been made when it was used last."""
 
 
@@ -67,7 +67,7 @@ class Statements:
         if found is None:
             found = self._new.pop(shape, None)
         if found is not None:
-            kept, age = found.statement, self._count - found.made
+            kept, age = found.statement, self._count - found.used_at
             self._keep(self._kept, shape, kept, _KEPT)
             if age <= _FRESH:
                 return kept

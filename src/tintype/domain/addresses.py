@@ -128,6 +128,15 @@ def networks(names: Iterable[str]) -> tuple[Network, ...]:
     return tuple(found)
 
 
+def is_address(host: str) -> bool:
+    """Return whether a host is an address, not a name."""
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
 def _is_host(host: str) -> bool:
     """Say whether a host is a name, or an address written in full: no octal, hexadecimal or short forms."""
     try:

@@ -81,7 +81,7 @@ def escape_controls(
 
 def _traceback(exc_info: structlog.typing.ExcInfo) -> str:
     """Return a traceback without credentials: libraries put URLs into what they raise."""
-    return without_secrets("".join(traceback.format_exception(*exc_info)).rstrip())
+    return without_secrets("".join(traceback.format_exception(*exc_info)).rstrip("\n"))
 
 
 def _escaped(text: str, kept: str) -> str:

@@ -64,7 +64,7 @@ class Cache:
         """Set when something was queued."""
 
     async def find(self, image: Image) -> Entry | None:
-        """Give the image's entry, perhaps a new one; None where it is not worth one."""
+        """Return the image's entry, perhaps a new one; None where it is not worth one."""
         infos = [self._copies.infos[name] for name in image.stores if name in self._copies.infos]
         in_front_of_a_disk = any(info.type == "file" for info in infos)
         if not image.digests or not image.size or image.size > self._limit or in_front_of_a_disk:
@@ -82,7 +82,7 @@ class Cache:
         return self._entry(image.id, digest, image.size, NEW)
 
     async def read(self, entry: Entry, blobs: Sequence[Blob], start: int, stop: int) -> AsyncIterator[bytes]:
-        """Give bytes by their pieces; those that are not kept yet are."""
+        """Return bytes by their pieces; those that are not kept yet are."""
         if entry.state == NEW:
             if stop - start < min(PIECE, entry.size):  # not worth a piece, nor the room for all of them
                 async with closing(self._copies.read(self._copies.ordered(blobs), start, stop)) as chunks:
@@ -217,7 +217,7 @@ class Cache:
     async def _pieces(
         self, entry: Entry, blobs: Sequence[Blob], start: int, stop: int
     ) -> AsyncIterator[bytes]:
-        """Give bytes, one piece ahead of the reader; pieces are kept as long as they have room."""
+        """Return bytes, one piece ahead of the reader; pieces are kept as long as they have room."""
         ordered, of = self._copies.ordered(blobs), _kept(entry)
 
         async def has_room() -> bool:
@@ -254,7 +254,7 @@ class Cache:
         return Entry(self._node, image_id, digest, size, state, 0, moment, moment)
 
     async def _reserve(self, entry: Entry, state: str = FILLING) -> Entry:
-        """Give room to an image that fits, and take it from others; gives the entry of one that has some."""
+        """Take room for an image from others; return its entry, or the one that has room already."""
         async with self._database.read() as tx:
             there = await rows.get(tx, self._node, entry.image_id)
         if there is not None and there.digest == entry.digest and there.state != QUEUED:

@@ -17,14 +17,14 @@ class Copies:
         self.infos = infos
 
     def ordered(self, blobs: Sequence[Blob], wish: Sequence[str] = ()) -> list[Blob]:
-        """Give copies in the order to try: those in the stores of a wish, then by the stores' weight."""
+        """Return copies in the order to try: those in the stores of a wish, then by the stores' weight."""
         if len(blobs) < 2:
             return list(blobs)
         ranks = {name: at for at, name in enumerate(dict.fromkeys((*wish, *self._order(blobs))))}
         return sorted(blobs, key=lambda blob: ranks[blob.store])
 
     async def there(self, blobs: Sequence[Blob]) -> list[Blob]:
-        """Give copies from the first one on whose store has it.
+        """Return copies from the first one on whose store has it.
 
         Raises Unavailable or NotFound, as the last one did, where none has.
         """
@@ -42,7 +42,7 @@ class Copies:
         raise failure or NotFound("None of the image's stores has its data.")
 
     async def read(self, blobs: Sequence[Blob], start: int, stop: int) -> AsyncIterator[bytes]:
-        """Give the bytes from `start` to before `stop`, of the first copy as long as it lasts."""
+        """Return the bytes from `start` to before `stop`, of the first copy as long as it lasts."""
         failure: TintypeError | None = None
         for blob in blobs:
             try:
@@ -57,7 +57,7 @@ class Copies:
         raise failure or NotFound("None of the image's stores has its data.")
 
     def may_be_in_use(self, names: Sequence[str]) -> bool:
-        """Say whether something could build on copies in these stores, so that it is worth asking."""
+        """Return whether something could build on copies in these stores, so that it is worth asking."""
         return any(isinstance(self._stores.get(name), Clonable) for name in names)
 
     async def check_unused(self, blob: Blob) -> None:
@@ -67,7 +67,7 @@ class Copies:
             raise Conflict(f"The data of image {blob.image_id} is in use in store {blob.store}.")
 
     def store(self, blob: Blob) -> BlobStore:
-        """Give a copy's store; raises Unavailable where the settings have none of its name."""
+        """Return a copy's store; raises Unavailable where the settings have none of its name."""
         store = self._stores.get(blob.store)
         if store is None:
             raise Unavailable(f"The store '{blob.store}', where the data is, is not in the settings.")
