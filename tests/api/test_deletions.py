@@ -244,7 +244,7 @@ async def test_blobs_that_are_held_keep_no_other_from_being_swept(service: Servi
     await service.parts.sweeper.sweep()
     left = await rows(service)
     assert len(left) == len(held)
-    assert dead.id not in {row.id for row in left}
+    assert dead.id not in {row[0] for row in left}
 
 
 async def test_a_slow_store_delays_no_other(prepared: Prepared, tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ async def test_a_slow_store_delays_no_other(prepared: Prepared, tmp_path: Path) 
         async with service.parts.database.write() as tx:
             await blob_rows.begin(tx, dead, now=now(), lease=-SHORT)
         await forgotten(service, dead)
-        assert {row.id for row in await rows(service)} == {first.id, late.id}
+        assert {row[0] for row in await rows(service)} == {first.id, late.id}
         go.set()
         await forgotten(service, first)
         await forgotten(service, late)
@@ -302,7 +302,7 @@ async def test_a_deletion_that_breaks_keeps_no_other_waiting(
     with monkeypatch.context() as patched:
         patched.setattr(FilesystemStore, "delete", breaks)
         await service.parts.sweeper.sweep()
-    assert [row.id for row in await rows(service)] == [bad.id]
+    assert [row[0] for row in await rows(service)] == [bad.id]
     assert good.id not in files(service)
     await service.parts.sweeper.sweep()
     assert (files(service), await rows(service)) == ([], [])
@@ -311,6 +311,6 @@ async def test_a_deletion_that_breaks_keeps_no_other_waiting(
 async def forgotten(service: Service, blob: Blob) -> None:
     """Wake the sweeper until a blob is forgotten."""
     async with asyncio.timeout(20):
-        while blob.id in {row.id for row in await rows(service)}:
+        while blob.id in {row[0] for row in await rows(service)}:
             service.parts.sweeper.wake()
             await asyncio.sleep(0.05)

@@ -228,7 +228,7 @@ async def test_a_form_that_only_trickles(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Below the minimum rate its file is given up with the reason, and with its room in the spool."""
-    monkeypatch.setattr(pace, "_FLOOR_SECONDS", 0.5)
+    monkeypatch.setattr(pace, "_WINDOW_SECONDS", 0.5)
     body = form(bytes(2 * MIB), behind=BEHIND)
     async with running(prepared, tmp_path) as service, listening(service, 60) as line:
         reader, writer = await post(line, body[:MIB], len(body))

@@ -338,7 +338,7 @@ async def expired(database: Database, now: int) -> AsyncIterator[Blob]:
             yield Blob(*blob)
         if len(rows) < BATCH:
             return
-        place = {"since": rows[-1].lease_expires_at, "after": rows[-1].id}
+        place = {"since": rows[-1][-1], "after": rows[-1][0]}
 
 
 async def expire(tx: Transaction, blob: Blob, state: str, now: int, until: int = 0) -> bool:
