@@ -148,7 +148,7 @@ async def test_events_tell_what_changes(rich: Service) -> None:
     stopping = asyncio.Event()
 
     async def listen() -> None:
-        async for piece in events._told(caller, str(alice.http.cookies["tintype_session"]), stopping):
+        async for piece in events._told(caller, "::1", str(alice.http.cookies["tintype_session"]), stopping):
             for said in piece.split(b"data: ")[1:]:
                 told.append(json.loads(said))  # noqa: PERF401 (they are looked at while more come)
 

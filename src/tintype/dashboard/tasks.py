@@ -91,11 +91,12 @@ class DashboardTasks:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         stopping = call.scope.get("extensions", {}).get(STOPPING) or asyncio.Event()
         token = call.cookies[SESSION]
-        told = self._told(call, token, stopping)
+        told = self._told(call.caller, call.address, token, stopping)
         return StreamingResponse(told, 200, headers, "text/event-stream")
 
-    async def _told(self, call: "Call", token: str, stopping: asyncio.Event) -> AsyncIterator[bytes]:
-        caller = call.caller
+    async def _told(
+        self, caller: Caller, address: str, token: str, stopping: asyncio.Event
+    ) -> AsyncIterator[bytes]:
         began, said, spoke = time.monotonic(), b"", 0.0
         asked = began
         self._streams[caller.user_id] += 1
@@ -110,7 +111,7 @@ class DashboardTasks:
                     yield b":\n\n"  # so that a browser that went away is noticed
                     spoke = moment
                 if moment > asked + _TRUSTED_SECONDS:
-                    await self._authenticator.authenticate(token, address=call.address)
+                    await self._authenticator.authenticate(token, address=address)
                     asked = moment
                 try:
                     async with asyncio.timeout(_EVERY_SECONDS):
