@@ -13,7 +13,7 @@ from tintype.errors import TintypeError, Unavailable
 LARGEST: Final = 1 << 20
 """Bytes of a piece for a client that has shown that it reads."""
 _SMALLEST: Final = 64 << 10
-_FIRST_BLOCK: Final = 256 << 10
+_FIRST_BLOCK: Final = 128 << 10
 """Bytes that are read at once, from any store, for a client that has not shown yet that it reads."""
 _SHOWN: Final = 1 << 20
 """Bytes that a client takes without a stall before it gets large pieces: more than systems buffer for it."""
