@@ -12,7 +12,39 @@ from collections.abc import Iterator
 RESET = struct.pack("ii", 1, 0)
 
 
-class Proxy:
+class Front:
+    """Listens on a free port, and accepts connections in a thread."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._listen()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _listen(self) -> None:
+        """Listen on a free port, or again on the same one."""
+        self._socket = socket.create_server(("127.0.0.1", self.port))
+        self.port = self._socket.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self._socket,), daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        raise NotImplementedError
+
+
+class Proxy(Front):
     """Passes connections on to a server; each is cut after as many bytes as `chance` says."""
 
     def __init__(self, target: tuple[str, int], chance: random.Random, mean: int, enough: float) -> None:
@@ -27,24 +59,7 @@ class Proxy:
         """Seconds for which each 64 KiB wait."""
         self.whole = False
         """Whether to let everything pass from now on."""
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+        super().__init__()
 
     def _serve(self, client: socket.socket) -> None:
         server = socket.create_connection(self._target)

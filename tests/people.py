@@ -8,16 +8,6 @@ from playwright.sync_api import Locator, Page, expect
 
 from processes import Server
 
-QCOW2 = (
-    b"QFI\xfb"
-    + (3).to_bytes(4)
-    + bytes(12)
-    + (16).to_bytes(4)
-    + (1 << 30).to_bytes(8)
-    + bytes(68)
-    + (104).to_bytes(4)
-)
-"""The header of an empty disk of a gibibyte."""
 CHROMIUM = "chromium"
 FLAGS = [
     "--no-sandbox",

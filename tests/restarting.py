@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Iterator
 
-from cutting import RESET
+from cutting import RESET, Front
 
 
-class Gateway:
+class Gateway(Front):
     """Passes connections on to a server, and restarts once, after so many bytes of answers."""
 
     def __init__(self, target: tuple[str, int], after: int, seconds: float) -> None:
@@ -19,26 +19,13 @@ class Gateway:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self.restarts = 0
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def _accept(self) -> None:
-        listener = self._socket
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = listener.accept()
-                server = socket.create_connection(self._target)
-                self._open |= {client, server}
-                for source, target, counts in ((client, server, False), (server, client, True)):
-                    threading.Thread(target=self._pass, args=(source, target, counts), daemon=True).start()
+    def _serve(self, client: socket.socket) -> None:
+        server = socket.create_connection(self._target)
+        self._open |= {client, server}
+        for source, target, counts in ((client, server, False), (server, client, True)):
+            threading.Thread(target=self._pass, args=(source, target, counts), daemon=True).start()
 
     def _pass(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
         with contextlib.suppress(OSError):
@@ -64,8 +51,7 @@ class Gateway:
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 each.shutdown(socket.SHUT_RDWR)
         time.sleep(self._seconds)
-        self._socket = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._listen()
 
 
 @contextlib.contextmanager

@@ -58,7 +58,7 @@ from tintype.services.health import Health
 from tintype.services.identity import Identity
 from tintype.services.images import Images
 from tintype.services.locations import Locations
-from tintype.services.queue import Queue
+from tintype.services.queue import JobQueue
 from tintype.services.rights import Rights
 from tintype.services.signatures import Signatures
 from tintype.services.upkeep import Upkeep
@@ -134,7 +134,7 @@ def lay(settings: Settings) -> Foundation:
         log=log,
     )
     web = open_web(settings)
-    queue = Queue(settings.jobs.waiting_per_project)
+    queue = JobQueue(settings.jobs.waiting_per_project)
     locations = Locations(database, policy, stores, copies, signatures, queue)
     worker = Worker(
         database,

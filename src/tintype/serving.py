@@ -65,7 +65,7 @@ from tintype.services.info import Info
 from tintype.services.locations import Locations
 from tintype.services.members import Members
 from tintype.services.metadefs import Metadefs, PropertyCheck
-from tintype.services.queue import Queue
+from tintype.services.queue import JobQueue
 from tintype.services.rights import Rights
 from tintype.services.stores import Stores
 from tintype.services.tags import Tags
@@ -122,7 +122,7 @@ def serve(base: Foundation, data: ImageData, uploads: Uploads, operations: Opera
         base.web,
         base.images,
         base.intake.signatures,
-        Queue(settings.jobs.waiting_per_project),
+        JobQueue(settings.jobs.waiting_per_project),
         methods=methods,
     )
     tasks = Tasks(database, policy, end=base.worker.end)

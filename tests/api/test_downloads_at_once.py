@@ -114,7 +114,7 @@ async def test_other_projects_have_room(prepared: Prepared, tmp_path: Path) -> N
 @pytest.mark.parametrize(("pace", "is_lost"), [(0, True), (200, True), (5000, False)])
 def test_a_rate_over_minutes(pace: int, is_lost: bool) -> None:
     """1 KB every 5 s is ended in two windows at the latest; a slow line goes on for an hour."""
-    reader, now, pending = Reader(unread_seconds=60, slowest=1024), 0.0, 1 << 20
+    reader, now, pending = Reader(unread_seconds=60, min_rate=1024), 0.0, 1 << 20
     reader.begin(now, pending)
     while now < 3600:
         now += reader.interval

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
-from people import QCOW2, SECONDS, Person, password_of
+from disks import QCOW2
+from people import SECONDS, Person, password_of
 from processes import Api, started
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from people import QCOW2, Person
+from disks import QCOW2
+from people import Person
 from processes import PASSWORDS
 from web import Request, serving
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from people import QCOW2, Person
+from disks import QCOW2
+from people import Person
 from processes import eventually
 from web import Request, serving
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from test_crashes import CLIENTS, SEED, Client, Known, RandomClient, Tables, disturbers, kill, trim
+from test_crashes import SEED, Known, Tables, at_work, crowd, kill, trim
 
 import ceph as a_ceph
 from ceph import Ceph
@@ -123,20 +123,9 @@ def test_nothing_is_left_in_the_store(
             token = server.log_in()
             check(server, tables, known, token, store)
             trim(server, known, token)
-            clients: list[RandomClient] = [
-                Client(server.url, token, chance.randrange(1 << 32), known) for _ in range(CLIENTS)
-            ]
-            if ROUNDS > SHORT:
-                clients += disturbers(server.url, token, chance, known)
-            for client in clients:
-                client.start()
-            time.sleep(chance.uniform(0.2, 3))
-            kill(server)
-            for client in clients:
-                client.join(60)
-                assert not client.is_alive()
-                if client.failure is not None:
-                    raise client.failure
+            with at_work(crowd(server.url, token, chance, known, disturbed=ROUNDS > SHORT)):
+                time.sleep(chance.uniform(0.2, 3))
+                kill(server)
         tables.let_leases_pass()
         print(f"{number + 1} kills, {len(known.active)} images active", flush=True)
     with started(folder, "--workers", "2", **environment) as server:

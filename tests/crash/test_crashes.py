@@ -220,35 +220,42 @@ def test_nothing_is_lost_stuck_or_left_behind(
             token = server.log_in()
             check(server, tables, known, token)
             trim(server, known, token)
-            clients: list[RandomClient] = [
-                Client(server.url, token, chance.randrange(1 << 32), known) for _ in range(CLIENTS)
-            ]
-            if ROUNDS > SHORT:
-                clients += disturbers(server.url, token, chance, known)
-            for client in clients:
-                client.start()
-            time.sleep(chance.uniform(0.02, 0.8))
-            kill(server)
+            with at_work(crowd(server.url, token, chance, known, disturbed=ROUNDS > SHORT)):
+                time.sleep(chance.uniform(0.02, 0.8))
+                kill(server)
             kills += 1
-            for client in clients:
-                client.join(30)
-                assert not client.is_alive()
-                if client.failure is not None:
-                    raise client.failure
         tables.let_leases_pass()
     with started(folder, *options, **tables.environment) as server:
         check(server, tables, known, server.log_in())
     print(f"{kills} kills, {len(known.active)} images active, {len(known.uploads)} uploads unfinished")
 
 
-def disturbers(url: str, token: str, chance: random.Random, known: Known) -> list[RandomClient]:
-    """Give who disturbs a long run."""
-    from disturbers import Flood, SlowReader
+def crowd(
+    url: str, token: str, chance: random.Random, known: Known, *, disturbed: bool
+) -> list[RandomClient]:
+    """Return the clients of one round; in a long run slow readers and floods disturb them."""
+    from disturbers import Flood, SlowReader  # which imports this module
 
-    return [
-        *(SlowReader(url, token, chance.randrange(1 << 32), known) for _ in range(6)),
-        *(Flood(url, token, chance.randrange(1 << 32)) for _ in range(2)),
+    clients: list[RandomClient] = [
+        Client(url, token, chance.randrange(1 << 32), known) for _ in range(CLIENTS)
     ]
+    if disturbed:
+        clients += (SlowReader(url, token, chance.randrange(1 << 32), known) for _ in range(6))
+        clients += (Flood(url, token, chance.randrange(1 << 32)) for _ in range(2))
+    return clients
+
+
+@contextlib.contextmanager
+def at_work(clients: Sequence[RandomClient]) -> Iterator[None]:
+    """Have clients work while the block runs; wait until all have ended, and raise what one of them found."""
+    for client in clients:
+        client.start()
+    yield
+    for client in clients:
+        client.join(60)
+        assert not client.is_alive()
+        if client.failure is not None:
+            raise client.failure
 
 
 def kill(server: Server) -> None:

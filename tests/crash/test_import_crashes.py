@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from test_crashes import BINARY, SEED, RandomClient, Tables, kill, noise
+from test_crashes import BINARY, SEED, RandomClient, Tables, at_work, kill, noise
 from test_crashes import ROUNDS as OF_UPLOADS
 
 import web
@@ -156,16 +156,10 @@ def test_every_import_ends(tmp_path: Path, request: pytest.FixtureRequest, kind:
                     Client(server.url, server.log_in(), source.url, chance.randrange(1 << 32), known)
                     for _ in range(CLIENTS)
                 ]
-                for client in clients:
-                    client.start()
-                with away(folder / chance.choice(STORES[1:]), chance.random() < 0.3):
+                gone = away(folder / chance.choice(STORES[1:]), chance.random() < 0.3)
+                with at_work(clients), gone:
                     time.sleep(chance.uniform(0.1, 1.2))
                     kill(server)
-                for client in clients:
-                    client.join(30)
-                    assert not client.is_alive()
-                    if client.failure is not None:
-                        raise client.failure
             let_leases_pass(tables)
         with started(folder, **environment) as server:
             check(server, tables, known)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from disks import QCOW2
 from processes import Server
 
 ROOT = Path(__file__).parents[2]
@@ -25,18 +26,7 @@ def test_the_lines_of_use(server: Server, tmp_path: Path) -> None:
     assert len(lines) == 8
     disk = "qcow2 disk image made by hand"
     (tmp_path / "data").symlink_to(server.folder)
-    # The smallest qcow2 header that says version 3, 1 MiB, nothing else.
-    header = (
-        b"QFI\xfb"
-        + (3).to_bytes(4)
-        + bytes(8)
-        + bytes(4)
-        + (16).to_bytes(4)
-        + (1 << 20).to_bytes(8)
-        + bytes(68)
-        + (104).to_bytes(4)
-    )
-    (tmp_path / "disk.qcow2").write_bytes(header.ljust(200_000, b"\0"))
+    (tmp_path / "disk.qcow2").write_bytes(QCOW2.ljust(200_000, b"\0"))
     script = f"set -e; cd {tmp_path}\n" + "\n".join(lines)
     done = server.run("bash", "-c", script)
     assert "production" not in done.stderr

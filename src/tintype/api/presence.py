@@ -1,4 +1,4 @@
-"""Work for clients that are there: it ends where its client goes away."""
+"""Work that is cancelled when its client disconnects."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -15,9 +15,9 @@ _GONE: Final = "The client closed the connection before it had its answer."
 
 
 async def while_present(call: "Call", work: Coroutine[Any, Any, T]) -> T:
-    """Return what work returns; cancel it, and raise Disconnected, where its client goes away before.
+    """Return the result of some work; cancel it and raise Disconnected if the client disconnects first.
 
-    For work that waits in a queue. The body of the request must have been read.
+    Meant for work that waits in a queue. The body of the request must have been read.
     """
     working = asyncio.create_task(work)
     leaving = asyncio.ensure_future(_gone(call))
@@ -28,9 +28,9 @@ async def while_present(call: "Call", work: Coroutine[Any, Any, T]) -> T:
             await asyncio.wait([working])
             if working.cancelled():
                 raise Disconnected(_GONE)
-        return working.result()  # also where it was past what can be cancelled
+        return working.result()  # also if it was too far to be cancelled
     except asyncio.CancelledError:
-        if not working.cancelling():  # once: a second time would break off how it ends
+        if not working.cancelling():  # once: a second cancellation would interrupt its cleanup
             working.cancel()
         await asyncio.wait([working])
         raise

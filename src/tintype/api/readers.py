@@ -1,18 +1,18 @@
-"""How fast a client takes its answer while the server waits for it."""
+"""How fast a client reads its answer while the server waits for it."""
 
 from typing import Final
 
 WINDOW_SECONDS: Final = 120.0
-"""Of waiting, over which a client's rate is taken."""
+"""Of waiting, over which a client's rate is measured."""
 
 
 class Reader:
-    """One client. Times are the event loop's; `pending` is what it has not acknowledged yet, in bytes."""
+    """One client. Times are the event loop's; `pending` is the number of bytes not acknowledged yet."""
 
-    def __init__(self, unread_seconds: float, slowest: float) -> None:
-        """Watch for a client that takes nothing for so long, or fewer bytes a second than `slowest`."""
+    def __init__(self, unread_seconds: float, min_rate: float) -> None:
+        """Allow no pause of `unread_seconds`, and no rate below `min_rate` bytes per second."""
         self._unread_seconds = unread_seconds
-        self._slowest = slowest
+        self._min_rate = min_rate
         self._since = 0.0
         self._heard = 0.0
         self._pending = 0
@@ -30,12 +30,12 @@ class Reader:
         self._pending = pending
 
     def end(self, now: float, pending: int) -> None:
-        """Note that it has taken enough to go on; the time until it is waited for again is ours."""
+        """Stop waiting: the client has taken enough to go on."""
         self._taken += max(0, self._pending - pending)
         self._waited += now - self._since
 
     def is_lost(self, now: float, pending: int) -> bool:
-        """Whether to wait no longer."""
+        """Return whether to give the client up."""
         if pending < self._pending:
             self._heard = now
         self.end(now, pending)
@@ -44,6 +44,6 @@ class Reader:
             return True
         if self._waited < WINDOW_SECONDS:
             return False
-        is_slow = self._taken < self._slowest * self._waited
+        is_slow = self._taken < self._min_rate * self._waited
         self._waited, self._taken = 0.0, 0
         return is_slow

@@ -1,4 +1,4 @@
-"""Downloads at once: how many a project may have in this process, and the memory that they leave behind."""
+"""Concurrent downloads: their limit for each project, and the release of the memory they used."""
 
 import asyncio
 from collections import Counter
@@ -8,11 +8,11 @@ from tintype.api.allocator import return_memory
 from tintype.errors import TooManyAttempts
 
 _TRIM_SECONDS: Final = 10.0
-"""After a download has begun or ended, at most so often."""
+"""Delay after a download begins or ends, and the shortest interval between two trims."""
 
 
 class DownloadSlots:
-    """Counts the downloads of each project; cache fills and what a front server sends are not counted."""
+    """Counts the downloads of each project, except cache fills and what a front server sends."""
 
     def __init__(self, limit: int) -> None:
         """Let each project have `limit` downloads at once."""
@@ -39,11 +39,11 @@ class DownloadSlots:
         self._trim_soon()
 
     def _trim_soon(self) -> None:
-        """Have the memory of downloads that have ended, or are not read, returned before long."""
+        """Schedule a return of memory that downloads no longer need, unless one is scheduled."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_TRIM_SECONDS, self._return_memory)
 
     def _return_memory(self) -> None:
-        """Have the allocator return the pages of ended downloads, which it keeps otherwise."""
+        """Make the allocator return free pages to the system, which it would keep."""
         self._timer = None
         asyncio.get_running_loop().run_in_executor(None, return_memory)

@@ -1,11 +1,11 @@
-"""Calls to a Keystone: blocking ones, in threads, and none that waits for a Keystone known not to answer.
+"""Blocking calls to Keystone, run in threads behind a circuit breaker.
 
-A call waits for a thread in a bounded queue, where groups take turns: one client's flood does not hold up
-the others. Whoever stops waiting leaves the queue.
+A call waits for a thread in a bounded queue in which groups take turns, so one client's flood does not hold
+up the others. A cancelled call leaves the queue.
 
-A call that is not answered for a second has Keystone probed with a request that costs it nothing. Where that
-fails too, or a connection is refused, everybody who comes is told at once, until a probe or a late answer
-shows that Keystone is back.
+If a call is not answered within a second, Keystone is probed with a cheap request. If that fails too, or a
+connection is refused, the breaker opens: calls fail at once until a probe or a late answer shows that
+Keystone is back.
 """
 
 import asyncio
@@ -36,11 +36,11 @@ _BOUNDS: Final = {
     "tokens": {"at_once": 8, "per_group": 128, "total": 1024},
     "logins": {"at_once": 4, "per_group": 32, "total": 256},
 }
-"""Threads, and how many may wait for them. Logins never hold up those who have a token already."""
+"""Threads, and how many calls may wait for one. Logins never delay the validation of tokens."""
 _SILENT_SECONDS: Final = 1.0
-"""After which a call that is not answered has Keystone probed."""
+"""After which Keystone is probed if a call is unanswered."""
 _PROBE_SECONDS: Final = 2.0
-"""In which a probe must be answered."""
+"""Timeout of a probe."""
 _PAUSE_SECONDS: Final = 1.0
 
 P = ParamSpec("P")
@@ -64,7 +64,7 @@ class KeystoneCalls:
         auth_url: str,
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
-        """Create it; `session` is the way to Keystone for probes."""
+        """Create it; probes use `session`."""
         self._session = session
         self._url = version_3(auth_url)
         self._log = log
@@ -72,7 +72,7 @@ class KeystoneCalls:
         self._failure: Unavailable | None = None
         """What the outage began with."""
         self._outage: asyncio.Future[None] | None = None
-        """Done when an outage begins, for those who need not wait for an answer."""
+        """Done when an outage begins, for callers that can go on without an answer."""
         self._probing: asyncio.Task[None] | None = None
         self._prober = ThreadPoolExecutor(1, "keystone probe")
         self._pools = _new_pools()
@@ -99,7 +99,7 @@ class KeystoneCalls:
             working.cancel()  # it leaves the queue; a call that has a thread goes on
             working.add_done_callback(_ignore)
             raise
-        if working.cancelled():  # it waited for a thread when an outage began
+        if working.cancelled():  # it was waiting for a thread when an outage began
             raise _again(self._failure or Unavailable("The identity service did not answer."))
         try:
             return working.result()
@@ -139,7 +139,7 @@ class KeystoneCalls:
         return call.done()
 
     def _note(self, began: float, call: "asyncio.Future[Any]") -> None:
-        """Note what a call that has ended says of Keystone, whether anybody waits for it still or not."""
+        """Update the breaker by how a call has ended, even if nobody waits for its result."""
         error = call.exception()
         if isinstance(error, NoConnection):
             self._open(began, error)
@@ -147,9 +147,9 @@ class KeystoneCalls:
             self._close()
 
     def _open(self, began: float, error: NoConnection) -> None:
-        """Begin an outage: tell those who wait for a thread, and leave those behind that are stuck.
+        """Begin an outage: fail the calls that wait for a thread, and abandon threads that are stuck.
 
-        Calls that have a thread go on: a late answer is one, too.
+        Calls that have a thread go on: a late answer ends the outage, too.
         """
         if not self._breaker.note_failure(began, time.monotonic()):
             return
@@ -188,7 +188,7 @@ class KeystoneCalls:
             self._probing = None
 
     def _ask_version(self) -> None:
-        """Ask for what every Keystone tells everybody; any answer will do."""
+        """Ask for the version document, which needs no token; any answer will do."""
         self._session.get(self._url, authenticated=False, raise_exc=False, log=False, timeout=_PROBE_SECONDS)
 
 
@@ -197,13 +197,16 @@ def _new_pools() -> dict[str, _Pool]:
 
 
 def _ignore(call: "asyncio.Task[Any]") -> None:
-    """Retrieve how a call has ended for which nobody waits any more, so that it is not logged as lost."""
+    """Retrieve the outcome of an abandoned call, so that asyncio does not log it as never retrieved."""
     if not call.cancelled():
         call.exception()
 
 
 def twice(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call again where a connection fails, which may be a kept one that was closed; but not after silence."""
+    """Call, and call once more if the connection fails: a kept-alive one may have been closed.
+
+    A timeout is not retried.
+    """
     try:
         return call(*args, **kwargs)
     except ConnectTimeout:

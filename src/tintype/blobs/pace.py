@@ -1,7 +1,7 @@
-"""How fast a source gives bytes, by the time for which it is waited for.
+"""How fast a source gives bytes, measured over the time spent waiting for it.
 
-So a store of ours that is slow to take them is not held against the source, and neither is the time in which
-a connection is opened, or is broken.
+So a slow store of ours does not count against the source, and neither does the time in which a connection is
+opened or broken.
 """
 
 import time
@@ -30,7 +30,7 @@ class Pace:
         self._bytes = 0
 
     def note(self, count: int, seconds: float) -> None:
-        """Count bytes that came after so many seconds; raises what `refuse` makes where they are too few."""
+        """Count bytes that came after so many seconds; raise what `refuse` makes if the rate is too low."""
         self._seconds += seconds
         self._bytes += count
         if self._seconds < _WINDOW_SECONDS:
@@ -47,8 +47,8 @@ class Pace:
 async def paced(chunks: AsyncIterator[bytes], pace: Pace) -> AsyncIterator[bytes]:
     """Return the bytes of one connection, measured from the first ones on.
 
-    Raises what `pace` does where they come too slowly. A wait that ends with an error is not counted: the
-    connection broke then.
+    Raises what `pace` raises if they come too slowly. A wait that ends with an error is not counted: the
+    connection broke.
     """
     asked: float | None = None
     async with closing(chunks):

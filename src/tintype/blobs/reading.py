@@ -1,4 +1,4 @@
-"""Bytes on their way out of a store, read ahead for clients that take them and for no others."""
+"""Bytes on their way out of a store, read ahead only for clients that keep reading."""
 
 import asyncio
 import contextlib
@@ -14,11 +14,11 @@ LARGEST: Final = 1 << 20
 """Bytes of a piece for a client that has shown that it reads."""
 _SMALLEST: Final = 64 << 10
 _FIRST_BLOCK: Final = 128 << 10
-"""Bytes that are read at once, from any store, for a client that has not shown yet that it reads."""
+"""Bytes read at once, from any store, until a client has shown that it reads."""
 _SHOWN: Final = 1 << 20
-"""Bytes that a client takes without a stall before it gets large pieces: more than systems buffer for it."""
+"""Bytes that a client must take without a stall to get large pieces: more than systems buffer for it."""
 _STALL_SECONDS: Final = 1.0
-"""After which a client that takes no piece costs no more than the one that it has."""
+"""After a client has taken no piece for this long, only the piece it is being sent is kept."""
 
 Read = Callable[[int, int], Awaitable[bytes | memoryview]]
 """Returns so many bytes from an offset on; fewer only where the bytes end."""
@@ -85,7 +85,7 @@ class _Supply:
         return piece
 
     def note(self, count: int, seconds: float) -> None:
-        """Note how long a piece was with the client: who takes them at once gets larger ones."""
+        """Note how long the client took for a piece: one that does not stall gets larger pieces."""
         if seconds >= _STALL_SECONDS:
             self._size, self._taken, self._is_slow = _SMALLEST, 0, True
             return
@@ -122,7 +122,7 @@ class _Supply:
 
     def _block_now(self) -> int:
         """Return how many bytes to read at once."""
-        if self._is_slow:  # the rest of a larger block would be dropped and read again each time
+        if self._is_slow:  # the rest of a larger block would be dropped and read again
             return _SMALLEST
         return (self._block or LARGEST) if self._size == LARGEST else _FIRST_BLOCK
 
@@ -135,7 +135,7 @@ class _Supply:
         return block
 
     def _forget(self, block: asyncio.Future[bytes | memoryview]) -> None:
-        """Take note of how a block that nobody wants any more ended."""
+        """Forget a dropped block, and retrieve its outcome so that asyncio does not log it."""
         self._dropped.discard(block)
         if not block.cancelled():
             block.exception()

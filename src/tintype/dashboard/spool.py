@@ -1,4 +1,4 @@
-"""Where files of forms wait for the fields that stand behind them: in the scratch folder, within bounds."""
+"""A spool for files of forms whose fields come after the file: in the scratch folder, within bounds."""
 
 import contextlib
 import os
@@ -14,16 +14,16 @@ from tintype.errors import OverLimit, TintypeError, TooSlow, Unavailable
 from tintype.plugins.base import scratch_in
 
 _PIECE: Final = 1 << 20
-_SLOWEST: Final = 64 << 10
-"""Bytes a second that a form must bring over a minute: while it comes, its file takes room from others."""
+_MIN_RATE: Final = 64 << 10
+"""Bytes per second over a minute: a file that comes more slowly would hold room in the spool for days."""
 _ALONE: Final = "Send the fields of the form before the file, or the file by itself."
 
 
 class Spool:
-    """The files of this process that wait."""
+    """The spooled files of this process."""
 
     def __init__(self, folder: Path, *, most: int, reserve: int) -> None:
-        """Make it: for `most` bytes, half of them for one project; `reserve` bytes of the disk stay free."""
+        """Hold at most `most` bytes, half of them for one project; keep `reserve` bytes of the disk free."""
         self._folder = folder
         self._most = most
         self._reserve = reserve
@@ -42,7 +42,7 @@ class Spool:
         try:
             async with scratch_in(self._folder) as scratch:
                 with (scratch / "file").open("w+b", buffering=0) as file:
-                    async for piece in _gathered(paced(chunks, Pace(_SLOWEST, _refuse))):
+                    async for piece in _gathered(paced(chunks, Pace(_MIN_RATE, _refuse))):
                         size += len(piece)
                         self._take(owner, len(piece), room)
                         await in_thread(self._write, file, piece)
@@ -81,7 +81,7 @@ def _refuse(measured: str) -> TintypeError:
 
 
 async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Return the same bytes in pieces that are worth a thread."""
+    """Return the same bytes in pieces large enough to be written in a thread."""
     piece = bytearray()
     async for chunk in chunks:
         piece += chunk

@@ -1,7 +1,7 @@
-"""Statements in as many shapes as clients ask for: made and compiled beside the event loop, and kept.
+"""A cache of statements by shape, built and compiled off the event loop.
 
-One thread makes them, so that many new ones wait for each other and nobody else waits for them. Projects
-take turns.
+One thread builds them, so requests for new shapes wait for each other, and no other request waits for them.
+Projects take turns.
 """
 
 import asyncio
@@ -18,15 +18,13 @@ from tintype.errors import Unavailable
 
 _KEPT: Final = 512
 _KEPT_NEW: Final = 128
-"""Of shapes that were asked for once; those that were asked for again do not give way to them."""
+"""Of shapes that were asked for once; they do not evict those that were asked for again."""
 PER_GROUP: Final = 50
 """New ones of a project that may wait to be made."""
 _WAITING: Final = 1000
 """New ones of all projects together."""
-
-
 _FRESH: Final = 500
-"""New ones after which one that was not used may be compiled no more: databases keep the last 1,000."""
+"""New ones after which an unused statement is compiled again: drivers keep the last 1,000 compiled."""
 
 
 class _Kept(NamedTuple):

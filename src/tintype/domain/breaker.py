@@ -1,7 +1,7 @@
-"""A circuit breaker: remembers that a service does not answer, so that not everybody waits to find out.
+"""A circuit breaker: remembers that a service does not answer, so that calls can fail at once.
 
 It is closed while the service answers. A failure opens it, and the first answer closes it again; while it is
-open nobody should ask but one probe at a time. Moments are seconds of one monotonic clock.
+open, only one probe at a time should ask. Moments are seconds of one monotonic clock.
 """
 
 
@@ -32,8 +32,8 @@ class Breaker:
     def note_failure(self, began: float, moment: float) -> bool:
         """Open, and return whether that is new.
 
-        A call that began before the last answer came says nothing: it may have been stuck in an outage that
-        is over.
+        A call that began before the last answer does not count: it may have been stuck in an outage that is
+        over.
         """
         if self.is_open or self.has_answered_since(began):
             return False

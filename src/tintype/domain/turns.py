@@ -1,4 +1,4 @@
-"""Whose turn it is in a bounded queue: groups take turns, and within a group the first to come is first."""
+"""A bounded queue in which groups take turns; within a group it is first come, first served."""
 
 import ipaddress
 from collections import OrderedDict, deque
@@ -7,11 +7,11 @@ from typing import Final, Generic, TypeVar
 T = TypeVar("T")
 
 _IPV6_SITE_BITS: Final = 64
-"""Of an IPv6 address: whoever has one address has all those that share these bits."""
+"""Leading bits of an IPv6 address that identify a site, which can use every address below them."""
 
 
 class Turns(Generic[T]):
-    """Those who wait, by group."""
+    """The waiting items, by group."""
 
     def __init__(self, *, per_group: int, total: int) -> None:
         self._per_group = per_group
@@ -20,11 +20,11 @@ class Turns(Generic[T]):
         """In the order in which they are served."""
 
     def __len__(self) -> int:
-        """Return how many wait."""
+        """Return the number of waiting items."""
         return sum(map(len, self._groups.values()))
 
     def add(self, group: str, who: T) -> bool:
-        """Add one who waits; return False, and add nobody, where the queue or the group's part is full."""
+        """Add an item; return False, and add nothing, if the queue or the group's part of it is full."""
         waiting = self._groups.get(group, deque())
         if len(waiting) >= self._per_group or len(self) >= self._total:
             return False
@@ -33,7 +33,7 @@ class Turns(Generic[T]):
         return True
 
     def discard(self, group: str, who: T) -> None:
-        """Remove one who waits no longer, if it is there."""
+        """Remove an item that no longer waits, if it is there."""
         waiting = self._groups.get(group)
         if waiting is not None and who in waiting:
             waiting.remove(who)
@@ -41,7 +41,7 @@ class Turns(Generic[T]):
                 del self._groups[group]
 
     def next(self) -> T | None:
-        """Remove and return who is next; None where nobody waits."""
+        """Remove and return the next item, or None if the queue is empty."""
         if not self._groups:
             return None
         group, waiting = self._groups.popitem(last=False)
@@ -51,13 +51,13 @@ class Turns(Generic[T]):
         return who
 
     def ahead_of(self, group: str) -> int:
-        """Return how many are served until all those of a group are that wait now, themselves included."""
+        """Return how many items are served until all those of a group are, these included."""
         most = len(self._groups.get(group, ()))
         return sum(min(len(waiting), most) for waiting in self._groups.values())
 
 
 def address_group(address: str) -> str:
-    """Return what a client's address counts as: one of IPv4 alone, one of IPv6 with the rest of its /64."""
+    """Return the group of a client's address: an IPv4 address by itself, an IPv6 address by its /64."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

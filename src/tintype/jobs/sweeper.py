@@ -74,7 +74,7 @@ class Sweeper:
         while True:
             self._wake.clear()
             try:
-                if stalled:  # those who live could not say so, perhaps, and do it now
+                if stalled:  # live writers may have been unable to renew their leases
                     await asyncio.sleep(HEARTBEAT_SECONDS)
                 stalled = False
                 await self.begin()
@@ -109,7 +109,7 @@ class Sweeper:
                 self._metrics.abandoned.inc()
         except Unavailable:
             raise
-        except Exception as error:  # noqa: BLE001 (one bad blob must not keep the others)
+        except Exception as error:  # noqa: BLE001 (one bad blob must not hold up the others)
             self._failed(error)
 
     async def _delete_from(self, store_id: str) -> None:
@@ -130,7 +130,7 @@ class Sweeper:
         for blob in condemned:
             try:
                 await self._intake.deletions.claim_and_delete(blob)
-            except Exception as error:  # noqa: BLE001 (one bad blob must not keep the others)
+            except Exception as error:  # noqa: BLE001 (one bad blob must not hold up the others)
                 self._log.warning("blob was not deleted", blob_id=blob.id, reason=reason_of(error))
                 if isinstance(error, Unavailable):
                     return False  # each of its blobs would be waited for as long

@@ -114,7 +114,7 @@ class Worker:
                 with contextlib.suppress(OSError):
                     self._log.error("no job can be taken", reason=reason_of(error))
             stalled = await lane.pause(_POLL_SECONDS) or stalled
-            if stalled:  # those who are at work could not say so, perhaps, and do it now
+            if stalled:  # live attempts may have been unable to renew their leases
                 await asyncio.sleep(_BEAT_SECONDS)
 
     async def _start_next(self, lane: Lane) -> bool:

@@ -1,4 +1,4 @@
-"""Hashing of secrets with argon2, on as many of the machine's cores as can be spared for it."""
+"""Hashing of secrets with argon2, on all cores of the machine but one."""
 
 import asyncio
 import contextlib
@@ -20,10 +20,10 @@ _SLOTS: Final = "slots"
 
 
 class Hasher:
-    """Hashes and verifies, in threads of its own.
+    """Hashes and verifies in threads of its own.
 
-    At once on the whole machine, in all processes that share a data folder: one for each core but one.
-    Each takes a slot, which is a lock on a file: the slots of a process that dies are free again.
+    All processes that share a data folder share its slots, one for each core but one. A slot is a lock on a
+    file, so those of a process that dies are free again.
     """
 
     def __init__(self, data_dir: Path) -> None:

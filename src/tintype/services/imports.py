@@ -23,7 +23,7 @@ from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, Task
 from tintype.errors import Conflict, Invalid
 from tintype.policy.engine import Policy
 from tintype.services.images import Gate, Images, contended, hold_to_quota, now
-from tintype.services.queue import Queue
+from tintype.services.queue import JobQueue
 from tintype.services.signatures import Signatures
 
 
@@ -38,7 +38,7 @@ class Imports:
         web: Web,
         images: Images,
         signatures: Signatures,
-        queue: Queue,
+        queue: JobQueue,
         *,
         methods: Sequence[str],
     ) -> None:

@@ -24,7 +24,7 @@ from tintype.errors import Conflict, Forbidden, Invalid, Unavailable
 from tintype.policy.engine import Policy
 from tintype.services.copies import Copies
 from tintype.services.images import Gate, contended, hold_to_quota, now, quota_turn
-from tintype.services.queue import Queue
+from tintype.services.queue import JobQueue
 from tintype.services.signatures import Signatures
 from tintype.services.stores import take_away
 
@@ -41,7 +41,7 @@ class Locations:
         stores: Mapping[str, BlobStore],
         copies: Copies,
         signatures: Signatures,
-        queue: Queue,
+        queue: JobQueue,
     ) -> None:
         self._database = database
         self._policy = policy

@@ -17,17 +17,17 @@ from tintype.services.hashing import Hasher
 from tintype.services.turns import Queue
 
 ADMINS: Final = "admins"
-"""The group in the queue of those who make and change users."""
+"""The group of requests that create and change users."""
 
 
 class Passwords:
-    """Hashes and checks secrets, for so many at once; others wait in a queue, or are refused."""
+    """Hashes and checks secrets with limited concurrency; other attempts wait in a queue, or are refused."""
 
     def __init__(self, database: Database, hasher: Hasher, *, waiting: int, waiting_of_one: int) -> None:
-        """Create it; so many attempts may wait in this process, and so many of them from one address."""
+        """Let `waiting` attempts wait in this process, `waiting_of_one` of them from one address."""
         self._database = database
         self._hasher = hasher
-        at_once = hasher.at_once + 1  # one asks the database while the others are hashed
+        at_once = hasher.at_once + 1  # one uses the database while the others hash
         self._queue = Queue(at_once=at_once, per_group=waiting_of_one, total=waiting)
         self._owners: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
@@ -42,21 +42,21 @@ class Passwords:
             return await to_the_end(self._hasher.hash(secret))
 
     def attempt(self, address: str) -> AbstractAsyncContextManager[None]:
-        """Wait for the turn of an attempt from an address, before anything is asked of the database.
+        """Wait for the turn of an attempt from an address, before the database is asked.
 
-        Raises TooManyAttempts where too many wait, whoever the attempt is about.
+        Raises TooManyAttempts if too many wait, whichever user the attempt is for.
         """
         return self._queue.turn(address_group(address))
 
     async def check(self, secret: str, stored: str | None, *, usable: bool, owner: str, address: str) -> bool:
         """Return whether a secret matches the stored hash and its owner may use it; within an `attempt`.
 
-        Each failure is counted for the owner at this address, also where the client is gone by then. Raises
+        Each failure is counted for the owner at this address, even if the client has gone by then. Raises
         TooManyAttempts during the delay that follows failures. Takes as long where nothing is stored.
         """
         name = f"{owner}\0{address_group(address)}"
         key = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-        async with self._owners.setdefault(key, asyncio.Lock()):  # one at a time: each sees those before
+        async with self._owners.setdefault(key, asyncio.Lock()):  # so each sees earlier failures
             return await to_the_end(self._check(secret, stored, key, usable=usable))
 
     async def _check(self, secret: str, stored: str | None, key: str, *, usable: bool) -> bool:

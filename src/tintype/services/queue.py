@@ -1,4 +1,4 @@
-"""The queue of jobs: a project may have so many unfinished ones."""
+"""The queue of jobs, with a limit of unfinished ones for each project."""
 
 from tintype.db import jobs
 from tintype.db.engine import Transaction
@@ -8,22 +8,22 @@ from tintype.errors import OverLimit
 from tintype.services.images import quota_turn
 
 
-class Queue:
-    """Takes new jobs."""
+class JobQueue:
+    """Adds jobs within the limit."""
 
     def __init__(self, most: int) -> None:
-        """Make it, for `most` unfinished jobs of each project."""
+        """Allow each project `most` unfinished jobs."""
         self._most = most
 
     @staticmethod
     def turn(caller: Caller) -> str:
-        """Name what transactions take turns for that add jobs of the caller's project."""
+        """Return the name of the turn that transactions take to add jobs of the caller's project."""
         return quota_turn(caller) or f"jobs of {caller.project_id}"
 
     async def add(self, tx: Transaction, task: Task, caller: Caller, secret: str | None = None) -> None:
-        """Store a new job, in a transaction that has its turn.
+        """Store a new job, in a transaction that has this turn.
 
-        Raises OverLimit where the project has too many, Conflict where the image is the object of another.
+        Raises OverLimit if the project has too many unfinished jobs, Conflict if the image has another one.
         """
         if await jobs.unfinished(tx, task.owner) >= self._most:
             raise OverLimit(

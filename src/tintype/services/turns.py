@@ -1,4 +1,4 @@
-"""A bounded queue for work of which only so much may go on at once."""
+"""A bounded, fair queue in front of work with limited concurrency."""
 
 import asyncio
 import contextlib
@@ -13,11 +13,11 @@ from tintype.errors import TooManyAttempts
 
 _FIRST_GUESS_SECONDS: Final = 0.05
 _WEIGHT: Final = 0.1
-"""Of the latest turn in the average length of turns."""
+"""Of the latest turn in the moving average of the length of turns."""
 
 
 class Queue:
-    """Lets `at_once` go on in this process; others wait, and groups of them take turns."""
+    """Runs at most `at_once` pieces of work in this process; the rest wait, and groups take turns."""
 
     def __init__(self, *, at_once: int, per_group: int, total: int) -> None:
         self._at_once = at_once
@@ -27,9 +27,10 @@ class Queue:
 
     @contextlib.asynccontextmanager
     async def turn(self, group: str) -> AsyncIterator[None]:
-        """Wait for a turn, and have it until the block ends.
+        """Wait for a turn, and hold it until the block ends.
 
-        Raises TooManyAttempts at once where the queue is full, with the time until the group's part is not.
+        Raises TooManyAttempts at once if the queue or the group's part of it is full; its Retry-After is an
+        estimate of when the group's waiting work will have run.
         """
         end = await self.take(group)
         try:
@@ -38,9 +39,9 @@ class Queue:
             end()
 
     async def take(self, group: str) -> Callable[[], None]:
-        """Wait for a turn, and return what ends it, to be called once.
+        """Wait for a turn, and return a function that ends it, to be called once.
 
-        For work that may go on after whoever waited for it. Raises as `turn` does.
+        For work that may outlive its caller. Raises as `turn` does.
         """
         await self._wait(group)
         return partial(self._end, time.monotonic())
@@ -50,7 +51,7 @@ class Queue:
         self._pass_on()
 
     def dismiss(self) -> None:
-        """Cancel all who wait; those whose turn it is go on."""
+        """Cancel all waiting work; running work goes on."""
         while (turn := self._waiting.next()) is not None:
             turn.cancel()
 
@@ -69,13 +70,13 @@ class Queue:
         except asyncio.CancelledError:
             if turn.cancelled():
                 self._waiting.discard(group, turn)
-            else:  # its turn had come in the same moment
+            else:  # the turn was granted at the same moment
                 self._pass_on()
             raise
 
     def _pass_on(self) -> None:
         while (turn := self._waiting.next()) is not None:
-            if not turn.done():  # else it was cancelled, and whoever waited has not run since
+            if not turn.done():  # a cancelled one whose waiter has not run since is skipped
                 turn.set_result(None)
                 return
         self._free += 1
