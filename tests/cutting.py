@@ -1,5 +1,6 @@
 """A network that breaks: a proxy that cuts connections at bytes of its choice."""
 
+import abc
 import contextlib
 import math
 import random
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 RESET = struct.pack("ii", 1, 0)
 
 
-class Front:
+class Front(abc.ABC):
     """Listens on a free port, and accepts connections in a thread."""
 
     def __init__(self) -> None:
@@ -40,8 +41,9 @@ class Front:
                 return
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
+    @abc.abstractmethod
     def _serve(self, client: socket.socket) -> None:
-        raise NotImplementedError
+        """Handle one connection, in a thread of its own, and close it."""
 
 
 class Proxy(Front):
