@@ -81,12 +81,12 @@ class Need:
 
     is_here: Callable[[], object]
     way: str
-    is_server: bool = True
-    """Tests that start one take long: they run when REQUIRE asks; others wherever it is found."""
+    on_request: bool = True
+    """Whether its tests run only when REQUIRE asks, because they take long; others run where it is found."""
 
 
 def _program(name: str, package: str) -> Need:
-    return Need(lambda: shutil.which(name), f"apt-get install {package}", is_server=False)
+    return Need(lambda: shutil.which(name), f"apt-get install {package}", on_request=False)
 
 
 NEEDS = {
@@ -99,7 +99,7 @@ NEEDS = {
     "chromium": Need(lambda: shutil.which("chromium"), "apt-get install chromium"),
     "keystone": Need(keystone.available, "make keystone"),
     "glance": Need(glance.available, "make glance"),
-    "glanceclient": Need(OLD_GLANCECLIENT.exists, "make glanceclient", is_server=False),
+    "glanceclient": Need(OLD_GLANCECLIENT.exists, "make glanceclient", on_request=False),
     "horizon": Need(horizon.available, "make horizon"),
     "curl": _program("curl", "curl"),
     "qemu-img": _program("qemu-img", "qemu-utils"),
@@ -109,7 +109,9 @@ NEEDS = {
     "openssl": _program("openssl", "openssl"),
     "sqlite3": _program("sqlite3", "sqlite3"),
     "unshare": _program("unshare", "util-linux"),
+    "time": Need(lambda: True, ""),
 }
+"""`time` is what kills, floods, silences and clocks take: minutes, most of them spent waiting."""
 LEFT_OUT = pytest.StashKey[set[str]]()
 
 
@@ -128,8 +130,8 @@ def pytest_configure(config: pytest.Config) -> None:
     missing = {name for name, need in NEEDS.items() if not need.is_here()}
     if asked & missing:
         pytest.exit(_not_found(asked & missing), returncode=1)
-    servers = {name for name, need in NEEDS.items() if need.is_server}
-    config.stash[LEFT_OUT] = (servers | missing) - asked
+    requested = {name for name, need in NEEDS.items() if need.on_request}
+    config.stash[LEFT_OUT] = (requested | missing) - asked
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -147,10 +149,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say what was not run, and how to have it run."""
     left_out = config.stash[LEFT_OUT]
-    if servers := [name for name in NEEDS if name in left_out and NEEDS[name].is_server]:
-        line = f"Not asked for: {', '.join(servers)}. Tests that need one run with REQUIRE=all or its name."
+    if unasked := [name for name in NEEDS if name in left_out and NEEDS[name].on_request]:
+        line = f"Not asked for: {', '.join(unasked)}. Tests that need one run with REQUIRE=all or its name."
         terminalreporter.write_line(line, yellow=True)
-    if programs := left_out - set(servers):
+    if programs := left_out - set(unasked):
         terminalreporter.write_line(f"{_not_found(programs)}; tests that need one are left out.", yellow=True)
 
 

@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 Handler = Callable[["Request"], None]
 
@@ -76,24 +77,33 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     answer: Handler
     seen: list[tuple[str, str, dict[str, str]]]
-    scheme = "http"
+    tls: ssl.SSLContext | None = None
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; raise OSError for one that was reset before, which `ssl` would leave open."""
+        connection, address = super().get_request()
+        if self.tls is not None:
+            try:
+                connection.getpeername()
+            except OSError:
+                connection.close()
+                raise
+            connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Expect clients to be killed."""
 
     @property
     def url(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{self.server_port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.server_port}"
 
 
 @contextlib.contextmanager
 def serving(answer: Handler, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     """Serve by a function, on a free port."""
     server = Server((host, 0), Request)
-    server.answer, server.seen = answer, []
-    if tls is not None:
-        server.scheme = "https"
-        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.answer, server.seen, server.tls = answer, [], tls
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

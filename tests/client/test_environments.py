@@ -210,6 +210,7 @@ def check(command: Sequence[str], code: int, said: str) -> None:
         assert len(said.strip().splitlines()) == 1, f"{command}: {said}"
 
 
+@pytest.mark.needs("time")
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_every_command(environment: str, endpoint: str, tmp_path: Path) -> None:
     """Each command ends in order, whatever the environment has in it."""
@@ -282,6 +283,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.needs("time")
 @pytest.mark.parametrize("environment", ["odd variables", "ascii"])
 def test_names_that_are_no_text(environment: str, endpoint: str, tmp_path: Path) -> None:
     """Names that cannot be sent, or that the file system cannot hold, are told or replaced."""

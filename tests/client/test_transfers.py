@@ -127,6 +127,7 @@ def test_refusals(client: Client, cloud: Cloud, tmp_path: Path, disk: Path) -> N
     client.images.delete(queued.id)
 
 
+@pytest.mark.needs("time")
 def test_through_a_breaking_network(client: Client, cloud: Cloud, large: Path, tmp_path: Path) -> None:
     """Connections are cut at random bytes, there and back: the result is whole and verified."""
     token = client.transport.access().headers["X-Auth-Token"] if cloud.is_tintype else None

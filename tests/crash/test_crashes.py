@@ -34,7 +34,7 @@ BINARY = {"Content-Type": "application/octet-stream"}
 TUS = {"Tus-Resumable": "1.0.0"}
 PIECE = {**TUS, "Content-Type": "application/offset+octet-stream"}
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300 + ROUNDS * 30)]
+pytestmark = [pytest.mark.e2e, pytest.mark.needs("time"), pytest.mark.timeout(300 + ROUNDS * 30)]
 
 
 @dataclasses.dataclass

@@ -27,7 +27,7 @@ SIZES = (0, 1, 70_000, 3 << 20, 9 << 20)
 ROUNDS = max(2, OF_UPLOADS // 2)
 """Each has some forty imports, which are to end."""
 CLIENTS = 6
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300 + ROUNDS * 40)]
+pytestmark = [pytest.mark.e2e, pytest.mark.needs("time"), pytest.mark.timeout(300 + ROUNDS * 40)]
 
 
 @dataclasses.dataclass

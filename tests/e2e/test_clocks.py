@@ -15,7 +15,7 @@ from clocks import Clock
 from postgres import Cluster
 from processes import BINARY, Api, Server, eventually, started
 
-pytestmark = pytest.mark.needs("faketime")
+pytestmark = [pytest.mark.needs("faketime"), pytest.mark.needs("time")]
 HOUR, DAY = 3600, 86400
 DATA = b"x" * 1000
 RAW = {"disk_format": "raw", "container_format": "bare"}

@@ -16,7 +16,7 @@ SEED = int(os.environ.get("HOSTILE_SEED", "0")) or random.randrange(1 << 32)
 GROWTH = 64 * attacking.MIB
 """Of the whole server from a warm start: what it leaves behind for each request would be many times this."""
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.needs("time")]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -22,6 +22,8 @@ SECONDS = 120
 WAITING = 5
 """Attempts of one address that may wait in each process, as these tests set it."""
 
+pytestmark = pytest.mark.needs("time")
+
 
 @pytest.fixture(scope="module", params=["1", "2"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

@@ -43,6 +43,7 @@ def unread(api: Api, image: str, received: int = 64 << 10) -> socket.socket:
     return connection
 
 
+@pytest.mark.needs("time")
 def test_downloads_that_are_not_read_cost_little(tmp_path: Path) -> None:
     """A quarter of a MiB each while they last, and nothing a minute after their end."""
     with started(tmp_path / "data") as server, contextlib.ExitStack() as connections:

@@ -360,6 +360,7 @@ def mutated(chance: random.Random, data: bytes) -> bytes:
 
 
 @pytest.mark.needs("qemu-img")
+@pytest.mark.needs("time")
 def test_what_qemu_takes_for_a_reference_is_refused(tmp_path: Path) -> None:
     """Of generated headers none that makes QEMU name another file passes, as its own format or as raw."""
     chance = random.Random(SEED)
