@@ -22,8 +22,9 @@ from ceph import Ceph
 from inprocess import Prepared, Service, make_settings, running
 from postgres import Cluster
 from processes import OLD_GLANCECLIENT
-from tintype import server
+from tintype import data_folder
 from tintype.settings import DatabaseSettings
+from tintype.wiring import service as wiring
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +54,7 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         made.database = made.cluster.create()
         settings = make_settings(folder, database=DatabaseSettings(url=made.cluster.url(made.database)))
     with ThreadPoolExecutor(1) as thread:  # `prepare` runs an event loop of its own
-        first = thread.submit(server.prepare, settings, "http://testserver").result()
+        first = thread.submit(data_folder.prepare, wiring.Service(settings), "http://testserver").result()
         assert first is not None
         made.password = first.password
         thread.submit(asyncio.run, made.log_everybody_in(settings)).result()

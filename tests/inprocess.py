@@ -11,8 +11,8 @@ import httpx2
 
 from postgres import Cluster
 from tintype.folders import recognise_folders
-from tintype.parts import Parts, build
 from tintype.settings import DatabaseSettings, LogSettings, Settings
+from tintype.wiring import service as wiring
 
 PEOPLE = {"alice": ("alpha", "member"), "bob": ("beta", "member"), "carol": ("alpha", "reader")}
 PASSWORD = "secret"
@@ -22,7 +22,7 @@ PASSWORD = "secret"
 class Service:
     """A Tintype in this process, an HTTP client for it, and a token for each caller."""
 
-    parts: Parts
+    parts: wiring.Service
     client: httpx2.AsyncClient
     tokens: dict[str, str]
     projects: dict[str, str]
@@ -52,7 +52,7 @@ class Prepared:
 
     async def log_everybody_in(self, settings: Settings) -> None:
         """Make the callers and log them in; the copies have them, and know their tokens."""
-        parts = build(settings)
+        parts = wiring.Service(settings)
         try:
             for project in {project for project, _ in PEOPLE.values()}:
                 await parts.identity.projects.create(project)
@@ -62,9 +62,9 @@ class Prepared:
                 await self._log_in(parts, name, PASSWORD, project)
             await self._log_in(parts, "admin", self.password, "admin")
         finally:
-            await close(parts)
+            await parts.close()
 
-    async def _log_in(self, parts: Parts, name: str, password: str, project: str) -> None:
+    async def _log_in(self, parts: wiring.Service, name: str, password: str, project: str) -> None:
         token = await parts.identity.login(
             user_id=None, user_name=name, password=password, project={"name": project}, address="test"
         )
@@ -103,8 +103,8 @@ class _Running:
     async def __aenter__(self) -> Service:
         database = self._prepared.copy(self._folder)
         settings = make_settings(self._folder, **{"database": database, **self._changes})
-        self._parts = parts = build(settings)
-        await recognise_folders(settings)
+        self._parts = parts = wiring.Service(settings)
+        await recognise_folders(parts.database, settings)
         transport = httpx2.ASGITransport(app=parts.app, raise_app_exceptions=False)
         self._client = httpx2.AsyncClient(transport=transport, base_url="http://testserver")
         tokens, projects = dict(self._prepared.tokens), dict(self._prepared.projects)
@@ -112,12 +112,4 @@ class _Running:
 
     async def __aexit__(self, *_failure: object) -> None:
         await self._client.aclose()
-        await close(self._parts)
-
-
-async def close(parts: Parts) -> None:
-    """Let go of what a service holds."""
-    await parts.base.web.close()
-    for store in parts.base.stores.values():
-        await store.close()
-    await parts.database.close()
+        await self._parts.close()

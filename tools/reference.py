@@ -20,9 +20,9 @@ from tintype.client import errors as errors_of_client
 from tintype.client import models
 from tintype.client.blocking.binding import Group
 from tintype.client.blocking.client import Client
-from tintype.parts import build
 from tintype.policy.rules import RULES
 from tintype.settings import CacheSettings, Settings, every_setting, every_store_setting
+from tintype.wiring.service import Service
 
 MADE = "<!-- Made by `make docs` from the code; do not edit. -->\n\n"
 
@@ -54,16 +54,16 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def routes() -> str:
     """Give the URL space."""
     with tempfile.TemporaryDirectory() as folder:
-        parts = build(Settings(data_dir=Path(folder), cache=CacheSettings(folder="cache")))
+        service = Service(Settings(data_dir=Path(folder), cache=CacheSettings(folder="cache")))
         rows = []
-        for path, route in parts.routes.items():
+        for path, route in service.routes.items():
             if path.startswith("/api/") and path.endswith("/"):
                 continue
             needed = "session" if path.startswith("/api/glance/") else "" if route.open else "token"
             for method, endpoint in route.methods.items():
                 meaning = (endpoint.__doc__ or "").split("\n")[0]
                 rows.append((f"`{method} {path}`", meaning, needed))
-        asyncio.run(parts.database.close())
+        asyncio.run(service.close())
     note = (
         "Handlers of `/identity` check the token themselves: some of them give it. `/v2/cache`, "
         "`/v2/cached_images` and `/v2/queued_images` answer 404 where `cache.folder` is not set, to callers "

@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
@@ -15,25 +15,16 @@ from tintype.db import schema
 from tintype.errors import StartError, TintypeError
 from tintype.folders import check_folders, is_usable, recognise_folders, store_folders
 from tintype.observability.failures import reason_of
-from tintype.observability.logs import make_logger
 from tintype.observability.tracing import check_tracing
-from tintype.openers import (
-    check_web,
-    database_url,
-    open_keystone,
-    open_plugins,
-    open_policy,
-    open_property_schema,
-    open_protections,
-    open_store,
-    store_infos,
-    tolerated,
-)
 from tintype.policy.engine import Policy
 from tintype.policy.rules import DEFAULTS
 from tintype.services.health import tried
 from tintype.settings import DATABASE, Settings
 from tintype.settings.stores import FileStore, MemoryStore, RbdStore, StoreSettings
+from tintype.wiring.database import database_url
+from tintype.wiring.identity import create_keystone
+from tintype.wiring.service import Service
+from tintype.wiring.web import create_cloud_web
 
 _SOON: Final = timedelta(days=14)
 _PATIENCE_SECONDS: Final = 5
@@ -59,51 +50,72 @@ class Result(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-def before_start(settings: Settings) -> list[Check]:
-    """Return what must hold before a start. None of it asks another host, and none changes anything."""
-    log = make_logger(settings.log.style)
+def before_start(service: Service) -> list[Check]:
+    """Return what must hold before a start. None of it asks another host, and none changes anything.
+
+    Parts are the service's own, but for the way to Keystone: where there is none, nobody else needs it.
+    """
+    settings = service.settings
     checks = [
         Check("workers", lambda: _check_workers(settings)),
         Check("folders", lambda: check_folders(settings)),
-        Check("the way to the web", lambda: check_web(settings)),
-        Check("format checks", lambda: tolerated(settings)),
-        Check("import plugins", lambda: open_plugins(settings)),
-        Check("policy", lambda: open_protections(settings, open_policy(settings))),
-        Check("image schema", lambda: open_property_schema(settings)),
-        Check("default store", lambda: store_infos(settings)),
+        Check("the way to the web", lambda: (service.web, create_cloud_web(settings))),
+        Check("format checks", lambda: service.tolerated_checks),
+        Check("import plugins", lambda: service.plugins),
+        Check("policy", lambda: service.protections),
+        Check("image schema", lambda: service.property_schema),
+        Check("default store", lambda: service.store_infos),
     ]
     if settings.server.tls_certificate is not None or settings.server.tls_key is not None:
         checks.append(Check("certificate", lambda: _certificate(settings)))
     if settings.tracing.endpoint is not None:
         checks.append(Check("tracing", check_tracing))
     if settings.keystone.auth_url is not None:
-        checks.append(Check("identity", lambda: open_keystone(settings, Policy(DEFAULTS), log)))
-    for name, chosen in settings.stores.items():
-        checks.append(Check(f"store {name}", functools.partial(open_store, name, chosen, settings)))
+        checks.append(Check("identity", lambda: service.keystone_session))
+    checks += [Check(f"store {name}", functools.partial(service.store, name)) for name in settings.stores]
     return checks
 
 
-def check_start(settings: Settings) -> None:
+def check_start(service: Service) -> None:
     """Raise StartError for the first thing that does not hold."""
-    for check in before_start(settings):
+    for check in before_start(service):
         check.verify()
 
 
 async def check_all(settings: Settings) -> list[Result]:
     """Check everything as far as that changes nothing: what a start needs, then each part at work."""
-    found = [_data_folder(settings), *(_result(check) for check in before_start(settings))]
+    service = Service(msgspec.structs.replace(settings, stores=_patient(settings.stores)))
+    try:
+        return await _check_all(service)
+    finally:
+        await service.close()
+
+
+def _patient(stores: Mapping[str, StoreSettings]) -> dict[str, StoreSettings]:
+    """Return settings of stores by which none is waited for longer than a silent part is."""
+    return {
+        name: msgspec.structs.replace(chosen, timeout=min(chosen.timeout, _PATIENCE_SECONDS))
+        if isinstance(chosen, RbdStore)
+        else chosen
+        for name, chosen in stores.items()
+    }
+
+
+async def _check_all(service: Service) -> list[Result]:
+    settings = service.settings
+    found = [_data_folder(settings), *(_result(check) for check in before_start(service))]
     broken = {result.part for result in found if result.level == "failed"}
     if "certificate" not in broken:
         found += _expiry(settings)
-    database, new_stores = await _database(settings)
+    database, new_stores = await _database(service)
     found += database
     live = [
-        _store(name, chosen, settings)
+        _store(name, service)
         for name, chosen in settings.stores.items()
         if f"store {name}" not in broken and not (isinstance(chosen, FileStore) and name in new_stores)
     ]
     if settings.keystone.auth_url is not None and "identity" not in broken:
-        live.append(_keystone(settings))
+        live.append(_keystone(service))
     seen = {result.part: result for result in await asyncio.gather(*live)}
     seen |= {part: result for part, result in _new(settings, new_stores).items() if part not in broken}
     return [*(result for result in found if result.part not in seen), *seen.values()]
@@ -149,9 +161,9 @@ def _expiry(settings: Settings) -> list[Result]:
     return [Result("ok", part, f"until {ends:%Y-%m-%d}")]
 
 
-async def _database(settings: Settings) -> tuple[list[Result], Collection[str]]:
+async def _database(service: Service) -> tuple[list[Result], Collection[str]]:
     """Return what there is to say of the database, and the stores whose folders it has not claimed yet."""
-    part = "database"
+    part, settings = "database", service.settings
     if settings.database.url is None and not (settings.data_dir / DATABASE).exists():
         return [Result("warning", part, "There is none yet; the first start makes it.")], settings.stores
     try:
@@ -166,7 +178,7 @@ async def _database(settings: Settings) -> tuple[list[Result], Collection[str]]:
         return [Result("warning", part, detail)], settings.stores if state.revision is None else ()
     found = [Result("ok", part, f"schema {state.revision}")]
     try:
-        return found, await recognise_folders(settings, claim=False)
+        return found, await recognise_folders(service.database, settings, claim=False)
     except TintypeError as error:
         return [*found, Result("failed", "folders of stores", reason_of(error))], ()
 
@@ -183,24 +195,18 @@ def _new(settings: Settings, names: Collection[str]) -> dict[str, Result]:
     return found
 
 
-async def _store(name: str, chosen: StoreSettings, settings: Settings) -> Result:
-    part = f"store {name}"
-    if isinstance(chosen, RbdStore):
-        chosen = msgspec.structs.replace(chosen, timeout=min(chosen.timeout, _PATIENCE_SECONDS))
-    store = open_store(name, chosen, settings)
-    try:
-        finding = await tried(store.check, _PATIENCE_SECONDS)
-    finally:
-        await store.close()
+async def _store(name: str, service: Service) -> Result:
+    part, store = f"store {name}", service.store(name)
+    finding = await tried(store.check, _PATIENCE_SECONDS)
     if finding.failure is not None:
         return Result("failed", part, finding.reason)
     return Result("ok", part, f"type {store.type}")
 
 
-async def _keystone(settings: Settings) -> Result:
-    part, chosen = "identity", settings.keystone
-    log = make_logger(settings.log.style)
-    authenticator, _ = open_keystone(settings, Policy(DEFAULTS), log)
+async def _keystone(service: Service) -> Result:
+    part, chosen = "identity", service.settings.keystone
+    defaults = Policy(DEFAULTS)  # the operator's may be wrong, which is another finding
+    authenticator, _ = create_keystone(service.settings, service.keystone_session, defaults, service.log)
     roles: frozenset[str] = frozenset()
 
     async def ask() -> None:

@@ -19,7 +19,6 @@ from tintype.db import blobs as blob_rows
 from tintype.db import identity as identity_rows
 from tintype.db.engine import Database, Transaction
 from tintype.errors import StartError
-from tintype.openers import open_database
 from tintype.settings import Settings
 from tintype.settings.stores import FileStore
 
@@ -60,26 +59,22 @@ def make_folders(settings: Settings) -> None:
             raise StartError(f"Cannot make the folder of {name}, {folder}: {error.strerror}.") from None
 
 
-async def recognise_folders(settings: Settings, *, claim: bool = True) -> list[str]:
+async def recognise_folders(database: Database, settings: Settings, *, claim: bool = True) -> list[str]:
     """Refuse a folder of another service, or another folder than the one where a store's bytes are.
 
     Folders that are new are claimed for their stores, once all folders are known to be right. Returns the
     names of these stores.
     """
     shared = settings.database.url is not None
-    database = open_database(settings)
-    try:
-        async with database.write() as tx:
-            new = [
-                (name, folder)
-                for name, folder in store_folders(settings)
-                if await _is_new(tx, name, folder, shared=shared)
-            ]
-            for name, folder in new if claim else ():
-                await _claim(tx, name, folder)
-        return [name for name, _ in new]
-    finally:
-        await database.close()
+    async with database.write() as tx:
+        new = [
+            (name, folder)
+            for name, folder in store_folders(settings)
+            if await _is_new(tx, name, folder, shared=shared)
+        ]
+        for name, folder in new if claim else ():
+            await _claim(tx, name, folder)
+    return [name for name, _ in new]
 
 
 async def claim_folder(database: Database, settings: Settings, name: str, *, force: bool) -> Claimed:

@@ -26,13 +26,13 @@ from uvicorn.supervisors import Multiprocess
 
 from tintype.api.allocator import keep_few_arenas
 from tintype.api.protocol import BoundedConfig
+from tintype.data_folder import share_folder
 from tintype.errors import TintypeError
 from tintype.listener import Listener
 from tintype.observability.logs import make_logger, route_libraries, set_level
 from tintype.observability.metrics import shared
-from tintype.parts import build
-from tintype.server import share_folder
 from tintype.settings import Settings
+from tintype.wiring.service import Service
 
 Reread = Callable[[], Settings]
 """Reads the settings again from where they were read at the start."""
@@ -44,11 +44,11 @@ _ABORT_SECONDS: Final = 1.0
 """Time for the last answers to reach clients after the second signal."""
 
 
-def serve(settings: Settings, listener: Listener, reread: Reread) -> None:
+def serve(service: Service, listener: Listener, reread: Reread) -> None:
     """Serve until a signal says stop."""
-    set_level(settings.log.level)
-    route_libraries(make_logger(settings.log.style))
-    config = _Config(settings, reread)
+    settings = service.settings
+    route_libraries(service.log)
+    config = _Config(service, reread)
     server = _Server(config)
 
     def leave(_signal: int, _frame: object) -> None:
@@ -69,10 +69,10 @@ def serve(settings: Settings, listener: Listener, reread: Reread) -> None:
 class _Config(BoundedConfig):
     """What uvicorn needs to know, and the signals that a process of it handles."""
 
-    def __init__(self, settings: Settings, reread: Reread) -> None:
-        chosen = settings.server
+    def __init__(self, service: Service, reread: Reread) -> None:
+        chosen = service.settings.server
         super().__init__(
-            functools.partial(_app, settings),
+            functools.partial(_app, service),
             factory=True,
             silent_seconds=chosen.silent_seconds,
             unread_seconds=chosen.unread_seconds,
@@ -94,7 +94,7 @@ class _Config(BoundedConfig):
         self.drain_seconds = chosen.drain_seconds
         self.on_terminal = sys.stdin is not None and sys.stdin.isatty()
         self._reread = reread
-        self._log_style = settings.log.style
+        self._log_style = service.settings.log.style
         self._certificate_files: object = None
 
     def make_log(self) -> structlog.typing.FilteringBoundLogger:
@@ -250,14 +250,14 @@ def announce_drain(log: structlog.typing.FilteringBoundLogger, seconds: int) -> 
         )
 
 
-def _app(settings: Settings) -> ASGIApp:
+def _app(service: Service) -> ASGIApp:
     keep_few_arenas()
-    route_libraries(make_logger(settings.log.style))
+    route_libraries(service.log)
     parent = multiprocessing.parent_process()
     if parent is not None:  # which holds the folder: nobody may serve it for longer than that
-        share_folder(settings.data_dir)
+        share_folder(service.settings.data_dir)
         threading.Thread(target=_end_behind, args=[parent], daemon=True).start()
-    app = build(settings).app
+    app = service.app
     gc.collect()
     gc.freeze()  # what is there by now stays: each look through it for garbage held up requests for 60 ms
     return app

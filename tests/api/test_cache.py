@@ -57,9 +57,9 @@ async def cached(prepared: Prepared, tmp_path: Path) -> AsyncIterator[Service]:
         stores={"slow": kinds.MemoryStore(limit=100 << 20), "local": kinds.FileStore()},
         cache=CacheSettings(folder="cache", limit=LIMIT, node="here"),
     ) as service:
-        service.slow = Slow(service.parts.base.stores["slow"])
+        service.slow = Slow(service.parts.stores["slow"])
         async with working(service):
-            prefetching = asyncio.create_task(Prefetcher(service.parts.base.cache, make_logger("json")).run())
+            prefetching = asyncio.create_task(Prefetcher(service.parts.cache, make_logger("json")).run())
             yield service
             prefetching.cancel()
             await asyncio.wait([prefetching])
@@ -141,7 +141,7 @@ async def test_whole_without_a_reader_who_reached_the_end(cached: Service) -> No
     for part in (f"bytes={PIECE}-{end - 1}", f"bytes=0-{2 * PIECE}"):
         await download(cached, image, Range=part)
     assert (await state(cached))["cached_images"] == []
-    await cached.parts.base.cache.maintain()
+    await cached.parts.cache.maintain()
     await kept(cached, image)
 
 
@@ -150,7 +150,7 @@ async def test_what_is_dropped_while_it_is_read(cached: Service) -> None:
     image = await stored(cached)
     async with cached.client.stream("GET", f"{image}/file", headers={"X-Auth-Token": cached.tokens["alice"]}):
         pass
-    cache, blobs = cached.parts.base.cache, []
+    cache, blobs = cached.parts.cache, []
     async with cached.parts.database.read() as tx:
         found = await image_rows.get(tx, image.rpartition("/")[2], None)
         blobs = await blob_rows.ready_of(tx, found.id)
@@ -172,7 +172,7 @@ async def test_a_slow_reader_has_each_piece_read_once(
     image = await stored(cached)
     assert await download(cached, image) == DATA
     await kept(cached, image)
-    cache = cached.parts.base.cache
+    cache = cached.parts.cache
     async with cached.parts.database.read() as tx:
         found = await image_rows.get(tx, image.rpartition("/")[2], None)
         blobs = await blob_rows.ready_of(tx, found.id)
@@ -372,7 +372,7 @@ async def test_older_routes(cached: Service) -> None:
 @contextlib.contextmanager
 def held(service: Service) -> Iterator[Callable[[], None]]:
     """Have the slow store give no byte until the function that this yields is called, or the block ends."""
-    store, go = service.parts.base.stores["slow"], asyncio.Event()
+    store, go = service.parts.stores["slow"], asyncio.Event()
     read = store.read
 
     async def waiting(*wanted: Any) -> AsyncIterator[bytes]:
@@ -438,7 +438,7 @@ async def test_taken_off_the_queue_while_it_is_fetched(cached: Service) -> None:
 @contextlib.asynccontextmanager
 async def another_process(service: Service) -> AsyncIterator[asyncio.Task[None]]:
     """Have another process of the same node look after its cache, too."""
-    base = service.parts.base
+    base = service.parts
     log = make_logger("json")
     files = PieceFiles(service.folder / "cache")
     cache = Cache(base.database, base.copies, files, log, node="here", limit=LIMIT)
@@ -472,7 +472,7 @@ async def test_a_process_that_ends_while_it_fetches(
     slow = {"slow": kinds.MemoryStore(limit=100 << 20)}
     chosen = CacheSettings(folder="cache", limit=LIMIT, node="here")
     async with running(prepared, tmp_path, stores=slow, cache=chosen) as service:
-        service.slow = Slow(service.parts.base.stores["slow"])
+        service.slow = Slow(service.parts.stores["slow"])
         image = await stored(service)
         async with another_process(service) as first:
             with held(service):
@@ -583,7 +583,7 @@ async def test_queued_again_while_it_is_fetched(cached: Service) -> None:
         async for chunk in read(*wanted):
             yield chunk
 
-    cached.parts.base.stores["slow"].read = slowly
+    cached.parts.stores["slow"].read = slowly
     for _ in range(2):
         assert (await cached.call("admin", "PUT", f"/v2/cache/{key}")).status_code == 202
         await asyncio.sleep(0.3)

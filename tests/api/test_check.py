@@ -23,8 +23,9 @@ from typer import Exit
 
 from inprocess import make_settings
 from processes import eventually, free_ports, started
-from tintype import server
+from tintype import data_folder
 from tintype.cli.check import check
+from tintype.wiring import service as wiring
 
 TOKEN = "a-token-for-operators"
 
@@ -32,7 +33,7 @@ TOKEN = "a-token-for-operators"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return the data folder of a service that was started once."""
-    server.prepare(make_settings(tmp_path / "data"), "http://testserver")
+    data_folder.prepare(wiring.Service(make_settings(tmp_path / "data")), "http://testserver")
     return tmp_path / "data"
 
 

@@ -8,13 +8,13 @@ import pytest
 import pytest_asyncio
 
 from inprocess import Prepared, make_settings, running
-from tintype import server
+from tintype import data_folder
 from tintype.cli.claims import claim
 from tintype.configuration import load
 from tintype.errors import StartError
 from tintype.folders import recognise_folders
-from tintype.settings import Settings
 from tintype.settings.stores import FileStore
+from tintype.wiring import service as wiring
 
 BINARY = {"Content-Type": "application/octet-stream"}
 RAW = {"disk_format": "raw", "container_format": "bare"}
@@ -51,7 +51,7 @@ def copy_images(folder: Path, *, but: int = 0) -> Path:
 
 async def start(folder: Path) -> None:
     """Do what a start does before it serves."""
-    await asyncio.to_thread(server.prepare, load(folder, {}), "http://testserver")
+    await asyncio.to_thread(data_folder.prepare, wiring.Service(load(folder, {})), "http://testserver")
 
 
 async def claimed(folder: Path, *, force: bool = False) -> None:
@@ -103,7 +103,7 @@ async def test_a_folder_with_images_of_others_is_refused(folder: Path) -> None:
 async def test_nothing_is_claimed_while_a_service_runs(folder: Path) -> None:
     """A server holds its data folder, a worker too."""
     copy_images(folder)
-    with server.only_server_of(folder), pytest.raises(StartError, match="serves the data folder"):
+    with data_folder.only_server_of(folder), pytest.raises(StartError, match="serves the data folder"):
         await claimed(folder)
 
 
@@ -138,15 +138,19 @@ async def test_a_start_that_fails_claims_nothing(prepared: Prepared, tmp_path: P
     (tmp_path / "theirs" / "ab" / "abc").write_text("x")
     (tmp_path / "theirs" / MARK).write_text("of-another-tintype\n")
 
-    def settings(first: str, second: str) -> Settings:
+    async def recognise(first: str, second: str) -> None:
         stores = {
             "one": FileStore(folder=str(tmp_path / first)),
             "two": FileStore(folder=str(tmp_path / second)),
         }
-        return make_settings(tmp_path / "data", database=database, stores=stores)
+        service = wiring.Service(make_settings(tmp_path / "data", database=database, stores=stores))
+        try:
+            await recognise_folders(service.database, service.settings)
+        finally:
+            await service.close()
 
     with pytest.raises(StartError, match="another Tintype"):
-        await recognise_folders(settings("first", "theirs"))
+        await recognise("first", "theirs")
     assert not (tmp_path / "first").exists()
-    await recognise_folders(settings("other", "second"))
+    await recognise("other", "second")
     assert (tmp_path / "other" / MARK).exists()

@@ -15,7 +15,7 @@ from test_resumable import MIB, TUS, send, silent, started
 from test_sweepers import files, node_of
 from test_uploads import chunks, make, put
 
-from inprocess import Prepared, Service, close, running
+from inprocess import Prepared, Service, running
 from tintype.blobs.filesystem import FilesystemStore
 from tintype.db import blobs as blob_rows
 from tintype.db import uploads as upload_rows
@@ -23,9 +23,9 @@ from tintype.db.blobs import Blob
 from tintype.db.tables import blobs
 from tintype.errors import Disconnected, Gone, TintypeError, Unavailable
 from tintype.jobs.filling import Filling
-from tintype.parts import Parts
 from tintype.services.images import now
 from tintype.settings.stores import FileStore, MemoryStore
+from tintype.wiring import service as wiring
 
 SHORT = 60_000_000
 REAL_DELETE = FilesystemStore.delete
@@ -80,7 +80,7 @@ async def as_far_as_it_goes(work: asyncio.Task[Any], slow: Slow) -> None:
 @asynccontextmanager
 async def swept_after_each_change(
     service: Service, slow: Slow, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Parts]:
+) -> AsyncIterator[wiring.Service]:
     """Have another node sweep whenever this one has changed the database."""
     node, write, sweeps = node_of(service), service.parts.database.write, []
 
@@ -97,7 +97,7 @@ async def swept_after_each_change(
     finally:
         slow.go.set()
         await asyncio.gather(*sweeps)
-        await close(node)
+        await node.close()
 
 
 async def finish(work: Awaitable[Any], slow: Slow) -> Any:
@@ -137,7 +137,7 @@ async def test_a_piece_that_others_ended_is_deleted_by_one(
     sweep = asyncio.create_task(node.sweeper.sweep())
     assert (await finish(piece, slow)).status_code == 410
     await sweep
-    await close(node)
+    await node.close()
     assert slow.most == 1
     assert (files(service), await rows(service)) == ([], [])
 
@@ -166,7 +166,7 @@ async def test_an_upload_that_fails_is_deleted_by_one(
     go.set()
     await upload
     for node in nodes:
-        await close(node)
+        await node.close()
     assert slow.most == 1
     assert (files(service), await rows(service)) == ([], [])
 
@@ -194,7 +194,7 @@ async def test_what_a_job_gives_up_is_deleted_by_one(
     slow.go.set()
     await asyncio.gather(discarding, first, second)
     for node in nodes:
-        await close(node)
+        await node.close()
     assert slow.most == 1
     assert await rows(service) == []
 
@@ -202,7 +202,7 @@ async def test_what_a_job_gives_up_is_deleted_by_one(
 async def condemned(service: Service, store: str = "local") -> Blob:
     """Make a blob that waits for its deletion, with its bytes."""
     blob = Blob(str(uuid.uuid4()), store, str(uuid.uuid4()), blob_rows.CONDEMNED)
-    writer = await service.parts.base.stores[store].create(blob.key, 3)
+    writer = await service.parts.stores[store].create(blob.key, 3)
     await writer.write(memoryview(b"abc"))
     await writer.commit()
     await writer.close()
@@ -224,7 +224,7 @@ async def test_a_lost_claim_ends_the_deletion(
     with pytest.raises(Gone):
         await asyncio.wait_for(first, 5)
     assert not await node.intake.deletions.claim_and_delete(blob)
-    await close(node)
+    await node.close()
     async with service.parts.database.read() as tx:
         claim = (await tx.execute(select(blobs.c.claimed_by, blobs.c.lease_expires_at))).one()
     assert tuple(claim) == ("another", 2**62)
@@ -251,7 +251,7 @@ async def test_a_slow_store_delays_no_other(prepared: Prepared, tmp_path: Path) 
     """Neither the deletions of other stores, nor what else a sweeper does; the store itself goes on later."""
     stores = {"slow": MemoryStore(limit=100 << 20), "local": FileStore()}
     async with running(prepared, tmp_path, stores=stores) as service:
-        slow = service.parts.base.stores["slow"]
+        slow = service.parts.stores["slow"]
         go, begun, delete = asyncio.Event(), asyncio.Event(), slow.delete
 
         async def waits(key: str) -> None:

@@ -41,7 +41,7 @@ async def test_the_cache_keeps_images_apart(prepared: Prepared, tmp_path: Path) 
     good, evil = bytes(2 * PIECE), b"evil" * (PIECE // 2)
     stores = {"slow": MemoryStore(limit=100 << 20)}
     async with running(prepared, tmp_path, stores=stores, cache=CacheSettings(folder="cache")) as service:
-        images, slow = {}, service.parts.base.stores["slow"]
+        images, slow = {}, service.parts.stores["slow"]
         for who in ("bob", "alice"):
             images[who] = await new_image(service, who)
             answer = await service.call(who, "PUT", f"{images[who]}/file", content=good, headers=BINARY)
@@ -351,7 +351,7 @@ async def test_a_commit_whose_answer_was_lost(prepared: Prepared, tmp_path: Path
     """The bytes of an image that is active are kept, whatever the attempt believed of its end."""
     with web.serving(lambda request: request.ranged(DATA)) as server:
         async with running(prepared, tmp_path, imports=loopback(server)) as service:
-            database, lost = service.parts.base.database, []
+            database, lost = service.parts.database, []
             real = database.write
 
             @contextlib.asynccontextmanager
@@ -390,7 +390,7 @@ async def test_a_place_is_one_images(prepared: Prepared, tmp_path: Path) -> None
 
     stores = {"slow": MemoryStore(limit=100 << 20)}
     async with running(prepared, tmp_path, stores=stores) as service:
-        slow = service.parts.base.stores["slow"]
+        slow = service.parts.stores["slow"]
         slow.url, slow.place, slow.ready["=disk"] = url, place, DATA
         await service.parts.identity.roles.grant("alice", "alpha", "service")
         made = [await new_image(service) for _ in range(4)]
@@ -516,13 +516,13 @@ async def test_bytes_that_are_missing_behind_a_cache(prepared: Prepared, tmp_pat
     """Nobody is promised what the store has not; what the cache has whole needs no store."""
     stores = {"slow": MemoryStore(limit=100 << 20)}
     async with running(prepared, tmp_path, stores=stores, cache=CacheSettings(folder="cache")) as service:
-        slow, found = service.parts.base.stores["slow"], []
+        slow, found = service.parts.stores["slow"], []
         for _ in range(2):
             image = await new_image(service)
             await service.call("alice", "PUT", f"{image}/file", content=DATA, headers=BINARY)
             found.append(image)
         await service.call("alice", "GET", f"{found[0]}/file")
-        await service.parts.base.cache.maintain()
+        await service.parts.cache.maintain()
         slow.ready.clear()
         assert (await service.call("alice", "GET", f"{found[0]}/file")).content == DATA
         assert (await service.call("alice", "GET", f"{found[1]}/file")).status_code == 404
@@ -581,7 +581,7 @@ async def test_bytes_that_come_after_the_deletion(service: Service) -> None:
         await blob_rows.begin(tx, blob, now=now(), lease=60_000_000)
     assert (await service.call("alice", "DELETE", f"/v2/images/{image}")).status_code == 204
     await sweeper.sweep()
-    store = service.parts.base.stores["local"]
+    store = service.parts.stores["local"]
     writer = await store.create(blob.key, 4)
     await writer.write(memoryview(b"late"))
     await writer.commit()

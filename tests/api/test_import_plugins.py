@@ -21,11 +21,11 @@ from test_imports import begin, ended, new_image, show, staged, working
 import web
 from inprocess import Prepared, Service, running
 from tintype.errors import Invalid, StartError
-from tintype.openers import open_plugins
 from tintype.plugins import convert
 from tintype.plugins.base import Stream, Subject
 from tintype.plugins.decompress import Decompress
 from tintype.settings import ImageSettings, ImportSettings, Settings
+from tintype.wiring.imports import create_plugins
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -376,7 +376,7 @@ async def test_a_conversion_without_end(
 def test_plugins_that_there_are_not() -> None:
     """A name that nothing stands for stops the start."""
     with pytest.raises(StartError, match=r"imports\.plugins: There is no import plugin 'nonsense'"):
-        open_plugins(Settings(imports=ImportSettings(plugins=("nonsense",))))
+        create_plugins(Settings(imports=ImportSettings(plugins=("nonsense",))))
 
 
 def test_zlib_is_the_one_that_is_limited() -> None:

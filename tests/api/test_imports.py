@@ -12,10 +12,10 @@ import pytest
 import pytest_asyncio
 
 import web
-from inprocess import Prepared, Service, close, make_settings, running
-from tintype.parts import build
+from inprocess import Prepared, Service, make_settings, running
 from tintype.settings import DatabaseSettings, ImportSettings, LocationSettings
 from tintype.settings.stores import FileStore
+from tintype.wiring import service as wiring
 
 BINARY = {"Content-Type": "application/octet-stream"}
 BARE = {"disk_format": "raw", "container_format": "bare"}
@@ -221,13 +221,13 @@ async def test_stores_are_ordered_by_the_weights_of_now(stores: Service) -> None
         stores={**STORES, "local": FileStore(weight=9)},
         locations=LocationSettings(show_direct_url=True),
     )
-    later = build(settings)
+    later = wiring.Service(settings)
     transport = httpx2.ASGITransport(app=later.app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
         headers = {"X-Auth-Token": stores.tokens["alice"]}
         shown = (await client.get(image, headers=headers)).json()
         listed = (await client.get("/v2/images", headers=headers)).json()["images"][0]
-    await close(later)
+    await later.close()
     assert shown["stores"] == listed["stores"] == "local,near"
     assert "/images/" in shown["direct_url"]
 

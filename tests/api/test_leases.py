@@ -12,7 +12,7 @@ from test_resumable import MIB, offset_of, send, silent, started, stored
 from test_uploads import chunks, make, put, show
 
 from inprocess import Service
-from tintype import server
+from tintype import data_folder
 from tintype.db import blobs as blob_rows
 from tintype.db import identity as identity_rows
 from tintype.db.engine import CLOCK, LEASE_CLOCK, Database
@@ -51,7 +51,7 @@ async def test_the_clock_of_sqlite_is_not_set(service: Service, monkeypatch: pyt
     assert 0 < await reading(service.parts.database) - before < MINUTE
     async with service.parts.database.write() as tx:  # as the start of the service does
         await identity_rows.set_secret(
-            tx, CLOCK, f"{server._boot_id()} {before - time.monotonic_ns() // 1000}"
+            tx, CLOCK, f"{data_folder._boot_id()} {before - time.monotonic_ns() // 1000}"
         )
     later = type(service.parts.database)(service.folder / "tintype.db")
     assert 0 < await reading(later) - before < MINUTE
@@ -150,14 +150,14 @@ async def test_when_all_leases_end(service: Service, known: str | None, alone: b
         await blob_rows.begin(tx, blob, now=now(), lease=DAY)
         await identity_rows.forget_secret(tx, CLOCK)
         if known is not None:
-            boot = server._boot_id() if known == "this run" else known
+            boot = data_folder._boot_id() if known == "this run" else known
             await identity_rows.set_secret(tx, CLOCK, f"{boot} 0")
-    await server._settle_leases(database, alone=alone)
+    await data_folder._settle_leases(database, alone=alone)
     async with database.read() as tx:
         until = (await tx.execute(select(blobs.c.lease_expires_at))).scalar_one()
         boot, _, offset = (await identity_rows.secret(tx, CLOCK) or "").rpartition(" ")
     assert (until == 0) == ended
-    assert boot == server._boot_id()
+    assert boot == data_folder._boot_id()
     assert (offset == "0") == (known == "this run" and not alone)
 
 
@@ -167,14 +167,14 @@ async def test_a_machine_that_does_not_name_its_runs(
     service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lease: int, ended: bool
 ) -> None:
     """A lease that ends later than any could shows that the clock has begun anew: all of them end then."""
-    monkeypatch.setattr(server, "_BOOT_ID", tmp_path / "none")
+    monkeypatch.setattr(data_folder, "_BOOT_ID", tmp_path / "none")
     database, image_id = service.parts.database, await make(service)
     blob = blob_rows.Blob(str(uuid.uuid4()), "local", image_id)
     async with database.write() as tx:
         await blob_rows.begin(tx, blob, now=now(), lease=lease)
         await identity_rows.forget_secret(tx, CLOCK)
         await identity_rows.set_secret(tx, CLOCK, "unknown 0")
-    await server._settle_leases(database, alone=False)
+    await data_folder._settle_leases(database, alone=False)
     async with database.read() as tx:
         until = (await tx.execute(select(blobs.c.lease_expires_at))).scalar_one()
         offset = (await identity_rows.secret(tx, CLOCK) or "").rpartition(" ")[2]

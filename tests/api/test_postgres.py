@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from inprocess import Prepared, Service, make_settings, running
-from tintype import parts, server
+from tintype import data_folder
 from tintype.cli.upkeep import gc as gc_command
 from tintype.db import blobs as blob_rows
 from tintype.db import postgres
@@ -18,6 +18,7 @@ from tintype.db.blobs import Blob
 from tintype.errors import StartError, Unavailable
 from tintype.settings import DatabaseSettings, KeystoneSettings
 from tintype.settings.stores import MemoryStore
+from tintype.wiring import service as wiring
 
 pytestmark = [
     pytest.mark.parametrize("prepared", ["postgresql"], indirect=True),
@@ -221,7 +222,7 @@ async def test_hosts_that_start_at_once(prepared: Prepared, tmp_path: Path) -> N
     def start(number: int) -> object:
         stores = {"memory": MemoryStore()}
         settings = make_settings(tmp_path / str(number), database=DatabaseSettings(url=url), stores=stores)
-        return server.prepare(settings, "http://testserver")
+        return data_folder.prepare(wiring.Service(settings), "http://testserver")
 
     made = await asyncio.gather(*(asyncio.to_thread(start, number) for number in range(4)))
     assert len([first for first in made if first is not None]) == 1
@@ -241,7 +242,7 @@ async def test_a_database_that_cannot_be_reached(prepared: Prepared, tmp_path: P
     """One line, without the password."""
     settings = make_settings(tmp_path / "data", database=DatabaseSettings(url=url))
     with pytest.raises(StartError) as failure:
-        await asyncio.to_thread(server.prepare, settings, "http://testserver")
+        await asyncio.to_thread(data_folder.prepare, wiring.Service(settings), "http://testserver")
     assert "sec" not in failure.value.message
     assert "\n" not in failure.value.message
 
@@ -253,7 +254,7 @@ async def test_hosts_have_one_folder_in_common(prepared: Prepared, tmp_path: Pat
 
     async def start(folder: str, url: str) -> None:
         settings = make_settings(tmp_path / folder, database=DatabaseSettings(url=url))
-        await asyncio.to_thread(server.prepare, settings, "http://testserver")
+        await asyncio.to_thread(data_folder.prepare, wiring.Service(settings), "http://testserver")
 
     await start("one", urls[0])
     await start("one", urls[0])
@@ -281,7 +282,7 @@ async def test_certificates_that_cannot_be_read(prepared: Prepared, tmp_path: Pa
     """A wrong `keystone.cafile` stops the start, not each request."""
     chosen = KeystoneSettings(auth_url="https://keystone.example.org", cafile=str(tmp_path / "none.pem"))
     with pytest.raises(StartError, match="cafile"):
-        parts.build(make_settings(tmp_path, keystone=chosen))
+        _ = wiring.Service(make_settings(tmp_path, keystone=chosen)).app
 
 
 async def test_a_killed_database_is_told_and_outlived(prepared: Prepared, tmp_path: Path) -> None:

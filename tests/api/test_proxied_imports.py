@@ -11,9 +11,9 @@ from inprocess import Prepared, make_settings, running
 from proxy import proxying
 from tintype.configuration import load
 from tintype.errors import StartError
-from tintype.openers import check_web
-from tintype.settings import ImportSettings, KeystoneSettings
+from tintype.settings import ImportSettings, KeystoneSettings, Settings
 from tintype.settings.stores import FileStore, HttpStore
+from tintype.wiring.web import create_cloud_web, create_web
 
 
 async def test_imports_and_locations_go_through_the_proxy(
@@ -55,6 +55,12 @@ async def test_imports_and_locations_go_through_the_proxy(
     assert message in logged
     assert "s3cr3t" not in logged
     assert "s1gn4ture" not in logged
+
+
+def check_web(settings: Settings) -> None:
+    """Create both ways to the web, as a start does."""
+    create_web(settings)
+    create_cloud_web(settings)
 
 
 def test_the_environment_has_json(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from inprocess import Prepared, Service, running
-from tintype import server
+from tintype import data_folder
 from tintype.blobs.stream import Chunks
 from tintype.db import uploads as upload_rows
 from tintype.domain.uploads import Upload
@@ -530,7 +530,7 @@ async def test_dying_while_finishing_costs_the_last_byte(
         monkeypatch.undo()
         assert (await show(service, image))["status"] == "saving"
         async with service.parts.database.write() as tx:
-            await server._expire_leases(tx)
+            await data_folder._expire_leases(tx)
         await service.parts.sweeper.sweep()
         assert (await show(service, image))["status"] == "queued"
         assert await offset_of(service, upload) == 5

@@ -16,6 +16,7 @@ import web
 from inprocess import Prepared, Service, make_settings, running
 from processes import BIN, started
 from tintype.folders import recognise_folders
+from tintype.wiring import service as wiring
 
 NO_SNIFFING = "x-content-type-options"
 ONLY_TLS = "strict-transport-security"
@@ -119,7 +120,13 @@ def test_a_folder_that_takes_no_file_is_not_ok(
     """It may be mounted read-only, or have no room: uploads fail, so health says it, whatever its mode."""
     folder = tmp_path / "data"
     shutil.copytree(prepared.folder, folder)
-    asyncio.run(recognise_folders(make_settings(folder)))
+
+    async def claim() -> None:
+        service = wiring.Service(make_settings(folder))
+        await recognise_folders(service.database, service.settings)
+        await service.close()
+
+    asyncio.run(claim())
     within = ("unshare", "--map-root-user", "--mount", "sh", "-c", f'{mount} && exec "$@"')
     with started(folder, within=(*within, str(folder / "images"))) as server:
         headers = {"X-Auth-Token": prepared.tokens["admin"]}

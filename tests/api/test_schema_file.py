@@ -11,8 +11,8 @@ from inprocess import Prepared, Service, running
 from tintype.domain.images import BASE_ATTRIBUTES
 from tintype.domain.property_schema import read
 from tintype.errors import StartError
-from tintype.openers import open_property_schema
 from tintype.settings import ImageSettings, Settings
+from tintype.wiring.policy import create_property_schema
 
 UUID_OR_NOTHING = {
     "type": ["null", "string"],
@@ -129,16 +129,16 @@ def test_a_file_that_cannot_be_used_stops_the_start(tmp_path: Path, text: str, r
     """The message names the file, the setting and the fault."""
     (tmp_path / "schema-image.json").write_text(text)
     with pytest.raises(StartError, match=r"images\.schema_file") as caught:
-        open_property_schema(Settings(data_dir=tmp_path))
+        create_property_schema(Settings(data_dir=tmp_path))
     assert reason in caught.value.message
     assert str(tmp_path / "schema-image.json") in caught.value.message
 
 
 def test_a_file_that_is_named_must_exist(tmp_path: Path) -> None:
     """Only the default one may be missing."""
-    assert open_property_schema(Settings(data_dir=tmp_path)) is None
+    assert create_property_schema(Settings(data_dir=tmp_path)) is None
     with pytest.raises(StartError, match=r"other\.json"):
-        open_property_schema(Settings(data_dir=tmp_path, images=ImageSettings(schema_file="other.json")))
+        create_property_schema(Settings(data_dir=tmp_path, images=ImageSettings(schema_file="other.json")))
 
 
 def test_both_forms_are_read() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from inprocess import Prepared, Service, close, make_settings, running
+from inprocess import Prepared, Service, make_settings, running
 from tintype.blobs.filesystem import FilesystemStore
 from tintype.errors import Conflict
-from tintype.parts import Parts, build
+from tintype.wiring import service as wiring
 
 BINARY = {"Content-Type": "application/octet-stream"}
 IMAGES = 10
@@ -24,9 +24,9 @@ async def deleted(service: Service) -> None:
         assert (await service.call("alice", "DELETE", path)).status_code == 204
 
 
-def node_of(service: Service) -> Parts:
-    database = service.parts.base.settings.database
-    return build(make_settings(service.folder, database=database))
+def node_of(service: Service) -> wiring.Service:
+    database = service.parts.settings.database
+    return wiring.Service(make_settings(service.folder, database=database))
 
 
 def files(service: Service) -> list[str]:
@@ -51,7 +51,7 @@ async def test_each_blob_is_deleted_by_one_sweeper(
         nodes = [node_of(service) for _ in range(4)]
         await asyncio.gather(*(node.sweeper.sweep() for node in nodes))
         for node in nodes:
-            await close(node)
+            await node.close()
         print(f"{IMAGES} blobs, {len(deletions)} deletions")
         assert sorted(deletions) == sorted(set(deletions))
         assert len(deletions) == IMAGES

@@ -25,9 +25,9 @@ from tintype.blobs.rbd import RbdStore
 from tintype.blobs.s3 import S3Store
 from tintype.errors import StartError, Unavailable
 from tintype.observability.failures import reason_of
-from tintype.openers import own_settings
 from tintype.settings import LocationSettings
 from tintype.settings import stores as store_settings
+from tintype.wiring.stores import own_settings
 
 pytestmark = [
     pytest.mark.needs("ceph"),

@@ -19,8 +19,8 @@ from inprocess import Prepared, Service, make_settings, running
 from tintype.blobs.conformance import by_writing, keys, read
 from tintype.blobs.rbd import RbdStore
 from tintype.errors import Conflict, Unavailable
-from tintype.parts import build
 from tintype.settings import stores as store_settings
+from tintype.wiring import service as wiring
 
 pytestmark = [
     pytest.mark.needs("ceph"),
@@ -138,13 +138,12 @@ async def test_many_sweepers_leave_nothing(
     async with running(prepared, tmp_path, stores=stores) as service:
         for each in [await filled(service) for _ in range(IMAGES)]:
             assert (await service.call("alice", "DELETE", each)).status_code == 204
-        settings = make_settings(service.folder, stores=stores, database=service.parts.base.settings.database)
-        nodes = [build(settings) for _ in range(4)]
+        settings = make_settings(service.folder, stores=stores, database=service.parts.settings.database)
+        nodes = [wiring.Service(settings) for _ in range(4)]
         await asyncio.gather(*(node.sweeper.sweep() for node in nodes))
         for node in (*nodes, service.parts):
-            await node.base.stores["rbd"].close()
+            await node.stores["rbd"].close()
         for node in nodes:
-            await node.base.web.close()
             await node.database.close()
     print(f"{IMAGES} images, {len(deletions)} deletions, objects left: {len(left_in(ceph))}")
     assert left_in(ceph) == []
@@ -182,7 +181,7 @@ async def test_a_download_from_a_pool_that_is_gone(prepared: Prepared, tmp_path:
         assert "has no pool 'gone'" in json.dumps(detail)
         collected = [each async for each in service.parts.upkeep.collect()]
         assert [(each.key, "has no pool" in each.reason) for each in collected] == [("", True)]
-        await service.parts.base.stores["rbd"].close()
+        await service.parts.stores["rbd"].close()
 
 
 @contextlib.contextmanager

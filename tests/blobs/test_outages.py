@@ -18,8 +18,8 @@ from restarting import restarting
 from tintype.blobs.conformance import by_writing
 from tintype.blobs.s3 import S3Store
 from tintype.errors import Conflict, NotFound, Unavailable
-from tintype.openers import own_settings
 from tintype.settings import stores as store_settings
+from tintype.wiring.stores import own_settings
 
 MIB = 1 << 20
 

@@ -35,10 +35,9 @@ async def both(
     source: web.Server,
     prepared: Prepared,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[tuple[Send, Send]]:
     """Give ways to ask a Tintype, at work, and the Glance."""
-    async with tintype(prepared, tmp_path, monkeypatch, source.server_port) as (made, client):
+    async with tintype(prepared, tmp_path, source.server_port) as (made, client):
         work = asyncio.create_task(made.worker.run())
         with httpx2.Client(base_url=peer.url, timeout=60) as connection:
             yield senders(client, connection)

@@ -112,17 +112,17 @@ def reason(
 @pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 async def test_a_glance_answers_the_same(
-    case: Case, peer: Glance, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    case: Case, peer: Glance, prepared: Prepared, tmp_path: Path
 ) -> None:
     """Each route, caller and visibility, with an operator's file, and first without one."""
     world, complete = World(case.callers, case.images, case.spaces), SERVED if case.rules else {}
-    async with tintype(prepared, tmp_path, monkeypatch) as (made, client):
+    async with tintype(prepared, tmp_path) as (made, client):
         with httpx2.Client(base_url=peer.url, timeout=60) as connection:
             ours, theirs = senders(client, connection)
-            obey(complete, made.base.policy, peer)
+            obey(complete, made.policy, peer)
             for send in (ours, theirs):
                 await world.make(send)
-            obey(complete | case.rules, made.base.policy, peer)
+            obey(complete | case.rules, made.policy, peer)
             mine, others = await answers(ours, world), await answers(theirs, world)
     differences = {
         key: (answer, others[key])
@@ -141,20 +141,18 @@ def documented() -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
-async def test_the_documented_rules_are_asked(
-    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_documented_rules_are_asked(prepared: Prepared, tmp_path: Path) -> None:
     """Where all rules allow and one refuses, those routes answer otherwise that are said to ask it."""
-    async with tintype(prepared, tmp_path, monkeypatch) as (made, client):
+    async with tintype(prepared, tmp_path) as (made, client):
         ours, _ = senders(client, client)  # type: ignore[arg-type]
         seen: dict[str, set[str]] = {route: set() for route in documented()}
         seen["PATCH /v2/images/{id}"].add("delete_image_location")  # the last one stays, whoever asks
         allowed: dict[tuple[str, ...], str] = {}
         for refused in ("", *SERVED):
             world = World(("owner",), ("shared",), ("open",))
-            obey({}, made.base.policy)
+            obey({}, made.policy)
             await world.make(ours)
-            obey(EVERYTHING | ({refused: "!"} if refused else {}), made.base.policy)
+            obey(EVERYTHING | ({refused: "!"} if refused else {}), made.policy)
             found = await answers(ours, world)
             allowed = allowed or found
             for key, answer in found.items():

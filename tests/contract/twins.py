@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 from guarded import CALLERS, Send
 
-from inprocess import Prepared, close, make_settings
-from tintype import parts
+from inprocess import Prepared, make_settings
 from tintype.auth.keystone import KeystoneAuthenticator
 from tintype.domain.quotas import Quota
 from tintype.folders import recognise_folders
-from tintype.policy.engine import Policy
 from tintype.settings import CacheSettings, ImportSettings, KeystoneSettings, LocationSettings
 from tintype.settings.stores import FileStore, HttpStore
+from tintype.wiring import service as wiring
 
 DATA = bytes(range(256)) * 4000
 """Of the disk in the web."""
@@ -62,17 +60,8 @@ def headers_of(caller: str) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def tintype(
-    prepared: Prepared, folder: Path, monkeypatch: pytest.MonkeyPatch, port: int = 80
-) -> AsyncIterator[Any]:
+async def tintype(prepared: Prepared, folder: Path, port: int = 80) -> AsyncIterator[Any]:
     """Start a Tintype like the Glance, behind a Keystone that believes everybody; gives parts and client."""
-
-    def keystone(_settings: Any, policy: Policy, log: Any) -> Any:
-        options = {"cache_seconds": 0, "service_roles": (), "quota": Quota(), "limits": None}
-        authenticator = AllWhoSayIt(None, "http://192.0.2.1", policy, log, **options)  # type: ignore[arg-type]
-        return authenticator, None
-
-    monkeypatch.setattr(parts, "open_keystone", keystone)
     settings = make_settings(
         folder / "data",
         database=prepared.copy(folder / "data"),
@@ -84,12 +73,15 @@ async def tintype(
         locations=LocationSettings(show_multiple=True, show_direct_url=True),
         cache=CacheSettings(folder="cache"),
     )
-    made = parts.build(settings)
-    await recognise_folders(settings)
+    made = wiring.Service(settings)
+    options: Any = {"cache_seconds": 0, "service_roles": (), "quota": Quota(), "limits": None}
+    session: Any = None
+    made.identification = AllWhoSayIt(session, "http://192.0.2.1", made.policy, made.log, **options), session
+    await recognise_folders(made.database, settings)
     transport = httpx2.ASGITransport(app=made.app, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
         yield made, client
-    await close(made)
+    await made.close()
 
 
 def senders(client: httpx2.AsyncClient, peer: httpx2.Client) -> tuple[Send, Send]:

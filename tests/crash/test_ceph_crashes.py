@@ -21,8 +21,8 @@ from ceph import Ceph
 from postgres import Cluster
 from processes import Server, started
 from tintype.blobs.s3 import S3Store
-from tintype.openers import own_settings
 from tintype.settings import stores as store_settings
+from tintype.wiring.stores import own_settings
 
 SHORT = 3
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", str(SHORT)))

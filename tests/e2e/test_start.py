@@ -1,6 +1,7 @@
 """Starting and stopping: the first start, later ones, and what a person sees when it cannot be."""
 
 import contextlib
+import json
 import os
 import re
 import resource
@@ -23,6 +24,29 @@ import pytest
 from processes import BIN, Server, started
 
 UPLOAD = {"Content-Type": "application/octet-stream"}
+
+
+PROTECTIONS = "[^x_.*]\ncreate = admin\nread = admin,member\nupdate = admin\ndelete = admin\n"
+COUNTING = """
+import atexit, collections, json, os, pathlib
+from tintype.blobs.filesystem import FilesystemStore
+from tintype.db.engine import SQLite
+
+counts = collections.Counter()
+
+def count(kind, name, called):
+    method = getattr(kind, name)
+    def counted(self, *args, **options):
+        counts[called(self)] += 1
+        return method(self, *args, **options)
+    setattr(kind, name, counted)
+
+count(pathlib.Path, "read_text", lambda path: path.name)
+for kind in (FilesystemStore, SQLite):
+    count(kind, "__init__", lambda made: type(made).__name__)
+atexit.register(lambda: pathlib.Path(os.environ["COUNTS"]).write_text(json.dumps(counts)))
+"""
+"""Counts the files that a process reads, and what it opens."""
 
 
 def fails(folder: Path, *options: str, **run: object) -> str:
@@ -566,3 +590,23 @@ def test_a_policy_file_that_is_named_and_missing(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "tintype.toml").write_text("[policy]\nfile = 'polcy.yaml'\n")
     assert "polcy.yaml" in fails(folder)
+
+
+def test_a_start_makes_each_part_once(tmp_path: Path) -> None:
+    """One process reads each of the operator's files once and opens its store once, its database twice.
+
+    The second time is for the event loop that serves: connections of the first belong to another one.
+    """
+    folder, counts = tmp_path / "data", tmp_path / "counts.json"
+    folder.mkdir()
+    (folder / "tintype.toml").write_text("[policy]\nproperty_file = 'protections.conf'\n")
+    (folder / "protections.conf").write_text(PROTECTIONS)
+    (folder / "policy.yaml").write_text("{}\n")
+    (folder / "schema-image.json").write_text("{}\n")
+    (tmp_path / "counting").mkdir()
+    (tmp_path / "counting" / "sitecustomize.py").write_text(COUNTING)
+    with started(folder, PYTHONPATH=str(tmp_path / "counting"), COUNTS=str(counts)) as server:
+        assert httpx2.get(f"{server.url}/v2/images", headers=login(server)).status_code == 200
+    found = json.loads(counts.read_text())
+    once = dict.fromkeys(("policy.yaml", "protections.conf", "schema-image.json", "FilesystemStore"), 1)
+    assert {name: found.get(name) for name in (*once, "SQLite")} == {**once, "SQLite": 2}

@@ -14,12 +14,9 @@ SOURCE = ROOT / "src" / "tintype"
 
 LAYERS = (
     ("process",),
-    ("server",),
-    ("parts",),
-    ("serving",),
+    ("data_folder",),
     ("checks",),
-    ("folders",),
-    ("openers",),
+    ("folders", "wiring"),
     ("api", "dashboard", "jobs"),
     ("auth",),
     ("services",),
@@ -83,8 +80,7 @@ def test_imports_go_one_way(path: Path) -> None:
             below = level.get(other, -1)
             assert (
                 other == "settings"
-                if mine in {"process", "server", "parts", "serving", "checks", "folders", "openers"}
-                and below < 0
+                if mine in {"process", "data_folder", "checks", "folders", "wiring"} and below < 0
                 else below >= level[mine]
             ), f"{mine} imports {other}"
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tintype import process, server
+from tintype import data_folder, process
 from tintype.settings import Settings
+from tintype.wiring.service import Service
 
 
 class Configured(Exception):
@@ -14,10 +15,10 @@ class Configured(Exception):
 
 
 @pytest.mark.parametrize(
-    ("module", "start"), [(process, process._app), (server, server.work)], ids=["server", "worker"]
+    ("module", "start"), [(process, process._app), (data_folder, data_folder.work)], ids=["server", "worker"]
 )
 def test_few_arenas(
-    module: object, start: Callable[[Settings], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module: object, start: Callable[[Service], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server process and `tintype worker` alike, and before anything else."""
 
@@ -30,4 +31,4 @@ def test_few_arenas(
     monkeypatch.setattr(module, "keep_few_arenas", keep_few_arenas, raising=False)
     monkeypatch.setattr(module, "route_libraries", too_late)
     with pytest.raises(Configured):
-        start(Settings(data_dir=tmp_path))
+        start(Service(Settings(data_dir=tmp_path)))

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine
 
 from inprocess import make_settings
 from postgres import Cluster
-from tintype import server
+from tintype import data_folder
 from tintype.blobs.base import BlobStore
 from tintype.cli.rehearsal import rehearse
 from tintype.db import metadefs, schema
@@ -19,6 +19,7 @@ from tintype.db.engine import Database
 from tintype.db.tables import metadata
 from tintype.errors import StartError, Unavailable
 from tintype.settings import DatabaseSettings, Settings
+from tintype.wiring import service as wiring
 
 
 def everything(folder: Path) -> dict[str, str]:
@@ -55,7 +56,7 @@ def test_before_the_first_start(tmp_path: Path) -> None:
 def test_after_the_first_start(tmp_path: Path) -> None:
     """It is the service's own database that is looked at, byte by byte the same afterwards."""
     settings = make_settings(tmp_path / "data")
-    server.prepare(settings, "http://testserver")
+    data_folder.prepare(wiring.Service(settings), "http://testserver")
     before = everything(tmp_path)
     assert rehearse(settings, look) == (True, [None])
     assert everything(tmp_path) == before
@@ -98,7 +99,7 @@ def test_with_an_empty_postgresql(tmp_path: Path, cluster: Cluster) -> None:
 def test_with_a_schema_that_no_version_has(tmp_path: Path, revision: str) -> None:
     """Neither a dry run nor a start takes it for its own, or for a newer one's."""
     settings = make_settings(tmp_path / "data")
-    server.prepare(settings, "http://testserver")
+    data_folder.prepare(wiring.Service(settings), "http://testserver")
     engine = create_engine(f"sqlite:///{settings.data_dir / 'tintype.db'}")
     with engine.begin() as connection:
         connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
@@ -108,4 +109,4 @@ def test_with_a_schema_that_no_version_has(tmp_path: Path, revision: str) -> Non
     with pytest.raises(StartError, match=revision):
         rehearse(settings, look)
     with pytest.raises(StartError, match=revision):
-        server.prepare(settings, "http://testserver")
+        data_folder.prepare(wiring.Service(settings), "http://testserver")

@@ -7,17 +7,16 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
-from tintype import parts, server
 from tintype.configuration import load
+from tintype.data_folder import upgrade_database
 from tintype.db import schema
 from tintype.db.engine import Database
 from tintype.errors import StartError
 from tintype.folders import recognise_folders, store_folders
-from tintype.openers import database_url, open_database, open_identity, open_policy
 from tintype.services.identity import Identity
-from tintype.settings import DATABASE, Settings, TracingSettings
+from tintype.settings import DATABASE, Settings
+from tintype.wiring.database import database_url
+from tintype.wiring.service import Service
 
 T = TypeVar("T")
 
@@ -32,29 +31,17 @@ def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]
     settings = existing(data_dir)
     if settings.keystone.auth_url is not None:
         raise StartError("Users, projects and roles are Keystone's here, and so are limits of projects.")
-
-    return with_database(
-        data_dir, lambda database: work(open_identity(settings, database, open_policy(settings)))
-    )
+    return _run(_upgraded(data_dir), lambda service: work(service.identity))
 
 
 def with_database(data_dir: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:
     """Do something with the database of a data folder, whether its server runs or not."""
-    settings = _upgraded(data_dir)
-
-    async def run() -> T:
-        database = open_database(settings)
-        try:
-            return await work(database)
-        finally:
-            await database.close()
-
-    return asyncio.run(run())
+    return _run(_upgraded(data_dir), lambda service: work(service.database))
 
 
-def with_parts(
+def with_service(
     data_dir: Path | None,
-    work: Callable[[parts.Parts], Awaitable[T]],
+    work: Callable[[Service], Awaitable[T]],
     *,
     changes: bool = True,
     claims: bool = False,
@@ -67,21 +54,24 @@ def with_parts(
     settings = _upgraded(data_dir) if changes else existing(data_dir)
     if not changes:
         check_current(settings)
-    settings = msgspec.structs.replace(settings, tracing=TracingSettings())
 
+    async def with_folders(service: Service) -> T:
+        # others' bytes are not ours to delete
+        unclaimed = await recognise_folders(service.database, settings, claim=claims)
+        if unclaimed and not claims:
+            raise _missing_folder(settings, unclaimed[0])
+        return await work(service)
+
+    return _run(settings, with_folders)
+
+
+def _run(settings: Settings, work: Callable[[Service], Awaitable[T]]) -> T:
     async def run() -> T:
-        made = parts.build(settings)
+        service = Service(settings)
         try:
-            unclaimed = await recognise_folders(
-                settings, claim=claims
-            )  # others' bytes are not ours to delete
-            if unclaimed and not claims:
-                raise _missing_folder(settings, unclaimed[0])
-            return await work(made)
+            return await work(service)
         finally:
-            for store in made.intake.stores.values():
-                await store.close()
-            await made.database.close()
+            await service.close()
 
     return asyncio.run(run())
 
@@ -117,5 +107,5 @@ def check_current(settings: Settings) -> None:
 
 def _upgraded(data_dir: Path | None) -> Settings:
     settings = existing(data_dir)
-    server.upgrade_database(settings)
+    upgrade_database(settings)
     return settings

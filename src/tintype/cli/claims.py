@@ -3,20 +3,20 @@
 import os
 from pathlib import Path
 
-from tintype import server
+from tintype import data_folder
 from tintype.cli import admin
 from tintype.db import schema
 from tintype.errors import StartError
 from tintype.folders import claim_folder
-from tintype.openers import database_url
+from tintype.wiring.database import database_url
 
 
 def claim(data_dir: Path | None, name: str, *, force: bool) -> None:
     """Make the folder of the settings a store's, where nothing is at work on its database."""
     os.umask(0o077)
     settings = admin.existing(data_dir)
-    with server.only_server_of(settings.data_dir):
-        if not server.nobody_works(settings.data_dir):
+    with data_folder.only_server_of(settings.data_dir):
+        if not data_folder.nobody_works(settings.data_dir):
             raise StartError("A `tintype worker` is using the data folder; stop it first.")
         if settings.database.url is not None and (others := schema.others(database_url(settings))):
             raise StartError(

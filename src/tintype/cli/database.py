@@ -7,7 +7,7 @@ import typer
 from tintype.cli import admin, output
 from tintype.cli.serve import DataDir
 from tintype.db import schema
-from tintype.openers import database_url
+from tintype.wiring.database import database_url
 
 app = typer.Typer(help="The database's tables.", no_args_is_help=True, add_completion=False)
 

@@ -15,9 +15,10 @@ from tintype.db import schema
 from tintype.db.engine import Database, SQLite
 from tintype.errors import StartError
 from tintype.folders import recognise_folders
-from tintype.openers import database_url, open_database, open_stores
 from tintype.services.catalogue import Catalogue
 from tintype.settings import DATABASE, FileStore, Settings
+from tintype.wiring.database import database_url
+from tintype.wiring.service import Service
 
 T = TypeVar("T")
 Work = Callable[[Database, Mapping[str, BlobStore]], Awaitable[T]]
@@ -35,17 +36,17 @@ def rehearse(settings: Settings, work: Work[T]) -> T:
 
 
 async def _run(settings: Settings, draft: Path | None, work: Work[T]) -> T:
-    async with contextlib.AsyncExitStack() as stack:
-        database: Database = open_database(settings) if draft is None else SQLite(draft)
-        stack.push_async_callback(database.close)
+    service = Service(settings)
+    if draft is not None:
+        service.database = SQLite(draft)
+    try:
         if draft is None:
-            await recognise_folders(settings, claim=False)
+            await recognise_folders(service.database, settings, claim=False)
         else:
-            await Catalogue(database).load_first()
-        stores = {**open_stores(settings), **_unclaimed(settings)}
-        for store in stores.values():
-            stack.push_async_callback(store.close)
-        return await work(database, stores)
+            await Catalogue(service.database).load_first()
+        return await work(service.database, {**service.stores, **_unclaimed(settings)})
+    finally:
+        await service.close()
 
 
 def _draft(settings: Settings, target: Path) -> Path | None:

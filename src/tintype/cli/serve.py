@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 
 import typer
 
-from tintype import clouds_file, process, server
+from tintype import clouds_file, data_folder, process
 from tintype.configuration import load
 from tintype.listener import listen
 from tintype.reachable import Certificate, authorities, client_url
 from tintype.settings import Settings
+from tintype.wiring.service import Service
 
 DataDir = Annotated[
     Path | None,
@@ -39,8 +40,9 @@ def serve(
     listener = listen(settings.server.host, settings.server.port)
     address, bound_port = listener.getsockname()[:2]
     url = settings.server.public_url or client_url(address, bound_port, _certificate(settings))
-    with server.only_server_of(settings.data_dir):
-        first = server.prepare(settings, url)
+    with data_folder.only_server_of(settings.data_dir):
+        service = Service(settings)
+        first = data_folder.prepare(service, url)
         clouds = (settings.data_dir / clouds_file.FILE).resolve()
         print(f"Tintype serves images at {url} from {settings.data_dir.resolve()}")
         if settings.dashboard.enabled:
@@ -59,7 +61,7 @@ def serve(
             file = shlex.quote(str(clouds))
             print(f"Try: OS_CLIENT_CONFIG_FILE={file} openstack --os-cloud {clouds_file.CLOUD} image list")
         sys.stdout.flush()
-        process.serve(settings, listener, read)
+        process.serve(service, listener, read)
 
 
 def _read(data_dir: Path | None, host: str | None, port: int | None, workers: int | None) -> Settings:

@@ -22,11 +22,12 @@ from tintype.domain import property_schema
 from tintype.domain.images import BASE_ATTRIBUTES
 from tintype.errors import StartError
 from tintype.glance import Configuration, Record
-from tintype.openers import compile_policy, open_policy
 from tintype.policy.engine import read_rules
 from tintype.services.catalogue import ADDED, KEPT, REPLACED, Catalogue
 from tintype.services.takeover import DELETED, KNOWN, LEFT, TAKEN, UPDATED, Takeover
 from tintype.settings import stores as store_settings
+from tintype.wiring.policy import compile_policy
+from tintype.wiring.service import Service
 
 _BARE: Final = re.compile("[A-Za-z0-9_-]+")
 
@@ -76,7 +77,7 @@ def import_glance(
     if dry_run:
         rehearse(chosen, work)
     else:
-        admin.with_parts(data_dir, lambda parts: work(parts.database, parts.intake.stores), claims=True)
+        admin.with_service(data_dir, lambda service: work(service.database, service.stores), claims=True)
     output.table(("image", "name", "what", "detail"), told)
     _say_what_was_done(counts, namespaces)
     if counts[LEFT] or namespaces[LEFT]:
@@ -127,7 +128,7 @@ def _take_policy(path: Path, chosen: settings.Settings, *, dry_run: bool) -> Non
     text = _read("policy file", path)
     compile_policy(read_rules(text, str(path)), str(path))
     if _take(text, chosen.data_dir / chosen.policy.file, dry_run=dry_run):
-        open_policy(chosen)  # says which rules have no use here
+        _ = Service(chosen).policy  # says which rules have no use here
 
 
 def _take_schema(path: Path, chosen: settings.Settings, *, dry_run: bool) -> None:

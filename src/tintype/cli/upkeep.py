@@ -8,8 +8,8 @@ import typer
 
 from tintype.cli import admin, output
 from tintype.cli.serve import DataDir
-from tintype.parts import Parts
 from tintype.services.upkeep import Collected, Finding
+from tintype.wiring.service import Service
 
 
 def gc(
@@ -21,10 +21,10 @@ def gc(
     Exits 1 where a store still lists such bytes afterwards, or could not be looked through.
     """
 
-    async def work(parts: Parts) -> Sequence[Collected]:
-        return [each async for each in parts.upkeep.collect(dry_run=dry_run)]
+    async def work(service: Service) -> Sequence[Collected]:
+        return [each async for each in service.upkeep.collect(dry_run=dry_run)]
 
-    found = admin.with_parts(data_dir, work, changes=not dry_run)
+    found = admin.with_service(data_dir, work, changes=not dry_run)
     rows = [(each.store, each.key, _what(each, dry_run=dry_run)) for each in found]
     output.table(("store", "key", "what"), rows)
     if any(each.reason for each in found):
@@ -48,11 +48,11 @@ def scrub(
     Exits 1 where something is damaged, missing or cannot be read.
     """
 
-    async def work(parts: Parts) -> Sequence[Finding]:
+    async def work(service: Service) -> Sequence[Finding]:
         wanted = {image.lower() for image in images or ()}
-        return [finding async for finding in parts.upkeep.scrub(wanted)]
+        return [finding async for finding in service.upkeep.scrub(wanted)]
 
-    findings = admin.with_parts(data_dir, work, changes=False)
+    findings = admin.with_service(data_dir, work, changes=False)
     rows = [(each.image_id, each.store, each.blob_id, each.state, each.detail) for each in findings]
     output.table(("image", "store", "blob", "state", "detail"), rows)
     unseen = {image.lower() for image in images or ()} - {finding.image_id for finding in findings}

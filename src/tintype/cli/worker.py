@@ -6,12 +6,13 @@ from typing import Annotated
 import msgspec
 import typer
 
-from tintype import server
+from tintype import data_folder
 from tintype.cli import admin
 from tintype.cli.serve import DataDir
 from tintype.errors import StartError
 from tintype.settings import JobSettings
 from tintype.settings.stores import MemoryStore
+from tintype.wiring.service import Service
 
 
 def worker(
@@ -33,4 +34,4 @@ def worker(
         settings.jobs, concurrency=concurrency or settings.jobs.concurrency or JobSettings().concurrency
     )
     print(f"Tintype works on jobs for {settings.data_dir.resolve()}", flush=True)
-    server.work(msgspec.structs.replace(settings, jobs=jobs))
+    data_folder.work(Service(msgspec.structs.replace(settings, jobs=jobs)))

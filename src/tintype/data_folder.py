@@ -1,4 +1,4 @@
-"""The data folder: made ready, held by one server, shared by those who work on it."""
+"""The data folder: prepared for a start, held by one server, shared by those who work on it."""
 
 import asyncio
 import contextlib
@@ -23,12 +23,14 @@ from tintype.db import uploads as upload_rows
 from tintype.db.engine import CLOCK, Database, Transaction, clock_offset_now
 from tintype.errors import StartError
 from tintype.folders import make_folders, recognise_folders
-from tintype.observability.logs import make_logger, route_libraries
-from tintype.openers import database_url, open_database, open_identity, open_policy
-from tintype.parts import at_work, lay
+from tintype.observability.logs import route_libraries
 from tintype.services.catalogue import Catalogue
 from tintype.services.health import Health
 from tintype.settings import Settings
+from tintype.wiring.database import database_url, open_database
+from tintype.wiring.identity import create_identity
+from tintype.wiring.lifespan import lifespan
+from tintype.wiring.service import Service
 
 _ADMIN: Final = "admin"
 _LOCK: Final = "lock"
@@ -51,32 +53,32 @@ def upgrade_database(settings: Settings) -> None:
     schema.upgrade(database_url(settings))
 
 
-def prepare(settings: Settings, public_url: str) -> FirstStart | None:
-    """Make the data folder ready: schema, first project and admin, `clouds.yaml`.
+def prepare(service: Service, public_url: str) -> FirstStart | None:
+    """Prepare the data folder for the service: schema, first project and admin, `clouds.yaml`.
 
-    Gives what the first start made, None later. Raises StartError with one line that says what to
+    Returns what the first start made, None later. Raises StartError with one line that says what to
     do where the folder cannot be used.
     """
+    settings = service.settings
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        check_start(settings)
+        check_start(service)
         make_folders(settings)
         upgrade_database(settings)
-        asyncio.run(recognise_folders(settings))
-        password = asyncio.run(_bootstrap(settings, public_url))
+        password = asyncio.run(_bootstrap(service, public_url))
     except OSError as error:
         raise StartError(f"Cannot use the data folder {settings.data_dir}: {error.strerror}.") from error
     return None if password is None else FirstStart(_ADMIN, _ADMIN, password)
 
 
-def work(settings: Settings) -> None:
+def work(service: Service) -> None:
     """Work on jobs until a signal says stop, without serving requests; then hand over what is at work."""
+    settings = service.settings
     keep_few_arenas()
-    route_libraries(make_logger(settings.log.style))
-    check_start(settings)
+    route_libraries(service.log)
+    check_start(service)
     make_folders(settings)
     upgrade_database(settings)
-    asyncio.run(recognise_folders(settings))  # who writes elsewhere writes images that no server finds
     asyncio.run(_join(settings))
     share_folder(settings.data_dir)
 
@@ -84,8 +86,7 @@ def work(settings: Settings) -> None:
         stop = asyncio.Event()
         for each in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(each, stop.set)
-        base = lay(settings)
-        async with at_work(base, Health(base.database, base.stores, None)):
+        async with lifespan(service, Health(service.database, service.stores, None)):
             await stop.wait()
 
     asyncio.run(run())
@@ -115,19 +116,22 @@ def share_folder(folder: Path) -> None:
     fcntl.flock(lock, fcntl.LOCK_SH)
 
 
-async def _bootstrap(settings: Settings, public_url: str) -> str | None:
+async def _bootstrap(service: Service, public_url: str) -> str | None:
+    settings = service.settings
+
     def keep(password: str) -> None:
         login = clouds_file.Login(_ADMIN, password, _ADMIN)
         clouds_file.create(settings.data_dir / clouds_file.FILE, login, public_url, settings.identity.region)
 
-    database = open_database(settings)
+    database = open_database(settings)  # not the service's own, which belongs to another event loop
     try:
+        await recognise_folders(database, settings)
         if settings.database.url is None:  # this process holds the folder: who was writing may be dead
             await _settle_leases(database, alone=nobody_works(settings.data_dir))
         await Catalogue(database).load_first()
         if settings.keystone.auth_url is not None:
             return None
-        identity = open_identity(settings, database, open_policy(settings))
+        identity = create_identity(settings, database, service.policy)
         return await identity.bootstrap(user_name=_ADMIN, project_name=_ADMIN, keep=keep)
     finally:
         await database.close()
@@ -146,12 +150,13 @@ def nobody_works(folder: Path) -> bool:
 
 
 async def _join(settings: Settings) -> None:
-    if settings.database.url is None:
-        database = open_database(settings)
-        try:
+    database = open_database(settings)
+    try:
+        await recognise_folders(database, settings)  # who writes elsewhere writes images no server finds
+        if settings.database.url is None:
             await _settle_leases(database, alone=False)
-        finally:
-            await database.close()
+    finally:
+        await database.close()
 
 
 async def _settle_leases(database: Database, *, alone: bool) -> None:

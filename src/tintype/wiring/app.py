@@ -1,0 +1,76 @@
+"""The ASGI application, and what is put around it."""
+
+from typing import TYPE_CHECKING, Final
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from tintype.api.app import App
+from tintype.api.base_url import ForwardedRequests
+from tintype.api.front import Front
+from tintype.api.info import minor_versions
+from tintype.observability.tracing import traced
+from tintype.settings import Settings
+from tintype.wiring.lifespan import lifespan
+
+if TYPE_CHECKING:
+    from tintype.wiring.service import Service
+
+_EXPOSED: Final = (
+    *(
+        "Location",
+        "ETag",
+        "Repr-Digest",
+        "Content-MD5",
+        "Content-Range",
+        "Retry-After",
+        "X-Openstack-Request-Id",
+    ),
+    *("Upload-Offset", "Upload-Length", "Upload-Metadata", "Upload-Expires"),
+    *("Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm"),
+    *(
+        "OpenStack-image-store-ids",
+        "OpenStack-image-import-methods",
+        "OpenStack-image-property-warnings",
+        "X-Subject-Token",
+    ),
+)
+_PREFLIGHT_SECONDS: Final = 600
+
+
+def create_app(service: "Service") -> ASGIApp:
+    """Create the application."""
+    settings = service.settings
+    app = App(
+        service.routes,
+        service.authenticator,
+        service.log,
+        lambda: lifespan(service, service.health),
+        service.metrics,
+        Front(
+            public_url=settings.server.public_url,
+            identity_url=settings.keystone.public_url or settings.keystone.auth_url,
+            body_limit=settings.server.metadata_body_limit,
+            throttle=service.throttle,
+            minor_versions=minor_versions(cache=service.cache is not None),
+        ),
+    )
+    return _wrapped(app, settings)
+
+
+def _wrapped(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """Put around the application what was asked for; each is others' work, and off by default."""
+    if settings.server.cors_origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=settings.server.cors_origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=_EXPOSED,
+            max_age=_PREFLIGHT_SECONDS,
+        )
+    if settings.tracing.endpoint is not None:
+        app = traced(app, settings.tracing.endpoint, settings.tracing.service)
+    if settings.server.trusted_proxies:
+        app = ForwardedRequests(app, list(settings.server.trusted_proxies))
+    return app

@@ -1,0 +1,81 @@
+"""The handlers of the dashboard, and its routes."""
+
+from typing import TYPE_CHECKING
+
+from tintype.api.routes import Route
+from tintype.dashboard import sessions
+from tintype.dashboard.guard import Guard
+from tintype.dashboard.images import DashboardImages, Ways
+from tintype.dashboard.members import DashboardMembers
+from tintype.dashboard.metadefs import DashboardMetadefs
+from tintype.dashboard.pages import Pages
+from tintype.dashboard.routes import Handlers, dashboard_table
+from tintype.dashboard.service import DashboardService
+from tintype.dashboard.sessions import Sessions
+from tintype.dashboard.spool import Spool
+from tintype.dashboard.tasks import DashboardTasks
+from tintype.settings import Settings
+from tintype.settings.stores import FileStore
+
+if TYPE_CHECKING:
+    from tintype.wiring.service import Service
+
+
+def create_dashboard_routes(service: "Service") -> dict[str, Route]:
+    """Create the routes of the dashboard."""
+    api, chosen = service.handlers, service.settings.dashboard
+    to = Handlers(
+        Guard(service.authenticator, service.throttle),
+        Pages(),
+        Sessions(service.logins, service.authenticator, service.rights, _description(service)),
+        DashboardImages(_ways(service), api.images, api.data, _spool(service.settings)),
+        DashboardMetadefs(service.metadefs, service.rights),
+        DashboardMembers(service.images, service.members, api.images, service.logins),
+        DashboardTasks(
+            service.tasks,
+            api.imports,
+            service.authenticator,
+            streams=chosen.streams,
+            user_streams=chosen.user_streams,
+        ),
+        DashboardService(service.info),
+        api.images,
+        api.members,
+        api.tags,
+        api.stores,
+        api.uploads,
+        None if service.cache is None else service.cache_api,
+    )
+    return dashboard_table(to, api.info.choices)
+
+
+def _description(service: "Service") -> sessions.Service:
+    chosen = service.settings.images
+    return sessions.Service(
+        import_methods=service.settings.imports.methods,
+        disk_formats=chosen.disk_formats,
+        container_formats=chosen.container_formats,
+        size_limit=chosen.size_limit,
+        cache=service.cache is not None,
+    )
+
+
+def _ways(service: "Service") -> Ways:
+    return Ways(
+        service.images,
+        service.data,
+        service.imports,
+        service.locations,
+        service.property_check,
+        service.rights,
+        service.logins,
+        service.limits,
+        service.worker.wake,
+    )
+
+
+def _spool(settings: Settings) -> Spool:
+    """Create the place where files of forms wait; its disk is likely a store's, and keeps that reserve."""
+    reserves = [store.reserve for store in settings.stores.values() if isinstance(store, FileStore)]
+    folder = settings.data_dir / settings.imports.scratch
+    return Spool(folder, most=settings.server.form_spool_limit, reserve=max(reserves, default=0))

@@ -1,0 +1,21 @@
+"""The database of the settings."""
+
+from tintype.db.engine import Database, SQLite
+from tintype.extras import missing
+from tintype.settings import DATABASE, Settings
+
+
+def database_url(settings: Settings) -> str:
+    """Return the address of the database."""
+    return settings.database.url or f"sqlite:///{settings.data_dir / DATABASE}"
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the database, for one event loop; its driver is imported only where it is needed."""
+    if settings.database.url is None:
+        return SQLite(settings.data_dir / DATABASE)
+    try:
+        from tintype.db.postgres import Postgres
+    except ImportError as error:
+        raise missing("PostgreSQL", "postgres", error) from None
+    return Postgres(settings.database.url, connections=settings.database.connections)

@@ -1,0 +1,108 @@
+"""The handlers of the API, and its routes."""
+
+from typing import TYPE_CHECKING
+
+from tintype.api.application_credentials import ApplicationCredentialsApi
+from tintype.api.data import DataApi
+from tintype.api.identity import IdentityApi
+from tintype.api.identity_wire import TokenReader
+from tintype.api.images import ImageOptions, ImagesApi
+from tintype.api.imports import ImportsApi
+from tintype.api.info import InfoApi
+from tintype.api.locations import LocationsApi
+from tintype.api.members import MembersApi
+from tintype.api.metadefs import MetadefsApi
+from tintype.api.operations import OperationsApi
+from tintype.api.projects import ProjectsApi
+from tintype.api.roles import RolesApi
+from tintype.api.routes import (
+    Handlers,
+    IdentityHandlers,
+    Route,
+    cache_table,
+    identity_table,
+    metadefs_table,
+    table,
+)
+from tintype.api.slots import DownloadSlots
+from tintype.api.stores import StoresApi
+from tintype.api.tags import TagsApi
+from tintype.api.tasks import TasksApi
+from tintype.api.uploads import UploadsApi
+from tintype.api.users import UsersApi
+from tintype.services.downloads import Downloads
+from tintype.services.stores import Stores
+from tintype.services.tags import Tags
+from tintype.settings import Settings
+from tintype.wiring.dashboard import create_dashboard_routes
+
+if TYPE_CHECKING:
+    from tintype.wiring.service import Service
+
+
+def create_routes(service: "Service") -> dict[str, Route]:
+    """Create the routes of everything that is served; one of the dashboard stands before the API's `/`."""
+    settings = service.settings
+    metadefs = MetadefsApi(service.metadefs, **_pages(settings))
+    routes = table(service.handlers) | cache_table(service.cache_api) | metadefs_table(metadefs)
+    if settings.dashboard.enabled:
+        routes |= create_dashboard_routes(service)
+    if settings.keystone.auth_url is None:
+        routes |= _identity_routes(service)
+    return routes
+
+
+def create_handlers(service: "Service") -> Handlers:
+    """Create the handlers of the image API."""
+    settings, database, policy, limits = service.settings, service.database, service.policy, service.limits
+    methods, begun, deleted = settings.imports.methods, service.worker.wake, service.sweeper.wake
+    options = ImageOptions(
+        **_pages(settings),
+        shows_locations=settings.locations.show_multiple,
+        shows_direct_url=settings.locations.show_direct_url,
+        methods=methods,
+    )
+    return Handlers(
+        ImagesApi(
+            service.images,
+            service.locations,
+            service.info,
+            limits,
+            options,
+            deleted=deleted,
+            check=service.property_check,
+        ),
+        DataApi(
+            service.data,
+            Downloads(database, policy, service.copies, service.cache),
+            DownloadSlots(settings.images.parallel_downloads),
+        ),
+        UploadsApi(service.uploads, limits),
+        TagsApi(Tags(database, policy, limits, service.images)),
+        MembersApi(service.members),
+        ImportsApi(service.imports, begun),
+        TasksApi(service.tasks, service.imports, begun, **_pages(settings)),
+        LocationsApi(service.locations, begun),
+        StoresApi(Stores(database, policy, service.copies), deleted),
+        InfoApi(service.info, limits, methods=methods, cache=service.cache is not None),
+        OperationsApi(
+            service.health, service.metrics, service.authenticator, policy, token=settings.metrics.token
+        ),
+    )
+
+
+def _identity_routes(service: "Service") -> dict[str, Route]:
+    identity, reader = service.identity, TokenReader(service.builtin_authenticator)
+    return identity_table(
+        IdentityHandlers(
+            IdentityApi(identity, reader, region=service.settings.identity.region),
+            ProjectsApi(identity.projects, reader),
+            UsersApi(identity.users, reader),
+            RolesApi(identity, reader),
+            ApplicationCredentialsApi(identity.application_credentials, reader),
+        )
+    )
+
+
+def _pages(settings: Settings) -> dict[str, int]:
+    return {"page_size": settings.images.page_size, "max_page_size": settings.images.max_page_size}

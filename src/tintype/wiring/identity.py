@@ -1,0 +1,97 @@
+"""Who is calling: the built-in identity, or a cloud's Keystone."""
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tintype.auth.base import Logins
+from tintype.certificates import check_authorities
+from tintype.db.engine import Database
+from tintype.errors import StartError
+from tintype.extras import missing
+from tintype.policy.engine import Policy
+from tintype.services.hashing import Hasher
+from tintype.services.identity import Identity
+from tintype.services.passwords import Passwords
+from tintype.settings import Settings
+from tintype.wiring.web import keystone_proxy
+
+if TYPE_CHECKING:
+    from keystoneauth1.session import Session
+
+    from tintype.auth.keystone import KeystoneAuthenticator
+
+
+def create_identity(settings: Settings, database: Database, policy: Policy) -> Identity:
+    """Create the built-in identity; the policy decides who is admin."""
+    chosen = settings.identity
+    passwords = Passwords(
+        database,
+        Hasher(settings.data_dir),
+        waiting=chosen.login_queue,
+        waiting_of_one=chosen.login_queue_per_address,
+    )
+    return Identity(
+        database,
+        policy.judged,
+        passwords,
+        token_lifetime=chosen.token_lifetime,
+        quota=settings.quotas,
+        application_credentials=chosen.application_credentials,
+    )
+
+
+def open_keystone_session(settings: Settings) -> "Session":
+    """Open the session in which the service talks to Keystone; nothing is sent yet.
+
+    Raises StartError for settings that cannot work.
+    """
+    try:
+        from tintype.auth.keystone import open_session, set_proxies
+    except ImportError as error:
+        raise missing("Keystone", "keystone", error) from None
+    chosen = settings.keystone
+    if not chosen.password:
+        raise StartError(
+            f"The password of Keystone's user '{chosen.username}' is missing: set TINTYPE_KEYSTONE_PASSWORD."
+        )
+    check_authorities(settings.named("keystone.cafile"), chosen.cafile)
+    session = open_session(
+        auth_url=chosen.auth_url or "",
+        username=chosen.username,
+        password=chosen.password,
+        project_name=chosen.project_name,
+        user_domain_name=chosen.user_domain_name,
+        project_domain_name=chosen.project_domain_name,
+        cafile=chosen.cafile,
+        timeout=chosen.timeout,
+    )
+    set_proxies(session, keystone_proxy(settings))
+    return session
+
+
+def create_keystone(
+    settings: Settings, session: "Session", policy: Policy, log: structlog.typing.FilteringBoundLogger
+) -> tuple["KeystoneAuthenticator", Logins]:
+    """Create what recognises the callers of a cloud's Keystone, and what lets people log in there."""
+    from tintype.auth.keystone import KeystoneAuthenticator
+    from tintype.auth.keystone_calls import version_3
+    from tintype.auth.keystone_logins import KeystoneLogins
+    from tintype.auth.limits import UnifiedLimits
+
+    chosen, auth_url = settings.keystone, settings.keystone.auth_url or ""
+    limits = None
+    if chosen.endpoint_id is not None:
+        url = version_3(auth_url)
+        limits = UnifiedLimits(session, url, chosen.endpoint_id, cache_seconds=chosen.cache_seconds)
+    authenticator = KeystoneAuthenticator(
+        session,
+        auth_url,
+        policy,
+        log,
+        cache_seconds=chosen.cache_seconds,
+        service_roles=chosen.service_roles,
+        quota=settings.quotas,
+        limits=limits,
+    )
+    return authenticator, KeystoneLogins(session, auth_url, authenticator)

@@ -1,0 +1,46 @@
+"""What goes on beside requests while the service runs, and the end of it."""
+
+import asyncio
+import contextlib
+import multiprocessing
+import sys
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+from tintype.jobs.prefetcher import Prefetcher
+from tintype.services.health import Health
+
+if TYPE_CHECKING:
+    from tintype.wiring.service import Service
+
+_FIRST: Final = frozenset({"MainProcess", "SpawnProcess-1"})
+"""What Python calls the only process, and the first one of several."""
+_SWITCH_SECONDS: Final = 0.001
+"""For which a thread that computes may keep the event loop waiting; Python's own is five times as much."""
+_THREADS: Final = 32
+"""That read, hash and write at once, in each process."""
+
+
+@contextlib.asynccontextmanager
+async def lifespan(service: "Service", health: Health) -> AsyncIterator[None]:
+    """Run sweeper, worker and cache in the background; close the service at the end.
+
+    The first process of several logs the parts of `health` that do not work now.
+    """
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "bytes"))
+    running = [asyncio.create_task(service.sweeper.run())]
+    if service.settings.jobs.concurrency:
+        running.append(asyncio.create_task(service.worker.run()))
+    if multiprocessing.current_process().name in _FIRST:
+        running.append(asyncio.create_task(health.warn(service.log)))
+    if service.cache is not None:
+        running.append(asyncio.create_task(Prefetcher(service.cache, service.log).run()))
+    try:
+        yield
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
+        await service.close()
