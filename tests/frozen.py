@@ -25,7 +25,7 @@ class FrozenServer:
         self.slow = 0.0
         """Seconds that it takes to validate a token."""
         self.unknown = "made-up"
-        """What tokens begin with that it does not know."""
+        """What tokens begin with that it does not know, or no longer."""
         self._ended = threading.Event()
         self._lost: set[socket.socket] = set()
         self._open: list[socket.socket] = []

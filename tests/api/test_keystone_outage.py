@@ -14,7 +14,7 @@ from frozen import FrozenServer
 from tintype.auth.keystone import KeystoneAuthenticator, open_session
 from tintype.auth.keystone_logins import KeystoneLogins
 from tintype.domain.quotas import Quota
-from tintype.errors import Unavailable
+from tintype.errors import TintypeError, Unauthenticated, Unavailable
 from tintype.policy.engine import Policy
 from tintype.policy.rules import DEFAULTS
 
@@ -53,6 +53,15 @@ async def timed(call: Callable[[], Awaitable[Any]]) -> tuple[float, str]:
     except Unavailable as error:
         return time.monotonic() - started, error.message
     return time.monotonic() - started, "ok"
+
+
+async def ended(call: Awaitable[Any]) -> str:
+    """Return how a call has ended."""
+    try:
+        await call
+    except TintypeError as error:
+        return type(error).__name__
+    return "ok"
 
 
 async def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -102,6 +111,37 @@ async def test_known_tokens_do_not_wait_for_a_frozen_keystone(keystone: FrozenSe
                 answered_at_once(authenticator.authenticate(token, address=HERE))
         assert keystone.requests - asked <= time.monotonic() - started + 2
         assert said(log) == ["Keystone does not answer"]
+
+
+async def test_a_token_in_use_never_waits_for_an_outage_to_be_noticed(keystone: FrozenServer) -> None:
+    """One that was confirmed a moment ago is trusted while the answer is outstanding; it used to wait 3 s."""
+    async with trusting(keystone, cache_seconds=1) as (authenticator, log):
+        await authenticator.authenticate("token", address=HERE)
+        keystone.freeze()
+        await asyncio.sleep(1.1)
+        waits = []
+        while said(log) == []:
+            waits.append(await timed(lambda: authenticator.authenticate("token", address=HERE)))
+        assert {ended for _, ended in waits} == {"ok"}
+        assert len(waits) > 10  # in the three seconds until the outage is noticed
+        print(f"{len(waits)} requests, at most {max(seconds for seconds, _ in waits) * 1000:.0f} ms each")
+
+
+async def test_a_revoked_token_is_refused_once_a_slow_keystone_has_said_so(keystone: FrozenServer) -> None:
+    """The answer counts although nobody has waited for it; without a cache everybody waits."""
+    async with trusting(keystone, cache_seconds=1) as (authenticator, _):
+        await authenticator.authenticate("token", address=HERE)
+        await asyncio.sleep(1.1)
+        keystone.unknown = "token"
+        keystone.freeze()
+        assert (await authenticator.authenticate("token", address=HERE)).project_id == "p1"
+        keystone.answering.set()
+        async with asyncio.timeout(20):
+            while (await ended(authenticator.authenticate("token", address=HERE))) == "ok":  # noqa: ASYNC110 (Keystone is slow)
+                await asyncio.sleep(0.02)
+        with pytest.raises(Unauthenticated):
+            await authenticator.authenticate("token", address=HERE)
+        assert keystone.requests < 10
 
 
 async def test_unknown_tokens_are_refused_at_once(keystone: FrozenServer) -> None:

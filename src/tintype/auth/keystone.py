@@ -36,6 +36,11 @@ _REFUSED_SECONDS: Final = 10.0
 """For which a token that does not hold is refused without asking again."""
 _OUTAGE_SECONDS: Final = 600.0
 """For which a confirmed token is trusted while Keystone does not answer."""
+_GRACE_SECONDS: Final = 5.0
+"""After its trust has ended, in which a confirmed token does not wait for an answer that takes long: as long
+as an outage may take to be noticed. A revoked token lives longer by no more than one answer of Keystone."""
+_PATIENCE_SECONDS: Final = 0.03
+"""For which it does wait for the answer."""
 _LONGEST_TOKEN: Final = 8192
 _OWN: Final = "own"
 """The group in the queue of the service's own questions."""
@@ -184,7 +189,7 @@ class KeystoneAuthenticator:
             self._asking[key] = asking
             asking.add_done_callback(partial(self._keep, key))
         try:
-            if held is not None and not await self.calls.has_ended(asking):
+            if held is not None and not await self.calls.has_ended(asking, self._patience(held)):
                 return held
             return await asyncio.shield(asking)
         except Unavailable as error:
@@ -192,6 +197,11 @@ class KeystoneAuthenticator:
                 raise
             self._failures.note("a token is trusted without asking", error)
             return held
+
+    def _patience(self, held: Verdict) -> float | None:
+        """Return for how many seconds a confirmed token waits for an answer; None for as long as it takes."""
+        recent = time.time() <= held.asked_at + self._cache_seconds + _GRACE_SECONDS
+        return _PATIENCE_SECONDS if self._cache_seconds and recent else None
 
     def _keep(self, key: bytes, asked: "asyncio.Task[Verdict]") -> None:
         """Remember an answer, whether anybody waits for it still or not."""

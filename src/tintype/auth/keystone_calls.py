@@ -131,11 +131,11 @@ class KeystoneCalls:
         """Whether Keystone is known not to answer."""
         return self._failure is not None
 
-    async def has_ended(self, call: "asyncio.Future[Any]") -> bool:
-        """Wait until a call has ended or an outage begins, and return which: whether it has ended."""
+    async def has_ended(self, call: "asyncio.Future[Any]", seconds: float | None) -> bool:
+        """Wait until a call has ended, an outage begins or the time is up; return whether it has ended."""
         if self._outage is None:
             self._outage = asyncio.get_running_loop().create_future()
-        await asyncio.wait({call, self._outage}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({call, self._outage}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         return call.done()
 
     def _note(self, began: float, call: "asyncio.Future[Any]") -> None:
