@@ -527,10 +527,13 @@ def orphans(source: Path, folder: Path) -> list[Figure]:
                 "TINTYPE_STORES_LOCAL_USER": "admin",
             }
             nodes = [("--workers", "2"), ("--workers", "2")]
-            with (
-                processes.started(folder / "a", *nodes[0], **settings) as first,
-                processes.started(folder / "b", *nodes[1], **settings),
-            ):
+            with contextlib.ExitStack() as running_nodes:
+                first = running_nodes.enter_context(processes.started(folder / "a", *nodes[0], **settings))
+                (folder / "b").mkdir(mode=0o700)
+                shutil.copy(
+                    folder / "a" / "clouds.yaml", folder / "b"
+                )  # of the node that made the first user
+                running_nodes.enter_context(processes.started(folder / "b", *nodes[1], **settings))
                 target = Target(first, source)
                 made = [image(target.admin) for _ in range(120)]
                 for path in made:
