@@ -53,10 +53,11 @@ from tintype.openers import (
 from tintype.policy.engine import Policy
 from tintype.services.cache import Cache
 from tintype.services.copies import Copies
-from tintype.services.data import ImageData, Intake
+from tintype.services.data import ImageData
 from tintype.services.health import Health
 from tintype.services.identity import Identity
 from tintype.services.images import Images
+from tintype.services.ingest import Ingest
 from tintype.services.locations import Locations
 from tintype.services.queue import JobQueue
 from tintype.services.rights import Rights
@@ -100,7 +101,7 @@ class Parts(msgspec.Struct, frozen=True):
     database: Database
     identity: Identity
     images: Images
-    intake: Intake
+    intake: Ingest
     data: ImageData
     uploads: Uploads
     routes: dict[str, Route]
@@ -123,7 +124,7 @@ def lay(settings: Settings) -> Foundation:
     images, rights = Images(database, policy, protections, limits, copies), Rights(policy, protections)
     algorithm = settings.images.hash_algorithm
     signatures = Signatures(log, ignored=settings.images.signatures == "ignore")
-    intake = Intake(
+    intake = Ingest(
         database,
         limits,
         stores,
@@ -161,7 +162,7 @@ def _works(
     settings: Settings,
     database: Database,
     policy: Policy,
-    intake: Intake,
+    intake: Ingest,
     copies: Copies,
     web: Web,
     locations: Locations,

@@ -56,12 +56,13 @@ from tintype.policy.engine import Policy
 from tintype.services.cache import Cache
 from tintype.services.cached_images import CachedImages
 from tintype.services.copies import Copies
-from tintype.services.data import ImageData, Intake
+from tintype.services.data import ImageData
 from tintype.services.downloads import Downloads
 from tintype.services.identity import Identity
 from tintype.services.images import Images
 from tintype.services.imports import Imports
 from tintype.services.info import Info
+from tintype.services.ingest import Ingest
 from tintype.services.locations import Locations
 from tintype.services.members import Members
 from tintype.services.metadefs import Metadefs, PropertyCheck
@@ -83,7 +84,7 @@ class Foundation(msgspec.Struct, frozen=True):
     policy: Policy
     stores: Mapping[str, BlobStore]
     copies: Copies
-    intake: Intake
+    intake: Ingest
     images: Images
     rights: Rights
     identity: Identity

@@ -403,7 +403,7 @@ async def test_an_image_has_so_many_uploads_at_once(service: Service) -> None:
 
 async def test_who_comes_back_takes_over(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request whose client is silent lets go of the upload when another one asks, with what it has."""
-    monkeypatch.setattr("tintype.services.pieces._BEAT_SECONDS", 0.05)
+    monkeypatch.setattr("tintype.services.upload_chunks._HEARTBEAT_SECONDS", 0.05)
     image, upload = await started(service, 2 * MIB)
     old = await silent(service, upload, MIB)
     assert await offset_of(service, upload) == MIB
@@ -416,7 +416,7 @@ async def test_an_upload_that_is_being_finished_is_locked(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its end is not broken off for another request, which is told 423 and when to come again."""
-    monkeypatch.setattr("tintype.services.pieces._BEAT_SECONDS", 0.02)
+    monkeypatch.setattr("tintype.services.upload_chunks._HEARTBEAT_SECONDS", 0.02)
     monkeypatch.setattr("tintype.services.uploads._PATIENCE_SECONDS", 0.2)
     image, upload = await started(service, 3)
     ending, go = asyncio.Event(), asyncio.Event()
@@ -462,7 +462,7 @@ async def test_an_image_deleted_meanwhile_ends_the_upload(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A running piece ends with 410 by itself; the bytes go."""
-    monkeypatch.setattr("tintype.services.pieces._BEAT_SECONDS", 0.05)
+    monkeypatch.setattr("tintype.services.upload_chunks._HEARTBEAT_SECONDS", 0.05)
     image, upload = await started(service, 2 * MIB)
     piece = await silent(service, upload, MIB)
     assert (await service.call("alice", "DELETE", image)).status_code == 204
@@ -475,7 +475,7 @@ async def test_an_image_deleted_before_the_first_byte_was_written_leaves_none(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The deletion found no file yet; the bytes in memory must not make one afterwards."""
-    monkeypatch.setattr("tintype.services.pieces._BEAT_SECONDS", 0.05)
+    monkeypatch.setattr("tintype.services.upload_chunks._HEARTBEAT_SECONDS", 0.05)
     for target in ("image", "upload"):
         image, upload = await started(service, 2 * MIB)
         piece = await silent(service, upload, 1000)
@@ -505,7 +505,7 @@ async def test_an_upload_expires(service: Service, monkeypatch: pytest.MonkeyPat
 
 
 def server_now() -> int:
-    from tintype.services.images import now
+    from tintype.services.clock import now
 
     return now()
 
@@ -523,7 +523,7 @@ async def test_dying_while_finishing_costs_the_last_byte(
         async def leaves_everything(*_arguments: object) -> None:
             return
 
-        monkeypatch.setattr(service.parts.intake, "finish", dies)
+        monkeypatch.setattr(service.parts.intake, "complete", dies)
         monkeypatch.setattr(service.parts.uploads, "_end", leaves_everything)
         with pytest.raises(KeyboardInterrupt):
             await append_directly(service, image, upload, b"abcdef")
@@ -599,7 +599,7 @@ async def test_a_lease_that_ran_out_while_finishing_leaves_the_upload(
 
     async def swept(*arguments: object) -> None:
         await commit(*arguments)
-        service.parts.intake._alive.clear()  # the sweeper of another process knows nothing of them
+        service.parts.intake.leases._held.clear()  # the sweeper of another process knows nothing of them
         await service.parts.sweeper.sweep()
 
     with monkeypatch.context() as patched:
@@ -632,7 +632,7 @@ async def test_an_upload_of_nothing_that_fails_is_gone(
 
 async def test_slow_bytes_are_kept_too(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """What trickles in is written before a buffer is full, so that a kill costs seconds, not minutes."""
-    monkeypatch.setattr("tintype.services.pieces._SAVE_SECONDS", 0.05)
+    monkeypatch.setattr("tintype.services.upload_chunks._SAVE_SECONDS", 0.05)
     image, upload = await started(service, 10 * MIB)
 
     async def trickles() -> AsyncIterator[bytes]:
