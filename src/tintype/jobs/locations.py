@@ -89,7 +89,7 @@ class LocationWork:
         try:
             read = self._read(attempt, blob, size)
             async with asyncio.timeout(self._seconds), closing(read) as chunks:
-                await pipeline.run(_Counted(chunks, attempt, size), None, size)
+                await pipeline.run(Chunks(_counted(chunks, attempt, size)), None, size)
         except TimeoutError:
             where = display_url(location.url)
             message = f"{where} could not be read within {self._seconds:.0f} s (imports.seconds)."
@@ -196,16 +196,10 @@ def _still_taken(image: Image | None, task: Task) -> Image:
     return image
 
 
-class _Counted(Chunks):
-    """Bytes that are counted as they pass."""
-
-    def __init__(self, chunks: Any, attempt: Attempt, size: int) -> None:
-        super().__init__(self._count(chunks, attempt, size))
-
-    @staticmethod
-    async def _count(chunks: Any, attempt: Attempt, size: int) -> Any:
-        done = 0
-        async for chunk in chunks:
-            done += len(chunk)
-            attempt.progress(done, size)
-            yield chunk
+async def _counted(chunks: AsyncIterator[bytes], attempt: Attempt, size: int) -> AsyncIterator[bytes]:
+    """Report the progress of the job as bytes pass."""
+    done = 0
+    async for chunk in chunks:
+        done += len(chunk)
+        attempt.progress(done, size)
+        yield chunk

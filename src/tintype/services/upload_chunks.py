@@ -50,16 +50,13 @@ class UploadLock:
             if hold is not None and mine and hold.left < HOLD // 2:
                 async with database.write() as tx:
                     mine = await upload_rows.keep(tx, self.upload.id, self.holder, HOLD)
-            return None if self.removed else self._reason_to_end(mine, hold is not None and hold.wanted)
+            if not mine and not self.removed:
+                return Gone(_LOST)
+            if hold is not None and hold.wanted and self.interruptible and not self.removed:
+                return Conflict("Another request asked for this upload.")
+            return None
 
         return heartbeat(renew, _HEARTBEAT_SECONDS)
-
-    def _reason_to_end(self, mine: bool, wanted: bool) -> TintypeError | None:
-        if not mine:
-            return Gone(_LOST)
-        if wanted and self.interruptible:
-            return Conflict("Another request asked for this upload.")
-        return None
 
 
 class UploadChunk:
