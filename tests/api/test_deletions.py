@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,11 +18,11 @@ from inprocess import Prepared, Service, running
 from tintype.blobs.filesystem import FilesystemStore
 from tintype.db import blobs as blob_rows
 from tintype.db import uploads as upload_rows
-from tintype.db.blobs import Blob
 from tintype.db.tables import blobs
+from tintype.domain.blobs import CONDEMNED, PARTIAL, Blob
 from tintype.errors import Disconnected, Gone, TintypeError, Unavailable
-from tintype.jobs.filling import Filling
-from tintype.services.images import now
+from tintype.services.clock import now
+from tintype.services.ingest import release_image
 from tintype.settings.stores import FileStore, MemoryStore
 from tintype.wiring import service as wiring
 
@@ -126,12 +125,12 @@ async def test_a_piece_that_others_ended_is_deleted_by_one(
     service: Service, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sweeper is deleting the bytes when the request that wrote them gives up."""
-    monkeypatch.setattr("tintype.services.pieces._BEAT_SECONDS", 0.05)
+    monkeypatch.setattr("tintype.services.upload_chunks._HEARTBEAT_SECONDS", 0.05)
     _, upload = await started(service, 2 * MIB)
     piece = await silent(service, upload, MIB)
     upload_id = upload.rpartition("/")[2]
     async with service.parts.database.write() as tx:
-        await blob_rows.condemn(tx, upload_id, blob_rows.PARTIAL)
+        await blob_rows.condemn(tx, upload_id, PARTIAL)
         await upload_rows.remove(tx, upload_id)
     node = node_of(service)
     sweep = asyncio.create_task(node.sweeper.sweep())
@@ -157,7 +156,10 @@ async def test_an_upload_that_fails_is_deleted_by_one(
         await tx.execute(update(blobs).values(lease_expires_at=0))
     first = asyncio.create_task(nodes[0].sweeper.sweep())
     await asyncio.wait_for(slow.begun.wait(), 5)
-    giving_up = asyncio.create_task(service.parts.intake.give_up(Blob(blob_id, "local", image), error))
+    undone = service.parts.ingest.undo(
+        [Blob(blob_id, "local", image)], error, release_image, {"local": error}
+    )
+    giving_up = asyncio.create_task(undone)
     await asyncio.sleep(0.2)
     second = asyncio.create_task(nodes[1].sweeper.sweep())
     await asyncio.sleep(0.2)
@@ -177,17 +179,20 @@ async def test_what_a_job_gives_up_is_deleted_by_one(
 ) -> None:
     """The end of a job does not touch a sweeper's claim, whether the store answers the job or not."""
     image = await make(service)
-    attempt: Any = SimpleNamespace(task=SimpleNamespace(image_id=image))
-    filling = Filling(
-        service.parts.database, service.parts.intake, attempt, ["local"], must_succeed=True, spare=False
-    )
+    blob = Blob(str(uuid.uuid4()), "local", image)
     async with service.parts.database.write() as tx:
-        await blob_rows.begin(tx, filling.filled[0], now=now(), lease=-SHORT)
-    filling.failures = {"local": failure} if failure is not None else {}
+        await blob_rows.begin(tx, blob, now=now(), lease=-SHORT)
+    failures = {"local": failure} if failure is not None else {}
+    released = []
+
+    async def roll_back(*_arguments: object) -> None:
+        released.append(1)
+
+    undone = service.parts.ingest.undo([blob], failure or Gone("deleted"), roll_back, failures)
     nodes = [node_of(service), node_of(service)]
     first = asyncio.create_task(nodes[0].sweeper.sweep())
     await asyncio.wait_for(slow.begun.wait(), 5)
-    discarding = asyncio.create_task(filling.discard())
+    discarding = asyncio.create_task(undone)
     await asyncio.sleep(0.2)
     second = asyncio.create_task(nodes[1].sweeper.sweep())
     await asyncio.sleep(0.2)
@@ -195,13 +200,13 @@ async def test_what_a_job_gives_up_is_deleted_by_one(
     await asyncio.gather(discarding, first, second)
     for node in nodes:
         await node.close()
-    assert slow.most == 1
+    assert (slow.most, released) == (1, [])
     assert await rows(service) == []
 
 
 async def condemned(service: Service, store: str = "local") -> Blob:
     """Make a blob that waits for its deletion, with its bytes."""
-    blob = Blob(str(uuid.uuid4()), store, str(uuid.uuid4()), blob_rows.CONDEMNED)
+    blob = Blob(str(uuid.uuid4()), store, str(uuid.uuid4()), CONDEMNED)
     writer = await service.parts.stores[store].create(blob.key, 3)
     await writer.write(memoryview(b"abc"))
     await writer.commit()
@@ -215,15 +220,15 @@ async def test_a_lost_claim_ends_the_deletion(
     service: Service, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who stood still for too long neither goes on beside the next one, nor touches its claim."""
-    monkeypatch.setattr("tintype.services.deletions._BEAT_SECONDS", 0.1)
+    monkeypatch.setattr("tintype.services.deletions._HEARTBEAT_SECONDS", 0.1)
     blob, node = await condemned(service), node_of(service)
-    first = asyncio.create_task(service.parts.intake.deletions.claim_and_delete(blob))
+    first = asyncio.create_task(service.parts.ingest.deletions.claim_and_delete(blob))
     await asyncio.wait_for(slow.begun.wait(), 5)
     async with service.parts.database.write() as tx:
         await tx.execute(update(blobs).values(claimed_by="another", lease_expires_at=2**62))
     with pytest.raises(Gone):
         await asyncio.wait_for(first, 5)
-    assert not await node.intake.deletions.claim_and_delete(blob)
+    assert not await node.ingest.deletions.claim_and_delete(blob)
     await node.close()
     async with service.parts.database.read() as tx:
         claim = (await tx.execute(select(blobs.c.claimed_by, blobs.c.lease_expires_at))).one()
@@ -240,7 +245,7 @@ async def test_blobs_that_are_held_keep_no_other_from_being_swept(service: Servi
             await blob_rows.begin(tx, blob, now=0, lease=-2 * SHORT)
         await blob_rows.begin(tx, dead, now=0, lease=-SHORT)
         await tx.execute(update(blobs).where(blobs.c.id != dead.id).values(lease_expires_at=7))
-    service.parts.intake._alive.update(blob.id for blob in held)
+    service.parts.ingest.leases._held.update(blob.id for blob in held)
     await service.parts.sweeper.sweep()
     left = await rows(service)
     assert len(left) == len(held)

@@ -27,11 +27,12 @@ from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
 from tintype.db.tables import blobs, images, jobs
 from tintype.domain.addresses import WebRules, networks
+from tintype.domain.blobs import Blob
 from tintype.domain.proxies import Proxy, ProxyRules
 from tintype.errors import Conflict, Invalid, StartError, TintypeError, Unavailable
 from tintype.folders import check_folders, make_folders
-from tintype.services.data import beating
-from tintype.services.images import now
+from tintype.services.clock import now
+from tintype.services.leases import heartbeat
 from tintype.settings import CacheSettings, ImportSettings, Settings
 from tintype.settings.stores import FileStore, HttpStore, MemoryStore
 
@@ -576,7 +577,7 @@ async def test_bytes_that_come_after_the_deletion(service: Service) -> None:
     """A writer that may be alive is waited for; what it has made by then goes with the row."""
     image = (await new_image(service)).rpartition("/")[2]
     database, sweeper = service.parts.database, service.parts.sweeper
-    blob = blob_rows.Blob("00000000-late", "local", image)
+    blob = Blob("00000000-late", "local", image)
     async with database.write() as tx:
         await blob_rows.begin(tx, blob, now=now(), lease=60_000_000)
     assert (await service.call("alice", "DELETE", f"/v2/images/{image}")).status_code == 204
@@ -595,7 +596,7 @@ async def test_bytes_that_come_after_the_deletion(service: Service) -> None:
         assert await blob_rows.get(tx, blob.id) is None
 
 
-async def test_a_heart_beats_to_the_end() -> None:
+async def test_a_heartbeat_goes_on_to_the_end() -> None:
     """Work that was told to end holds on while it saves what it has; it is told once."""
     beats, told = [], []
 
@@ -604,7 +605,7 @@ async def test_a_heart_beats_to_the_end() -> None:
         return Conflict("Another one wants it.")
 
     async def work() -> None:
-        async with beating(beat, 0.01):
+        async with heartbeat(beat, 0.01):
             try:
                 await asyncio.sleep(10)
             finally:

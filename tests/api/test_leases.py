@@ -17,8 +17,9 @@ from tintype.db import blobs as blob_rows
 from tintype.db import identity as identity_rows
 from tintype.db.engine import CLOCK, LEASE_CLOCK, Database
 from tintype.db.tables import blobs
+from tintype.domain.blobs import Blob
 from tintype.jobs.waiting import waited
-from tintype.services.images import now
+from tintype.services.clock import now
 
 SQLITE = pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
 MINUTE, DAY = 60_000_000, 24 * 3600 * 1_000_000
@@ -78,10 +79,10 @@ async def test_who_stood_still_lets_others_beat_first(
     """Those who stood still with it lost their leases by that alone; who did not sweeps at once."""
     image_id = await make(service)
     begun, go, swept = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    monkeypatch.setattr("tintype.services.data.HEARTBEAT_SECONDS", 0.2 if stood_still else 60)
+    monkeypatch.setattr("tintype.services.leases.HEARTBEAT_SECONDS", 0.2 if stood_still else 60)
     upload = asyncio.create_task(put(service, image_id, chunks(1, begun, go)))
     await begun.wait()
-    service.parts.intake._alive.clear()  # as if it were another process's
+    service.parts.ingest.leases._held.clear()  # as if it were another process's
     looks = 0
 
     async def looked(_event: asyncio.Event, _seconds: float) -> bool:
@@ -145,7 +146,7 @@ async def test_when_all_leases_end(service: Service, known: str | None, alone: b
     A `tintype worker` is such a start as the service is, and one that finds others at work changes nothing.
     """
     database, image_id = service.parts.database, await make(service)
-    blob = blob_rows.Blob(str(uuid.uuid4()), "local", image_id)
+    blob = Blob(str(uuid.uuid4()), "local", image_id)
     async with database.write() as tx:
         await blob_rows.begin(tx, blob, now=now(), lease=DAY)
         await identity_rows.forget_secret(tx, CLOCK)
@@ -169,7 +170,7 @@ async def test_a_machine_that_does_not_name_its_runs(
     """A lease that ends later than any could shows that the clock has begun anew: all of them end then."""
     monkeypatch.setattr(data_folder, "_BOOT_ID", tmp_path / "none")
     database, image_id = service.parts.database, await make(service)
-    blob = blob_rows.Blob(str(uuid.uuid4()), "local", image_id)
+    blob = Blob(str(uuid.uuid4()), "local", image_id)
     async with database.write() as tx:
         await blob_rows.begin(tx, blob, now=now(), lease=lease)
         await identity_rows.forget_secret(tx, CLOCK)

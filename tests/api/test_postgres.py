@@ -14,7 +14,7 @@ from tintype import data_folder
 from tintype.cli.upkeep import gc as gc_command
 from tintype.db import blobs as blob_rows
 from tintype.db import postgres
-from tintype.db.blobs import Blob
+from tintype.domain.blobs import Blob
 from tintype.errors import StartError, Unavailable
 from tintype.settings import DatabaseSettings, KeystoneSettings
 from tintype.settings.stores import MemoryStore
@@ -178,7 +178,7 @@ async def test_a_transaction_that_loses_its_connection(service: Service) -> None
 
 async def test_an_upload_outlives_a_lost_heartbeat(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next beat finds a new connection."""
-    monkeypatch.setattr("tintype.services.data.HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr("tintype.services.leases.HEARTBEAT_SECONDS", 0.1)
     image = (await service.call("alice", "POST", "/v2/images", json=RAW)).json()["id"]
     other = await asyncpg.connect(service.database_url)
     ended = []

@@ -217,7 +217,7 @@ async def test_pieces_of_many_buffers_are_written_in_order(
 ) -> None:
     """Large pieces that nobody hashes as they pass: however long each write takes, none overtakes another."""
     data = os.urandom(26 * MIB)
-    store = service.parts.intake.store(None)
+    store = service.parts.ingest.store(None)
     resume = store.resume  # type: ignore[attr-defined]
 
     async def with_slow_writes(key: str, offset: int, size: int) -> object:
@@ -403,7 +403,7 @@ async def test_an_image_has_so_many_uploads_at_once(service: Service) -> None:
 
 async def test_who_comes_back_takes_over(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request whose client is silent lets go of the upload when another one asks, with what it has."""
-    monkeypatch.setattr("tintype.services.pieces._BEAT_SECONDS", 0.05)
+    monkeypatch.setattr("tintype.services.upload_chunks._HEARTBEAT_SECONDS", 0.05)
     image, upload = await started(service, 2 * MIB)
     old = await silent(service, upload, MIB)
     assert await offset_of(service, upload) == MIB
@@ -416,18 +416,18 @@ async def test_an_upload_that_is_being_finished_is_locked(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its end is not broken off for another request, which is told 423 and when to come again."""
-    monkeypatch.setattr("tintype.services.pieces._BEAT_SECONDS", 0.02)
+    monkeypatch.setattr("tintype.services.upload_chunks._HEARTBEAT_SECONDS", 0.02)
     monkeypatch.setattr("tintype.services.uploads._PATIENCE_SECONDS", 0.2)
     image, upload = await started(service, 3)
     ending, go = asyncio.Event(), asyncio.Event()
-    commit = service.parts.intake.commit
+    commit = service.parts.ingest.commit
 
     async def slow(*arguments: object) -> None:
         ending.set()
         await go.wait()
         await commit(*arguments)
 
-    monkeypatch.setattr(service.parts.intake, "commit", slow)
+    monkeypatch.setattr(service.parts.ingest, "commit", slow)
     last = asyncio.create_task(send(service, upload, 0, b"abc"))
     await ending.wait()
     answer = await service.call("alice", "HEAD", upload, headers=TUS)
@@ -448,7 +448,7 @@ async def test_a_store_that_fails_at_the_end_is_tried_again(
         raise Unavailable("no")
 
     with monkeypatch.context() as patched:
-        patched.setattr(service.parts.intake, "commit", fails)
+        patched.setattr(service.parts.ingest, "commit", fails)
         assert (await send(service, upload, 0, b"abcdef")).status_code == 503
     shown = await show(service, image)
     assert (shown["status"], shown["os_glance_failed_reason"]) == ("queued", "no")
@@ -462,7 +462,7 @@ async def test_an_image_deleted_meanwhile_ends_the_upload(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A running piece ends with 410 by itself; the bytes go."""
-    monkeypatch.setattr("tintype.services.pieces._BEAT_SECONDS", 0.05)
+    monkeypatch.setattr("tintype.services.upload_chunks._HEARTBEAT_SECONDS", 0.05)
     image, upload = await started(service, 2 * MIB)
     piece = await silent(service, upload, MIB)
     assert (await service.call("alice", "DELETE", image)).status_code == 204
@@ -475,7 +475,7 @@ async def test_an_image_deleted_before_the_first_byte_was_written_leaves_none(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The deletion found no file yet; the bytes in memory must not make one afterwards."""
-    monkeypatch.setattr("tintype.services.pieces._BEAT_SECONDS", 0.05)
+    monkeypatch.setattr("tintype.services.upload_chunks._HEARTBEAT_SECONDS", 0.05)
     for target in ("image", "upload"):
         image, upload = await started(service, 2 * MIB)
         piece = await silent(service, upload, 1000)
@@ -505,7 +505,7 @@ async def test_an_upload_expires(service: Service, monkeypatch: pytest.MonkeyPat
 
 
 def server_now() -> int:
-    from tintype.services.images import now
+    from tintype.services.clock import now
 
     return now()
 
@@ -523,7 +523,7 @@ async def test_dying_while_finishing_costs_the_last_byte(
         async def leaves_everything(*_arguments: object) -> None:
             return
 
-        monkeypatch.setattr(service.parts.intake, "finish", dies)
+        monkeypatch.setattr(service.parts.ingest, "complete", dies)
         monkeypatch.setattr(service.parts.uploads, "_end", leaves_everything)
         with pytest.raises(KeyboardInterrupt):
             await append_directly(service, image, upload, b"abcdef")
@@ -556,7 +556,7 @@ async def test_a_request_that_lost_its_upload_changes_nothing(
     """A save that ends only after its hold was lost promises nothing, and undoes nothing of the next one."""
     image, upload = await started(service, 2 * MIB)
     upload_id = upload.rsplit("/", 1)[1]
-    store = service.parts.intake.store(None)
+    store = service.parts.ingest.store(None)
     resume = store.resume  # type: ignore[attr-defined]
     saving, go = asyncio.Event(), asyncio.Event()
 
@@ -595,15 +595,15 @@ async def test_a_lease_that_ran_out_while_finishing_leaves_the_upload(
     """A sweeper was faster than a process that slept: 423, and the next try succeeds."""
     image, upload = await started(service, 6)
     monkeypatch.setattr("tintype.services.uploads.LEASE", -1)
-    commit = service.parts.intake.commit
+    commit = service.parts.ingest.commit
 
     async def swept(*arguments: object) -> None:
         await commit(*arguments)
-        service.parts.intake._alive.clear()  # the sweeper of another process knows nothing of them
+        service.parts.ingest.leases._held.clear()  # the sweeper of another process knows nothing of them
         await service.parts.sweeper.sweep()
 
     with monkeypatch.context() as patched:
-        patched.setattr(service.parts.intake, "commit", swept)
+        patched.setattr(service.parts.ingest, "commit", swept)
         assert (await send(service, upload, 0, b"abcdef")).status_code == 423
     monkeypatch.undo()
     assert (await show(service, image))["status"] == "queued"
@@ -622,7 +622,7 @@ async def test_an_upload_of_nothing_that_fails_is_gone(
         raise Unavailable("no")
 
     with monkeypatch.context() as patched:
-        patched.setattr(service.parts.intake, "commit", fails)
+        patched.setattr(service.parts.ingest, "commit", fails)
         assert (await begin(service, image, 0)).status_code == 503
     assert (await show(service, image))["status"] == "queued"
     assert (await service.call("alice", "GET", f"{image}/uploads")).json() == {"uploads": []}
@@ -632,7 +632,7 @@ async def test_an_upload_of_nothing_that_fails_is_gone(
 
 async def test_slow_bytes_are_kept_too(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """What trickles in is written before a buffer is full, so that a kill costs seconds, not minutes."""
-    monkeypatch.setattr("tintype.services.pieces._SAVE_SECONDS", 0.05)
+    monkeypatch.setattr("tintype.services.upload_chunks._SAVE_SECONDS", 0.05)
     image, upload = await started(service, 10 * MIB)
 
     async def trickles() -> AsyncIterator[bytes]:

@@ -65,7 +65,7 @@ def record(service: Service, folder: Path, image: str | None = None, **changes: 
 async def take(service: Service, folder: Path, taken: Record, *, lost: bool = False) -> Outcome:
     """Take a record over; with `lost` the store is none of ours any more."""
     homes = {} if lost else {("file", str(folder.resolve())): "local"}
-    stores = service.parts.intake.stores
+    stores = service.parts.ingest.stores
     return await Takeover(service.parts.database, stores, homes, dry_run=False).take(taken)
 
 
@@ -86,7 +86,7 @@ async def test_a_store_that_is_away_the_second_time(
         raise Unavailable("It does not answer.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(type(service.parts.intake.stores["local"]), "size", away)
+        patched.setattr(type(service.parts.ingest.stores["local"]), "size", away)
         assert (await take(service, folder, taken)).what == "known"
     assert (await take(service, folder, taken, lost=True)).what == "left"
     await service.parts.sweeper.sweep()

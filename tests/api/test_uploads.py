@@ -14,8 +14,9 @@ from inprocess import Service
 from tintype.blobs import filesystem, stream
 from tintype.blobs.stream import Chunks
 from tintype.db import blobs as blob_rows
+from tintype.domain.blobs import CONDEMNED, Blob
 from tintype.errors import Conflict, TintypeError, Unavailable
-from tintype.services.data import beating
+from tintype.services.leases import heartbeat
 
 BINARY = {"Content-Type": "application/octet-stream"}
 MIB = 1 << 20
@@ -91,7 +92,7 @@ async def test_a_cancellation_after_the_end_takes_nothing_back(
 ) -> None:
     """Once the image is active its bytes stay, whatever becomes of the task that brought them."""
     image_id = await make(service)
-    lease = service.parts.intake.lease
+    lease = service.parts.ingest.leases.hold
 
     @contextlib.asynccontextmanager
     async def cancelled_at_the_end(*arguments: object) -> AsyncIterator[None]:
@@ -99,7 +100,7 @@ async def test_a_cancellation_after_the_end_takes_nothing_back(
             yield
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(service.parts.intake, "lease", cancelled_at_the_end)
+    monkeypatch.setattr(service.parts.ingest.leases, "hold", cancelled_at_the_end)
     assert await put(service, image_id, b"precious") == 503
     assert (await show(service, image_id))["status"] == "active"
     assert (await service.call("alice", "GET", f"/v2/images/{image_id}/file")).content == b"precious"
@@ -131,7 +132,7 @@ async def test_an_image_deleted_during_its_upload_is_gone(service: Service) -> N
 
 async def test_a_lost_lease_ends_the_upload(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """A heartbeat that finds the image deleted ends the work without waiting for the client."""
-    monkeypatch.setattr("tintype.services.data.HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr("tintype.services.leases.HEARTBEAT_SECONDS", 0.05)
     image_id = await make(service)
     started, never = asyncio.Event(), asyncio.Event()
     upload = asyncio.create_task(put(service, image_id, chunks(1, started, never)))
@@ -143,15 +144,15 @@ async def test_a_lost_lease_ends_the_upload(service: Service, monkeypatch: pytes
 
 async def test_an_expired_lease_is_swept(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """An upload nobody hears of any more goes back to queued; the late writer finds that it lost."""
-    monkeypatch.setattr("tintype.services.data.LEASE", -1)
+    monkeypatch.setattr("tintype.services.ingest.LEASE", -1)
     image_id = await make(service)
     started, go = asyncio.Event(), asyncio.Event()
     upload = asyncio.create_task(put(service, image_id, chunks(1, started, go)))
     await started.wait()
-    service.parts.intake._alive.clear()  # the sweeper of another process knows nothing of them
+    service.parts.ingest.leases._held.clear()  # the sweeper of another process knows nothing of them
     await service.parts.sweeper.sweep()
     assert (await show(service, image_id))["status"] == "queued"
-    monkeypatch.setattr("tintype.services.data.LEASE", 60_000_000)
+    monkeypatch.setattr("tintype.services.ingest.LEASE", 60_000_000)
     assert await put(service, image_id, b"second") == 204
     go.set()
     assert await upload == 410
@@ -180,9 +181,9 @@ async def test_a_heartbeat_outlives_a_busy_database(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A beat that fails is followed by others."""
-    monkeypatch.setattr("tintype.services.data.HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr("tintype.services.leases.HEARTBEAT_SECONDS", 0.02)
     beats = []
-    extend = blob_rows.extend
+    extend = blob_rows.renew
 
     async def fails_at_first(*arguments: object) -> bool:
         beats.append(1)
@@ -190,7 +191,7 @@ async def test_a_heartbeat_outlives_a_busy_database(
             raise Unavailable("busy")
         return await extend(*arguments)
 
-    monkeypatch.setattr(blob_rows, "extend", fails_at_first)
+    monkeypatch.setattr(blob_rows, "renew", fails_at_first)
     image_id = await make(service)
     started, go = asyncio.Event(), asyncio.Event()
     upload = asyncio.create_task(put(service, image_id, chunks(1, started, go)))
@@ -211,7 +212,7 @@ async def test_a_heart_does_not_outlive_its_work() -> None:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(0.05)
 
-    async with beating(deaf, 0.01):
+    async with heartbeat(deaf, 0.01):
         await beating_now.wait()
     await asyncio.sleep(0.2)
     assert beats == [1]
@@ -226,7 +227,7 @@ async def test_a_blob_that_cannot_be_deleted_keeps_no_other_waiting(
     for image_id in made:
         assert await put(service, image_id, b"abc") == 204
     bad = files(service)[0].name
-    store = service.parts.intake.store(None)
+    store = service.parts.ingest.store(None)
     delete = store.delete
 
     async def refuses(key: str) -> None:
@@ -251,7 +252,7 @@ async def test_blobs_of_a_store_that_is_gone_keep_no_other_waiting(service: Serv
     assert await put(service, image_id, b"abc") == 204
     async with service.parts.database.write() as tx:
         for number in range(150):
-            blob = blob_rows.Blob(f"lost-{number}", "removed", image_id, blob_rows.CONDEMNED)
+            blob = Blob(f"lost-{number}", "removed", image_id, CONDEMNED)
             await blob_rows.begin(tx, blob, now=0, lease=-1)
     await service.call("alice", "DELETE", f"/v2/images/{image_id}")
     await service.parts.sweeper.sweep()
@@ -330,7 +331,7 @@ async def test_a_download_that_is_given_up_lets_go_of_its_file(service: Service)
     """However a reader ends, after one chunk or cancelled in the middle of one, no descriptor stays open."""
     image_id = await make(service)
     assert await put(service, image_id, b"x" * 20 * MIB) == 204
-    store = service.parts.intake.store(None)
+    store = service.parts.ingest.store(None)
     key = files(service)[0].name
     before = open_files()
     for _ in range(5):

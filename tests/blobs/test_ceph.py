@@ -208,7 +208,7 @@ async def test_what_was_cloned_stays(prepared: Prepared, tmp_path: Path, ceph: C
         ceph.run("rbd", "rm", "--no-progress", f"{cluster.POOL}/volume")
         assert (await service.call("alice", "DELETE", image)).status_code == 204
         await service.parts.sweeper.sweep()
-        await service.parts.intake.stores["rbd"].close()
+        await service.parts.ingest.stores["rbd"].close()
 
 
 NOVA = """\
@@ -251,7 +251,7 @@ async def test_others_boot_from_an_image_without_a_copy(
         ceph.run("rbd", "rm", "--no-progress", f"{cluster.POOL}/disk")
         assert (await service.call("admin", "DELETE", image)).status_code == 204
         await service.parts.sweeper.sweep()
-        await service.parts.intake.stores["rbd"].close()
+        await service.parts.ingest.stores["rbd"].close()
 
 
 @pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
@@ -265,7 +265,7 @@ async def test_a_store_that_dies_in_the_middle(
         "rbd": {"rbd": store_settings.RbdStore(user="admin", conf=str(ceph.conf), timeout=5)},
     }[kind]
     async with running(prepared, tmp_path, stores=stores) as service:
-        store = service.parts.intake.store(None)
+        store = service.parts.ingest.store(None)
         image = await make(service)
 
         async def dies_in_the_middle() -> AsyncIterator[bytes]:

@@ -23,7 +23,7 @@ from tintype.blobs import filesystem, stream
 from tintype.blobs.filesystem import FilesystemStore
 from tintype.blobs.marks import set_folder_mark
 from tintype.blobs.reading import closing
-from tintype.blobs.stream import Chunks, Exactly, Pass, in_thread, pump
+from tintype.blobs.stream import Chunks, DigestPipeline, SizeCheckedSource, in_thread, run_pipeline
 from tintype.errors import Invalid, OverLimit, Unavailable
 
 MIB = 1 << 20
@@ -47,7 +47,7 @@ async def test_every_step_sees_every_byte_in_order(step: int) -> None:
         await asyncio.sleep(random.random() / 100)
         written.extend(part)
 
-    look = Pass(None, algorithm="sha256", expected={"sha1": hashlib.sha1(data).hexdigest()})  # noqa: S324
+    look = DigestPipeline(None, algorithm="sha256", expected={"sha1": hashlib.sha1(data).hexdigest()})  # noqa: S324
     await look.run(pieces(data, step), write, None)
     digests = look.finish()
     assert bytes(written) == data
@@ -57,7 +57,7 @@ async def test_every_step_sees_every_byte_in_order(step: int) -> None:
 async def test_a_pass_goes_on_in_a_second_run() -> None:
     """Two runs see what one run would have seen."""
     data = os.urandom(3 * MIB)
-    look = Pass(None, algorithm="sha512")
+    look = DigestPipeline(None, algorithm="sha512")
     await look.run(pieces(data[:MIB], 1000), None, MIB)
     await look.run(pieces(data[MIB:], 70_000), None, None)
     assert look.finish().os_hash_value == hashlib.sha512(data).hexdigest()
@@ -73,7 +73,7 @@ async def test_md5_where_openssl_has_none(monkeypatch: pytest.MonkeyPatch) -> No
     for patched in (("hashlib", "new"), ("hashes", "Hash")):  # neither needs the other
         with monkeypatch.context() as without:
             without.setattr(getattr(stream, patched[0]), patched[1], refuse)
-            look = Pass(None, algorithm="md5")
+            look = DigestPipeline(None, algorithm="md5")
             await look.run(pieces(b"abc" * MIB, 70_000), None, None)
             assert look.finish().checksum == right
 
@@ -85,10 +85,10 @@ def test_md5_where_openssl_is_held_to_fips(tmp_path: Path) -> None:
     script = """if True:
         import asyncio
         from cryptography.hazmat.primitives import hashes
-        from tintype.blobs.stream import Chunks, Pass
+        from tintype.blobs.stream import Chunks, DigestPipeline
         async def data():
             yield b"abc"
-        look = Pass(None, algorithm="sha512")
+        look = DigestPipeline(None, algorithm="sha512")
         asyncio.run(look.run(Chunks(data()), None, None))
         print(look.finish().checksum)
         hashes.Hash(hashes.MD5())"""
@@ -108,7 +108,7 @@ async def test_a_digest_leaves_others_to_work() -> None:
             await asyncio.sleep(0.001)
 
     beating = asyncio.create_task(beat())
-    await Pass(None, algorithm="md5").run(pieces(bytes(64 * MIB), 64 * MIB), None, None)
+    await DigestPipeline(None, algorithm="md5").run(pieces(bytes(64 * MIB), 64 * MIB), None, None)
     beating.cancel()
     assert len(seen) > 20
 
@@ -135,7 +135,7 @@ async def test_a_look_that_fails(failure: BaseException, told: type[BaseExceptio
         written.append(len(part))
 
     with pytest.raises(told):
-        await asyncio.wait_for(pump(pieces(b"x" * 30 * MIB, MIB), write, [look], None), 5)
+        await asyncio.wait_for(run_pipeline(pieces(b"x" * 30 * MIB, MIB), write, [look], None), 5)
     assert looked == 1
     assert set(written) == {stream.BUFFER}
 
@@ -148,7 +148,9 @@ async def test_no_thread_is_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(asyncio.get_running_loop(), "run_in_executor", refuse)
     with pytest.raises(RuntimeError, match="thread"):
-        await asyncio.wait_for(Pass(None, algorithm="md5").run(pieces(b"x" * 30 * MIB, MIB), None, None), 5)
+        await asyncio.wait_for(
+            DigestPipeline(None, algorithm="md5").run(pieces(b"x" * 30 * MIB, MIB), None, None), 5
+        )
 
 
 async def test_all_tasks_are_cancelled_at_once() -> None:
@@ -168,7 +170,7 @@ async def test_all_tasks_are_cancelled_at_once() -> None:
         for task in asyncio.all_tasks() - before:
             task.cancel()
 
-    pumping = asyncio.create_task(pump(CancelsWhenTaken(), write, [], None))
+    pumping = asyncio.create_task(run_pipeline(CancelsWhenTaken(), write, [], None))
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(asyncio.shield(pumping), 5)
 
@@ -204,7 +206,7 @@ async def test_large_pages_are_for_streams_that_fill_them(
             await two_made.wait()
         written.extend(bytes(part[::1000]))
 
-    await pump(Chunks(numbered()), write, [], None, 2.0 if fast else 0.001)
+    await run_pipeline(Chunks(numbered()), write, [], None, 2.0 if fast else 0.001)
     each = len(range(0, stream.BUFFER, 1000)) if fast else 1
     assert written == b"".join(bytes([number]) * each for number in range(12))
     assert len(made) == most
@@ -228,12 +230,12 @@ async def test_a_silent_source_holds_no_memory() -> None:
     async def write(part: memoryview) -> None:
         await in_thread(bytes, part)
 
-    assert await pump(SimpleNamespace(fill=fill), write, [bytes], None) == MIB  # type: ignore[arg-type]
+    assert await run_pipeline(SimpleNamespace(fill=fill), write, [bytes], None) == MIB  # type: ignore[arg-type]
 
 
 async def test_another_digest_than_expected() -> None:
     """It is refused by name."""
-    look = Pass(None, algorithm="sha512", expected={"md5": "0" * 32})
+    look = DigestPipeline(None, algorithm="sha512", expected={"md5": "0" * 32})
     await look.run(pieces(b"abc", 3), None, 3)
     with pytest.raises(Invalid, match="md5"):
         look.finish()
@@ -245,7 +247,7 @@ async def test_another_digest_than_expected() -> None:
 async def test_sizes_are_held_to(size: int | None, limit: int, failure: type[Exception]) -> None:
     """Fewer or more than declared, or more than allowed."""
     with pytest.raises(failure):
-        await pump(Exactly(pieces(b"x" * 10, 3), size, limit), None, [], None)
+        await run_pipeline(SizeCheckedSource(pieces(b"x" * 10, 3), size, limit), None, [], None)
 
 
 async def test_nothing_is_written_behind_a_hole() -> None:
@@ -259,12 +261,12 @@ async def test_nothing_is_written_behind_a_hole() -> None:
         taken.append(len(part))
 
     with pytest.raises(Unavailable):
-        await pump(pieces(b"x" * 30 * MIB, MIB), fails_at_the_second, [], None)
+        await run_pipeline(pieces(b"x" * 30 * MIB, MIB), fails_at_the_second, [], None)
     assert len(taken) == 1
 
 
 async def test_a_failing_step_ends_the_pass_when_all_threads_have_ended() -> None:
-    """Nothing works on a buffer after `pump` has ended."""
+    """Nothing works on a buffer after `run_pipeline` has ended."""
     working = 0
 
     def work(_part: memoryview) -> None:
@@ -278,7 +280,7 @@ async def test_a_failing_step_ends_the_pass_when_all_threads_have_ended() -> Non
         raise Unavailable("no")
 
     with pytest.raises(Unavailable):
-        await pump(pieces(b"x" * 30 * MIB, MIB), take, [], None)
+        await run_pipeline(pieces(b"x" * 30 * MIB, MIB), take, [], None)
     assert working == 0
 
 
@@ -314,7 +316,7 @@ async def test_a_failed_pass_lets_go_of_its_memory(where: str) -> None:
     gc.disable()
     try:
         with pytest.raises(OverLimit):
-            await pump(SimpleNamespace(fill=fill), write, [look], None)  # type: ignore[arg-type]
+            await run_pipeline(SimpleNamespace(fill=fill), write, [look], None)  # type: ignore[arg-type]
         await asyncio.sleep(0.05)  # the thread is on its way out
         assert [ref for ref in seen if ref() is not None] == []
     finally:
@@ -426,7 +428,7 @@ async def test_whole_pages_and_rests_in_any_order(
     assert store.path("key").read_bytes() == data
 
 
-async def test_a_cancelled_pump_leaves_no_hole() -> None:
+async def test_a_cancelled_pipeline_leaves_no_hole() -> None:
     """Whoever waits for a slow store may be cancelled; what is written afterwards follows what was before."""
     written: list[int] = []
     waiting = asyncio.Event()
@@ -440,9 +442,9 @@ async def test_a_cancelled_pump_leaves_no_hole() -> None:
         for number in range(20):
             yield bytes([number]) * stream.BUFFER
 
-    pumping = asyncio.create_task(pump(Chunks(numbered()), slow, [], None))
+    pumping = asyncio.create_task(run_pipeline(Chunks(numbered()), slow, [], None))
     await waiting.wait()
-    await asyncio.sleep(0.12)  # every buffer is taken: the pump waits for the oldest
+    await asyncio.sleep(0.12)  # every buffer is taken: the pipeline waits for the oldest
     pumping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await pumping

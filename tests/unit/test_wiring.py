@@ -16,7 +16,7 @@ async def test_only_what_is_needed_is_made(tmp_path: Path) -> None:
     (tmp_path / "policy.yaml").write_text("'context_is_admin': 'role:'")
     service = Service(make_settings(tmp_path, keystone=KeystoneSettings(auth_url="http://192.0.2.1/v3")))
     assert service.upkeep is service.upkeep
-    assert service.intake.stores == {"local": service.store("local")}
+    assert service.ingest.stores == {"local": service.store("local")}
     assert not {"policy", "identification", "web", "worker", "app"} & vars(service).keys()
     await service.close()
 

@@ -12,7 +12,7 @@ from tintype.domain import metadef_documents as documents
 from tintype.domain import metadefs as rules
 from tintype.domain.metadefs import Association, Definition, Namespace, Object, Tag
 from tintype.errors import Invalid
-from tintype.services.images import now
+from tintype.services.clock import now
 from tintype.services.metadefs import OBJECTS, PROPERTIES, TAGS, Kind, Metadefs
 
 if TYPE_CHECKING:

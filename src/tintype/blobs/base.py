@@ -1,10 +1,9 @@
 """What a blob store does: five verbs and a check. What only some can do is a capability that they have."""
 
 from collections.abc import AsyncIterator
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-FOREIGN: Final = "="
-"""Begins a key whose rest is the name that others gave the bytes: they were taken over where they are."""
+from tintype.domain.blobs import FOREIGN
 
 
 def name_in_store(key: str, ours: str) -> str:

@@ -10,11 +10,12 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
-from tintype.blobs.base import FOREIGN, Writer
-from tintype.blobs.ends import settled
+from tintype.blobs.base import Writer
+from tintype.blobs.cancellation import wait_settled
 from tintype.blobs.marks import MARK, folder_mark
 from tintype.blobs.reading import LARGEST, read_ahead
 from tintype.blobs.stream import in_thread
+from tintype.domain.blobs import FOREIGN
 from tintype.errors import Gone, NotFound, OverLimit, Unavailable
 
 _PARTIAL: Final = "partial"
@@ -193,7 +194,7 @@ class FilesystemStore:
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            await settled(opening)
+            await wait_settled(opening)
             if not opening.cancelled() and opening.exception() is None:
                 opening.result().close()
             raise

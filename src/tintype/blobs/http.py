@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator
 from urllib.parse import quote
 
-from tintype.blobs.base import FOREIGN, Writer
+from tintype.blobs.base import Writer
 from tintype.blobs.reading import closing
 from tintype.blobs.web import Web
+from tintype.domain.blobs import FOREIGN
 from tintype.errors import Invalid, NotFound, Unavailable
 
 

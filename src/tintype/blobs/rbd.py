@@ -18,7 +18,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import quote, unquote
 
 from tintype.blobs.base import name_in_store
-from tintype.blobs.ends import to_the_end
+from tintype.blobs.cancellation import shielded
 from tintype.blobs.failures import service_failure
 from tintype.blobs.rbd_removal import remove_image, remove_snapshots
 from tintype.blobs.reading import read_ahead
@@ -92,7 +92,7 @@ class RbdStore:
                     yield chunk
         finally:
             with contextlib.suppress(TintypeError):  # how the reading ended is told, not this
-                await to_the_end(self.run(lambda _pool: image.close()))
+                await shielded(self.run(lambda _pool: image.close()))
 
     async def size(self, key: str) -> int | None:
         """Return the number of bytes, or None where there are none."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Final
 
-from tintype.blobs.ends import settled
+from tintype.blobs.cancellation import wait_settled
 from tintype.errors import TintypeError, Unavailable
 
 LARGEST: Final = 1 << 20
@@ -107,7 +107,7 @@ class _Supply:
         """Wait for what cannot be interrupted: it may use a file that is closed next."""
         self.let_go()
         for block in list(self._dropped):
-            await settled(block)
+            await wait_settled(block)
 
     def _fill(self, count: int) -> None:
         """Read blocks until there are so many, or no more."""

@@ -1,8 +1,8 @@
-"""One pass over bytes: hash, inspect and write, over a few buffers that are used again and again.
+"""The digest pipeline: bytes are hashed, inspected and written in one pass, over a few reused buffers.
 
 While one buffer is filled from the network, threads work on the others: each digest and the store goes
-on to the next buffer without waiting for the slowest, or for the event loop, which hears of a buffer once
-all are done with it. A stream takes three buffers of memory at most, and none while its source is slow.
+on to the next buffer without waiting for the slowest stage, or for the event loop, which is called once all
+are done with a buffer. A stream takes at most three buffers of memory, and none while its source is slow.
 """
 
 import asyncio
@@ -12,23 +12,23 @@ import mmap
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Final, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import msgspec
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
-from tintype.blobs.ends import settled
+from tintype.blobs.cancellation import wait_settled
 from tintype.errors import Invalid, OverLimit
 from tintype.formats import Inspector
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Look = Callable[[memoryview], None]
-"""What is done with a buffer in a thread."""
+Stage = Callable[[memoryview], None]
+"""Works on a buffer in a thread."""
 Write = Callable[[memoryview], Awaitable[None]]
-"""What is done with a buffer in the event loop."""
+"""Works on a buffer in the event loop."""
 
 BUFFER: Final = 4 << 20
 """Few large ones, not many small: what each costs to hand from thread to thread does not grow with it."""
@@ -39,16 +39,16 @@ _PATIENCE: Final = 60.0
 
 
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a blocking call beside the event loop; who is cancelled goes on when the call has ended."""
+    """Run a blocking call in a thread; on cancellation, wait for the thread to finish, then re-raise."""
     return await finished(asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs)))
 
 
 async def finished(work: asyncio.Future[T]) -> T:
-    """Return what a thread's work comes to; who is cancelled goes on when it has ended."""
+    """Return the result of a thread's work; on cancellation, wait for it to finish, then re-raise."""
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
-        await settled(work)
+        await wait_settled(work)
         if not work.cancelled():
             work.exception()  # whoever is cancelled does not want to know
         raise
@@ -121,8 +121,8 @@ class Chunks:
         return True
 
 
-class Exactly:
-    """A source that must have the declared size, if there is one, and keep to the limit."""
+class SizeCheckedSource:
+    """A source that must have the declared size, where there is one, and stay within the limit."""
 
     def __init__(self, source: Source, size: int | None, limit: int) -> None:
         self._source = source
@@ -131,7 +131,7 @@ class Exactly:
         self._seen = 0
 
     async def fill(self, buffer: Buffer) -> bool:
-        """Pass it on; raises Invalid where the size is another one, OverLimit past the limit."""
+        """Fill a buffer; raises Invalid where the size is not the declared one, OverLimit past the limit."""
         before = buffer.used
         more = await self._source.fill(buffer)
         self._seen += buffer.used - before
@@ -154,8 +154,8 @@ class Digests(msgspec.Struct, frozen=True):
     virtual_size: int | None
 
 
-class Pass:
-    """What is found out about bytes as they pass, in one run or in several that follow each other."""
+class DigestPipeline:
+    """Hashes and inspects the bytes that pass through, in one run or in several, one after the other."""
 
     def __init__(
         self,
@@ -163,11 +163,11 @@ class Pass:
         *,
         formats: tuple[str | None, str | None] = (None, None),
         algorithm: str,
-        expected: dict[str, str] | None = None,
+        expected: Mapping[str, str] | None = None,
     ) -> None:
-        """Begin. `expected` are digests in hex by algorithm, as hashlib names them, to be met at the end.
+        """Start one. `expected` are digests in hex by algorithm, as hashlib names them, checked at the end.
 
-        `formats` are the ones that the inspector was made for.
+        `formats` are those that the inspector was made for.
         """
         self.size = 0
         self.formats = formats
@@ -182,14 +182,14 @@ class Pass:
         write: Write | None,
         size: int | None,
         patience: float = _PATIENCE,
-        others: Sequence[Look] = (),
+        others: Sequence[Stage] = (),
     ) -> None:
-        """Take every byte of the source, about `size`, and write it; raises what source and `write` raise.
+        """Read the source to its end, and write every byte; raises what the source and `write` raise.
 
-        No byte waits for more seconds than `patience` to be written while others come. `others` look
-        at the bytes too.
+        There are about `size` bytes. None waits for more than `patience` seconds to be written while
+        others arrive. They pass through the stages `others`, too.
         """
-        self.size += await pump(source, write, [*self._looks(), *others], size, patience)
+        self.size += await run_pipeline(source, write, [*self._stages(), *others], size, patience)
 
     def finish(self) -> Digests:
         """Return what was found.
@@ -209,7 +209,7 @@ class Pass:
             virtual_size=virtual_size,
         )
 
-    def _looks(self) -> list[Look]:
+    def _stages(self) -> list[Stage]:
         first, *others = (each.update for each in self._hashes.values())
         if self._inspector is None:
             return [first, *others]
@@ -223,7 +223,7 @@ class Pass:
 
 
 class _Hash(NamedTuple):
-    update: Look
+    update: Stage
     hexdigest: Callable[[], str]
 
 
@@ -237,19 +237,19 @@ def _hash(name: str) -> _Hash:
     return _Hash(other.update, other.hexdigest)
 
 
-async def pump(
+async def run_pipeline(
     source: Source,
     write: Write | None,
-    looks: Sequence[Look],
+    stages: Sequence[Stage],
     size: int | None,
     patience: float = _PATIENCE,
 ) -> int:
-    """Fill buffers, have each written and looked at while others fill; give the bytes taken.
+    """Fill buffers, and pass each through `write` and the stages while others fill; return the byte count.
 
     Each step sees the buffers in order, whatever the other steps are at. `size` says how large a
     buffer is worth having, no more. One that has been filling for `patience` seconds is taken as it is.
     """
-    steps: list[_InThread | _InLoop] = [_InThread(look) for look in looks]
+    steps: list[_InThread | _InLoop] = [_InThread(stage) for stage in stages]
     if write is not None:
         steps.append(_InLoop(write))
     length = BUFFER if size is None else max(mmap.PAGESIZE, min(BUFFER, size))
@@ -270,18 +270,18 @@ async def pump(
             await asyncio.shield(busy[0].done)
             busy.popleft()
     finally:
-        await _let_go(busy, steps)
+        await _release(busy, steps)
     return taken
 
 
-async def _let_go(busy: "deque[_Round]", steps: "list[_InThread | _InLoop]") -> None:
-    """Wait until all is done with the buffers, and have nothing keep them.
+async def _release(busy: "deque[_Round]", steps: "list[_InThread | _InLoop]") -> None:
+    """Wait until nothing works on the buffers, and drop the references to them.
 
     A failure's traceback leads to what failed: it must not lead back, or memory waits for the collector.
     """
     while busy:
         done = busy.popleft().done
-        await settled(done)  # threads still look at the buffer
+        await wait_settled(done)  # threads still read the buffer
         done.exception()  # what came first is told, not this
     for step in steps:
         step.failure = None
@@ -331,8 +331,8 @@ class _Round:
 class _InThread:
     """A step done in a thread, which goes on to the next buffer by itself, and to none behind a failure."""
 
-    def __init__(self, look: Look) -> None:
-        self._look = look
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._waiting: deque[_Round] = deque()
@@ -360,7 +360,7 @@ class _InThread:
                 one = self._waiting.popleft()
             try:
                 if self.failure is None:
-                    self._look(one.data)
+                    self._stage(one.data)
             except BaseException as failure:  # noqa: BLE001 (whoever waits is told)
                 self.failure = failure
             one.end(self.failure)

@@ -12,7 +12,7 @@ from tintype.api import wire
 from tintype.api.data import DataApi
 from tintype.api.images import ImagesApi
 from tintype.auth.base import Logins
-from tintype.blobs.ends import to_the_end
+from tintype.blobs.cancellation import shielded
 from tintype.blobs.stream import Chunks
 from tintype.dashboard import filenames, shapes
 from tintype.dashboard.forms import Form, check_nothing_behind
@@ -227,7 +227,7 @@ class DashboardImages:
         try:
             yield
         except BaseException:
-            await to_the_end(self._take_back(caller, image))
+            await shielded(self._take_back(caller, image))
             raise
 
     async def _take_back(self, caller: Caller, image: Image) -> None:

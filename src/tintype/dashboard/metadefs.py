@@ -14,7 +14,7 @@ from tintype.domain import metadef_documents as documents
 from tintype.domain import metadefs as rules
 from tintype.domain.metadefs import Listing, Namespace
 from tintype.errors import Invalid
-from tintype.services.images import now
+from tintype.services.clock import now
 from tintype.services.metadefs import Metadefs
 from tintype.services.rights import Rights
 

@@ -1,59 +1,39 @@
-"""Blobs: which bytes exist, in which store, and who is writing them.
+"""Blobs in the database. The states and the edges between them are those of `domain/blobs.py`.
 
-`writing`     an upload has taken the image for itself and prolongs its lease while it lives
-`partial`     a resumable upload, which has not: the lease is the time of day until which it is kept
-`staged`      complete, waiting for an import; the lease is the time of day until which it is kept
-`ready`       complete, and the image's
-`condemned`   to be deleted: the bytes first, then the row. Whoever takes bytes from a writer that may be
-              alive leaves it its lease, and waits: what it still writes would have no row. Whoever deletes
-              the bytes claims the blob first, under a name and a lease of its own: two never do that at once
-
-Leases of what is `writing` or `condemned` are seconds, by the database's LEASE_CLOCK. Those of the others are
-days, which outlive restarts of a machine: they are by the time of day.
+Each statement that moves blobs names the edges it is for, and names none that is not in the table of
+transitions: the module does not import otherwise. A blob that is in another state is left as it is.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import and_, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy import Update, and_, bindparam, case, delete, insert, or_, select, update
 
-from tintype.blobs.base import FOREIGN
 from tintype.db.engine import LEASE_CLOCK, Database, Transaction
 from tintype.db.tables import blobs as table
+from tintype.domain.blobs import (
+    CONDEMNED,
+    PARTIAL,
+    READY,
+    STAGED,
+    TRANSITIONS,
+    WRITING,
+    Blob,
+    StoredBlob,
+    check_transition,
+)
 
-WRITING: Final = "writing"
-PARTIAL: Final = "partial"
-STAGED: Final = "staged"
-READY: Final = "ready"
-CONDEMNED: Final = "condemned"
 BATCH: Final = 100
+_EDGES: Final = [(old, new) for old, states in TRANSITIONS.items() for new in sorted(states)]
 
 
-class Blob(msgspec.Struct, frozen=True):
-    """Bytes in a store."""
-
-    id: str
-    store: str
-    image_id: str
-    state: str = WRITING
-    place: str | None = None
-    """The name in the store of bytes that others wrote; ours are named by the blob's id."""
-    metadata: str | None = None
-    """What is noted beside it as a location, as JSON."""
-
-    @property
-    def key(self) -> str:
-        """What the store knows the bytes by."""
-        return self.id if self.place is None else f"{FOREIGN}{self.place}"
-
-
-class Stored(msgspec.Struct, frozen=True):
-    """Complete bytes, and what they are."""
-
-    blob: Blob
-    digests: str | None
-    """As JSON; None of what was stored before digests were kept here."""
+def _move(old: str, new: str, **values: Any) -> Update:
+    """Make the statement that moves one blob along an edge of the table of transitions."""
+    check_transition(old, new)
+    return (
+        update(table).where(table.c.id == bindparam("key"), table.c.state == old).values(state=new, **values)
+    )
 
 
 COLUMNS: Final = (
@@ -75,7 +55,7 @@ _STAGED_OF: Final = select(*COLUMNS, table.c.size, table.c.digests).where(
     table.c.image_id == bindparam("image"), table.c.state == STAGED
 )
 _GET: Final = _SELECT.where(table.c.id == bindparam("key"))
-_COMPLETE: Final = (
+_ALL_COMPLETE: Final = (
     select(*COLUMNS, table.c.digests)
     .where(table.c.state.in_((READY, STAGED)), table.c.id > bindparam("after"))
     .order_by(table.c.id)
@@ -90,32 +70,29 @@ _NEXT_IN: Final = (
 )
 _KNOWN: Final = select(table.c.id).where(table.c.id.in_(bindparam("keys", expanding=True)))
 _BEGIN: Final = insert(table).values(lease_expires_at=LEASE_CLOCK + bindparam("lease"))
-_CHANGE: Final = (
-    update(table)
-    .where(table.c.id == bindparam("key"), table.c.state == bindparam("expected"))
-    .values(state=bindparam("state"), lease_expires_at=bindparam("until"))
-)
-_FINISH: Final = (
-    update(table)
-    .where(table.c.id == bindparam("key"), table.c.state == WRITING)
-    .values(
-        state=bindparam("state"),
+_MOVE: Final = {edge: _move(*edge, lease_expires_at=bindparam("until")) for edge in _EDGES}
+_COMPLETE: Final = {
+    state: _move(
+        WRITING,
+        state,
         size=bindparam("size"),
         digests=bindparam("digests"),
         lease_expires_at=bindparam("until"),
     )
-)
-_TAKE: Final = (
+    for state in (READY, STAGED)
+}
+_TAKE: Final = _move(PARTIAL, WRITING, lease_expires_at=LEASE_CLOCK + bindparam("lease"))
+_RENEW: Final = (
     update(table)
-    .where(table.c.id == bindparam("key"), table.c.state == bindparam("expected"))
-    .values(state=WRITING, lease_expires_at=LEASE_CLOCK + bindparam("lease"))
+    .where(table.c.id == bindparam("key"), table.c.state == WRITING)
+    .values(lease_expires_at=LEASE_CLOCK + bindparam("lease"))
 )
 _KEEP: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.state.in_((PARTIAL, STAGED)))
     .values(lease_expires_at=bindparam("until"))
 )
-_EXTEND_OF: Final = (
+_RENEW_OF: Final = (
     update(table)
     .where(table.c.image_id == bindparam("image"), table.c.state == WRITING)
     .values(lease_expires_at=LEASE_CLOCK + bindparam("lease"))
@@ -136,35 +113,22 @@ _EXPIRED: Final = (
     .order_by(table.c.lease_expires_at, table.c.id)
     .limit(BATCH)
 )
-_EXPIRE: Final = (
-    update(table)
-    .where(
-        table.c.id == bindparam("key"),
-        table.c.state == bindparam("expected"),
-        _OVER,
-    )
-    .values(state=bindparam("state"), lease_expires_at=bindparam("until"))
-)
-_CONDEMN: Final = (
-    update(table)
-    .where(table.c.id == bindparam("key"), table.c.state == bindparam("expected"))
-    .values(state=CONDEMNED, lease_expires_at=LEASE_CLOCK)
-)
-_LET_GO: Final = (
+_EXPIRE: Final = {edge: statement.where(_OVER) for edge, statement in _MOVE.items()}
+_CONDEMNABLE: Final = [old for old, new in _EDGES if new == CONDEMNED]
+_CONDEMN: Final = {old: _move(old, CONDEMNED, lease_expires_at=LEASE_CLOCK) for old in _CONDEMNABLE}
+_END_LEASE: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.state == CONDEMNED, table.c.claimed_by.is_(None))
     .values(lease_expires_at=LEASE_CLOCK)
 )
-_CONDEMNED_NOW: Final = {
-    "state": CONDEMNED,
-    "lease_expires_at": case((table.c.state.in_((WRITING, CONDEMNED)), table.c.lease_expires_at), else_=0),
-}
-_CONDEMN_OF: Final = update(table).where(table.c.image_id == bindparam("image")).values(_CONDEMNED_NOW)
-_CONDEMN_SOME_OF: Final = (
+_CONDEMN_ALL_OF: Final = (
     update(table)
-    .where(table.c.image_id == bindparam("image"), table.c.state == bindparam("expected"))
-    .values(_CONDEMNED_NOW)
+    .where(table.c.image_id == bindparam("image"), table.c.state.in_(_CONDEMNABLE))
+    .values(
+        state=CONDEMNED, lease_expires_at=case((table.c.state == WRITING, table.c.lease_expires_at), else_=0)
+    )
 )
+_CONDEMN_SOME_OF: Final = _CONDEMN_ALL_OF.where(table.c.state == bindparam("expected"))
 _PLACED: Final = select(table.c.image_id).where(
     table.c.store == bindparam("store"), table.c.place == bindparam("name"), table.c.state != CONDEMNED
 )
@@ -174,12 +138,12 @@ _REMOVE: Final = delete(table).where(table.c.id == bindparam("key"))
 
 
 async def begin(tx: Transaction, blob: Blob, *, now: int, lease: int, size: int | None = None) -> None:
-    """Note that bytes are about to be written: `size` of them, where that is declared."""
+    """Add the row of a blob that is about to be written: of `size` bytes, where that is declared."""
     await tx.execute(_BEGIN, {**_row(blob, now, size), "lease": lease})
 
 
 async def begin_partial(tx: Transaction, blob: Blob, *, now: int, keep_until: int, size: int) -> None:
-    """Note that bytes of a resumable upload are to come, and the time of day until which they are kept."""
+    """Add the row of a resumable upload's blob, which is kept until a time of day."""
     await tx.execute(insert(table), {**_row(blob, now, size), "lease_expires_at": keep_until})
 
 
@@ -196,20 +160,19 @@ def _row(blob: Blob, now: int, size: int | None) -> dict[str, str | int | None]:
 
 
 async def adopt(tx: Transaction, blob: Blob, *, size: int, digests: str | None, now: int) -> None:
-    """Note bytes that others have written, complete where they are."""
+    """Add the row of bytes that others have written, complete where they are."""
     row = {**msgspec.structs.asdict(blob), "size": size, "digests": digests}
     await tx.execute(insert(table), {**row, "lease_expires_at": 0, "created_at": now})
 
 
-async def extend(tx: Transaction, blob_id: str, lease: int) -> bool:
-    """Prolong the lease of bytes being written; False where it was lost: to a deletion, or to a sweeper."""
-    return await take(tx, blob_id, WRITING, lease)
+async def renew(tx: Transaction, blob_id: str, lease: int) -> bool:
+    """Renew the lease of bytes being written; False where a deletion or a sweeper has taken them."""
+    return (await tx.execute(_RENEW, {"key": blob_id, "lease": lease})).rowcount == 1
 
 
-async def take(tx: Transaction, blob_id: str, expected: str, lease: int) -> bool:
-    """Begin or go on to write a blob, under a lease from now; False where it is not in the expected state."""
-    row = {"key": blob_id, "expected": expected, "lease": lease}
-    return (await tx.execute(_TAKE, row)).rowcount == 1
+async def take(tx: Transaction, blob_id: str, lease: int) -> bool:
+    """Move a partial blob to writing, under a lease from now; False where it is in another state."""
+    return (await tx.execute(_TAKE, {"key": blob_id, "lease": lease})).rowcount == 1
 
 
 async def keep(tx: Transaction, blob_id: str, until: int) -> None:
@@ -217,17 +180,20 @@ async def keep(tx: Transaction, blob_id: str, until: int) -> None:
     await tx.execute(_KEEP, {"key": blob_id, "until": until})
 
 
-async def change(tx: Transaction, blob_id: str, change: tuple[str, str], until: int) -> bool:
-    """Move a blob from one state to another; False where it is in neither the first, nor there."""
-    expected, state = change
-    row = {"key": blob_id, "expected": expected, "state": state, "until": until}
-    return (await tx.execute(_CHANGE, row)).rowcount == 1
+async def move(tx: Transaction, blob_id: str, old: str, new: str, until: int = 0) -> bool:
+    """Move a blob from one state to another; False where it is not in the first, or does not exist.
+
+    `until` is the time of day until which the new state is kept. Raises Conflict for an edge that is not in
+    the table of transitions.
+    """
+    check_transition(old, new)
+    return (await tx.execute(_MOVE[old, new], {"key": blob_id, "until": until})).rowcount == 1
 
 
-async def finish(tx: Transaction, blob_id: str, state: str, *, size: int, digests: str, until: int) -> bool:
-    """Note that the bytes are complete, and what they are; False where the lease is lost."""
-    row = {"key": blob_id, "state": state, "size": size, "digests": digests, "until": until}
-    return (await tx.execute(_FINISH, row)).rowcount == 1
+async def complete(tx: Transaction, blob_id: str, state: str, *, size: int, digests: str, until: int) -> bool:
+    """Move a blob from writing to ready or staged, with what its bytes are; False where the lease is lost."""
+    row = {"key": blob_id, "size": size, "digests": digests, "until": until}
+    return (await tx.execute(_COMPLETE[state], row)).rowcount == 1
 
 
 async def get(tx: Transaction, blob_id: str) -> Blob | None:
@@ -237,18 +203,18 @@ async def get(tx: Transaction, blob_id: str) -> Blob | None:
 
 
 async def condemn(tx: Transaction, blob_id: str, expected: str = WRITING) -> bool:
-    """Give up a blob that nobody writes any more; return False where it is in another state."""
-    return (await tx.execute(_CONDEMN, {"key": blob_id, "expected": expected})).rowcount == 1
+    """Condemn a blob that nobody writes any more; return False where it is in another state."""
+    return (await tx.execute(_CONDEMN[expected], {"key": blob_id})).rowcount == 1
 
 
-async def let_go(tx: Transaction, blob_id: str) -> None:
+async def end_lease(tx: Transaction, blob_id: str) -> None:
     """End the lease that a writer still has on a condemned blob; its claim, where there is one, stays."""
-    await tx.execute(_LET_GO, {"key": blob_id})
+    await tx.execute(_END_LEASE, {"key": blob_id})
 
 
 async def condemn_all_of(tx: Transaction, image_id: str) -> None:
-    """Give up every blob of an image."""
-    await tx.execute(_CONDEMN_OF, {"image": image_id})
+    """Condemn every blob of an image."""
+    await tx.execute(_CONDEMN_ALL_OF, {"image": image_id})
 
 
 async def ready_of(tx: Transaction, image_id: str) -> list[Blob]:
@@ -267,13 +233,13 @@ async def staged_of(tx: Transaction, image_id: str) -> tuple[Blob, int, str] | N
     return None if row is None else (Blob(*row[:-2]), row[-2], row[-1])
 
 
-async def extend_of(tx: Transaction, image_id: str, lease: int) -> None:
-    """Prolong the leases of everything that is being written for an image."""
-    await tx.execute(_EXTEND_OF, {"image": image_id, "lease": lease})
+async def renew_of(tx: Transaction, image_id: str, lease: int) -> None:
+    """Renew the leases of everything that is being written for an image."""
+    await tx.execute(_RENEW_OF, {"image": image_id, "lease": lease})
 
 
 async def condemn_some_of(tx: Transaction, image_id: str, expected: str) -> None:
-    """Give up the blobs of an image that are in one state."""
+    """Condemn the blobs of an image that are in one state."""
     await tx.execute(_CONDEMN_SOME_OF, {"image": image_id, "expected": expected})
 
 
@@ -292,14 +258,14 @@ async def note(tx: Transaction, blob_id: str, metadata: str) -> None:
     await tx.execute(_NOTE, {"key": blob_id, "text": metadata})
 
 
-async def complete(database: Database) -> AsyncIterator[Stored]:
-    """Return all complete bytes, a batch at a time; none twice."""
+async def all_complete(database: Database) -> AsyncIterator[StoredBlob]:
+    """Yield all complete bytes, read a batch at a time; none twice."""
     after = ""
     while True:
         async with database.read() as tx:
-            rows = (await tx.execute(_COMPLETE, {"after": after})).all()
+            rows = (await tx.execute(_ALL_COMPLETE, {"after": after})).all()
         for *blob, digests in rows:
-            yield Stored(Blob(*blob), digests)
+            yield StoredBlob(Blob(*blob), digests)
         if len(rows) < BATCH:
             return
         after = rows[-1][0]
@@ -342,9 +308,13 @@ async def expired(database: Database, now: int) -> AsyncIterator[Blob]:
 
 
 async def expire(tx: Transaction, blob: Blob, state: str, now: int, until: int = 0) -> bool:
-    """Move a blob whose lease is over to a state; False where its writer came back, or another was first."""
-    row = {"key": blob.id, "expected": blob.state, "state": state, "now": now, "until": until}
-    return (await tx.execute(_EXPIRE, row)).rowcount == 1
+    """Move a blob whose lease has expired; False where its writer renewed it, or another process was first.
+
+    Raises Conflict for an edge that is not in the table of transitions.
+    """
+    check_transition(blob.state, state)
+    row = {"key": blob.id, "now": now, "until": until}
+    return (await tx.execute(_EXPIRE[blob.state, state], row)).rowcount == 1
 
 
 async def expire_all(tx: Transaction) -> None:

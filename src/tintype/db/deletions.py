@@ -7,9 +7,10 @@ from typing import Final
 
 from sqlalchemy import and_, bindparam, delete, select, update
 
-from tintype.db.blobs import BATCH, COLUMNS, CONDEMNED, Blob
+from tintype.db.blobs import BATCH, COLUMNS
 from tintype.db.engine import LEASE_CLOCK, Transaction
 from tintype.db.tables import blobs as table
+from tintype.domain.blobs import CONDEMNED, Blob
 
 _MOMENT: Final = select(LEASE_CLOCK)
 _CONDEMNED: Final = (

@@ -10,9 +10,9 @@ import msgspec
 from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, not_, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as insert_once  # its ON CONFLICT is SQLite's, too
 
-from tintype.db.blobs import CONDEMNED, PARTIAL, STAGED, WRITING
 from tintype.db.engine import Database, Transaction, Violation
 from tintype.db.tables import blobs, image_members, image_tombstones, images
+from tintype.domain.blobs import CONDEMNED, PARTIAL, STAGED, WRITING
 from tintype.domain.images import BUSY, UPLOADING, Image
 from tintype.domain.quotas import Usage
 from tintype.errors import Conflict

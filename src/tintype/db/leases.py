@@ -4,9 +4,9 @@ from typing import Final
 
 from sqlalchemy import exists, or_, select
 
-from tintype.db.blobs import CONDEMNED, WRITING
 from tintype.db.engine import LEASE_CLOCK, Transaction
 from tintype.db.tables import blobs, jobs, uploads
+from tintype.domain.blobs import CONDEMNED, WRITING
 
 _LONGEST: Final = 60_000_000
 """Microseconds; each lease is given for less."""

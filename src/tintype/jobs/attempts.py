@@ -11,11 +11,11 @@ from tintype.db.engine import Transaction
 from tintype.domain.callers import Caller
 from tintype.domain.tasks import FAILURE, SUCCESS, Task
 from tintype.errors import Conflict, Gone, TintypeError
-from tintype.services.data import LEASE
-from tintype.services.images import now
+from tintype.services.clock import now
+from tintype.services.leases import LEASE
 
 HOLD: Final = 20_000_000
-"""Microseconds for which an attempt holds its job without a sign of life."""
+"""Microseconds for which an attempt holds its job without a renewal."""
 LOST: Final = "Another worker has taken the job over."
 DELETED: Final = "The image was deleted."
 CANCELLED: Final = "The task was cancelled."
@@ -32,7 +32,7 @@ class Attempt:
         self._lifetime = lifetime
 
     def progress(self, done: int, total: int | None = None) -> None:
-        """Note how far the job is, to be told with the next sign of life."""
+        """Note how far the job is, to be stored with the next renewal."""
         self.task = msgspec.structs.replace(
             self.task, bytes_done=done, bytes_total=self.task.bytes_total if total is None else total
         )
@@ -52,8 +52,11 @@ class Attempt:
         ):
             raise Gone(LOST)
 
-    async def beat(self, tx: Transaction) -> TintypeError | None:
-        """Give a sign of life, also for the bytes that are being written; give why to end, if that is so."""
+    async def renew(self, tx: Transaction) -> TintypeError | None:
+        """Renew the lease on the job, and those on the bytes that are being written for it.
+
+        Returns the error to end the work with, where the job was lost or cancelled, or its image deleted.
+        """
         image_id = self.task.image_id
         beat = await jobs.beat(tx, self.task, self._holder, now=now(), lease=HOLD)
         if beat is None:
@@ -63,7 +66,7 @@ class Attempt:
         if image_id is not None:
             if not await image_rows.is_taken_by(tx, image_id, self.task.id):
                 return Gone(DELETED)
-            await blob_rows.extend_of(tx, image_id, LEASE)
+            await blob_rows.renew_of(tx, image_id, LEASE)
         return None
 
     async def check(self, tx: Transaction) -> None:

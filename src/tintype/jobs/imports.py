@@ -4,44 +4,38 @@ An attempt begins anew each time; what the one before has written is given up fi
 staged in a store which the import names are not moved at all: they become the image's.
 """
 
-import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+import uuid
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from tintype.blobs.downloads import Download
-from tintype.blobs.ends import to_the_end
 from tintype.blobs.pace import Pace, paced
 from tintype.blobs.reading import closing
-from tintype.blobs.stream import Digests, in_thread
+from tintype.blobs.stream import Chunks, Digests, in_thread
 from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.blobs import READY, STAGED, WRITING, Blob
 from tintype.db.engine import Database, Transaction
-from tintype.domain import images, imports, quotas
-from tintype.domain.images import ACTIVE, Image, Limits
+from tintype.domain import images, imports
+from tintype.domain.blobs import WRITING, Blob
+from tintype.domain.images import Image, Limits
 from tintype.domain.imports import COPY, DIRECT, GLANCE, METHODS, WEB, Import
-from tintype.domain.sizes import size_text
-from tintype.domain.stores import in_order
 from tintype.domain.tasks import LEGACY_IMPORT, WEB_LANE, Task
-from tintype.errors import Gone, Invalid, TintypeError, Unavailable
+from tintype.errors import Gone, Invalid
 from tintype.jobs.attempts import DELETED, LOST, Attempt
-from tintype.jobs.filling import Filling
+from tintype.jobs.import_adapter import ImportAdapter, ImportPlan, Staged
 from tintype.jobs.regions import Regions
 from tintype.plugins.base import Plugin, Stream, Subject, scratch_in
 from tintype.policy.properties import Protections
+from tintype.services.clock import now
 from tintype.services.copies import Copies
-from tintype.services.data import STAGED_LIFETIME, UNINSPECTED, Intake
-from tintype.services.images import hold_to_quota, now, quota_turn
+from tintype.services.data import UNINSPECTED
 from tintype.services.imports import let_go
-
-_PAUSES: Final = (1.0, 3.0, 9.0)
-"""Seconds."""
+from tintype.services.ingest import STAGED_LIFETIME, Ingest
 
 
 class ImportOptions(msgspec.Struct, frozen=True):
@@ -70,42 +64,20 @@ class Origin(msgspec.Struct, frozen=True):
     """What comes with them, in place of what the image says of itself."""
 
 
-class Staged(msgspec.Struct, frozen=True):
-    """Bytes that wait for their import."""
-
-    blob: Blob
-    size: int
-    digests: Digests
-
-
-class Done(msgspec.Struct, frozen=True):
-    """What an import has come to, to be shown in one transaction."""
-
-    blobs: Sequence[Blob]
-    """Written for it, complete."""
-    digests: Digests
-    formats: tuple[str | None, str | None]
-    failed: Mapping[str, TintypeError] = {}
-    """Why stores were left out."""
-    properties: dict[str, str] = {}
-    """What the import sets, beside what the image has."""
-    staged: Staged | None = None
-
-
 class ImportWork:
     """The work of jobs of both types of import."""
 
     def __init__(
         self,
         database: Database,
-        intake: Intake,
+        ingest: Ingest,
         copies: Copies,
         web: Web,
         regions: Regions,
         options: ImportOptions,
     ) -> None:
         self._database = database
-        self._intake = intake
+        self._ingest = ingest
         self._copies = copies
         self._web = web
         self._regions = regions
@@ -113,29 +85,20 @@ class ImportWork:
 
     async def run(self, attempt: Attempt) -> None:
         """Bring the bytes, and show the image with them."""
-        wanted = wish_of(attempt.task)
+        wanted = import_of(attempt.task)
         image, blobs, staged = await self._load(attempt.task)
         targets: Sequence[str] = attempt.task.input["backend"]
         plugins = () if wanted.method == COPY else self._options.plugins
         ready = staged is not None and staged.blob.metadata != UNINSPECTED
         adopted = staged is not None and ready and not plugins and staged.blob.store in targets
         rest = [name for name in targets if not (staged and adopted and name == staged.blob.store)]
+        plan = ImportPlan(wanted, rest, staged, adopted, (image.disk_format, image.container_format))
         if staged is not None and adopted and not rest:
-            done = Done((), staged.digests, (image.disk_format, image.container_format), staged=staged)
-            await self._finish(attempt, wanted, done, adopted=True)
+            adapter = ImportAdapter(self._ingest, self._copies, attempt, plan, contextlib.AsyncExitStack())
+            await self._ingest.finish(adapter, (), staged.digests)
             return
-        spare = adopted or wanted.method == COPY
-        filling = Filling(
-            self._database, self._intake, attempt, rest, must_succeed=wanted.must_succeed, spare=spare
-        )
-        try:
-            origin = await self._origin(attempt, wanted, image, blobs, staged)
-            done = await self._fill(attempt, image, origin, plugins, filling)
-            done = msgspec.structs.replace(done, staged=staged)
-            await self._finish_soon(attempt, wanted, done, adopted=adopted)
-        except BaseException:
-            await to_the_end(filling.discard())
-            raise
+        origin = await self._origin(attempt, wanted, image, blobs, staged)
+        await self._fill(attempt, image, origin, plugins, plan)
 
     async def undo(self, tx: Transaction, task: Task) -> None:
         """Give up what was being written for the image."""
@@ -163,8 +126,8 @@ class ImportWork:
         return image, blobs, Staged(found[0], found[1], msgspec.json.decode(found[2], type=Digests))
 
     async def _fill(
-        self, attempt: Attempt, image: Image, origin: Origin, plugins: Sequence[Plugin], filling: Filling
-    ) -> Done:
+        self, attempt: Attempt, image: Image, origin: Origin, plugins: Sequence[Plugin], plan: ImportPlan
+    ) -> None:
         """Bring the bytes through the plugins into the stores."""
         disk_format, container_format = origin.formats or (image.disk_format, image.container_format)
         subject = Subject(
@@ -183,25 +146,24 @@ class ImportWork:
                 for plugin in plugins:
                     stream = await plugin.apply(subject, stream, scratch)
                     stack.push_async_callback(_let_go, stream)
-            images.check_properties(subject.properties, self._intake.limits)
+            images.check_properties(subject.properties, self._ingest.limits)
             changed = {
                 name: value
                 for name, value in subject.properties.items()
                 if image.properties.get(name) != value
             }
             for name, value in changed.items():
-                images.checked_value(name, value, self._intake.limits)
-            imported = _with_formats(image, (subject.disk_format, subject.container_format))
-            limit = await filling.room(stream.size)
+                images.checked_value(name, value, self._ingest.limits)
+            plan = msgspec.structs.replace(
+                plan,
+                formats=(subject.disk_format, subject.container_format),
+                properties=changed,
+                size=stream.size,
+            )
+            adapter = ImportAdapter(self._ingest, self._copies, attempt, plan, stack)
+            blobs = [Blob(str(uuid.uuid4()), store, image.id) for store in plan.stores]
             attempt.progress(0, stream.size)
-            digests = await filling.run(imported, stream, expected, limit)
-        return Done(
-            filling.filled,
-            digests,
-            (imported.disk_format, imported.container_format),
-            filling.failures,
-            changed,
-        )
+            await self._ingest.run(adapter, blobs, Chunks(stream.chunks), stream.size, expected)
 
     async def _origin(
         self, attempt: Attempt, wanted: Import, image: Image, blobs: Sequence[Blob], staged: Staged | None
@@ -222,7 +184,7 @@ class ImportWork:
             return Origin(Stream(chunks, image.size), image.digests)
         if wanted.method == GLANCE:
             remote = await self._regions.open(attempt, wanted)
-            formats = _checked_formats(remote.disk_format, remote.container_format, self._intake.limits)
+            formats = _checked_formats(remote.disk_format, remote.container_format, self._ingest.limits)
             properties = imports.copied_properties(remote.properties, self._options.copied_properties)
             if self._options.protections is not None:
                 properties = self._options.protections.settable(image, properties, attempt.caller)
@@ -230,7 +192,7 @@ class ImportWork:
         download = Download(
             self._web,
             wanted.uri or "",
-            limit=self._intake.limits.size,
+            limit=self._ingest.limits.size,
             seconds=self._options.seconds,
             min_rate=self._options.min_source_rate,
         )
@@ -238,75 +200,12 @@ class ImportWork:
         size = None if download.facts is None else download.facts.size
         return Origin(Stream(chunks, size), wanted.expected)
 
-    async def _finish_soon(self, attempt: Attempt, wanted: Import, done: Done, *, adopted: bool) -> None:
-        """Finish, and try again where the database is away for a moment: the bytes are all there."""
-        for pause in _PAUSES:
-            try:
-                await self._finish(attempt, wanted, done, adopted=adopted)
-            except Unavailable:
-                await asyncio.sleep(pause)
-            else:
-                return
-        await self._finish(attempt, wanted, done, adopted=adopted)
 
-    async def _finish(self, attempt: Attempt, wanted: Import, done: Done, *, adopted: bool) -> None:
-        """Show everything at once: the job's end, the bytes, the image; raises Gone where it is too late.
-
-        Staged bytes that are `adopted` are the image's from then on, where they are.
-        """
-        task, caller, digests = attempt.task, attempt.caller, done.digests
-        text = msgspec.json.encode(digests).decode()
-        names = [blob.store for blob in done.blobs]
-        message = f"Copied {size_text(digests.size)} to {', '.join(names)}." if names else ""
-        message += "".join(f" Not copied to {name}: {error}" for name, error in done.failed.items())
-        async with self._database.write(durable=True, turn=quota_turn(caller)) as tx:
-            image = await image_rows.get(tx, task.image_id or "", None, lock=True)
-            if image is None or image.import_task != task.id:
-                raise Gone(DELETED)
-            attempt.progress(digests.size)
-            await attempt.succeed(tx, {"image_id": image.id}, message)
-            for blob in done.blobs:
-                if not await blob_rows.finish(tx, blob.id, READY, size=digests.size, digests=text, until=0):
-                    raise Gone(LOST)
-            await blob_rows.condemn_some_of(tx, image.id, WRITING)  # in stores that were left out
-            if done.staged is not None:
-                names += await self._end_staging(tx, done.staged, adopted=adopted)
-            before = image.stores if wanted.method == COPY else ()  # else of a location that was refused
-            after = msgspec.structs.replace(
-                _with_formats(image, done.formats),
-                properties={**image.properties, **done.properties},
-                stores=in_order((*before, *names), self._copies.infos),
-                importing_to="",
-                import_failed=",".join(done.failed),
-                import_task=None,
-                failure=None,
-                updated_at=max(now(), image.updated_at),
-            )
-            if wanted.method != COPY:
-                self._intake.signatures.accept(after)
-                after = images.changed_status(after, ACTIVE, **msgspec.structs.asdict(digests))
-            await image_rows.save(tx, image, after)
-            await hold_to_quota(tx, caller, image.owner, quotas.STORE)
-
-    @staticmethod
-    async def _end_staging(tx: Transaction, staged: Staged, *, adopted: bool) -> list[str]:
-        """Let staged bytes be the image's, or go; gives the store that the image has through them."""
-        if not await blob_rows.change(
-            tx, staged.blob.id, (STAGED, READY if adopted else blob_rows.CONDEMNED), 0
-        ):
-            raise Invalid("The staged bytes are gone; stage them again.")
-        return [staged.blob.store] if adopted else []
-
-
-def wish_of(task: Task) -> Import:
-    """Give what a job was asked to import."""
+def import_of(task: Task) -> Import:
+    """Return what a job was asked to import."""
     if task.type == LEGACY_IMPORT:
         return Import(WEB, uri=task.input["import_from"])
     return imports.parse(task.input["import_req"], None, METHODS)
-
-
-def _with_formats(image: Image, formats: tuple[str | None, str | None]) -> Image:
-    return msgspec.structs.replace(image, disk_format=formats[0], container_format=formats[1])
 
 
 def _checked_formats(disk_format: str, container_format: str, limits: Limits) -> tuple[str, str]:

@@ -15,18 +15,19 @@ from tintype.blobs.reading import closing
 from tintype.blobs.stream import Chunks, Digests
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.blobs import READY, Blob
 from tintype.db.engine import Database, Transaction
 from tintype.domain import images, quotas
 from tintype.domain.addresses import display_url
+from tintype.domain.blobs import READY, Blob
 from tintype.domain.images import ACTIVE, IMPORTING, QUEUED, Image
 from tintype.domain.tasks import WEB_LANE, Task
 from tintype.errors import Gone, Invalid, Unavailable
 from tintype.jobs.attempts import DELETED, LOST, Attempt
+from tintype.services.clock import now
 from tintype.services.copies import Copies
-from tintype.services.data import Intake
-from tintype.services.images import hold_to_quota, now
+from tintype.services.ingest import Ingest
 from tintype.services.locations import Locations, is_trusted, location_of
+from tintype.services.quotas import enforce_quota
 
 
 class LocationWork:
@@ -35,7 +36,7 @@ class LocationWork:
     def __init__(
         self,
         database: Database,
-        intake: Intake,
+        ingest: Ingest,
         copies: Copies,
         locations: Locations,
         *,
@@ -48,7 +49,7 @@ class LocationWork:
         self._locations = locations
         self._seconds = seconds
         self._min_source_rate = min_source_rate
-        self._intake = intake
+        self._ingest = ingest
         self._copies = copies
         self._algorithm = algorithm
 
@@ -73,7 +74,7 @@ class LocationWork:
         size = await self._copies.store(blob).size(blob.key)
         if size is None:
             raise Invalid(f"Nothing was found at {display_url(location.url)}.")
-        self._intake.check_size(size)
+        self._ingest.check_size(size)
         algorithm = location.algorithm or self._algorithm
         if trusted and location.digest is None:
             unknown = {"os_hash_algo": algorithm, "os_hash_value": None}
@@ -84,16 +85,16 @@ class LocationWork:
             image = await self._take(attempt)
         expected = {algorithm: location.digest} if location.digest else {}
         expected |= {"md5": location.checksum} if location.checksum else {}
-        look = self._intake.look(image, expected, algorithm)
+        pipeline = self._ingest.pipeline(image, expected, algorithm)
         try:
             read = self._read(attempt, blob, size)
             async with asyncio.timeout(self._seconds), closing(read) as chunks:
-                await look.run(_Counted(chunks, attempt, size), None, size)
+                await pipeline.run(Chunks(_counted(chunks, attempt, size)), None, size)
         except TimeoutError:
             where = display_url(location.url)
             message = f"{where} could not be read within {self._seconds:.0f} s (imports.seconds)."
             raise Invalid(message) from None
-        digests = look.finish()
+        digests = pipeline.finish()
         await self._show(attempt, blob, size, msgspec.structs.asdict(digests), ends=True, digests=digests)
 
     async def undo(self, tx: Transaction, task: Task) -> None:
@@ -184,7 +185,7 @@ class LocationWork:
             else:
                 after = msgspec.structs.replace(image, **changes)
             await image_rows.save(tx, image, after)
-            await hold_to_quota(tx, attempt.caller, image.owner, quotas.STORE)
+            await enforce_quota(tx, attempt.caller, image.owner, quotas.STORE)
 
 
 def _still_taken(image: Image | None, task: Task) -> Image:
@@ -195,16 +196,10 @@ def _still_taken(image: Image | None, task: Task) -> Image:
     return image
 
 
-class _Counted(Chunks):
-    """Bytes that are counted as they pass."""
-
-    def __init__(self, chunks: Any, attempt: Attempt, size: int) -> None:
-        super().__init__(self._count(chunks, attempt, size))
-
-    @staticmethod
-    async def _count(chunks: Any, attempt: Attempt, size: int) -> Any:
-        done = 0
-        async for chunk in chunks:
-            done += len(chunk)
-            attempt.progress(done, size)
-            yield chunk
+async def _counted(chunks: AsyncIterator[bytes], attempt: Attempt, size: int) -> AsyncIterator[bytes]:
+    """Report the progress of the job as bytes pass."""
+    done = 0
+    async for chunk in chunks:
+        done += len(chunk)
+        attempt.progress(done, size)
+        yield chunk

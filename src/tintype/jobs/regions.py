@@ -15,8 +15,8 @@ from tintype.domain.imports import Import
 from tintype.errors import Invalid, NotFound, Unauthenticated
 from tintype.jobs.attempts import Attempt
 from tintype.policy.engine import Policy
+from tintype.services.access import ImageAccess
 from tintype.services.copies import Copies
-from tintype.services.images import Gate
 
 _INTERFACES: Final = ("public", "internal", "admin")
 _DOCUMENT: Final = 8 << 20
@@ -49,7 +49,7 @@ class OwnRegion:
         self, database: Database, policy: Policy, copies: Copies, region: str, min_rate: int
     ) -> None:
         self._database = database
-        self._gate = Gate(database, policy)
+        self._access = ImageAccess(database, policy)
         self._copies = copies
         self._region = region
         self._min_rate = min_rate
@@ -58,9 +58,9 @@ class OwnRegion:
         """Give one of our own images."""
         if wanted.region != self._region or wanted.interface not in _INTERFACES:
             raise _no_service(wanted)
-        image = await self._gate.load(attempt.caller, wanted.remote_id or "")
+        image = await self._access.get(attempt.caller, wanted.remote_id or "")
         for rule in ("get_image", "download_image"):
-            self._gate.require(rule, attempt.caller, image)
+            self._access.authorize(rule, attempt.caller, image)
         async with self._database.read() as tx:
             blobs = await blob_rows.ready_of(tx, image.id)
         if image.status != ACTIVE or image.size is None or not blobs:

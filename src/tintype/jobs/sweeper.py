@@ -19,15 +19,17 @@ from tintype.db import blobs as blob_rows
 from tintype.db import deletions as deletion_rows
 from tintype.db import jobs as job_rows
 from tintype.db import uploads as upload_rows
-from tintype.db.blobs import Blob
 from tintype.db.engine import Database
+from tintype.domain.blobs import Blob
 from tintype.errors import Unavailable
 from tintype.jobs.waiting import waited
 from tintype.observability.failures import reason_of
 from tintype.observability.metrics import Metrics
-from tintype.services.data import HEARTBEAT_SECONDS, Intake
+from tintype.services.clock import now
 from tintype.services.identity import Identity
-from tintype.services.images import now
+from tintype.services.ingest import Ingest
+from tintype.services.leases import HEARTBEAT_SECONDS
+from tintype.services.recovery import Recovery
 
 INTERVAL: Final = 5.0
 """Seconds between two sweeps."""
@@ -41,13 +43,14 @@ class Sweeper:
     def __init__(
         self,
         database: Database,
-        intake: Intake,
+        ingest: Ingest,
         identity: Identity,
         log: structlog.typing.FilteringBoundLogger,
         metrics: Metrics,
     ) -> None:
         self._database = database
-        self._intake = intake
+        self._ingest = ingest
+        self._recovery = Recovery(database, ingest.leases, log)
         self._identity = identity
         self._log = log
         self._metrics = metrics
@@ -93,7 +96,7 @@ class Sweeper:
         moment = now()
         async for blob in blob_rows.expired(self._database, moment):
             await self._recover(blob, moment)
-        for store_id in self._intake.stores:
+        for store_id in self._ingest.stores:
             if store_id not in self._deleting or self._deleting[store_id].done():
                 self._deleting[store_id] = asyncio.create_task(self._delete_from(store_id))
         if (since := time.monotonic()) > self._prune_at:
@@ -105,7 +108,7 @@ class Sweeper:
 
     async def _recover(self, blob: Blob, moment: int) -> None:
         try:
-            if await self._intake.recover(blob, moment):
+            if await self._recovery.recover(blob, moment):
                 self._metrics.abandoned.inc()
         except Unavailable:
             raise
@@ -129,7 +132,7 @@ class Sweeper:
         """Delete some blobs; return False once their store does not answer."""
         for blob in condemned:
             try:
-                await self._intake.deletions.claim_and_delete(blob)
+                await self._ingest.deletions.claim_and_delete(blob)
             except Exception as error:  # noqa: BLE001 (one bad blob must not hold up the others)
                 self._log.warning("blob was not deleted", blob_id=blob.id, reason=reason_of(error))
                 if isinstance(error, Unavailable):

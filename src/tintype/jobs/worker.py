@@ -16,7 +16,7 @@ from typing import Final
 
 import structlog
 
-from tintype.blobs.ends import settled
+from tintype.blobs.cancellation import wait_settled
 from tintype.db import images as image_rows
 from tintype.db import jobs
 from tintype.db.engine import Database, Transaction
@@ -26,9 +26,9 @@ from tintype.jobs.attempts import CANCELLED, DELETED, HOLD, LOST, Attempt, Work
 from tintype.jobs.lanes import Lane
 from tintype.observability.failures import reason_of
 from tintype.observability.metrics import Metrics
-from tintype.services.data import beating
-from tintype.services.images import now
+from tintype.services.clock import now
 from tintype.services.imports import let_go
+from tintype.services.leases import heartbeat
 
 _BEAT_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 2.0
@@ -134,7 +134,7 @@ class Worker:
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
-            await settled(starting)
+            await wait_settled(starting)
             raise
 
     async def _claim(self, lane: Lane) -> Attempt | None:
@@ -183,7 +183,7 @@ class Worker:
         """Work; give what it failed with, None where it did not."""
         try:
             _check_worth_trying(attempt.task)
-            async with self._beating(attempt):
+            async with self._heartbeat(attempt):
                 async with self._database.write() as tx:
                     await image_rows.lock(tx, attempt.task.image_id or "")
                     await attempt.check(tx)
@@ -219,21 +219,21 @@ class Worker:
                 self._metrics.jobs.labels(attempt.task.type, FAILURE).inc()
             await work.undo(tx, attempt.task)
 
-    def _beating(self, attempt: Attempt) -> AbstractAsyncContextManager[None]:
-        """Give signs of life; end the work inside where the job was lost, or shall end."""
+    def _heartbeat(self, attempt: Attempt) -> AbstractAsyncContextManager[None]:
+        """Renew the attempt's lease while the body runs; end the body where the job is lost or cancelled."""
         held_until = time.monotonic() + HOLD / 1_000_000
 
-        async def beat() -> TintypeError | None:
+        async def renew() -> TintypeError | None:
             nonlocal held_until
             try:
                 async with self._database.write() as tx:
-                    ended = await attempt.beat(tx)
+                    ended = await attempt.renew(tx)
             except Unavailable:
                 return None if time.monotonic() < held_until else Gone(LOST)
             held_until = time.monotonic() + HOLD / 1_000_000
             return ended
 
-        return beating(beat, _BEAT_SECONDS)
+        return heartbeat(renew, _BEAT_SECONDS)
 
 
 def _may_go_better(error: BaseException) -> bool:

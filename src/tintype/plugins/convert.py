@@ -15,8 +15,8 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from tintype.blobs.ends import to_the_end
-from tintype.blobs.stream import Chunks, in_thread, pump
+from tintype.blobs.cancellation import shielded
+from tintype.blobs.stream import Chunks, in_thread, run_pipeline
 from tintype.errors import Invalid, OverLimit, StartError, Unavailable, UnsupportedMedia
 from tintype.formats import Inspector
 from tintype.plugins.base import Stream, Subject, of_file, room_for_scratch, write_scratch
@@ -84,7 +84,7 @@ class Convert:
                     raise OverLimit(f"The image has more than {self._limit} bytes, the limit here.")
                 await in_thread(write_scratch, file.fileno(), data)
 
-            await pump(Chunks(stream.chunks), write, [inspector.feed], stream.size)
+            await run_pipeline(Chunks(stream.chunks), write, [inspector.feed], stream.size)
         virtual_size = inspector.finish()
         if virtual_size is not None and virtual_size > self._limit:
             raise OverLimit(
@@ -119,7 +119,7 @@ class Convert:
         finally:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
-                await to_the_end(process.wait())
+                await shielded(process.wait())
         if status != 0:
             self._explain(status, said.decode(errors="replace"), made, most)
 

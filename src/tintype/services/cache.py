@@ -17,14 +17,14 @@ from tintype.blobs.reading import closing, read_ahead
 from tintype.db import blobs as blob_rows
 from tintype.db import cache as rows
 from tintype.db import images as image_rows
-from tintype.db.blobs import Blob
 from tintype.db.cache import FETCHING, FILLING, QUEUED, READY, WAITING, Entry
 from tintype.db.engine import Database
+from tintype.domain.blobs import Blob
 from tintype.domain.images import ACTIVE, Image
 from tintype.errors import Invalid, NotFound, Unavailable
 from tintype.observability.failures import reason_of
+from tintype.services.clock import now
 from tintype.services.copies import Copies
-from tintype.services.images import now
 
 NEW: Final = "new"
 """State of an entry that is not stored yet: its room is taken when it is read."""

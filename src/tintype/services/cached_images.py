@@ -12,8 +12,8 @@ from tintype.domain.callers import Caller
 from tintype.domain.images import Image
 from tintype.errors import NotFound
 from tintype.policy.engine import Policy
+from tintype.services.access import ImageAccess
 from tintype.services.cache import Cache
-from tintype.services.images import Gate
 
 MANAGE = "manage_image_cache"
 """The rule of the older routes, which know of one right for all that is done with a cache."""
@@ -25,7 +25,7 @@ class CachedImages:
     def __init__(self, database: Database, policy: Policy, cache: Cache | None) -> None:
         self._database = database
         self._policy = policy
-        self._gate = Gate(database, policy)
+        self._access = ImageAccess(database, policy)
         self._cache = cache
 
     async def list(self, caller: Caller, rule: str = "cache_list") -> tuple[Sequence[Entry], Sequence[str]]:
@@ -38,13 +38,13 @@ class CachedImages:
 
     async def queue(self, caller: Caller, image_id: str) -> None:
         """Have an active image fetched soon; raises Invalid for one in another state."""
-        image = await self._gate.load(caller, image_id)
+        image = await self._access.get(caller, image_id)
         await self._require_for("cache_image", caller, image).enqueue(image)
 
     async def queue_as_manager(self, caller: Caller, image_id: str) -> None:
         """Do the same by the older rule, which is asked before the image is looked at."""
         cache = self._require(MANAGE, caller)
-        await cache.enqueue(await self._gate.load(caller, image_id))
+        await cache.enqueue(await self._access.get(caller, image_id))
 
     async def forget(self, caller: Caller, image_id: str) -> None:
         """Drop an image from the cache and its queue, perhaps one that was deleted.
@@ -52,7 +52,7 @@ class CachedImages:
         Raises NotFound for an image that the caller may not see, unless it may drop any.
         """
         try:
-            image = await self._gate.load(caller, image_id)
+            image = await self._access.get(caller, image_id)
         except NotFound:
             if self._cache is None or not self._policy.allows("cache_delete", caller, {}):
                 raise
@@ -81,7 +81,7 @@ class CachedImages:
     async def nodes(self, caller: Caller, image_id: str) -> Sequence[str]:
         """Return the names of the nodes that keep an image whole."""
         self._require("list_cached_nodes", caller)
-        image = await self._gate.load(caller, image_id)
+        image = await self._access.get(caller, image_id)
         async with self._database.read() as tx:
             return await rows.nodes(tx, image.id)
 
@@ -90,7 +90,7 @@ class CachedImages:
         return self._there()
 
     def _require_for(self, rule: str, caller: Caller, image: Image) -> Cache:
-        self._gate.require(rule, caller, image)
+        self._access.authorize(rule, caller, image)
         return self._there()
 
     def _there(self) -> Cache:

@@ -19,7 +19,7 @@ from tintype.domain.callers import Caller
 from tintype.domain.metadef_documents import NamespaceBody
 from tintype.domain.metadefs import Listing, Namespace
 from tintype.errors import TintypeError
-from tintype.services.images import now
+from tintype.services.clock import now
 
 ADDED, KEPT, MERGED, REPLACED = "added", "kept", "merged", "replaced"
 DELETED, LEFT = "deleted", "left"

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from tintype.blobs.base import BlobStore, Clonable
 from tintype.blobs.reading import closing
-from tintype.db.blobs import Blob
+from tintype.domain.blobs import Blob
 from tintype.domain.stores import StoreInfo, in_order
 from tintype.errors import Conflict, NotFound, TintypeError, Unavailable
 

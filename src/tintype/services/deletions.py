@@ -1,7 +1,6 @@
 """Deleting the bytes of condemned blobs: by one process at a time, which has claimed the blob."""
 
 import asyncio
-import contextlib
 import time
 import uuid
 from collections.abc import Callable
@@ -10,13 +9,14 @@ from typing import Final
 from tintype.blobs.base import BlobStore
 from tintype.db import blobs as blob_rows
 from tintype.db import deletions as rows
-from tintype.db.blobs import Blob
 from tintype.db.engine import Database
-from tintype.errors import Gone, Unavailable
+from tintype.domain.blobs import CONDEMNED, Blob
+from tintype.errors import Gone, TintypeError
+from tintype.services.leases import heartbeat
 
 _LEASE: Final = 20_000_000
 """Microseconds for which a claim lasts without a sign of life."""
-_BEAT_SECONDS: Final = 5.0
+_HEARTBEAT_SECONDS: Final = 5.0
 _PATIENCE_SECONDS: Final = 8.0
 _LOOK_SECONDS: Final = 0.2
 
@@ -51,18 +51,14 @@ class Deletions:
 
     async def _delete(self, blob: Blob, name: str) -> None:
         """Delete the bytes and renew the claim meanwhile; raises Gone where it is lost."""
-        deleting = asyncio.ensure_future(self._store(blob.store).delete(blob.key))
-        try:
-            while not (await asyncio.wait([deleting], timeout=_BEAT_SECONDS))[0]:
-                with contextlib.suppress(Unavailable):  # the claim outlives some that do not come
-                    async with self._database.write(single=True) as tx:
-                        if not await rows.prolong(tx, blob.id, name, _LEASE):
-                            raise Gone("The claim was lost to another process.")
-            await deleting
-        finally:
-            if not deleting.done():
-                deleting.cancel()
-                await asyncio.wait([deleting])
+
+        async def renew() -> TintypeError | None:
+            async with self._database.write(single=True) as tx:
+                mine = await rows.prolong(tx, blob.id, name, _LEASE)
+            return None if mine else Gone("The claim was lost to another process.")
+
+        async with heartbeat(renew, _HEARTBEAT_SECONDS):
+            await self._store(blob.store).delete(blob.key)
 
     async def delete_own(self, blob: Blob) -> None:
         """Delete what this process has written of a blob that is condemned, or whose row is gone.
@@ -77,7 +73,7 @@ class Deletions:
             if known is None:
                 await self._store(blob.store).delete(blob.key)
                 return
-            if known.state != blob_rows.CONDEMNED or await self.claim_and_delete(blob):
+            if known.state != CONDEMNED or await self.claim_and_delete(blob):
                 return
             if time.monotonic() > patience:
                 return

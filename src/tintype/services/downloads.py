@@ -13,9 +13,9 @@ from tintype.domain.images import DEACTIVATED, Image
 from tintype.domain.stores import preferred
 from tintype.errors import Forbidden
 from tintype.policy.engine import Policy
+from tintype.services.access import ImageAccess
 from tintype.services.cache import Cache
 from tintype.services.copies import Copies
-from tintype.services.images import Gate
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -48,7 +48,7 @@ class Downloads:
 
     def __init__(self, database: Database, policy: Policy, copies: Copies, cache: Cache | None) -> None:
         self._database = database
-        self._gate = Gate(database, policy)
+        self._access = ImageAccess(database, policy)
         self._copies = copies
         self._cache = cache
 
@@ -58,14 +58,14 @@ class Downloads:
         Raises Forbidden for a deactivated image, except to an admin; Invalid where `prefer` names a store
         that does not exist.
         """
-        image = await self._gate.load(caller, image_id)
-        self._gate.conceal("download_image", caller, image)
+        image = await self._access.get(caller, image_id)
+        self._access.conceal("download_image", caller, image)
         if image.status == DEACTIVATED and not caller.is_admin:
             raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
-        self._gate.require("download_image", caller, image)
+        self._access.authorize("download_image", caller, image)
         stores = preferred(wish.prefer, self._copies.infos)
         if stores:
-            self._gate.require("download_from_store", caller, image)
+            self._access.authorize("download_from_store", caller, image)
         async with self._database.read() as tx:
             blobs = await blob_rows.ready_of(tx, image.id)
         if not blobs or image.size is None:

@@ -1,109 +1,30 @@
 """What callers do with images: create, show, list, change, delete, close and open."""
 
-import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db import listing
-from tintype.db.engine import Database, Transaction
+from tintype.db.engine import Database
 from tintype.domain import images, patch, quotas
 from tintype.domain.callers import Caller
 from tintype.domain.images import DEACTIVATED, Image, Limits
 from tintype.domain.patch import Change
 from tintype.domain.query import Query
-from tintype.domain.quotas import NO_LIMITS, Usage
 from tintype.domain.stores import in_order
-from tintype.errors import Conflict, Forbidden, Invalid, NotFound
+from tintype.errors import Forbidden, Invalid
 from tintype.policy.engine import Policy
 from tintype.policy.properties import Protections
 from tintype.policy.rules import OF_VISIBILITY
+from tintype.services.access import ImageAccess, contended
+from tintype.services.clock import now
 from tintype.services.copies import Copies
 from tintype.services.paging import Page, read_page
-
-_OWNERS: Final = frozenset(
-    {
-        *("modify_image", "delete_image", "upload_image", "deactivate", "reactivate"),
-        *("set_image_location", "delete_image_location"),
-    }
-)
-"""Rules that may narrow who changes an image, but cannot open it to others than its owner and admins."""
-
-
-def now() -> int:
-    """Give the time in microseconds since the epoch."""
-    return time.time_ns() // 1000
-
-
-def quota_turn(caller: Caller) -> str | None:
-    """Name what transactions take turns for that count against the quota of the caller's project."""
-    return None if caller.quota == NO_LIMITS else f"quota of {caller.project_id}"
-
-
-async def hold_to_quota(
-    tx: Transaction, caller: Caller, owner: str | None, names: Iterable[str]
-) -> Usage | None:
-    """Refuse what the transaction, in its turn, has done so far where a quota of these names is exceeded.
-
-    Raises OverLimit. Callers are held to the quota of their own project; who may act for another one is not.
-    """
-    if owner != caller.project_id or owner is None or caller.quota == NO_LIMITS:
-        return None
-    usage = await image_rows.usage(tx, owner)
-    quotas.check(caller.quota, usage, names)
-    return usage
-
-
-class Gate:
-    """What every use case of an image passes: load it by visibility, then ask the rule of the route.
-
-    Visibility is what the database decides: own, public, community by its id, shared with the caller's
-    project, or all for an admin. Policy rules come on top of it, in Glance's order.
-    """
-
-    def __init__(self, database: Database, policy: Policy) -> None:
-        self._database = database
-        self._policy = policy
-
-    async def load(self, caller: Caller, image_id: str) -> Image:
-        """Return an image that is visible to the caller; raises NotFound for any other."""
-        image = await image_rows.find(self._database, image_id.lower(), caller.project_id)
-        return self._visible(caller, image_id, image)
-
-    async def load_in(self, tx: Transaction, caller: Caller, image_id: str) -> Image:
-        """Do the same inside a writing transaction, for what must still hold when it commits."""
-        image = await image_rows.get(tx, image_id.lower(), caller.project_id, lock=True)
-        return self._visible(caller, image_id, image)
-
-    def require(self, rule: str, caller: Caller, image: Image) -> None:
-        """Raise Forbidden unless the rule allows it; NotFound where `get_image` refuses as well."""
-        target = image.target()
-        if not self._policy.allows(rule, caller, target):
-            self.conceal(rule, caller, image)
-            self._policy.require(rule, caller, target)
-        if rule in _OWNERS:
-            images.check_changeable_by(caller, image)
-
-    def conceal(self, rule: str, caller: Caller, image: Image) -> None:
-        """Raise NotFound for a caller whom both the rule and `get_image` refuse.
-
-        Asked before what an image's state forbids, where Glance tells that before it asks the rule.
-        """
-        target = image.target()
-        if not self._policy.allows(rule, caller, target) and not self._policy.allows(
-            "get_image", caller, target
-        ):
-            raise _no_image(image.id)
-
-    @staticmethod
-    def _visible(caller: Caller, image_id: str, image: Image | None) -> Image:
-        if image is None or not images.visible(image, caller):
-            raise _no_image(image_id)
-        return image
+from tintype.services.quotas import enforce_quota, quota_turn
 
 
 class Images:
@@ -122,7 +43,7 @@ class Images:
         self._protections = protections
         self._limits = limits
         self._copies = copies
-        self._gate = Gate(database, policy)
+        self._access = ImageAccess(database, policy)
 
     async def create(self, caller: Caller, attributes: Mapping[str, Any]) -> Image:
         """Store a new image record without data."""
@@ -139,7 +60,7 @@ class Images:
             self._protections.check_new(image, caller)
         async with self._database.write(single=True, turn=quota_turn(caller)) as tx:
             await image_rows.add(tx, image)
-            await hold_to_quota(tx, caller, image.owner, quotas.COUNT)
+            await enforce_quota(tx, caller, image.owner, quotas.COUNT)
         return self.shown(caller, image)
 
     def check_may_create(self, caller: Caller) -> None:
@@ -150,8 +71,8 @@ class Images:
 
     async def show(self, caller: Caller, image_id: str) -> Image:
         """Return one image."""
-        image = await self._gate.load(caller, image_id)
-        self._gate.require("get_image", caller, image)
+        image = await self._access.get(caller, image_id)
+        self._access.authorize("get_image", caller, image)
         return self.shown(caller, image)
 
     async def list(self, caller: Caller, query: Query) -> Page[Image]:
@@ -180,7 +101,7 @@ class Images:
         """Apply a patch, whole or not at all."""
 
         def decide(image: Image) -> Image:
-            self._gate.require("modify_image" if changes else "get_image", caller, image)
+            self._access.authorize("modify_image" if changes else "get_image", caller, image)
             if not changes:
                 return image
             for change in changes:
@@ -198,7 +119,7 @@ class Images:
         """Close access to an active image's data."""
 
         def decide(image: Image) -> Image:
-            self._gate.require("deactivate", caller, image)
+            self._access.authorize("deactivate", caller, image)
             return images.deactivated(image)
 
         await self.change(caller, image_id, decide)
@@ -207,7 +128,7 @@ class Images:
         """Open access to a deactivated image's data again."""
 
         def decide(image: Image) -> Image:
-            self._gate.require("reactivate", caller, image)
+            self._access.authorize("reactivate", caller, image)
             return images.reactivated(image)
 
         await self.change(caller, image_id, decide)
@@ -217,12 +138,12 @@ class Images:
 
         Raises Conflict where something in a store was made from them and still builds on them.
         """
-        image = await self._gate.load(caller, image_id)
+        image = await self._access.get(caller, image_id)
         self._check_deletable(caller, image)
         await self._check_unused(image)
         async with self._database.write(durable=True) as tx:
             if not await image_rows.remove(tx, image, now()):  # somebody has changed it meanwhile
-                image = await self._gate.load_in(tx, caller, image_id)
+                image = await self._access.get_locked(tx, caller, image_id)
                 self._check_deletable(caller, image)
                 if not await image_rows.remove(tx, image, now()):
                     raise contended(image_id)
@@ -233,7 +154,7 @@ class Images:
 
         `decide` gives the image as it shall be, or the very image it was given for no change.
         """
-        before = await self._gate.load(caller, image_id)
+        before = await self._access.get(caller, image_id)
         after = self._decided(before, decide)
         if after is before:
             return before
@@ -241,7 +162,7 @@ class Images:
             if await image_rows.save(tx, before, after):
                 return after
         async with self._database.write() as tx:
-            before = await self._gate.load_in(tx, caller, image_id)
+            before = await self._access.get_locked(tx, caller, image_id)
             after = self._decided(before, decide)
             if after is before or await image_rows.save(tx, before, after):
                 return after
@@ -263,7 +184,7 @@ class Images:
         return replace(after, updated_at=max(now(), before.updated_at))
 
     def _check_deletable(self, caller: Caller, image: Image) -> None:
-        self._gate.require("delete_image", caller, image)
+        self._access.authorize("delete_image", caller, image)
         images.check_deletable(image)
 
     async def _check_unused(self, image: Image) -> None:
@@ -276,12 +197,3 @@ class Images:
     def _require_visibility(self, caller: Caller, visibility: str, target: Mapping[str, Any]) -> None:
         if rule := OF_VISIBILITY.get(visibility):
             self._policy.require(rule, caller, target)
-
-
-def _no_image(image_id: str) -> NotFound:
-    return NotFound(f"No image found with ID {image_id}")
-
-
-def contended(image_id: str) -> Conflict:
-    """Say that somebody else has saved the image meanwhile."""
-    return Conflict(f"Image {image_id} was changed by others at the same time. Try again.")

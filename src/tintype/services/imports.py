@@ -14,6 +14,7 @@ from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db.engine import Database, Transaction
 from tintype.domain import images, imports, quotas
+from tintype.domain.blobs import STAGED, WRITING
 from tintype.domain.callers import Caller
 from tintype.domain.images import IMPORTING, QUEUED, Image
 from tintype.domain.imports import COPY, DIRECT, GLANCE, WEB, Import
@@ -22,8 +23,11 @@ from tintype.domain.stores import StoreInfo
 from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, Task
 from tintype.errors import Conflict, Invalid
 from tintype.policy.engine import Policy
-from tintype.services.images import Gate, Images, contended, hold_to_quota, now
+from tintype.services.access import ImageAccess, contended
+from tintype.services.clock import now
+from tintype.services.images import Images
 from tintype.services.queue import JobQueue
+from tintype.services.quotas import enforce_quota
 from tintype.services.signatures import Signatures
 
 
@@ -45,7 +49,7 @@ class Imports:
         """Make them; `methods` may be asked for."""
         self.methods = methods
         self._database = database
-        self._gate = Gate(database, policy)
+        self._access = ImageAccess(database, policy)
         self._infos = infos
         self._web = web
         self._images = images
@@ -61,17 +65,17 @@ class Imports:
         Conflict where the image is in another state, or a store is none to write to.
         """
         rule = "copy_image" if wanted.method == COPY else "modify_image"
-        image = await self._gate.load(caller, image_id)
-        self._gate.conceal(rule, caller, image)
+        image = await self._access.get(caller, image_id)
+        self._access.conceal(rule, caller, image)
         imports.check_importable(image, wanted)
-        self._gate.require(rule, caller, image)
+        self._access.authorize(rule, caller, image)
         if wanted.method == WEB:
             await self._web.check(wanted.uri or "")
         task = _new_task(
             IMPORT, caller, {"image_id": image.id, "import_req": imports.shown(body)}, request_id
         )
         async with self._database.write(turn=self._queue.turn(caller)) as tx:
-            image = await self._gate.load_in(tx, caller, image_id)
+            image = await self._access.get_locked(tx, caller, image_id)
             imports.check_importable(image, wanted)
             stores = self._targets(image, wanted)
             if not stores:
@@ -94,7 +98,7 @@ class Imports:
         wanted = Import(WEB, uri=given["import_from"])
         task = _new_task(LEGACY_IMPORT, caller, dict(given), request_id)
         async with self._database.write(turn=self._queue.turn(caller)) as tx:
-            image = await self._gate.load_in(tx, caller, image.id)
+            image = await self._access.get_locked(tx, caller, image.id)
             imports.check_importable(image, wanted)
             task = self._about(task, image, {"backend": self._targets(image, wanted)})
             await self._take(tx, caller, image, task, WEB)
@@ -129,7 +133,7 @@ class Imports:
             self._signatures.check(image)
         if not await image_rows.save(tx, image, taken):
             raise contended(image.id)
-        await hold_to_quota(tx, caller, image.owner, quotas.STORE)
+        await enforce_quota(tx, caller, image.owner, quotas.STORE)
 
 
 async def let_go(
@@ -147,7 +151,7 @@ async def let_go(
         "updated_at": max(now(), image.updated_at),
     }
     if image.status == IMPORTING:
-        for state in (blob_rows.STAGED, blob_rows.WRITING):
+        for state in (STAGED, WRITING):
             await blob_rows.condemn_some_of(tx, image.id, state)
         after = images.changed_status(image, QUEUED, size=None, **changes)
     else:

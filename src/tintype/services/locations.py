@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from tintype.blobs.base import Addressed, BlobStore
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.blobs import READY, Blob
 from tintype.db.engine import Database, Transaction
 from tintype.domain import images, locations, quotas
 from tintype.domain.addresses import display_url
+from tintype.domain.blobs import READY, Blob
 from tintype.domain.callers import Caller
 from tintype.domain.images import ACTIVE, QUEUED, Image
 from tintype.domain.locations import Location
@@ -22,9 +22,11 @@ from tintype.domain.stores import in_order
 from tintype.domain.tasks import LOCATION, Task
 from tintype.errors import Conflict, Forbidden, Invalid, Unavailable
 from tintype.policy.engine import Policy
+from tintype.services.access import ImageAccess, contended
+from tintype.services.clock import now
 from tintype.services.copies import Copies
-from tintype.services.images import Gate, contended, hold_to_quota, now, quota_turn
 from tintype.services.queue import JobQueue
+from tintype.services.quotas import enforce_quota, quota_turn
 from tintype.services.signatures import Signatures
 from tintype.services.stores import take_away
 
@@ -45,7 +47,7 @@ class Locations:
     ) -> None:
         self._database = database
         self._policy = policy
-        self._gate = Gate(database, policy)
+        self._access = ImageAccess(database, policy)
         self._stores = stores
         self._copies = copies
         self.signatures = signatures
@@ -59,10 +61,10 @@ class Locations:
         A service may name what lies in a store of ours, all others what lies on the web. Raises Conflict
         where the image is not queued, Forbidden or Invalid for another place.
         """
-        image = await self._gate.load(caller, image_id)
-        self._gate.conceal("add_image_location", caller, image)
+        image = await self._access.get(caller, image_id)
+        self._access.conceal("add_image_location", caller, image)
         locations.check_queued(image)
-        self._gate.require("add_image_location", caller, image)
+        self._access.authorize("add_image_location", caller, image)
         if not is_trusted(caller) and not _on_the_web(location.url):
             raise Forbidden("Only services of the cloud may add a location that is not http or https.")
         locations.check_digests(location)
@@ -84,9 +86,9 @@ class Locations:
             moment,
         )
         async with self._database.write(turn=self._queue.turn(caller)) as tx:
-            image = await self._gate.load_in(tx, caller, image_id)
+            image = await self._access.get_locked(tx, caller, image_id)
             locations.check_queued(image)
-            self._gate.require("add_image_location", caller, image)
+            self._access.authorize("add_image_location", caller, image)
             images.check_formats(image)
             await self.check_free(tx, store, place)
             self.signatures.check(image)
@@ -95,13 +97,13 @@ class Locations:
             )
             if not await image_rows.save(tx, image, taken):
                 raise contended(image.id)
-            await hold_to_quota(tx, caller, image.owner, quotas.STORE)
+            await enforce_quota(tx, caller, image.owner, quotas.STORE)
             await self._queue.add(tx, replace(task, lane=lane_of(task, stored_on_web=False)), caller)
 
     async def told(self, caller: Caller, image_id: str) -> list[dict[str, Any]]:
         """Tell services of the cloud where an image's bytes are."""
-        image = await self._gate.load(caller, image_id)
-        self._gate.require("fetch_image_location", caller, image)
+        image = await self._access.get(caller, image_id)
+        self._access.authorize("fetch_image_location", caller, image)
         return (await self.shown(caller, [image])).get(image.id, [])
 
     async def shown(self, caller: Caller, shown: Sequence[Image]) -> dict[str, list[dict[str, Any]]]:
@@ -112,15 +114,15 @@ class Locations:
 
     async def add(self, caller: Caller, image_id: str, location: Location) -> Image:
         """Add a location at once, its digests believed (the API before 2.17, where it is switched on)."""
-        image = await self._gate.load(caller, image_id)
-        self._gate.require("set_image_location", caller, image)
+        image = await self._access.get(caller, image_id)
+        self._access.authorize("set_image_location", caller, image)
         _check_changeable(image)
         store, place = await self.place(caller, location.url)
         size = await self._copies.store(Blob("", store, image.id, READY, place)).size(f"={place}")
         if size is None:
             raise Invalid(f"Nothing was found at {display_url(location.url)}.")
         async with self._database.write(durable=True, turn=self.turn(caller, store)) as tx:
-            image = await self._gate.load_in(tx, caller, image_id)
+            image = await self._access.get_locked(tx, caller, image_id)
             _check_changeable(image)
             images.check_formats(image)
             self.signatures.accept(image)
@@ -139,13 +141,13 @@ class Locations:
             )
             if not await image_rows.save(tx, image, after):
                 raise contended(image.id)
-            await hold_to_quota(tx, caller, image.owner, quotas.STORE)
+            await enforce_quota(tx, caller, image.owner, quotas.STORE)
         return after
 
     async def replace(self, caller: Caller, image_id: str, wanted: Sequence[Location]) -> Image:
         """Give locations other metadata; which ones there are cannot be changed so."""
-        image = await self._gate.load(caller, image_id)
-        self._gate.require("set_image_location", caller, image)
+        image = await self._access.get(caller, image_id)
+        self._access.authorize("set_image_location", caller, image)
         if image.status == QUEUED and len(wanted) == 1:
             return await self.add(caller, image_id, wanted[0])
         _check_changeable(image)
@@ -163,15 +165,15 @@ class Locations:
 
     async def remove(self, caller: Caller, image_id: str, position: int) -> Image:
         """Take one of an image's locations away, and its bytes if they are ours."""
-        image = await self._gate.load(caller, image_id)
-        self._gate.require("delete_image_location", caller, image)
+        image = await self._access.get(caller, image_id)
+        self._access.authorize("delete_image_location", caller, image)
         async with self._database.read() as tx:
             known = self._copies.ordered(await blob_rows.ready_of(tx, image.id))
         checked = known[position] if position < len(known) else None
         if checked is not None:
             await self._copies.check_unused(checked)
         async with self._database.write(durable=True) as tx:
-            image = await self._gate.load_in(tx, caller, image_id)
+            image = await self._access.get_locked(tx, caller, image_id)
             if image.status != ACTIVE:
                 raise Conflict(f"It's not allowed to remove locations if image status is {image.status}.")
             known = self._copies.ordered(await blob_rows.ready_of(tx, image.id))

@@ -12,7 +12,8 @@ from tintype.domain.images import Image, Limits
 from tintype.domain.members import Member
 from tintype.errors import Conflict, Forbidden, NotFound, OverLimit
 from tintype.policy.engine import Policy
-from tintype.services.images import Gate, now
+from tintype.services.access import ImageAccess
+from tintype.services.clock import now
 
 
 class Members:
@@ -21,7 +22,7 @@ class Members:
     def __init__(self, database: Database, policy: Policy, limits: Limits) -> None:
         self._database = database
         self._policy = policy
-        self._gate = Gate(database, policy)
+        self._access = ImageAccess(database, policy)
         self._limits = limits
 
     async def list(self, caller: Caller, image_id: str) -> list[Member]:
@@ -58,7 +59,7 @@ class Members:
         """Share an image; the member is `pending` until its project answers."""
         created = now()
         async with self._database.write() as tx:
-            image = self._checked(caller, await self._gate.load_in(tx, caller, image_id))
+            image = self._checked(caller, await self._access.get_locked(tx, caller, image_id))
             self._policy.require("add_member", caller, image.target())
             if await rows.get(tx, image.id, member_id) is not None:
                 raise Conflict(f"Member {member_id} is duplicated for image {image.id}")
@@ -89,11 +90,11 @@ class Members:
                 raise _no_member(image, member_id)
 
     async def _shared(self, caller: Caller, image_id: str) -> Image:
-        return self._checked(caller, await self._gate.load(caller, image_id))
+        return self._checked(caller, await self._access.get(caller, image_id))
 
     def _checked(self, caller: Caller, image: Image) -> Image:
         """Raise NotFound for an image that `get_image` hides, Forbidden for one that has no members."""
-        self._gate.require("get_image", caller, image)
+        self._access.authorize("get_image", caller, image)
         members.check_shareable(image)
         return image
 

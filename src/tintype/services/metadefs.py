@@ -16,7 +16,8 @@ from tintype.domain.metadef_documents import NamespaceBody
 from tintype.domain.metadefs import Association, Listing, Namespace, Tag
 from tintype.errors import Conflict, Invalid, NotFound, OverLimit
 from tintype.policy.engine import Policy
-from tintype.services.images import Gate, now
+from tintype.services.access import ImageAccess
+from tintype.services.clock import now
 from tintype.services.paging import Page, read_page
 
 
@@ -297,7 +298,7 @@ class PropertyCheck:
 
     def __init__(self, database: Database, policy: Policy, *, refuse: bool) -> None:
         self._database = database
-        self._gate = Gate(database, policy)
+        self._access = ImageAccess(database, policy)
         self._refuse = refuse
 
     async def of_new(self, attributes: Mapping[str, Any]) -> list[str]:
@@ -311,5 +312,5 @@ class PropertyCheck:
 
     async def of_changed(self, caller: Caller, image_id: str, attributes: Mapping[str, Any]) -> list[str]:
         """Do the same for an image that the caller may change; raises NotFound or Forbidden for others."""
-        self._gate.require("modify_image", caller, await self._gate.load(caller, image_id))
+        self._access.authorize("modify_image", caller, await self._access.get(caller, image_id))
         return await self.of_new(attributes)

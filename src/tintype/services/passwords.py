@@ -7,7 +7,7 @@ import weakref
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from tintype.blobs.ends import to_the_end
+from tintype.blobs.cancellation import shielded
 from tintype.db import identity as rows
 from tintype.db.engine import Database
 from tintype.domain.logins import FailedLogins
@@ -39,7 +39,7 @@ class Passwords:
         if not secret or "\0" in secret:
             raise Invalid("A password must have at least one character, and no NUL.")
         async with self._queue.turn(group):
-            return await to_the_end(self._hasher.hash(secret))
+            return await shielded(self._hasher.hash(secret))
 
     def attempt(self, address: str) -> AbstractAsyncContextManager[None]:
         """Wait for the turn of an attempt from an address, before the database is asked.
@@ -57,7 +57,7 @@ class Passwords:
         name = f"{owner}\0{address_group(address)}"
         key = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
         async with self._owners.setdefault(key, asyncio.Lock()):  # so each sees earlier failures
-            return await to_the_end(self._check(secret, stored, key, usable=usable))
+            return await shielded(self._check(secret, stored, key, usable=usable))
 
     async def _check(self, secret: str, stored: str | None, key: str, *, usable: bool) -> bool:
         async with self._database.read() as tx:

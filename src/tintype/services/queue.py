@@ -5,7 +5,7 @@ from tintype.db.engine import Transaction
 from tintype.domain.callers import Caller
 from tintype.domain.tasks import Task
 from tintype.errors import OverLimit
-from tintype.services.images import quota_turn
+from tintype.services.quotas import quota_turn
 
 
 class JobQueue:

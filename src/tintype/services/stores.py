@@ -6,15 +6,16 @@ import msgspec
 
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.blobs import CONDEMNED, READY, Blob
 from tintype.db.engine import Database, Transaction
+from tintype.domain.blobs import CONDEMNED, READY, Blob
 from tintype.domain.callers import Caller
 from tintype.domain.images import ACTIVE, Image
 from tintype.domain.stores import in_order
 from tintype.errors import Conflict, Forbidden, NotFound
 from tintype.policy.engine import Policy
+from tintype.services.access import ImageAccess, contended
+from tintype.services.clock import now
 from tintype.services.copies import Copies
-from tintype.services.images import Gate, contended, now
 
 
 class Stores:
@@ -22,7 +23,7 @@ class Stores:
 
     def __init__(self, database: Database, policy: Policy, copies: Copies) -> None:
         self._database = database
-        self._gate = Gate(database, policy)
+        self._access = ImageAccess(database, policy)
         self._copies = copies
 
     async def delete_copy(self, caller: Caller, store_id: str, image_id: str) -> None:
@@ -33,16 +34,16 @@ class Stores:
         """
         if store_id not in self._copies.infos:
             raise Conflict(f"The selected store {store_id} is not available on this node.")
-        image = await self._gate.load(caller, image_id)
-        self._gate.require("get_image_location", caller, image)
-        self._gate.require("delete_image_location", caller, image)
+        image = await self._access.get(caller, image_id)
+        self._access.authorize("get_image_location", caller, image)
+        self._access.authorize("delete_image_location", caller, image)
         async with self._database.read() as tx:
             known = await blob_rows.ready_of(tx, image.id)
         for blob in known:
             if blob.store == store_id:
                 await self._copies.check_unused(blob)
         async with self._database.write(durable=True) as tx:
-            image = await self._gate.load_in(tx, caller, image_id)
+            image = await self._access.get_locked(tx, caller, image_id)
             if image.status != ACTIVE:
                 raise Conflict(
                     "It's not allowed to remove image data from store if image status is not 'active'"
@@ -63,7 +64,7 @@ class Stores:
 
 async def take_away(tx: Transaction, copies: Copies, image: Image, gone: Blob, left: Sequence[Blob]) -> Image:
     """Let an image have one copy less, whose bytes go; raises Conflict where others have changed it."""
-    await blob_rows.change(tx, gone.id, (READY, CONDEMNED), 0)
+    await blob_rows.move(tx, gone.id, READY, CONDEMNED)
     stores = in_order((blob.store for blob in left), copies.infos)
     after = msgspec.structs.replace(image, stores=stores, updated_at=max(now(), image.updated_at))
     if not await image_rows.save(tx, image, after):

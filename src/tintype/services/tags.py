@@ -8,14 +8,15 @@ from tintype.domain.callers import Caller
 from tintype.domain.images import Image, Limits
 from tintype.errors import NotFound
 from tintype.policy.engine import Policy
-from tintype.services.images import Gate, Images
+from tintype.services.access import ImageAccess
+from tintype.services.images import Images
 
 
 class Tags:
     """The use cases."""
 
     def __init__(self, database: Database, policy: Policy, limits: Limits, images: Images) -> None:
-        self._gate = Gate(database, policy)
+        self._access = ImageAccess(database, policy)
         self._limits = limits
         self._images = images
 
@@ -24,7 +25,7 @@ class Tags:
         rules.check_tag(tag)
 
         def decide(image: Image) -> Image:
-            self._gate.require("modify_image", caller, image)
+            self._access.authorize("modify_image", caller, image)
             if tag in image.tags:
                 return image
             tags = rules.checked_tags((*image.tags, tag), self._limits)
@@ -36,7 +37,7 @@ class Tags:
         """Take a tag off an image; raises NotFound where it is not there."""
 
         def decide(image: Image) -> Image:
-            self._gate.require("modify_image", caller, image)
+            self._access.authorize("modify_image", caller, image)
             if tag not in image.tags:
                 raise NotFound(f"Image {image_id} has no tag '{tag}'.")
             return msgspec.structs.replace(image, tags=tuple(other for other in image.tags if other != tag))

@@ -9,7 +9,7 @@ from tintype.domain.callers import Caller
 from tintype.domain.tasks import Task, TaskQuery
 from tintype.errors import Conflict, Forbidden, Invalid, NotFound
 from tintype.policy.engine import Policy
-from tintype.services.images import Gate
+from tintype.services.access import ImageAccess
 
 
 class Tasks:
@@ -19,7 +19,7 @@ class Tasks:
         """Make them; `end` ends a job, now or soon, and says whether there was one to end."""
         self._database = database
         self._policy = policy
-        self._gate = Gate(database, policy)
+        self._access = ImageAccess(database, policy)
         self._end = end
 
     def check_access(self, caller: Caller) -> None:
@@ -48,8 +48,8 @@ class Tasks:
 
     async def of(self, caller: Caller, image_id: str) -> Sequence[Task]:
         """Return the tasks of an image that are the caller's, to whoever may see the image."""
-        image = await self._gate.load(caller, image_id)
-        self._gate.require("get_image", caller, image)
+        image = await self._access.get(caller, image_id)
+        self._access.authorize("get_image", caller, image)
         async with self._database.read() as tx:
             return [task for task in await jobs.of(tx, image.id) if _sees(caller, task)]
 
@@ -84,13 +84,13 @@ class Tasks:
         if task.image_id is None:
             raise _no_task(task.id)
         try:
-            image = await self._gate.load(caller, task.image_id)
-            self._gate.require("get_image", caller, image)
+            image = await self._access.get(caller, task.image_id)
+            self._access.authorize("get_image", caller, image)
         except NotFound:
             raise _no_task(task.id) from None
         if task.owner != caller.project_id:
             raise Forbidden("Only the project that began a task may end it.")
-        self._gate.require("modify_image", caller, image)
+        self._access.authorize("modify_image", caller, image)
 
 
 def _sees(caller: Caller, task: Task) -> bool:

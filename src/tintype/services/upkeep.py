@@ -7,13 +7,13 @@ from typing import Final
 import msgspec
 
 from tintype.blobs.base import BlobStore
-from tintype.blobs.stream import Chunks, Digests, Pass
+from tintype.blobs.stream import Chunks, DigestPipeline, Digests
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.blobs import Stored
 from tintype.db.engine import Database
+from tintype.domain.blobs import StoredBlob
 from tintype.errors import NotFound, TintypeError, Unavailable
-from tintype.services.data import Intake
+from tintype.services.ingest import Ingest
 
 _OURS: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """Keys as we make them: anything else in a store is somebody else's."""
@@ -44,9 +44,9 @@ class Finding(msgspec.Struct, frozen=True):
 class Upkeep:
     """The use cases. They may run beside the server."""
 
-    def __init__(self, database: Database, intake: Intake) -> None:
+    def __init__(self, database: Database, ingest: Ingest) -> None:
         self._database = database
-        self._stores = intake.stores
+        self._stores = ingest.stores
 
     async def collect(self, *, dry_run: bool = False) -> AsyncIterator[Collected]:
         """Delete bytes that nobody knows of, or only find them; return what is seen in the stores afterwards.
@@ -101,7 +101,7 @@ class Upkeep:
 
         Nothing is changed, whatever is found.
         """
-        async for stored in blob_rows.complete(self._database):
+        async for stored in blob_rows.all_complete(self._database):
             if not image_ids or stored.blob.image_id in image_ids:
                 finding = await self._inspect(stored)
                 if finding is not None:
@@ -111,7 +111,7 @@ class Upkeep:
         async with self._database.read() as tx:
             return await blob_rows.unknown(tx, sorted(keys))
 
-    async def _inspect(self, stored: Stored) -> Finding | None:
+    async def _inspect(self, stored: StoredBlob) -> Finding | None:
         """Give what is found; None where the image was deleted meanwhile."""
         blob = stored.blob
         try:
@@ -123,7 +123,7 @@ class Upkeep:
                 return None
         return Finding(blob.image_id, blob.id, blob.store, state, detail)
 
-    async def _compare(self, stored: Stored) -> tuple[str, str]:
+    async def _compare(self, stored: StoredBlob) -> tuple[str, str]:
         """Give a state and what there is to say about it."""
         key, wanted = stored.blob.key, await self._digests(stored)
         store = self._stores.get(stored.blob.store)
@@ -133,22 +133,22 @@ class Upkeep:
             return "unknown", "its digests were never noted"
         if store.type == "memory":
             return "unknown", "only the server's own process sees this store"
-        look = Pass(None, algorithm=wanted.os_hash_algo)
+        pipeline = DigestPipeline(None, algorithm=wanted.os_hash_algo)
         try:
             size = await store.size(key)
             if size == wanted.size:
-                await look.run(Chunks(store.read(key, 0, size)), None, size)
+                await pipeline.run(Chunks(store.read(key, 0, size)), None, size)
         except NotFound:
             size = None
         if size is None:
             return "missing", ""
-        found = look.finish()
+        found = pipeline.finish()
         wrong = (found.checksum, found.os_hash_value) != (wanted.checksum, wanted.os_hash_value)
         if wrong or size != wanted.size:
             return "damaged", f"{size} bytes of {wanted.size}, {wanted.os_hash_algo} {found.os_hash_value}"
         return "ok", ""
 
-    async def _digests(self, stored: Stored) -> Digests | None:
+    async def _digests(self, stored: StoredBlob) -> Digests | None:
         if stored.digests is not None:
             return msgspec.json.decode(stored.digests, type=Digests)
         async with self._database.read() as tx:

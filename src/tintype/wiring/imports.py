@@ -64,7 +64,7 @@ def create_works(service: "Service") -> dict[str, Work]:
     chosen = settings.imports
     importing = ImportWork(
         service.database,
-        service.intake,
+        service.ingest,
         service.copies,
         service.web,
         create_regions(service),
@@ -79,7 +79,7 @@ def create_works(service: "Service") -> dict[str, Work]:
     )
     locating = LocationWork(
         service.database,
-        service.intake,
+        service.ingest,
         service.copies,
         service.locations,
         algorithm=settings.images.hash_algorithm,

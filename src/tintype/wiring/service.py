@@ -30,12 +30,13 @@ from tintype.policy.properties import Protections
 from tintype.services.cache import Cache
 from tintype.services.cached_images import CachedImages
 from tintype.services.copies import Copies
-from tintype.services.data import ImageData, Intake
+from tintype.services.data import ImageData
 from tintype.services.health import Health
 from tintype.services.identity import Identity
 from tintype.services.images import Images
 from tintype.services.imports import Imports
 from tintype.services.info import Info
+from tintype.services.ingest import Ingest
 from tintype.services.locations import Locations
 from tintype.services.members import Members
 from tintype.services.metadefs import Metadefs, PropertyCheck
@@ -207,9 +208,9 @@ class Service:
         return Signatures(self.log, ignored=self.settings.images.signatures == "ignore")
 
     @cached_property
-    def intake(self) -> Intake:
-        """What all ways of bringing bytes have in common."""
-        return Intake(
+    def ingest(self) -> Ingest:
+        """The ingest engine."""
+        return Ingest(
             self.database,
             self.limits,
             self.stores,
@@ -223,7 +224,7 @@ class Service:
     @cached_property
     def data(self) -> ImageData:
         """Uploads and stages bytes."""
-        return ImageData(self.database, self.policy, self.intake)
+        return ImageData(self.database, self.policy, self.ingest)
 
     @cached_property
     def uploads(self) -> Uploads:
@@ -231,7 +232,7 @@ class Service:
         return Uploads(
             self.database,
             self.policy,
-            self.intake,
+            self.ingest,
             lifetime=self.settings.images.upload_lifetime * 1_000_000,
             open_limit=self.settings.images.open_uploads,
         )
@@ -299,7 +300,7 @@ class Service:
     @cached_property
     def upkeep(self) -> Upkeep:
         """Collects garbage, and verifies stored bytes."""
-        return Upkeep(self.database, self.intake)
+        return Upkeep(self.database, self.ingest)
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -328,7 +329,7 @@ class Service:
     @cached_property
     def sweeper(self) -> Sweeper:
         """Undoes what was left half done."""
-        return Sweeper(self.database, self.intake, self.identity, self.log, self.metrics)
+        return Sweeper(self.database, self.ingest, self.identity, self.log, self.metrics)
 
     # What is served.
 

@@ -1,4 +1,4 @@
-"""One request of a resumable upload: who holds it, what arrives, and how much of that is safe."""
+"""One request of a resumable upload: its lock on the upload, its chunk, and how much of that is durable."""
 
 import asyncio
 import contextlib
@@ -10,63 +10,57 @@ from typing import Final
 import msgspec
 
 from tintype.blobs.base import ResumableWriter
-from tintype.blobs.ends import settled, to_the_end
-from tintype.blobs.stream import Buffer, Look, Pass, Source, pump
+from tintype.blobs.cancellation import shielded, wait_settled
+from tintype.blobs.stream import Buffer, DigestPipeline, Source, Stage, run_pipeline
 from tintype.db import blobs as blob_rows
 from tintype.db import uploads as upload_rows
 from tintype.db.engine import Database
 from tintype.domain import uploads as rules
 from tintype.domain.uploads import Checksum, Upload
 from tintype.errors import Conflict, Disconnected, Gone, Invalid, TintypeError
-from tintype.services.data import beating
-from tintype.services.images import now
+from tintype.services.clock import now
+from tintype.services.leases import heartbeat
 
 _LOST: Final = "The upload or its image was deleted, or another request went on with it."
 HOLD: Final = 12_000_000
-"""Microseconds for which a request holds its upload without a sign of life."""
-_BEAT_SECONDS: Final = 1.0
+"""Microseconds for which a request keeps its lock on an upload without a renewal."""
+_HEARTBEAT_SECONDS: Final = 1.0
 _SAVE_SECONDS: Final = 2.5
-"""Twice as much may be lost: bytes wait for a buffer, then for the next save."""
+"""Twice as much may be lost: bytes wait for a buffer, then for the next checkpoint."""
 
 
-class Held:
-    """An upload that one request has for itself, under a name that every change must give."""
+class UploadLock:
+    """An upload that one request has for itself, under a name that each of its changes must give."""
 
     def __init__(self, upload: Upload, holder: str) -> None:
         self.upload = upload
         self.holder = holder
         self.interruptible = True
-        """False while it is being finished: that is better ended than begun anew."""
+        """False while the upload is being completed: it is better to end that than to begin it again."""
         self.removed = False
-        """True once the request itself removes the upload: that it is gone is no loss."""
+        """True once the request itself removes the upload: its lock is not lost then."""
 
-    def beating(self, database: Database) -> AbstractAsyncContextManager[None]:
-        """Prolong the hold to the end; cut the work inside short where another request wants it.
+    def kept_alive(self, database: Database) -> AbstractAsyncContextManager[None]:
+        """Renew the lock while the body runs; end the body where another request wants or has the upload."""
 
-        So does a hold that was lost, with the upload or to another request.
-        """
-
-        async def beat() -> TintypeError | None:
+        async def renew() -> TintypeError | None:
             async with database.read() as tx:
                 hold = await upload_rows.hold_of(tx, self.upload.id)
             mine = hold is not None and hold.holder == self.holder
             if hold is not None and mine and hold.left < HOLD // 2:
                 async with database.write() as tx:
                     mine = await upload_rows.keep(tx, self.upload.id, self.holder, HOLD)
-            return None if self.removed else self._reason_to_end(mine, hold is not None and hold.wanted)
+            if not mine and not self.removed:
+                return Gone(_LOST)
+            if hold is not None and hold.wanted and self.interruptible and not self.removed:
+                return Conflict("Another request asked for this upload.")
+            return None
 
-        return beating(beat, _BEAT_SECONDS)
-
-    def _reason_to_end(self, mine: bool, wanted: bool) -> TintypeError | None:
-        if not mine:
-            return Gone(_LOST)
-        if wanted and self.interruptible:
-            return Conflict("Another request asked for this upload.")
-        return None
+        return heartbeat(renew, _HEARTBEAT_SECONDS)
 
 
-class Piece:
-    """One request's bytes. Where they break off they end, and `cut` says by what."""
+class UploadChunk:
+    """One request's bytes. Where the connection breaks off they end, and `cut` has the error."""
 
     def __init__(self, source: Source, room: int, checksum: Checksum | None) -> None:
         self.checksum = checksum
@@ -76,7 +70,7 @@ class Piece:
         self._digest = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
 
     async def fill(self, buffer: Buffer) -> bool:
-        """Give the bytes on; raises Invalid where there are too many."""
+        """Fill a buffer; raises Invalid where there are more bytes than the upload has room for."""
         before = buffer.used
         try:
             more = await self._source.fill(buffer)
@@ -89,23 +83,24 @@ class Piece:
         return more
 
     @property
-    def looks(self) -> list[Look]:
-        """What the piece itself finds out about its bytes."""
+    def stages(self) -> list[Stage]:
+        """The digest of the chunk itself, where it has a checksum."""
         return [self._digest.update] if self._digest is not None else []
 
     def check(self) -> None:
-        """Refuse the piece where it has a checksum and does not meet it; also for having broken off."""
+        """Refuse a chunk that does not meet its checksum, also because it broke off."""
         if self.checksum is not None and self._digest is not None:
             rules.check_checksum(self.checksum, self._digest.digest())
 
 
-class Safe:
-    """A writer that can make what it wrote outlive any accident, and note how much that is."""
+class CheckpointedWriter:
+    """A writer that makes its bytes durable from time to time, and records how many are."""
 
-    def __init__(self, database: Database, held: Held, writer: ResumableWriter, lifetime: int) -> None:
-        self.upload = held.upload
-        self.offset = held.upload.offset
-        self._holder = held.holder
+    def __init__(self, database: Database, lock: UploadLock, writer: ResumableWriter, lifetime: int) -> None:
+        self.upload = lock.upload
+        """As recorded by the last checkpoint."""
+        self.offset = lock.upload.offset
+        self._holder = lock.holder
         self._database = database
         self._writer = writer
         self._turn = asyncio.Lock()
@@ -113,7 +108,7 @@ class Safe:
 
     @property
     def is_behind(self) -> bool:
-        """Whether more was written than is noted."""
+        """Whether more was written than is recorded."""
         return self.upload.kept(self.offset) > self.upload.offset
 
     async def write(self, data: memoryview) -> None:
@@ -123,7 +118,7 @@ class Safe:
         self.offset += len(data)
 
     async def save(self) -> None:
-        """Make what was written safe; raises Gone where another request has the upload by now."""
+        """Make what was written durable, and record it; raises Gone where another request has the upload."""
         async with self._turn:
             offset = self.upload.kept(self.offset)
             await self._writer.flush()
@@ -134,39 +129,41 @@ class Safe:
             await blob_rows.keep(tx, self.upload.id, self.upload.expires_at)
 
 
-async def receive(piece: Piece, safe: Safe, look: Pass | None, size: int | None) -> None:
-    """Write a piece; what has arrived is safe afterwards, however this ends, unless it has a checksum."""
+async def receive(
+    chunk: UploadChunk, writer: CheckpointedWriter, pipeline: DigestPipeline | None, size: int | None
+) -> None:
+    """Write a chunk. However this ends, what has arrived is durable then, unless the chunk has a checksum."""
     try:
-        async with _kept_safe(safe) if piece.checksum is None else contextlib.nullcontext():
-            if look is None:
-                await pump(piece, safe.write, piece.looks, size, _SAVE_SECONDS)
+        async with _checkpoints(writer) if chunk.checksum is None else contextlib.nullcontext():
+            if pipeline is None:
+                await run_pipeline(chunk, writer.write, chunk.stages, size, _SAVE_SECONDS)
             else:
-                await look.run(piece, safe.write, size, _SAVE_SECONDS, piece.looks)
-            piece.check()
+                await pipeline.run(chunk, writer.write, size, _SAVE_SECONDS, chunk.stages)
+            chunk.check()
     except BaseException:
-        if piece.checksum is None:
+        if chunk.checksum is None:
             with contextlib.suppress(TintypeError):  # it is what has failed, perhaps
-                await to_the_end(safe.save())
+                await shielded(writer.save())
         raise
-    await safe.save()
+    await writer.save()
 
 
 @contextlib.asynccontextmanager
-async def _kept_safe(safe: Safe) -> AsyncIterator[None]:
-    """Make what is written safe now and then; where that fails, the end tells, or the hold that is lost."""
-    at_work = True
+async def _checkpoints(writer: CheckpointedWriter) -> AsyncIterator[None]:
+    """Save at intervals while the body runs. A save that fails is followed by the one at the end."""
+    running = True
 
-    async def keep() -> None:
-        while at_work:
+    async def save() -> None:
+        while running:
             await asyncio.sleep(_SAVE_SECONDS)
-            if safe.is_behind:
+            if writer.is_behind:
                 with contextlib.suppress(TintypeError):
-                    await safe.save()
+                    await writer.save()
 
-    keeping = asyncio.create_task(keep())
+    saving = asyncio.create_task(save())
     try:
         yield
     finally:
-        at_work = False
-        keeping.cancel()
-        await settled(keeping)
+        running = False
+        saving.cancel()
+        await wait_settled(saving)
