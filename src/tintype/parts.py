@@ -18,7 +18,7 @@ from tintype.api.base_url import ForwardedRequests
 from tintype.api.front import Front
 from tintype.api.info import minor_versions
 from tintype.api.operations import OperationsApi
-from tintype.api.routes import Route
+from tintype.api.route import Route
 from tintype.api.throttle import Throttle
 from tintype.auth.base import Authenticator, Logins
 from tintype.auth.builtin import BuiltinAuthenticator, BuiltinLogins

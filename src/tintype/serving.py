@@ -18,10 +18,10 @@ from tintype.api.metadefs import MetadefsApi
 from tintype.api.operations import OperationsApi
 from tintype.api.projects import ProjectsApi
 from tintype.api.roles import RolesApi
+from tintype.api.route import Route
 from tintype.api.routes import (
     Handlers,
     IdentityHandlers,
-    Route,
     cache_table,
     identity_table,
     metadefs_table,

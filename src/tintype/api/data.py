@@ -2,12 +2,12 @@
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from tintype.api.call import Call
 from tintype.api.extensions import TAKEN
 from tintype.api.slots import DownloadSlots
 from tintype.blobs.reading import closing
@@ -15,9 +15,6 @@ from tintype.domain import conditions, digests
 from tintype.errors import Invalid, UnsupportedMedia
 from tintype.services.data import ImageData
 from tintype.services.downloads import Downloads, Wish
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 _BINARY = "application/octet-stream"
 _HAND_OFF = "x-accel-redirect"
@@ -33,7 +30,7 @@ class DataApi:
         self._downloads = downloads
         self._slots = slots
 
-    async def upload(self, call: "Call") -> Response:
+    async def upload(self, call: Call) -> Response:
         """Take an image's bytes."""
         check_type(call, _BINARY)
         await self._data.upload(
@@ -46,7 +43,7 @@ class DataApi:
         )
         return Response(status_code=204)
 
-    async def stage(self, call: "Call") -> Response:
+    async def stage(self, call: Call) -> Response:
         """Take bytes for an import to come."""
         check_type(call, _BINARY)
         await self._data.stage(
@@ -58,7 +55,7 @@ class DataApi:
         )
         return Response(status_code=204)
 
-    async def download(self, call: "Call") -> Response:
+    async def download(self, call: Call) -> Response:
         """Send an image's bytes, or one range of them."""
         headers = call.headers
         wish = Wish(
@@ -132,19 +129,19 @@ class _Stream(StreamingResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def check_type(call: "Call", wanted: str) -> None:
+def check_type(call: Call, wanted: str) -> None:
     """Refuse a body of another media type."""
     if not is_type(call, wanted):
         given = call.headers.get("content-type", "")
         raise UnsupportedMedia(f"Image data is sent as {wanted}, not as '{given}'.")
 
 
-def is_type(call: "Call", wanted: str) -> bool:
+def is_type(call: Call, wanted: str) -> bool:
     """Say whether a request declares a body of this media type."""
     return call.headers.get("content-type", "").partition(";")[0].strip().lower() == wanted
 
 
-def expected_digests(call: "Call") -> dict[str, str]:
+def expected_digests(call: Call) -> dict[str, str]:
     """Give the digests that a client says its whole bytes have."""
     repr_digest, content_md5 = call.headers.get("repr-digest"), call.headers.get("content-md5")
     if repr_digest is None and content_md5 is None:
@@ -160,7 +157,7 @@ def _handed_off(path: str, headers: dict[str, str]) -> Response:
     return Response(None, 200, {**whole, "X-Accel-Redirect": path}, _BINARY)
 
 
-def _declared_size(call: "Call") -> int | None:
+def _declared_size(call: Call) -> int | None:
     """Return the size that a client declares, by its header or the length of the body.
 
     0 in the header declares nothing: clients of Glance send it where they do not know the size.

@@ -1,13 +1,14 @@
 """Images over HTTP."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.domain import patch, query
 from tintype.domain.callers import Caller
 from tintype.domain.images import Image, Limits
@@ -18,9 +19,6 @@ from tintype.services.images import Images
 from tintype.services.info import Info
 from tintype.services.locations import Locations
 from tintype.services.metadefs import PropertyCheck
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 _WARNING_BYTES: Final = 4096
 
@@ -62,7 +60,7 @@ class ImagesApi:
         if options.methods:
             self._create_headers["OpenStack-image-import-methods"] = ",".join(options.methods)
 
-    async def create(self, call: "Call") -> Response:
+    async def create(self, call: Call) -> Response:
         """Make an image record."""
         attributes = wire.parse_json(await call.bounded_body())
         if not isinstance(attributes, dict):
@@ -73,7 +71,7 @@ class ImagesApi:
         headers = {"Location": location, **self._create_headers, **warnings}
         return wire.json_response((await self.views(call.caller, [image]))[0], 201, headers)
 
-    async def index(self, call: "Call") -> Response:
+    async def index(self, call: Call) -> Response:
         """List a page of images, with the address of the next one."""
         pairs = wire.query_pairs(call.scope["query_string"])
         wanted = query.parse(
@@ -90,12 +88,12 @@ class ImagesApi:
             body["next"] = _page_path([*rest, ("marker", page.last.id)])
         return wire.json_response(body)
 
-    async def show(self, call: "Call") -> Response:
+    async def show(self, call: Call) -> Response:
         """Show one image."""
         image = await self._images.show(call.caller, call.params["id"])
         return wire.json_response((await self.views(call.caller, [image]))[0])
 
-    async def update(self, call: "Call") -> Response:
+    async def update(self, call: Call) -> Response:
         """Patch an image, in either dialect."""
         media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type not in patch.MEDIA_TYPES:
@@ -111,23 +109,23 @@ class ImagesApi:
         image = await self._images.update(call.caller, call.params["id"], changes)
         return wire.json_response((await self.views(call.caller, [image]))[0], headers=warnings)
 
-    async def delete(self, call: "Call") -> Response:
+    async def delete(self, call: Call) -> Response:
         """Delete an image."""
         await self._images.delete(call.caller, call.params["id"])
         self._deleted()
         return wire.no_content()
 
-    async def deactivate(self, call: "Call") -> Response:
+    async def deactivate(self, call: Call) -> Response:
         """Close access to the data."""
         await self._images.deactivate(call.caller, call.params["id"])
         return wire.no_content()
 
-    async def reactivate(self, call: "Call") -> Response:
+    async def reactivate(self, call: Call) -> Response:
         """Open access to the data."""
         await self._images.reactivate(call.caller, call.params["id"])
         return wire.no_content()
 
-    async def _update_locations(self, call: "Call", change: LocationChange) -> Response:
+    async def _update_locations(self, call: Call, change: LocationChange) -> Response:
         """Change where the data is: the API before 2.17, switched on by the operator."""
         image_id = call.params["id"]
         if change.op == "remove":

@@ -2,13 +2,14 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.api.data import DataApi
 from tintype.api.images import ImagesApi
 from tintype.auth.base import Logins
@@ -31,9 +32,6 @@ from tintype.services.imports import Imports
 from tintype.services.locations import Locations
 from tintype.services.metadefs import PropertyCheck
 from tintype.services.rights import Rights
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 PATH: Final = "/api/glance/images"
 PAGE_COOKIE: Final = "API_RESULT_PAGE_SIZE"
@@ -70,11 +68,11 @@ class DashboardImages:
         self._files = files
         self._spool = spool
 
-    async def version(self, _call: "Call") -> Response:
+    async def version(self, _call: Call) -> Response:
         """Tell the version of the image API, as Horizon does."""
         return wire.json_response({"version": "2"})
 
-    async def index(self, call: "Call") -> Response:
+    async def index(self, call: Call) -> Response:
         """List images, a page of them or up to a thousand."""
         asked = shapes.asked(wire.query_pairs(call.scope["query_string"]))
         size = shapes.page_size(call.cookies.get(PAGE_COOKIE)) if asked.paginate else shapes.LIMIT
@@ -89,7 +87,7 @@ class DashboardImages:
                 view["rights"] = self._ways.rights.on_image(call.caller, image)
         return items(views, **more)
 
-    async def create(self, call: "Call") -> Response:
+    async def create(self, call: Call) -> Response:
         """Make an image: without bytes, from a URL, or to be filled at the address in the answer."""
         data = await document(call)
         address, file = data.get("image_url"), data.get("data")
@@ -104,7 +102,7 @@ class DashboardImages:
             view["token_id"] = call.cookies[SESSION]
         return _created(view)
 
-    async def create_with_file(self, call: "Call") -> Response:
+    async def create_with_file(self, call: Call) -> Response:
         """Make an image of a form with a file in it; it is active, or nothing was made.
 
         Where the fields stand before the file, it is the image's bytes as it comes. Otherwise (Horizon's
@@ -135,7 +133,7 @@ class DashboardImages:
             await self._ways.data.upload(caller, image.id, source, size=size, store_id=None, expected={})
         return image
 
-    async def show(self, call: "Call") -> Response:
+    async def show(self, call: Call) -> Response:
         """Show an image with all its attributes; on request with the caller's rights and the owner's name."""
         asked = shapes.asked(wire.query_pairs(call.scope["query_string"]))
         image = await self._images.show(call.caller, call.params["id"])
@@ -146,16 +144,16 @@ class DashboardImages:
             shown["owner_name"] = await self._owner_name(call, image)
         return wire.json_response(shown)
 
-    async def update(self, call: "Call") -> Response:
+    async def update(self, call: Call) -> Response:
         """Say anew what an image is; what is not said has its default, as in Horizon."""
         await self._change(call, shapes.metadata(await document(call)))
         return wire.no_content()
 
-    async def show_properties(self, call: "Call") -> Response:
+    async def show_properties(self, call: Call) -> Response:
         """Show the custom properties alone."""
         return wire.json_response(shapes.properties(await self._view(call.caller, call.params["id"])))
 
-    async def update_properties(self, call: "Call") -> Response:
+    async def update_properties(self, call: Call) -> Response:
         """Set some properties, and remove others; what is not there need not be removed."""
         data = await document(call)
         updated, removed = data.get("updated"), data.get("removed") or []
@@ -166,7 +164,7 @@ class DashboardImages:
         await self._change(call, updated, removed)
         return wire.no_content()
 
-    async def download(self, call: "Call") -> Response:
+    async def download(self, call: Call) -> Response:
         """Send an image's bytes as a file named after the image, which no browser shows as a page."""
         image = await self._images.show(call.caller, call.params["id"])
         disposition = filenames.attachment(image)
@@ -180,7 +178,7 @@ class DashboardImages:
             await self._ways.check.of_new(attributes)
         return await self._images.create(caller, attributes)
 
-    def _fetching(self, call: "Call", address: Any, *, copied: bool) -> Callable[[Image], Awaitable[None]]:
+    def _fetching(self, call: Call, address: Any, *, copied: bool) -> Callable[[Image], Awaitable[None]]:
         """Give what has bytes copied from an address, or left there; raises Invalid for what is none."""
         ways, request_id = self._ways, call.request_id
 
@@ -201,14 +199,14 @@ class DashboardImages:
         location = parse_location(place)
         return leave
 
-    async def _change(self, call: "Call", wanted: Mapping[str, Any], removed: Sequence[Any] = ()) -> None:
+    async def _change(self, call: Call, wanted: Mapping[str, Any], removed: Sequence[Any] = ()) -> None:
         view = await self._view(call.caller, call.params["id"])
         changes = patch.parse(_PATCH, shapes.patch(view, wanted, removed), self._ways.limits)
         if self._ways.check is not None and wanted:
             await self._ways.check.of_changed(call.caller, call.params["id"], wanted)
         await self._images.update(call.caller, call.params["id"], changes)
 
-    async def _owner_name(self, call: "Call", image: Image) -> str | None:
+    async def _owner_name(self, call: Call, image: Image) -> str | None:
         """Look up the project of an image, unless it is the caller's own, which pages know."""
         if image.owner is None or image.owner == call.caller.project_id:
             return None
@@ -237,7 +235,7 @@ class DashboardImages:
                 await self._images.update(caller, image.id, lifted)
             await self._images.delete(caller, image.id)
 
-    def _check_length(self, call: "Call") -> None:
+    def _check_length(self, call: Call) -> None:
         """Refuse a form that is too large for an image."""
         length = call.headers.get("content-length", "")
         if not length.isascii() or not length.isdigit() or len(length) > _DIGITS:
