@@ -155,7 +155,7 @@ class App:
             status = error_responses.status_of(error)
             if status < 500 and getattr(error, "__notes__", None):  # what its client is not told
                 self._log.info("request refused", request_id=call.request_id, cause=cause_of(error))
-            headers = dict(error.headers)
+            headers = error_responses.headers_of(error)
             if status == 401:
                 headers["WWW-Authenticate"] = (
                     f'Keystone uri="{self._front.identity_url or f"{call.base_url_text}/identity"}"'

@@ -4,6 +4,7 @@ import hmac
 
 from starlette.responses import PlainTextResponse, Response
 
+from tintype.api import errors as error_responses
 from tintype.api import wire
 from tintype.api.call import Call
 from tintype.auth.base import Authenticator
@@ -42,7 +43,7 @@ class OperationsApi:
             await self._health.ready()
         except Unavailable as error:
             call.failure = error
-            return PlainTextResponse(error.message, 503, error.headers)
+            return PlainTextResponse(error.message, 503, error_responses.headers_of(error))
         return PlainTextResponse("OK")
 
     async def detail(self, call: Call) -> Response:

@@ -110,7 +110,7 @@ class UploadsApi:
     def _check_version(call: Call) -> None:
         if call.headers.get("tus-resumable") != _VERSION:
             raise VersionMismatch(
-                f"This is tus {_VERSION}: say Tus-Resumable: {_VERSION}.", Tus_Version=_VERSION
+                f"This is tus {_VERSION}: say Tus-Resumable: {_VERSION}.", supported=_VERSION
             )
 
 

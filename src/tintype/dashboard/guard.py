@@ -114,7 +114,9 @@ def csrf_token(token: str) -> str:
 
 def refusal(error: TintypeError) -> Response:
     """Write a failure as pages read it: its status, and a JSON string."""
-    return wire.json_response(error.message, error_responses.status_of(error), dict(error.headers))
+    return wire.json_response(
+        error.message, error_responses.status_of(error), error_responses.headers_of(error)
+    )
 
 
 async def document(call: Call) -> dict[str, Any]:

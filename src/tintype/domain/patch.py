@@ -58,7 +58,7 @@ def parse(media_type: str, body: Any, limits: Limits) -> list[Change]:
     """
     if media_type not in MEDIA_TYPES:
         allowed = ", ".join(MEDIA_TYPES)
-        raise UnsupportedMedia(f"Image PATCH expects Content-Type one of: {allowed}", Accept_Patch=allowed)
+        raise UnsupportedMedia(f"Image PATCH expects Content-Type one of: {allowed}", patch_types=MEDIA_TYPES)
     if not isinstance(body, list):
         raise Invalid("Request body must be a JSON array of operation objects.")
     if len(body) > _MOST_OPERATIONS:

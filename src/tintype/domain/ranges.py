@@ -59,4 +59,4 @@ def _parse_content_range(header: str, size: int) -> tuple[int, int]:
 
 
 def _unsatisfiable(message: str, size: int) -> BadRange:
-    return BadRange(message, Content_Range=f"bytes */{size}")
+    return BadRange(message, size=size)

@@ -162,7 +162,7 @@ class Uploads:
         upload = held.upload
         blob = await self._blob(upload)
         if blob.state != PARTIAL:
-            raise Locked("The upload is being finished; ask for it again soon.", Retry_After="5")
+            raise Locked("The upload is being finished; ask for it again soon.", retry_after=5)
         try:
             writer = await self._store(blob).resume(blob.id, upload.offset, upload.length)
         except Gone as error:
@@ -219,7 +219,7 @@ class Uploads:
                 await upload_rows.keep(tx, upload.id, held.holder, HOLD)
                 and await blob_rows.take(tx, blob.id, PARTIAL, LEASE)
             ):
-                raise Locked("Another request has this upload; ask for it again soon.", Retry_After="5")
+                raise Locked("Another request has this upload; ask for it again soon.", retry_after=5)
         try:
             async with self._intake.lease(blob):
                 await self._intake.commit(blob, writer)
@@ -232,7 +232,7 @@ class Uploads:
         except (Unavailable, Gone, asyncio.CancelledError) as error:
             still_there = await to_the_end(self._put_back(blob, held, reason_of(error)))
             if still_there and isinstance(error, Gone):  # a lease ran out, as when a machine sleeps
-                raise Locked("The end of the upload was broken off; try again.", Retry_After="1") from None
+                raise Locked("The end of the upload was broken off; try again.", retry_after=1) from None
             raise
         except BaseException as error:
             await to_the_end(self._end(blob, error))
@@ -329,7 +329,7 @@ class Uploads:
             if hold.left < 0:
                 return
             if time.monotonic() > patience:
-                raise Locked("Another request is working on this upload; try again soon.", Retry_After="5")
+                raise Locked("Another request is working on this upload; try again soon.", retry_after=5)
             await asyncio.sleep(0.2)
 
     async def _let_go(self, upload_id: str, holder: str) -> None:
