@@ -58,11 +58,13 @@ from tintype.services.health import Health
 from tintype.services.identity import Identity
 from tintype.services.images import Images
 from tintype.services.locations import Locations
+from tintype.services.property_checks import PropertyCheck
 from tintype.services.queue import JobQueue
 from tintype.services.rights import Rights
 from tintype.services.signatures import Signatures
 from tintype.services.upkeep import Upkeep
 from tintype.services.uploads import Uploads
+from tintype.services.wakeups import Wakeup
 from tintype.serving import Foundation, api_routes, dashboard_routes, identity_routes, serve
 from tintype.settings import Settings
 
@@ -120,25 +122,28 @@ def lay(settings: Settings) -> Foundation:
     copies = Copies(stores, store_infos(settings))
     identity = open_identity(settings, database, policy)
     protections = open_protections(settings, policy)
-    images, rights = Images(database, policy, protections, limits, copies), Rights(policy, protections)
-    algorithm = settings.images.hash_algorithm
+    rights = Rights(policy, protections)
     signatures = Signatures(log, ignored=settings.images.signatures == "ignore")
     intake = Intake(
         database,
         limits,
         stores,
-        algorithm=algorithm,
+        algorithm=settings.images.hash_algorithm,
         tolerated=tolerated(settings),
         adopts=not settings.imports.plugins,
         signatures=signatures,
         log=log,
     )
     web = open_web(settings)
-    queue = JobQueue(settings.jobs.waiting_per_project)
-    locations = Locations(database, policy, stores, copies, signatures, queue)
+    jobs_added, condemned = Wakeup(), Wakeup()
+    queue = JobQueue(database, settings.jobs.waiting_per_project, jobs_added)
+    locations = Locations(database, policy, stores, copies, signatures, queue, condemned)
+    check = _property_check(settings, database)
+    locate = locations.shown if settings.locations.are_shown else None
+    images = Images(database, policy, protections, limits, copies, check, condemned, locate)
     worker = Worker(
         database,
-        _works(settings, database, policy, intake, copies, web, locations),
+        _works(settings, database, policy, intake, copies, web, locations, check),
         log,
         metrics,
         concurrency=settings.jobs.concurrency,
@@ -150,11 +155,18 @@ def lay(settings: Settings) -> Foundation:
         node = settings.cache.node or socket.gethostname()
         cache = Cache(database, copies, files, log, node=node, limit=settings.cache.limit)
     sweeper = Sweeper(database, intake, identity, log, metrics)
+    jobs_added.subscribe(worker.wake)
+    condemned.subscribe(sweeper.wake)
     return Foundation(
         settings,
         *(database, policy, stores, copies, intake, images, rights, identity, web, locations),
-        *(metrics, worker, sweeper, cache),
+        *(metrics, worker, sweeper, cache, queue, condemned),
     )
+
+
+def _property_check(settings: Settings, database: Database) -> PropertyCheck | None:
+    wanted = settings.images.property_check
+    return None if wanted == "off" else PropertyCheck(database, refuse=wanted == "refuse")
 
 
 def _works(
@@ -165,6 +177,7 @@ def _works(
     copies: Copies,
     web: Web,
     locations: Locations,
+    check: PropertyCheck | None,
 ) -> dict[str, Work]:
     """Put together what is done for each type of job."""
     chosen, algorithm = settings.imports, settings.images.hash_algorithm
@@ -179,6 +192,7 @@ def _works(
             settings.data_dir / chosen.scratch,
             chosen.seconds,
             open_protections(settings, policy),
+            check,
             chosen.copied_properties,
             chosen.min_source_rate,
         ),

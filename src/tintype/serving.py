@@ -64,13 +64,14 @@ from tintype.services.imports import Imports
 from tintype.services.info import Info
 from tintype.services.locations import Locations
 from tintype.services.members import Members
-from tintype.services.metadefs import Metadefs, PropertyCheck
+from tintype.services.metadefs import Metadefs
 from tintype.services.queue import JobQueue
 from tintype.services.rights import Rights
 from tintype.services.stores import Stores
 from tintype.services.tags import Tags
 from tintype.services.tasks import Tasks
 from tintype.services.uploads import Uploads
+from tintype.services.wakeups import Wakeup
 from tintype.settings import Settings
 from tintype.settings.stores import FileStore
 
@@ -93,6 +94,8 @@ class Foundation(msgspec.Struct, frozen=True):
     worker: Worker
     sweeper: Sweeper
     cache: Cache | None
+    queue: JobQueue
+    condemned: Wakeup
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -105,7 +108,6 @@ class Served(msgspec.Struct, frozen=True):
     tasks: Tasks
     members: Members
     metadefs: Metadefs
-    check: PropertyCheck | None
     handlers: Handlers
     cache_api: CacheApi
 
@@ -113,7 +115,7 @@ class Served(msgspec.Struct, frozen=True):
 def serve(base: Foundation, data: ImageData, uploads: Uploads, operations: OperationsApi) -> Served:
     """Put the use cases together, and the handlers of the API."""
     settings, database, policy = base.settings, base.database, base.policy
-    limits, methods, begun = base.intake.limits, settings.imports.methods, base.worker.wake
+    limits, methods = base.intake.limits, settings.imports.methods
     info = Info(database, policy, base.stores, base.copies.infos)
     imports = Imports(
         database,
@@ -122,7 +124,7 @@ def serve(base: Foundation, data: ImageData, uploads: Uploads, operations: Opera
         base.web,
         base.images,
         base.intake.signatures,
-        JobQueue(settings.jobs.waiting_per_project),
+        base.queue,
         methods=methods,
     )
     tasks = Tasks(database, policy, end=base.worker.end)
@@ -133,9 +135,8 @@ def serve(base: Foundation, data: ImageData, uploads: Uploads, operations: Opera
         shows_direct_url=settings.locations.show_direct_url,
         methods=methods,
     )
-    deleted, check = base.sweeper.wake, _property_check(settings, database, policy)
     handlers = Handlers(
-        ImagesApi(base.images, base.locations, info, limits, options, deleted=deleted, check=check),
+        ImagesApi(base.images, base.locations, info, limits, options),
         DataApi(
             data,
             Downloads(database, policy, base.copies, base.cache),
@@ -144,16 +145,16 @@ def serve(base: Foundation, data: ImageData, uploads: Uploads, operations: Opera
         UploadsApi(uploads, limits),
         TagsApi(Tags(database, policy, limits, base.images)),
         MembersApi(members),
-        ImportsApi(imports, begun),
-        TasksApi(tasks, imports, begun, **_pages(settings)),
-        LocationsApi(base.locations, begun),
-        StoresApi(Stores(database, policy, base.copies), deleted),
+        ImportsApi(imports),
+        TasksApi(tasks, imports, **_pages(settings)),
+        LocationsApi(base.locations),
+        StoresApi(Stores(database, policy, base.copies, base.condemned)),
         InfoApi(info, limits, methods=methods, cache=base.cache is not None),
         operations,
     )
     cache_api = CacheApi(CachedImages(database, policy, base.cache))
     metadefs = Metadefs(database, policy, namespaces=settings.metadefs.namespaces)
-    return Served(base, data, info, imports, tasks, members, metadefs, check, handlers, cache_api)
+    return Served(base, data, info, imports, tasks, members, metadefs, handlers, cache_api)
 
 
 def api_routes(served: Served) -> dict[str, Route]:
@@ -196,10 +197,9 @@ def dashboard_routes(
         size_limit=chosen.size_limit,
         cache=base.cache is not None,
     )
-    begun = base.worker.wake
     ways = Ways(
-        *(base.images, served.data, served.imports, base.locations, served.check, base.rights),
-        *(logins, base.intake.limits, begun),
+        *(base.images, served.data, served.imports, base.locations, base.rights),
+        *(logins, base.intake.limits),
     )
     to = DashboardHandlers(
         guard,
@@ -224,8 +224,3 @@ def dashboard_routes(
 
 def _pages(settings: Settings) -> dict[str, int]:
     return {"page_size": settings.images.page_size, "max_page_size": settings.images.max_page_size}
-
-
-def _property_check(settings: Settings, database: Database, policy: Policy) -> PropertyCheck | None:
-    wanted = settings.images.property_check
-    return None if wanted == "off" else PropertyCheck(database, policy, refuse=wanted == "refuse")

@@ -27,7 +27,7 @@ from tintype.services.health import Health
 from tintype.settings import DatabaseSettings, ImportSettings, JobSettings
 
 SOURCE = str(Path(__file__).parents[2] / "src" / "tintype")
-BUDGETS = {"PATCH": 16, "show": 15, "upload": 20, "tus chunk": 26, "import": 42}
+BUDGETS = {"PATCH": 16, "show": 15, "upload": 20, "tus chunk": 26, "import": 43}
 FORMATS = {"disk_format": "raw", "container_format": "bare"}
 BINARY = {"Content-Type": "application/octet-stream"}
 TUS = {"Tus-Resumable": "1.0.0"}

@@ -1,6 +1,5 @@
 """Imports over HTTP."""
 
-from collections.abc import Callable
 from typing import Any
 
 from starlette.responses import Response
@@ -14,10 +13,8 @@ from tintype.services.imports import Imports
 class ImportsApi:
     """Handlers of `/v2/images/{id}/import`."""
 
-    def __init__(self, service: Imports, begun: Callable[[], None]) -> None:
-        """Make them; `begun` is told that there is work."""
+    def __init__(self, service: Imports) -> None:
         self._imports = service
-        self._begun = begun
 
     async def create(self, call: Call) -> Response:
         """Begin an import."""
@@ -30,4 +27,3 @@ class ImportsApi:
         wanted = imports.parse(body, call.headers.get("x-image-meta-store"), self._imports.methods)
         image_id, request_id = call.params["id"], call.request_id
         await self._imports.begin(call.caller, image_id, wanted, body, request_id=request_id, token=token)
-        self._begun()

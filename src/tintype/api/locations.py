@@ -1,7 +1,5 @@
 """Locations over HTTP."""
 
-from collections.abc import Callable
-
 from starlette.responses import Response
 
 from tintype.api import wire
@@ -13,10 +11,8 @@ from tintype.services.locations import Locations
 class LocationsApi:
     """Handlers of `/v2/images/{id}/locations`."""
 
-    def __init__(self, locations: Locations, begun: Callable[[], None]) -> None:
-        """Make them; `begun` is told that there is work."""
+    def __init__(self, locations: Locations) -> None:
         self._locations = locations
-        self._begun = begun
 
     async def index(self, call: Call) -> Response:
         """Tell a service where an image's bytes are."""
@@ -27,5 +23,4 @@ class LocationsApi:
         body = wire.parse_json(await call.bounded_body())
         location = rules.parse(body)
         await self._locations.begin(call.caller, call.params["id"], location, body, call.request_id)
-        self._begun()
         return Response(status_code=202)

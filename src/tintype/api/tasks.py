@@ -1,6 +1,5 @@
 """Tasks over HTTP."""
 
-from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -20,19 +19,9 @@ _PATH: Final = "/v2/tasks"
 class TasksApi:
     """Handlers of `/v2/tasks`, and of the tasks of an image."""
 
-    def __init__(
-        self,
-        tasks: Tasks,
-        imports: Imports,
-        begun: Callable[[], None],
-        *,
-        page_size: int,
-        max_page_size: int,
-    ) -> None:
-        """Make them; `begun` is told that there is work."""
+    def __init__(self, tasks: Tasks, imports: Imports, *, page_size: int, max_page_size: int) -> None:
         self._tasks = tasks
         self._imports = imports
-        self._begun = begun
         self._page_size = page_size
         self._max_page_size = max_page_size
 
@@ -56,9 +45,9 @@ class TasksApi:
         """Make a task of type import: a new image, with bytes from the web."""
         self._tasks.check_access(call.caller)
         given = rules.check_legacy_import(wire.parse_json(await call.bounded_body()))
-        task = await self._imports.begin_legacy(call.caller, given, call.request_id)
-        self._begun()
-        return wire.json_response(view(task), 201, {"Location": f"{call.base_url_text}{_PATH}/{task.id}"})
+        task, warnings = await self._imports.begin_legacy(call.caller, given, call.request_id)
+        headers = {"Location": f"{call.base_url_text}{_PATH}/{task.id}", **wire.property_warnings(warnings)}
+        return wire.json_response(view(task), 201, headers)
 
     async def show(self, call: Call) -> Response:
         """Show one task."""

@@ -42,12 +42,12 @@ class DashboardMembers:
         images, answers = [], []
         for member in await self._members.of_project(call.caller, _OFFERS):
             with contextlib.suppress(NotFound):
-                image = await self._images.show(call.caller, member.image_id)
-                if image.visibility == "shared" and image.owner != call.caller.project_id:
-                    images.append(image)
+                shown = await self._images.show(call.caller, member.image_id)
+                if shown.image.visibility == "shared" and shown.image.owner != call.caller.project_id:
+                    images.append(shown)
                     answers.append(member.status)
-        names = await self._names(call, {image.owner or "" for image in images})
-        views = [shapes.image(view) for view in await self._api.views(call.caller, images)]
+        names = await self._names(call, {shown.image.owner or "" for shown in images})
+        views = [shapes.image(self._api.view(shown)) for shown in images]
         for view, answer in zip(views, answers, strict=True):
             view |= {"owner_name": names.get(view["owner"]), "member_status": answer}
         return items(views)
@@ -58,14 +58,14 @@ class DashboardMembers:
         The answer has no name where only the form of the id could be checked.
         """
         wanted = rules.checked_member_id(await document(call)).strip()
-        image = await self._images.show(call.caller, call.params["id"])  # before anything is looked up for it
+        shown = await self._images.show(call.caller, call.params["id"])  # before anything is looked up for it
         try:
             project = await self._logins.project(call.cookies[SESSION], wanted)
         except NotFound as error:
             raise Invalid(error.message) from None
-        if project.id == image.owner:
+        if project.id == shown.image.owner:
             raise Invalid(f"The image belongs to the project '{wanted}': share it with another one.")
-        member = await self._members.add(call.caller, image.id, project.id)
+        member = await self._members.add(call.caller, shown.image.id, project.id)
         location = f"/api/glance/images/{member.image_id}/members/{member.member_id}/"
         return wire.json_response(_view(member, project.name or None), 201, {"Location": location})
 
