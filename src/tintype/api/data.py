@@ -11,10 +11,11 @@ from tintype.api.call import Call
 from tintype.api.extensions import TAKEN
 from tintype.api.slots import DownloadSlots
 from tintype.blobs.reading import closing
-from tintype.domain import conditions, digests
+from tintype.domain import conditions, digests, ranges
+from tintype.domain.stores import parse_names
 from tintype.errors import Invalid, UnsupportedMedia
 from tintype.services.data import ImageData
-from tintype.services.downloads import Downloads, Wish
+from tintype.services.downloads import DownloadRequest, Downloads
 
 _BINARY = "application/octet-stream"
 _HAND_OFF = "x-accel-redirect"
@@ -58,14 +59,14 @@ class DataApi:
     async def download(self, call: Call) -> Response:
         """Send an image's bytes, or one range of them."""
         headers = call.headers
-        wish = Wish(
-            range=headers.get("range"),
-            content_range=headers.get("content-range"),
-            if_range=headers.get("if-range"),
-            if_none_match=headers.get("if-none-match"),
-            prefer=call.query_params.get("prefer"),
+        if_range = headers.get("if-range")  # a date is no strong validator: no range under one is sent
+        request = DownloadRequest(
+            range=ranges.parse(headers.get("range"), headers.get("content-range")),
+            range_of=None if if_range is None else if_range.strip(),
+            known_tags=conditions.parse_tags(headers.get("if-none-match")),
+            stores=parse_names(call.query_params.get("prefer")),
         )
-        download = await self._downloads.begin(call.caller, call.params["id"], wish)
+        download = await self._downloads.begin(call.caller, call.params["id"], request)
         if download is None:
             return Response(status_code=204)
         image = download.image
