@@ -15,9 +15,10 @@ TintypeError
 ├── UnsupportedMedia         the bytes or their type are not what they should be
 ├── Disconnected             the client went away before it had said everything
 │   └── TooSlow              … or is still there, and sends nothing
-├── TooManyAttempts          slow down
+├── Temporary                the same may succeed later: Locked, too
+│   ├── TooManyAttempts      … if the caller slows down
+│   └── Unavailable          … when a part that we stand on answers again
 ├── Unimplemented            valid HTTP that this service does not know how to read
-├── Unavailable              a part we stand on does not answer now
 └── StartError               the service cannot start; for a person at a terminal
 """
 
@@ -25,11 +26,17 @@ TintypeError
 class TintypeError(Exception):
     """The root. `message` is one or more sentences for the caller, never a secret."""
 
-    def __init__(self, message: str, **headers: str) -> None:
+    def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message.encode(errors="replace").decode()  # it may quote what a client sent
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        """HTTP headers that belong to the failure, such as `Retry-After`."""
+
+
+class Temporary(TintypeError):
+    """The same request may succeed later: after `retry_after` seconds, where that is known."""
+
+    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Invalid(TintypeError):
@@ -38,6 +45,11 @@ class Invalid(TintypeError):
 
 class BadRange(Invalid):
     """A Range header that the bytes cannot satisfy."""
+
+    def __init__(self, message: str, *, size: int) -> None:
+        super().__init__(message)
+        self.size = size
+        """Number of bytes that there are."""
 
 
 class ChecksumMismatch(Invalid):
@@ -60,12 +72,17 @@ class Conflict(TintypeError):
     """The thing's present state does not allow the request."""
 
 
-class Locked(Conflict):
+class Locked(Conflict, Temporary):
     """Another request works on the thing; it will be over soon."""
 
 
 class VersionMismatch(TintypeError):
     """The client speaks another version of the protocol."""
+
+    def __init__(self, message: str, *, supported: str) -> None:
+        super().__init__(message)
+        self.supported = supported
+        """The version that is spoken here."""
 
 
 class Gone(TintypeError):
@@ -79,6 +96,11 @@ class OverLimit(TintypeError):
 class UnsupportedMedia(TintypeError):
     """The media type, or the bytes themselves, are not acceptable."""
 
+    def __init__(self, message: str, *, patch_types: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.patch_types = patch_types
+        """Media types that a PATCH may have."""
+
 
 class Disconnected(TintypeError):
     """The connection broke off before the request was whole."""
@@ -87,8 +109,13 @@ class Disconnected(TintypeError):
 class TooSlow(Disconnected):
     """The client sent nothing for too long in the middle of its request."""
 
+    def __init__(self, message: str, *, closes: bool = False) -> None:
+        super().__init__(message)
+        self.closes = closes
+        """Whether the connection is of no more use."""
 
-class TooManyAttempts(TintypeError):
+
+class TooManyAttempts(Temporary):
     """The caller has to wait before it may try again."""
 
 
@@ -96,7 +123,7 @@ class Unimplemented(TintypeError):
     """The request uses a part of HTTP that is not implemented here."""
 
 
-class Unavailable(TintypeError):
+class Unavailable(Temporary):
     """The database or a store does not answer now; trying again later is right."""
 
 

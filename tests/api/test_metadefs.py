@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import delete
 
+from browsing import browser
 from inprocess import Prepared, Service, running
 from tintype.cli import catalogue as cli
+from tintype.db import images as image_rows
 from tintype.db.tables import secrets
 from tintype.domain import metadef_documents as documents
 from tintype.domain.metadefs import Namespace
 from tintype.errors import StartError
 from tintype.services.catalogue import Catalogue, shipped
-from tintype.settings import ImageSettings, PolicySettings
+from tintype.settings import ImageSettings, ImportSettings, PolicySettings
+from web import serving
 
 SPACES = "/v2/metadefs/namespaces"
 PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
@@ -287,6 +291,84 @@ async def test_image_properties_that_the_catalogue_does_not_accept(
         change = [{"op": "replace", "path": "/hw_disk_bus", "value": "tin can"}]
         assert (await service.call("alice", "PATCH", path, json=change, headers=PATCH)).status_code == 400
         assert (await service.call("alice", "GET", path)).json()["hw_disk_bus"] == "virtio"
+
+
+async def test_every_way_to_set_properties_is_checked(prepared: Prepared, tmp_path: Path) -> None:
+    """What POST refuses, no import by task, no form of the page and no import from another region sets."""
+    formats = {"disk_format": "raw", "container_format": "bare"}
+    with serving(lambda request: request.ranged(b"x" * 9)) as source:
+        web = {"allowed_networks": ("127.0.0.0/8",), "ports": (source.server_port,)}
+        imports = ImportSettings(
+            **web, methods=("web-download", "glance-download"), copied_properties=("hw_",)
+        )
+        refusing = ImageSettings(property_check="refuse")
+        async with running(prepared, tmp_path, images=refusing, imports=imports) as service:
+            found = await asks_for_bad_properties(service, source.url, formats)
+            assert found == {
+                "task": 400,
+                "page": 400,
+                "page's form": 400,
+                "page's change": 400,
+                "page's patch": 400,
+            }
+            every = (await service.call("alice", "GET", "/v2/images")).json()["images"]
+            assert [image.get("hw_disk_bus") for image in every] == ["virtio"]
+            moved = await moved_with_bad_properties(service, formats)
+            assert moved["os_glance_failed_reason"].startswith("hw_disk_bus must be one of"), moved
+            assert (moved["status"], moved.get("hw_disk_bus")) == ("queued", None)
+        warning = ImageSettings(property_check="warn")
+        async with running(prepared, tmp_path / "2", images=warning, imports=imports) as service:
+            answer = await service.call("admin", "POST", "/v2/tasks", json=import_task(source.url, formats))
+            assert answer.status_code == 201, answer.text
+            assert answer.headers[WARNINGS].startswith("hw_disk_bus must be one of")
+
+
+def import_task(url: str, formats: dict[str, str]) -> dict[str, Any]:
+    properties = {**formats, "hw_disk_bus": "tin can"}
+    asked = {"import_from": f"{url}/image", "import_from_format": "raw", "image_properties": properties}
+    return {"type": "import", "input": asked}
+
+
+async def asks_for_bad_properties(service: Service, url: str, formats: dict[str, str]) -> dict[str, int]:
+    """Try to set a property that is refused in each way, and return what was answered."""
+    page = await browser(service, "alice")
+    image = await page.make(hw_disk_bus="virtio", **formats)
+    bad = {"name": "x", "visibility": "private", "hw_disk_bus": "tin can", **formats}
+    answers = {
+        "task": await service.call("admin", "POST", "/v2/tasks", json=import_task(url, formats)),
+        "page": await page.send("PUT", "images/", json=bad),
+        "page's form": await page.send("POST", "images/", data=bad, files={"data": ("a", b"x")}),
+        "page's change": await page.send("PATCH", f"images/{image['id']}/", json=bad),
+        "page's patch": await page.send(
+            "PATCH", f"images/{image['id']}/properties/", json={"updated": {"hw_disk_bus": "tin can"}}
+        ),
+    }
+    return {way: answer.status_code for way, answer in answers.items()}
+
+
+async def moved_with_bad_properties(service: Service, formats: dict[str, str]) -> dict[str, Any]:
+    """Import an image whose property was set before it was checked; return what became of it."""
+    source = (await service.call("alice", "POST", "/v2/images", json=formats)).json()["id"]
+    binary = {"Content-Type": "application/octet-stream"}
+    await service.call("alice", "PUT", f"/v2/images/{source}/file", content=b"x", headers=binary)
+    async with service.parts.database.write() as tx:
+        before = await image_rows.get(tx, source, None)
+        await image_rows.save(tx, before, replace(before, properties={"hw_disk_bus": "tin can"}))
+    target = (await service.call("alice", "POST", "/v2/images", json=formats)).json()["id"]
+    method = {"name": "glance-download", "glance_region": "RegionOne", "glance_image_id": source}
+    answer = await service.call("alice", "POST", f"/v2/images/{target}/import", json={"method": method})
+    assert answer.status_code == 202, answer.text
+    working = asyncio.create_task(service.parts.worker.run())
+    try:
+        for _ in range(300):
+            shown: dict[str, Any] = (await service.call("alice", "GET", f"/v2/images/{target}")).json()
+            if shown["status"] != "importing":
+                return shown
+            await asyncio.sleep(0.1)
+        raise AssertionError(shown)
+    finally:
+        working.cancel()
+        await asyncio.wait([working])
 
 
 async def test_a_pattern_without_end_holds_nobody_up(prepared: Prepared, tmp_path: Path) -> None:

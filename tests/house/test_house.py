@@ -37,6 +37,24 @@ BESIDE = {
 }
 """Rooms beside the tower. `settings` knows the limits of the rules; the command line may use any room."""
 
+CLI_USES = {
+    *("cli", "client", "services", "settings", "configuration", "errors", "domain"),
+    *("server", "parts", "serving", "openers", "process", "checks", "folders"),
+    *("extras", "clouds_file", "listener", "reachable"),
+}
+"""What commands may use: the client, services, the wiring, the rules, and what a start needs beside them."""
+
+CLI_BEYOND = {
+    "admin.py": {"db"},
+    "catalogue.py": {"api"},
+    "claims.py": {"db"},
+    "database.py": {"db"},
+    "rehearsal.py": {"blobs", "db"},
+    "takeover.py": {"blobs", "db", "glance", "policy"},
+}
+"""What commands use besides, until the wiring offers it: how JSON is read, the schema, a draft of the
+database, another service's configuration. This table only shrinks."""
+
 LONG_MODULES: dict[str, str] = {}
 """Modules of more than 400 lines, each with its reason."""
 
@@ -83,6 +101,66 @@ def test_imports_go_one_way(path: Path) -> None:
                 if mine in {"process", "data_folder", "checks", "folders", "wiring"} and below < 0
                 else below >= level[mine]
             ), f"{mine} imports {other}"
+
+
+def module_graph() -> dict[str, set[str]]:
+    """Return what each module imports of ours: also within functions, and for the type checker alone."""
+    paths = {}
+    for path in SOURCE.rglob("*.py"):
+        parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+        paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    graph: dict[str, set[str]] = {}
+    for name, path in paths.items():
+        found: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                assert not node.level, f"{name}: imports are absolute"
+                members = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= {member if member in paths else str(node.module) for member in members}
+        graph[name] = (found & paths.keys()) - {name}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Return the sets of more than one node of which each is reached from each."""
+
+    def reached(start: str) -> set[str]:
+        seen, left = set(), [start]
+        while left:
+            for following in graph[left.pop()] - seen:
+                seen.add(following)
+                left.append(following)
+        return seen
+
+    reach = {node: reached(node) for node in graph}
+    found = {frozenset(other for other in reach[node] if node in reach[other]) for node in graph}
+    return sorted(sorted(circle) for circle in found if len(circle) > 1)
+
+
+def test_no_modules_import_each_other() -> None:
+    """Each module can be read before those that import it: there is no circle, however it is closed."""
+    assert circles(module_graph()) == []
+
+
+def test_no_packages_of_a_layer_import_each_other() -> None:
+    """Of two packages in one layer one may know the other; not both."""
+    between: dict[str, set[str]] = {name: set() for layer in LAYERS for name in layer}
+    for module, others in module_graph().items():
+        for other in others:
+            here, there = (each.split(".")[1] if "." in each else "" for each in (module, other))
+            if here in between and there in between and here != there:
+                between[here].add(there)
+    assert circles(between) == []
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_the_command_line_uses_what_is_offered(path: Path) -> None:
+    """A command uses the client, or the use cases as the composition root makes them."""
+    if room(path) == "cli":
+        beyond = imported_rooms(path) - CLI_USES
+        assert beyond == CLI_BEYOND.get(path.name, set()), path.name
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))

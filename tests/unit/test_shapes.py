@@ -5,8 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tintype.dashboard import shapes
+from tintype.domain.patch import Change
 from tintype.errors import Invalid
+from tintype.settings import ImageSettings
 
+LIMITS = ImageSettings().limits(None)
 VIEW = {
     "id": "1",
     "name": "a",
@@ -194,14 +197,12 @@ def test_page_sizes() -> None:
 
 def test_a_patch_says_only_what_changes() -> None:
     """Equal values are not sent, so what may not change any more may be said again."""
-    document = shapes.patch(
-        VIEW, {"disk_format": "raw", "name": "b", "a/b~c": "1"}, ["os_distro", "nothing", 5]
-    )
-    assert document == [
-        {"op": "replace", "path": "/name", "value": "b"},
-        {"op": "add", "path": "/a~1b~0c", "value": "1"},
-        {"op": "remove", "path": "/os_distro"},
+    wanted = {"disk_format": "raw", "name": "b", "a/b~c": "1"}
+    assert shapes.changes(VIEW, wanted, ["os_distro", "nothing", 5], LIMITS) == [
+        Change("replace", "name", "b"),
+        Change("add", "a/b~c", "1"),
+        Change("remove", "os_distro"),
     ]
-    assert shapes.patch(VIEW, {"os_distro": "x"}, ["os_distro"]) == [
-        {"op": "replace", "path": "/os_distro", "value": "x"}
+    assert shapes.changes(VIEW, {"os_distro": "x"}, ["os_distro"], LIMITS) == [
+        Change("replace", "os_distro", "x")
     ]

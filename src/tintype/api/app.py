@@ -8,35 +8,28 @@ import contextlib
 import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 import structlog
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from tintype.api import errors as error_responses
-from tintype.api.base_url import base_url
-from tintype.api.direct import BROKEN_OFF
-from tintype.api.extensions import DIRECT, SILENCE
+from tintype.api.call import Call
 from tintype.api.front import Front
 from tintype.api.lifespan import live
-from tintype.api.routes import Route
+from tintype.api.route import Route
 from tintype.api.tree import NOT_FOUND, build
 from tintype.auth.base import Authenticator
-from tintype.blobs.stream import Buffer, Chunks, Source
-from tintype.domain.access_rules import allowed, dispatched_path
 from tintype.domain.callers import Caller
 from tintype.errors import (
-    Disconnected,
     Invalid,
     NotFound,
-    OverLimit,
     TintypeError,
-    TooSlow,
     Unauthenticated,
     Unimplemented,
 )
@@ -57,120 +50,6 @@ _CLOSED: Final = 499
 """Logged where the client went away before the answer; never sent."""
 
 
-class Call(Request):
-    """A request on its way: with an id, its route's parameters, and the caller once that is known."""
-
-    request_id: str
-    params: dict[str, str]
-    caller: Caller
-    public_url: str | None
-    body_limit: int
-    route: Route | None = None
-    route_path = "none"
-    """As in the table of routes, with its parameters in braces."""
-    metrics: Metrics
-    failure: BaseException | None = None
-    """Why the answer is a refusal, for the log."""
-
-    def admit(self, caller: Caller) -> None:
-        """Set the caller; raise Unauthenticated where its token may not be used for this request."""
-        rules = caller.access_rules
-        if rules is not None:
-            path = dispatched_path(self.route_path, self.params)
-            if not allowed(rules, self.method, path):
-                raise Unauthenticated(
-                    f"The access rules of the application credential do not allow {self.method} {path}."
-                )
-        self.caller = caller
-
-    @property
-    def address(self) -> str:
-        """The client's address; empty where the server does not know it."""
-        return self.client.host if self.client else ""
-
-    @property
-    def raw_path(self) -> bytes:
-        """The path as it was sent, without the query."""
-        raw: bytes = self.scope.get("raw_path") or self.scope["path"].encode()
-        return raw.partition(b"?")[0]
-
-    @property
-    def base_url_text(self) -> str:
-        """The URL of the service as this client knows it, without a slash at the end."""
-        return base_url(self.scope, self.public_url)
-
-    def token(self, name: str) -> str | None:
-        """Return the value of a header that carries a token, such as `X-Auth-Token`; or None.
-
-        WSGI servers take `X_AUTH_TOKEN` and `X-AUTH_TOKEN` for the same header, so scripts send them:
-        they count where the header itself is absent. Raises Invalid for values that differ.
-        """
-        wanted = name.lower()
-        values = set(self.headers.getlist(wanted))
-        if not values:
-            headers = self.headers.items()
-            values = {value for key, value in headers if key.replace("_", "-") == wanted}
-        if len(values) > 1:
-            raise Invalid(f"The request has several {name} headers with different values. Send one.")
-        return values.pop() if values else None
-
-    def data(self) -> Source:
-        """Give the body as it comes; filling from it raises Disconnected where it breaks off."""
-        return _Body(self.stream(), self.scope.get("extensions", {}).get(DIRECT), self.metrics)
-
-    async def bounded_body(self) -> bytes:
-        """Read the whole body; raises OverLimit where it is larger than metadata may be."""
-        parts, size = [], 0
-        async for part in self.stream():
-            parts.append(part)
-            size += len(part)
-            if size > self.body_limit:
-                raise OverLimit(f"The request body may have at most {self.body_limit} bytes.")
-        return b"".join(parts)
-
-    async def stream(self) -> AsyncGenerator[bytes, None]:
-        """Return the body as it comes; raises Disconnected where it breaks off, TooSlow for silence."""
-        silence = self.scope.get("extensions", {}).get(SILENCE, _none)
-        more = True
-        while more:
-            message = await self.receive()
-            if (reason := silence()) is not None:
-                raise TooSlow(reason)
-            if message["type"] == "http.disconnect":
-                raise Disconnected(BROKEN_OFF)
-            more = message.get("more_body", False)
-            if body := message.get("body"):
-                yield body
-
-
-def _none() -> None:
-    """Return that a server that cannot say so waits for bodies."""
-
-
-class _Body(Chunks):
-    """A body that, where the server can, comes straight from the socket into the buffer."""
-
-    def __init__(
-        self, chunks: AsyncIterator[bytes], direct: Callable[[], Source | None] | None, metrics: Metrics
-    ) -> None:
-        super().__init__(chunks)
-        self._metrics = metrics
-        self._take_over = direct
-        self._direct: Source | None = None
-
-    async def fill(self, buffer: Buffer) -> bool:
-        """Ask the server before anything has come as chunks."""
-        if self._take_over is not None:
-            self._direct, self._take_over = self._take_over(), None
-        before = buffer.used
-        try:
-            if self._direct is not None:
-                return await self._direct.fill(buffer)
-            return await super().fill(buffer)
-        finally:
-            self._metrics.received.inc(buffer.used - before)
-
-
 class _Answer:
     """Sends an answer, and knows how far it has come."""
 
@@ -186,8 +65,7 @@ class _Answer:
             self.begun, self.status = True, message["status"]
             headers = message["headers"]
             headers.append((b"x-openstack-request-id", self._call.request_id.encode()))
-            if self._call.route is not None:
-                headers.extend(self._call.route.headers)
+            headers.extend(self._call.answer_headers)
             if _NO_SNIFFING not in headers:
                 headers.append(_NO_SNIFFING)
             if self._call.scope["scheme"] == "https":
@@ -277,7 +155,7 @@ class App:
             status = error_responses.status_of(error)
             if status < 500 and getattr(error, "__notes__", None):  # what its client is not told
                 self._log.info("request refused", request_id=call.request_id, cause=cause_of(error))
-            headers = dict(error.headers)
+            headers = error_responses.headers_of(error)
             if status == 401:
                 headers["WWW-Authenticate"] = (
                     f'Keystone uri="{self._front.identity_url or f"{call.base_url_text}/identity"}"'
@@ -292,13 +170,14 @@ class App:
             return self._fail(call, 431, f"The headers of a request may have at most {_HEADER_BYTES} bytes.")
         _check_head(call)
         route, call.route_path, call.params = self._find(call)
-        call.route = route
+        call.answer_headers = route.headers
         if call.method == "OPTIONS":
             return Response(status_code=200, headers={"Allow": route.allow, **route.options})
         endpoint = route.methods.get(call.method)
         if endpoint is None:
             message = f"The method {call.method} is not allowed for this resource. Allowed: {route.allow}."
             return self._fail(call, 405, message, {"Allow": route.allow})
+        call.counted_method = call.method
         if not route.open:
             call.admit(await self._authenticate(call))
             if self._front.throttle is not None:
@@ -349,10 +228,10 @@ class App:
         self._failures.note(event, call.failure, status=status, **about)
 
     def _count(self, call: Call, status: int, started: float) -> None:
-        known = call.route is not None and call.method in call.route.methods
-        method = call.method if known else "other"  # what a client makes up must not fill memory
-        self._metrics.requests.labels(method, call.route_path, status).inc()
-        self._metrics.seconds.labels(method, call.route_path).observe(time.perf_counter() - started)
+        self._metrics.requests.labels(call.counted_method, call.route_path, status).inc()
+        self._metrics.seconds.labels(call.counted_method, call.route_path).observe(
+            time.perf_counter() - started
+        )
 
     def _note(self, call: Call, status: int, started: float) -> None:
         caller = getattr(call, "caller", None)

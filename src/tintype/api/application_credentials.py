@@ -1,11 +1,12 @@
 """Application credentials of the built-in identity: a user manages its own, an admin deletes any."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.api.identity_wire import (
     TokenReader,
     listing,
@@ -26,9 +27,6 @@ from tintype.errors import Forbidden, Invalid
 from tintype.services.application_credentials import ApplicationCredentials
 from tintype.services.identity import Token
 
-if TYPE_CHECKING:
-    from tintype.api.app import Call
-
 _FIELDS: Final = ("name", "description", "secret", "roles", "expires_at", "unrestricted")
 
 
@@ -39,7 +37,7 @@ class ApplicationCredentialsApi:
         self._credentials = credentials
         self._reader = reader
 
-    async def index(self, call: "Call") -> Response:
+    async def index(self, call: Call) -> Response:
         """List a user's application credentials: one's own, or anybody's to an admin."""
         await self._reader.user_or_admin(call, call.params["id"])
         name = query(call).get("name")
@@ -47,13 +45,13 @@ class ApplicationCredentialsApi:
         kept = [_view(call, each) for each in found if name in {None, each.name}]
         return listing(call, "application_credentials", kept)
 
-    async def show(self, call: "Call") -> Response:
+    async def show(self, call: Call) -> Response:
         """Show an application credential, without its secret."""
         await self._reader.user_or_admin(call, call.params["id"])
         found = await self._credentials.get(call.params["id"], call.params["credential"])
         return wire.json_response({"application_credential": _view(call, found)})
 
-    async def create(self, call: "Call") -> Response:
+    async def create(self, call: Call) -> Response:
         """Create an application credential for the caller, in the token's project; shows its secret, once."""
         token = await self._reader.caller(call)
         _require_unrestricted(token)
@@ -72,7 +70,7 @@ class ApplicationCredentialsApi:
         made, secret = await while_present(call, creation)
         return wire.json_response({"application_credential": {**_view(call, made), "secret": secret}}, 201)
 
-    async def delete(self, call: "Call") -> Response:
+    async def delete(self, call: Call) -> Response:
         """Delete an application credential, which ends its tokens."""
         _require_unrestricted(await self._reader.user_or_admin(call, call.params["id"]))
         await self._credentials.delete(call.params["id"], call.params["credential"])
@@ -86,7 +84,7 @@ def _require_unrestricted(token: Token) -> None:
         )
 
 
-async def _body(call: "Call") -> dict[str, Any]:
+async def _body(call: Call) -> dict[str, Any]:
     body = await read_object(call, "application_credential")
     if body.get("access_rules"):
         raise Invalid(
@@ -124,7 +122,7 @@ def _expires_at(value: str | None) -> int | None:
         ) from None
 
 
-def _view(call: "Call", credential: ApplicationCredential) -> dict[str, Any]:
+def _view(call: Call, credential: ApplicationCredential) -> dict[str, Any]:
     expires_at = credential.expires_at
     return {
         "id": credential.id,

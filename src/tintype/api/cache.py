@@ -1,16 +1,14 @@
 """The cache of this node over HTTP: Image API 2.14 and 2.18, and the routes of `glance-cache-manage`."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.db.cache import FILLING, READY, WAITING, Entry
 from tintype.errors import Invalid
 from tintype.services.cached_images import MANAGE, CachedImages
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 _KEPT: Final = (READY, FILLING)
 _TARGETS: Final = {"": (*_KEPT, *WAITING), "cache": _KEPT, "queue": WAITING}
@@ -22,24 +20,24 @@ class CacheApi:
     def __init__(self, cache: CachedImages) -> None:
         self._cache = cache
 
-    async def index(self, call: "Call") -> Response:
+    async def index(self, call: Call) -> Response:
         """List what is kept, and what waits to be."""
         kept, queued = await self._cache.list(call.caller)
         return wire.json_response(
             {"cached_images": [_view(entry) for entry in kept], "queued_images": queued}
         )
 
-    async def queue(self, call: "Call") -> Response:
+    async def queue(self, call: Call) -> Response:
         """Have an image fetched."""
         await self._cache.queue(call.caller, call.params["id"])
         return Response(status_code=202)
 
-    async def delete(self, call: "Call") -> Response:
+    async def delete(self, call: Call) -> Response:
         """Drop an image from the cache and its queue."""
         await self._cache.forget(call.caller, call.params["id"])
         return wire.no_content()
 
-    async def clear(self, call: "Call") -> Response:
+    async def clear(self, call: Call) -> Response:
         """Drop everything, or what the header x-image-cache-clear-target says."""
         target = call.headers.get("x-image-cache-clear-target", "").lower()
         if target not in _TARGETS:
@@ -49,50 +47,50 @@ class CacheApi:
         await self._cache.clear(call.caller, _TARGETS[target])
         return wire.no_content()
 
-    async def clean(self, call: "Call") -> Response:
+    async def clean(self, call: Call) -> Response:
         """Drop what stalled, and what belongs to nothing."""
         await self._cache.clean(call.caller)
         return Response(status_code=200)
 
-    async def prune(self, call: "Call") -> Response:
+    async def prune(self, call: Call) -> Response:
         """Bring the cache within its limit."""
         images, size = await self._cache.prune(call.caller)
         return wire.json_response({"total_files_pruned": images, "total_bytes_pruned": size})
 
-    async def nodes(self, call: "Call") -> Response:
+    async def nodes(self, call: Call) -> Response:
         """Name the nodes that keep an image."""
         return wire.json_response(list(await self._cache.nodes(call.caller, call.params["id"])))
 
-    async def cached(self, call: "Call") -> Response:
+    async def cached(self, call: Call) -> Response:
         """List what is kept."""
         kept, _ = await self._cache.list(call.caller, MANAGE)
         return wire.json_response({"cached_images": [_view(entry) for entry in kept]})
 
-    async def queued(self, call: "Call") -> Response:
+    async def queued(self, call: Call) -> Response:
         """List what waits to be kept."""
         _, queued = await self._cache.list(call.caller, MANAGE)
         return wire.json_response({"queued_images": queued})
 
-    async def enqueue(self, call: "Call") -> Response:
+    async def enqueue(self, call: Call) -> Response:
         """Have an image fetched."""
         await self._cache.queue_as_manager(call.caller, call.params["id"])
         return wire.json_response(None)
 
-    async def delete_cached(self, call: "Call") -> Response:
+    async def delete_cached(self, call: Call) -> Response:
         """Drop an image from the cache."""
         await self._cache.forget_as_manager(call.caller, call.params["id"], _KEPT)
         return wire.json_response(None)
 
-    async def delete_queued(self, call: "Call") -> Response:
+    async def delete_queued(self, call: Call) -> Response:
         """Take an image off the queue."""
         await self._cache.forget_as_manager(call.caller, call.params["id"], WAITING)
         return wire.json_response(None)
 
-    async def clear_cached(self, call: "Call") -> Response:
+    async def clear_cached(self, call: Call) -> Response:
         """Drop everything that is kept."""
         return wire.json_response({"num_deleted": await self._cache.clear(call.caller, _KEPT, MANAGE)})
 
-    async def clear_queued(self, call: "Call") -> Response:
+    async def clear_queued(self, call: Call) -> Response:
         """Empty the queue."""
         return wire.json_response({"num_deleted": await self._cache.clear(call.caller, WAITING, MANAGE)})
 

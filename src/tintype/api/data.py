@@ -2,22 +2,20 @@
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from tintype.api.call import Call
 from tintype.api.extensions import TAKEN
 from tintype.api.slots import DownloadSlots
 from tintype.blobs.reading import closing
-from tintype.domain import conditions, digests
+from tintype.domain import conditions, digests, ranges
+from tintype.domain.stores import parse_names
 from tintype.errors import Invalid, UnsupportedMedia
 from tintype.services.data import ImageData
-from tintype.services.downloads import Downloads, Wish
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
+from tintype.services.downloads import DownloadRequest, Downloads
 
 _BINARY = "application/octet-stream"
 _HAND_OFF = "x-accel-redirect"
@@ -33,7 +31,7 @@ class DataApi:
         self._downloads = downloads
         self._slots = slots
 
-    async def upload(self, call: "Call") -> Response:
+    async def upload(self, call: Call) -> Response:
         """Take an image's bytes."""
         check_type(call, _BINARY)
         await self._data.upload(
@@ -46,7 +44,7 @@ class DataApi:
         )
         return Response(status_code=204)
 
-    async def stage(self, call: "Call") -> Response:
+    async def stage(self, call: Call) -> Response:
         """Take bytes for an import to come."""
         check_type(call, _BINARY)
         await self._data.stage(
@@ -58,17 +56,17 @@ class DataApi:
         )
         return Response(status_code=204)
 
-    async def download(self, call: "Call") -> Response:
+    async def download(self, call: Call) -> Response:
         """Send an image's bytes, or one range of them."""
         headers = call.headers
-        wish = Wish(
-            range=headers.get("range"),
-            content_range=headers.get("content-range"),
-            if_range=headers.get("if-range"),
-            if_none_match=headers.get("if-none-match"),
-            prefer=call.query_params.get("prefer"),
+        if_range = headers.get("if-range")  # a date is no strong validator: no range under one is sent
+        request = DownloadRequest(
+            range=ranges.parse(headers.get("range"), headers.get("content-range")),
+            range_of=None if if_range is None else if_range.strip(),
+            known_tags=conditions.parse_tags(headers.get("if-none-match")),
+            stores=parse_names(call.query_params.get("prefer")),
         )
-        download = await self._downloads.begin(call.caller, call.params["id"], wish)
+        download = await self._downloads.begin(call.caller, call.params["id"], request)
         if download is None:
             return Response(status_code=204)
         image = download.image
@@ -132,19 +130,19 @@ class _Stream(StreamingResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def check_type(call: "Call", wanted: str) -> None:
+def check_type(call: Call, wanted: str) -> None:
     """Refuse a body of another media type."""
     if not is_type(call, wanted):
         given = call.headers.get("content-type", "")
         raise UnsupportedMedia(f"Image data is sent as {wanted}, not as '{given}'.")
 
 
-def is_type(call: "Call", wanted: str) -> bool:
+def is_type(call: Call, wanted: str) -> bool:
     """Say whether a request declares a body of this media type."""
     return call.headers.get("content-type", "").partition(";")[0].strip().lower() == wanted
 
 
-def expected_digests(call: "Call") -> dict[str, str]:
+def expected_digests(call: Call) -> dict[str, str]:
     """Give the digests that a client says its whole bytes have."""
     repr_digest, content_md5 = call.headers.get("repr-digest"), call.headers.get("content-md5")
     if repr_digest is None and content_md5 is None:
@@ -160,7 +158,7 @@ def _handed_off(path: str, headers: dict[str, str]) -> Response:
     return Response(None, 200, {**whole, "X-Accel-Redirect": path}, _BINARY)
 
 
-def _declared_size(call: "Call") -> int | None:
+def _declared_size(call: Call) -> int | None:
     """Return the size that a client declares, by its header or the length of the body.
 
     0 in the header declares nothing: clients of Glance send it where they do not know the size.

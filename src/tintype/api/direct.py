@@ -6,17 +6,39 @@ server, each time into fresh memory, then into the buffer that is hashed and wri
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
+
+from uvicorn.protocols.http.flow_control import FlowControl
 
 from tintype.blobs.stream import Buffer
 from tintype.errors import Disconnected, TooSlow
 
-if TYPE_CHECKING:
-    from tintype.api.protocol import BoundedHttpProtocol
-
 BROKEN_OFF: Final = "The connection broke off before the request was whole."
 _RECEIVE: Final = 512 << 10
 """Bytes taken at once: other connections wait that long."""
+
+
+class Connection(Protocol):
+    """What a body needs of the HTTP connection that it comes through."""
+
+    transport: asyncio.Transport
+    loop: asyncio.AbstractEventLoop
+    flow: FlowControl
+
+    def heard_of_body(self) -> None:
+        """Note that the client is not silent."""
+
+    def take_back(self) -> None:
+        """Read from the connection as HTTP again."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the connection is lost."""
+
+    def pause_writing(self) -> None:
+        """Stop writing until the transport has sent what it holds."""
+
+    def resume_writing(self) -> None:
+        """Write again."""
 
 
 class DirectBody(asyncio.BufferedProtocol):
@@ -26,7 +48,7 @@ class DirectBody(asyncio.BufferedProtocol):
     the rest is only dropped.
     """
 
-    def __init__(self, http: "BoundedHttpProtocol", early: bytes, left: int) -> None:
+    def __init__(self, http: Connection, early: bytes, left: int) -> None:
         """Go on behind what came `early`, which was received but not read."""
         self._http = http
         self._early = memoryview(early)

@@ -1,4 +1,4 @@
-"""One table from what went wrong to HTTP, and the one form in which a failure is written.
+"""From what went wrong to HTTP: the statuses, the headers, and the one form in which a failure is written.
 
 `{"error": {"code", "title", "message", "request_id"}}` is Keystone's form, and the one that every
 client reads: python-glanceclient, libcloud and fog look for `message` in the first object inside the
@@ -40,8 +40,24 @@ _TITLES: Final = {460: "Checksum Mismatch", 499: "Client Closed Request"}
 
 
 def status_of(error: errors.TintypeError) -> int:
-    """Give the HTTP status of a failure."""
+    """Return the HTTP status of a failure."""
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def headers_of(error: errors.TintypeError) -> dict[str, str]:
+    """Return the headers that say in HTTP what a failure knows, such as when to try again."""
+    headers = {}
+    if isinstance(error, errors.Temporary) and error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    elif isinstance(error, errors.BadRange):
+        headers["Content-Range"] = f"bytes */{error.size}"
+    elif isinstance(error, errors.VersionMismatch):
+        headers["Tus-Version"] = error.supported
+    elif isinstance(error, errors.TooSlow) and error.closes:
+        headers["Connection"] = "close"
+    elif isinstance(error, errors.UnsupportedMedia) and error.patch_types:
+        headers["Accept-Patch"] = ", ".join(error.patch_types)
+    return headers
 
 
 def document(status: int, message: str, request_id: str) -> bytes:

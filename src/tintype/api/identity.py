@@ -4,11 +4,12 @@ Bodies and errors have Keystone's shapes; projects, users, roles and application
 of their own.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.api.identity_wire import (
     DOMAIN,
     TokenReader,
@@ -26,9 +27,6 @@ from tintype.api.presence import while_present
 from tintype.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from tintype.services.identity import Identity, Token
 
-if TYPE_CHECKING:
-    from tintype.api.app import Call
-
 _DOMAIN_VIEW: Final = {**DOMAIN, "description": "The one domain", "enabled": True, "options": {}, "tags": []}
 _VERSION_DATE: Final = "2026-01-01T00:00:00Z"
 
@@ -41,15 +39,15 @@ class IdentityApi:
         self._reader = reader
         self._region = region
 
-    async def choices(self, call: "Call") -> Response:
+    async def choices(self, call: Call) -> Response:
         """Offer the versions."""
         return wire.json_response({"versions": {"values": [_version(call)]}}, 300)
 
-    async def version(self, call: "Call") -> Response:
+    async def version(self, call: Call) -> Response:
         """Describe the version."""
         return wire.json_response({"version": _version(call)})
 
-    async def login(self, call: "Call") -> Response:
+    async def login(self, call: Call) -> Response:
         """Return a token for a password, an application credential or another token."""
         auth = await read_object(call, "auth")
         identity = object_at({"auth": auth}, "auth", "identity")
@@ -71,7 +69,7 @@ class IdentityApi:
             self._view(call, token), 201, {"X-Subject-Token": token.value, "Vary": "X-Auth-Token"}
         )
 
-    async def _with_password(self, call: "Call", auth: dict[str, Any], user: dict[str, Any]) -> Token:
+    async def _with_password(self, call: Call, auth: dict[str, Any], user: dict[str, Any]) -> Token:
         scope = _scope(auth.get("scope"))
         user_id, user_name = _user_of(user)
         return await self._identity.login(
@@ -83,7 +81,7 @@ class IdentityApi:
             to_default="scope" not in auth,
         )
 
-    async def _with_credential(self, call: "Call", auth: dict[str, Any], credential: dict[str, Any]) -> Token:
+    async def _with_credential(self, call: Call, auth: dict[str, Any], credential: dict[str, Any]) -> Token:
         if "scope" in auth:
             raise Unauthenticated(
                 "Application credentials cannot request a scope: each one is of one project."
@@ -102,38 +100,38 @@ class IdentityApi:
             address=call.address,
         )
 
-    async def show_token(self, call: "Call") -> Response:
+    async def show_token(self, call: Call) -> Response:
         """Show what a token stands for."""
         token = await self._subject(call, also=frozenset({"admin", "service"}))
         return wire.json_response(self._view(call, token), 200, {"X-Subject-Token": token.value})
 
-    async def revoke(self, call: "Call") -> Response:
+    async def revoke(self, call: Call) -> Response:
         """Revoke a token."""
         token = await self._subject(call, also=frozenset({"admin"}))
         await self._identity.revoke(token)
         self._reader.forget(token.value)
         return wire.no_content()
 
-    async def catalog(self, call: "Call") -> Response:
+    async def catalog(self, call: Call) -> Response:
         """Show the services."""
         await self._reader.caller(call)
         return wire.json_response({"catalog": self._catalog(call), "links": links(call)})
 
-    async def domains(self, call: "Call") -> Response:
+    async def domains(self, call: Call) -> Response:
         """List the only domain."""
         await self._reader.caller(call)
         wanted = query(call).get("name")
         found = [_DOMAIN_VIEW] if wanted is None or wanted.lower() == "default" else []
         return listing(call, "domains", found)
 
-    async def domain(self, call: "Call") -> Response:
+    async def domain(self, call: Call) -> Response:
         """Show the only domain."""
         await self._reader.caller(call)
         if call.params["id"] != DOMAIN["id"]:
             raise NotFound(f"Could not find domain: {call.params['id']}.")
         return wire.json_response({"domain": _DOMAIN_VIEW})
 
-    async def _subject(self, call: "Call", *, also: frozenset[str]) -> Token:
+    async def _subject(self, call: Call, *, also: frozenset[str]) -> Token:
         """Return the token that a request is about: the caller's own, or any to somebody in certain roles."""
         caller = await self._reader.caller(call)
         value = call.token("X-Subject-Token")
@@ -147,7 +145,7 @@ class IdentityApi:
             raise Forbidden("You are not authorized to see other users' tokens.")
         return subject
 
-    def _view(self, call: "Call", token: Token) -> dict[str, Any]:
+    def _view(self, call: Call, token: Token) -> dict[str, Any]:
         caller = token.caller
         view: dict[str, Any] = {
             "methods": list(token.methods),
@@ -175,7 +173,7 @@ class IdentityApi:
                 view["catalog"] = self._catalog(call)
         return {"token": view}
 
-    def _catalog(self, call: "Call") -> list[dict[str, Any]]:
+    def _catalog(self, call: Call) -> list[dict[str, Any]]:
         services = {
             "image": ("glance", call.base_url_text),  # the name that libcloud looks for
             "identity": ("identity", f"{call.base_url_text}/identity/v3"),
@@ -200,7 +198,7 @@ class IdentityApi:
         ]
 
 
-def _version(call: "Call") -> dict[str, Any]:
+def _version(call: Call) -> dict[str, Any]:
     return {
         "id": "v3.14",
         "status": "stable",

@@ -2,19 +2,17 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.auth.builtin import BuiltinAuthenticator
 from tintype.domain.roles import ROLES
 from tintype.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from tintype.services.identity import Token
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 DOMAIN: Final = {"id": "default", "name": "Default"}
 _LONGEST: Final = 4096
@@ -26,7 +24,7 @@ class TokenReader:
     def __init__(self, tokens: BuiltinAuthenticator) -> None:
         self._tokens = tokens
 
-    async def caller(self, call: "Call") -> Token:
+    async def caller(self, call: Call) -> Token:
         """Return the caller's token; raises Unauthenticated."""
         value = call.token("X-Auth-Token")
         if not value:
@@ -35,13 +33,13 @@ class TokenReader:
         call.caller = token.caller  # for the log
         return token
 
-    async def admin(self, call: "Call") -> Token:
+    async def admin(self, call: Call) -> Token:
         """Return the token of an admin; raises Forbidden for everybody else."""
         token = await self.caller(call)
         require_admin(token)
         return token
 
-    async def user_or_admin(self, call: "Call", user_id: str) -> Token:
+    async def user_or_admin(self, call: Call, user_id: str) -> Token:
         """Return the token of a user or of an admin; raises Forbidden for everybody else."""
         token = await self.caller(call)
         if token.caller.user_id != user_id:
@@ -62,7 +60,7 @@ def require_admin(token: Token) -> None:
         raise Forbidden("You are not authorized to perform the requested action: it is for admins.")
 
 
-async def read_object(call: "Call", *path: str) -> dict[str, Any]:
+async def read_object(call: Call, *path: str) -> dict[str, Any]:
     """Return the object at a path of the request's body; raises Invalid."""
     return object_at(wire.parse_json(await call.bounded_body()), *path)
 
@@ -124,7 +122,7 @@ def _is_empty(value: Any) -> bool:
     return value is None or value is False or value in ("", [])
 
 
-def query(call: "Call") -> dict[str, str]:
+def query(call: Call) -> dict[str, str]:
     """Return the parameters of the query string, the last value of each; raises Invalid."""
     try:
         pairs = parse_qs(call.scope["query_string"].decode(), keep_blank_values=True, errors="strict")
@@ -145,17 +143,17 @@ def in_domain(wanted: dict[str, str], *, enabled: bool) -> bool:
     return "enabled" not in wanted or is_set(wanted, "enabled") is enabled
 
 
-def listing(call: "Call", name: str, items: list[dict[str, Any]]) -> Response:
+def listing(call: Call, name: str, items: list[dict[str, Any]]) -> Response:
     """Return a list as Keystone writes it."""
     return wire.json_response({name: items, "links": links(call)})
 
 
-def links(call: "Call") -> dict[str, Any]:
+def links(call: Call) -> dict[str, Any]:
     """Return the links of a list that is one page."""
     return {"self": f"{call.base_url_text}{call.scope['path']}", "next": None, "previous": None}
 
 
-def self_link(call: "Call", path: str) -> dict[str, str]:
+def self_link(call: Call, path: str) -> dict[str, str]:
     """Return the links of one thing."""
     return {"self": f"{call.base_url_text}/identity/v3/{path}"}
 

@@ -1,35 +1,29 @@
 """Imports over HTTP."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.domain import imports
 from tintype.services.imports import Imports
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 
 class ImportsApi:
     """Handlers of `/v2/images/{id}/import`."""
 
-    def __init__(self, service: Imports, begun: Callable[[], None]) -> None:
-        """Make them; `begun` is told that there is work."""
+    def __init__(self, service: Imports) -> None:
         self._imports = service
-        self._begun = begun
 
-    async def create(self, call: "Call") -> Response:
+    async def create(self, call: Call) -> Response:
         """Begin an import."""
         body = wire.parse_json(await call.bounded_body())
         await self.begin(call, body, call.token("X-Auth-Token") or "")
         return Response(status_code=202)
 
-    async def begin(self, call: "Call", body: Any, token: str) -> None:
+    async def begin(self, call: Call, body: Any, token: str) -> None:
         """Begin what a body asks for, for the bearer of a token."""
         wanted = imports.parse(body, call.headers.get("x-image-meta-store"), self._imports.methods)
         image_id, request_id = call.params["id"], call.request_id
         await self._imports.begin(call.caller, image_id, wanted, body, request_id=request_id, token=token)
-        self._begun()

@@ -1,34 +1,26 @@
 """Locations over HTTP."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.domain import locations as rules
 from tintype.services.locations import Locations
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 
 class LocationsApi:
     """Handlers of `/v2/images/{id}/locations`."""
 
-    def __init__(self, locations: Locations, begun: Callable[[], None]) -> None:
-        """Make them; `begun` is told that there is work."""
+    def __init__(self, locations: Locations) -> None:
         self._locations = locations
-        self._begun = begun
 
-    async def index(self, call: "Call") -> Response:
+    async def index(self, call: Call) -> Response:
         """Tell a service where an image's bytes are."""
         return wire.json_response(await self._locations.told(call.caller, call.params["id"]))
 
-    async def create(self, call: "Call") -> Response:
+    async def create(self, call: Call) -> Response:
         """Have an image take bytes that are somewhere already."""
         body = wire.parse_json(await call.bounded_body())
         location = rules.parse(body)
         await self._locations.begin(call.caller, call.params["id"], location, body, call.request_id)
-        self._begun()
         return Response(status_code=202)

@@ -1,15 +1,11 @@
 """Members over HTTP."""
 
-from typing import TYPE_CHECKING
-
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.domain import members as rules
 from tintype.services.members import Members
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 
 class MembersApi:
@@ -18,31 +14,31 @@ class MembersApi:
     def __init__(self, members: Members) -> None:
         self._members = members
 
-    async def index(self, call: "Call") -> Response:
+    async def index(self, call: Call) -> Response:
         """List the members that the caller may see."""
         members = await self._members.list(call.caller, call.params["id"])
         return wire.json_response(
             {"members": [wire.member_view(member) for member in members], "schema": "/v2/schemas/members"}
         )
 
-    async def create(self, call: "Call") -> Response:
+    async def create(self, call: Call) -> Response:
         """Share an image."""
         member_id = rules.checked_member_id(wire.parse_json(await call.bounded_body()))
         member = await self._members.add(call.caller, call.params["id"], member_id)
         return wire.json_response(wire.member_view(member))
 
-    async def show(self, call: "Call") -> Response:
+    async def show(self, call: Call) -> Response:
         """Show one member."""
         member = await self._members.show(call.caller, call.params["id"], call.params["member"])
         return wire.json_response(wire.member_view(member))
 
-    async def update(self, call: "Call") -> Response:
+    async def update(self, call: Call) -> Response:
         """Accept or reject."""
         status = rules.checked_status(wire.parse_json(await call.bounded_body()))
         member = await self._members.answer(call.caller, call.params["id"], call.params["member"], status)
         return wire.json_response(wire.member_view(member))
 
-    async def delete(self, call: "Call") -> Response:
+    async def delete(self, call: Call) -> Response:
         """End the sharing."""
         await self._members.remove(call.caller, call.params["id"], call.params["member"])
         return wire.no_content()

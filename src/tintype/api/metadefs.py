@@ -1,22 +1,20 @@
 """Metadata definitions over HTTP."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from msgspec.structs import replace
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.domain import metadef_documents as documents
 from tintype.domain import metadefs as rules
 from tintype.domain.metadefs import Association, Definition, Namespace, Object, Tag
 from tintype.errors import Invalid
 from tintype.services.clock import now
 from tintype.services.metadefs import OBJECTS, PROPERTIES, TAGS, Kind, Metadefs
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 _PATH: Final = "/v2/metadefs/namespaces"
 _SCHEMAS: Final = "/v2/schemas/metadefs"
@@ -31,7 +29,7 @@ class MetadefsApi:
         self._page_size = page_size
         self._max_page_size = max_page_size
 
-    async def index(self, call: "Call") -> Response:
+    async def index(self, call: Call) -> Response:
         """List a page of namespaces, with the address of the next one."""
         asked = _asked(call)
         wanted = documents.listing(asked, rules.SORT_KEYS)
@@ -47,7 +45,7 @@ class MetadefsApi:
             body["next"] = _page_path(asked | {"marker": page.last.namespace})
         return wire.json_response(body)
 
-    async def create(self, call: "Call") -> Response:
+    async def create(self, call: Call) -> Response:
         """Make a namespace, with what is written of its contents."""
         body = documents.checked(await _body(call), documents.NamespaceBody)
         view = whole_view(await self._metadefs.create(call.caller, body))
@@ -55,34 +53,34 @@ class MetadefsApi:
             view, 201, {"Location": call.base_url_text + quote(view["self"], safe="/:")}
         )
 
-    async def show(self, call: "Call") -> Response:
+    async def show(self, call: Call) -> Response:
         """Show a namespace; `resource_type` asks for the names that properties have on such a resource."""
         namespace = await self._metadefs.show(call.caller, call.params["namespace"])
         return wire.json_response(whole_view(rules.prefixed(namespace, _asked(call).get("resource_type"))))
 
-    async def update(self, call: "Call") -> Response:
+    async def update(self, call: Call) -> Response:
         """Say anew what a namespace is."""
         body = documents.checked(await _body(call), documents.NamespaceBody)
         namespace = await self._metadefs.describe(call.caller, call.params["namespace"], body)
         return wire.json_response(_head_view(replace(namespace, associations={})))
 
-    async def delete(self, call: "Call") -> Response:
+    async def delete(self, call: Call) -> Response:
         """Delete a namespace."""
         await self._metadefs.delete(call.caller, call.params["namespace"])
         return wire.no_content()
 
-    async def list_properties(self, call: "Call") -> Response:
+    async def list_properties(self, call: Call) -> Response:
         """List the properties of a namespace."""
         namespace = await self._contents(call, PROPERTIES)
         return wire.json_response({"properties": _properties_view(namespace.properties)})
 
-    async def create_property(self, call: "Call") -> Response:
+    async def create_property(self, call: Call) -> Response:
         """Put a property into a namespace."""
         name, definition = documents.checked_property(await _body(call))
         await self._add(call, PROPERTIES, name, definition)
         return wire.json_response(_property_view(definition), 201)
 
-    async def show_property(self, call: "Call") -> Response:
+    async def show_property(self, call: Call) -> Response:
         """Show a property; with `resource_type` its name in the path is that on such a resource."""
         name, resource_type = call.params["name"], _asked(call).get("resource_type")
         if resource_type:
@@ -93,21 +91,21 @@ class MetadefsApi:
         definition = rules.found(namespace.properties, name)
         return wire.json_response(_property_view({**definition, "name": name}))
 
-    async def update_property(self, call: "Call") -> Response:
+    async def update_property(self, call: Call) -> Response:
         """Replace a property."""
         name, definition = documents.checked_property(await _body(call))
         await self._exchange(call, PROPERTIES, name, definition)
         return wire.json_response(_property_view(definition))
 
-    async def delete_property(self, call: "Call") -> Response:
+    async def delete_property(self, call: Call) -> Response:
         """Delete a property."""
         return await self._remove(call, PROPERTIES)
 
-    async def clear_properties(self, call: "Call") -> Response:
+    async def clear_properties(self, call: Call) -> Response:
         """Delete all properties of a namespace."""
         return await self._clear(call, PROPERTIES)
 
-    async def list_objects(self, call: "Call") -> Response:
+    async def list_objects(self, call: Call) -> Response:
         """List the objects of a namespace; as with Glance all of them, whatever page is asked for."""
         if documents.listing(_asked(call), rules.SORT_KEYS).limit == 0:
             raise Invalid("limit param must be positive")
@@ -115,39 +113,39 @@ class MetadefsApi:
         views = [_object_view(namespace.namespace, each) for each in namespace.objects.values()]
         return wire.json_response({"objects": views, "schema": "v2/schemas/metadefs/objects"})
 
-    async def create_object(self, call: "Call") -> Response:
+    async def create_object(self, call: Call) -> Response:
         """Put an object into a namespace."""
         made = documents.new_object(documents.checked(await _body(call), documents.ObjectBody), now())
         await self._add(call, OBJECTS, made.name, made)
         return wire.json_response(_object_view(call.params["namespace"], made), 201)
 
-    async def show_object(self, call: "Call") -> Response:
+    async def show_object(self, call: Call) -> Response:
         """Show an object."""
         namespace = await self._show(call, OBJECTS.show)
         found = rules.found(namespace.objects, call.params["name"])
         return wire.json_response(_object_view(namespace.namespace, found))
 
-    async def update_object(self, call: "Call") -> Response:
+    async def update_object(self, call: Call) -> Response:
         """Replace an object."""
         written = documents.new_object(documents.checked(await _body(call), documents.ObjectBody), now())
         made = await self._exchange(call, OBJECTS, written.name, written)
         return wire.json_response(_object_view(call.params["namespace"], made))
 
-    async def delete_object(self, call: "Call") -> Response:
+    async def delete_object(self, call: Call) -> Response:
         """Delete an object."""
         return await self._remove(call, OBJECTS)
 
-    async def clear_objects(self, call: "Call") -> Response:
+    async def clear_objects(self, call: Call) -> Response:
         """Delete all objects of a namespace."""
         return await self._clear(call, OBJECTS)
 
-    async def list_tags(self, call: "Call") -> Response:
+    async def list_tags(self, call: Call) -> Response:
         """List a page of the tags of a namespace."""
         wanted = documents.listing(_asked(call), rules.TAG_SORT_KEYS)
         namespace = await self._contents(call, TAGS)
         return wire.json_response({"tags": _names(rules.tag_page(namespace.tags, wanted))})
 
-    async def create_tags(self, call: "Call") -> Response:
+    async def create_tags(self, call: Call) -> Response:
         """Give a namespace tags in place of those it has, or with `X-Openstack-Append` besides them."""
         body = documents.checked(await _body(call), documents.TagsBody)
         append = call.headers.get("x-openstack-append", "").strip().lower() in _TRUE
@@ -155,11 +153,11 @@ class MetadefsApi:
         await self._metadefs.add_tags(call.caller, call.params["namespace"], names, append=append)
         return wire.json_response({"tags": _names(body.tags)}, 201)
 
-    async def clear_tags(self, call: "Call") -> Response:
+    async def clear_tags(self, call: Call) -> Response:
         """Delete all tags of a namespace."""
         return await self._clear(call, TAGS)
 
-    async def create_tag(self, call: "Call") -> Response:
+    async def create_tag(self, call: Call) -> Response:
         """Put a tag into a namespace."""
         named = documents.checked({"name": call.params["name"]}, documents.TagBody)
         moment = now()
@@ -167,34 +165,34 @@ class MetadefsApi:
         await self._add(call, TAGS, made.name, made)
         return wire.json_response(_stamped(made), 201)
 
-    async def show_tag(self, call: "Call") -> Response:
+    async def show_tag(self, call: Call) -> Response:
         """Show a tag."""
         namespace = await self._show(call, TAGS.show)
         return wire.json_response(_stamped(rules.found(namespace.tags, call.params["name"])))
 
-    async def update_tag(self, call: "Call") -> Response:
+    async def update_tag(self, call: Call) -> Response:
         """Rename a tag."""
         named = documents.checked(await _body(call), documents.TagBody)
         moment = now()
         made = await self._exchange(call, TAGS, named.name, Tag(named.name, moment, moment))
         return wire.json_response(_stamped(made))
 
-    async def delete_tag(self, call: "Call") -> Response:
+    async def delete_tag(self, call: Call) -> Response:
         """Delete a tag."""
         return await self._remove(call, TAGS)
 
-    async def resource_types(self, call: "Call") -> Response:
+    async def resource_types(self, call: Call) -> Response:
         """List every known type of resource."""
         types = await self._metadefs.resource_types(call.caller)
         views = [type_view(each) for each in types]
         return wire.json_response({"resource_types": views})
 
-    async def list_associations(self, call: "Call") -> Response:
+    async def list_associations(self, call: Call) -> Response:
         """List the types of resources that a namespace is for."""
         found = await self._metadefs.associations(call.caller, call.params["namespace"])
         return wire.json_response({"resource_type_associations": [association_view(each) for each in found]})
 
-    async def create_association(self, call: "Call") -> Response:
+    async def create_association(self, call: Call) -> Response:
         """Say that a namespace is for a type of resource."""
         made = documents.new_association(
             documents.checked(await _body(call), documents.AssociationBody), now()
@@ -202,38 +200,38 @@ class MetadefsApi:
         await self._metadefs.associate(call.caller, call.params["namespace"], made)
         return wire.json_response(association_view(made), 201)
 
-    async def delete_association(self, call: "Call") -> Response:
+    async def delete_association(self, call: Call) -> Response:
         """Say that a namespace is no more for a type of resource."""
         await self._metadefs.dissociate(call.caller, call.params["namespace"], call.params["name"])
         return wire.no_content()
 
-    async def _show(self, call: "Call", *needed: str) -> Namespace:
+    async def _show(self, call: Call, *needed: str) -> Namespace:
         return await self._metadefs.show(call.caller, call.params["namespace"], needed)
 
-    async def _contents(self, call: "Call", kind: Kind) -> Namespace:
+    async def _contents(self, call: Call, kind: Kind) -> Namespace:
         return await self._metadefs.contents(call.caller, call.params["namespace"], kind)
 
-    async def _add(self, call: "Call", kind: Kind, name: str, value: Any) -> None:
+    async def _add(self, call: Call, kind: Kind, name: str, value: Any) -> None:
         await self._metadefs.add(call.caller, call.params["namespace"], kind, name, value)
 
-    async def _exchange(self, call: "Call", kind: Kind, name: str, value: Any) -> Any:
+    async def _exchange(self, call: Call, kind: Kind, name: str, value: Any) -> Any:
         old = call.params["name"]
         return await self._metadefs.exchange(call.caller, call.params["namespace"], kind, old, name, value)
 
-    async def _remove(self, call: "Call", kind: Kind) -> Response:
+    async def _remove(self, call: Call, kind: Kind) -> Response:
         await self._metadefs.remove(call.caller, call.params["namespace"], kind, call.params["name"])
         return wire.no_content()
 
-    async def _clear(self, call: "Call", kind: Kind) -> Response:
+    async def _clear(self, call: Call, kind: Kind) -> Response:
         await self._metadefs.clear(call.caller, call.params["namespace"], kind)
         return wire.no_content()
 
 
-async def _body(call: "Call") -> Any:
+async def _body(call: Call) -> Any:
     return wire.parse_json(await call.bounded_body())
 
 
-def _asked(call: "Call") -> dict[str, str]:
+def _asked(call: Call) -> dict[str, str]:
     return dict(wire.query_pairs(call.scope["query_string"]))
 
 

@@ -1,19 +1,17 @@
 """For those who run the service: health and numbers."""
 
 import hmac
-from typing import TYPE_CHECKING
 
 from starlette.responses import PlainTextResponse, Response
 
+from tintype.api import errors as error_responses
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.auth.base import Authenticator
 from tintype.errors import Unauthenticated, Unavailable
 from tintype.observability.metrics import CONTENT_TYPE, Metrics
 from tintype.policy.engine import Policy
 from tintype.services.health import Health
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 
 class OperationsApi:
@@ -35,20 +33,20 @@ class OperationsApi:
         self._policy = policy
         self._token = token
 
-    async def live(self, _call: "Call") -> Response:
+    async def live(self, _call: Call) -> Response:
         """Say that the process answers: where it does not, start it anew."""
         return PlainTextResponse("OK")
 
-    async def ready(self, call: "Call") -> Response:
+    async def ready(self, call: Call) -> Response:
         """Say whether requests can be served: where not, send them elsewhere."""
         try:
             await self._health.ready()
         except Unavailable as error:
             call.failure = error
-            return PlainTextResponse(error.message, 503, error.headers)
+            return PlainTextResponse(error.message, 503, error_responses.headers_of(error))
         return PlainTextResponse("OK")
 
-    async def detail(self, call: "Call") -> Response:
+    async def detail(self, call: Call) -> Response:
         """Tell how each part is."""
         await self._check(call, "get_health")
         parts = await self._health.detail()
@@ -57,12 +55,12 @@ class OperationsApi:
             call.failure = Unavailable(" ".join(broken))
         return wire.json_response({"parts": parts}, 503 if broken else 200)
 
-    async def numbers(self, call: "Call") -> Response:
+    async def numbers(self, call: Call) -> Response:
         """Give the numbers."""
         await self._check(call, "get_metrics")
         return Response(self._metrics.text(), media_type=CONTENT_TYPE)
 
-    async def _check(self, call: "Call", rule: str) -> None:
+    async def _check(self, call: Call, rule: str) -> None:
         """Let in who has the bearer token, which needs no database, or a token that the rule allows."""
         scheme, _, bearer = call.headers.get("authorization", "").partition(" ")
         known = self._token is not None and hmac.compare_digest(bearer.encode(), self._token.encode())

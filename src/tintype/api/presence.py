@@ -2,19 +2,17 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from tintype.api.call import Call
 from tintype.errors import Disconnected
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 T = TypeVar("T")
 
 _GONE: Final = "The client closed the connection before it had its answer."
 
 
-async def while_present(call: "Call", work: Coroutine[Any, Any, T]) -> T:
+async def while_present(call: Call, work: Coroutine[Any, Any, T]) -> T:
     """Return the result of some work; cancel it and raise Disconnected if the client disconnects first.
 
     Meant for work that waits in a queue. The body of the request must have been read.
@@ -38,6 +36,6 @@ async def while_present(call: "Call", work: Coroutine[Any, Any, T]) -> T:
         leaving.cancel()
 
 
-async def _gone(call: "Call") -> None:
+async def _gone(call: Call) -> None:
     while (await call.receive())["type"] != "http.disconnect":
         pass

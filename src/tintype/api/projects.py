@@ -4,11 +4,12 @@ Lists are for admins; an exact name or id may be looked up by every user, becaus
 with naming a project.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.api.identity_wire import (
     DOMAIN,
     TokenReader,
@@ -29,9 +30,6 @@ from tintype.db.identity import Project
 from tintype.errors import Invalid
 from tintype.services.projects import Projects
 
-if TYPE_CHECKING:
-    from tintype.api.app import Call
-
 _FIELDS: Final = ("name", "description", "enabled", "domain_id", "parent_id", "is_domain")
 
 
@@ -42,7 +40,7 @@ class ProjectsApi:
         self._projects = projects
         self._reader = reader
 
-    async def index(self, call: "Call") -> Response:
+    async def index(self, call: Call) -> Response:
         """List projects, or look one up by its exact name."""
         token = await self._reader.caller(call)
         wanted = query(call)
@@ -54,24 +52,24 @@ class ProjectsApi:
         kept = [project for project in found if in_domain(wanted, enabled=project.enabled)]
         return listing(call, "projects", [_view(call, project) for project in kept])
 
-    async def mine(self, call: "Call") -> Response:
+    async def mine(self, call: Call) -> Response:
         """List the projects that the caller may work in."""
         token = await self._reader.caller(call)
         found = await self._projects.of_user(token.caller.user_id)
         return listing(call, "projects", [_view(call, project) for project in found])
 
-    async def of_user(self, call: "Call") -> Response:
+    async def of_user(self, call: Call) -> Response:
         """List the projects that a user may work in."""
         await self._reader.user_or_admin(call, call.params["id"])
         found = await self._projects.of_user(call.params["id"])
         return listing(call, "projects", [_view(call, project) for project in found])
 
-    async def show(self, call: "Call") -> Response:
+    async def show(self, call: Call) -> Response:
         """Show a project."""
         await self._reader.caller(call)
         return self._shown(call, await self._projects.get(call.params["id"]))
 
-    async def create(self, call: "Call") -> Response:
+    async def create(self, call: Call) -> Response:
         """Create a project."""
         await self._reader.admin(call)
         body = await _body(call)
@@ -81,7 +79,7 @@ class ProjectsApi:
         )
         return self._shown(call, project, 201)
 
-    async def update(self, call: "Call") -> Response:
+    async def update(self, call: Call) -> Response:
         """Change a project's name, description or whether it is enabled."""
         await self._reader.admin(call)
         project = await self._projects.get(call.params["id"])
@@ -95,18 +93,18 @@ class ProjectsApi:
             changes["enabled"] = enabled
         return self._shown(call, await self._projects.change(project.id, **changes))
 
-    async def delete(self, call: "Call") -> Response:
+    async def delete(self, call: Call) -> Response:
         """Delete a project; its images stay, for an admin to see to."""
         await self._reader.admin(call)
         await self._projects.delete((await self._projects.get(call.params["id"])).id)
         return wire.no_content()
 
     @staticmethod
-    def _shown(call: "Call", project: Project, status: int = 200) -> Response:
+    def _shown(call: Call, project: Project, status: int = 200) -> Response:
         return wire.json_response({"project": _view(call, project)}, status)
 
 
-async def _body(call: "Call") -> dict[str, Any]:
+async def _body(call: Call) -> dict[str, Any]:
     """Return the project of a request; raises Invalid for fields that no project has here."""
     body = await read_object(call, "project")
     refuse_others(body, "project", _FIELDS)
@@ -116,7 +114,7 @@ async def _body(call: "Call") -> dict[str, Any]:
     return body
 
 
-def _view(call: "Call", project: Project) -> dict[str, Any]:
+def _view(call: Call, project: Project) -> dict[str, Any]:
     return {
         "id": project.id,
         "name": project.name,

@@ -1,10 +1,11 @@
 """Roles of the built-in identity, and who has which of them in which project."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.api.identity_wire import (
     DOMAIN,
     TokenReader,
@@ -20,9 +21,6 @@ from tintype.domain.roles import ROLES
 from tintype.errors import NotFound
 from tintype.services.identity import Identity
 
-if TYPE_CHECKING:
-    from tintype.api.app import Call
-
 _ELSEWHERE: Final = ("group.id", "scope.domain.id", "scope.system", "scope.OS-INHERIT:inherited_to")
 """Filters of assignments that there are none of here."""
 
@@ -36,7 +34,7 @@ class RolesApi:
         self._projects = identity.projects
         self._reader = reader
 
-    async def index(self, call: "Call") -> Response:
+    async def index(self, call: Call) -> Response:
         """List the roles."""
         await self._reader.caller(call)
         wanted = query(call)
@@ -44,18 +42,18 @@ class RolesApi:
         found = [role_view(role) for role in ROLES if here and wanted.get("name", role) == role]
         return listing(call, "roles", found)
 
-    async def show(self, call: "Call") -> Response:
+    async def show(self, call: Call) -> Response:
         """Show a role."""
         await self._reader.caller(call)
         return wire.json_response({"role": role_view(role_of(call.params["id"]))})
 
-    async def granted(self, call: "Call") -> Response:
+    async def granted(self, call: Call) -> Response:
         """List the roles that a user has in a project."""
         await self._reader.admin(call)
         found = await self._roles.assignments(**await self._pair(call))
         return listing(call, "roles", [role_view(each.role) for each in found])
 
-    async def check(self, call: "Call") -> Response:
+    async def check(self, call: Call) -> Response:
         """Answer 204 where a user has a role in a project, else 404."""
         await self._reader.admin(call)
         role = role_of(call.params["role"])
@@ -63,21 +61,21 @@ class RolesApi:
             raise NotFound(f"Could not find role assignment with role: {call.params['role']}.")
         return wire.no_content()
 
-    async def grant(self, call: "Call") -> Response:
+    async def grant(self, call: Call) -> Response:
         """Grant a user a role in a project."""
         await self._reader.admin(call)
         role, pair = role_of(call.params["role"]), await self._pair(call)
         await self._roles.grant(pair["user_id"], pair["project_id"], role)
         return wire.no_content()
 
-    async def withdraw(self, call: "Call") -> Response:
+    async def withdraw(self, call: Call) -> Response:
         """Withdraw a role in a project from a user."""
         await self._reader.admin(call)
         role, pair = role_of(call.params["role"]), await self._pair(call)
         await self._roles.withdraw(pair["user_id"], pair["project_id"], role)
         return wire.no_content()
 
-    async def assignments(self, call: "Call") -> Response:
+    async def assignments(self, call: Call) -> Response:
         """List who has which role where; `effective` adds implied roles, `include_names` names."""
         await self._reader.admin(call)
         wanted = query(call)
@@ -93,14 +91,14 @@ class RolesApi:
             found = [each for each in found if each["role"]["id"] == wanted["role.id"]]
         return listing(call, "role_assignments", found)
 
-    async def _pair(self, call: "Call") -> dict[str, str]:
+    async def _pair(self, call: Call) -> dict[str, str]:
         """Return the ids of the user and project of a path; raises NotFound."""
         user = await self._users.get(call.params["user"])
         project = await self._projects.get(call.params["id"])
         return {"user_id": user.id, "project_id": project.id}
 
 
-def _view(call: "Call", each: Assignment, role: str, *, names: bool) -> dict[str, Any]:
+def _view(call: Call, each: Assignment, role: str, *, names: bool) -> dict[str, Any]:
     user: dict[str, Any] = {"id": each.user_id}
     project: dict[str, Any] = {"id": each.project_id}
     shown = role_view(role, short=True)

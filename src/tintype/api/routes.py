@@ -1,10 +1,6 @@
 """The URL space on one screen. 405, `Allow`, `OPTIONS` and `docs/reference/routes.md` come from it."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
-
 import msgspec
-from starlette.responses import Response
 
 from tintype.api.application_credentials import ApplicationCredentialsApi
 from tintype.api.cache import CacheApi
@@ -19,30 +15,12 @@ from tintype.api.metadefs import MetadefsApi
 from tintype.api.operations import OperationsApi
 from tintype.api.projects import ProjectsApi
 from tintype.api.roles import RolesApi
+from tintype.api.route import Endpoint, Route
 from tintype.api.stores import StoresApi
 from tintype.api.tags import TagsApi
 from tintype.api.tasks import TasksApi
 from tintype.api.uploads import UploadsApi
 from tintype.api.users import UsersApi
-
-Endpoint = Callable[[Any], Awaitable[Response]]
-_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-
-
-class Route(msgspec.Struct, frozen=True):
-    """What may be done at a path. An open route needs no token."""
-
-    methods: dict[str, Endpoint]
-    open: bool = False
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    """Of every answer, failures too."""
-    options: dict[str, str] = {}
-    """Headers of the answer to OPTIONS."""
-
-    @property
-    def allow(self) -> str:
-        """Give the value of the `Allow` header."""
-        return ", ".join(method for method in _METHODS if method in self.methods)
 
 
 class Handlers(msgspec.Struct, frozen=True):

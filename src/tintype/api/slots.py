@@ -27,7 +27,7 @@ class DownloadSlots:
                 f"The project has {self._limit} downloads running in this server process, the limit of "
                 "images.parallel_downloads. Try again when one has ended."
             )
-            raise TooManyAttempts(message, Retry_After="5")
+            raise TooManyAttempts(message, retry_after=5)
         self._running[project] += 1
         self._trim_soon()
 

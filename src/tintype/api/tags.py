@@ -1,14 +1,10 @@
 """Tags over HTTP."""
 
-from typing import TYPE_CHECKING
-
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.services.tags import Tags
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 
 class TagsApi:
@@ -17,12 +13,12 @@ class TagsApi:
     def __init__(self, tags: Tags) -> None:
         self._tags = tags
 
-    async def add(self, call: "Call") -> Response:
+    async def add(self, call: Call) -> Response:
         """Put a tag on an image."""
         await self._tags.add(call.caller, call.params["id"], call.params["tag"])
         return wire.no_content()
 
-    async def remove(self, call: "Call") -> Response:
+    async def remove(self, call: Call) -> Response:
         """Take a tag off an image."""
         await self._tags.remove(call.caller, call.params["id"], call.params["tag"])
         return wire.no_content()

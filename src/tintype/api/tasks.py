@@ -1,20 +1,17 @@
 """Tasks over HTTP."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.domain import tasks as rules
 from tintype.domain.sizes import size_text
 from tintype.domain.tasks import PROCESSING, Task
 from tintype.services.imports import Imports
 from tintype.services.tasks import Tasks
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 _PATH: Final = "/v2/tasks"
 
@@ -22,23 +19,13 @@ _PATH: Final = "/v2/tasks"
 class TasksApi:
     """Handlers of `/v2/tasks`, and of the tasks of an image."""
 
-    def __init__(
-        self,
-        tasks: Tasks,
-        imports: Imports,
-        begun: Callable[[], None],
-        *,
-        page_size: int,
-        max_page_size: int,
-    ) -> None:
-        """Make them; `begun` is told that there is work."""
+    def __init__(self, tasks: Tasks, imports: Imports, *, page_size: int, max_page_size: int) -> None:
         self._tasks = tasks
         self._imports = imports
-        self._begun = begun
         self._page_size = page_size
         self._max_page_size = max_page_size
 
-    async def index(self, call: "Call") -> Response:
+    async def index(self, call: Call) -> Response:
         """List a page of tasks."""
         self._tasks.check_access(call.caller)
         pairs = wire.query_pairs(call.scope["query_string"])
@@ -54,25 +41,25 @@ class TasksApi:
             body["next"] = _page_path([*rest, ("marker", tasks[-1].id)])
         return wire.json_response(body)
 
-    async def create(self, call: "Call") -> Response:
+    async def create(self, call: Call) -> Response:
         """Make a task of type import: a new image, with bytes from the web."""
         self._tasks.check_access(call.caller)
         given = rules.check_legacy_import(wire.parse_json(await call.bounded_body()))
-        task = await self._imports.begin_legacy(call.caller, given, call.request_id)
-        self._begun()
-        return wire.json_response(view(task), 201, {"Location": f"{call.base_url_text}{_PATH}/{task.id}"})
+        task, warnings = await self._imports.begin_legacy(call.caller, given, call.request_id)
+        headers = {"Location": f"{call.base_url_text}{_PATH}/{task.id}", **wire.property_warnings(warnings)}
+        return wire.json_response(view(task), 201, headers)
 
-    async def show(self, call: "Call") -> Response:
+    async def show(self, call: Call) -> Response:
         """Show one task."""
         self._tasks.check_access(call.caller)
         return wire.json_response(view(await self._tasks.show(call.caller, call.params["id"])))
 
-    async def cancel(self, call: "Call") -> Response:
+    async def cancel(self, call: Call) -> Response:
         """Ask for the end of a task."""
         task = await self._tasks.cancel(call.caller, call.params["id"])
         return wire.json_response(view(task), 202)
 
-    async def of_image(self, call: "Call") -> Response:
+    async def of_image(self, call: Call) -> Response:
         """List the tasks of an image."""
         tasks = await self._tasks.of(call.caller, call.params["id"])
         return wire.json_response({"tasks": [_image_view(task) for task in tasks]})

@@ -31,4 +31,4 @@ class Throttle:
         if not allowed:
             seconds = math.ceil((1 - tokens) / self._rate)
             message = f"More than {self._rate:g} requests a second. Try again in {seconds} s."
-            raise TooManyAttempts(message, Retry_After=str(seconds))
+            raise TooManyAttempts(message, retry_after=seconds)

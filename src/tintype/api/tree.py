@@ -8,7 +8,7 @@ send the names of tags, members and metadata definitions as they are.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from tintype.api.routes import Route
+from tintype.api.route import Route
 from tintype.errors import NotFound
 
 NOT_FOUND: Final = "The resource could not be found."

@@ -5,20 +5,18 @@ image active, as `PUT /file` does.
 """
 
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.api.data import check_type, expected_digests, is_type
 from tintype.domain import uploads as rules
 from tintype.domain.images import Limits
 from tintype.domain.uploads import Upload
 from tintype.errors import Invalid, VersionMismatch
 from tintype.services.uploads import Uploads
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 _VERSION: Final = "1.0.0"
 _PIECE: Final = "application/offset+octet-stream"
@@ -39,12 +37,12 @@ class UploadsApi:
             "Tus-Checksum-Algorithm": ",".join(rules.CHECKSUMS),
         }
 
-    async def index(self, call: "Call") -> Response:
+    async def index(self, call: Call) -> Response:
         """List the uploads of an image: not in tus, for who has lost the address of one."""
         uploads = await self._uploads.list(call.caller, call.params["id"])
         return wire.json_response({"uploads": [_view(upload) for upload in uploads]})
 
-    async def create(self, call: "Call") -> Response:
+    async def create(self, call: Call) -> Response:
         """Begin an upload, perhaps with its first piece."""
         self._check_version(call)
         length = rules.parse_length(call.headers.get("upload-length"), self._limit)
@@ -65,7 +63,7 @@ class UploadsApi:
         location = f"{call.base_url_text}{here}/{upload.id}"
         return Response(status_code=201, headers={"Location": location, **_progress(upload)})
 
-    async def show(self, call: "Call") -> Response:
+    async def show(self, call: Call) -> Response:
         """Tell where to go on."""
         self._check_version(call)
         upload = await self._uploads.show(call.caller, call.params["id"], call.params["upload"])
@@ -74,7 +72,7 @@ class UploadsApi:
             headers["Upload-Metadata"] = upload.metadata
         return Response(status_code=200, headers=headers)
 
-    async def append(self, call: "Call") -> Response:
+    async def append(self, call: Call) -> Response:
         """Take the next piece."""
         self._check_version(call)
         check_type(call, _PIECE)
@@ -82,13 +80,13 @@ class UploadsApi:
         upload = await self._append(call, call.params["upload"], offset)
         return Response(status_code=204, headers=_progress(upload))
 
-    async def remove(self, call: "Call") -> Response:
+    async def remove(self, call: Call) -> Response:
         """End an upload."""
         self._check_version(call)
         await self._uploads.remove(call.caller, call.params["id"], call.params["upload"])
         return Response(status_code=204)
 
-    async def override(self, call: "Call") -> Response:
+    async def override(self, call: Call) -> Response:
         """Take a POST for what its `X-HTTP-Method-Override` says, as tus asks for."""
         handlers = {"PATCH": self.append, "DELETE": self.remove, "HEAD": self.show}
         method = call.headers.get("x-http-method-override", "")
@@ -96,7 +94,7 @@ class UploadsApi:
             raise Invalid("A POST to an upload needs X-HTTP-Method-Override: PATCH, DELETE or HEAD.")
         return await handlers[method](call)
 
-    async def _append(self, call: "Call", upload_id: str, offset: int) -> Upload:
+    async def _append(self, call: Call, upload_id: str, offset: int) -> Upload:
         length = call.headers.get("content-length")
         return await self._uploads.append(
             call.caller,
@@ -109,14 +107,14 @@ class UploadsApi:
         )
 
     @staticmethod
-    def _check_version(call: "Call") -> None:
+    def _check_version(call: Call) -> None:
         if call.headers.get("tus-resumable") != _VERSION:
             raise VersionMismatch(
-                f"This is tus {_VERSION}: say Tus-Resumable: {_VERSION}.", Tus_Version=_VERSION
+                f"This is tus {_VERSION}: say Tus-Resumable: {_VERSION}.", supported=_VERSION
             )
 
 
-async def _check_empty(call: "Call") -> None:
+async def _check_empty(call: Call) -> None:
     """Refuse a body that is no piece; without one, clients such as aiohttp's name any type."""
     async for part in call.stream():
         if part:

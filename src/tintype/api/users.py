@@ -1,10 +1,11 @@
 """Users of the built-in identity: an admin sees and changes any, a user looks up itself."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.api.identity_wire import (
     TokenReader,
     check_domain,
@@ -23,9 +24,6 @@ from tintype.api.presence import while_present
 from tintype.db.identity import User
 from tintype.services.users import Users
 
-if TYPE_CHECKING:
-    from tintype.api.app import Call
-
 _ABOUT: Final = {"description": 4096, "email": 255, "default_project_id": 64}
 """What is stored of a user and means nothing to Tintype, but for the default project; with its length."""
 _FIELDS: Final = ("name", "password", "enabled", "domain_id", *_ABOUT)
@@ -38,7 +36,7 @@ class UsersApi:
         self._users = users
         self._reader = reader
 
-    async def index(self, call: "Call") -> Response:
+    async def index(self, call: Call) -> Response:
         """List users, or look one up by its exact name."""
         token = await self._reader.caller(call)
         wanted = query(call)
@@ -48,12 +46,12 @@ class UsersApi:
         kept = [user for user in found if in_domain(wanted, enabled=user.enabled)]
         return listing(call, "users", [_view(call, user) for user in kept])
 
-    async def show(self, call: "Call") -> Response:
+    async def show(self, call: Call) -> Response:
         """Show a user: oneself, or any to an admin."""
         await self._reader.user_or_admin(call, call.params["id"])
         return self._shown(call, await self._users.get(call.params["id"]))
 
-    async def create(self, call: "Call") -> Response:
+    async def create(self, call: Call) -> Response:
         """Create a user; without a password it cannot log in."""
         await self._reader.admin(call)
         body = await _body(call)
@@ -65,7 +63,7 @@ class UsersApi:
         )
         return self._shown(call, await while_present(call, creation), 201)
 
-    async def update(self, call: "Call") -> Response:
+    async def update(self, call: Call) -> Response:
         """Change a user; a new password ends the user's tokens, and so does closing the account."""
         await self._reader.admin(call)
         user = await self._users.get(call.params["id"])
@@ -79,13 +77,13 @@ class UsersApi:
         )
         return self._shown(call, await while_present(call, change))
 
-    async def delete(self, call: "Call") -> Response:
+    async def delete(self, call: Call) -> Response:
         """Delete a user, with its roles and application credentials."""
         await self._reader.admin(call)
         await self._users.delete((await self._users.get(call.params["id"])).id)
         return wire.no_content()
 
-    async def change_password(self, call: "Call") -> Response:
+    async def change_password(self, call: Call) -> Response:
         """Change one's own password; the original one is what it takes, not a token."""
         body, token = await read_object(call, "user"), call.token("X-Auth-Token")
         change = self._users.change_password(
@@ -99,11 +97,11 @@ class UsersApi:
         return wire.no_content()
 
     @staticmethod
-    def _shown(call: "Call", user: User, status: int = 200) -> Response:
+    def _shown(call: Call, user: User, status: int = 200) -> Response:
         return wire.json_response({"user": _view(call, user)}, status)
 
 
-async def _body(call: "Call") -> dict[str, Any]:
+async def _body(call: Call) -> dict[str, Any]:
     """Return the user of a request; raises Invalid for fields that no user has here."""
     body = await read_object(call, "user")
     refuse_others(body, "user", _FIELDS)
@@ -115,7 +113,7 @@ def _about(body: dict[str, Any]) -> dict[str, str | None]:
     return {name: optional_text(body, name, limit) for name, limit in _ABOUT.items() if name in body}
 
 
-def _view(call: "Call", user: User) -> dict[str, Any]:
+def _view(call: Call, user: User) -> dict[str, Any]:
     about = {name: value for name in _ABOUT if (value := getattr(user, name)) is not None}
     return {
         "id": user.id,

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -16,6 +17,7 @@ from tintype.errors import Invalid, OverLimit
 _QUERY_BYTES: Final = 64 << 10
 _MOST_PARAMETERS: Final = 150
 _MOST_VALUES: Final = 10_000
+_WARNING_BYTES: Final = 4096
 """Values and names in a body: while they are read, nobody else is served."""
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -112,6 +114,12 @@ def image_view(image: Image) -> dict[str, Any]:
     if image.import_task is not None:
         view["os_glance_import_task"] = image.import_task
     return view
+
+
+def property_warnings(found: Sequence[str]) -> dict[str, str]:
+    """Return a header that says which properties the definitions do not accept."""
+    plain = "; ".join(found).encode("unicode_escape").decode()[:_WARNING_BYTES]
+    return {"OpenStack-image-property-warnings": plain} if plain else {}
 
 
 def member_view(member: Member) -> dict[str, Any]:

@@ -223,20 +223,20 @@ def version_3(auth_url: str) -> str:
 def unreachable(error: Exception) -> Unavailable:
     """Return the error for an unreachable Keystone; its text has no addresses and no credentials."""
     if isinstance(error, Unauthorized):
-        failure = Unavailable("The image service cannot log in to the identity service.", Retry_After="5")
+        failure = Unavailable("The image service cannot log in to the identity service.", retry_after=5)
         failure.add_note("keystone.username, its domain, its project or TINTYPE_KEYSTONE_PASSWORD is wrong")
         return failure
     message = f"The identity service cannot be used: {service_failure(error)}."
-    return Unavailable(message, Retry_After="5")
+    return Unavailable(message, retry_after=5)
 
 
 def unexpected(status: int) -> Unavailable:
     """Return the error for an unexpected answer of Keystone."""
-    return Unavailable(f"The identity service answered {status_text(status)}.", Retry_After="5")
+    return Unavailable(f"The identity service answered {status_text(status)}.", retry_after=5)
 
 
 def _again(failure: Unavailable) -> Unavailable:
     """Return the error that an outage began with for another call."""
-    repeated = Unavailable(failure.message, Retry_After="5")
+    repeated = Unavailable(failure.message, retry_after=5)
     repeated.add_note(cause_of(failure) or "Keystone was not asked again")
     return repeated

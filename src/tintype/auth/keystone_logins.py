@@ -129,7 +129,7 @@ class KeystoneLogins:
         answer = await self._ask(group, "POST", "auth/tokens?nocatalog", {}, json={"auth": auth})
         if answer.status_code == 429:
             raise TooManyAttempts(
-                "The identity service asks to slow down. Try again in 5 seconds.", Retry_After="5"
+                "The identity service asks to slow down. Try again in 5 seconds.", retry_after=5
             )
         if answer.status_code >= 500:
             raise unexpected(answer.status_code)

@@ -65,5 +65,5 @@ class UnifiedLimits:
             message = (
                 f"The identity service answered {status_text(answer.status_code)} when asked for limits."
             )
-            raise Unavailable(message, Retry_After="5")
+            raise Unavailable(message, retry_after=5)
         return answer.json()

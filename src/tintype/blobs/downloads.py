@@ -112,7 +112,7 @@ class Download:
         size = self.facts.size if self.facts is not None else None
         of = "" if size is None else f" of {size}"
         message = f"{error.message.removesuffix('.')}, after {self._position}{of} bytes."
-        return Unavailable(message, Retry_After="5")
+        return Unavailable(message, retry_after=5)
 
     def _too_large(self, size: str) -> OverLimit:
         return OverLimit(f"{display_url(self._url)} has {size}; an image may have at most {self._limit}.")

@@ -162,13 +162,13 @@ class FilesystemStore:
             raise self._unavailable(f"cannot use its folder: {error.strerror}") from error
 
     def _unavailable(self, what: str) -> Unavailable:
-        failure = Unavailable(f"The store '{self.id}' {what}.", Retry_After="5")
+        failure = Unavailable(f"The store '{self.id}' {what}.", retry_after=5)
         failure.add_note(f"folder {self._folder}")
         return failure
 
     def _absent(self) -> Unavailable:
         failure = Unavailable(
-            f"The folder of the store '{self.id}' is missing or not mounted.", Retry_After="5"
+            f"The folder of the store '{self.id}' is missing or not mounted.", retry_after=5
         )
         failure.add_note(f"{self._folder} has no {MARK}: is it mounted?")
         return failure

@@ -87,7 +87,7 @@ class HttpStore:
         except (Invalid, NotFound):
             return
         except Unavailable as error:
-            raise Unavailable(f"The store '{self.id}' does not answer.", Retry_After="5") from error
+            raise Unavailable(f"The store '{self.id}' does not answer.", retry_after=5) from error
 
     async def close(self) -> None:
         """Let go of connections."""

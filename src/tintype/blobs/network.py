@@ -184,5 +184,5 @@ async def _look_up(host: str, port: int, seconds: float) -> list[str]:
         if getattr(error, "errno", None) in _NO_SUCH_NAME:
             return []
         message = f"The host name {host} cannot be looked up now: no name server answers. Try again later."
-        raise Unavailable(message, Retry_After="5") from error
+        raise Unavailable(message, retry_after=5) from error
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))

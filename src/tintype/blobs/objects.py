@@ -158,13 +158,13 @@ class ObjectStore:
     def unavailable(self, error: Exception) -> Unavailable:
         """Return the error for a store that cannot be used; its own words may hold addresses."""
         message = f"The store '{self.id}' cannot be used: {service_failure(error)}."
-        failure = Unavailable(message, Retry_After="5")
+        failure = Unavailable(message, retry_after=5)
         failure.add_note(f"objects below {self._root}{self._prefix}")
         return failure
 
     def absent(self) -> Unavailable:
         """Return the error for a bucket that does not exist."""
-        failure = Unavailable(f"The bucket of the store '{self.id}' does not exist.", Retry_After="5")
+        failure = Unavailable(f"The bucket of the store '{self.id}' does not exist.", retry_after=5)
         failure.add_note(f"{self._root} must be created before")
         return failure
 
@@ -197,7 +197,7 @@ class _Ranges:
             pause = min(pause * 2, 2.0)
         if self._begun and tag != self._tag:
             message = f"The object in the store '{self._store.id}' changed while it was read."
-            raise Unavailable(message, Retry_After="5")
+            raise Unavailable(message, retry_after=5)
         self._begun, self._tag = True, tag
         return data
 

@@ -183,7 +183,7 @@ class RbdStore:
         """Connect; who waited while another could not is told so at once."""
         if time.monotonic() < self._failed_at + _PAUSE_SECONDS:
             failed = "" if self._failure is None else self._failure.message
-            raise Unavailable(failed, Retry_After="5") from self._failure
+            raise Unavailable(failed, retry_after=5) from self._failure
         try:
             await self._in_thread(self._connect)
         except Unavailable as error:
@@ -235,7 +235,7 @@ class RbdStore:
                 return self._unavailable(f"cannot be used: {service_failure(error)}")
 
     def _unavailable(self, what: str) -> Unavailable:
-        failure = Unavailable(f"The store '{self.id}' {what}.", Retry_After="5")
+        failure = Unavailable(f"The store '{self.id}' {what}.", retry_after=5)
         failure.add_note(f"pool {self._pool}, user client.{self._user}, configuration {self._conf}")
         return failure
 

@@ -223,7 +223,7 @@ def _check(answer: httpcore2.Response, wanted: Iterable[int], url: str) -> None:
     if answer.status in wanted:
         return
     message = _answered(url, answer.status)
-    raise Unavailable(message, Retry_After="5") if answer.status in _TRANSIENT else Invalid(message)
+    raise Unavailable(message, retry_after=5) if answer.status in _TRANSIENT else Invalid(message)
 
 
 def _answered(url: str, status: int) -> str:
@@ -236,7 +236,7 @@ def _answered(url: str, status: int) -> str:
 def unreadable(url: str, reason: str, *, for_good: bool = False) -> TintypeError:
     """Return the error for a URL that cannot be read, and why."""
     message = f"Cannot read {display_url(url)}: {reason}."
-    return Invalid(message) if for_good else Unavailable(message, Retry_After="5")
+    return Invalid(message) if for_good else Unavailable(message, retry_after=5)
 
 
 def _status_of(error: httpcore2.ProxyError) -> int:

@@ -7,19 +7,17 @@ checks and their words are Horizon's (`openstack_dashboard.api.rest.utils.ajax`)
 
 import functools
 import hmac
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
 from tintype.api import errors as error_responses
 from tintype.api import wire
-from tintype.api.routes import Endpoint
+from tintype.api.call import Call
+from tintype.api.route import Endpoint
 from tintype.api.throttle import Throttle
 from tintype.auth.base import Authenticator
 from tintype.errors import Forbidden, Invalid, TintypeError, Unauthenticated
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 SESSION: Final = "tintype_session"
 CSRF: Final = "csrftoken"
@@ -50,7 +48,7 @@ class Guard:
         """Let anybody's script through: to log in."""
 
         @functools.wraps(endpoint)
-        async def opened(call: "Call") -> Response:
+        async def opened(call: Call) -> Response:
             try:
                 _check_cookies(call)
                 check_script(call)
@@ -63,7 +61,7 @@ class Guard:
 
     def _guarded(self, endpoint: Endpoint, *, by_script: bool) -> Endpoint:
         @functools.wraps(endpoint)
-        async def guarded(call: "Call") -> Response:
+        async def guarded(call: Call) -> Response:
             try:
                 await self._admit(call, by_script=by_script)
                 return await endpoint(call)
@@ -73,7 +71,7 @@ class Guard:
 
         return guarded
 
-    async def _admit(self, call: "Call", *, by_script: bool) -> None:
+    async def _admit(self, call: Call, *, by_script: bool) -> None:
         _check_cookies(call)
         token = call.cookies.get(SESSION, "")
         if not token:
@@ -90,19 +88,19 @@ class Guard:
             self._throttle.take(call.caller.project_id or call.caller.user_id)
 
 
-def _check_cookies(call: "Call") -> None:
+def _check_cookies(call: Call) -> None:
     """Refuse more cookies than are worth reading: nobody else is served meanwhile."""
     if len(call.headers.get("cookie", "")) > _COOKIE_BYTES:
         raise Invalid(f"The Cookie header may have at most {_COOKIE_BYTES} bytes.")
 
 
-def check_script(call: "Call") -> None:
+def check_script(call: Call) -> None:
     """Refuse what no script of a page has sent: another site's forms and links cannot set this header."""
     if call.headers.get("x-requested-with") != "XMLHttpRequest":
         raise Invalid("request must be AJAX")
 
 
-def check_csrf(call: "Call", token: str) -> None:
+def check_csrf(call: Call, token: str) -> None:
     """Refuse what does not come from a page that knows the session's CSRF token."""
     given = call.headers.get("x-csrftoken", "")
     if not hmac.compare_digest(given.encode(), csrf_token(token).encode()):
@@ -116,10 +114,12 @@ def csrf_token(token: str) -> str:
 
 def refusal(error: TintypeError) -> Response:
     """Write a failure as pages read it: its status, and a JSON string."""
-    return wire.json_response(error.message, error_responses.status_of(error), dict(error.headers))
+    return wire.json_response(
+        error.message, error_responses.status_of(error), error_responses.headers_of(error)
+    )
 
 
-async def document(call: "Call") -> dict[str, Any]:
+async def document(call: Call) -> dict[str, Any]:
     """Read the JSON object that a request must have; raises Invalid, in Horizon's words."""
     body = await call.bounded_body()
     if not body:

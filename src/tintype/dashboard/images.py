@@ -2,13 +2,14 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.api.data import DataApi
 from tintype.api.images import ImagesApi
 from tintype.auth.base import Logins
@@ -19,25 +20,20 @@ from tintype.dashboard.forms import Form, check_nothing_behind
 from tintype.dashboard.guard import SESSION, document, items
 from tintype.dashboard.spool import Spool
 from tintype.domain import imports as import_rules
-from tintype.domain import patch, query
+from tintype.domain import query
 from tintype.domain.callers import Caller
 from tintype.domain.images import Image, Limits
 from tintype.domain.locations import parse as parse_location
 from tintype.domain.patch import Change
 from tintype.errors import Invalid, OverLimit, TintypeError
 from tintype.services.data import ImageData
-from tintype.services.images import Images
+from tintype.services.images import Images, ShownImage
 from tintype.services.imports import Imports
 from tintype.services.locations import Locations
-from tintype.services.metadefs import PropertyCheck
 from tintype.services.rights import Rights
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 PATH: Final = "/api/glance/images"
 PAGE_COOKIE: Final = "API_RESULT_PAGE_SIZE"
-_PATCH: Final = patch.MEDIA_TYPES[1]
 _TYPED: Final = "$$originalJSON"
 """A field that says once more what the others say, with numbers as numbers."""
 _TELLING: Final = frozenset({_TYPED, "disk_format"})
@@ -52,12 +48,9 @@ class Ways(msgspec.Struct, frozen=True):
     data: ImageData
     imports: Imports
     locations: Locations
-    check: PropertyCheck | None
     rights: Rights
     logins: Logins
     limits: Limits
-    begun: Callable[[], None]
-    """Is told that there is work for the jobs."""
 
 
 class DashboardImages:
@@ -70,11 +63,11 @@ class DashboardImages:
         self._files = files
         self._spool = spool
 
-    async def version(self, _call: "Call") -> Response:
+    async def version(self, _call: Call) -> Response:
         """Tell the version of the image API, as Horizon does."""
         return wire.json_response({"version": "2"})
 
-    async def index(self, call: "Call") -> Response:
+    async def index(self, call: Call) -> Response:
         """List images, a page of them or up to a thousand."""
         asked = shapes.asked(wire.query_pairs(call.scope["query_string"]))
         size = shapes.page_size(call.cookies.get(PAGE_COOKIE)) if asked.paginate else shapes.LIMIT
@@ -83,28 +76,29 @@ class DashboardImages:
         page = found[:size]
         if asked.backward:
             page.reverse()
-        views = [shapes.image(view) for view in await self._api.views(call.caller, page)]
+        views = [shapes.image(self._api.view(shown)) for shown in page]
         if asked.rights:
-            for view, image in zip(views, page, strict=True):
-                view["rights"] = self._ways.rights.on_image(call.caller, image)
+            for view, shown in zip(views, page, strict=True):
+                view["rights"] = self._ways.rights.on_image(call.caller, shown.image)
         return items(views, **more)
 
-    async def create(self, call: "Call") -> Response:
+    async def create(self, call: Call) -> Response:
         """Make an image: without bytes, from a URL, or to be filled at the address in the answer."""
         data = await document(call)
         address, file = data.get("image_url"), data.get("data")
         fetch = self._fetching(call, address, copied=bool(data.get("import_data"))) if address else None
-        image = await self._new(call.caller, data)
+        shown = await self._images.create(call.caller, shapes.metadata(data))
         if fetch is not None:
-            async with self._or_nothing(call.caller, image):
-                await fetch(image)
-        view = await self._shown(call.caller, image.id)
+            async with self._or_nothing(call.caller, shown.image):
+                await fetch(shown.image)
+            shown = await self._images.show(call.caller, shown.image.id)
+        view = shapes.image(self._api.view(shown))
         if not address and isinstance(file, str) and file:
-            view["upload_url"] = f"{call.base_url_text}/v2/images/{image.id}/file"
+            view["upload_url"] = f"{call.base_url_text}/v2/images/{shown.image.id}/file"
             view["token_id"] = call.cookies[SESSION]
         return _created(view)
 
-    async def create_with_file(self, call: "Call") -> Response:
+    async def create_with_file(self, call: Call) -> Response:
         """Make an image of a form with a file in it; it is active, or nothing was made.
 
         Where the fields stand before the file, it is the image's bytes as it comes. Otherwise (Horizon's
@@ -116,46 +110,46 @@ class DashboardImages:
         if not await form.has_file():
             if form.fields.get("data"):
                 raise Invalid("'data' is a file.")
-            image = await self._new(call.caller, _attributes(form.fields))
+            shown = await self._images.create(call.caller, shapes.metadata(_attributes(form.fields)))
         elif form.fields.keys() & _TELLING:
-            image = await self._fill(call.caller, form.fields, _to_the_end(form), None)
+            shown = await self._fill(call.caller, form.fields, _to_the_end(form), None)
         else:
             owner, room = call.caller.project_id or "", await self._ways.data.room(call.caller)
             async with self._spool.keep(form.file(), owner, room) as (pieces, size):
-                image = await self._fill(call.caller, form.fields, pieces, size)
-        return _created(await self._shown(call.caller, image.id))
+                shown = await self._fill(call.caller, form.fields, pieces, size)
+        return _created(shapes.image(self._api.view(shown)))
 
     async def _fill(
         self, caller: Caller, fields: Mapping[str, str], pieces: AsyncIterator[bytes], size: int | None
-    ) -> Image:
-        """Make an image of a form's fields and its file."""
-        image = await self._new(caller, _attributes(fields))
+    ) -> ShownImage:
+        """Create an image of a form's fields and its file."""
+        image = (await self._images.create(caller, shapes.metadata(_attributes(fields)))).image
         async with self._or_nothing(caller, image):
             source = Chunks(pieces)
             await self._ways.data.upload(caller, image.id, source, size=size, store_id=None, expected={})
-        return image
+        return await self._images.show(caller, image.id)
 
-    async def show(self, call: "Call") -> Response:
+    async def show(self, call: Call) -> Response:
         """Show an image with all its attributes; on request with the caller's rights and the owner's name."""
         asked = shapes.asked(wire.query_pairs(call.scope["query_string"]))
-        image = await self._images.show(call.caller, call.params["id"])
-        (view,) = await self._api.views(call.caller, [image])
-        shown = shapes.image(view, alone=True)
+        shown = await self._images.show(call.caller, call.params["id"])
+        view = shapes.image(self._api.view(shown), alone=True)
         if asked.rights:
-            shown["rights"] = self._ways.rights.on_image(call.caller, image)
-            shown["owner_name"] = await self._owner_name(call, image)
-        return wire.json_response(shown)
+            view["rights"] = self._ways.rights.on_image(call.caller, shown.image)
+            view["owner_name"] = await self._owner_name(call, shown.image)
+        return wire.json_response(view)
 
-    async def update(self, call: "Call") -> Response:
+    async def update(self, call: Call) -> Response:
         """Say anew what an image is; what is not said has its default, as in Horizon."""
         await self._change(call, shapes.metadata(await document(call)))
         return wire.no_content()
 
-    async def show_properties(self, call: "Call") -> Response:
+    async def show_properties(self, call: Call) -> Response:
         """Show the custom properties alone."""
-        return wire.json_response(shapes.properties(await self._view(call.caller, call.params["id"])))
+        shown = await self._images.show(call.caller, call.params["id"])
+        return wire.json_response(shapes.properties(self._api.view(shown)))
 
-    async def update_properties(self, call: "Call") -> Response:
+    async def update_properties(self, call: Call) -> Response:
         """Set some properties, and remove others; what is not there need not be removed."""
         data = await document(call)
         updated, removed = data.get("updated"), data.get("removed") or []
@@ -166,32 +160,23 @@ class DashboardImages:
         await self._change(call, updated, removed)
         return wire.no_content()
 
-    async def download(self, call: "Call") -> Response:
+    async def download(self, call: Call) -> Response:
         """Send an image's bytes as a file named after the image, which no browser shows as a page."""
-        image = await self._images.show(call.caller, call.params["id"])
-        disposition = filenames.attachment(image)
+        disposition = filenames.attachment((await self._images.show(call.caller, call.params["id"])).image)
         answer = await self._files.download(call)  # holds a place: nothing may fail before it is sent
         answer.headers["Content-Disposition"] = disposition
         return answer
 
-    async def _new(self, caller: Caller, data: Mapping[str, Any]) -> Image:
-        attributes = shapes.metadata(data)
-        if self._ways.check is not None:
-            await self._ways.check.of_new(attributes)
-        return await self._images.create(caller, attributes)
-
-    def _fetching(self, call: "Call", address: Any, *, copied: bool) -> Callable[[Image], Awaitable[None]]:
+    def _fetching(self, call: Call, address: Any, *, copied: bool) -> Callable[[Image], Awaitable[None]]:
         """Give what has bytes copied from an address, or left there; raises Invalid for what is none."""
         ways, request_id = self._ways, call.request_id
 
         async def copy(image: Image) -> None:
             token = call.cookies[SESSION]
             await ways.imports.begin(call.caller, image.id, wanted, body, request_id=request_id, token=token)
-            ways.begun()
 
         async def leave(image: Image) -> None:
             await ways.locations.begin(call.caller, image.id, location, place, request_id)
-            ways.begun()
 
         if copied:
             body = {"method": {"name": import_rules.WEB, "uri": address}}
@@ -201,25 +186,18 @@ class DashboardImages:
         location = parse_location(place)
         return leave
 
-    async def _change(self, call: "Call", wanted: Mapping[str, Any], removed: Sequence[Any] = ()) -> None:
-        view = await self._view(call.caller, call.params["id"])
-        changes = patch.parse(_PATCH, shapes.patch(view, wanted, removed), self._ways.limits)
-        if self._ways.check is not None and wanted:
-            await self._ways.check.of_changed(call.caller, call.params["id"], wanted)
-        await self._images.update(call.caller, call.params["id"], changes)
+    async def _change(self, call: Call, wanted: Mapping[str, Any], removed: Sequence[Any] = ()) -> None:
+        def compare(image: Image) -> Sequence[Change]:
+            return shapes.changes(wire.image_view(image), wanted, removed, self._ways.limits)
 
-    async def _owner_name(self, call: "Call", image: Image) -> str | None:
+        await self._images.update_shown(call.caller, call.params["id"], compare)
+
+    async def _owner_name(self, call: Call, image: Image) -> str | None:
         """Look up the project of an image, unless it is the caller's own, which pages know."""
         if image.owner is None or image.owner == call.caller.project_id:
             return None
         names = await self._ways.logins.project_names(call.cookies[SESSION], {image.owner})
         return names.get(image.owner)
-
-    async def _view(self, caller: Caller, image_id: str) -> dict[str, Any]:
-        return (await self._api.views(caller, [await self._images.show(caller, image_id)]))[0]
-
-    async def _shown(self, caller: Caller, image_id: str) -> dict[str, Any]:
-        return shapes.image(await self._view(caller, image_id))
 
     @contextlib.asynccontextmanager
     async def _or_nothing(self, caller: Caller, image: Image) -> AsyncIterator[None]:
@@ -237,7 +215,7 @@ class DashboardImages:
                 await self._images.update(caller, image.id, lifted)
             await self._images.delete(caller, image.id)
 
-    def _check_length(self, call: "Call") -> None:
+    def _check_length(self, call: Call) -> None:
         """Refuse a form that is too large for an image."""
         length = call.headers.get("content-length", "")
         if not length.isascii() or not length.isdigit() or len(length) > _DIGITS:

@@ -3,11 +3,12 @@
 import contextlib
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.api.images import ImagesApi
 from tintype.auth.base import Logins
 from tintype.dashboard import shapes
@@ -17,9 +18,6 @@ from tintype.domain.members import Member
 from tintype.errors import Invalid, NotFound
 from tintype.services.images import Images
 from tintype.services.members import Members
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 _OFFERS: Final = 200
 
@@ -33,51 +31,51 @@ class DashboardMembers:
         self._api = api
         self._logins = logins
 
-    async def index(self, call: "Call") -> Response:
+    async def index(self, call: Call) -> Response:
         """List the members that the caller may see, with the names of projects that can be looked up."""
         found = await self._members.list(call.caller, call.params["id"])
         names = await self._names(call, {member.member_id for member in found})
         return items([_view(member, names.get(member.member_id)) for member in found])
 
-    async def offers(self, call: "Call") -> Response:
+    async def offers(self, call: Call) -> Response:
         """List what others share with the caller's project: the images, whose they are, and the answers."""
         images, answers = [], []
         for member in await self._members.of_project(call.caller, _OFFERS):
             with contextlib.suppress(NotFound):
-                image = await self._images.show(call.caller, member.image_id)
-                if image.visibility == "shared" and image.owner != call.caller.project_id:
-                    images.append(image)
+                shown = await self._images.show(call.caller, member.image_id)
+                if shown.image.visibility == "shared" and shown.image.owner != call.caller.project_id:
+                    images.append(shown)
                     answers.append(member.status)
-        names = await self._names(call, {image.owner or "" for image in images})
-        views = [shapes.image(view) for view in await self._api.views(call.caller, images)]
+        names = await self._names(call, {shown.image.owner or "" for shown in images})
+        views = [shapes.image(self._api.view(shown)) for shown in images]
         for view, answer in zip(views, answers, strict=True):
             view |= {"owner_name": names.get(view["owner"]), "member_status": answer}
         return items(views)
 
-    async def create(self, call: "Call") -> Response:
+    async def create(self, call: Call) -> Response:
         """Share an image with a project: its id, or its name where that can be looked up.
 
         The answer has no name where only the form of the id could be checked.
         """
         wanted = rules.checked_member_id(await document(call)).strip()
-        image = await self._images.show(call.caller, call.params["id"])  # before anything is looked up for it
+        shown = await self._images.show(call.caller, call.params["id"])  # before anything is looked up for it
         try:
             project = await self._logins.project(call.cookies[SESSION], wanted)
         except NotFound as error:
             raise Invalid(error.message) from None
-        if project.id == image.owner:
+        if project.id == shown.image.owner:
             raise Invalid(f"The image belongs to the project '{wanted}': share it with another one.")
-        member = await self._members.add(call.caller, image.id, project.id)
+        member = await self._members.add(call.caller, shown.image.id, project.id)
         location = f"/api/glance/images/{member.image_id}/members/{member.member_id}/"
         return wire.json_response(_view(member, project.name or None), 201, {"Location": location})
 
-    async def update(self, call: "Call") -> Response:
+    async def update(self, call: Call) -> Response:
         """Accept or reject."""
         status = rules.checked_status(await document(call))
         await self._members.answer(call.caller, call.params["id"], call.params["member"], status)
         return wire.no_content()
 
-    async def _names(self, call: "Call", ids: AbstractSet[str]) -> Mapping[str, str]:
+    async def _names(self, call: Call, ids: AbstractSet[str]) -> Mapping[str, str]:
         """Look up the names of projects other than the caller's own, which pages know."""
         others = ids - {call.caller.project_id}
         return await self._logins.project_names(call.cookies[SESSION], others) if others else {}

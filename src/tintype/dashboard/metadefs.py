@@ -1,11 +1,12 @@
 """Metadata definitions for pages: whole namespaces in lists, as Horizon has them, and what changes them."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.api.metadefs import association_view, type_view, whole_view
 from tintype.dashboard import shapes
 from tintype.dashboard.guard import document, items
@@ -17,9 +18,6 @@ from tintype.errors import Invalid
 from tintype.services.clock import now
 from tintype.services.metadefs import Metadefs
 from tintype.services.rights import Rights
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 PATH: Final = "/api/glance/metadefs/namespaces"
 _READ_ONLY: Final = frozenset({"created_at", "updated_at", "owner", "schema", "self"})
@@ -34,7 +32,7 @@ class DashboardMetadefs:
         self._metadefs = metadefs
         self._rights = rights
 
-    async def index(self, call: "Call") -> Response:
+    async def index(self, call: Call) -> Response:
         """List namespaces whole; with `resource_type` those for it, and names as they are on it."""
         asked = shapes.asked(wire.query_pairs(call.scope["query_string"]))
         size = shapes.page_size(call.cookies.get(PAGE_COOKIE)) if asked.paginate else shapes.LIMIT
@@ -51,11 +49,11 @@ class DashboardMetadefs:
                 view["rights"] = self._rights.on_namespace(call.caller, namespace)
         return items(views, **more)
 
-    async def resource_types(self, call: "Call") -> Response:
+    async def resource_types(self, call: Call) -> Response:
         """List every known type of resource."""
         return items([type_view(each) for each in await self._metadefs.resource_types(call.caller)])
 
-    async def create(self, call: "Call") -> Response:
+    async def create(self, call: Call) -> Response:
         """Make a namespace of a document; what an export says besides is left out."""
         data = {name: value for name, value in (await document(call)).items() if name not in _READ_ONLY}
         body = documents.checked(data, documents.NamespaceBody)
@@ -63,13 +61,13 @@ class DashboardMetadefs:
         location = f"{PATH}/{quote(made.namespace, safe='')}/"
         return wire.json_response(_view(made, None), 201, {"Location": location})
 
-    async def show(self, call: "Call") -> Response:
+    async def show(self, call: Call) -> Response:
         """Show a namespace whole."""
         asked = shapes.asked(wire.query_pairs(call.scope["query_string"]))
         namespace = await self._metadefs.show(call.caller, call.params["namespace"])
         return wire.json_response(_view(namespace, asked.resource_type))
 
-    async def update(self, call: "Call") -> Response:
+    async def update(self, call: Call) -> Response:
         """Change what is said of a namespace; what is not said stays."""
         said = await document(call)
         unknown = sorted(said.keys() - {"namespace", *_DESCRIBING})
@@ -83,17 +81,17 @@ class DashboardMetadefs:
         await self._metadefs.describe(call.caller, before.namespace, body)
         return wire.no_content()
 
-    async def delete(self, call: "Call") -> Response:
+    async def delete(self, call: Call) -> Response:
         """Delete a namespace."""
         await self._metadefs.delete(call.caller, call.params["namespace"])
         return wire.no_content()
 
-    async def associations(self, call: "Call") -> Response:
+    async def associations(self, call: Call) -> Response:
         """List the types of resources that a namespace is for."""
         found = await self._metadefs.associations(call.caller, call.params["namespace"])
         return items([association_view(each) for each in found])
 
-    async def update_associations(self, call: "Call") -> Response:
+    async def update_associations(self, call: Call) -> Response:
         """Say anew for which types of resources a namespace is."""
         data = (await document(call)).get("items")
         if not isinstance(data, list):

@@ -3,17 +3,15 @@
 import functools
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 from starlette.responses import RedirectResponse, Response
 
 from tintype.api.base_url import base_path
-from tintype.api.routes import Endpoint
+from tintype.api.call import Call
+from tintype.api.route import Endpoint
 from tintype.errors import NotFound
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 _HOME: Final = "dashboard/"
 _STATIC: Final = Path(__file__).parent / "static"
@@ -62,15 +60,15 @@ class Pages:
     def __init__(self) -> None:
         self._files = {path.name: _read(path) for path in _STATIC.iterdir() if path.suffix in _TYPES}
 
-    async def index(self, call: "Call") -> Response:
+    async def index(self, call: Call) -> Response:
         """Give the page."""
         return self._give(call, _INDEX)
 
-    async def file(self, call: "Call") -> Response:
+    async def file(self, call: Call) -> Response:
         """Give one of its files."""
         return self._give(call, call.params["name"])
 
-    async def home(self, call: "Call") -> Response:
+    async def home(self, call: Call) -> Response:
         """Lead to the page."""
         return RedirectResponse(_home(call), 308)
 
@@ -79,14 +77,14 @@ class Pages:
         """Lead browsers to the page, and answer all others as before."""
 
         @functools.wraps(choices)
-        async def front(call: "Call") -> Response:
+        async def front(call: Call) -> Response:
             if "text/html" in call.headers.get("accept", ""):
                 return RedirectResponse(_home(call), 303, {"Vary": "Accept"})
             return await choices(call)
 
         return front
 
-    def _give(self, call: "Call", name: str) -> Response:
+    def _give(self, call: Call, name: str) -> Response:
         file = self._files.get(name)
         if file is None:
             raise NotFound("The resource could not be found.")
@@ -96,7 +94,7 @@ class Pages:
         return Response(file.content, 200, headers, file.media_type)
 
 
-def _home(call: "Call") -> str:
+def _home(call: Call) -> str:
     """Return the address of the page: below the prefix that is known, else relative to the request.
 
     A front server may serve the page below a path that it does not tell.

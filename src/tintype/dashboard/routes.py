@@ -7,7 +7,7 @@ import msgspec
 from tintype.api.cache import CacheApi
 from tintype.api.images import ImagesApi
 from tintype.api.members import MembersApi
-from tintype.api.routes import Endpoint, Route
+from tintype.api.route import Endpoint, Route
 from tintype.api.stores import StoresApi
 from tintype.api.tags import TagsApi
 from tintype.api.uploads import UploadsApi

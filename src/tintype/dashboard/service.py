@@ -1,15 +1,11 @@
 """Stores, usage and the cache for pages."""
 
-from typing import TYPE_CHECKING
-
 from starlette.responses import Response
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.dashboard.guard import items
 from tintype.services.info import Info
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 
 class DashboardService:
@@ -18,10 +14,10 @@ class DashboardService:
     def __init__(self, info: Info) -> None:
         self._info = info
 
-    async def stores(self, _call: "Call") -> Response:
+    async def stores(self, _call: Call) -> Response:
         """List the stores, the default one first."""
         return items(self._info.stores())
 
-    async def usage(self, call: "Call") -> Response:
+    async def usage(self, call: Call) -> Response:
         """Tell what the project uses, and what it may: counts, and sizes in MiB; -1 for no limit."""
         return wire.json_response(await self._info.usage(call.caller))

@@ -1,21 +1,19 @@
 """Logging in and out, and the project one works in."""
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 from starlette.responses import Response
 
 from tintype.api import wire
 from tintype.api.base_url import base_path
+from tintype.api.call import Call
 from tintype.api.presence import while_present
 from tintype.auth.base import Authenticator, Login, Logins
 from tintype.dashboard.guard import CSRF, NOBODY, SESSION, check_csrf, csrf_token, document, refusal
 from tintype.errors import Forbidden, Invalid, TooManyAttempts, Unauthenticated, Unavailable
 from tintype.services.rights import Rights
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 _LONGEST: Final = 1024
 _COOKIE_BYTES: Final = 4000
@@ -42,7 +40,7 @@ class Sessions:
         self._rights = rights
         self._service = service
 
-    async def show(self, call: "Call") -> Response:
+    async def show(self, call: Call) -> Response:
         """Say who is logged in; nobody is an answer, too."""
         token = call.cookies.get(SESSION)
         if token:
@@ -52,7 +50,7 @@ class Sessions:
                 pass
         return wire.json_response({"user": None, "identity": self._logins.kind})
 
-    async def create(self, call: "Call") -> Response:
+    async def create(self, call: Call) -> Response:
         """Log in: always a new token, whatever the browser brought."""
         body = await document(call)
         names = {name: _text(body, name) for name in ("username", "password")}
@@ -71,7 +69,7 @@ class Sessions:
                 continue  # closed meanwhile, or its domain is
         return await self._logged_in(call, login)
 
-    async def update(self, call: "Call") -> Response:
+    async def update(self, call: Call) -> Response:
         """Work in another project."""
         token = call.cookies.get(SESSION, "")
         if not token:
@@ -85,7 +83,7 @@ class Sessions:
             raise Forbidden(error.message) from None
         return await self._logged_in(call, login)
 
-    async def delete(self, call: "Call") -> Response:
+    async def delete(self, call: Call) -> Response:
         """Log out: the token is void from now on."""
         token = call.cookies.get(SESSION, "")
         answer = wire.no_content()
@@ -103,7 +101,7 @@ class Sessions:
             answer.delete_cookie(name, path=_cookie_path(call))
         return answer
 
-    async def _logged_in(self, call: "Call", login: Login) -> Response:
+    async def _logged_in(self, call: Call, login: Login) -> Response:
         if len(login.token) > _COOKIE_BYTES:
             raise Invalid("The identity service gives tokens that are too long for a cookie.")
         answer = wire.json_response(await self._view(call, login.token))
@@ -117,7 +115,7 @@ class Sessions:
         answer.set_cookie(CSRF, csrf_token(login.token), **options)
         return answer
 
-    async def _view(self, call: "Call", token: str) -> dict[str, Any]:
+    async def _view(self, call: Call, token: str) -> dict[str, Any]:
         call.admit(await self._authenticator.authenticate(token, address=call.address))
         caller = call.caller
         places = await self._logins.places(token)
@@ -135,7 +133,7 @@ class Sessions:
         }
 
 
-def _cookie_path(call: "Call") -> str:
+def _cookie_path(call: Call) -> str:
     """Return the path below which the browser sends the session: that of the service, behind a prefix too."""
     return base_path(call.base_url_text) or "/"
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
-from tintype.domain.images import UUID, VISIBILITIES
+from tintype.domain.images import UUID, VISIBILITIES, Limits
+from tintype.domain.patch import Change, make_change
 from tintype.domain.query import Condition
 from tintype.errors import Invalid
 
@@ -160,21 +161,18 @@ def metadata(data: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def patch(view: Mapping[str, Any], wanted: Mapping[str, Any], removed: Iterable[Any] = ()) -> list[Any]:
-    """Give the patch document that makes of an image what is wanted, and takes away what is there of some."""
-    operations = [
-        {"op": "replace" if name in view else "add", "path": f"/{_escaped(name)}", "value": value}
+def changes(
+    view: Mapping[str, Any], wanted: Mapping[str, Any], removed: Iterable[Any], limits: Limits
+) -> list[Change]:
+    """Return the changes that make of an image what is wanted, and remove what is there of some names."""
+    setting = [
+        make_change("replace" if name in view else "add", name, value, limits)
         for name, value in wanted.items()
         if view.get(name) != value  # what an image has not is shown as null, and may be sent back so
     ]
     named = dict.fromkeys(name for name in removed if isinstance(name, str))
-    gone = [name for name in named if name in view and name not in wanted]
-    return [*operations, *({"op": "remove", "path": f"/{_escaped(name)}"} for name in gone)]
-
-
-def _escaped(name: str) -> str:
-    """Write a name in a JSON pointer (RFC 6901)."""
-    return name.replace("~", "~0").replace("/", "~1")
+    gone = [name for name in named if name in view and name not in wanted and name != "stores"]
+    return [*setting, *(make_change("remove", name, None, limits) for name in gone)]
 
 
 def _filters(values: dict[str, Any]) -> dict[str, str]:

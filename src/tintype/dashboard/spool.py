@@ -63,7 +63,7 @@ class Spool:
                 f"server.form_spool_limit. {_ALONE}"
             )
         if self._held.total() > self._most:
-            raise Unavailable(f"Too many forms are being read. {_ALONE}", Retry_After="30")
+            raise Unavailable(f"Too many forms are being read. {_ALONE}", retry_after=30)
 
     def _write(self, file: BinaryIO, piece: bytes) -> None:
         if len(piece) > shutil.disk_usage(self._folder).free - self._reserve:
@@ -77,7 +77,7 @@ class Spool:
 
 
 def _refuse(measured: str) -> TintypeError:
-    return TooSlow(f"The form is too slow: it brought {measured}. {_ALONE}", Connection="close")
+    return TooSlow(f"The form is too slow: it brought {measured}. {_ALONE}", closes=True)
 
 
 async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

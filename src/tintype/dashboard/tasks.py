@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from tintype.api import wire
+from tintype.api.call import Call
 from tintype.api.extensions import STOPPING
 from tintype.api.imports import ImportsApi
 from tintype.api.tasks import view
@@ -21,9 +22,6 @@ from tintype.domain.imports import COPY
 from tintype.domain.tasks import Task
 from tintype.errors import TooManyAttempts, Unauthenticated, Unavailable
 from tintype.services.tasks import Tasks
-
-if TYPE_CHECKING:
-    from tintype.api.app import Call
 
 _SHOWN: Final = 50
 _EVERY_SECONDS: Final = 1.0
@@ -53,12 +51,12 @@ class DashboardTasks:
         self._authenticator = authenticator
         self._streams: Counter[str] = Counter()
 
-    async def begin(self, call: "Call") -> Response:
+    async def begin(self, call: Call) -> Response:
         """Begin an import, in the words of the image API."""
         await self._imports.begin(call, await document(call), call.cookies[SESSION])
         return wire.no_content()
 
-    async def copy(self, call: "Call") -> Response:
+    async def copy(self, call: Call) -> Response:
         """Have an image copied to stores: `stores`, or all of them."""
         data = await document(call)
         more = {name: data[name] for name in ("stores", "all_stores") if name in data}
@@ -66,28 +64,28 @@ class DashboardTasks:
         await self._imports.begin(call, method | more, call.cookies[SESSION])
         return wire.no_content()
 
-    async def index(self, call: "Call") -> Response:
+    async def index(self, call: Call) -> Response:
         """List the newest tasks of the project, those at work with how far they are."""
         return items(await self._newest(call.caller))
 
-    async def of_image(self, call: "Call") -> Response:
+    async def of_image(self, call: Call) -> Response:
         """List the tasks of an image."""
         found = await self._tasks.of(call.caller, call.params["id"])
         return items(await self._views(call.caller, found))
 
-    async def show(self, call: "Call") -> Response:
+    async def show(self, call: Call) -> Response:
         """Show one task."""
         return await self._one(call.caller, await self._tasks.show(call.caller, call.params["id"]))
 
-    async def cancel(self, call: "Call") -> Response:
+    async def cancel(self, call: Call) -> Response:
         """Ask for the end of a task."""
         return await self._one(call.caller, await self._tasks.cancel(call.caller, call.params["id"]))
 
-    async def events(self, call: "Call") -> Response:
+    async def events(self, call: Call) -> Response:
         """Tell of the newest tasks, now and whenever something changes (server-sent events)."""
         mine = self._streams[call.caller.user_id]
         if mine >= self._most_of_user or self._streams.total() >= self._most:
-            raise Unavailable("Too many pages listen here; ask for the list.", Retry_After="10")
+            raise Unavailable("Too many pages listen here; ask for the list.", retry_after=10)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         stopping = call.scope.get("extensions", {}).get(STOPPING) or asyncio.Event()
         token = call.cookies[SESSION]

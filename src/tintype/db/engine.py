@@ -168,7 +168,7 @@ class SQLite:
             async with asyncio.timeout(_BUSY_SECONDS):
                 await self._writing.acquire()
         except TimeoutError:
-            raise Unavailable("The database is busy.", Retry_After="1") from None
+            raise Unavailable("The database is busy.", retry_after=1) from None
         try:
             if self._in_transaction():  # an earlier rollback failed
                 self._writer.exec_driver_sql("ROLLBACK")
@@ -294,4 +294,4 @@ async def _begin(connection: Connection, deadline: float) -> None:
 
 def silent() -> Unavailable:
     """Return the error for a database that does not answer; the cause is chained to it, for the log."""
-    return Unavailable("The database does not answer.", Retry_After="1")
+    return Unavailable("The database does not answer.", retry_after=1)

@@ -102,7 +102,7 @@ class Postgres:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await lock.acquire()
         except TimeoutError:
-            raise Unavailable("Too much is being done for this project at once.", Retry_After="1") from None
+            raise Unavailable("Too much is being done for this project at once.", retry_after=1) from None
         try:
             yield
         finally:

@@ -25,17 +25,6 @@ def repr_digest(image: Image) -> str | None:
     return f"{name}=:{base64.b64encode(bytes.fromhex(image.os_hash_value)).decode()}:"
 
 
-def not_modified(if_none_match: str | None, tag: str | None) -> bool:
-    """Say whether the client has these very bytes already."""
-    if if_none_match is None or tag is None:
-        return False
-    known = [known.strip().removeprefix("W/") for known in if_none_match.split(",")]
-    return "*" in known or tag in known
-
-
-def range_applies(if_range: str | None, tag: str | None) -> bool:
-    """Say whether a range is wanted of these bytes; of others the client wants everything.
-
-    A date is no strong validator here, so a range under one never applies.
-    """
-    return if_range is None or (tag is not None and if_range.strip() == tag)
+def parse_tags(if_none_match: str | None) -> frozenset[str]:
+    """Return the entity tags of the bytes that a client has already; `*` stands for any."""
+    return frozenset(tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")) - {""}

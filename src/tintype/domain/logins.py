@@ -27,7 +27,7 @@ class FailedLogins(msgspec.Struct, frozen=True):
         if 0 < wait <= _LONGEST_DELAY:
             seconds = -(-wait // _SECOND)
             message = f"Too many failed attempts. Try again in {seconds} s."
-            raise TooManyAttempts(message, Retry_After=str(seconds))
+            raise TooManyAttempts(message, retry_after=seconds)
 
     def one_more(self, now: int) -> "FailedLogins":
         """Count a failure."""

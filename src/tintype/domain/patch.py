@@ -58,7 +58,7 @@ def parse(media_type: str, body: Any, limits: Limits) -> list[Change]:
     """
     if media_type not in MEDIA_TYPES:
         allowed = ", ".join(MEDIA_TYPES)
-        raise UnsupportedMedia(f"Image PATCH expects Content-Type one of: {allowed}", Accept_Patch=allowed)
+        raise UnsupportedMedia(f"Image PATCH expects Content-Type one of: {allowed}", patch_types=MEDIA_TYPES)
     if not isinstance(body, list):
         raise Invalid("Request body must be a JSON array of operation objects.")
     if len(body) > _MOST_OPERATIONS:
@@ -155,10 +155,18 @@ def _parse_change(raw: Any, *, draft4: bool, limits: Limits) -> Change:
         return _NOTHING
     if op != "remove" and "value" not in raw:
         raise Invalid(f'Operation "{op}" requires a member named "value".')
+    return make_change(op, name, raw.get("value"), limits, strict_add=draft4)
+
+
+def make_change(op: str, name: str, value: Any, limits: Limits, *, strict_add: bool = False) -> Change:
+    """Return a checked change.
+
+    Raises Forbidden for an attribute that belongs to the service, Invalid for a value that it cannot take.
+    """
     images.check_name_is_free_to_set(name)
     if op == "remove":
-        return Change(op, name, strict_add=draft4)
-    return Change(op, name, images.checked_value(name, raw["value"], limits), strict_add=draft4)
+        return Change(op, name, strict_add=strict_add)
+    return Change(op, name, images.checked_value(name, value, limits), strict_add=strict_add)
 
 
 def _operation(raw: dict[str, Any]) -> tuple[str, Any]:

@@ -1,6 +1,6 @@
 """What is known of a store beside how it keeps bytes, and in which order copies of an image are taken."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -30,10 +30,13 @@ def in_order(names: Iterable[str], stores: Mapping[str, StoreInfo]) -> tuple[str
     return tuple(sorted(set(names), key=rank))
 
 
-def preferred(wish: str | None, stores: Mapping[str, StoreInfo]) -> Sequence[str]:
-    """Read a wish for stores, `a,b`; raises Invalid for one that there is not."""
-    names = [name.strip() for name in (wish or "").split(",") if name.strip()]
+def parse_names(text: str | None) -> tuple[str, ...]:
+    """Return the names in a list such as `a,b`."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def check_known(names: Iterable[str], stores: Mapping[str, StoreInfo]) -> None:
+    """Raise Invalid for a store that there is not."""
     for name in names:
         if name not in stores:
             raise Invalid(f"Store '{name}' does not exist. There are: {', '.join(stores)}.")
-    return names

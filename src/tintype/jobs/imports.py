@@ -36,6 +36,7 @@ from tintype.services.copies import Copies
 from tintype.services.data import UNINSPECTED
 from tintype.services.imports import let_go
 from tintype.services.ingest import STAGED_LIFETIME, Ingest
+from tintype.services.property_checks import PropertyCheck
 
 
 class ImportOptions(msgspec.Struct, frozen=True):
@@ -47,6 +48,7 @@ class ImportOptions(msgspec.Struct, frozen=True):
     seconds: float
     """For which a download may take."""
     protections: Protections | None
+    check: PropertyCheck | None
     copied_properties: tuple[str, ...]
     """Beginnings of names of properties that come along from another region."""
     min_source_rate: int
@@ -188,6 +190,8 @@ class ImportWork:
             properties = imports.copied_properties(remote.properties, self._options.copied_properties)
             if self._options.protections is not None:
                 properties = self._options.protections.settable(image, properties, attempt.caller)
+            if (check := self._options.check) is not None:
+                check.check(properties, await check.definitions())
             return Origin(Stream(remote.chunks, remote.size), remote.expected, formats, properties)
         download = Download(
             self._web,

@@ -1,16 +1,17 @@
 """Bytes out of images: authorise, decide on conditions and range, choose the copy to read."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
 from tintype.blobs.base import HandsOff
 from tintype.db import blobs as blob_rows
 from tintype.db.engine import Database
-from tintype.domain import conditions, ranges
+from tintype.domain import conditions
 from tintype.domain.callers import Caller
 from tintype.domain.images import DEACTIVATED, Image
-from tintype.domain.stores import preferred
+from tintype.domain.ranges import ByteRange
+from tintype.domain.stores import check_known
 from tintype.errors import Forbidden
 from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess
@@ -18,15 +19,17 @@ from tintype.services.cache import Cache
 from tintype.services.copies import Copies
 
 
-class Wish(msgspec.Struct, frozen=True):
-    """What a download asks for: the request headers of these names."""
+class DownloadRequest(msgspec.Struct, frozen=True):
+    """Which bytes of an image a client wants."""
 
-    range: str | None = None
-    content_range: str | None = None
-    if_range: str | None = None
-    if_none_match: str | None = None
-    prefer: str | None = None
-    """Of the query string: stores to take the bytes from, if they are there."""
+    range: ByteRange | None = None
+    """None for all of them."""
+    range_of: str | None = None
+    """The entity tag of the bytes that the range is meant for; of others all are wanted."""
+    known_tags: frozenset[str] = frozenset()
+    """The entity tags of bytes that the client has already; `*` for any."""
+    stores: Sequence[str] = ()
+    """From which the bytes are preferred, if they are there."""
 
 
 class Download(msgspec.Struct, frozen=True):
@@ -52,10 +55,10 @@ class Downloads:
         self._copies = copies
         self._cache = cache
 
-    async def begin(self, caller: Caller, image_id: str, wish: Wish) -> Download | None:
+    async def begin(self, caller: Caller, image_id: str, request: DownloadRequest) -> Download | None:
         """Return an image's bytes, or those of a range; None where it has no data yet.
 
-        Raises Forbidden for a deactivated image, except to an admin; Invalid where `prefer` names a store
+        Raises Forbidden for a deactivated image, except to an admin; Invalid where a store is preferred
         that does not exist.
         """
         image = await self._access.get(caller, image_id)
@@ -63,22 +66,21 @@ class Downloads:
         if image.status == DEACTIVATED and not caller.is_admin:
             raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
         self._access.authorize("download_image", caller, image)
-        stores = preferred(wish.prefer, self._copies.infos)
-        if stores:
+        check_known(request.stores, self._copies.infos)
+        if request.stores:
             self._access.authorize("download_from_store", caller, image)
         async with self._database.read() as tx:
             blobs = await blob_rows.ready_of(tx, image.id)
         if not blobs or image.size is None:
             return None
         tag = conditions.etag(image)
-        if conditions.not_modified(wish.if_none_match, tag):
+        if tag is not None and not request.known_tags.isdisjoint({tag, "*"}):
             return Download(image, 0, 0, known=True)
-        applies = conditions.range_applies(wish.if_range, tag)
-        wanted = ranges.requested(wish.range, wish.content_range, image.size) if applies else None
-        start, stop = wanted or (0, image.size)
-        cached = None if self._cache is None or stores else await self._cache.find(image)
+        wanted = request.range if request.range_of in {None, tag} else None
+        start, stop = (0, image.size) if wanted is None else wanted.within(image.size)
+        cached = None if self._cache is None or request.stores else await self._cache.find(image)
         if cached is None or not cached.is_whole:
-            blobs = await self._copies.there(self._copies.ordered(blobs, stores))
+            blobs = await self._copies.there(self._copies.ordered(blobs, request.stores))
         found = Download(image, start, stop, partial=wanted is not None)
         if self._cache is not None and cached is not None:
             return msgspec.structs.replace(found, chunks=self._cache.read(cached, blobs, start, stop))

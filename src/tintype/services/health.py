@@ -56,7 +56,7 @@ class Health:
         """Raise Unavailable where requests cannot be served now: where the database does not answer."""
         failure = (await self._database.find()).failure
         if failure is not None:
-            raise Unavailable("The database does not answer.", Retry_After="1") from failure
+            raise Unavailable("The database does not answer.", retry_after=1) from failure
 
     async def warn(self, log: structlog.typing.FilteringBoundLogger) -> None:
         """Log each part that does not work now: at the start, before anybody needs it.

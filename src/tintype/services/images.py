@@ -1,9 +1,10 @@
 """What callers do with images: create, show, list, change, delete, close and open."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from tintype.db import blobs as blob_rows
@@ -24,7 +25,23 @@ from tintype.services.access import ImageAccess, contended
 from tintype.services.clock import now
 from tintype.services.copies import Copies
 from tintype.services.paging import Page, read_page
+from tintype.services.property_checks import PropertyCheck
 from tintype.services.quotas import enforce_quota, quota_turn
+from tintype.services.wakeups import Wakeup
+
+
+class ShownImage(msgspec.Struct, frozen=True):
+    """An image as its caller may see it."""
+
+    image: Image
+    locations: Sequence[Mapping[str, Any]] = ()
+    """Where its bytes are, where an operator shows that."""
+    warnings: Sequence[str] = ()
+    """What the definitions of properties do not accept of what was just set."""
+
+
+Locate = Callable[[Caller, Sequence[Image]], Awaitable[Mapping[str, Sequence[Mapping[str, Any]]]]]
+"""Finds the locations of images that a caller sees, by their ids."""
 
 
 class Images:
@@ -37,16 +54,23 @@ class Images:
         protections: Protections | None,
         limits: Limits,
         copies: Copies,
+        check: PropertyCheck | None,
+        condemned: Wakeup,
+        locate: Locate | None,
     ) -> None:
+        """`condemned` wakes the sweeper; `locate` is None where locations are not shown with images."""
         self._database = database
         self._policy = policy
         self._protections = protections
         self._limits = limits
         self._copies = copies
+        self._check = check
+        self._condemned = condemned
+        self._locate = locate
         self._access = ImageAccess(database, policy)
 
-    async def create(self, caller: Caller, attributes: Mapping[str, Any]) -> Image:
-        """Store a new image record without data."""
+    async def create(self, caller: Caller, attributes: Mapping[str, Any]) -> ShownImage:
+        """Store a new image record without data; raises Invalid for properties that are refused."""
         image = images.new_image(
             attributes, image_id=str(uuid.uuid4()), owner=caller.project_id, now=now(), limits=self._limits
         )
@@ -58,10 +82,14 @@ class Images:
         self._require_visibility(caller, image.visibility, target)
         if self._protections is not None:
             self._protections.check_new(image, caller)
+        warnings: Sequence[str] = ()
+        if self._check is not None:
+            warnings = self._check.check(image.properties, await self._check.definitions())
         async with self._database.write(single=True, turn=quota_turn(caller)) as tx:
             await image_rows.add(tx, image)
             await enforce_quota(tx, caller, image.owner, quotas.COUNT)
-        return self.shown(caller, image)
+        (shown,) = await self.present(caller, [image], warnings)
+        return shown
 
     def check_may_create(self, caller: Caller) -> None:
         """Raise Forbidden for who may not make images of its own project."""
@@ -69,13 +97,14 @@ class Images:
             "add_image", caller, {"project_id": caller.project_id, "owner": caller.project_id}
         )
 
-    async def show(self, caller: Caller, image_id: str) -> Image:
+    async def show(self, caller: Caller, image_id: str) -> ShownImage:
         """Return one image."""
         image = await self._access.get(caller, image_id)
         self._access.authorize("get_image", caller, image)
-        return self.shown(caller, image)
+        (shown,) = await self.present(caller, [image])
+        return shown
 
-    async def list(self, caller: Caller, query: Query) -> Page[Image]:
+    async def list(self, caller: Caller, query: Query) -> Page[ShownImage]:
         """Return a page of the images that the caller may list.
 
         Raises Invalid where the marker is not an image that is visible to the caller.
@@ -95,15 +124,39 @@ class Images:
                 query.limit,
                 marker,
             )
-        return Page([self.shown(caller, image) for image in page.items], page.last)
+        last = None if page.last is None else ShownImage(page.last)
+        return Page(await self.present(caller, page.items), last)
 
-    async def update(self, caller: Caller, image_id: str, changes: Sequence[Change]) -> Image:
-        """Apply a patch, whole or not at all."""
+    async def update(self, caller: Caller, image_id: str, changes: Sequence[Change]) -> ShownImage:
+        """Apply a patch, whole or not at all; raises Invalid for properties that are refused."""
+        return await self._update(caller, image_id, lambda _image: changes)
+
+    async def update_shown(
+        self, caller: Caller, image_id: str, compare: Callable[[Image], Sequence[Change]]
+    ) -> ShownImage:
+        """Apply the changes that a function returns for the image as its caller sees it."""
+
+        def choose(image: Image) -> Sequence[Change]:
+            self._access.authorize("get_image", caller, image)
+            return compare(self._visible_to(caller, image))
+
+        return await self._update(caller, image_id, choose)
+
+    async def _update(
+        self, caller: Caller, image_id: str, choose: Callable[[Image], Sequence[Change]]
+    ) -> ShownImage:
+        definitions = {} if self._check is None else await self._check.definitions()
+        warnings: Sequence[str] = ()
 
         def decide(image: Image) -> Image:
+            nonlocal warnings
+            changes = choose(image)
             self._access.authorize("modify_image" if changes else "get_image", caller, image)
             if not changes:
                 return image
+            if self._check is not None:
+                values = {change.name: change.value for change in changes if change.op != "remove"}
+                warnings = self._check.check(values, definitions)
             for change in changes:
                 if change.name == "owner" and change.op != "remove" and not caller.is_admin:
                     raise Forbidden("Owner can't be updated by non admin.")
@@ -113,7 +166,9 @@ class Images:
                 return self._protections.patched(image, changes, self._limits, caller)
             return patch.apply(image, changes, self._limits)
 
-        return self.shown(caller, await self.change(caller, image_id, decide))
+        image = await self.change(caller, image_id, decide)
+        (shown,) = await self.present(caller, [image], warnings)
+        return shown
 
     async def deactivate(self, caller: Caller, image_id: str) -> None:
         """Close access to an active image's data."""
@@ -148,6 +203,7 @@ class Images:
                 if not await image_rows.remove(tx, image, now()):
                     raise contended(image_id)
             await blob_rows.condemn_all_of(tx, image.id)
+        self._condemned.wake()
 
     async def change(self, caller: Caller, image_id: str, decide: Callable[[Image], Image]) -> Image:
         """Load, decide, save; where somebody else was faster, decide again while nobody else can write.
@@ -168,7 +224,15 @@ class Images:
                 return after
         raise contended(image_id)
 
-    def shown(self, caller: Caller, image: Image) -> Image:
+    async def present(
+        self, caller: Caller, images: Sequence[Image], warnings: Sequence[str] = ()
+    ) -> Sequence[ShownImage]:
+        """Return images as the caller may see them."""
+        seen = [self._visible_to(caller, image) for image in images]
+        places = {} if self._locate is None else await self._locate(caller, seen)
+        return [ShownImage(image, places.get(image.id, ()), warnings) for image in seen]
+
+    def _visible_to(self, caller: Caller, image: Image) -> Image:
         """Return what the caller may see of an image; as in Glance, where closed bytes are is hidden, too."""
         if image.status == DEACTIVATED and not caller.is_admin:
             image = replace(image, stores=())

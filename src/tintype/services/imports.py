@@ -74,7 +74,7 @@ class Imports:
         task = _new_task(
             IMPORT, caller, {"image_id": image.id, "import_req": imports.shown(body)}, request_id
         )
-        async with self._database.write(turn=self._queue.turn(caller)) as tx:
+        async with self._queue.transaction(caller) as tx:
             image = await self._access.get_locked(tx, caller, image_id)
             imports.check_importable(image, wanted)
             stores = self._targets(image, wanted)
@@ -86,24 +86,29 @@ class Imports:
             await self._take(tx, caller, image, task, wanted.method)
             await self._queue.add(tx, task, caller, token if wanted.method == GLANCE else None)
 
-    async def begin_legacy(self, caller: Caller, given: Mapping[str, Any], request_id: str) -> Task:
-        """Make an image and import its bytes from the web: a task of type import, for who may have tasks."""
+    async def begin_legacy(
+        self, caller: Caller, given: Mapping[str, Any], request_id: str
+    ) -> tuple[Task, Sequence[str]]:
+        """Make an image and import its bytes from the web: a task of type import, for who may have tasks.
+
+        Return with it what the definitions of properties do not accept of the image.
+        """
         await self._web.check(given["import_from"])
         properties = {name: value for name, value in given["image_properties"].items() if value is not None}
         for name in ("container_format", "disk_format"):
             if name not in properties:
                 raise Invalid(f"'{name}' needs to be set before import")
         self._signatures.check_new(properties)
-        image = await self._images.create(caller, properties)
+        made = await self._images.create(caller, properties)
         wanted = Import(WEB, uri=given["import_from"])
         task = _new_task(LEGACY_IMPORT, caller, dict(given), request_id)
-        async with self._database.write(turn=self._queue.turn(caller)) as tx:
-            image = await self._access.get_locked(tx, caller, image.id)
+        async with self._queue.transaction(caller) as tx:
+            image = await self._access.get_locked(tx, caller, made.image.id)
             imports.check_importable(image, wanted)
             task = self._about(task, image, {"backend": self._targets(image, wanted)})
             await self._take(tx, caller, image, task, WEB)
             await self._queue.add(tx, task, caller)
-        return task
+        return task, made.warnings
 
     def _about(self, task: Task, image: Image, more: Mapping[str, Any]) -> Task:
         given = {**task.input, **{name: list(value) for name, value in more.items()}}

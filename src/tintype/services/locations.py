@@ -29,6 +29,7 @@ from tintype.services.queue import JobQueue
 from tintype.services.quotas import enforce_quota, quota_turn
 from tintype.services.signatures import Signatures
 from tintype.services.stores import take_away
+from tintype.services.wakeups import Wakeup
 
 _WEB: Final = ("http://", "https://")
 
@@ -44,7 +45,9 @@ class Locations:
         copies: Copies,
         signatures: Signatures,
         queue: JobQueue,
+        condemned: Wakeup,
     ) -> None:
+        """`condemned` wakes the sweeper."""
         self._database = database
         self._policy = policy
         self._access = ImageAccess(database, policy)
@@ -52,6 +55,7 @@ class Locations:
         self._copies = copies
         self.signatures = signatures
         self._queue = queue
+        self._condemned = condemned
 
     async def begin(
         self, caller: Caller, image_id: str, location: Location, body: Any, request_id: str
@@ -85,7 +89,7 @@ class Locations:
             moment,
             moment,
         )
-        async with self._database.write(turn=self._queue.turn(caller)) as tx:
+        async with self._queue.transaction(caller) as tx:
             image = await self._access.get_locked(tx, caller, image_id)
             locations.check_queued(image)
             self._access.authorize("add_image_location", caller, image)
@@ -184,7 +188,9 @@ class Locations:
             gone = known.pop(position)
             if checked is None or gone.id != checked.id:
                 raise contended(image.id)
-            return await take_away(tx, self._copies, image, gone, known)
+            after = await take_away(tx, self._copies, image, gone, known)
+        self._condemned.wake()
+        return after
 
     async def _of(self, shown: Sequence[Image]) -> dict[str, list[dict[str, Any]]]:
         found: dict[str, list[Blob]] = {image.id: [] for image in shown}

@@ -10,13 +10,12 @@ from msgspec.structs import replace
 from tintype.db import metadefs as rows
 from tintype.db.engine import Database
 from tintype.domain import metadef_documents as documents
-from tintype.domain import metadefs, property_checks
+from tintype.domain import metadefs
 from tintype.domain.callers import Caller
 from tintype.domain.metadef_documents import NamespaceBody
 from tintype.domain.metadefs import Association, Listing, Namespace, Tag
-from tintype.errors import Conflict, Invalid, NotFound, OverLimit
+from tintype.errors import Conflict, NotFound, OverLimit
 from tintype.policy.engine import Policy
-from tintype.services.access import ImageAccess
 from tintype.services.clock import now
 from tintype.services.paging import Page, read_page
 
@@ -291,26 +290,3 @@ def _held(
 ) -> Callable[[Namespace], Namespace]:
     """Change only what is held of a kind."""
     return lambda namespace: replace(namespace, **{kind.held_in: decide(getattr(namespace, kind.held_in))})
-
-
-class PropertyCheck:
-    """Holds what a request says of an image against the public definitions of image properties."""
-
-    def __init__(self, database: Database, policy: Policy, *, refuse: bool) -> None:
-        self._database = database
-        self._access = ImageAccess(database, policy)
-        self._refuse = refuse
-
-    async def of_new(self, attributes: Mapping[str, Any]) -> list[str]:
-        """Give what is wrong with a new image; raises Invalid with that where it shall be refused."""
-        async with self._database.read() as tx:
-            known = property_checks.definitions(await rows.for_resource(tx, property_checks.IMAGE_TYPE))
-        found = property_checks.complaints(attributes, known)
-        if found and self._refuse:
-            raise Invalid(f"{'; '.join(found)}.")
-        return found
-
-    async def of_changed(self, caller: Caller, image_id: str, attributes: Mapping[str, Any]) -> list[str]:
-        """Do the same for an image that the caller may change; raises NotFound or Forbidden for others."""
-        self._access.authorize("modify_image", caller, await self._access.get(caller, image_id))
-        return await self.of_new(attributes)

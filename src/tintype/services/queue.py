@@ -1,27 +1,35 @@
 """The queue of jobs, with a limit of unfinished ones for each project."""
 
+import contextlib
+from collections.abc import AsyncIterator
+
 from tintype.db import jobs
-from tintype.db.engine import Transaction
+from tintype.db.engine import Database, Transaction
 from tintype.domain.callers import Caller
 from tintype.domain.tasks import Task
 from tintype.errors import OverLimit
 from tintype.services.quotas import quota_turn
+from tintype.services.wakeups import Wakeup
 
 
 class JobQueue:
     """Adds jobs within the limit."""
 
-    def __init__(self, most: int) -> None:
-        """Allow each project `most` unfinished jobs."""
+    def __init__(self, database: Database, most: int, wakeup: Wakeup) -> None:
+        """Allow each project `most` unfinished jobs; `wakeup` is that of the workers."""
+        self._database = database
         self._most = most
+        self._wakeup = wakeup
 
-    @staticmethod
-    def turn(caller: Caller) -> str:
-        """Return the name of the turn that transactions take to add jobs of the caller's project."""
-        return quota_turn(caller) or f"jobs of {caller.project_id}"
+    @contextlib.asynccontextmanager
+    async def transaction(self, caller: Caller) -> AsyncIterator[Transaction]:
+        """Open a transaction that adds jobs of the caller's project; wake the workers after its commit."""
+        async with self._database.write(turn=quota_turn(caller) or f"jobs of {caller.project_id}") as tx:
+            yield tx
+        self._wakeup.wake()
 
     async def add(self, tx: Transaction, task: Task, caller: Caller, secret: str | None = None) -> None:
-        """Store a new job, in a transaction that has this turn.
+        """Store a new job, in such a transaction.
 
         Raises OverLimit if the project has too many unfinished jobs, Conflict if the image has another one.
         """

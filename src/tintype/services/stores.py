@@ -16,15 +16,18 @@ from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess, contended
 from tintype.services.clock import now
 from tintype.services.copies import Copies
+from tintype.services.wakeups import Wakeup
 
 
 class Stores:
     """The use cases."""
 
-    def __init__(self, database: Database, policy: Policy, copies: Copies) -> None:
+    def __init__(self, database: Database, policy: Policy, copies: Copies, condemned: Wakeup) -> None:
+        """`condemned` wakes the sweeper."""
         self._database = database
         self._access = ImageAccess(database, policy)
         self._copies = copies
+        self._condemned = condemned
 
     async def delete_copy(self, caller: Caller, store_id: str, image_id: str) -> None:
         """Take an image's copy out of one store; its bytes go soon after.
@@ -60,6 +63,7 @@ class Stores:
             for blob in known:
                 if blob not in left:
                     image = await take_away(tx, self._copies, image, blob, left)
+        self._condemned.wake()
 
 
 async def take_away(tx: Transaction, copies: Copies, image: Image, gone: Blob, left: Sequence[Blob]) -> Image:

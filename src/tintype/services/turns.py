@@ -63,7 +63,7 @@ class Queue:
         if not self._waiting.add(group, turn):
             seconds = max(1, math.ceil(self._waiting.ahead_of(group) * self._seconds / self._at_once))
             raise TooManyAttempts(
-                f"Too many attempts at once. Try again in {seconds} s.", Retry_After=str(seconds)
+                f"Too many attempts at once. Try again in {seconds} s.", retry_after=seconds
             )
         try:
             await turn

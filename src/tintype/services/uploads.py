@@ -167,7 +167,7 @@ class Uploads:
         upload = lock.upload
         blob = await self._blob(upload)
         if blob.state != PARTIAL:
-            raise Locked("The upload is being finished; ask for it again soon.", Retry_After="5")
+            raise Locked("The upload is being finished; ask for it again soon.", retry_after=5)
         try:
             writer = await self._store(blob).resume(blob.id, upload.offset, upload.length)
         except Gone as error:
@@ -229,7 +229,7 @@ class Uploads:
                 await upload_rows.keep(tx, upload.id, lock.holder, HOLD)
                 and await blob_rows.take(tx, blob.id, LEASE)
             ):
-                raise Locked("Another request has this upload; ask for it again soon.", Retry_After="5")
+                raise Locked("Another request has this upload; ask for it again soon.", retry_after=5)
         try:
             async with self._ingest.leases.hold([blob]):
                 await self._ingest.commit(blob, writer)
@@ -242,7 +242,7 @@ class Uploads:
         except (Unavailable, Gone, asyncio.CancelledError) as error:
             still_there = await shielded(self._put_back(blob, lock, reason_of(error)))
             if still_there and isinstance(error, Gone):  # a lease ran out, as when a machine sleeps
-                raise Locked("The end of the upload was broken off; try again.", Retry_After="1") from None
+                raise Locked("The end of the upload was broken off; try again.", retry_after=1) from None
             raise
         except BaseException as error:
             await shielded(self._end(blob, error))
@@ -339,7 +339,7 @@ class Uploads:
             if hold.left < 0:
                 return
             if time.monotonic() > patience:
-                raise Locked("Another request is working on this upload; try again soon.", Retry_After="5")
+                raise Locked("Another request is working on this upload; try again soon.", retry_after=5)
             await asyncio.sleep(0.2)
 
     async def _unlock(self, upload_id: str, holder: str) -> None:

@@ -114,6 +114,11 @@ class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = False
 
+    @property
+    def are_shown(self) -> bool:
+        """Whether images are shown with any of their locations."""
+        return self.show_direct_url or self.show_multiple
+
 
 class MetadefSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Metadata definitions."""

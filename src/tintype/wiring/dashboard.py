@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from tintype.api.routes import Route
+from tintype.api.route import Route
 from tintype.dashboard import sessions
 from tintype.dashboard.guard import Guard
 from tintype.dashboard.images import DashboardImages, Ways
@@ -66,11 +66,9 @@ def _ways(service: "Service") -> Ways:
         service.data,
         service.imports,
         service.locations,
-        service.property_check,
         service.rights,
         service.logins,
         service.limits,
-        service.worker.wake,
     )
 
 

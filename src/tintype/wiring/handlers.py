@@ -15,10 +15,10 @@ from tintype.api.metadefs import MetadefsApi
 from tintype.api.operations import OperationsApi
 from tintype.api.projects import ProjectsApi
 from tintype.api.roles import RolesApi
+from tintype.api.route import Route
 from tintype.api.routes import (
     Handlers,
     IdentityHandlers,
-    Route,
     cache_table,
     identity_table,
     metadefs_table,
@@ -55,7 +55,7 @@ def create_routes(service: "Service") -> dict[str, Route]:
 def create_handlers(service: "Service") -> Handlers:
     """Create the handlers of the image API."""
     settings, database, policy, limits = service.settings, service.database, service.policy, service.limits
-    methods, begun, deleted = settings.imports.methods, service.worker.wake, service.sweeper.wake
+    methods = settings.imports.methods
     options = ImageOptions(
         **_pages(settings),
         shows_locations=settings.locations.show_multiple,
@@ -63,15 +63,7 @@ def create_handlers(service: "Service") -> Handlers:
         methods=methods,
     )
     return Handlers(
-        ImagesApi(
-            service.images,
-            service.locations,
-            service.info,
-            limits,
-            options,
-            deleted=deleted,
-            check=service.property_check,
-        ),
+        ImagesApi(service.images, service.locations, service.info, limits, options),
         DataApi(
             service.data,
             Downloads(database, policy, service.copies, service.cache),
@@ -80,10 +72,10 @@ def create_handlers(service: "Service") -> Handlers:
         UploadsApi(service.uploads, limits),
         TagsApi(Tags(database, policy, limits, service.images)),
         MembersApi(service.members),
-        ImportsApi(service.imports, begun),
-        TasksApi(service.tasks, service.imports, begun, **_pages(settings)),
-        LocationsApi(service.locations, begun),
-        StoresApi(Stores(database, policy, service.copies), deleted),
+        ImportsApi(service.imports),
+        TasksApi(service.tasks, service.imports, **_pages(settings)),
+        LocationsApi(service.locations),
+        StoresApi(Stores(database, policy, service.copies, service.blobs_condemned)),
         InfoApi(service.info, limits, methods=methods, cache=service.cache is not None),
         OperationsApi(
             service.health, service.metrics, service.authenticator, policy, token=settings.metrics.token

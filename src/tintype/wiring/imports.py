@@ -73,6 +73,7 @@ def create_works(service: "Service") -> dict[str, Work]:
             settings.data_dir / chosen.scratch,
             chosen.seconds,
             service.protections,
+            service.property_check,
             chosen.copied_properties,
             chosen.min_source_rate,
         ),

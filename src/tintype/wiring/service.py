@@ -9,7 +9,8 @@ import structlog
 from starlette.types import ASGIApp
 
 from tintype.api.cache import CacheApi
-from tintype.api.routes import Handlers, Route
+from tintype.api.route import Route
+from tintype.api.routes import Handlers
 from tintype.api.throttle import Throttle
 from tintype.auth.base import Authenticator, Logins
 from tintype.auth.builtin import BuiltinAuthenticator, BuiltinLogins
@@ -39,13 +40,15 @@ from tintype.services.info import Info
 from tintype.services.ingest import Ingest
 from tintype.services.locations import Locations
 from tintype.services.members import Members
-from tintype.services.metadefs import Metadefs, PropertyCheck
+from tintype.services.metadefs import Metadefs
+from tintype.services.property_checks import PropertyCheck
 from tintype.services.queue import JobQueue
 from tintype.services.rights import Rights
 from tintype.services.signatures import Signatures
 from tintype.services.tasks import Tasks
 from tintype.services.upkeep import Upkeep
 from tintype.services.uploads import Uploads
+from tintype.services.wakeups import Wakeup
 from tintype.settings import Settings
 from tintype.wiring.app import create_app
 from tintype.wiring.database import open_database
@@ -195,7 +198,16 @@ class Service:
     @cached_property
     def images(self) -> Images:
         """The use cases of images."""
-        return Images(self.database, self.policy, self.protections, self.limits, self.copies)
+        return Images(
+            self.database,
+            self.policy,
+            self.protections,
+            self.limits,
+            self.copies,
+            self.property_check,
+            self.blobs_condemned,
+            self.locations.shown if self.settings.locations.are_shown else None,
+        )
 
     @cached_property
     def rights(self) -> Rights:
@@ -247,14 +259,32 @@ class Service:
         return Cache(self.database, self.copies, files, self.log, node=node, limit=chosen.limit)
 
     @cached_property
+    def jobs_added(self) -> Wakeup:
+        """Wakes the worker of this process."""
+        return Wakeup()
+
+    @cached_property
+    def blobs_condemned(self) -> Wakeup:
+        """Wakes the sweeper of this process."""
+        return Wakeup()
+
+    @cached_property
     def queue(self) -> JobQueue:
         """The queue of jobs."""
-        return JobQueue(self.settings.jobs.waiting_per_project)
+        return JobQueue(self.database, self.settings.jobs.waiting_per_project, self.jobs_added)
 
     @cached_property
     def locations(self) -> Locations:
         """Bytes that are somewhere already."""
-        return Locations(self.database, self.policy, self.stores, self.copies, self.signatures, self.queue)
+        return Locations(
+            self.database,
+            self.policy,
+            self.stores,
+            self.copies,
+            self.signatures,
+            self.queue,
+            self.blobs_condemned,
+        )
 
     @cached_property
     def imports(self) -> Imports:
@@ -289,8 +319,7 @@ class Service:
     def property_check(self) -> PropertyCheck | None:
         """Checks properties against the metadata definitions, if that is wanted."""
         wanted = self.settings.images.property_check
-        refuse = wanted == "refuse"
-        return None if wanted == "off" else PropertyCheck(self.database, self.policy, refuse=refuse)
+        return None if wanted == "off" else PropertyCheck(self.database, refuse=wanted == "refuse")
 
     @cached_property
     def info(self) -> Info:
@@ -317,7 +346,7 @@ class Service:
     @cached_property
     def worker(self) -> Worker:
         """Works on jobs."""
-        return Worker(
+        worker = Worker(
             self.database,
             create_works(self),
             self.log,
@@ -325,11 +354,15 @@ class Service:
             concurrency=self.settings.jobs.concurrency,
             lifetime=self.settings.jobs.task_lifetime * 1_000_000,
         )
+        self.jobs_added.subscribe(worker.wake)
+        return worker
 
     @cached_property
     def sweeper(self) -> Sweeper:
         """Undoes what was left half done."""
-        return Sweeper(self.database, self.ingest, self.identity, self.log, self.metrics)
+        sweeper = Sweeper(self.database, self.ingest, self.identity, self.log, self.metrics)
+        self.blobs_condemned.subscribe(sweeper.wake)
+        return sweeper
 
     # What is served.
 

@@ -1,10 +1,7 @@
 """What managers give: the attributes of the server's JSON, and what can be done with the thing."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from tintype.client.pyrax.managers import ImageManager
+from typing import Any
 
 
 class BaseResource:
@@ -61,8 +58,6 @@ class BaseResource:
 class Image(BaseResource):
     """An image."""
 
-    manager: "ImageManager"
-
     def update(self, value_dict: Mapping[str, Any]) -> None:
         """Set attributes and properties."""
         self.manager.update(self, value_dict)
@@ -73,15 +68,18 @@ class Image(BaseResource):
 
     def list_members(self) -> list["ImageMember"]:
         """List who it is shared with."""
-        return self.manager.members(self).list()
+        members: list[ImageMember] = self.manager.members(self).list()
+        return members
 
     def get_member(self, member: Any) -> "ImageMember":
         """Show a member."""
-        return self.manager.members(self).get(member)
+        found: ImageMember = self.manager.members(self).get(member)
+        return found
 
     def add_member(self, project_id: str) -> "ImageMember":
         """Share it with a project; raises UnsharableImage where that is refused."""
-        return self.manager.members(self).create(project_id)
+        added: ImageMember = self.manager.members(self).create(project_id)
+        return added
 
     def delete_member(self, project_id: Any) -> None:
         """Share it no more with a project."""

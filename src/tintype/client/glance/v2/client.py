@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tintype.client.blocking.client import Client as Native
-from tintype.client.glance.common.http import HTTPClient
+from tintype.client.glance.sending import HTTPClient
 from tintype.client.glance.v2 import (
     cache,
     image_members,
