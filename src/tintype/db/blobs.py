@@ -89,7 +89,8 @@ _NEXT_IN: Final = (
     .limit(1)
 )
 _KNOWN: Final = select(table.c.id).where(table.c.id.in_(bindparam("keys", expanding=True)))
-_BEGIN: Final = insert(table).values(lease_expires_at=LEASE_CLOCK + bindparam("lease"))
+_ADD: Final = insert(table)
+_BEGIN: Final = _ADD.values(lease_expires_at=LEASE_CLOCK + bindparam("lease"))
 _CHANGE: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.state == bindparam("expected"))
@@ -145,6 +146,7 @@ _EXPIRE: Final = (
     )
     .values(state=bindparam("state"), lease_expires_at=bindparam("until"))
 )
+_EXPIRE_ALL: Final = update(table).where(table.c.state.in_((WRITING, CONDEMNED))).values(lease_expires_at=0)
 _CONDEMN: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.state == bindparam("expected"))
@@ -180,7 +182,7 @@ async def begin(tx: Transaction, blob: Blob, *, now: int, lease: int, size: int 
 
 async def begin_partial(tx: Transaction, blob: Blob, *, now: int, keep_until: int, size: int) -> None:
     """Note that bytes of a resumable upload are to come, and the time of day until which they are kept."""
-    await tx.execute(insert(table), {**_row(blob, now, size), "lease_expires_at": keep_until})
+    await tx.execute(_ADD, {**_row(blob, now, size), "lease_expires_at": keep_until})
 
 
 def _row(blob: Blob, now: int, size: int | None) -> dict[str, str | int | None]:
@@ -198,7 +200,7 @@ def _row(blob: Blob, now: int, size: int | None) -> dict[str, str | int | None]:
 async def adopt(tx: Transaction, blob: Blob, *, size: int, digests: str | None, now: int) -> None:
     """Note bytes that others have written, complete where they are."""
     row = {**msgspec.structs.asdict(blob), "size": size, "digests": digests}
-    await tx.execute(insert(table), {**row, "lease_expires_at": 0, "created_at": now})
+    await tx.execute(_ADD, {**row, "lease_expires_at": 0, "created_at": now})
 
 
 async def extend(tx: Transaction, blob_id: str, lease: int) -> bool:
@@ -349,7 +351,7 @@ async def expire(tx: Transaction, blob: Blob, state: str, now: int, until: int =
 
 async def expire_all(tx: Transaction) -> None:
     """End every lease: for when it is known that no writer lives."""
-    await tx.execute(update(table).where(table.c.state.in_((WRITING, CONDEMNED))).values(lease_expires_at=0))
+    await tx.execute(_EXPIRE_ALL)
 
 
 async def remove(tx: Transaction, blob_id: str) -> None:
