@@ -3,19 +3,26 @@
 import asyncio
 import functools
 import gc
-from collections.abc import AsyncIterator
+import json
+import logging
+import sys
+import threading
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
+from typing import Literal
 
 import asyncpg
 import pytest
+from sqlalchemy import literal, select
 
 from inprocess import Prepared, Service, make_settings, running
 from tintype import data_folder
 from tintype.cli.upkeep import gc as gc_command
-from tintype.db import blobs as blob_rows
-from tintype.db import postgres
-from tintype.domain.blobs import Blob
+from tintype.db import compiled, driver
+from tintype.db import images as image_rows
+from tintype.db.postgres import Postgres
 from tintype.errors import StartError, Unavailable
+from tintype.observability.logs import make_logger, route_libraries
 from tintype.settings import DatabaseSettings, KeystoneSettings
 from tintype.settings.stores import MemoryStore
 from tintype.wiring import service as wiring
@@ -74,14 +81,80 @@ async def test_parallel_failures_and_revocations(service: Service) -> None:
     assert {answer.status_code for answer in answers} <= {204, 401, 404}
 
 
-async def test_statements_are_let_go_of(service: Service) -> None:
-    """What is compiled is kept up to a number, whatever clients ask for."""
-    async with service.parts.database.write() as tx:
-        for number in range(postgres._KEPT + 200):
-            blob = Blob(f"blob-{number}", "local", "image", "ready")
-            await blob_rows.begin_partial(tx, blob, now=1, keep_until=1, size=1)
+async def test_other_statements_evict_none(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After 5,000 statements of changing shapes `show` is not compiled again, and theirs are collected."""
+    image = (await service.call("alice", "POST", "/v2/images", json=RAW)).json()["id"]
+    assert (await service.call("alice", "GET", f"/v2/images/{image}")).status_code == 200
+    names: list[tuple[str, ...]] = []
+    real = compiled.CompiledStatement.__init__
+
+    def count(self: compiled.CompiledStatement, statement: object, wanted: Collection[str]) -> None:
+        names.append(tuple(wanted))
+        real(self, statement, wanted)
+
+    monkeypatch.setattr(compiled.CompiledStatement, "__init__", count)
     gc.collect()
-    assert len(postgres._TEXTS) <= postgres._KEPT
+    kept = len(compiled._COMPILED)
+    for number in range(5000):
+        assert compiled.compile_statement(select(literal(1).label(f"c{number}")), ()).sql.endswith(
+            f"c{number}"
+        )
+    async with service.parts.database.read() as tx:
+        for number in range(50):
+            assert (await tx.execute(select(literal(number).label(f"c{number}")))).scalar_one() == number
+    assert len(names) == 5050
+    gc.collect()
+    assert len(compiled._COMPILED) <= kept + 1
+    names.clear()
+    assert (await service.call("alice", "GET", f"/v2/images/{image}")).status_code == 200
+    assert [each for each in names if "image_id" in each] == []
+
+
+async def test_a_list_of_values_is_one_statement(service: Service) -> None:
+    """However many values are asked for, the server prepares one text, so its cache holds."""
+    ids = [(await service.call("alice", "POST", "/v2/images", json=RAW)).json()["id"] for _ in range(3)]
+    async with service.parts.database.read() as tx:
+        for wanted in ([], ids[:1], ids):
+            assert {row[0] for row in await image_rows.names(tx, wanted)} == set(wanted)
+    by_names = compiled._COMPILED[image_rows._NAMES]
+    assert len(by_names) == 1
+    assert "= ANY ($1::TEXT[])" in by_names["ids",].sql
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+async def test_a_lost_listener_is_one_line(
+    prepared: Prepared, style: Literal["json", "console"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the server closes the connection for notifications; it is opened again, and wakes the worker."""
+    assert prepared.cluster is not None
+    url = prepared.cluster.url(prepared.cluster.create())
+    woken = asyncio.Queue[None]()
+    root = logging.getLogger()
+    kept = (root.handlers, root.level)
+    hooks = (threading.excepthook, sys.unraisablehook)
+    route_libraries(make_logger(style))
+    listening = asyncio.create_task(Postgres(url, connections=4).listen(lambda: woken.put_nowait(None)))
+    try:
+        await asyncio.wait_for(woken.get(), 10)
+        admin = await asyncpg.connect(url)
+        await admin.fetch(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await admin.close()
+        await asyncio.wait_for(woken.get(), 10)
+    finally:
+        listening.cancel()
+        await asyncio.wait([listening])
+        root.handlers, root.level = kept
+        threading.excepthook, sys.unraisablehook = hooks
+        logging.captureWarnings(capture=False)
+    (line,) = capsys.readouterr().err.splitlines()
+    for expected in ("job notifications is lost", "tintype.postgres", "error"):
+        assert expected in line
+    if style == "json":
+        event = json.loads(line)
+        assert (event["level"], event["source"]) == ("error", "tintype.postgres")
 
 
 async def test_numbers_of_any_size_may_be_asked_for(service: Service) -> None:
@@ -273,7 +346,7 @@ async def test_hosts_have_one_folder_in_common(prepared: Prepared, tmp_path: Pat
 @pytest.mark.parametrize("kind", [asyncpg.InternalClientError, asyncpg.InterfaceError, ConnectionResetError])
 def test_what_a_dying_connection_says(prepared: Prepared, kind: type[Exception]) -> None:
     """All of it means 503 to a client, who is told nothing of the driver."""
-    with pytest.raises(Unavailable) as failure, postgres._told():
+    with pytest.raises(Unavailable) as failure, driver.map_driver_errors():
         raise kind("cannot switch to state 12")
     assert "state" not in failure.value.message
 

@@ -35,7 +35,7 @@ async def test_the_sweeper_is_woken_by_deletions(prepared: Prepared, tmp_path: P
     stores = {"local": FileStore(), "near": FileStore(folder="near")}
     async with running(prepared, tmp_path, stores=stores) as service:
         calls: list[str] = []
-        service.parts.base.condemned.subscribe(lambda: calls.append("woken"))
+        service.parts.blobs_condemned.subscribe(lambda: calls.append("woken"))
         made = await service.call("alice", "POST", "/v2/images", json={**FORMATS, "protected": True})
         image = made.json()["id"]
         path = f"/v2/images/{image}"

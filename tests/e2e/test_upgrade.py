@@ -2,6 +2,9 @@
 
 import asyncio
 import hashlib
+import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +13,7 @@ import asyncpg
 import pytest
 from typer import Exit
 
+import migrations
 from inprocess import Prepared
 from postgres import Cluster
 from processes import Api, started
@@ -73,13 +77,14 @@ def test_the_last_release_on_the_new_tables(
         cluster: Cluster = request.getfixturevalue("cluster")
         url = environment["TINTYPE_DATABASE_URL"] = cluster.url(cluster.create())
     old_code = {**environment, "PYTHONPATH": str(previous)}
+    command = [sys.executable, "-c", "from tintype.db import schema; print(schema.__file__)"]
+    imported = subprocess.check_output(command, text=True, env={**os.environ, **old_code})
+    assert Path(imported).is_relative_to(previous)
     with started(folder, **old_code) as running:
         old = Api(running)
         before = use(old, b"before" * 1000)
-        assert old.http.get("/healthcheck/live").status_code == 404  # it is the old code
-        revision = schema.state(url).revision
         schema.upgrade(url)
-        assert schema.state(url).revision != revision
+        assert schema.state(url).revision == schema.HEAD
         check(old, before, b"before" * 1000)
         after = use(old, b"after" * 1000)
         assert use(old, b"again" * 1000)
@@ -93,13 +98,7 @@ def test_the_last_release_on_the_new_tables(
         assert not schema.check(url)
 
 
-def contraction(scripts: Path, after: str) -> None:
-    """Add a migration that takes a column away."""
-    (scripts / "versions" / "9999_contract.py").write_text(
-        f'revision = "9999"\ndown_revision = "{after}"\nbranch_labels = None\ndepends_on = None\n'
-        'phase = "contract"\n\nfrom alembic import op\n\ndef upgrade():\n'
-        "    op.execute('ALTER TABLE projects DROP COLUMN limits')\n"
-    )
+TAKE_AWAY = "ALTER TABLE projects DROP COLUMN limits"
 
 
 def test_the_last_release_starts_again(
@@ -108,37 +107,25 @@ def test_the_last_release_starts_again(
     """Beside the next one, after a crash or back from it: tables that were only added to are no obstacle."""
     database = prepared.copy(tmp_path / "data")
     url = database.url or f"sqlite:///{tmp_path / 'data' / 'tintype.db'}"
-    scripts = copied_scripts(tmp_path)
-    newest = max((scripts / "versions").glob("*.py"))
-    newest.unlink()
-    with monkeypatch.context() as older:
-        older.setattr(schema, "SCRIPTS", scripts)
-        older.setattr(schema, "HEAD", max((scripts / "versions").glob("*.py")).name[:4])
-        schema.upgrade(url)
-    assert schema.state(url).revision == newest.name[:4]
-    contraction(scripts, after=schema.HEAD)
-    newest.write_text((schema.SCRIPTS / "versions" / newest.name).read_text())
+    scripts = migrations.copied(tmp_path)
+    migrations.add(scripts, migrations.NEXT, schema.HEAD, "CREATE TABLE more (id INTEGER)")
     with monkeypatch.context() as newer:
-        newer.setattr(schema, "SCRIPTS", scripts)
+        migrations.use(scripts, newer)
+        schema.upgrade(url)
+    schema.upgrade(url)
+    assert (schema.state(url).revision, schema.state(url).refusal) == (migrations.NEXT, "")
+    migrations.add(scripts, "9999", migrations.NEXT, TAKE_AWAY, phase="contract")
+    with monkeypatch.context() as newer:
+        migrations.use(scripts, newer)
         schema.upgrade(url, contract=True)
     with pytest.raises(StartError, match="newer"):
         schema.upgrade(url)
 
 
-def copied_scripts(tmp_path: Path) -> Path:
-    """Give a copy of the migrations."""
-    scripts = tmp_path / "migrations"
-    for path in schema.SCRIPTS.rglob("*.py"):
-        target = scripts / path.relative_to(schema.SCRIPTS)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(path.read_text())
-    return scripts
-
-
 def test_what_takes_away_waits(prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A start leaves contractions alone; an operator applies them, and later starts accept that."""
-    scripts = copied_scripts(tmp_path)
-    contraction(scripts, after=schema.HEAD)
+    scripts = migrations.copied(tmp_path)
+    migrations.add(scripts, "9999", schema.HEAD, TAKE_AWAY, phase="contract")
     monkeypatch.setattr(schema, "SCRIPTS", scripts)
     database = prepared.copy(tmp_path / "data")
     url = database.url or f"sqlite:///{tmp_path / 'data' / 'tintype.db'}"
@@ -153,15 +140,20 @@ def test_what_takes_away_waits(prepared: Prepared, tmp_path: Path, monkeypatch: 
 
 @pytest.mark.needs("postgresql")
 def test_the_tables_change_beside_a_change_under_way(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who has locked an image and then writes it is waited for: neither of both is ended by a deadlock."""
+    """Who has locked an image and then writes it is waited for: neither of both is ended by a deadlock.
+
+    The migration begins with what takes the strongest lock.
+    """
     url = cluster.url(cluster.create())
-    with monkeypatch.context() as patched:
-        patched.setattr(schema, "expanded", lambda _script: "0007")
-        schema.upgrade(url)
+    schema.upgrade(url)
+    scripts = migrations.copied(tmp_path)
+    statements = ("DROP INDEX ix_images_checksum", "CREATE INDEX ix_images_checksum ON images (checksum)")
+    migrations.add(scripts, migrations.NEXT, schema.HEAD, *statements)
+    migrations.use(scripts, monkeypatch)
     assert asyncio.run(_change_an_image_beside(url, lambda: schema.upgrade(url))) == "UPDATE 1"
-    assert not schema.check(url)
+    assert schema.state(url).revision == migrations.NEXT
 
 
 async def _change_an_image_beside(url: str, upgrade: Callable[[], None]) -> str:

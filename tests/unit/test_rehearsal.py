@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import create_engine
 
+import migrations
 from inprocess import make_settings
 from postgres import Cluster
 from tintype import data_folder
@@ -16,9 +15,8 @@ from tintype.blobs.base import BlobStore
 from tintype.cli.rehearsal import rehearse
 from tintype.db import metadefs, schema
 from tintype.db.engine import Database
-from tintype.db.tables import metadata
 from tintype.errors import StartError, Unavailable
-from tintype.settings import DatabaseSettings, Settings
+from tintype.settings import DatabaseSettings
 from tintype.wiring import service as wiring
 
 
@@ -62,27 +60,21 @@ def test_after_the_first_start(tmp_path: Path) -> None:
     assert everything(tmp_path) == before
 
 
-def older(settings: Settings) -> str:
-    """Make a database as an older version did."""
-    settings.data_dir.mkdir()
-    config = Config()
-    config.set_main_option("script_location", str(schema.SCRIPTS))
-    config.attributes["metadata"] = metadata
-    engine = create_engine(f"sqlite:///{settings.data_dir / 'tintype.db'}")
-    with engine.begin() as config.attributes["connection"]:
-        command.upgrade(config, "0007")
-    engine.dispose()
-    return "0007"
-
-
-def test_with_an_older_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_an_older_schema(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """That is told, and what is seen is what the next start would see."""
     settings = make_settings(tmp_path / "data")
-    revision = older(settings)
-    before = everything(tmp_path)
+    settings.data_dir.mkdir()
+    schema.upgrade(f"sqlite:///{settings.data_dir / 'tintype.db'}")
+    revision = schema.HEAD
+    scripts = migrations.copied(tmp_path / "next")
+    migrations.add(scripts, migrations.NEXT, revision, "CREATE TABLE more (id INTEGER)")
+    migrations.use(scripts, monkeypatch)
+    before = everything(settings.data_dir)
     assert rehearse(settings, look)[0]
     assert f"schema {revision}" in capsys.readouterr().out
-    assert everything(tmp_path) == before
+    assert everything(settings.data_dir) == before
 
 
 @pytest.mark.needs("postgresql")

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is SQLite's, too
 
 from tintype.db.engine import Transaction, Violation
@@ -28,7 +28,16 @@ class ApplicationCredential(msgspec.Struct, frozen=True):
 
 
 _ADD: Final = insert(table).on_conflict_do_nothing(index_elements=["user_id", "name"])
-_COLUMNS: Final = tuple(table.c[name] for name in ApplicationCredential.__struct_fields__)
+_SELECT: Final = select(*(table.c[name] for name in ApplicationCredential.__struct_fields__)).order_by(
+    table.c.name
+)
+_OF_USER: Final = table.c.user_id == bindparam("of_user")
+_GET: Final = _SELECT.where(table.c.id == bindparam("key"))
+_GET_NAMED: Final = _SELECT.where(_OF_USER, table.c.name == bindparam("named"))
+_ALL_OF: Final = _SELECT.where(_OF_USER)
+_COUNT: Final = select(func.count()).select_from(table).where(_OF_USER)
+_DELETE: Final = delete(table).where(table.c.id == bindparam("key"))
+_DELETE_ALL_OF: Final = delete(table).where(_OF_USER)
 
 
 async def add(tx: Transaction, credential: ApplicationCredential) -> None:
@@ -48,38 +57,37 @@ async def add(tx: Transaction, credential: ApplicationCredential) -> None:
 
 async def count_of(tx: Transaction, user_id: str) -> int:
     """Return how many credentials a user has."""
-    counted = select(func.count()).select_from(table).where(table.c.user_id == user_id)
-    return int((await tx.execute(counted)).scalar_one())
+    return int((await tx.execute(_COUNT, {"of_user": user_id})).scalar_one())
 
 
 async def find(tx: Transaction, credential_id: str) -> ApplicationCredential | None:
     """Return a credential."""
-    return next(iter(await _those(tx, table.c.id == credential_id)), None)
+    return next(iter(await _read(tx, _GET, {"key": credential_id})), None)
 
 
 async def find_named(tx: Transaction, user_id: str, name: str) -> ApplicationCredential | None:
     """Return a user's credential of a name."""
-    return next(iter(await _those(tx, table.c.user_id == user_id, table.c.name == name)), None)
+    return next(iter(await _read(tx, _GET_NAMED, {"of_user": user_id, "named": name})), None)
 
 
 async def of_user(tx: Transaction, user_id: str) -> list[ApplicationCredential]:
     """Return a user's credentials, by name."""
-    return await _those(tx, table.c.user_id == user_id)
+    return await _read(tx, _ALL_OF, {"of_user": user_id})
 
 
 async def remove(tx: Transaction, credential_id: str) -> None:
     """Delete a credential."""
-    await tx.execute(delete(table).where(table.c.id == credential_id))
+    await tx.execute(_DELETE, {"key": credential_id})
 
 
 async def remove_all(tx: Transaction, user_id: str) -> None:
     """Delete every credential of a user."""
-    await tx.execute(delete(table).where(table.c.user_id == user_id))
+    await tx.execute(_DELETE_ALL_OF, {"of_user": user_id})
 
 
-async def _those(tx: Transaction, *conditions: Any) -> list[ApplicationCredential]:
+async def _read(tx: Transaction, statement: Any, parameters: dict[str, str]) -> list[ApplicationCredential]:
     found = []
-    for row in await tx.execute(select(*_COLUMNS).where(*conditions).order_by(table.c.name)):
+    for row in await tx.execute(statement, parameters):
         values = dict(zip(ApplicationCredential.__struct_fields__, row, strict=True))
         values["roles"] = tuple(msgspec.json.decode(values["roles"]))
         values["unrestricted"] = bool(values["unrestricted"])

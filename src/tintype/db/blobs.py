@@ -69,7 +69,8 @@ _NEXT_IN: Final = (
     .limit(1)
 )
 _KNOWN: Final = select(table.c.id).where(table.c.id.in_(bindparam("keys", expanding=True)))
-_BEGIN: Final = insert(table).values(lease_expires_at=LEASE_CLOCK + bindparam("lease"))
+_ADD: Final = insert(table)
+_BEGIN: Final = _ADD.values(lease_expires_at=LEASE_CLOCK + bindparam("lease"))
 _MOVE: Final = {edge: _move(*edge, lease_expires_at=bindparam("until")) for edge in _EDGES}
 _COMPLETE: Final = {
     state: _move(
@@ -113,6 +114,7 @@ _EXPIRED: Final = (
     .order_by(table.c.lease_expires_at, table.c.id)
     .limit(BATCH)
 )
+_EXPIRE_ALL: Final = update(table).where(table.c.state.in_((WRITING, CONDEMNED))).values(lease_expires_at=0)
 _EXPIRE: Final = {edge: statement.where(_OVER) for edge, statement in _MOVE.items()}
 _CONDEMNABLE: Final = [old for old, new in _EDGES if new == CONDEMNED]
 _CONDEMN: Final = {old: _move(old, CONDEMNED, lease_expires_at=LEASE_CLOCK) for old in _CONDEMNABLE}
@@ -144,7 +146,7 @@ async def begin(tx: Transaction, blob: Blob, *, now: int, lease: int, size: int 
 
 async def begin_partial(tx: Transaction, blob: Blob, *, now: int, keep_until: int, size: int) -> None:
     """Add the row of a resumable upload's blob, which is kept until a time of day."""
-    await tx.execute(insert(table), {**_row(blob, now, size), "lease_expires_at": keep_until})
+    await tx.execute(_ADD, {**_row(blob, now, size), "lease_expires_at": keep_until})
 
 
 def _row(blob: Blob, now: int, size: int | None) -> dict[str, str | int | None]:
@@ -162,7 +164,7 @@ def _row(blob: Blob, now: int, size: int | None) -> dict[str, str | int | None]:
 async def adopt(tx: Transaction, blob: Blob, *, size: int, digests: str | None, now: int) -> None:
     """Add the row of bytes that others have written, complete where they are."""
     row = {**msgspec.structs.asdict(blob), "size": size, "digests": digests}
-    await tx.execute(insert(table), {**row, "lease_expires_at": 0, "created_at": now})
+    await tx.execute(_ADD, {**row, "lease_expires_at": 0, "created_at": now})
 
 
 async def renew(tx: Transaction, blob_id: str, lease: int) -> bool:
@@ -319,7 +321,7 @@ async def expire(tx: Transaction, blob: Blob, state: str, now: int, until: int =
 
 async def expire_all(tx: Transaction) -> None:
     """End every lease: for when it is known that no writer lives."""
-    await tx.execute(update(table).where(table.c.state.in_((WRITING, CONDEMNED))).values(lease_expires_at=0))
+    await tx.execute(_EXPIRE_ALL)
 
 
 async def remove(tx: Transaction, blob_id: str) -> None:

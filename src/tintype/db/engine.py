@@ -21,6 +21,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql.functions import FunctionElement
 
+from tintype.db.lookups import Lookup
 from tintype.db.statements import Statements
 from tintype.errors import StartError, Unavailable
 
@@ -112,12 +113,8 @@ class Database(Protocol):
     def read(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction that only reads."""
 
-    async def first(self, statement: Executable, parameters: Mapping[str, str | None]) -> Any:
-        """Give the first row of what a statement reads, or None.
-
-        Who asks the same at once may be answered together: the parameters are text, and no two columns
-        have the same name.
-        """
+    async def first(self, lookup: Lookup, parameters: Mapping[str, str | None]) -> Any:
+        """Return the row that a lookup finds, or None. Concurrent lookups may share a query."""
 
     def write(
         self, *, durable: bool = False, single: bool = False, turn: str | None = None
@@ -150,9 +147,9 @@ class SQLite:
         """Give the reading connection: WAL readers never block. Each statement sees its own moment."""
         yield self._read_face
 
-    async def first(self, statement: Executable, parameters: Mapping[str, str | None]) -> Any:
+    async def first(self, lookup: Lookup, parameters: Mapping[str, str | None]) -> Any:
         """Read at once."""
-        return (await self._read_face.execute(statement, parameters)).first()
+        return (await self._read_face.execute(lookup.single, parameters)).first()
 
     @asynccontextmanager
     async def write(

@@ -1,9 +1,10 @@
 """Users, projects and roles of the built-in identity, and its revoked tokens."""
 
+import functools
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import Executable, Select, bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is SQLite's, too
 
 from tintype.db.engine import Transaction, Violation
@@ -76,6 +77,41 @@ _STANDING: Final = (
 )
 
 
+_SELECT_USER: Final = select(*_USER)
+_USER_BY_ID: Final = _SELECT_USER.where(users.c.id == bindparam("key"))
+_USER_BY_NAME: Final = _SELECT_USER.where(users.c.name == bindparam("named"))
+_USERS: Final = _SELECT_USER.order_by(users.c.name)
+_ADD_USER: Final = insert(users)
+_CHANGE_USER: Final = update(users).where(users.c.id == bindparam("key"))
+"""Sets the columns that the parameters name; so does _CHANGE_PROJECT."""
+_DELETE_USER: Final = delete(users).where(users.c.id == bindparam("key"))
+_SELECT_PROJECT: Final = select(*_PROJECT)
+_PROJECT_BY_ID: Final = _SELECT_PROJECT.where(projects.c.id == bindparam("key"))
+_PROJECT_BY_NAME: Final = _SELECT_PROJECT.where(projects.c.name == bindparam("named"))
+_PROJECTS: Final = _SELECT_PROJECT.order_by(projects.c.name)
+_PROJECTS_OF: Final = _PROJECTS.where(
+    projects.c.id.in_(select(grants.c.project_id).where(grants.c.user_id == bindparam("of_user"))),
+    projects.c.enabled,
+)
+_ADD_PROJECT: Final = insert(projects)
+_CHANGE_PROJECT: Final = update(projects).where(projects.c.id == bindparam("key"))
+_DELETE_PROJECT: Final = delete(projects).where(projects.c.id == bindparam("key"))
+_LIMITS: Final = select(projects.c.limits).where(projects.c.id == bindparam("key"))
+_ASSIGNMENTS: Final = (
+    select(users.c.id, users.c.name, projects.c.id, projects.c.name, grants.c.role)
+    .join(users, users.c.id == grants.c.user_id)
+    .join(projects, projects.c.id == grants.c.project_id)
+    .order_by(users.c.name, projects.c.name, grants.c.role)
+)
+_WITHDRAW: Final = delete(grants).where(
+    grants.c.user_id == bindparam("of_user"),
+    grants.c.project_id == bindparam("in_project"),
+    grants.c.role == bindparam("named"),
+)
+_PRUNE_REVOKED: Final = delete(revoked_tokens).where(revoked_tokens.c.expires_at < bindparam("moment"))
+_PRUNE_FAILURES: Final = delete(failed_logins).where(failed_logins.c.not_before < bindparam("moment"))
+_SECRET: Final = select(secrets.c.value).where(secrets.c.name == bindparam("named"))
+_DELETE_SECRET: Final = delete(secrets).where(secrets.c.name == bindparam("named"))
 _GRANT: Final = insert(grants).on_conflict_do_nothing()
 _REVOKE: Final = insert(revoked_tokens).on_conflict_do_nothing()
 _SET_SECRET: Final = insert(secrets).on_conflict_do_nothing()
@@ -144,92 +180,94 @@ async def standing(
 
 
 async def find_user(tx: Transaction, *, user_id: str | None = None, name: str | None = None) -> User | None:
-    """Give a user by id or by name."""
-    condition = users.c.id == user_id if user_id is not None else users.c.name == name
-    row = (await tx.execute(select(*_USER).where(condition))).first()
+    """Return a user by id or by name."""
+    statement = _USER_BY_NAME if user_id is None else _USER_BY_ID
+    row = (await tx.execute(statement, {"named": name} if user_id is None else {"key": user_id})).first()
     return None if row is None else User(*row)
 
 
 async def find_project(
     tx: Transaction, *, project_id: str | None = None, name: str | None = None
 ) -> Project | None:
-    """Give a project by id or by name."""
-    condition = projects.c.id == project_id if project_id is not None else projects.c.name == name
-    row = (await tx.execute(select(*_PROJECT).where(condition))).first()
+    """Return a project by id or by name."""
+    statement = _PROJECT_BY_NAME if project_id is None else _PROJECT_BY_ID
+    row = (
+        await tx.execute(statement, {"named": name} if project_id is None else {"key": project_id})
+    ).first()
     return None if row is None else Project(*row)
 
 
 async def all_users(tx: Transaction) -> list[User]:
     """Give every user, by name."""
-    return [User(*row) for row in await tx.execute(select(*_USER).order_by(users.c.name))]
+    return [User(*row) for row in await tx.execute(_USERS)]
 
 
 async def all_projects(tx: Transaction) -> list[Project]:
     """Give every project, by name."""
-    return [Project(*row) for row in await tx.execute(select(*_PROJECT).order_by(projects.c.name))]
+    return [Project(*row) for row in await tx.execute(_PROJECTS)]
 
 
 async def projects_of(tx: Transaction, user_id: str) -> list[Project]:
     """Give the enabled projects in which a user has a role, by name."""
-    mine = select(grants.c.project_id).where(grants.c.user_id == user_id)
-    statement = select(*_PROJECT).where(projects.c.id.in_(mine), projects.c.enabled).order_by(projects.c.name)
-    return [Project(*row) for row in await tx.execute(statement)]
+    return [Project(*row) for row in await tx.execute(_PROJECTS_OF, {"of_user": user_id})]
 
 
 async def assignments(
     tx: Transaction, *, user_id: str | None = None, project_id: str | None = None, role: str | None = None
 ) -> list[Assignment]:
     """Return roles of users in projects, in order: all of them, or those of a user, project or role."""
-    statement = (
-        select(users.c.id, users.c.name, projects.c.id, projects.c.name, grants.c.role)
-        .join(users, users.c.id == grants.c.user_id)
-        .join(projects, projects.c.id == grants.c.project_id)
-        .order_by(users.c.name, projects.c.name, grants.c.role)
-    )
-    for column, value in ((users.c.id, user_id), (projects.c.id, project_id), (grants.c.role, role)):
-        if value is not None:
-            statement = statement.where(column == value)
-    return [Assignment(*row) for row in await tx.execute(statement)]
+    wanted = {"user_id": user_id, "project_id": project_id, "role": role}
+    values = {name: value for name, value in wanted.items() if value is not None}
+    return [Assignment(*row) for row in await tx.execute(_select_assignments(tuple(values)), values)]
+
+
+@functools.cache
+def _select_assignments(filters: tuple[str, ...]) -> Select[Any]:
+    """Return the statement for filters by these columns of the grants."""
+    return _ASSIGNMENTS.where(*(grants.c[name] == bindparam(name) for name in filters))
 
 
 async def add_user(tx: Transaction, user: User) -> None:
     """Store a user; raises Conflict where the name is taken."""
-    await _insert(tx, users, user, f"There is a user named {user.name} already.")
+    await _add(tx, _ADD_USER, user, f"There is a user named {user.name} already.")
 
 
 async def add_project(tx: Transaction, project: Project) -> None:
     """Store a project; raises Conflict where the name is taken."""
-    await _insert(tx, projects, project, f"There is a project named {project.name} already.")
+    await _add(tx, _ADD_PROJECT, project, f"There is a project named {project.name} already.")
 
 
 async def change_user(tx: Transaction, user_id: str, **values: Any) -> None:
     """Set columns of a user; raises Conflict where a new name is taken."""
-    await _update(tx, users, user_id, values, f"There is a user named {values.get('name')} already.")
+    await _change(
+        tx, _CHANGE_USER, {"key": user_id, **values}, f"There is a user named {values.get('name')} already."
+    )
 
 
 async def change_project(tx: Transaction, project_id: str, **values: Any) -> None:
     """Set columns of a project; raises Conflict where a new name is taken."""
-    await _update(tx, projects, project_id, values, f"There is a project named {values.get('name')} already.")
+    taken = f"There is a project named {values.get('name')} already."
+    await _change(tx, _CHANGE_PROJECT, {"key": project_id, **values}, taken)
 
 
 async def remove_user(tx: Transaction, user_id: str) -> None:
     """Delete a user and its roles."""
-    await tx.execute(delete(users).where(users.c.id == user_id))
+    await tx.execute(_DELETE_USER, {"key": user_id})
 
 
 async def limits(tx: Transaction, project_id: str) -> str:
     """Give a project's limits as JSON."""
-    return str((await tx.execute(select(projects.c.limits).where(projects.c.id == project_id))).scalar_one())
+    return str((await tx.execute(_LIMITS, {"key": project_id})).scalar_one())
 
 
 async def set_limits(tx: Transaction, project_id: str, limits: str) -> None:
     """Set a project's limits."""
-    await tx.execute(update(projects).where(projects.c.id == project_id).values(limits=limits))
+    await tx.execute(_CHANGE_PROJECT, {"key": project_id, "limits": limits})
 
 
 async def remove_project(tx: Transaction, project_id: str) -> None:
     """Delete a project and the roles in it."""
-    await tx.execute(delete(projects).where(projects.c.id == project_id))
+    await tx.execute(_DELETE_PROJECT, {"key": project_id})
 
 
 async def grant(tx: Transaction, user_id: str, project_id: str, role: str) -> bool:
@@ -240,8 +278,8 @@ async def grant(tx: Transaction, user_id: str, project_id: str, role: str) -> bo
 
 async def withdraw(tx: Transaction, user_id: str, project_id: str, role: str) -> bool:
     """Take a role from a user; False where it has none."""
-    condition = (grants.c.user_id == user_id) & (grants.c.project_id == project_id) & (grants.c.role == role)
-    return (await tx.execute(delete(grants).where(condition))).rowcount == 1
+    row = {"of_user": user_id, "in_project": project_id, "named": role}
+    return (await tx.execute(_WITHDRAW, row)).rowcount == 1
 
 
 async def revoke(tx: Transaction, token_id: str, expires_at: int) -> None:
@@ -271,13 +309,13 @@ async def set_failures(tx: Transaction, key: str, failed: FailedLogins) -> None:
 
 async def prune(tx: Transaction, now: int, forget_failures_before: int) -> None:
     """Delete notes that no longer matter."""
-    await tx.execute(delete(revoked_tokens).where(revoked_tokens.c.expires_at < now))
-    await tx.execute(delete(failed_logins).where(failed_logins.c.not_before < forget_failures_before))
+    await tx.execute(_PRUNE_REVOKED, {"moment": now})
+    await tx.execute(_PRUNE_FAILURES, {"moment": forget_failures_before})
 
 
 async def secret(tx: Transaction, name: str) -> str | None:
     """Give a secret that all processes share, or None."""
-    value = (await tx.execute(select(secrets.c.value).where(secrets.c.name == name))).scalar_one_or_none()
+    value = (await tx.execute(_SECRET, {"named": name})).scalar_one_or_none()
     return None if value is None else str(value)
 
 
@@ -288,18 +326,15 @@ async def set_secret(tx: Transaction, name: str, value: str) -> bool:
 
 async def forget_secret(tx: Transaction, name: str) -> None:
     """Delete a secret."""
-    await tx.execute(delete(secrets).where(secrets.c.name == name))
+    await tx.execute(_DELETE_SECRET, {"named": name})
 
 
-async def _insert(tx: Transaction, table: Any, record: msgspec.Struct, taken: str) -> None:
+async def _add(tx: Transaction, statement: Executable, record: msgspec.Struct, taken: str) -> None:
+    await _change(tx, statement, msgspec.structs.asdict(record), taken)
+
+
+async def _change(tx: Transaction, statement: Executable, row: dict[str, Any], taken: str) -> None:
     try:
-        await tx.execute(insert(table), msgspec.structs.asdict(record))
-    except Violation:
-        raise Conflict(taken) from None
-
-
-async def _update(tx: Transaction, table: Any, row_id: str, values: dict[str, Any], taken: str) -> None:
-    try:
-        await tx.execute(update(table).where(table.c.id == row_id).values(**values))
+        await tx.execute(statement, row)
     except Violation:
         raise Conflict(taken) from None

@@ -1,16 +1,31 @@
 """Images in the database: rows in, `Image` out. Rules live in `domain/images.py`.
 
-The tables of properties and tags, by which lists are filtered, are kept by triggers (migrations 0003, 0009).
+Triggers keep the tables of properties and tags, by which lists are filtered
+(migrations/versions/0013_initial.py).
 """
 
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, not_, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as insert_once  # its ON CONFLICT is SQLite's, too
 
 from tintype.db.engine import Database, Transaction, Violation
+from tintype.db.lookups import Lookup
 from tintype.db.tables import blobs, image_members, image_tombstones, images
 from tintype.domain.blobs import CONDEMNED, PARTIAL, STAGED, WRITING
 from tintype.domain.images import BUSY, UPLOADING, Image
@@ -24,14 +39,18 @@ _decode_map: Final = msgspec.json.Decoder(dict[str, str]).decode
 _decode_list: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 _encode: Final = msgspec.json.Encoder().encode
 
-_GET: Final = (
-    select(*COLUMNS, image_members.c.member_id)
-    .outerjoin(
-        image_members,
-        and_(image_members.c.image_id == images.c.id, image_members.c.member_id == bindparam("project_id")),
+
+def _select_image(image_id: ColumnElement[str], project_id: ColumnElement[str]) -> Select[Any]:
+    is_member = and_(image_members.c.image_id == images.c.id, image_members.c.member_id == project_id)
+    return (
+        select(*COLUMNS, image_members.c.member_id)
+        .select_from(images.outerjoin(image_members, is_member))
+        .where(images.c.id == image_id)
     )
-    .where(images.c.id == bindparam("image_id"))
-)
+
+
+_FIND: Final = Lookup(_select_image, "image_id", "project_id")
+_GET: Final = _FIND.single
 _GET_LOCKED: Final = _GET.with_for_update(of=images)
 _LOCK: Final = select(images.c.id).where(images.c.id == bindparam("image_id")).with_for_update()
 _TAKEN_BY: Final = select(images.c.id).where(
@@ -45,6 +64,12 @@ _UPDATE: Final = (
         {column.name: bindparam(column.name) for column in COLUMNS if column.name not in {"id", "created_at"}}
     )
 )
+_SET_STATUS: Final = (
+    update(images)
+    .where(images.c.id == bindparam("key"), images.c.status.in_(bindparam("expected", expanding=True)))
+    .values(version=images.c.version + 1)
+)
+"""Sets the columns that the parameters name, too."""
 _DELETE: Final = delete(images).where(
     images.c.id == bindparam("key"), images.c.version == bindparam("expected")
 )
@@ -87,7 +112,7 @@ _USAGE: Final = select(
 
 async def find(database: Database, image_id: str, project_id: str | None) -> Image | None:
     """Give the image with its `member_id` as the project sees it, or None."""
-    row = await database.first(_GET, {"image_id": image_id, "project_id": project_id})
+    row = await database.first(_FIND, {"image_id": image_id, "project_id": project_id})
     return None if row is None else from_row(row)
 
 
@@ -167,18 +192,8 @@ async def set_status(
     False where it is gone or in another status. `values` are further columns to set.
     """
     expected, status = change
-    statement = (
-        update(images)
-        .where(images.c.id == image_id, images.c.status.in_(expected))
-        .values(
-            status=status,
-            stores=_encode(tuple(stores)).decode(),
-            updated_at=now,
-            version=images.c.version + 1,
-            **values,
-        )
-    )
-    return (await tx.execute(statement)).rowcount == 1
+    row = {"key": image_id, "expected": list(expected), "status": status, "updated_at": now, **values}
+    return (await tx.execute(_SET_STATUS, row | {"stores": _encode(tuple(stores)).decode()})).rowcount == 1
 
 
 async def usage(tx: Transaction, owner: str) -> Usage:

@@ -5,12 +5,13 @@ another attempt after its lease was over or to its end, changes nothing any more
 database's LEASE_CLOCK; what is shown of a job is by the time of day.
 """
 
+import functools
 import operator
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, insert, literal, select, update
+from sqlalchemy import Select, bindparam, delete, func, insert, literal, select, update
 
 from tintype.db.engine import LEASE_CLOCK, Transaction, Violation
 from tintype.db.tables import LIVE
@@ -38,6 +39,7 @@ _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_caller: Final = msgspec.json.Decoder(Caller).decode
 _COLUMNS: Final = tuple(table.c[name] for name in Task.__struct_fields__)
 _SELECT: Final = select(*_COLUMNS)
+_ADD: Final = insert(table)
 _GET: Final = _SELECT.where(table.c.id == bindparam("key"))
 _OF: Final = (
     _SELECT.where(table.c.image_id == bindparam("image"))
@@ -147,6 +149,11 @@ _CANCEL: Final = (
 _UNFINISHED: Final = (
     select(func.count()).select_from(table).where(LIVE, func.coalesce(bindparam("whose"), "") == _OWNER)
 )
+_LET_GO_ALL: Final = (
+    update(table)
+    .where((table.c.held_until > 0) | (table.c.not_before > 0))
+    .values(held_until=0, not_before=0)
+)
 _PRUNE: Final = delete(table).where(table.c.expires_at < bindparam("now"))
 
 
@@ -161,7 +168,7 @@ async def add(tx: Transaction, task: Task, caller: Caller, secret: str | None) -
         "held_until": 0,
     }
     try:
-        await tx.execute(insert(table), row)
+        await tx.execute(_ADD, row)
     except Violation:
         raise Conflict(
             f"New operation on image '{task.image_id}' is not permitted as prior operation is still in "
@@ -181,22 +188,34 @@ async def of(tx: Transaction, image_id: str) -> list[Task]:
 
 
 async def page(tx: Transaction, query: TaskQuery, marker: Task | None) -> list[Task]:
-    """Give a page of jobs, without what they were given; `marker` is the last one of the page before."""
-    key = table.c[_COLUMN.get(query.sort_key, query.sort_key)]
+    """Return a page of jobs without their input; `marker` is the last one of the page before."""
+    names = tuple(name for name, _ in query.filters)
+    statement = _select_page(query.sort_key, query.descending, names, marker is not None)
+    values: dict[str, Any] = {**dict(query.filters), "limit": query.limit}
+    if marker is not None:
+        key = _COLUMN.get(query.sort_key, query.sort_key)
+        values |= {"marker_key": getattr(marker, key), "marker_id": marker.id}
+    return [_from_row(row) for row in await tx.execute(statement, values)]
+
+
+@functools.cache  # few: 7 sort keys, both directions, 8 sets of filters, with and without a marker
+def _select_page(sort_key: str, descending: bool, filters: tuple[str, ...], marked: bool) -> Select[Any]:
+    """Return the statement of a page; parameters are the filters, `limit`, `marker_key` and `marker_id`."""
+    key = table.c[_COLUMN.get(sort_key, sort_key)]
     columns = (literal("{}").label("input") if column.name == "input" else column for column in _COLUMNS)
     statement = select(*columns).where(
-        *(table.c[_COLUMN.get(name, name)] == value for name, value in query.filters)
+        *(table.c[_COLUMN.get(name, name)] == bindparam(name) for name in filters)
     )
-    if query.sort_key == "expires_at":
+    if sort_key == "expires_at":
         statement = statement.where(key.is_not(None))
-    if marker is not None:
-        behind = operator.lt if query.descending else operator.gt
-        value = getattr(marker, _COLUMN.get(query.sort_key, query.sort_key))
+    if marked:
+        behind = operator.lt if descending else operator.gt
+        value, same = bindparam("marker_key", type_=key.type), table.c.id
         statement = statement.where(
-            behind(key, value) | ((key == literal(value)) & behind(table.c.id, marker.id))
+            behind(key, value) | ((key == value) & behind(same, bindparam("marker_id")))
         )
-    order = (key.desc(), table.c.id.desc()) if query.descending else (key, table.c.id)
-    return [_from_row(row) for row in await tx.execute(statement.order_by(*order).limit(query.limit))]
+    order = (key.desc(), table.c.id.desc()) if descending else (key, table.c.id)
+    return statement.order_by(*order).limit(bindparam("limit"))
 
 
 async def claim(
@@ -275,8 +294,7 @@ async def unfinished(tx: Transaction, owner: str | None) -> int:
 
 async def let_go_all(tx: Transaction) -> None:
     """End every lease and every pause: for when it is known that nobody works on any job."""
-    over = {"held_until": 0, "not_before": 0}
-    await tx.execute(update(table).where((table.c.held_until > 0) | (table.c.not_before > 0)).values(over))
+    await tx.execute(_LET_GO_ALL)
 
 
 async def prune(tx: Transaction, now: int) -> None:

@@ -25,6 +25,7 @@ _OF_PROJECT: Final = (
     .limit(bindparam("most"))
 )
 _COUNT: Final = select(func.count()).where(table.c.image_id == bindparam("image_id"))
+_ADD: Final = insert(table)
 _UPDATE: Final = (
     update(table)
     .where(table.c.image_id == bindparam("image"), table.c.member_id == bindparam("member"))
@@ -59,7 +60,7 @@ async def count(tx: Transaction, image_id: str) -> int:
 
 async def add(tx: Transaction, member: Member) -> None:
     """Store a new member."""
-    await tx.execute(insert(table), msgspec.structs.asdict(member))
+    await tx.execute(_ADD, msgspec.structs.asdict(member))
 
 
 async def set_status(tx: Transaction, member: Member) -> bool:

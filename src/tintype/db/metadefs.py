@@ -1,10 +1,11 @@
 """Metadata definitions in the database: rows in, `Namespace` out. Rules live in `domain/metadefs.py`."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import Select, bindparam, delete, exists, func, insert, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as insert_once  # its ON CONFLICT is SQLite's, too
 
 from tintype.db.engine import Database, Transaction, Violation
@@ -38,6 +39,8 @@ _HEAD: Final = tuple(name for name in _WHOLE if name not in {"properties", "obje
 _DECODERS: Final = {name: msgspec.json.Decoder(kind).decode for name, kind in _DOCUMENTS.items()}
 _encode: Final = msgspec.json.Encoder().encode
 
+_ADD: Final = insert(table)
+_LINK: Final = insert(links)
 _GET: Final = select(*(table.c[name] for name in _WHOLE)).where(table.c.namespace == bindparam("name"))
 _FOR: Final = (
     select(*(table.c[name] for name in _WHOLE))
@@ -56,9 +59,14 @@ _KNOW_TYPE: Final = insert_once(types).on_conflict_do_nothing()
 _TYPES: Final = select(types.c.name, types.c.created_at, types.c.updated_at).order_by(
     types.c.created_at, types.c.name
 )
+_COUNT_OF: Final = (
+    select(func.count()).select_from(table).where(table.c.owner.is_not_distinct_from(bindparam("owner")))
+)
 _FIRST_LOAD: Final = "metadata definitions were loaded"
 _CLAIM: Final = insert_once(secrets).on_conflict_do_nothing()
 _LOADED: Final = select(secrets.c.name).where(secrets.c.name == bindparam("name"))
+_NOTE_TAKEN: Final = insert(notes)
+_FORGET_TAKEN: Final = delete(notes)
 _TAKEN: Final = select(notes.c.namespace, notes.c.digest)
 _CLEAR: Final = tuple(delete(each) for each in (links, table, types))
 
@@ -69,29 +77,66 @@ async def get(tx: Transaction, name: str, *, lock: bool = False) -> Namespace | 
     return None if row is None else _from_row(_WHOLE, row)
 
 
+class _Shape(NamedTuple):
+    """What decides the statement of a page."""
+
+    names: tuple[str, ...]
+    is_admin: bool
+    visibility: bool
+    resource_types: bool
+    limit: bool
+    sort_key: str
+    ascending: bool
+    marker: bool
+
+
 async def page(
     tx: Transaction, caller: Caller, listing: Listing, marker: Namespace | None, *, whole: bool = False
 ) -> list[Namespace]:
-    """Give a page of what the caller may list, in one statement; without what is in it unless `whole`."""
-    names = _WHOLE if whole else _HEAD
-    statement = select(*(table.c[name] for name in names))
-    if listing.limit is not None:
-        statement = statement.limit(listing.limit)
+    """Return a page of what the caller may list, in one statement; without what is in it unless `whole`."""
+    names = ("limit", "visibility", "resource_types")
+    wanted = {name: getattr(listing, name) for name in names}
+    values: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+    shape = _Shape(
+        names=_WHOLE if whole else _HEAD,
+        is_admin=caller.is_admin,
+        sort_key=listing.sort_key,
+        ascending=listing.ascending,
+        marker=marker is not None,
+        **{name: name in values for name in wanted},
+    )
     if not caller.is_admin:
-        statement = statement.where(or_(table.c.visibility == PUBLIC, table.c.owner == caller.project_id))
-    if listing.visibility is not None:
-        statement = statement.where(table.c.visibility == listing.visibility)
-    if listing.resource_types is not None:
-        wanted = links.c.resource_type.in_(listing.resource_types)
-        statement = statement.where(exists().where(links.c.namespace_id == table.c.id, wanted))
-    keys = list(dict.fromkeys((listing.sort_key, "created_at", "id")))
-    columns = [func.coalesce(table.c[key], "") if table.c[key].nullable else table.c[key] for key in keys]
+        values["project_id"] = caller.project_id
     if marker is not None:
+        values |= {f"marker_{key}": _or_empty(getattr(marker, key)) for key in _keys(shape)}
+    return [_from_row(shape.names, row) for row in await tx.execute(_select_page(shape), values)]
+
+
+def _keys(shape: _Shape) -> list[str]:
+    return list(dict.fromkeys((shape.sort_key, "created_at", "id")))
+
+
+@functools.lru_cache(maxsize=256)
+def _select_page(shape: _Shape) -> Select[Any]:
+    """Return the statement of a page."""
+    statement = select(*(table.c[name] for name in shape.names))
+    if shape.limit:
+        statement = statement.limit(bindparam("limit"))
+    if not shape.is_admin:
+        mine = table.c.owner.is_not_distinct_from(bindparam("project_id"))
+        statement = statement.where(or_(table.c.visibility == PUBLIC, mine))
+    if shape.visibility:
+        statement = statement.where(table.c.visibility == bindparam("visibility"))
+    if shape.resource_types:
+        wanted = links.c.resource_type.in_(bindparam("resource_types", expanding=True))
+        statement = statement.where(exists().where(links.c.namespace_id == table.c.id, wanted))
+    keys = _keys(shape)
+    columns = [func.coalesce(table.c[key], "") if table.c[key].nullable else table.c[key] for key in keys]
+    if shape.marker:
         here = tuple_(*columns)
-        there = tuple_(*(_or_empty(getattr(marker, key)) for key in keys))
-        statement = statement.where(here > there if listing.ascending else here < there)
-    order = [column.asc() if listing.ascending else column.desc() for column in columns]
-    return [_from_row(names, row) for row in await tx.execute(statement.order_by(*order))]
+        there = tuple_(*(bindparam(f"marker_{key}", type_=table.c[key].type) for key in keys))
+        statement = statement.where(here > there if shape.ascending else here < there)
+    return statement.order_by(*(column.asc() if shape.ascending else column.desc() for column in columns))
 
 
 async def for_resource(tx: Transaction, resource_type: str) -> list[Namespace]:
@@ -101,14 +146,13 @@ async def for_resource(tx: Transaction, resource_type: str) -> list[Namespace]:
 
 async def count_of(tx: Transaction, owner: str | None) -> int:
     """Return how many namespaces a project owns."""
-    counted = select(func.count()).select_from(table).where(table.c.owner == owner)
-    return int((await tx.execute(counted)).scalar_one())
+    return int((await tx.execute(_COUNT_OF, {"owner": owner})).scalar_one())
 
 
 async def add(tx: Transaction, namespace: Namespace) -> None:
     """Store a new namespace; raises Conflict where its name is taken."""
     try:
-        await tx.execute(insert(table), _to_row(namespace))
+        await tx.execute(_ADD, _to_row(namespace))
     except Violation:
         raise _taken(namespace) from None
     await _link(tx, namespace)
@@ -160,9 +204,9 @@ async def taken(tx: Transaction) -> dict[str, str]:
 
 async def note_taken(tx: Transaction, digests: Mapping[str, str]) -> None:
     """Note what was taken over, in place of what was noted before."""
-    await tx.execute(delete(notes))
+    await tx.execute(_FORGET_TAKEN)
     for name, digest in digests.items():
-        await tx.execute(insert(notes), {"namespace": name, "digest": digest})
+        await tx.execute(_NOTE_TAKEN, {"namespace": name, "digest": digest})
 
 
 async def know_types(database: Database, types: Iterable[tuple[str, int, int]]) -> None:
@@ -178,7 +222,7 @@ async def know_types(database: Database, types: Iterable[tuple[str, int, int]]) 
 
 async def _link(tx: Transaction, namespace: Namespace) -> None:
     for each in namespace.associations.values():
-        await tx.execute(insert(links), {"namespace_id": namespace.id, "resource_type": each.name})
+        await tx.execute(_LINK, {"namespace_id": namespace.id, "resource_type": each.name})
 
 
 def _taken(namespace: Namespace) -> Conflict:

@@ -20,6 +20,8 @@ from tintype.extras import missing
 
 HEAD: Final = "0013"
 """The newest revision; a test holds it to the migrations, so that a usual start need not load alembic."""
+_BRIDGE: Final = "the wheel in tests/previous of the source tree (0.1.0)"
+"""The version that brings databases from before the initial revision up to that."""
 _OLDEST: Final = "oldest schema whose code works with this one"
 SCRIPTS: Final = Path(__file__).parent / "migrations"
 _CONNECT_SECONDS: Final = 10
@@ -180,6 +182,12 @@ def _refusal(connection: Connection, known: Collection[str]) -> str:
     revision = _revision(connection)
     if revision is None or revision in known:
         return ""
+    if re.fullmatch(r"\d{4}", revision) and "0001" <= revision < min(known):
+        return (
+            f"The database has schema {revision}, of a development version before the first release. This "
+            f"version upgrades from {min(known)} on. Bring it there with `tintype db upgrade` of {_BRIDGE}, "
+            "then start this one."
+        )
     if not re.fullmatch(r"\d{4}", revision) or revision <= HEAD:
         return (
             f"The database says that it has schema {revision!r}, which no version of Tintype has: its table "
@@ -198,7 +206,8 @@ def _note_oldest(connection: Connection, script: Any) -> None:
     """Note the oldest schema whose code can work with this one: where something was last taken away."""
     revision = _revision(connection) or ""
     taken = [each for each in script.walk_revisions() if each.module.phase == "contract"]
-    oldest = max((each.revision for each in taken if each.revision <= revision), default="0001")
+    first = min(each.revision for each in script.walk_revisions())
+    oldest = max((each.revision for each in taken if each.revision <= revision), default=first)
     connection.execute(delete(secrets).where(secrets.c.name == _OLDEST))
     connection.execute(insert(secrets).values(name=_OLDEST, value=oldest))
 

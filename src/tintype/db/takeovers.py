@@ -9,6 +9,7 @@ from tintype.db.engine import Transaction
 from tintype.db.tables import takeovers as table
 
 _GET: Final = select(table.c.updated_at, table.c.members).where(table.c.image_id == bindparam("image_id"))
+_ADD: Final = insert(table)
 _DELETE: Final = delete(table).where(table.c.image_id == bindparam("key"))
 _decode: Final = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -31,7 +32,7 @@ async def note(tx: Transaction, image_id: str, taken: Taken) -> None:
     await tx.execute(_DELETE, {"key": image_id})
     members = msgspec.json.encode(taken.members).decode()
     row = {"image_id": image_id, "updated_at": taken.updated_at, "members": members}
-    await tx.execute(insert(table), row)
+    await tx.execute(_ADD, row)
 
 
 async def forget(tx: Transaction, image_id: str) -> None:

@@ -24,6 +24,7 @@ class Hold(msgspec.Struct, frozen=True):
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(dict[str, str]).decode
 _COLUMNS: Final = tuple(table.c[name] for name in Upload.__struct_fields__)
+_ADD: Final = insert(table)
 _GET: Final = select(*_COLUMNS).where(table.c.id == bindparam("key"), table.c.image_id == bindparam("image"))
 _OF: Final = (
     select(*_COLUMNS).where(table.c.image_id == bindparam("image")).order_by(table.c.expires_at, table.c.id)
@@ -55,6 +56,7 @@ _LET_GO: Final = (
     .where(table.c.id == bindparam("key"), table.c.holder == bindparam("by"))
     .values(holder=None, held_until=0, wanted=False)
 )
+_LET_GO_ALL: Final = update(table).values(holder=None, held_until=0, wanted=False)
 _ADVANCE: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.holder == bindparam("by"))
@@ -70,7 +72,7 @@ _PRUNE: Final = delete(table).where(table.c.expires_at < bindparam("now"), table
 async def add(tx: Transaction, upload: Upload) -> None:
     """Store a new upload."""
     row = msgspec.structs.asdict(upload) | {"expected": _encode(upload.expected).decode()}
-    await tx.execute(insert(table), {**row, "holder": None, "held_until": 0, "wanted": False})
+    await tx.execute(_ADD, {**row, "holder": None, "held_until": 0, "wanted": False})
 
 
 async def get(tx: Transaction, image_id: str, upload_id: str) -> Upload | None:
@@ -142,7 +144,7 @@ async def prune(tx: Transaction, now: int) -> None:
 
 async def let_go_all(tx: Transaction) -> None:
     """End every hold: for when it is known that no holder lives."""
-    await tx.execute(update(table).values(holder=None, held_until=0, wanted=False))
+    await tx.execute(_LET_GO_ALL)
 
 
 def _from_row(row: Sequence[Any]) -> Upload:
