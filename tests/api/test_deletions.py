@@ -18,10 +18,10 @@ from inprocess import Prepared, Service, running
 from tintype.blobs.filesystem import FilesystemStore
 from tintype.db import blobs as blob_rows
 from tintype.db import uploads as upload_rows
+from tintype.db.engine import now
 from tintype.db.tables import blobs
 from tintype.domain.blobs import CONDEMNED, PARTIAL, Blob
 from tintype.errors import Disconnected, Gone, TintypeError, Unavailable
-from tintype.services.clock import now
 from tintype.services.ingest import release_image
 from tintype.settings.stores import FileStore, MemoryStore
 from tintype.wiring import service as wiring

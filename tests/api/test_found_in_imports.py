@@ -25,13 +25,13 @@ from tintype.blobs.downloads import Download
 from tintype.blobs.network import resolve, resolve_for_proxy
 from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
+from tintype.db.engine import now
 from tintype.db.tables import blobs, images, jobs
 from tintype.domain.addresses import WebRules, networks
 from tintype.domain.blobs import Blob
 from tintype.domain.proxies import Proxy, ProxyRules
 from tintype.errors import Conflict, Invalid, StartError, TintypeError, Unavailable
 from tintype.folders import check_folders, make_folders
-from tintype.services.clock import now
 from tintype.services.leases import heartbeat
 from tintype.settings import CacheSettings, ImportSettings, Settings
 from tintype.settings.stores import FileStore, HttpStore, MemoryStore

@@ -25,7 +25,7 @@ from tintype.plugins import convert
 from tintype.plugins.base import Stream, Subject
 from tintype.plugins.decompress import Decompress
 from tintype.settings import ImageSettings, ImportSettings, Settings
-from tintype.wiring.imports import create_plugins
+from tintype.wiring.plugins import create_plugins
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -15,11 +15,10 @@ from inprocess import Service
 from tintype import data_folder
 from tintype.db import blobs as blob_rows
 from tintype.db import identity as identity_rows
-from tintype.db.engine import CLOCK, LEASE_CLOCK, Database
+from tintype.db.engine import CLOCK, LEASE_CLOCK, Database, now
 from tintype.db.tables import blobs
 from tintype.domain.blobs import Blob
 from tintype.jobs.waiting import waited
-from tintype.services.clock import now
 
 SQLITE = pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
 MINUTE, DAY = 60_000_000, 24 * 3600 * 1_000_000

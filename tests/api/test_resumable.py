@@ -505,7 +505,7 @@ async def test_an_upload_expires(service: Service, monkeypatch: pytest.MonkeyPat
 
 
 def server_now() -> int:
-    from tintype.services.clock import now
+    from tintype.db.engine import now
 
     return now()
 

@@ -17,7 +17,6 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
-from tintype.parts import build
 
 import web
 from inprocess import Service, make_settings
@@ -25,9 +24,10 @@ from tintype.api.protocol import BoundedConfig
 from tintype.jobs.sweeper import Sweeper
 from tintype.services.health import Health
 from tintype.settings import DatabaseSettings, ImportSettings, JobSettings
+from tintype.wiring import service as wiring
 
 SOURCE = str(Path(__file__).parents[2] / "src" / "tintype")
-BUDGETS = {"PATCH": 16, "show": 15, "upload": 20, "tus chunk": 26, "import": 43}
+BUDGETS = {"PATCH": 17, "show": 16, "upload": 23, "tus chunk": 27, "import": 44}
 FORMATS = {"disk_format": "raw", "container_format": "bare"}
 BINARY = {"Content-Type": "application/octet-stream"}
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -74,7 +74,12 @@ async def served(service: Service, **changes: Any) -> AsyncIterator[httpx2.Async
     database = DatabaseSettings(url=service.database_url)
     settings = make_settings(service.folder, database=database, **changes)
     config = BoundedConfig(
-        build(settings).app, silent_seconds=60, unread_seconds=60, log_config=None, lifespan="on", port=0
+        wiring.Service(settings).app,
+        silent_seconds=60,
+        unread_seconds=60,
+        log_config=None,
+        lifespan="on",
+        port=0,
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())

@@ -39,7 +39,7 @@ BESIDE = {
 
 CLI_USES = {
     *("cli", "client", "services", "settings", "configuration", "errors", "domain"),
-    *("server", "parts", "serving", "openers", "process", "checks", "folders"),
+    *("wiring", "data_folder", "process", "checks", "folders"),
     *("extras", "clouds_file", "listener", "reachable"),
 }
 """What commands may use: the client, services, the wiring, the rules, and what a start needs beside them."""
@@ -67,6 +67,7 @@ LONG_FUNCTIONS: dict[str, str] = {
 STATEMENT_BUILDERS = {
     "db/images.py:_select_image": "both statements of a lookup come from it, once each",
     "db/listing.py:_statement": "lists have many shapes: Statements keeps one for each; and what it calls",
+    "db/blobs.py:_move": "one statement for each edge of the table of states, when the module is imported",
     "db/listing.py:_branches": "of _statement",
     "db/listing.py:_plain": "of _statement",
     "db/listing.py:_filters": "of _statement",

@@ -9,11 +9,11 @@ from starlette.responses import Response
 
 from tintype.api import wire
 from tintype.api.call import Call
+from tintype.db.engine import now
 from tintype.domain import metadef_documents as documents
 from tintype.domain import metadefs as rules
 from tintype.domain.metadefs import Association, Definition, Namespace, Object, Tag
 from tintype.errors import Invalid
-from tintype.services.clock import now
 from tintype.services.metadefs import OBJECTS, PROPERTIES, TAGS, Kind, Metadefs
 
 _PATH: Final = "/v2/metadefs/namespaces"

@@ -11,11 +11,11 @@ from tintype.api.metadefs import association_view, type_view, whole_view
 from tintype.dashboard import shapes
 from tintype.dashboard.guard import document, items
 from tintype.dashboard.images import PAGE_COOKIE
+from tintype.db.engine import now
 from tintype.domain import metadef_documents as documents
 from tintype.domain import metadefs as rules
 from tintype.domain.metadefs import Listing, Namespace
 from tintype.errors import Invalid
-from tintype.services.clock import now
 from tintype.services.metadefs import Metadefs
 from tintype.services.rights import Rights
 

@@ -7,11 +7,10 @@ import msgspec
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db import jobs
-from tintype.db.engine import Transaction
+from tintype.db.engine import Transaction, now
 from tintype.domain.callers import Caller
 from tintype.domain.tasks import FAILURE, SUCCESS, Task
 from tintype.errors import Conflict, Gone, TintypeError
-from tintype.services.clock import now
 from tintype.services.leases import LEASE
 
 HOLD: Final = 20_000_000

@@ -12,7 +12,7 @@ import msgspec
 from tintype.blobs.stream import Digests
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.engine import Transaction
+from tintype.db.engine import Transaction, now
 from tintype.domain import images, quotas
 from tintype.domain.blobs import CONDEMNED, READY, STAGED, WRITING, Blob
 from tintype.domain.images import ACTIVE, Image
@@ -21,7 +21,6 @@ from tintype.domain.sizes import size_text
 from tintype.domain.stores import in_order
 from tintype.errors import Gone, Invalid, TintypeError
 from tintype.jobs.attempts import DELETED, LOST, Attempt
-from tintype.services.clock import now
 from tintype.services.copies import Copies
 from tintype.services.ingest import Ingest, IngestAdapter, Reservation
 from tintype.services.quotas import enforce_quota, quota_turn

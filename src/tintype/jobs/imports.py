@@ -19,7 +19,7 @@ from tintype.blobs.stream import Chunks, Digests, in_thread
 from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.engine import Database, Transaction
+from tintype.db.engine import Database, Transaction, now
 from tintype.domain import images, imports
 from tintype.domain.blobs import WRITING, Blob
 from tintype.domain.images import Image, Limits
@@ -31,7 +31,6 @@ from tintype.jobs.import_adapter import ImportAdapter, ImportPlan, Staged
 from tintype.jobs.regions import Regions
 from tintype.plugins.base import Plugin, Stream, Subject, scratch_in
 from tintype.policy.properties import Protections
-from tintype.services.clock import now
 from tintype.services.copies import Copies
 from tintype.services.data import UNINSPECTED
 from tintype.services.imports import let_go

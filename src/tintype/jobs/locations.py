@@ -15,7 +15,7 @@ from tintype.blobs.reading import closing
 from tintype.blobs.stream import Chunks, Digests
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.engine import Database, Transaction
+from tintype.db.engine import Database, Transaction, now
 from tintype.domain import images, quotas
 from tintype.domain.addresses import display_url
 from tintype.domain.blobs import READY, Blob
@@ -23,7 +23,6 @@ from tintype.domain.images import ACTIVE, IMPORTING, QUEUED, Image
 from tintype.domain.tasks import WEB_LANE, Task
 from tintype.errors import Gone, Invalid, Unavailable
 from tintype.jobs.attempts import DELETED, LOST, Attempt
-from tintype.services.clock import now
 from tintype.services.copies import Copies
 from tintype.services.ingest import Ingest
 from tintype.services.locations import Locations, is_trusted, location_of

@@ -19,13 +19,12 @@ from tintype.db import blobs as blob_rows
 from tintype.db import deletions as deletion_rows
 from tintype.db import jobs as job_rows
 from tintype.db import uploads as upload_rows
-from tintype.db.engine import Database
+from tintype.db.engine import Database, now
 from tintype.domain.blobs import Blob
 from tintype.errors import Unavailable
 from tintype.jobs.waiting import waited
 from tintype.observability.failures import reason_of
 from tintype.observability.metrics import Metrics
-from tintype.services.clock import now
 from tintype.services.identity import Identity
 from tintype.services.ingest import Ingest
 from tintype.services.leases import HEARTBEAT_SECONDS

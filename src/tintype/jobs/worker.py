@@ -19,14 +19,13 @@ import structlog
 from tintype.blobs.cancellation import wait_settled
 from tintype.db import images as image_rows
 from tintype.db import jobs
-from tintype.db.engine import Database, Transaction
+from tintype.db.engine import Database, Transaction, now
 from tintype.domain.tasks import FAILURE, LANES, SUCCESS, Task
 from tintype.errors import Conflict, Gone, TintypeError, Unavailable
 from tintype.jobs.attempts import CANCELLED, DELETED, HOLD, LOST, Attempt, Work
 from tintype.jobs.lanes import Lane
 from tintype.observability.failures import reason_of
 from tintype.observability.metrics import Metrics
-from tintype.services.clock import now
 from tintype.services.imports import let_go
 from tintype.services.leases import heartbeat
 

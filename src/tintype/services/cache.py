@@ -18,12 +18,11 @@ from tintype.db import blobs as blob_rows
 from tintype.db import cache as rows
 from tintype.db import images as image_rows
 from tintype.db.cache import FETCHING, FILLING, QUEUED, READY, WAITING, Entry
-from tintype.db.engine import Database
+from tintype.db.engine import Database, now
 from tintype.domain.blobs import Blob
 from tintype.domain.images import ACTIVE, Image
 from tintype.errors import Invalid, NotFound, Unavailable
 from tintype.observability.failures import reason_of
-from tintype.services.clock import now
 from tintype.services.copies import Copies
 
 NEW: Final = "new"

@@ -12,14 +12,13 @@ from typing import Final, Literal
 from msgspec.structs import replace
 
 from tintype.db import metadefs as rows
-from tintype.db.engine import Database, Transaction
+from tintype.db.engine import Database, Transaction, now
 from tintype.domain import metadef_documents as documents
 from tintype.domain import metadefs
 from tintype.domain.callers import Caller
 from tintype.domain.metadef_documents import NamespaceBody
 from tintype.domain.metadefs import Listing, Namespace
 from tintype.errors import TintypeError
-from tintype.services.clock import now
 
 ADDED, KEPT, MERGED, REPLACED = "added", "kept", "merged", "replaced"
 DELETED, LEFT = "deleted", "left"

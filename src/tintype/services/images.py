@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db import listing
-from tintype.db.engine import Database
+from tintype.db.engine import Database, now
 from tintype.domain import images, patch, quotas
 from tintype.domain.callers import Caller
 from tintype.domain.images import DEACTIVATED, Image, Limits
@@ -22,7 +22,6 @@ from tintype.policy.engine import Policy
 from tintype.policy.properties import Protections
 from tintype.policy.rules import OF_VISIBILITY
 from tintype.services.access import ImageAccess, contended
-from tintype.services.clock import now
 from tintype.services.copies import Copies
 from tintype.services.paging import Page, read_page
 from tintype.services.property_checks import PropertyCheck

@@ -12,7 +12,7 @@ import msgspec
 from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.engine import Database, Transaction
+from tintype.db.engine import Database, Transaction, now
 from tintype.domain import images, imports, quotas
 from tintype.domain.blobs import STAGED, WRITING
 from tintype.domain.callers import Caller
@@ -24,7 +24,6 @@ from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, Task
 from tintype.errors import Conflict, Invalid
 from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess, contended
-from tintype.services.clock import now
 from tintype.services.images import Images
 from tintype.services.queue import JobQueue
 from tintype.services.quotas import enforce_quota

@@ -28,7 +28,7 @@ from tintype.blobs.cancellation import shielded
 from tintype.blobs.stream import DigestPipeline, Digests, SizeCheckedSource, Source
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.engine import Database, Transaction
+from tintype.db.engine import Database, Transaction, now
 from tintype.domain import images, quotas
 from tintype.domain.blobs import CONDEMNED, READY, STAGED, Blob
 from tintype.domain.callers import Caller
@@ -36,7 +36,6 @@ from tintype.domain.images import ACTIVE, FILLING, QUEUED, UPLOADING, Image, Lim
 from tintype.errors import Gone, Invalid, NotFound, OverLimit, TintypeError, Unavailable
 from tintype.formats import inspector_for
 from tintype.services.access import contended
-from tintype.services.clock import now
 from tintype.services.deletions import Deletions
 from tintype.services.leases import LEASE, BlobLeases
 from tintype.services.quotas import enforce_quota

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from tintype.blobs.base import Addressed, BlobStore
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.engine import Database, Transaction
+from tintype.db.engine import Database, Transaction, now
 from tintype.domain import images, locations, quotas
 from tintype.domain.addresses import display_url
 from tintype.domain.blobs import READY, Blob
@@ -23,7 +23,6 @@ from tintype.domain.tasks import LOCATION, Task
 from tintype.errors import Conflict, Forbidden, Invalid, Unavailable
 from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess, contended
-from tintype.services.clock import now
 from tintype.services.copies import Copies
 from tintype.services.queue import JobQueue
 from tintype.services.quotas import enforce_quota, quota_turn

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from tintype.db import members as rows
-from tintype.db.engine import Database
+from tintype.db.engine import Database, now
 from tintype.domain import members
 from tintype.domain.callers import Caller
 from tintype.domain.images import Image, Limits
@@ -13,7 +13,6 @@ from tintype.domain.members import Member
 from tintype.errors import Conflict, Forbidden, NotFound, OverLimit
 from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess
-from tintype.services.clock import now
 
 
 class Members:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tintype.db import metadefs as rows
-from tintype.db.engine import Database
+from tintype.db.engine import Database, now
 from tintype.domain import metadef_documents as documents
 from tintype.domain import metadefs
 from tintype.domain.callers import Caller
@@ -16,7 +16,6 @@ from tintype.domain.metadef_documents import NamespaceBody
 from tintype.domain.metadefs import Association, Listing, Namespace, Tag
 from tintype.errors import Conflict, NotFound, OverLimit
 from tintype.policy.engine import Policy
-from tintype.services.clock import now
 from tintype.services.paging import Page, read_page
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.engine import Database, Transaction
+from tintype.db.engine import Database, Transaction, now
 from tintype.domain.blobs import CONDEMNED, READY, Blob
 from tintype.domain.callers import Caller
 from tintype.domain.images import ACTIVE, Image
@@ -14,7 +14,6 @@ from tintype.domain.stores import in_order
 from tintype.errors import Conflict, Forbidden, NotFound
 from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess, contended
-from tintype.services.clock import now
 from tintype.services.copies import Copies
 from tintype.services.wakeups import Wakeup
 

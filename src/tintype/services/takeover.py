@@ -19,14 +19,13 @@ from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db import members as member_rows
 from tintype.db import takeovers as rows
-from tintype.db.engine import Database, Transaction, Violation
+from tintype.db.engine import Database, Transaction, Violation, now
 from tintype.db.takeovers import Taken
 from tintype.domain.blobs import READY, Blob
 from tintype.domain.images import ACTIVE, DEACTIVATED, QUEUED, RESERVED_PREFIX, Image
 from tintype.domain.members import Member
 from tintype.errors import Conflict, TintypeError
 from tintype.glance import Location, Record, place_of
-from tintype.services.clock import now
 
 TAKEN, UPDATED, KNOWN, DELETED, LEFT = "taken", "updated", "known", "deleted", "left"
 _FIELDS: Final = (

@@ -14,11 +14,10 @@ from tintype.blobs.cancellation import shielded, wait_settled
 from tintype.blobs.stream import Buffer, DigestPipeline, Source, Stage, run_pipeline
 from tintype.db import blobs as blob_rows
 from tintype.db import uploads as upload_rows
-from tintype.db.engine import Database
+from tintype.db.engine import Database, now
 from tintype.domain import uploads as rules
 from tintype.domain.uploads import Checksum, Upload
 from tintype.errors import Conflict, Disconnected, Gone, Invalid, TintypeError
-from tintype.services.clock import now
 from tintype.services.leases import heartbeat
 
 _LOST: Final = "The upload or its image was deleted, or another request went on with it."

@@ -26,7 +26,7 @@ from tintype.blobs.stream import Chunks, DigestPipeline, Digests, Source
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db import uploads as upload_rows
-from tintype.db.engine import Database
+from tintype.db.engine import Database, now
 from tintype.domain import images, quotas
 from tintype.domain import uploads as rules
 from tintype.domain.blobs import PARTIAL, WRITING, Blob
@@ -36,7 +36,6 @@ from tintype.domain.uploads import Checksum, Upload
 from tintype.errors import Gone, Invalid, Locked, NotFound, OverLimit, TintypeError, Unavailable
 from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess
-from tintype.services.clock import now
 from tintype.services.ingest import Ingest, reason_of, release_image
 from tintype.services.leases import LEASE
 from tintype.services.quotas import enforce_quota, quota_turn

@@ -1,6 +1,7 @@
 """The ASGI application, and what is put around it."""
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import Final
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
@@ -9,12 +10,11 @@ from tintype.api.app import App
 from tintype.api.base_url import ForwardedRequests
 from tintype.api.front import Front
 from tintype.api.info import minor_versions
+from tintype.api.route import Route
 from tintype.observability.tracing import traced
 from tintype.settings import Settings
+from tintype.wiring.background import Background
 from tintype.wiring.lifespan import lifespan
-
-if TYPE_CHECKING:
-    from tintype.wiring.service import Service
 
 _EXPOSED: Final = (
     *(
@@ -38,11 +38,11 @@ _EXPOSED: Final = (
 _PREFLIGHT_SECONDS: Final = 600
 
 
-def create_app(service: "Service") -> ASGIApp:
+def create_app(service: Background, routes: Mapping[str, Route]) -> ASGIApp:
     """Create the application."""
     settings = service.settings
     app = App(
-        service.routes,
+        routes,
         service.authenticator,
         service.log,
         lambda: lifespan(service, service.health),

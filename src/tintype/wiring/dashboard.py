@@ -1,7 +1,7 @@
 """The handlers of the dashboard, and its routes."""
 
-from typing import TYPE_CHECKING
-
+from tintype.api import routes
+from tintype.api.cache import CacheApi
 from tintype.api.route import Route
 from tintype.dashboard import sessions
 from tintype.dashboard.guard import Guard
@@ -16,14 +16,14 @@ from tintype.dashboard.spool import Spool
 from tintype.dashboard.tasks import DashboardTasks
 from tintype.settings import Settings
 from tintype.settings.stores import FileStore
-
-if TYPE_CHECKING:
-    from tintype.wiring.service import Service
+from tintype.wiring.background import Background
 
 
-def create_dashboard_routes(service: "Service") -> dict[str, Route]:
+def create_dashboard_routes(
+    service: Background, api: routes.Handlers, cache_api: CacheApi
+) -> dict[str, Route]:
     """Create the routes of the dashboard."""
-    api, chosen = service.handlers, service.settings.dashboard
+    chosen = service.settings.dashboard
     to = Handlers(
         Guard(service.authenticator, service.throttle),
         Pages(),
@@ -44,12 +44,12 @@ def create_dashboard_routes(service: "Service") -> dict[str, Route]:
         api.tags,
         api.stores,
         api.uploads,
-        None if service.cache is None else service.cache_api,
+        None if service.cache is None else cache_api,
     )
     return dashboard_table(to, api.info.choices)
 
 
-def _description(service: "Service") -> sessions.Service:
+def _description(service: Background) -> sessions.Service:
     chosen = service.settings.images
     return sessions.Service(
         import_methods=service.settings.imports.methods,
@@ -60,7 +60,7 @@ def _description(service: "Service") -> sessions.Service:
     )
 
 
-def _ways(service: "Service") -> Ways:
+def _ways(service: Background) -> Ways:
     return Ways(
         service.images,
         service.data,

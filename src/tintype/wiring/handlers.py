@@ -1,8 +1,7 @@
 """The handlers of the API, and its routes."""
 
-from typing import TYPE_CHECKING
-
 from tintype.api.application_credentials import ApplicationCredentialsApi
+from tintype.api.cache import CacheApi
 from tintype.api.data import DataApi
 from tintype.api.identity import IdentityApi
 from tintype.api.identity_wire import TokenReader
@@ -34,25 +33,23 @@ from tintype.services.downloads import Downloads
 from tintype.services.stores import Stores
 from tintype.services.tags import Tags
 from tintype.settings import Settings
+from tintype.wiring.background import Background
 from tintype.wiring.dashboard import create_dashboard_routes
 
-if TYPE_CHECKING:
-    from tintype.wiring.service import Service
 
-
-def create_routes(service: "Service") -> dict[str, Route]:
+def create_routes(service: Background, handlers: Handlers, cache_api: CacheApi) -> dict[str, Route]:
     """Create the routes of everything that is served; one of the dashboard stands before the API's `/`."""
     settings = service.settings
     metadefs = MetadefsApi(service.metadefs, **_pages(settings))
-    routes = table(service.handlers) | cache_table(service.cache_api) | metadefs_table(metadefs)
+    routes = table(handlers) | cache_table(cache_api) | metadefs_table(metadefs)
     if settings.dashboard.enabled:
-        routes |= create_dashboard_routes(service)
+        routes |= create_dashboard_routes(service, handlers, cache_api)
     if settings.keystone.auth_url is None:
         routes |= _identity_routes(service)
     return routes
 
 
-def create_handlers(service: "Service") -> Handlers:
+def create_handlers(service: Background) -> Handlers:
     """Create the handlers of the image API."""
     settings, database, policy, limits = service.settings, service.database, service.policy, service.limits
     methods = settings.imports.methods
@@ -83,7 +80,7 @@ def create_handlers(service: "Service") -> Handlers:
     )
 
 
-def _identity_routes(service: "Service") -> dict[str, Route]:
+def _identity_routes(service: Background) -> dict[str, Route]:
     identity, reader = service.identity, TokenReader(service.builtin_authenticator)
     return identity_table(
         IdentityHandlers(

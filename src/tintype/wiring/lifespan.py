@@ -6,13 +6,11 @@ import multiprocessing
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tintype.jobs.prefetcher import Prefetcher
 from tintype.services.health import Health
-
-if TYPE_CHECKING:
-    from tintype.wiring.service import Service
+from tintype.wiring.background import Background
 
 _FIRST: Final = frozenset({"MainProcess", "SpawnProcess-1"})
 """What Python calls the only process, and the first one of several."""
@@ -23,7 +21,7 @@ _THREADS: Final = 32
 
 
 @contextlib.asynccontextmanager
-async def lifespan(service: "Service", health: Health) -> AsyncIterator[None]:
+async def lifespan(service: Background, health: Health) -> AsyncIterator[None]:
     """Run sweeper, worker and cache in the background; close the service at the end.
 
     The first process of several logs the parts of `health` that do not work now.

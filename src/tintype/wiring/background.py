@@ -1,0 +1,39 @@
+"""The parts that work without requests."""
+
+from functools import cached_property
+
+from tintype.jobs.sweeper import Sweeper
+from tintype.jobs.worker import Worker
+from tintype.services.tasks import Tasks
+from tintype.wiring.jobs import create_works
+from tintype.wiring.parts import Parts
+
+
+class Background(Parts):
+    """Parts, and what works beside requests."""
+
+    @cached_property
+    def worker(self) -> Worker:
+        """Works on jobs."""
+        worker = Worker(
+            self.database,
+            create_works(self),
+            self.log,
+            self.metrics,
+            concurrency=self.settings.jobs.concurrency,
+            lifetime=self.settings.jobs.task_lifetime * 1_000_000,
+        )
+        self.jobs_added.subscribe(worker.wake)
+        return worker
+
+    @cached_property
+    def sweeper(self) -> Sweeper:
+        """Undoes what was left half done."""
+        sweeper = Sweeper(self.database, self.ingest, self.identity, self.log, self.metrics)
+        self.blobs_condemned.subscribe(sweeper.wake)
+        return sweeper
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """Jobs, as the API shows them."""
+        return Tasks(self.database, self.policy, end=self.worker.end)
