@@ -68,8 +68,11 @@ def write_sbom(version: str) -> None:
         command = [sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible"]
         described = ["--pyproject", str(ROOT / "pyproject.toml"), "--output-file", str(target), str(python)]
         _run(*command, *described)
-    if not json.loads(target.read_text()).get("components"):
+    bill = json.loads(target.read_text())
+    if not bill.get("components"):
         sys.exit("The bill of materials is empty.")
+    bill["metadata"]["component"]["version"] = version  # pyproject.toml does not have it
+    target.write_text(json.dumps(bill, indent=2) + "\n")
 
 
 def _version() -> str:
