@@ -4,17 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA_DIR ?= data
 ARGS ?=
+USABLE := import pip, sys; sys.exit(sys.version_info < (3, 11))
+COVERED := tests/unit tests/api tests/contract tests/e2e
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check conformance contract keystone glance glanceclient horizon bench docs clean
+.PHONY: help serve test check conformance contract keystone glance glanceclient horizon bench coverage release site docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # One virtual environment, filled as far as a target needs it: server, then test, then check.
+# A Python that is too old is refused before anything is installed; a half-made environment is made anew.
 $(VENV)/.%: pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c '$(USABLE)' 2>/dev/null || { \
+	  $(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Tintype needs Python 3.11 or later; $(PYTHON) is %d.%d. Try: make $(MAKECMDGOALS) PYTHON=python3.13" % sys.version_info[:2])' && \
+	  $(PYTHON) -m venv --clear $(VENV); }
 	@echo "Installing tintype[$*] into $(VENV) …"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[$*]'
 	@touch $@
@@ -25,11 +30,12 @@ serve: $(VENV)/.server ## Start the service; DATA_DIR=data keeps its files, ARGS
 test: $(VENV)/.test ## Run the tests; ARGS='tests/unit -k name' some of them, REQUIRE=postgresql,ceph (or all) those that need servers, too
 	@REQUIRE='$(REQUIRE)' $(BIN)/pytest -q -n $(JOBS) $(ARGS)
 
-check: $(VENV)/.check ## Lint, types, house rules
+check: $(VENV)/.check ## Lint, types, house rules, the documentation site
 	@$(BIN)/ruff format --check --quiet . || { echo "Run: $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/pytest -q tests/house
+	@$(BIN)/zensical build --strict >/dev/null 2>.site.log || { cat .site.log; exit 1; }
 
 conformance: $(VENV)/.server ## Run OpenStack's acceptance tests (tempest) of the image API
 	@PYTHON=$(PYTHON) tools/conformance.sh $(ARGS)
@@ -79,9 +85,29 @@ bench: $(VENV)/.test ## Measure Tintype and Glance side by side; results go to b
 	@$(BIN)/python benchmarks/transfers.py $(ARGS)
 	@$(BIN)/python benchmarks/clients.py
 
+coverage: $(VENV)/.coverage ## Measure what the tests cover, processes that they start too; ARGS='tests/unit' for some of them
+	@$(BIN)/coverage erase
+	@REQUIRE='$(REQUIRE)' $(BIN)/coverage run -m pytest -q -n $(JOBS) $(or $(ARGS),$(COVERED))
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
+
+release: $(VENV)/.release ## Build and check sdist, wheel and SBOM in dist, and tag the version
+	@$(BIN)/python tools/release.py $(ARGS)
+
+site: $(VENV)/.docs docs/assets/mermaid.js ## Build the documentation site, strictly, and serve it at http://127.0.0.1:8000
+	@$(BIN)/zensical build --clean --strict
+	@exec $(BIN)/zensical serve $(ARGS)
+
+# The script that draws diagrams: the theme would have each reader fetch it from a CDN.
+docs/assets/mermaid.js:
+	@mkdir -p docs/assets .npm
+	@npm pack --silent --pack-destination .npm '@mermaid-js/tiny@11.17.2' >/dev/null
+	@tar --extract --gzip --to-stdout --file .npm/mermaid-js-tiny-11.17.2.tgz package/dist/mermaid.tiny.js >$@
+	@rm -r .npm
+
 docs: $(VENV)/.check ## Generate docs/reference and the blocking client from the code
 	@$(BIN)/python tools/blocking.py
 	@$(BIN)/python tools/reference.py
 
 clean: ## Delete virtual environments and caches, not the data
-	rm -rf $(VENV) .venv-keystone .venv-glance .venv-glanceclient .venv-horizon .browser .conformance .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .coverage* dist site .site.log .cache docs/assets .venv-keystone .venv-glance .venv-glanceclient .venv-horizon .browser .conformance .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

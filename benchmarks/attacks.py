@@ -9,6 +9,7 @@ is kept under benchmarks/results; the exit code is 1 where something does not ho
 """
 
 import argparse
+import asyncio
 import contextlib
 import json
 import multiprocessing
@@ -514,7 +515,9 @@ def asked_by(url: str, token: str, *, clients: int, seconds: float) -> list[floa
 
 
 def orphans(source: Path, folder: Path) -> list[Figure]:
-    """Delete 120 images in RBD while two nodes sweep; and be killed in the middle of deleting a large one."""
+    """Delete 120 images in RBD while two nodes sweep, and wait until they have no deletion left to do."""
+    import asyncpg
+
     import ceph
     import postgres
 
@@ -545,11 +548,24 @@ def orphans(source: Path, folder: Path) -> list[Figure]:
                     target.admin.put(f"{path}/file", content=bytes(3 * MIB), headers=BINARY)
                 for path in made:
                     target.admin.delete(path)
-                time.sleep(10)
+                url = settings["TINTYPE_DATABASE_URL"]
+                for _ in range(180):
+                    if asyncio.run(blobs_in(asyncpg, url)) == 0:
+                        break
+                    time.sleep(1)
             left = len(json.loads(running.run("rbd", "ls", ceph.POOL, "--format", "json")))
     finally:
         cluster.close()
     return [most("images in the pool without a row after 120 deletes by two nodes", left, "", 1)]
+
+
+async def blobs_in(asyncpg: Any, url: str) -> int:
+    """Return how many blobs have a row."""
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval("SELECT count(*) FROM blobs"))
+    finally:
+        await connection.close()
 
 
 def restarted(source: Path, folder: Path) -> list[Figure]:

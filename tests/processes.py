@@ -24,6 +24,8 @@ START_SECONDS = 20
 BINARY = {"Content-Type": "application/octet-stream"}
 OLD_GLANCECLIENT = Path(__file__).parents[1] / ".venv-glanceclient"
 """python-glanceclient 3.2, to stand before the newest one in PYTHONPATH."""
+MEASURED = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+"""What `make coverage` sets, so that processes with an environment of their own are measured, too."""
 PASSWORDS = {"alice": "alice-secret", "bob": "bob-secret"}
 
 
@@ -57,6 +59,7 @@ class Server:
             "OS_CLOUD": cloud,
             "TINTYPE_DATA_DIR": str(self.folder),
             "LANG": "C.UTF-8",
+            **MEASURED,
             **more,
         }
         if command[0] in officials.MAINS and stdin is None:

@@ -36,6 +36,7 @@ def main(folder: Path) -> None:
         "errors.md": errors(),
         "cli.md": commands(),
         "client.md": client(),
+        "python-api.md": classes(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages.items():
@@ -147,6 +148,26 @@ def client() -> str:
     for record in models.Record.__subclasses__():
         fields = ", ".join(f"`{field}`" for field in record.__struct_fields__)
         lines += [f"**{record.__name__}**: {_words(record)} {fields}.\n"]
+    return "\n".join(lines)
+
+
+def classes() -> str:
+    """Return the page on which the site shows the client's classes, with the types of their arguments."""
+    with Client(endpoint="http://127.0.0.1:9292") as made:
+        groups = {name: type(value) for name, value in vars(made).items() if isinstance(value, Group)}
+    about = (
+        "The classes and errors of `tintype.client`, from their docstrings, with types: what does more than "
+        "one request. [Client](client.md) has every call. `AsyncClient` has the same ones, awaited.\n"
+    )
+    lines = [
+        "# Python client, classes\n",
+        about,
+        "::: tintype.client.Client\n",
+    ]
+    for name, group in groups.items():
+        lines += [f"## client.{name}\n", f"::: {group.__module__}.{group.__qualname__}"]
+        lines += ["    options:", "      show_root_heading: false", "      show_root_toc_entry: false\n"]
+    lines += ["## Errors\n", "::: tintype.client.errors", "    options:", "      show_root_heading: false\n"]
     return "\n".join(lines)
 
 

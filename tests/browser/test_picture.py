@@ -50,5 +50,5 @@ def test_the_picture_of_the_readme(
         page.wait_for_function("() => document.querySelector('tt-uploads progress')?.value > 70e6")
         shoot(page, "readme")
         context.close()
-    assert "(docs/dashboard.png)" in (ROOT / "README.md").read_text()
+    assert "/main/docs/dashboard.png)" in (ROOT / "README.md").read_text()
     assert (ROOT / "docs" / "dashboard.png").read_bytes().startswith(b"\x89PNG")

@@ -83,6 +83,12 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def main(
     context: typer.Context,
@@ -107,6 +113,10 @@ def main(
     ] = None,
     debug: Annotated[
         bool, typer.Option("--debug", help="Log requests and answers, without secrets, on standard error.")
+    ] = False,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     """Set which cloud the commands of a client talk to; by default the environment says so."""

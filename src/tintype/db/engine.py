@@ -52,7 +52,7 @@ close to the time of day, which older versions used.
 
 
 def now() -> int:
-    """Return the time of day in microseconds since the epoch; what people read and what lasts days is by it."""
+    """Return the time of day in microseconds since the epoch, for what people read and what lasts days."""
     return time.time_ns() // 1000
 
 
