@@ -15,11 +15,11 @@ import pytest
 import ceph as cluster
 from ceph import Ceph
 from restarting import restarting
-from tintype.blobs.conformance import by_writing
 from tintype.blobs.s3 import S3Store
 from tintype.errors import Conflict, NotFound, Unavailable
 from tintype.openers import own_settings
 from tintype.settings import stores as store_settings
+from tintype.testing.stores import by_writing
 
 MIB = 1 << 20
 
