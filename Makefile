@@ -7,7 +7,7 @@ ARGS ?=
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check conformance contract keystone glance glanceclient horizon bench docs clean
+.PHONY: help serve test check conformance contract keystone glance glanceclient horizon azurite bench docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,13 @@ horizon: .venv-horizon/.ready ## Install a Horizon that the dashboard's REST is 
 	@.venv-horizon/bin/python -m pip install -qq --disable-pip-version-check --no-deps 'horizon>=27,<28' # no page, no styles
 	@touch $@
 
+azurite: .azurite/.ready ## Install Azurite, which emulates Azure Blob Storage, for the tests of that store
+
+.azurite/.ready:
+	@echo "Installing Azurite into .azurite …"
+	@mkdir -p .azurite && npm install --silent --no-audit --no-fund --prefix .azurite 'azurite@^3.37.0'
+	@touch $@
+
 bench: $(VENV)/.test ## Measure Tintype and Glance side by side; results go to benchmarks/results
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 	@$(BIN)/python benchmarks/transfers.py $(ARGS)
@@ -84,4 +91,4 @@ docs: $(VENV)/.check ## Generate docs/reference and the blocking client from the
 	@$(BIN)/python tools/reference.py
 
 clean: ## Delete virtual environments and caches, not the data
-	rm -rf $(VENV) .venv-keystone .venv-glance .venv-glanceclient .venv-horizon .browser .conformance .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-keystone .venv-glance .venv-glanceclient .venv-horizon .azurite .browser .conformance .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
