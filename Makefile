@@ -7,7 +7,7 @@ ARGS ?=
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check conformance contract keystone glance glanceclient horizon azurite bench docs clean
+.PHONY: help serve test check conformance contract keystone glance glanceclient horizon azurite mutants bench docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ azurite: .azurite/.ready ## Install Azurite, which emulates Azure Blob Storage, 
 	@mkdir -p .azurite && npm install --silent --no-audit --no-fund --prefix .azurite 'azurite@^3.37.0'
 	@touch $@
 
+mutants: $(VENV)/.mutation ## Change the code at random, see whether tests fail; ARGS='src/tintype/domain/patch.py --sample 10'
+	@$(BIN)/python tools/mutants.py $(ARGS)
+
 bench: $(VENV)/.test ## Measure Tintype and Glance side by side; results go to benchmarks/results
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 	@$(BIN)/python benchmarks/transfers.py $(ARGS)
@@ -91,4 +94,4 @@ docs: $(VENV)/.check ## Generate docs/reference and the blocking client from the
 	@$(BIN)/python tools/reference.py
 
 clean: ## Delete virtual environments and caches, not the data
-	rm -rf $(VENV) .venv-keystone .venv-glance .venv-glanceclient .venv-horizon .azurite .browser .conformance .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-keystone .venv-glance .venv-glanceclient .venv-horizon .azurite mutants .browser .conformance .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -62,6 +62,8 @@ VALUES: list[tuple[Definition, str, str | None]] = [
     ({"type": "string", "pattern": "("}, "x", None),
     ({"type": "string", "pattern": f"^{'a?' * 499}$"}, "x", f"like ^{'a?' * 499}$"),
     ({"type": "string", "pattern": f"^{'a' * 1000}"}, "x", None),
+    ({"type": "string", "pattern": r"^\pL{200}$"}, "1", None),  # takes more memory than patterns have
+    ({"type": "string", "pattern": r"^\pL{20}$"}, "1", r"like ^\pL{20}$"),
     ({"type": "integer"}, "7", None),
     ({"type": "integer"}, "-7", None),
     ({"type": "integer"}, "7.5", WHOLE),
