@@ -9,7 +9,7 @@ COVERED := tests/unit tests/api tests/contract tests/e2e
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check conformance contract keystone glance glanceclient horizon bench coverage release site docs clean
+.PHONY: help serve test check conformance contract keystone glance glanceclient horizon azurite mutants bench coverage release site docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,16 @@ horizon: .venv-horizon/.ready ## Install a Horizon that the dashboard's REST is 
 	@.venv-horizon/bin/python -m pip install -qq --disable-pip-version-check --no-deps 'horizon>=27,<28' # no page, no styles
 	@touch $@
 
+azurite: .azurite/.ready ## Install Azurite, which emulates Azure Blob Storage, for the tests of that store
+
+.azurite/.ready:
+	@echo "Installing Azurite into .azurite …"
+	@mkdir -p .azurite && npm install --silent --no-audit --no-fund --prefix .azurite 'azurite@^3.37.0'
+	@touch $@
+
+mutants: $(VENV)/.mutation ## Change the code at random, see whether tests fail; ARGS='src/tintype/domain/patch.py --sample 10'
+	@$(BIN)/python tools/mutants.py $(ARGS)
+
 bench: $(VENV)/.test ## Measure Tintype and Glance side by side; results go to benchmarks/results
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 	@$(BIN)/python benchmarks/transfers.py $(ARGS)
@@ -110,4 +120,4 @@ docs: $(VENV)/.check ## Generate docs/reference and the blocking client from the
 	@$(BIN)/python tools/reference.py
 
 clean: ## Delete virtual environments and caches, not the data
-	rm -rf $(VENV) .coverage* dist site .site.log .cache docs/assets .venv-keystone .venv-glance .venv-glanceclient .venv-horizon .browser .conformance .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .coverage* dist site .site.log .cache docs/assets .venv-keystone .venv-glance .venv-glanceclient .venv-horizon .azurite mutants .browser .conformance .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,6 +12,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
+import azurite
 import ceph as a_ceph
 import glance
 import horizon
@@ -97,6 +98,7 @@ NEEDS = {
         lambda: shutil.which("radosgw"),
         "apt-get install ceph-mon ceph-mgr ceph-osd radosgw ceph-common python3-rbd python3-rados",
     ),
+    "azurite": Need(azurite.available, "make azurite"),
     "chromium": Need(lambda: shutil.which("chromium"), "apt-get install chromium"),
     "keystone": Need(keystone.available, "make keystone"),
     "glance": Need(glance.available, "make glance"),

@@ -169,9 +169,15 @@ async def test_a_header_that_says_too_much_is_refused(service: Service, tmp_path
     assert image["status"] == "queued"
 
 
-async def test_checks_may_only_warn(prepared: Prepared, tmp_path: Path) -> None:
-    """With every check tolerated the bytes are taken, and the log tells of them."""
+async def test_checks_may_only_warn(
+    prepared: Prepared, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With every check tolerated the bytes are taken, and the log warns of each that failed."""
     async with running(prepared, tmp_path, images=ImageSettings(tolerated_format_checks=("all",))) as service:
         answer, image = await upload(service, "qcow2", b"this is no qcow2")
         assert answer.status_code == 204
         assert (image["status"], image["virtual_size"]) == ("active", None)
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if line.startswith("{")]
+    (warned,) = [line for line in lines if line["event"] == "format check"]
+    assert (warned["level"], warned["image_id"]) == ("warning", image["id"])
+    assert "qcow2" in warned["finding"]

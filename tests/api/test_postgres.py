@@ -150,7 +150,7 @@ async def test_a_lost_listener_is_one_line(
         threading.excepthook, sys.unraisablehook = hooks
         logging.captureWarnings(capture=False)
     (line,) = capsys.readouterr().err.splitlines()
-    for expected in ("job notifications is lost", "tintype.postgres", "error"):
+    for expected in ("job notifications was lost", "tintype.postgres", "error"):
         assert expected in line
     if style == "json":
         event = json.loads(line)

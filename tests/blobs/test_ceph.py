@@ -18,15 +18,15 @@ import pytest_asyncio
 import ceph as cluster
 from ceph import Ceph
 from inprocess import Prepared, Service, running
-from tintype.blobs import conformance
 from tintype.blobs.base import Clonable, Resumable
-from tintype.blobs.conformance import Check, by_writing
 from tintype.blobs.rbd import RbdStore
 from tintype.blobs.s3 import S3Store
 from tintype.errors import StartError, Unavailable
 from tintype.observability.failures import reason_of
 from tintype.settings import LocationSettings
 from tintype.settings import stores as store_settings
+from tintype.testing import stores as conformance
+from tintype.testing.stores import Check, by_writing
 from tintype.wiring.stores import own_settings
 
 pytestmark = [

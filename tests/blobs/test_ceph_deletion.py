@@ -16,10 +16,10 @@ from removing import Killer, left_in
 import ceph as cluster
 from ceph import Ceph
 from inprocess import Prepared, Service, make_settings, running
-from tintype.blobs.conformance import by_writing, keys, read
 from tintype.blobs.rbd import RbdStore
 from tintype.errors import Conflict, Unavailable
 from tintype.settings import stores as store_settings
+from tintype.testing.stores import by_writing, keys, read
 from tintype.wiring import service as wiring
 
 pytestmark = [

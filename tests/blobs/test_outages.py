@@ -15,10 +15,10 @@ import pytest
 import ceph as cluster
 from ceph import Ceph
 from restarting import restarting
-from tintype.blobs.conformance import by_writing
 from tintype.blobs.s3 import S3Store
 from tintype.errors import Conflict, NotFound, Unavailable
 from tintype.settings import stores as store_settings
+from tintype.testing.stores import by_writing
 from tintype.wiring.stores import own_settings
 
 MIB = 1 << 20

@@ -10,9 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
-from tintype.blobs import conformance
 from tintype.blobs.base import BlobStore
-from tintype.blobs.conformance import Check
 from tintype.blobs.filesystem import FilesystemStore
 from tintype.blobs.http import HttpStore
 from tintype.blobs.marks import set_folder_mark
@@ -20,6 +18,8 @@ from tintype.blobs.memory import MemoryStore
 from tintype.blobs.web import Web
 from tintype.domain.addresses import WebRules
 from tintype.errors import Unavailable
+from tintype.testing import stores as conformance
+from tintype.testing.stores import Check
 
 
 def name(check: Check) -> str:

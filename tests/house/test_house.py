@@ -31,6 +31,7 @@ BESIDE = {
     "settings": {"domain"},
     "configuration": {"settings", "errors"},
     "client": set(),
+    "testing": {"blobs", "domain", "errors"},
     "cli": set(),
     "__main__": {"cli"},
     "__init__": set(),

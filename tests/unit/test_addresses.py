@@ -305,3 +305,12 @@ def test_urls_of_8192_characters() -> None:
     WebRules().check_url(url.ljust(8192, "x"))
     with pytest.raises(Invalid, match="8193 characters; at most 8192"):
         WebRules().check_url(url.ljust(8193, "x"))
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_whoever_names_an_address_is_told_that_it_is_not_public(host: str) -> None:
+    """Of a name nobody is told whether there is one."""
+    with pytest.raises(Invalid, match=r": the address is not public\."):
+        WebRules().check_addresses(host, ["::1"])
+    with pytest.raises(Invalid, match=r"not found in DNS, or has an address that is not public\."):
+        WebRules().check_addresses("a.example", ["::1"])

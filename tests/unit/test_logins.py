@@ -39,3 +39,10 @@ def test_a_delay_of_a_clock_that_was_ahead_does_not_count(ahead: int) -> None:
     with pytest.raises(TooManyAttempts) as refused:
         failures.one_more(NOW).check(NOW)
     assert refused.value.headers == {"Retry-After": "60"}
+
+
+def test_failures_are_forgotten_after_a_quarter_of_an_hour() -> None:
+    """From the end of the delay on; until then each counts."""
+    noted, quarter = FailedLogins(9, NOW), 900 * SECOND
+    assert noted.one_more(NOW + quarter - 1).count == 10
+    assert noted.one_more(NOW + quarter) == FailedLogins(1, NOW + quarter)

@@ -155,3 +155,11 @@ def test_a_refusal_names_the_rule() -> None:
     """An operator must be able to find what refused."""
     with pytest.raises(Forbidden, match="publicize_image"):
         Policy(DEFAULTS).require("publicize_image", CALLER, TARGET)
+
+
+def test_an_operator_says_who_is_an_admin() -> None:
+    """The rule `context_is_admin` decides, whatever the caller was taken for before."""
+    policy = Policy({"context_is_admin": "role:member", "other": "@"})
+    assert policy.judged(CALLER).is_admin
+    assert not Policy({"context_is_admin": "role:operator"}).judged(policy.judged(CALLER)).is_admin
+    assert policy.judged(CALLER).roles == CALLER.roles

@@ -20,6 +20,7 @@ from obstore.store import ObjectStore as Bucket
 from tintype.blobs.base import Writer, name_in_store
 from tintype.blobs.failures import service_failure
 from tintype.blobs.reading import read_ahead
+from tintype.domain.blobs import FOREIGN
 from tintype.errors import NotFound, Unavailable
 
 _BLOCK: Final = 4 << 20
@@ -30,6 +31,8 @@ _PART: Final = 8 << 20
 ATTEMPTS: Final = 3
 _OURS: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """What our own names begin with where there is no prefix."""
+_MARK: Final = ".writing"
+"""Ends the name of the empty object that stands beside an upload: the provider lists no upload of its own."""
 _SCHEMES: Final = {"s3": "s3", "gcs": "gs", "azure": "az"}
 
 
@@ -62,24 +65,20 @@ class ObjectStore:
 
     async def size(self, key: str) -> int | None:
         """Return the number of bytes, or None where there are none."""
-        try:
-            return int((await obstore.head_async(self._bucket, self.path(key)))["size"])
-        except FileNotFoundError:
-            await self.check()  # where the bucket is missing is no object, but that says nothing
-            return None
-        except (BaseError, OSError) as error:
-            raise self.unavailable(error) from error
+        return await self._size(self.path(key))
 
     async def delete(self, key: str) -> None:
-        """Delete the object; well if there is none."""
+        """Delete the object; well if there is none. Its mark goes first: who is writing looks for it last."""
+        if not key.startswith(FOREIGN):
+            await self.delete_object(self.path(key) + _MARK)
         await self.delete_object(self.path(key))
 
     async def keys(self) -> AsyncIterator[str]:
-        """Return the key of every object, a page at a time."""
+        """Return the key of every object and upload, a page at a time; some twice."""
         try:
             async for page in obstore.list(self._bucket, prefix=self._prefix or None):
                 for found in page:
-                    yield found["path"].removeprefix(self._prefix)
+                    yield found["path"].removeprefix(self._prefix).removesuffix(_MARK)
         except (BaseError, OSError) as error:
             raise self.unavailable(error) from error
 
@@ -135,6 +134,10 @@ class ObjectStore:
         except (BaseError, OSError) as error:
             raise self.unavailable(error) from error
 
+    async def has(self, path: str) -> bool:
+        """Return whether there is an object."""
+        return await self._size(path) is not None
+
     async def put(self, path: str, data: bytes | bytearray | memoryview) -> None:
         """Store a small object at once."""
         try:
@@ -167,6 +170,15 @@ class ObjectStore:
         failure = Unavailable(f"The bucket of the store '{self.id}' does not exist.", retry_after=5)
         failure.add_note(f"{self._root} must be created before")
         return failure
+
+    async def _size(self, path: str) -> int | None:
+        try:
+            return int((await obstore.head_async(self._bucket, path))["size"])
+        except FileNotFoundError:
+            await self.check()  # where the bucket is missing is no object, but that says nothing
+            return None
+        except (BaseError, OSError) as error:
+            raise self.unavailable(error) from error
 
     def _signer(self) -> Any:
         return self._bucket
@@ -205,8 +217,9 @@ class _Ranges:
 class _ObjectWriter:
     """A large object by the provider's own means.
 
-    An abandoned one leaves parts that nobody sees: Azure drops them after a week; for Google a
-    life-cycle rule of the bucket must (docs/howto).
+    An empty object marks the upload until it is committed, so that it is found, and can be deleted. Its
+    parts are seen by nobody: Azure drops them after a week; for Google a life-cycle rule of the bucket must
+    (docs/howto).
     """
 
     def __init__(self, store: ObjectStore, key: str) -> None:
@@ -218,13 +231,14 @@ class _ObjectWriter:
         """Append bytes."""
         try:
             if self._writer is None:
+                await self._store.put(self._path + _MARK, b"")
                 self._writer = self._store.open_writer(self._path)
             await self._writer.write(bytes(data))
         except (BaseError, OSError) as error:
             raise self._store.unavailable(error) from error
 
     async def commit(self) -> None:
-        """Put the parts together."""
+        """Put the parts together; raises NotFound, and deletes the object, where the mark is gone by then."""
         if self._writer is None:
             await self._store.put(self._path, b"")
             return
@@ -232,6 +246,10 @@ class _ObjectWriter:
             await self._writer.close()
         except (BaseError, OSError) as error:
             raise self._store.unavailable(error) from error
+        if not await self._store.has(self._path + _MARK):
+            await self._store.delete_object(self._path)
+            raise NotFound("The bytes were deleted meanwhile.")
+        await self._store.delete_object(self._path + _MARK)
 
     async def close(self) -> None:
         """Let go of the parts."""

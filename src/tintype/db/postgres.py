@@ -131,9 +131,7 @@ class Postgres:
                 if connection is not None:
                     connection.terminate()
             if not is_logged:
-                _log.error(
-                    "The database connection for job notifications is lost (%s); reconnecting.", reason
-                )
+                _log.error("the connection for job notifications was lost: %s; reconnecting", reason)
                 is_logged = True
             await asyncio.sleep(_RECONNECT_SECONDS)
 

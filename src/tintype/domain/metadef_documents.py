@@ -33,7 +33,7 @@ _BIGGEST: Final = 2**31 - 1
 _READ_ONLY: Final = ("self", "schema", "created_at", "updated_at")
 _NO_NUL: Final = r"^[^\x00]*$"
 Text = Annotated[str, Meta(pattern=_NO_NUL)]
-Name = Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 Short = Annotated[str, Meta(max_length=NAME_LIMIT, pattern=_NO_NUL)]
 Count = Annotated[int, Meta(ge=0)]
 Type = Literal["array", "boolean", "integer", "number", "object", "string"]

@@ -1,4 +1,4 @@
-"""What is hard for a page: servers that die, files of hundreds of megabytes, lists of ten thousand images."""
+"""Interrupted uploads, servers that stop, and lists of ten thousand images, in a browser."""
 
 import asyncio
 import hashlib

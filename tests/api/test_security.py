@@ -1,4 +1,4 @@
-"""What a security reviewer looks for: headers of answers, what refusals tell, folders that are gone."""
+"""Headers of every answer, what refusals disclose, and folders that are gone."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What reviewers proved of imports, locations and the cache, each as it must not be again."""
+"""Imports, locations and the cache: what went wrong once, each as it must not be again."""
 
 import asyncio
 import contextlib

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from browsing import Browser, browser
+from browsing import AJAX, Browser, browser
 from inprocess import Prepared, Service, running
 from tintype.dashboard.tasks import DashboardTasks
 from tintype.domain.callers import Caller
@@ -164,6 +164,26 @@ async def test_events_tell_what_changes(rich: Service) -> None:
     await asyncio.wait_for(listener, 5)
     assert told[0] == [] or told[0][0]["image_id"] == made["id"]
     assert [task["status"] for task in told[-1]] == ["success"]
+    assert not events._streams
+
+
+async def test_events_end_with_the_session(rich: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has logged out hears no more: the session is looked at every few seconds, not only at first."""
+    monkeypatch.setattr("tintype.dashboard.tasks._TRUSTED_SECONDS", 0.0)
+    monkeypatch.setattr("tintype.dashboard.tasks._EVERY_SECONDS", 0.02)
+    alice = await browser(rich, "alice")
+    events, session = await _events(rich), str(alice.http.cookies["tintype_session"])
+    caller = Caller("", "", rich.projects["alpha"])
+    stream = events._told(caller, "::1", session, asyncio.Event())
+    heard = [await anext(stream), await anext(stream)]
+    assert heard == [b"retry: 2000\n\n", b"event: tasks\ndata: []\n\n"]
+    waiting = asyncio.ensure_future(anext(stream))
+    done, _ = await asyncio.wait([waiting], timeout=0.3)
+    assert not done, "a session that holds is served on"
+    script = {**AJAX, "X-CSRFToken": alice.session["csrf_token"]}
+    assert (await alice.http.delete("/api/session/", headers=script)).status_code == 204
+    with pytest.raises(StopAsyncIteration):
+        await asyncio.wait_for(waiting, 5)
     assert not events._streams
 
 

@@ -1,4 +1,4 @@
-"""What every blob store must do: a driver exists once it passes this. For drivers of others, too.
+"""What every blob store must do: a driver exists once it passes this (docs/howto/test-a-store.md).
 
     for check in checks_of(store):
         await check(store, put)
