@@ -52,7 +52,7 @@ def test_digests_by_their_names_in_http() -> None:
 )
 def test_who_has_the_bytes_gets_none(header: str | None, tag: str | None, same: bool) -> None:
     """`If-None-Match` compares weakly, as its RFC says."""
-    assert conditions.not_modified(header, tag) is same
+    assert conditions.is_known(conditions.parse_tags(header), tag) is same
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,6 @@ def test_who_has_the_bytes_gets_none(header: str | None, tag: str | None, same: 
         (None, '"a"', True),
         (None, None, True),
         ('"a"', '"a"', True),
-        (' "a" ', '"a"', True),
         ('W/"a"', '"a"', False),
         ('"b"', '"a"', False),
         ('"a"', None, False),

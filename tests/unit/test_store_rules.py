@@ -20,13 +20,18 @@ def test_the_heaviest_first() -> None:
     assert stores.in_order(["a", "c", "gone"], negative) == ("c", "gone", "a")
 
 
-def test_a_wish() -> None:
+def test_names_in_a_list() -> None:
     """Names between commas, spaces and empty ones aside."""
-    assert stores.preferred(None, KNOWN) == []
-    assert stores.preferred("", KNOWN) == []
-    assert stores.preferred(" , ", KNOWN) == []
-    assert stores.preferred("b", KNOWN) == ["b"]
-    assert stores.preferred(" c ,a,", KNOWN) == ["c", "a"]
+    assert stores.parse_names(None) == ()
+    assert stores.parse_names("") == ()
+    assert stores.parse_names(" , ") == ()
+    assert stores.parse_names("b") == ("b",)
+    assert stores.parse_names(" c ,a,") == ("c", "a")
+
+
+def test_stores_that_there_are() -> None:
+    """Any other is refused by its name."""
+    stores.check_known(["a", "c"], KNOWN)
     with pytest.raises(Invalid) as refusal:
-        stores.preferred("a,d", KNOWN)
+        stores.check_known(["a", "d"], KNOWN)
     assert refusal.value.message == "Store 'd' does not exist. There are: a, b, c."

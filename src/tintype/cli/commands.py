@@ -10,7 +10,7 @@ import typer.core
 import typer.main
 
 from tintype import __version__
-from tintype.cli.session import Options
+from tintype.cli.options import Options
 from tintype.extras import missing
 
 _COMMANDS: Final = {

@@ -3,27 +3,15 @@
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
 from tintype.cli import output
 from tintype.cli.formats import Format
+from tintype.cli.options import Options
 from tintype.client.blocking.client import Client
 from tintype.client.errors import ClientError
-
-
-class Options(NamedTuple):
-    """What the command line says of the cloud."""
-
-    cloud: str | None = None
-    endpoint: str | None = None
-    token: str | None = None
-    region: str | None = None
-    interface: str | None = None
-    verify: bool | str | None = None
-    timeout: float | None = None
-
 
 Cloud = Annotated[
     str | None, typer.Option("--cloud", "--os-cloud", help="A cloud of clouds.yaml. [default: $OS_CLOUD]")

@@ -4,6 +4,7 @@ An active image's data is immutable, so its digest is a strong validator.
 """
 
 import base64
+from collections.abc import Collection
 from typing import Final
 
 from tintype.domain.images import Image
@@ -28,3 +29,13 @@ def repr_digest(image: Image) -> str | None:
 def parse_tags(if_none_match: str | None) -> frozenset[str]:
     """Return the entity tags of the bytes that a client has already; `*` stands for any."""
     return frozenset(tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")) - {""}
+
+
+def is_known(known_tags: Collection[str], tag: str | None) -> bool:
+    """Return whether a client with these entity tags has the bytes of this tag (`If-None-Match`, weakly)."""
+    return tag is not None and (tag in known_tags or "*" in known_tags)
+
+
+def range_applies(range_of: str | None, tag: str | None) -> bool:
+    """Return whether a range that is meant for the bytes of a tag is one of these (`If-Range`, strongly)."""
+    return range_of is None or range_of == tag

@@ -74,9 +74,9 @@ class Downloads:
         if not blobs or image.size is None:
             return None
         tag = conditions.etag(image)
-        if tag is not None and not request.known_tags.isdisjoint({tag, "*"}):
+        if conditions.is_known(request.known_tags, tag):
             return Download(image, 0, 0, known=True)
-        wanted = request.range if request.range_of in {None, tag} else None
+        wanted = request.range if conditions.range_applies(request.range_of, tag) else None
         start, stop = (0, image.size) if wanted is None else wanted.within(image.size)
         cached = None if self._cache is None or request.stores else await self._cache.find(image)
         if cached is None or not cached.is_whole:
