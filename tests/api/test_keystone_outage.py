@@ -144,6 +144,7 @@ async def test_a_revoked_token_is_refused_once_a_slow_keystone_has_said_so(keyst
         assert keystone.requests < 10
 
 
+@pytest.mark.needs("time")
 async def test_unknown_tokens_are_refused_at_once(keystone: FrozenServer) -> None:
     """With 503 and when to come back; log-ins, too; none of them reaches Keystone, nor waits for a thread."""
     async with trusting(keystone) as (authenticator, log):

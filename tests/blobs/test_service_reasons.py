@@ -108,6 +108,7 @@ async def test_the_clock_of_s3(minutes: int | None, says: str) -> None:
     assert told[0] in {wanted, "the credentials in the settings do not suffice."}
 
 
+@pytest.mark.needs("time")
 async def test_the_way_to_s3(tmp_path: Path) -> None:
     """A closed port, a name that does not exist, silence and certificates are told apart."""
     refused = "it refuses connections."

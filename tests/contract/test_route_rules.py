@@ -140,6 +140,7 @@ def documented() -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.needs("time")
 @pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
 async def test_the_documented_rules_are_asked(prepared: Prepared, tmp_path: Path) -> None:
     """Where all rules allow and one refuses, those routes answer otherwise that are said to ask it."""

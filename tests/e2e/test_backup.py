@@ -82,6 +82,7 @@ def check(api: Api, stored: dict[str, str], before: set[str]) -> None:
         assert hashlib.sha512(content).hexdigest() == stored[image]
 
 
+@pytest.mark.needs("time")
 def test_sqlite_by_the_page(tmp_path: Path) -> None:
     """The page's own commands, beside uploads; the restored service has every image from before."""
     with started(tmp_path / "data") as server:

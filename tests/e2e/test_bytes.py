@@ -206,6 +206,7 @@ def restarted_in_the_middle(tmp_path: Path, send: Callable[[Api, str, Path], thr
         api.http.close()
 
 
+@pytest.mark.needs("time")
 def test_tuspy_goes_on_after_a_restart(tmp_path: Path) -> None:
     """The tus project's Python client, in pieces of 5 MB, with its own retries."""
 
@@ -277,6 +278,7 @@ def js(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.needs("time")
 @pytest.mark.needs("npm")
 def test_tus_js_client_goes_on_after_a_restart(tmp_path: Path, js: Path) -> None:
     """The tus project's JavaScript client, which browsers use, with its own retries."""
@@ -339,6 +341,7 @@ def kept_of_a_killed_piece(folder: Path, send: Callable[[socket.socket], object]
     return int(answer.headers["upload-offset"])
 
 
+@pytest.mark.needs("time")
 def test_one_large_piece_survives_a_kill(tmp_path: Path) -> None:
     """Of a piece that is killed in the middle all but the last seconds are kept: it need not begin anew."""
     sent = 0
@@ -354,6 +357,7 @@ def test_one_large_piece_survives_a_kill(tmp_path: Path) -> None:
     assert 0 < kept_of_a_killed_piece(tmp_path / "data", send) <= sent
 
 
+@pytest.mark.needs("time")
 def test_a_piece_that_falls_silent_survives_a_kill(tmp_path: Path) -> None:
     """What came before is kept within five seconds, though no more comes and no buffer is full."""
 

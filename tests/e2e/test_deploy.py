@@ -11,6 +11,7 @@ from processes import BIN, make_certificate, started
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
+@pytest.mark.needs("time")
 @pytest.mark.needs("openssl")
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_the_health_check_knows_scheme_and_port(tmp_path: Path, tls: bool) -> None:

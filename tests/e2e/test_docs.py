@@ -63,6 +63,7 @@ def check(page: Path, printed: str, port: int) -> None:
             assert any(re.search(pattern, each) for each in shown), f"{line!r} is not in:\n{outputs[last]}"
 
 
+@pytest.mark.needs("time")
 @pytest.mark.needs("curl")
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(DOCS)))
 def test_commands_of_a_page(page: Path, tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def test_the_rest_of_its_interface(glance: Client) -> None:
         glance.images.delete(image.id)
 
 
+@pytest.mark.needs("time")
 def test_the_command(server: Server, disk: Path, tmp_path: Path) -> None:
     """`glance` creates, lists, shows, updates, shares, downloads and deletes."""
 

@@ -21,6 +21,7 @@ def openstack_command(server: Server, *arguments: str) -> Any:
     return json.loads(done.stdout) if shows and done.stdout else done.stdout
 
 
+@pytest.mark.needs("time")
 def test_the_openstack_command(server: Server) -> None:
     """Namespaces, properties, objects, types of resources: made, listed, shown, changed and deleted."""
 
@@ -64,6 +65,7 @@ def test_the_openstack_command(server: Server) -> None:
     assert gone.returncode == 1
 
 
+@pytest.mark.needs("time")
 def test_the_glance_command(server: Server, tmp_path: Path) -> None:
     """Every `md-…` command."""
     credentials = openstack.config.OpenStackConfig(config_files=[str(server.clouds)]).get_one("tintype")

@@ -55,6 +55,7 @@ def test_the_life_of_an_image(server: Server, disk: Path, tmp_path: Path) -> Non
     assert "No Image found for renamed" in gone.stderr
 
 
+@pytest.mark.needs("time")
 def test_list_with_each_filter(server: Server, disk: Path) -> None:
     """Every option of `image list` finds what it should."""
     openstack(
@@ -98,6 +99,7 @@ def test_list_with_each_filter(server: Server, disk: Path) -> None:
     assert (long[0]["Size"], long[0]["Disk Format"]) == (2_000_000, "raw")
 
 
+@pytest.mark.needs("time")
 def test_sharing(server: Server) -> None:
     """Add a project by name, list members, accept, reject, remove."""
     image = openstack(server, "image", "create", "for bob", "--shared")["id"]

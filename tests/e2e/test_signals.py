@@ -159,6 +159,7 @@ def an_upload_and_a_stalled_download(server: Server) -> Iterator[list[object]]:
         thread.join()
 
 
+@pytest.mark.needs("time")
 @WORKERS
 def test_the_second_ctrl_c_ends_requests_without_a_fault(tmp_path: Path, workers: str) -> None:
     """The first says that it waits, and for how long; the second ends in seconds: no traceback, no 500."""

@@ -237,6 +237,7 @@ def test_a_cut_connection_leaves_nothing(tmp_path: Path) -> None:
         assert httpx2.put(f"{url}/file", content=b"abc", headers={**headers, **UPLOAD}).status_code == 204
 
 
+@pytest.mark.needs("time")
 def test_several_workers_serve_one_folder(tmp_path: Path) -> None:
     """What one process stores another shows; all of them end when told."""
     with started(tmp_path / "data", "--workers", "3") as server:
