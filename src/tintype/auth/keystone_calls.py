@@ -106,6 +106,12 @@ class KeystoneCalls:
         except ClientException as error:
             raise unreachable(error) from error
 
+    async def close(self) -> None:
+        """Stop probing; wait for a probe that is under way, which takes two seconds at most."""
+        if self._probing is not None:
+            self._probing.cancel()
+        await asyncio.to_thread(self._prober.shutdown)
+
     async def _in_turn(self, pool: _Pool, group: str, call: Callable[[], T]) -> T:
         """Run a call once there is a thread for it, which is taken until the call ends."""
         end = await pool.queue.take(group)
