@@ -386,3 +386,21 @@ async def test_bytes_from_a_url(prepared: Prepared, tmp_path: Path) -> None:
         finally:
             worker.cancel()
             await asyncio.wait([worker])
+
+
+async def test_a_change_of_very_many_properties_is_refused_by_their_number(service: Service) -> None:
+    """Before any of them is looked at: they would hold up everybody else."""
+    alice = await browser(service, "alice")
+    made = await alice.make()
+    body = {"updated": {f"p{number}": "x" for number in range(1001)}, "removed": []}
+    answer = await alice.send("PATCH", f"images/{made['id']}/properties/", json=body)
+    assert (answer.status_code, "at most 1000 operations; 1001" in answer.text) == (400, True), answer.text
+
+
+@pytest.mark.parametrize("boundary", ["", "b" * 71, "b" * 257])
+async def test_a_boundary_that_no_form_can_have(service: Service, boundary: str) -> None:
+    """RFC 2046 allows 1 to 70 bytes; more was an error of the server's."""
+    alice = await browser(service, "alice")
+    kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    answer = await alice.send("POST", "images/", content=b"", headers=kind)
+    assert (answer.status_code, "boundary of 1 to 70 bytes" in answer.text) == (400, True), answer.text

@@ -1,5 +1,6 @@
 """Who waits for work is woken by the use cases that make some, once it is stored."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -45,8 +46,27 @@ async def test_the_sweeper_is_woken_by_deletions(prepared: Prepared, tmp_path: P
         assert (await service.call("alice", "DELETE", path)).status_code == 403
         assert (await service.call("alice", "DELETE", f"/v2/stores/local/{image}")).status_code == 403
         assert calls == []
+        method = {"method": {"name": "copy-image"}, "stores": ["near"]}
+        asked = await service.call("admin", "POST", f"{path}/import", json=method)
+        assert asked.status_code == 202, asked.text
+        working = asyncio.create_task(service.parts.worker.run())
+        async with asyncio.timeout(60):
+            while "near" not in (await service.call("alice", "GET", path)).json()["stores"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        working.cancel()
+        await asyncio.wait([working])
+        calls.clear()
+        assert (await service.call("admin", "DELETE", f"/v2/stores/near/{image}")).status_code == 204
+        assert calls.pop() == "woken"
         change = [{"op": "replace", "path": "/protected", "value": False}]
         kind = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
         assert (await service.call("alice", "PATCH", path, json=change, headers=kind)).status_code == 200
         assert (await service.call("alice", "DELETE", path)).status_code == 204
         assert calls == ["woken"]
+
+
+async def test_who_serves_wakes_its_own_worker_and_sweeper(service: Service) -> None:
+    """The parts of a process that serves are connected."""
+    parts = service.parts
+    assert parts.jobs_added._callbacks == [parts.worker.wake]
+    assert parts.blobs_condemned._callbacks == [parts.sweeper.wake]

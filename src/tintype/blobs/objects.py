@@ -249,7 +249,8 @@ class _ObjectWriter:
         if not await self._store.has(self._path + _MARK):
             await self._store.delete_object(self._path)
             raise NotFound("The bytes were deleted meanwhile.")
-        await self._store.delete_object(self._path + _MARK)
+        with contextlib.suppress(Unavailable):  # it goes with the object at the latest
+            await self._store.delete_object(self._path + _MARK)
 
     async def close(self) -> None:
         """Let go of the parts."""

@@ -8,6 +8,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from tintype.errors import Invalid
 
+_BOUNDARY_BYTES: Final = 70
+"""As RFC 2046, section 5.1.1, has it."""
 _PARTS: Final = 100
 """Of a form, fields and files: reading each takes time."""
 _FIELD_BYTES: Final = 64 << 10
@@ -86,8 +88,11 @@ class _Reader:
 
     def __init__(self, content_type: str | None) -> None:
         media_type, options = parse_options_header(content_type)
-        if media_type != b"multipart/form-data" or b"boundary" not in options:
-            raise Invalid("A file comes in a form: multipart/form-data, with a boundary.")
+        boundary = options.get(b"boundary", b"")
+        if media_type != b"multipart/form-data" or not 0 < len(boundary) <= _BOUNDARY_BYTES:
+            raise Invalid(
+                f"A file comes in a form: multipart/form-data with a boundary of 1 to {_BOUNDARY_BYTES} bytes."
+            )
         if options.get(b"charset", b"utf-8").lower() != b"utf-8":
             raise Invalid("The text of a form is UTF-8.")
         self._found: list[_Part | bytes | None] = []
@@ -97,7 +102,7 @@ class _Reader:
         self._names: set[str] = set()
         self._whole = False
         self._parser = MultipartParser(
-            options[b"boundary"],
+            boundary,
             {
                 "on_part_begin": self._begin,
                 "on_header_field": self._add_to_name,

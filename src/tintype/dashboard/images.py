@@ -24,7 +24,7 @@ from tintype.domain import query
 from tintype.domain.callers import Caller
 from tintype.domain.images import Image, Limits
 from tintype.domain.locations import parse as parse_location
-from tintype.domain.patch import Change
+from tintype.domain.patch import Change, check_count
 from tintype.errors import Invalid, OverLimit, TintypeError
 from tintype.services.data import ImageData
 from tintype.services.images import Images, ShownImage
@@ -187,6 +187,8 @@ class DashboardImages:
         return leave
 
     async def _change(self, call: Call, wanted: Mapping[str, Any], removed: Sequence[Any] = ()) -> None:
+        check_count(len(wanted) + len(removed))
+
         def compare(image: Image) -> Sequence[Change]:
             return shapes.changes(wire.image_view(image), wanted, removed, self._ways.limits)
 

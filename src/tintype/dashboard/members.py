@@ -1,6 +1,5 @@
 """Sharing for pages: with whom an image is shared, and what others share with the caller's project."""
 
-import contextlib
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
@@ -39,17 +38,17 @@ class DashboardMembers:
 
     async def offers(self, call: Call) -> Response:
         """List what others share with the caller's project: the images, whose they are, and the answers."""
-        images, answers = [], []
-        for member in await self._members.of_project(call.caller, _OFFERS):
-            with contextlib.suppress(NotFound):
-                shown = await self._images.show(call.caller, member.image_id)
-                if shown.image.visibility == "shared" and shown.image.owner != call.caller.project_id:
-                    images.append(shown)
-                    answers.append(member.status)
+        offered = await self._members.of_project(call.caller, _OFFERS)
+        answers = {member.image_id: member.status for member in offered}
+        images = [
+            shown
+            for shown in await self._images.show_visible(call.caller, list(answers))
+            if shown.image.visibility == "shared" and shown.image.owner != call.caller.project_id
+        ]
         names = await self._names(call, {shown.image.owner or "" for shown in images})
         views = [shapes.image(self._api.view(shown)) for shown in images]
-        for view, answer in zip(views, answers, strict=True):
-            view |= {"owner_name": names.get(view["owner"]), "member_status": answer}
+        for view in views:
+            view |= {"owner_name": names.get(view["owner"]), "member_status": answers[view["id"]]}
         return items(views)
 
     async def create(self, call: Call) -> Response:

@@ -61,11 +61,16 @@ def parse(media_type: str, body: Any, limits: Limits) -> list[Change]:
         raise UnsupportedMedia(f"Image PATCH expects Content-Type one of: {allowed}", patch_types=MEDIA_TYPES)
     if not isinstance(body, list):
         raise Invalid("Request body must be a JSON array of operation objects.")
-    if len(body) > _MOST_OPERATIONS:
-        raise Invalid(f"A patch may have at most {_MOST_OPERATIONS} operations; {len(body)} were given.")
+    check_count(len(body))
     draft4 = media_type == MEDIA_TYPES[0]
     changes = [_parse_change(raw, draft4=draft4, limits=limits) for raw in body]
     return [change for change in changes if change is not _NOTHING]
+
+
+def check_count(count: int) -> None:
+    """Raise Invalid for more operations than a patch may have; to be called before any is looked at."""
+    if count > _MOST_OPERATIONS:
+        raise Invalid(f"A patch may have at most {_MOST_OPERATIONS} operations; {count} were given.")
 
 
 def parse_locations(media_type: str, body: Any) -> LocationChange | None:

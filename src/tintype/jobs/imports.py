@@ -25,7 +25,7 @@ from tintype.domain.blobs import WRITING, Blob
 from tintype.domain.images import Image, Limits
 from tintype.domain.imports import COPY, DIRECT, GLANCE, METHODS, WEB, Import
 from tintype.domain.tasks import LEGACY_IMPORT, WEB_LANE, Task
-from tintype.errors import Gone, Invalid
+from tintype.errors import Gone, Invalid, TintypeError
 from tintype.jobs.attempts import DELETED, LOST, Attempt
 from tintype.jobs.import_adapter import ImportAdapter, ImportPlan, Staged
 from tintype.jobs.regions import Regions
@@ -166,6 +166,24 @@ class ImportWork:
             attempt.progress(0, stream.size)
             await self._ingest.run(adapter, blobs, Chunks(stream.chunks), stream.size, expected)
 
+    async def _remote_origin(self, attempt: Attempt, wanted: Import, image: Image) -> Origin:
+        """Open an image of another region; its formats and properties must be ones that images have here."""
+        check = self._options.check
+        definitions = {} if check is None else await check.definitions()
+        remote = await self._regions.open(attempt, wanted)
+        stream = Stream(remote.chunks, remote.size)
+        try:
+            formats = _checked_formats(remote.disk_format, remote.container_format, self._ingest.limits)
+            properties = imports.copied_properties(remote.properties, self._options.copied_properties)
+            if self._options.protections is not None:
+                properties = self._options.protections.settable(image, properties, attempt.caller)
+            if check is not None:
+                check.check(properties, definitions)
+        except TintypeError:
+            await _let_go(stream)
+            raise
+        return Origin(stream, remote.expected, formats, properties)
+
     async def _origin(
         self, attempt: Attempt, wanted: Import, image: Image, blobs: Sequence[Blob], staged: Staged | None
     ) -> Origin:
@@ -184,14 +202,7 @@ class ImportWork:
                 chunks = paced(chunks, Pace(self._options.min_source_rate))
             return Origin(Stream(chunks, image.size), image.digests)
         if wanted.method == GLANCE:
-            remote = await self._regions.open(attempt, wanted)
-            formats = _checked_formats(remote.disk_format, remote.container_format, self._ingest.limits)
-            properties = imports.copied_properties(remote.properties, self._options.copied_properties)
-            if self._options.protections is not None:
-                properties = self._options.protections.settable(image, properties, attempt.caller)
-            if (check := self._options.check) is not None:
-                check.check(properties, await check.definitions())
-            return Origin(Stream(remote.chunks, remote.size), remote.expected, formats, properties)
+            return await self._remote_origin(attempt, wanted, image)
         download = Download(
             self._web,
             wanted.uri or "",

@@ -1,5 +1,6 @@
 """What callers do with images: create, show, list, change, delete, close and open."""
 
+import contextlib
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -14,10 +15,11 @@ from tintype.db.engine import Database, now
 from tintype.domain import images, patch, quotas
 from tintype.domain.callers import Caller
 from tintype.domain.images import DEACTIVATED, Image, Limits
+from tintype.domain.metadefs import Definition
 from tintype.domain.patch import Change
 from tintype.domain.query import Query
 from tintype.domain.stores import in_order
-from tintype.errors import Forbidden, Invalid
+from tintype.errors import Forbidden, Invalid, NotFound
 from tintype.policy.engine import Policy
 from tintype.policy.properties import Protections
 from tintype.policy.rules import OF_VISIBILITY
@@ -87,8 +89,7 @@ class Images:
         async with self._database.write(single=True, turn=quota_turn(caller)) as tx:
             await image_rows.add(tx, image)
             await enforce_quota(tx, caller, image.owner, quotas.COUNT)
-        (shown,) = await self.present(caller, [image], warnings)
-        return shown
+        return ShownImage(self._visible_to(caller, image), warnings=warnings)  # no data yet
 
     def check_may_create(self, caller: Caller) -> None:
         """Raise Forbidden for who may not make images of its own project."""
@@ -102,6 +103,16 @@ class Images:
         self._access.authorize("get_image", caller, image)
         (shown,) = await self.present(caller, [image])
         return shown
+
+    async def show_visible(self, caller: Caller, image_ids: Sequence[str]) -> Sequence[ShownImage]:
+        """Return those of some images that the caller may see."""
+        found = []
+        for image_id in image_ids:
+            with contextlib.suppress(NotFound):
+                image = await self._access.get(caller, image_id)
+                self._access.authorize("get_image", caller, image)
+                found.append(image)
+        return await self.present(caller, found)
 
     async def list(self, caller: Caller, query: Query) -> Page[ShownImage]:
         """Return a page of the images that the caller may list.
@@ -144,7 +155,12 @@ class Images:
     async def _update(
         self, caller: Caller, image_id: str, choose: Callable[[Image], Sequence[Change]]
     ) -> ShownImage:
-        definitions = {} if self._check is None else await self._check.definitions()
+        definitions: Mapping[str, Sequence[Definition]] = {}
+        if self._check is not None:
+            before = await self._access.get(caller, image_id)
+            if any(change.op != "remove" for change in choose(before)):
+                self._access.authorize("modify_image", caller, before)
+                definitions = await self._check.definitions()
         warnings: Sequence[str] = ()
 
         def decide(image: Image) -> Image:

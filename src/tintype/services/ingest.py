@@ -150,12 +150,12 @@ class Ingest:
                 await pipeline.run(checked, writers.write, size, adapter.patience)
                 digests = pipeline.finish()
                 await writers.commit()
+                await shielded(writers.close())  # before the end of the job is stored, which ends its lease
                 await adapter.close_source()
                 await self.finish(adapter, writers.blobs, digests)
         except BaseException as error:
             await shielded(self._abort(adapter, writers, reserved, error))
             raise
-        await writers.close()
 
     async def finish(self, adapter: IngestAdapter, blobs: Sequence[Blob], digests: Digests) -> None:
         """Complete a run in its durable transaction, tried again where the adapter says so."""

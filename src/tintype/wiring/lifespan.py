@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import multiprocessing
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from tintype.jobs.prefetcher import Prefetcher
 from tintype.services.health import Health
@@ -28,13 +29,14 @@ async def lifespan(service: Background, health: Health) -> AsyncIterator[None]:
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "bytes"))
-    running = [asyncio.create_task(service.sweeper.run())]
+    work: list[Callable[[], Coroutine[Any, Any, None]]] = [service.sweeper.run]
     if service.settings.jobs.concurrency:
-        running.append(asyncio.create_task(service.worker.run()))
+        work.append(service.worker.run)
     if multiprocessing.current_process().name in _FIRST:
-        running.append(asyncio.create_task(health.warn(service.log)))
+        work.append(partial(health.warn, service.log))
     if service.cache is not None:
-        running.append(asyncio.create_task(Prefetcher(service.cache, service.log).run()))
+        work.append(Prefetcher(service.cache, service.log).run)
+    running = [asyncio.create_task(each()) for each in work]  # once each part is there
     try:
         yield
     finally:
