@@ -45,7 +45,7 @@ class Browser:
 async def browser(service: Service, name: str, **more: str) -> Browser:
     """Give a browser in which somebody is logged in."""
     if name == "admin":
-        await service.parts.identity.users.change(name, password=PASSWORD)
+        await service.parts.identity.users.update(name, password=PASSWORD)
     transport = service.client._transport
     opened = Browser(httpx2.AsyncClient(transport=transport, base_url="http://testserver"))
     answer = await opened.log_in(name, **more)

@@ -18,7 +18,7 @@ from tintype.observability.failures import reason_of
 from tintype.observability.tracing import check_tracing
 from tintype.policy.engine import Policy
 from tintype.policy.rules import DEFAULTS
-from tintype.services.health import tried
+from tintype.services.health import probe
 from tintype.settings import DATABASE, Settings
 from tintype.settings.stores import FileStore, MemoryStore, RbdStore, StoreSettings
 from tintype.wiring.database import database_url
@@ -197,7 +197,7 @@ def _new(settings: Settings, names: Collection[str]) -> dict[str, Result]:
 
 async def _store(name: str, service: Service) -> Result:
     part, store = f"store {name}", service.store(name)
-    finding = await tried(store.check, _PATIENCE_SECONDS)
+    finding = await probe(store.check, _PATIENCE_SECONDS)
     if finding.failure is not None:
         return Result("failed", part, finding.reason)
     return Result("ok", part, f"type {store.type}")
@@ -213,7 +213,7 @@ async def _keystone(service: Service) -> Result:
         nonlocal roles
         roles = await authenticator.own_roles()
 
-    finding = await tried(ask, _REQUESTS * chosen.timeout)
+    finding = await probe(ask, _REQUESTS * chosen.timeout)
     if finding.failure is not None:
         return Result("failed", part, finding.reason)
     if not roles & _VALIDATING:

@@ -132,7 +132,7 @@ async def _bootstrap(service: Service, public_url: str) -> str | None:
         if settings.keystone.auth_url is not None:
             return None
         identity = create_identity(settings, database, service.policy)
-        return await identity.bootstrap(user_name=_ADMIN, project_name=_ADMIN, keep=keep)
+        return await identity.bootstrap(user_name=_ADMIN, project_name=_ADMIN, save_password=keep)
     finally:
         await database.close()
 

@@ -246,18 +246,18 @@ async def test_what_ends_a_credential(service: Service) -> None:
 
     credential = await made(service)
     token, method = await token_of(service, credential), {name: credential[name] for name in ("id", "secret")}
-    await identity.users.change("alice", enabled=False)
+    await identity.users.update("alice", enabled=False)
     assert await status(service, token) == 401
-    await identity.users.change("alice", enabled=True)
+    await identity.users.update("alice", enabled=True)
     assert (await log_in(service, method)).status_code == 401
     assert await identity.application_credentials.list(alice) == []
 
     credential = await made(service, "bob")
     token, method = await token_of(service, credential), {name: credential[name] for name in ("id", "secret")}
-    await identity.projects.change("beta", enabled=False)
+    await identity.projects.update("beta", enabled=False)
     assert await status(service, token) == 401
     assert (await log_in(service, method)).status_code == 401
-    await identity.projects.change("beta", enabled=True)
+    await identity.projects.update("beta", enabled=True)
     assert await status(service, token) == 200
     await identity.projects.delete("beta")
     assert await status(service, token) == 401
@@ -274,18 +274,18 @@ async def test_what_a_credential_outlives(service: Service) -> None:
     """A new password ends its tokens only; a role withdrawn counts until it is granted again."""
     identity, credential = service.parts.identity, await made(service)
     token, method = await token_of(service, credential), {name: credential[name] for name in ("id", "secret")}
-    await identity.users.change("alice", password="another")
+    await identity.users.update("alice", password="another")
     assert await status(service, token) == 401
     token = await token_of(service, credential)
     assert await status(service, token, "POST", json={}) == 201
     await identity.roles.grant("alice", "alpha", "admin")
     assert not (await identity.validate(token)).caller.is_admin
-    await identity.roles.withdraw("alice", "alpha", "admin")
+    await identity.roles.revoke("alice", "alpha", "admin")
     await identity.roles.grant("alice", "alpha", "reader")
-    await identity.roles.withdraw("alice", "alpha", "member")
+    await identity.roles.revoke("alice", "alpha", "member")
     assert await status(service, token) == 200
     assert await status(service, token, "POST", json={}) == 403
-    await identity.roles.withdraw("alice", "alpha", "reader")
+    await identity.roles.revoke("alice", "alpha", "reader")
     assert await status(service, token) == 401
     assert (await log_in(service, method)).status_code == 401
     await identity.roles.grant("alice", "alpha", "service")

@@ -83,7 +83,7 @@ async def test_a_token_is_exchanged_for_another_scope(service: Service) -> None:
 async def test_wrong_credentials_are_all_answered_alike(service: Service) -> None:
     """Wrong password, no such user, closed account: one message. No role in the project: 401 too."""
     await service.parts.identity.users.create("shut", PASSWORD)
-    await service.parts.identity.users.change("shut", enabled=False)
+    await service.parts.identity.users.update("shut", enabled=False)
     answers = [
         await login(service, *who) for who in (("alice", "wrong"), ("nobody", "x"), ("shut", PASSWORD))
     ]
@@ -157,7 +157,7 @@ async def test_a_password_changed_meanwhile_is_not_good_any_more(
 
     async def slowly(stored: str | None, password: str) -> bool:
         matches = await verify(stored, password)
-        await identity.users.change("alice", password="another")
+        await identity.users.update("alice", password="another")
         return matches
 
     monkeypatch.setattr(identity._passwords._hasher, "verify", slowly)
@@ -173,12 +173,12 @@ async def test_a_password_that_changes_during_an_exchange(
 
     async def changed_meanwhile(value: str) -> Token:
         token = await validate(value)
-        await identity.users.change(token.caller.user_id, password="another secret")
+        await identity.users.update(token.caller.user_id, password="another secret")
         return token
 
     monkeypatch.setattr(identity, "validate", changed_meanwhile)
     with pytest.raises(Unauthenticated):
-        await identity.exchange(service.tokens["alice"], None)
+        await identity.rescope(service.tokens["alice"], None)
 
 
 async def test_a_user_who_is_disabled_during_a_login(
@@ -190,7 +190,7 @@ async def test_a_user_who_is_disabled_during_a_login(
 
     async def disabled_meanwhile(*args: Any, **more: Any) -> bool:
         allowed = await check(*args, **more)
-        await identity.users.change("alice", enabled=False)
+        await identity.users.update("alice", enabled=False)
         return allowed
 
     monkeypatch.setattr(identity._passwords, "check", disabled_meanwhile)
@@ -246,16 +246,16 @@ async def test_what_is_taken_away_is_gone(service: Service, monkeypatch: pytest.
 
     token = (await login(service, "alice")).headers["x-subject-token"]
     assert await status(token) == 200
-    await identity.roles.withdraw("alice", "alpha", "member")
+    await identity.roles.revoke("alice", "alpha", "member")
     assert await status(token) == 401
     await identity.roles.grant("alice", "alpha", "reader")
     assert await status(token) == 200
-    await identity.users.change("alice", password="another")
+    await identity.users.update("alice", password="another")
     assert await status(token) == 401
     assert (await login(service, "alice")).status_code == 401
     token = (await login(service, "alice", "another")).headers["x-subject-token"]
     assert await status(token) == 200
-    await identity.users.change("alice", enabled=False)
+    await identity.users.update("alice", enabled=False)
     assert await status(token) == 401
 
 

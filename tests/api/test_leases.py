@@ -18,7 +18,7 @@ from tintype.db import identity as identity_rows
 from tintype.db.engine import CLOCK, LEASE_CLOCK, Database, now
 from tintype.db.tables import blobs
 from tintype.domain.blobs import Blob
-from tintype.jobs.waiting import waited
+from tintype.jobs.waiting import wait_detecting_stall
 
 SQLITE = pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
 MINUTE, DAY = 60_000_000, 24 * 3600 * 1_000_000
@@ -91,9 +91,9 @@ async def test_who_stood_still_lets_others_beat_first(
             await change(service, update(blobs).values(lease_expires_at=0))
             return stood_still
         swept.set()
-        return await waited(asyncio.Event(), 60)
+        return await wait_detecting_stall(asyncio.Event(), 60)
 
-    monkeypatch.setattr("tintype.jobs.sweeper.waited", looked)
+    monkeypatch.setattr("tintype.jobs.sweeper.wait_detecting_stall", looked)
     monkeypatch.setattr("tintype.jobs.sweeper.HEARTBEAT_SECONDS", 2)
     sweeping = asyncio.create_task(service.parts.sweeper.run())
     await swept.wait()
@@ -104,10 +104,10 @@ async def test_who_stood_still_lets_others_beat_first(
 
 async def test_standing_still_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock that goes on while the process is stopped, or its machine sleeps."""
-    assert not await waited(asyncio.Event(), 0.01)
+    assert not await wait_detecting_stall(asyncio.Event(), 0.01)
     moments = iter([0.0, 30.0])
     monkeypatch.setattr("tintype.jobs.waiting.time.clock_gettime", lambda _clock: next(moments))
-    assert await waited(asyncio.Event(), 5)
+    assert await wait_detecting_stall(asyncio.Event(), 5)
 
 
 async def test_a_resumable_upload_under_way_outlives_a_clock_that_is_set(

@@ -157,7 +157,7 @@ async def in_pieces(service: Service, image: str, data: bytes) -> tuple[int, str
     answer = await service.call("alice", "POST", f"{image}/uploads", content=data[:50], headers=headers)
     path = answer.headers["location"]
     for start, stop in ((50, 700), (700, len(data))):
-        service.parts.uploads._warm.clear()
+        service.parts.uploads._pipelines.clear()
         headers = {**PIECE, "Upload-Offset": str(start)}
         answer = await service.call("alice", "PATCH", path, content=data[start:stop], headers=headers)
     return answer.status_code, answer.text

@@ -504,7 +504,7 @@ async def test_taking_over_again_follows_what_was_deleted(service: Service) -> N
     catalogue = Catalogue(service.parts.database)
 
     async def take(*names: str) -> dict[str, str]:
-        taken = await catalogue.take(elsewhere(*names), [], dry_run=False)
+        taken = await catalogue.import_namespaces(elsewhere(*names), [], dry_run=False)
         return {name: what for name, what, _ in taken}
 
     assert set((await take("a", "b", "c", "d")).values()) == {"added"}
@@ -531,12 +531,16 @@ async def test_what_no_client_may_write_is_not_taken_over(service: Service) -> N
     ]
     for definition in bad:
         namespaces = elsewhere("n", properties={"p": definition})
-        [(name, what, why)] = await Catalogue(service.parts.database).take(namespaces, [], dry_run=False)
+        [(name, what, why)] = await Catalogue(service.parts.database).import_namespaces(
+            namespaces, [], dry_run=False
+        )
         assert (name, what) == ("n", "left")
         assert why.startswith("Property 'p': ")
     assert (await service.call("admin", "GET", f"{SPACES}/n")).status_code == 404
     mended = elsewhere("n", properties={"p": {"title": "t", "type": "string"}})
-    assert await Catalogue(service.parts.database).take(mended, [], dry_run=False) == [("n", "added", "")]
+    assert await Catalogue(service.parts.database).import_namespaces(mended, [], dry_run=False) == [
+        ("n", "added", "")
+    ]
 
 
 async def test_own_files_before_the_first_start(service: Service) -> None:

@@ -276,17 +276,17 @@ async def test_an_admin_who_acts_for_others_is_not_held(prepared: Prepared, tmp_
 async def test_limits_of_one_project(service: Service) -> None:
     """They are set by an operator, count within a second, and may be taken back."""
     identity = service.parts.identity
-    await identity.projects.limit("alpha", "image_count_total", 0)
+    await identity.projects.set_limit("alpha", "image_count_total", 0)
     token = (await identity.validate(service.tokens["alice"])).caller
     assert token.quota.image_count_total == 0
     await asyncio.sleep(1.1)
     assert (await service.call("alice", "POST", "/v2/images", json=RAW)).status_code == 413
     assert (await service.call("bob", "POST", "/v2/images", json=RAW)).status_code == 201
-    await identity.projects.limit("alpha", "image_count_total", None)
-    assert (await identity.projects.limits("alpha")).image_count_total == -1
+    await identity.projects.set_limit("alpha", "image_count_total", None)
+    assert (await identity.projects.get_limits("alpha")).image_count_total == -1
     for name, value in (("images", 1), ("image_count_total", -2), ("image_count_total", 1 << 50)):
         with pytest.raises(Invalid):
-            await identity.projects.limit("alpha", name, value)
+            await identity.projects.set_limit("alpha", name, value)
 
 
 @pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)

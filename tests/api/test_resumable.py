@@ -205,7 +205,7 @@ async def test_another_process_goes_on(service: Service) -> None:
     data = os.urandom(3 * MIB)
     image, upload = await started(service, len(data))
     assert (await send(service, upload, 0, data[:MIB])).status_code == 204
-    service.parts.uploads._warm.clear()
+    service.parts.uploads._pipelines.clear()
     assert (await send(service, upload, MIB, data[MIB : 2 * MIB])).status_code == 204
     assert (await send(service, upload, 2 * MIB, data[2 * MIB :])).status_code == 204
     assert await stored(service, image) == data
@@ -235,7 +235,7 @@ async def test_pieces_of_many_buffers_are_written_in_order(
     image, upload = await started(service, len(data))
     for start, stop in ((0, 1000), (1000, 13 * MIB), (13 * MIB, 26 * MIB)):
         assert (await send(service, upload, start, data[start:stop])).status_code == 204
-        service.parts.uploads._warm.clear()
+        service.parts.uploads._pipelines.clear()
     assert await stored(service, image) == data
 
 
@@ -352,7 +352,7 @@ async def test_bytes_of_another_format_are_refused_at_the_end(service: Service) 
         image, upload = await started(service, 2000, "qcow2")
         assert (await send(service, upload, 0, b"x" * 1000)).status_code == 204
         if restarted:
-            service.parts.uploads._warm.clear()
+            service.parts.uploads._pipelines.clear()
         answer = await send(service, upload, 1000, b"x" * 1000)
         assert answer.status_code == 415
         shown = await show(service, image)
@@ -524,7 +524,7 @@ async def test_dying_while_finishing_costs_the_last_byte(
             return
 
         monkeypatch.setattr(service.parts.ingest, "complete", dies)
-        monkeypatch.setattr(service.parts.uploads, "_end", leaves_everything)
+        monkeypatch.setattr(service.parts.uploads, "_abort", leaves_everything)
         with pytest.raises(KeyboardInterrupt):
             await append_directly(service, image, upload, b"abcdef")
         monkeypatch.undo()

@@ -66,7 +66,7 @@ async def take(service: Service, folder: Path, taken: Record, *, lost: bool = Fa
     """Take a record over; with `lost` the store is none of ours any more."""
     homes = {} if lost else {("file", str(folder.resolve())): "local"}
     stores = service.parts.ingest.stores
-    return await Takeover(service.parts.database, stores, homes, dry_run=False).take(taken)
+    return await Takeover(service.parts.database, stores, homes, dry_run=False).import_image(taken)
 
 
 async def download(service: Service, image: str) -> bytes | int:

@@ -92,7 +92,7 @@ async def test_a_cancellation_after_the_end_takes_nothing_back(
 ) -> None:
     """Once the image is active its bytes stay, whatever becomes of the task that brought them."""
     image_id = await make(service)
-    lease = service.parts.ingest.leases.hold
+    lease = service.parts.ingest.leases.keep_alive
 
     @contextlib.asynccontextmanager
     async def cancelled_at_the_end(*arguments: object) -> AsyncIterator[None]:
@@ -100,7 +100,7 @@ async def test_a_cancellation_after_the_end_takes_nothing_back(
             yield
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(service.parts.ingest.leases, "hold", cancelled_at_the_end)
+    monkeypatch.setattr(service.parts.ingest.leases, "keep_alive", cancelled_at_the_end)
     assert await put(service, image_id, b"precious") == 503
     assert (await show(service, image_id))["status"] == "active"
     assert (await service.call("alice", "GET", f"/v2/images/{image_id}/file")).content == b"precious"

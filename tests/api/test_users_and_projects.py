@@ -324,7 +324,7 @@ async def test_who_may_do_what(service: Service, who: str, expected: dict[str, i
     password = PASSWORD
     if name == "admin":
         password = "admins"
-        await service.parts.identity.users.change("admin", password=password)
+        await service.parts.identity.users.update("admin", password=password)
         service.tokens["admin"] = (await log_in(service, "admin", password, "admin")).headers[
             "x-subject-token"
         ]

@@ -37,7 +37,7 @@ allowed_ports = [{port}]
 class AllWhoSayIt(KeystoneAuthenticator):
     """Believes in tokens that are Keystone's answer themselves."""
 
-    def _request(self, token: str, _expired_too: bool) -> tuple[int, bytes]:
+    def _request(self, token: str, _allow_expired: bool) -> tuple[int, bytes]:
         return 200, token.encode()
 
 

@@ -83,7 +83,7 @@ def test_reserved_attributes(name: str) -> None:
     with pytest.raises(Forbidden) as refusal:
         new(**{name: "x"})
     assert refusal.value.message == f"Attribute '{name}' is reserved."
-    images.check_name_is_free_to_set("my_os_glance")
+    images.check_settable("my_os_glance")
 
 
 def test_read_only_names_are_those_of_the_service() -> None:

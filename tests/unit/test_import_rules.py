@@ -167,7 +167,7 @@ def test_a_task_notes_what_is_known() -> None:
         "all_stores_must_succeed": True,
         "more": "x",
     }
-    assert imports.shown(body) == {
+    assert imports.recorded(body) == {
         "method": {
             **WEB,
             "expected_hash": 1,

@@ -53,30 +53,30 @@ def test_one_more() -> None:
 
 def test_another_in_its_place() -> None:
     """Also under another name, unless that is taken."""
-    assert list(metadefs.exchanged(HELD, "b", "b", 9).items()) == [("a", 1), ("b", 9), ("c", 3)]
-    assert list(metadefs.exchanged(HELD, "b", "x", 9).items()) == [("a", 1), ("x", 9), ("c", 3)]
+    assert list(metadefs.replaced(HELD, "b", "b", 9).items()) == [("a", 1), ("b", 9), ("c", 3)]
+    assert list(metadefs.replaced(HELD, "b", "x", 9).items()) == [("a", 1), ("x", 9), ("c", 3)]
     with pytest.raises(Conflict) as refusal:
-        metadefs.exchanged(HELD, "b", "a", 9)
+        metadefs.replaced(HELD, "b", "a", 9)
     assert refusal.value.message == "'a' already exists in this namespace."
     with pytest.raises(NotFound) as missing:
-        metadefs.exchanged(HELD, "x", "y", 9)
+        metadefs.replaced(HELD, "x", "y", 9)
     assert missing.value.message == "'x' was not found in this namespace."
 
 
 def test_one_less() -> None:
     assert metadefs.without(HELD, "b") == {"a": 1, "c": 3}
-    assert metadefs.found(HELD, "b") == 2
-    for verb in (metadefs.without, metadefs.found):
+    assert metadefs.get(HELD, "b") == 2
+    for verb in (metadefs.without, metadefs.get):
         with pytest.raises(NotFound, match="'x' was not found in this namespace"):
             verb(HELD, "x")
 
 
 def test_an_association_keeps_its_age_where_nothing_changes() -> None:
     before = Association("T", 1, 1, "p_", "t")
-    assert metadefs.kept(before, Association("T", 2, 2, "p_", "t")) is before
+    assert metadefs.with_kept_times(before, Association("T", 2, 2, "p_", "t")) is before
     for after in (Association("T", 2, 2, "q_", "t"), Association("T", 2, 2, "p_", "u")):
-        assert metadefs.kept(before, after) is after
-        assert metadefs.kept(None, after) is after
+        assert metadefs.with_kept_times(before, after) is after
+        assert metadefs.with_kept_times(None, after) is after
 
 
 TAGS = {name: Tag(name, created, 0) for name, created in (("b", 1), ("a", 2), ("c", 2))}

@@ -103,13 +103,13 @@ def test_values(definition: Definition, value: str, wish: str | None) -> None:
 def test_one_definition_that_accepts_is_enough() -> None:
     """Else each says what it wants, once."""
     known = {"cores": [CORES, {"type": "boolean"}, CORES], "ram": [RAM]}
-    assert checks.complaints({"cores": "4", "ram": "1"}, known) == []
-    assert checks.complaints({"cores": "true"}, known) == []
-    assert checks.complaints({"cores": "x", "ram": "y", "other": "z"}, known) == [
+    assert checks.violations({"cores": "4", "ram": "1"}, known) == []
+    assert checks.violations({"cores": "true"}, known) == []
+    assert checks.violations({"cores": "x", "ram": "y", "other": "z"}, known) == [
         "cores must be a whole number or true or false",
         "ram must be a whole number",
     ]
-    assert checks.complaints({"name": "x", "ram": None, "min_disk": "x"}, known | {"name": [RAM]}) == []
-    assert checks.complaints({"name": "x", "min_disk": "y", "ram": "y"}, known | {"min_disk": [RAM]}) == [
+    assert checks.violations({"name": "x", "ram": None, "min_disk": "x"}, known | {"name": [RAM]}) == []
+    assert checks.violations({"name": "x", "min_disk": "y", "ram": "y"}, known | {"min_disk": [RAM]}) == [
         "ram must be a whole number"
     ]

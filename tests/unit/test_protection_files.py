@@ -67,8 +67,8 @@ def test_what_a_role_may(protections: Protections, name: str, operations: str, w
 
 def test_what_is_shown(protections: Protections) -> None:
     """Properties that may be read; a filter on others finds nothing."""
-    assert protections.shown(IMAGE, MEMBER).properties == {"open_a": "1", "vendor_a": "2"}
-    assert protections.shown(IMAGE, VENDOR).properties == {"open_a": "1", "vendor_a": "2", "a_secret": "3"}
+    assert protections.visible(IMAGE, MEMBER).properties == {"open_a": "1", "vendor_a": "2"}
+    assert protections.visible(IMAGE, VENDOR).properties == {"open_a": "1", "vendor_a": "2", "a_secret": "3"}
     assert protections.readable([("open_a", "x"), ("vendor_a", "y")], MEMBER)
     assert not protections.readable([("open_a", "x"), ("a_secret", "y")], MEMBER)
     assert protections.readable([], STRANGER)
@@ -92,8 +92,8 @@ def test_creating_and_changing_are_two_things() -> None:
     maker, changer = caller("maker"), caller("changer")
     assert apart.settable(image, {"a": "2", "aa": "3"}, maker) == {"aa": "3"}
     assert apart.settable(image, {"a": "2", "aa": "3"}, changer) == {"a": "2"}
-    assert apart.patched(image, [Change("add", "a", "2")], LIMITS, changer).properties == {"a": "2"}
-    assert apart.patched(image, [Change("add", "aa", "2")], LIMITS, maker).properties == {"a": "1", "aa": "2"}
+    assert apart.apply(image, [Change("add", "a", "2")], LIMITS, changer).properties == {"a": "2"}
+    assert apart.apply(image, [Change("add", "aa", "2")], LIMITS, maker).properties == {"a": "1", "aa": "2"}
     for changes, who in (
         ([Change("replace", "a", "2")], maker),
         ([Change("add", "aa", "2")], changer),
@@ -101,11 +101,11 @@ def test_creating_and_changing_are_two_things() -> None:
         ([Change("remove", "a")], changer),
     ):
         with pytest.raises(Forbidden, match="is protected"):
-            apart.patched(image, changes, LIMITS, who)
+            apart.apply(image, changes, LIMITS, who)
 
 
 def patched(protections: Protections, who: Caller, *changes: Change) -> dict[str, str]:
-    return protections.patched(IMAGE, changes, LIMITS, who).properties
+    return protections.apply(IMAGE, changes, LIMITS, who).properties
 
 
 def test_patches(protections: Protections) -> None:
@@ -117,7 +117,7 @@ def test_patches(protections: Protections) -> None:
     }
     again = patched(protections, VENDOR, Change("remove", "a_secret"), Change("add", "a_secret", "9"))
     assert again == IMAGE.properties | {"a_secret": "9"}
-    assert protections.patched(IMAGE, [Change("replace", "name", "n")], LIMITS, STRANGER).name == "n"
+    assert protections.apply(IMAGE, [Change("replace", "name", "n")], LIMITS, STRANGER).name == "n"
     for change in (
         Change("remove", "vendor_a"),
         Change("add", "a_secret", "x"),

@@ -33,4 +33,4 @@ def plain(rule: str) -> str:
 def test_a_file_may_build_on_every_rule() -> None:
     """Also on rules of what is not served here."""
     policy = Policy(DEFAULTS | {f"mine_{name}": f"rule:{name}" for name in DEFAULTS})
-    assert all(policy.knows(f"mine_{name}") for name in SERVED)
+    assert all(policy.has_rule(f"mine_{name}") for name in SERVED)

@@ -20,7 +20,7 @@ def test_an_upload_is_finished_with_its_last_byte() -> None:
 
 @pytest.mark.parametrize(("received", "kept"), [(-1, 0), (0, 0), (1, 1), (9, 9), (10, 9), (11, 9)])
 def test_the_last_byte_is_not_promised_before_the_image_is_active(received: int, kept: int) -> None:
-    assert UPLOAD.kept(received) == kept
+    assert UPLOAD.resumable_offset(received) == kept
 
 
 @pytest.mark.parametrize(("header", "value"), [("0", 0), ("12", 12), ("9" * 19, int("9" * 19)), ("007", 7)])

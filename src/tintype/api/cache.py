@@ -34,7 +34,7 @@ class CacheApi:
 
     async def delete(self, call: Call) -> Response:
         """Drop an image from the cache and its queue."""
-        await self._cache.forget(call.caller, call.params["id"])
+        await self._cache.delete(call.caller, call.params["id"])
         return wire.no_content()
 
     async def clear(self, call: Call) -> Response:
@@ -78,12 +78,12 @@ class CacheApi:
 
     async def delete_cached(self, call: Call) -> Response:
         """Drop an image from the cache."""
-        await self._cache.forget_as_manager(call.caller, call.params["id"], _KEPT)
+        await self._cache.delete_as_manager(call.caller, call.params["id"], _KEPT)
         return wire.json_response(None)
 
     async def delete_queued(self, call: Call) -> Response:
         """Take an image off the queue."""
-        await self._cache.forget_as_manager(call.caller, call.params["id"], WAITING)
+        await self._cache.delete_as_manager(call.caller, call.params["id"], WAITING)
         return wire.json_response(None)
 
     async def clear_cached(self, call: Call) -> Response:

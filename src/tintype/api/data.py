@@ -73,7 +73,7 @@ class DataApi:
         answer = {"Accept-Ranges": "bytes"}
         if tag := conditions.etag(image):
             answer["ETag"] = tag
-        if download.known:
+        if download.not_modified:
             return Response(status_code=304, headers=answer)
         answer["Content-Length"] = str(download.stop - download.start)
         if digest := conditions.repr_digest(image):

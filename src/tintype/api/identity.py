@@ -60,7 +60,7 @@ class IdentityApi:
                 token = await while_present(call, self._with_credential(call, auth, credential))
             case ["token"]:
                 value = text(object_at(identity, "token"), "id")
-                token = await self._identity.exchange(value, _scope(auth.get("scope")))
+                token = await self._identity.rescope(value, _scope(auth.get("scope")))
             case _:
                 raise Unauthenticated(
                     "The methods offered here are: password, application_credential, token; one at a time."

@@ -48,7 +48,7 @@ class TokenReader:
 
     def forget(self, value: str) -> None:
         """Stop trusting a token without asking."""
-        self._tokens.forget(value)
+        self._tokens.invalidate(value)
 
 
 def require_admin(token: Token) -> None:

@@ -16,7 +16,7 @@ class LocationsApi:
 
     async def index(self, call: Call) -> Response:
         """Tell a service where an image's bytes are."""
-        return wire.json_response(await self._locations.told(call.caller, call.params["id"]))
+        return wire.json_response(await self._locations.get(call.caller, call.params["id"]))
 
     async def create(self, call: Call) -> Response:
         """Have an image take bytes that are somewhere already."""

@@ -35,7 +35,7 @@ class MembersApi:
     async def update(self, call: Call) -> Response:
         """Accept or reject."""
         status = rules.checked_status(wire.parse_json(await call.bounded_body()))
-        member = await self._members.answer(call.caller, call.params["id"], call.params["member"], status)
+        member = await self._members.update(call.caller, call.params["id"], call.params["member"], status)
         return wire.json_response(wire.member_view(member))
 
     async def delete(self, call: Call) -> Response:

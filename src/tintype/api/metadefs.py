@@ -61,7 +61,7 @@ class MetadefsApi:
     async def update(self, call: Call) -> Response:
         """Say anew what a namespace is."""
         body = documents.checked(await _body(call), documents.NamespaceBody)
-        namespace = await self._metadefs.describe(call.caller, call.params["namespace"], body)
+        namespace = await self._metadefs.update(call.caller, call.params["namespace"], body)
         return wire.json_response(_head_view(replace(namespace, associations={})))
 
     async def delete(self, call: Call) -> Response:
@@ -88,7 +88,7 @@ class MetadefsApi:
             name = rules.unprefixed(namespace, resource_type, name)
         else:
             namespace = await self._show(call, PROPERTIES.show)
-        definition = rules.found(namespace.properties, name)
+        definition = rules.get(namespace.properties, name)
         return wire.json_response(_property_view({**definition, "name": name}))
 
     async def update_property(self, call: Call) -> Response:
@@ -122,7 +122,7 @@ class MetadefsApi:
     async def show_object(self, call: Call) -> Response:
         """Show an object."""
         namespace = await self._show(call, OBJECTS.show)
-        found = rules.found(namespace.objects, call.params["name"])
+        found = rules.get(namespace.objects, call.params["name"])
         return wire.json_response(_object_view(namespace.namespace, found))
 
     async def update_object(self, call: Call) -> Response:
@@ -168,7 +168,7 @@ class MetadefsApi:
     async def show_tag(self, call: Call) -> Response:
         """Show a tag."""
         namespace = await self._show(call, TAGS.show)
-        return wire.json_response(_stamped(rules.found(namespace.tags, call.params["name"])))
+        return wire.json_response(_stamped(rules.get(namespace.tags, call.params["name"])))
 
     async def update_tag(self, call: Call) -> Response:
         """Rename a tag."""
@@ -216,7 +216,7 @@ class MetadefsApi:
 
     async def _exchange(self, call: Call, kind: Kind, name: str, value: Any) -> Any:
         old = call.params["name"]
-        return await self._metadefs.exchange(call.caller, call.params["namespace"], kind, old, name, value)
+        return await self._metadefs.replace(call.caller, call.params["namespace"], kind, old, name, value)
 
     async def _remove(self, call: Call, kind: Kind) -> Response:
         await self._metadefs.remove(call.caller, call.params["namespace"], kind, call.params["name"])

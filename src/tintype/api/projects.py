@@ -91,7 +91,7 @@ class ProjectsApi:
             changes["description"] = optional_text(body, "description") or ""
         if (enabled := optional_flag(body, "enabled")) is not None:
             changes["enabled"] = enabled
-        return self._shown(call, await self._projects.change(project.id, **changes))
+        return self._shown(call, await self._projects.update(project.id, **changes))
 
     async def delete(self, call: Call) -> Response:
         """Delete a project; its images stay, for an admin to see to."""

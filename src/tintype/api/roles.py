@@ -72,7 +72,7 @@ class RolesApi:
         """Withdraw a role in a project from a user."""
         await self._reader.admin(call)
         role, pair = role_of(call.params["role"]), await self._pair(call)
-        await self._roles.withdraw(pair["user_id"], pair["project_id"], role)
+        await self._roles.revoke(pair["user_id"], pair["project_id"], role)
         return wire.no_content()
 
     async def assignments(self, call: Call) -> Response:

@@ -83,7 +83,7 @@ class UploadsApi:
     async def remove(self, call: Call) -> Response:
         """End an upload."""
         self._check_version(call)
-        await self._uploads.remove(call.caller, call.params["id"], call.params["upload"])
+        await self._uploads.delete(call.caller, call.params["id"], call.params["upload"])
         return Response(status_code=204)
 
     async def override(self, call: Call) -> Response:

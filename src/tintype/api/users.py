@@ -68,7 +68,7 @@ class UsersApi:
         await self._reader.admin(call)
         user = await self._users.get(call.params["id"])
         body = await _body(call)
-        change = self._users.change(
+        change = self._users.update(
             user.id,
             name=text(body, "name") if "name" in body else None,
             password=optional_text(body, "password"),

@@ -1,4 +1,4 @@
-"""Who is calling? One question, answered by the built-in identity or by Keystone."""
+"""The interfaces of authentication, implemented for the built-in identity and for Keystone."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
@@ -9,57 +9,57 @@ from tintype.domain.callers import Caller
 
 
 class Authenticator(Protocol):
-    """Turns the token of a request into a caller."""
+    """Authenticates the tokens of requests."""
 
     async def authenticate(self, token: str, service_token: str | None = None, *, address: str) -> Caller:
-        """Return the caller; raises Unauthenticated for a token that does not hold.
+        """Return the caller. Raises Unauthenticated for an invalid token.
 
-        `service_token` is that of a service which speaks for the caller, `address` the client's. Raises
-        TooManyAttempts where too many tokens from there wait to be checked.
+        `service_token` is the token of a service that acts for the caller, `address` the client's. Raises
+        TooManyAttempts if too many tokens from that address wait to be validated.
         """
 
     async def check(self) -> None:
-        """Raise Unavailable where callers cannot be asked for."""
+        """Raise Unavailable if callers cannot be authenticated."""
 
 
 class Login(msgspec.Struct, frozen=True):
-    """A token, a secret, and when it ends (seconds since the epoch)."""
+    """A token, which is secret, and its expiry (seconds since the epoch)."""
 
     token: str
     expires_at: float
 
 
-class Place(msgspec.Struct, frozen=True):
-    """A project that somebody may work in."""
+class ProjectRef(msgspec.Struct, frozen=True):
+    """The id and name of a project."""
 
     id: str
     name: str
 
 
 class Logins(Protocol):
-    """How people who have a name and a password, not a token, come by one."""
+    """Logs people in by user name and password."""
 
     kind: str
-    """Of identity: `builtin` or `keystone`."""
+    """The kind of identity: `builtin` or `keystone`."""
 
     async def log_in(self, *, name: str, password: str, domain: str, address: str) -> Login:
-        """Give a token of no project; raises Unauthenticated, and TooManyAttempts after failures."""
+        """Return an unscoped token. Raises Unauthenticated, and TooManyAttempts after failures."""
 
-    async def places(self, token: str) -> Sequence[Place]:
-        """Give the projects that the bearer may work in, by name."""
+    async def projects(self, token: str) -> Sequence[ProjectRef]:
+        """Return the projects in which the bearer has a role, sorted by name."""
 
-    async def enter(self, token: str, project_id: str) -> Login:
-        """Give a token of a project in return; raises Unauthenticated where the bearer has no role there."""
+    async def rescope(self, token: str, project_id: str) -> Login:
+        """Return a token of a project. Raises Unauthenticated if the bearer has no role there."""
 
     async def log_out(self, token: str) -> None:
-        """Make a token void; well if it is."""
+        """Revoke a token; do nothing if it is revoked already."""
 
-    async def project(self, token: str, ref: str) -> Place:
-        """Return the project with an id or a name, as far as the bearer may look projects up.
+    async def project(self, token: str, ref: str) -> ProjectRef:
+        """Return the project with an id or a name, as far as the bearer may look up projects.
 
-        The name is empty where only the form of the id could be checked. Raises NotFound where there is no
-        such project, Invalid where a name cannot be looked up or several projects have it.
+        The name is empty if only the form of the id could be checked. Raises NotFound if there is no such
+        project, Invalid if a name cannot be looked up or several projects have it.
         """
 
     async def project_names(self, token: str, ids: Collection[str]) -> Mapping[str, str]:
-        """Return the names of projects by id, of those that the bearer may look up; never raises."""
+        """Return the names by id of those projects that the bearer may look up. Never raises."""

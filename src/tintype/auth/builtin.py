@@ -1,7 +1,7 @@
-"""Tokens of the built-in identity, checked against the database at most once a second each.
+"""Tokens of the built-in identity, each validated against the database at most once a second.
 
-So what is revoked, or taken away, is gone within a second in every process, and at once in the
-one that was told.
+Revoking a token or a role takes effect within a second in every process, and revoking a token at once in
+the process that does it.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from tintype.auth.base import Login, Place
+from tintype.auth.base import Login, ProjectRef
 from tintype.domain.callers import Caller
 from tintype.errors import NotFound, Unauthenticated
 from tintype.services.identity import Identity, Token
@@ -19,7 +19,7 @@ _CACHED_TOKENS: Final = 10_000
 
 
 class BuiltinAuthenticator:
-    """Remembers callers by token, for a second."""
+    """Validates tokens and caches them for a second."""
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
@@ -32,14 +32,14 @@ class BuiltinAuthenticator:
         *,
         address: str,  # noqa: ARG002
     ) -> Caller:
-        """Return the caller; here no service speaks for others, and a signature tells made-up tokens."""
+        """Return the caller; service tokens are ignored, and forged tokens fail on their signature."""
         return (await self.token(token)).caller
 
     async def check(self) -> None:
-        """Do nothing: the database is asked by itself."""
+        """Do nothing: the database has a check of its own."""
 
     async def token(self, value: str) -> Token:
-        """Give what a token stands for."""
+        """Return the validated token."""
         moment = time.monotonic()
         cached = self._cache.get(value)
         if cached is not None and moment < cached[0] and time.time_ns() // 1000 < cached[1].expires_at:
@@ -54,8 +54,8 @@ class BuiltinAuthenticator:
         self._cache[value] = (moment + _TRUSTED_SECONDS, token)
         return token
 
-    def forget(self, value: str) -> None:
-        """Trust a token no longer without asking."""
+    def invalidate(self, value: str) -> None:
+        """Remove a token from the cache."""
         self._cache.pop(value, None)
 
 
@@ -69,7 +69,7 @@ class BuiltinLogins:
         self._tokens = tokens
 
     async def log_in(self, *, name: str, password: str, domain: str, address: str) -> Login:
-        """Give a token of no project; the one domain is Default."""
+        """Return an unscoped token. The only domain is Default."""
         if domain.lower() != "default":
             raise Unauthenticated("The only domain here is Default.")
         return _login(
@@ -78,31 +78,33 @@ class BuiltinLogins:
             )
         )
 
-    async def places(self, token: str) -> Sequence[Place]:
-        """Give the projects that the bearer may work in."""
+    async def projects(self, token: str) -> Sequence[ProjectRef]:
+        """Return the projects in which the bearer has a role."""
         user = (await self._tokens.token(token)).caller.user_id
-        return [Place(project.id, project.name) for project in await self._identity.projects.of_user(user)]
+        return [
+            ProjectRef(project.id, project.name) for project in await self._identity.projects.of_user(user)
+        ]
 
-    async def enter(self, token: str, project_id: str) -> Login:
-        """Give a token of a project in return."""
-        return _login(await self._identity.exchange(token, {"id": project_id}))
+    async def rescope(self, token: str, project_id: str) -> Login:
+        """Return a token of a project."""
+        return _login(await self._identity.rescope(token, {"id": project_id}))
 
     async def log_out(self, token: str) -> None:
-        """Make a token void, and those it was exchanged for."""
+        """Revoke a token and all tokens of its chain."""
         try:
             await self._identity.revoke(await self._identity.validate(token))
         except Unauthenticated:
             return
         finally:
-            self._tokens.forget(token)
+            self._tokens.invalidate(token)
 
-    async def project(self, token: str, ref: str) -> Place:  # noqa: ARG002 (every user may look one up)
-        """Return the project with an id or a name; raises NotFound where there is none."""
+    async def project(self, token: str, ref: str) -> ProjectRef:  # noqa: ARG002 (every user may look one up)
+        """Return the project with an id or a name. Raises NotFound."""
         try:
             found = await self._identity.projects.find(ref)
         except NotFound:
             raise NotFound(f"There is no project '{ref}'.") from None
-        return Place(found.id, found.name)
+        return ProjectRef(found.id, found.name)
 
     async def project_names(self, token: str, ids: Collection[str]) -> Mapping[str, str]:  # noqa: ARG002
         """Return the names of projects by id."""

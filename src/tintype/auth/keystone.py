@@ -1,8 +1,8 @@
-"""Tokens of a Keystone, validated with it and remembered for a while.
+"""Tokens of a Keystone, validated by it and cached.
 
-What Keystone said of a token is trusted for `cache_seconds`, and never past the token's end: so long
-may a revoked token live. While Keystone does not answer, a token that it has confirmed before is trusted
-without waiting for it.
+A validated token is trusted for `cache_seconds`, and never past its expiry; a revoked token stays valid up
+to this long. While Keystone does not answer, a token that it has confirmed before is trusted without
+waiting.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import structlog
 from keystoneauth1 import session as keystone
 from keystoneauth1.identity.v3 import Password
 
-from tintype.auth.keystone_calls import KeystoneCalls, twice, unexpected, version_3
+from tintype.auth.keystone_calls import KeystoneCalls, unexpected_status, v3_url, with_retry
 from tintype.auth.limits import UnifiedLimits
 from tintype.domain.access_rules import AccessRule
 from tintype.domain.callers import Caller
@@ -31,25 +31,25 @@ from tintype.policy.engine import Policy
 
 _CONFIRMED_TOKENS: Final = 10_000
 _REFUSED_TOKENS: Final = 1_000
-"""Remembered apart from the confirmed ones: made-up tokens must not make us forget those."""
+"""Cached separately, so that forged tokens cannot evict confirmed ones."""
 _REFUSED_SECONDS: Final = 10.0
-"""For which a token that does not hold is refused without asking again."""
+"""How long an invalid token is refused without asking again."""
 _OUTAGE_SECONDS: Final = 600.0
-"""For which a confirmed token is trusted while Keystone does not answer."""
+"""How long a confirmed token is trusted while Keystone does not answer."""
 _GRACE_SECONDS: Final = 5.0
-"""After its trust has ended, in which a confirmed token does not wait for an answer that takes long: as long
-as an outage may take to be noticed. A revoked token lives longer by no more than one answer of Keystone."""
+"""After the cache time, how long a confirmed token does not wait for slow answers: as long as an outage may
+go unnoticed. A revoked token stays valid longer by no more than one answer of Keystone."""
 _PATIENCE_SECONDS: Final = 0.03
-"""For which it does wait for the answer."""
+"""How long it does wait for the answer."""
 _LONGEST_TOKEN: Final = 8192
 _OWN: Final = "own"
-"""The group in the queue of the service's own questions."""
+"""The queue group of the service's own requests."""
 _ACCESS_RULES: Final = {"OpenStack-Identity-Access-Rules": "1.0"}
-"""Tells Keystone that access rules are enforced here; without it, it refuses tokens that have some."""
+"""Declares that access rules are enforced here; without it Keystone rejects tokens that have some."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What Keystone said of a token, and when; no caller if it does not hold."""
+    """Keystone's answer for a token, and when it was requested; `caller` is None for an invalid token."""
 
     caller: Caller | None
     expires_at: float
@@ -71,7 +71,7 @@ class _ApplicationCredential(msgspec.Struct):
 
 
 class _Token(msgspec.Struct):
-    """What we read of Keystone's answer (Identity API v3, `GET /auth/tokens`)."""
+    """The fields of Keystone's answer that are used (Identity API v3, `GET /auth/tokens`)."""
 
     expires_at: str
     user: _User
@@ -85,7 +85,7 @@ class _Answer(msgspec.Struct):
 
 
 class KeystoneAuthenticator:
-    """Turns tokens into callers. `session` is the service's own, with a role that may validate tokens."""
+    """Authenticates tokens. `session` is that of the service's user, whose role may validate tokens."""
 
     def __init__(
         self,
@@ -99,9 +99,9 @@ class KeystoneAuthenticator:
         quota: Quota,
         limits: UnifiedLimits | None,
     ) -> None:
-        """Make it. `quota` is that of every project, unless Keystone tells the `limits`."""
+        """`quota` applies to every project, unless `limits` come from Keystone."""
         self._session = session
-        self._version = version_3(auth_url)
+        self._version = v3_url(auth_url)
         self._url = f"{self._version}/auth/tokens?nocatalog"
         self._quota = quota
         self._limits = limits
@@ -115,34 +115,34 @@ class KeystoneAuthenticator:
         self._asking: dict[bytes, asyncio.Task[Verdict]] = {}
 
     async def authenticate(self, token: str, service_token: str | None = None, *, address: str) -> Caller:
-        """Return the caller; a service that speaks for it may bring a token that has just expired.
+        """Return the caller; a service that acts for it may present a token that has expired.
 
         Such a request is one step of a larger one, which the first service has checked against the
         token's access rules; they do not apply again.
 
-        Raises Unauthenticated for a token that does not hold, Unavailable where Keystone does not say, and
-        TooManyAttempts where too many tokens wait to be validated, in all or from this address.
+        Raises Unauthenticated for an invalid token, Unavailable if Keystone does not answer, and
+        TooManyAttempts if too many tokens wait to be validated, in all or from this address.
         """
         if service_token is None:
-            return await self._caller(token, address, expired_too=False)
-        service = await self._caller(service_token, address, expired_too=False)
+            return await self._caller(token, address, allow_expired=False)
+        service = await self._caller(service_token, address, allow_expired=False)
         trusted = bool(service.roles & self._service_roles)
-        caller = await self._caller(token, address, expired_too=trusted)
+        caller = await self._caller(token, address, allow_expired=trusted)
         if not trusted:
             return caller
         return msgspec.structs.replace(caller, service_roles=service.roles, access_rules=None)
 
-    def forget(self, token: str) -> None:
-        """Trust a token no longer without asking."""
-        for expired_too in (False, True):
-            self._drop(_key(token, expired_too=expired_too))
+    def invalidate(self, token: str) -> None:
+        """Remove a token from the cache."""
+        for allow_expired in (False, True):
+            self._drop(_key(token, allow_expired=allow_expired))
 
     async def check(self) -> None:
-        """Raise Unavailable where Keystone does not answer, or the service's own user cannot log in."""
+        """Raise Unavailable if Keystone does not answer or the service's own user cannot log in."""
         await self.calls.run("tokens", _OWN, self._ask_version)
 
     def _ask_version(self) -> None:
-        self._session.get_token()  # asks only where the last one ends soon
+        self._session.get_token()  # sends a request only if the last token expires soon
         self._session.get(self._version, authenticated=False, log=False)
 
     async def own_roles(self) -> frozenset[str]:
@@ -156,15 +156,15 @@ class KeystoneAuthenticator:
     def _ask_own(self) -> tuple[int, bytes]:
         return self._request(self._session.get_token() or "", False)
 
-    async def _caller(self, token: str, address: str, *, expired_too: bool) -> Caller:
+    async def _caller(self, token: str, address: str, *, allow_expired: bool) -> Caller:
         if len(token) > _LONGEST_TOKEN or not token.isascii():
             raise _refused()
-        key = _key(token, expired_too=expired_too)
-        verdict = self._known(key)
+        key = _key(token, allow_expired=allow_expired)
+        verdict = self._remembered(key)
         moment = time.time()
         if verdict is None or moment > verdict.asked_at + self._trust(verdict):
-            verdict = await self._ask_once(key, token, verdict, address, expired_too=expired_too)
-        if verdict.caller is None or (not expired_too and moment >= verdict.expires_at):
+            verdict = await self._ask_once(key, token, verdict, address, allow_expired=allow_expired)
+        if verdict.caller is None or (not allow_expired and moment >= verdict.expires_at):
             raise _refused()
         return verdict.caller
 
@@ -172,39 +172,39 @@ class KeystoneAuthenticator:
         return _REFUSED_SECONDS if verdict.caller is None else self._cache_seconds
 
     async def _ask_once(
-        self, key: bytes, token: str, before: Verdict | None, address: str, *, expired_too: bool
+        self, key: bytes, token: str, before: Verdict | None, address: str, *, allow_expired: bool
     ) -> Verdict:
-        """Ask Keystone, once for all who wait for the same answer; trust what is held while it is away.
+        """Validate a token once for all concurrent requests; fall back to a trusted verdict in an outage.
 
-        A token that is held waits for its user's turn, not behind what nobody knows from the same address.
+        A trusted token waits in its user's group, not behind unknown tokens from the same address.
         """
-        held = before if before is not None and _is_held(before) else None
-        if held is not None and self.calls.failing:
-            return held
+        trusted = before if before is not None and _is_trusted_in_outage(before) else None
+        if trusted is not None and self.calls.failing:
+            return trusted
         asking = self._asking.get(key)
         if asking is None:
-            caller = held.caller if held is not None else None
+            caller = trusted.caller if trusted is not None else None
             group = address_group(address) if caller is None else f"user {caller.user_id}"
-            asking = asyncio.create_task(self._ask(token, group, expired_too=expired_too))
+            asking = asyncio.create_task(self._ask(token, group, allow_expired=allow_expired))
             self._asking[key] = asking
-            asking.add_done_callback(partial(self._keep, key))
+            asking.add_done_callback(partial(self._remember, key))
         try:
-            if held is not None and not await self.calls.has_ended(asking, self._patience(held)):
-                return held
+            if trusted is not None and not await self.calls.wait_ended(asking, self._patience(trusted)):
+                return trusted
             return await asyncio.shield(asking)
         except Unavailable as error:
-            if held is None:
+            if trusted is None:
                 raise
             self._failures.note("a token is trusted without asking", error)
-            return held
+            return trusted
 
-    def _patience(self, held: Verdict) -> float | None:
-        """Return for how many seconds a confirmed token waits for an answer; None for as long as it takes."""
-        recent = time.time() <= held.asked_at + self._cache_seconds + _GRACE_SECONDS
+    def _patience(self, trusted: Verdict) -> float | None:
+        """Return how many seconds a confirmed token waits for an answer; None for no limit."""
+        recent = time.time() <= trusted.asked_at + self._cache_seconds + _GRACE_SECONDS
         return _PATIENCE_SECONDS if self._cache_seconds and recent else None
 
-    def _keep(self, key: bytes, asked: "asyncio.Task[Verdict]") -> None:
-        """Remember an answer, whether anybody waits for it still or not."""
+    def _remember(self, key: bytes, asked: "asyncio.Task[Verdict]") -> None:
+        """Cache an answer, even if nobody waits for it any more."""
         self._asking.pop(key, None)
         if asked.cancelled() or asked.exception() is not None:
             return
@@ -215,8 +215,8 @@ class KeystoneAuthenticator:
         if len(verdicts) > (_REFUSED_TOKENS if verdict.caller is None else _CONFIRMED_TOKENS):
             verdicts.popitem(last=False)
 
-    def _known(self, key: bytes) -> Verdict | None:
-        """Return what is remembered of a token; those not used for longest are forgotten first."""
+    def _remembered(self, key: bytes) -> Verdict | None:
+        """Return the cached verdict and mark it as recently used; None if there is none."""
         for verdicts in (self._confirmed, self._refused):
             if key in verdicts:
                 verdicts.move_to_end(key)
@@ -227,30 +227,32 @@ class KeystoneAuthenticator:
         self._confirmed.pop(key, None)
         self._refused.pop(key, None)
 
-    async def _ask(self, token: str, group: str, *, expired_too: bool) -> Verdict:
+    async def _ask(self, token: str, group: str, *, allow_expired: bool) -> Verdict:
         asked_at = time.time()
-        status, content = await self.calls.run("tokens", group, twice, self._request, token, expired_too)
+        status, content = await self.calls.run(
+            "tokens", group, with_retry, self._request, token, allow_expired
+        )
         if status == 200:
             answer = msgspec.json.decode(content, type=_Answer).token
             expires_at = datetime.fromisoformat(answer.expires_at).timestamp()
             quota = self._quota
             if self._limits is not None and answer.project is not None:
                 project = answer.project.id
-                quota = await self.calls.run("tokens", group, twice, self._limits.of, project)
+                quota = await self.calls.run("tokens", group, with_retry, self._limits.get, project)
             return Verdict(self._to_caller(answer, quota), expires_at, asked_at)
         if status in {400, 404}:
             return Verdict(None, 0.0, asked_at)
         raise self._not_validated(status)
 
-    def _request(self, token: str, expired_too: bool) -> tuple[int, bytes]:
-        url = f"{self._url}&allow_expired=1" if expired_too else self._url
+    def _request(self, token: str, allow_expired: bool) -> tuple[int, bytes]:
+        url = f"{self._url}&allow_expired=1" if allow_expired else self._url
         answer: Any = self._session.get(
             url, headers={"X-Subject-Token": token, **_ACCESS_RULES}, raise_exc=False, log=False
         )
         return answer.status_code, answer.content
 
     def _not_validated(self, status: int) -> Unavailable:
-        failure = unexpected(status)
+        failure = unexpected_status(status)
         failure.add_note(f"{self._version}/auth/tokens was asked to validate a token")
         if status == 403:
             failure.add_note("the user of keystone.username needs a role that may do so: admin or service")
@@ -259,13 +261,13 @@ class KeystoneAuthenticator:
     def _to_caller(self, token: _Token, quota: Quota) -> Caller:
         credential = token.application_credential
         rules = credential.access_rules if credential is not None else None
-        if token.project is None:  # of a domain, or of the whole system: those roles are none over images
+        if token.project is None:  # domain and system roles do not apply to images
             return Caller(token.user.id, token.user.name, None, access_rules=rules)
         roles = frozenset(role.name.lower() for role in token.roles)
         project = token.project.id
         user = token.user
         caller = Caller(user.id, user.name, project, roles, quota=quota, access_rules=rules)
-        return self._policy.judged(caller)
+        return self._policy.resolve_admin(caller)
 
 
 def open_session(
@@ -279,9 +281,9 @@ def open_session(
     cafile: str | None,
     timeout: int,
 ) -> keystone.Session:
-    """Give a session of the service's own user; it logs in when it is first used, and again when need be."""
+    """Return a session of the service's own user, which logs in when first used and again when needed."""
     auth = Password(
-        auth_url=version_3(auth_url),
+        auth_url=v3_url(auth_url),
         username=username,
         password=password,
         project_name=project_name,
@@ -292,18 +294,18 @@ def open_session(
 
 
 def set_proxies(session: keystone.Session, proxies: ProxyRules) -> None:
-    """Have a session use these proxies, and none of the environment's, nor its passwords and certificates."""
+    """Make a session use these proxies and ignore proxies, passwords and certificates of the environment."""
     session.session.trust_env = False
     session.session.proxies = {scheme: proxy.whole_url for scheme, proxy in proxies.proxies.items()}
 
 
-def _is_held(verdict: Verdict) -> bool:
-    """Return whether a token is trusted while Keystone does not answer."""
+def _is_trusted_in_outage(verdict: Verdict) -> bool:
+    """Return whether a verdict is trusted while Keystone does not answer."""
     return verdict.caller is not None and time.time() <= verdict.asked_at + _OUTAGE_SECONDS
 
 
-def _key(token: str, *, expired_too: bool) -> bytes:
-    return hashlib.sha256(token.encode()).digest() + bytes([expired_too])  # memory holds no tokens
+def _key(token: str, *, allow_expired: bool) -> bytes:
+    return hashlib.sha256(token.encode()).digest() + bytes([allow_expired])  # keep no tokens in memory
 
 
 def _refused() -> Unauthenticated:

@@ -4,8 +4,7 @@ A call waits for a thread in a bounded queue in which groups take turns, so one 
 up the others. A cancelled call leaves the queue.
 
 If a call is not answered within a second, Keystone is probed with a cheap request. If that fails too, or a
-connection is refused, the breaker opens: calls fail at once until a probe or a late answer shows that
-Keystone is back.
+connection is refused, the breaker opens: calls fail at once until a probe or a late answer succeeds.
 """
 
 import asyncio
@@ -38,7 +37,7 @@ _BOUNDS: Final = {
 }
 """Threads, and how many calls may wait for one. Logins never delay the validation of tokens."""
 _SILENT_SECONDS: Final = 1.0
-"""After which Keystone is probed if a call is unanswered."""
+"""How long a call may be unanswered before Keystone is probed."""
 _PROBE_SECONDS: Final = 2.0
 """Timeout of a probe."""
 _PAUSE_SECONDS: Final = 1.0
@@ -64,15 +63,15 @@ class KeystoneCalls:
         auth_url: str,
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
-        """Create it; probes use `session`."""
+        """Probes use `session`."""
         self._session = session
-        self._url = version_3(auth_url)
+        self._url = v3_url(auth_url)
         self._log = log
         self._breaker = Breaker(pause=_PAUSE_SECONDS)
         self._failure: Unavailable | None = None
-        """What the outage began with."""
+        """The error that began the outage."""
         self._outage: asyncio.Future[None] | None = None
-        """Done when an outage begins, for callers that can go on without an answer."""
+        """Done when an outage begins, for callers that can continue without an answer."""
         self._probing: asyncio.Task[None] | None = None
         self._prober = ThreadPoolExecutor(1, "keystone probe")
         self._pools = _new_pools()
@@ -87,20 +86,20 @@ class KeystoneCalls:
     ) -> T:
         """Run a blocking call in a thread, after waiting for one as `group`.
 
-        Raises Unavailable where Keystone does not answer, TooManyAttempts where too many wait.
+        Raises Unavailable if Keystone does not answer, TooManyAttempts if too many calls are waiting.
         """
         if self._failure is not None:
-            raise _again(self._failure)
+            raise _repeated(self._failure)
         pool = self._pools[pool_name]
         working = asyncio.create_task(self._in_turn(pool, group, partial(call, *args, **kwargs)))
         try:
             await self._probe_while_silent(working)
         except asyncio.CancelledError:
-            working.cancel()  # it leaves the queue; a call that has a thread goes on
-            working.add_done_callback(_ignore)
+            working.cancel()  # it leaves the queue; a call that has a thread continues
+            working.add_done_callback(_retrieve)
             raise
         if working.cancelled():  # it was waiting for a thread when an outage began
-            raise _again(self._failure or Unavailable("The identity service did not answer."))
+            raise _repeated(self._failure or Unavailable("The identity service did not answer."))
         try:
             return working.result()
         except ClientException as error:
@@ -113,19 +112,19 @@ class KeystoneCalls:
         await asyncio.to_thread(self._prober.shutdown)
 
     async def _in_turn(self, pool: _Pool, group: str, call: Callable[[], T]) -> T:
-        """Run a call once there is a thread for it, which is taken until the call ends."""
-        end = await pool.queue.take(group)
+        """Run a call once a thread is free, and occupy the thread until the call ends."""
+        end = await pool.queue.acquire(group)
         if self._failure is not None:
             end()
-            raise _again(self._failure)
+            raise _repeated(self._failure)
         working = asyncio.get_running_loop().run_in_executor(pool.threads, call)
-        working.add_done_callback(partial(self._note, time.monotonic()))
+        working.add_done_callback(partial(self._record, time.monotonic()))
         working.add_done_callback(lambda _: end())
         await asyncio.wait({working})
         return working.result()
 
     async def _probe_while_silent(self, working: "asyncio.Task[Any]") -> None:
-        """Wait until a call has ended; have Keystone probed while it answers nobody."""
+        """Wait until a call has ended; probe Keystone while no call is answered."""
         while not working.done():
             await asyncio.wait({working}, timeout=_SILENT_SECONDS)
             since = time.monotonic() - _SILENT_SECONDS
@@ -134,18 +133,18 @@ class KeystoneCalls:
 
     @property
     def failing(self) -> bool:
-        """Whether Keystone is known not to answer."""
+        """Whether an outage of Keystone is in progress."""
         return self._failure is not None
 
-    async def has_ended(self, call: "asyncio.Future[Any]", seconds: float | None) -> bool:
+    async def wait_ended(self, call: "asyncio.Future[Any]", seconds: float | None) -> bool:
         """Wait until a call has ended, an outage begins or the time is up; return whether it has ended."""
         if self._outage is None:
             self._outage = asyncio.get_running_loop().create_future()
         await asyncio.wait({call, self._outage}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         return call.done()
 
-    def _note(self, began: float, call: "asyncio.Future[Any]") -> None:
-        """Update the breaker by how a call has ended, even if nobody waits for its result."""
+    def _record(self, began: float, call: "asyncio.Future[Any]") -> None:
+        """Update the breaker with the outcome of a call, even if nobody waits for its result."""
         error = call.exception()
         if isinstance(error, NoConnection):
             self._open(began, error)
@@ -153,11 +152,11 @@ class KeystoneCalls:
             self._close()
 
     def _open(self, began: float, error: NoConnection) -> None:
-        """Begin an outage: fail the calls that wait for a thread, and abandon threads that are stuck.
+        """Begin an outage: fail the calls that wait for a thread, and abandon stuck threads.
 
-        Calls that have a thread go on: a late answer ends the outage, too.
+        Calls that have a thread continue: a late answer ends the outage, too.
         """
-        if not self._breaker.note_failure(began, time.monotonic()):
+        if not self._breaker.record_failure(began, time.monotonic()):
             return
         self._failure = unreachable(error)
         self._failure.__cause__ = error
@@ -166,12 +165,12 @@ class KeystoneCalls:
             self._outage.set_result(None)
             self._outage = None
         for pool in self._pools.values():
-            pool.queue.dismiss()
+            pool.queue.cancel_waiting()
         self._pools = _new_pools()
         self._probe()
 
     def _close(self) -> None:
-        seconds = self._breaker.note_answer(time.monotonic())
+        seconds = self._breaker.record_answer(time.monotonic())
         self._failure = None
         if seconds is not None:
             self._log.warning("Keystone answers again", seconds=round(seconds, 1))
@@ -185,7 +184,7 @@ class KeystoneCalls:
             while True:
                 began = time.monotonic()
                 probe = asyncio.get_running_loop().run_in_executor(self._prober, self._ask_version)
-                probe.add_done_callback(partial(self._note, began))
+                probe.add_done_callback(partial(self._record, began))
                 await asyncio.wait({probe})
                 if self._breaker.has_answered_since(began) or not self._breaker.is_open:
                     return
@@ -194,7 +193,7 @@ class KeystoneCalls:
             self._probing = None
 
     def _ask_version(self) -> None:
-        """Ask for the version document, which needs no token; any answer will do."""
+        """Request the version document, which needs no token; any answer will do."""
         self._session.get(self._url, authenticated=False, raise_exc=False, log=False, timeout=_PROBE_SECONDS)
 
 
@@ -202,14 +201,14 @@ def _new_pools() -> dict[str, _Pool]:
     return {name: _Pool(name) for name in _BOUNDS}
 
 
-def _ignore(call: "asyncio.Task[Any]") -> None:
+def _retrieve(call: "asyncio.Task[Any]") -> None:
     """Retrieve the outcome of an abandoned call, so that asyncio does not log it as never retrieved."""
     if not call.cancelled():
         call.exception()
 
 
-def twice(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call, and call once more if the connection fails: a kept-alive one may have been closed.
+def with_retry(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function, and once more if the connection fails: a kept-alive one may have been closed.
 
     A timeout is not retried.
     """
@@ -221,8 +220,8 @@ def twice(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return call(*args, **kwargs)
 
 
-def version_3(auth_url: str) -> str:
-    """Return the URL of the API's version 3, whether an operator names the version or not."""
+def v3_url(auth_url: str) -> str:
+    """Return the URL of version 3 of the API, whether or not `auth_url` ends with the version."""
     return f"{auth_url.rstrip('/').removesuffix('/v3')}/v3"
 
 
@@ -236,13 +235,13 @@ def unreachable(error: Exception) -> Unavailable:
     return Unavailable(message, retry_after=5)
 
 
-def unexpected(status: int) -> Unavailable:
+def unexpected_status(status: int) -> Unavailable:
     """Return the error for an unexpected answer of Keystone."""
     return Unavailable(f"The identity service answered {status_text(status)}.", retry_after=5)
 
 
-def _again(failure: Unavailable) -> Unavailable:
-    """Return the error that an outage began with for another call."""
+def _repeated(failure: Unavailable) -> Unavailable:
+    """Return a copy of the outage's first error, to be raised for another call."""
     repeated = Unavailable(failure.message, retry_after=5)
     repeated.add_note(cause_of(failure) or "Keystone was not asked again")
     return repeated

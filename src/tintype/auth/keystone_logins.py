@@ -1,4 +1,4 @@
-"""Logins with a name and a password of a Keystone (Identity API v3), for people in browsers."""
+"""Logins with a user name and password of a Keystone (Identity API v3), for people in browsers."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from keystoneauth1 import session as keystone
 
-from tintype.auth.base import Login, Place
+from tintype.auth.base import Login, ProjectRef
 from tintype.auth.keystone import KeystoneAuthenticator
-from tintype.auth.keystone_calls import unexpected, version_3
+from tintype.auth.keystone_calls import unexpected_status, v3_url
 from tintype.domain.turns import address_group
 from tintype.errors import Forbidden, Invalid, NotFound, TintypeError, TooManyAttempts, Unauthenticated
 
@@ -22,13 +22,13 @@ _ID: Final = re.compile(
 )
 """The forms of a project's id."""
 _LOOK_UPS: Final = 16
-"""At most so many names are asked for one by one to show a page."""
+"""The most names to look up one by one for a page."""
 
 
 class KeystoneLogins:
-    """Asks Keystone in the name of whoever logs in; our own service user has no part in it.
+    """Calls Keystone with the user's own token, never as the service's user.
 
-    Tokens given to it have been authenticated: they, not addresses, take turns.
+    Tokens passed in have been authenticated, so they, not addresses, are the groups of the queue.
     """
 
     kind = "keystone"
@@ -36,84 +36,84 @@ class KeystoneLogins:
     def __init__(
         self, session: keystone.Session, auth_url: str, authenticator: KeystoneAuthenticator
     ) -> None:
-        """`session` is only the way there: its certificates and its patience."""
+        """`session` only provides the connection: certificates and timeout."""
         self._session = session
-        self._url = version_3(auth_url)
+        self._url = v3_url(auth_url)
         self._authenticator = authenticator
 
     async def log_in(self, *, name: str, password: str, domain: str, address: str) -> Login:
-        """Give a token of no project. Keystone itself counts failures."""
+        """Return an unscoped token. Keystone itself counts failures."""
         user = {"name": name, "password": password, "domain": {"name": domain}}
         method = {"methods": ["password"], "password": {"user": user}}
         auth = {"identity": method, "scope": "unscoped"}
         return await self._token(address_group(address), auth, _WRONG)
 
-    async def places(self, token: str) -> Sequence[Place]:
-        """Give the projects that the bearer may work in."""
+    async def projects(self, token: str) -> Sequence[ProjectRef]:
+        """Return the projects in which the bearer has a role."""
         answer = await self._ask(token, "GET", "auth/projects", {"X-Auth-Token": token})
         if answer.status_code == 401:
             raise Unauthenticated(_NO_ROLE)
         if answer.status_code != 200:
-            raise unexpected(answer.status_code)
+            raise unexpected_status(answer.status_code)
         open_ones = [each for each in answer.json()["projects"] if each.get("enabled", True)]
-        found = [Place(each["id"], each["name"]) for each in open_ones]
-        return sorted(found, key=lambda place: place.name)
+        found = [ProjectRef(each["id"], each["name"]) for each in open_ones]
+        return sorted(found, key=lambda project: project.name)
 
-    async def enter(self, token: str, project_id: str) -> Login:
-        """Give a token of a project in return; the old one ends by itself.
+    async def rescope(self, token: str, project_id: str) -> Login:
+        """Return a token of a project; the old one expires by itself.
 
-        Raises Forbidden where Keystone's `allow_rescope_scoped_token` lets no token go to another project.
+        Raises Forbidden if Keystone's `allow_rescope_scoped_token` forbids it.
         """
         method = {"methods": ["token"], "token": {"id": token}}
         scope = {"project": {"id": project_id}}
         return await self._token(token, {"identity": method, "scope": scope}, _NO_ROLE)
 
     async def log_out(self, token: str) -> None:
-        """Make a token void, here at once."""
+        """Revoke a token, with immediate effect in this process."""
         try:
             about = {"X-Auth-Token": token, "X-Subject-Token": token}
             answer = await self._ask(token, "DELETE", "auth/tokens", about)
         finally:
-            self._authenticator.forget(token)
+            self._authenticator.invalidate(token)
         if answer.status_code not in {204, 401, 404}:
-            raise unexpected(answer.status_code)
+            raise unexpected_status(answer.status_code)
 
-    async def project(self, token: str, ref: str) -> Place:
+    async def project(self, token: str, ref: str) -> ProjectRef:
         """Return the project with an id or a name, looked up with the bearer's own token.
 
-        Keystone lets few users look up projects that they have no role in. To the others, text in the form
-        of an id is an id; a name that is not one of their own projects is refused.
+        Keystone lets few users look up projects that they have no role in. For the others, text in the form
+        of an id is accepted as an id; a name must be that of one of their own projects.
         """
-        mine = await self.places(token)
-        if own := [place for place in mine if place.id == ref]:
+        mine = await self.projects(token)
+        if own := [project for project in mine if project.id == ref]:
             return own[0]
         if _ID.fullmatch(ref):
             answer = await self._ask(token, "GET", f"projects/{ref}", {"X-Auth-Token": token})
             if answer.status_code == 200:
-                return _place(answer.json()["project"])
+                return _project_ref(answer.json()["project"])
             _check_answered(answer.status_code)
             if answer.status_code == 403:
-                return Place(ref.lower(), "")
-        return await self._named(token, ref, [place for place in mine if place.name == ref])
+                return ProjectRef(ref.lower(), "")
+        return await self._named(token, ref, [project for project in mine if project.name == ref])
 
     async def project_names(self, token: str, ids: Collection[str]) -> Mapping[str, str]:
         """Return the names of projects by id, as far as Keystone lets the bearer look them up."""
         try:
-            names = {place.id: place.name for place in await self.places(token)}
+            names = {project.id: project.name for project in await self.projects(token)}
             for project_id in [each for each in ids if each not in names and _ID.fullmatch(each)][:_LOOK_UPS]:
                 answer = await self._ask(token, "GET", f"projects/{project_id}", {"X-Auth-Token": token})
                 if answer.status_code == 200:
-                    names[project_id] = _place(answer.json()["project"]).name
+                    names[project_id] = _project_ref(answer.json()["project"]).name
         except TintypeError:
             return {}  # an id will do
         return names
 
-    async def _named(self, token: str, name: str, mine: Sequence[Place]) -> Place:
+    async def _named(self, token: str, name: str, mine: Sequence[ProjectRef]) -> ProjectRef:
         about = {"X-Auth-Token": token}
         answer = await self._ask(token, "GET", "projects", about, params={"name": name})
         _check_answered(answer.status_code)
         listed = answer.status_code == 200
-        found = [_place(each) for each in answer.json()["projects"]] if listed else mine
+        found = [_project_ref(each) for each in answer.json()["projects"]] if listed else mine
         if len(found) == 1:
             return found[0]
         if found:
@@ -132,7 +132,7 @@ class KeystoneLogins:
                 "The identity service asks to slow down. Try again in 5 seconds.", retry_after=5
             )
         if answer.status_code >= 500:
-            raise unexpected(answer.status_code)
+            raise unexpected_status(answer.status_code)
         if "Openstack-Auth-Receipt" in answer.headers:
             raise Unauthenticated("This user needs a second factor, which cannot be given here.")
         if answer.status_code == 403:
@@ -159,13 +159,13 @@ class KeystoneLogins:
         )
 
 
-def _place(project: Mapping[str, Any]) -> Place:
-    return Place(str(project["id"]), str(project["name"]))
+def _project_ref(project: Mapping[str, Any]) -> ProjectRef:
+    return ProjectRef(str(project["id"]), str(project["name"]))
 
 
 def _check_answered(status: int) -> None:
-    """Raise Unauthenticated for a token that does not hold, Unavailable where Keystone fails."""
+    """Raise Unauthenticated for an invalid token, Unavailable if Keystone fails."""
     if status == 401:
         raise Unauthenticated(_NO_ROLE)
     if status == 429 or status >= 500:
-        raise unexpected(status)
+        raise unexpected_status(status)

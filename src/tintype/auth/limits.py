@@ -1,4 +1,4 @@
-"""Limits of projects as Keystone knows them: unified limits, of the service that an endpoint belongs to."""
+"""Keystone's unified limits of projects, for the service that an endpoint belongs to."""
 
 import time
 from collections import OrderedDict
@@ -21,7 +21,7 @@ class _Limit(msgspec.Struct):
 
 
 class UnifiedLimits:
-    """Asks Keystone, at most once in `cache_seconds` a project. Its calls block: for a thread."""
+    """Reads limits from Keystone, for each project at most once in `cache_seconds`. Calls block."""
 
     def __init__(self, session: keystone.Session, url: str, endpoint_id: str, *, cache_seconds: int) -> None:
         self._session = session
@@ -31,10 +31,10 @@ class UnifiedLimits:
         self._scope: dict[str, str] | None = None
         self._known: OrderedDict[str, tuple[float, Quota]] = OrderedDict()
 
-    def of(self, project_id: str) -> Quota:
-        """Give a project's limits; what is not registered may not be used at all, as with oslo.limit.
+    def get(self, project_id: str) -> Quota:
+        """Return a project's limits; limits that are not registered are 0, as with oslo.limit.
 
-        Raises Unavailable where Keystone does not say, ClientException where it does not answer.
+        Raises Unavailable for an unexpected answer, ClientException if Keystone does not answer.
         """
         moment = time.monotonic()
         known = self._known.get(project_id)
@@ -53,13 +53,13 @@ class UnifiedLimits:
 
     def _ask(self, what: str, **filters: str) -> list[_Limit]:
         if self._scope is None:
-            endpoint = self._get(f"endpoints/{self._endpoint_id}")["endpoint"]
+            endpoint = self._request(f"endpoints/{self._endpoint_id}")["endpoint"]
             scope = {"service_id": endpoint["service_id"], "region_id": endpoint["region_id"]}
             self._scope = {name: value for name, value in scope.items() if value is not None}
-        found = self._get(what, **self._scope, **filters)[what]
+        found = self._request(what, **self._scope, **filters)[what]
         return msgspec.convert(found, list[_Limit])
 
-    def _get(self, path: str, **query: str) -> Any:
+    def _request(self, path: str, **query: str) -> Any:
         answer = self._session.get(f"{self._url}/{path}", params=query, raise_exc=False, log=False)
         if answer.status_code != 200:
             message = (

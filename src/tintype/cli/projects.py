@@ -54,8 +54,8 @@ def limits(
     async def work(identity: Identity) -> Quota:
         for limit, value in wanted:
             if value is not None:
-                await identity.projects.limit(name, limit, None if value == "default" else _number(value))
-        return await identity.projects.limits(name)
+                await identity.projects.set_limit(name, limit, None if value == "default" else _number(value))
+        return await identity.projects.get_limits(name)
 
     found = msgspec.structs.asdict(admin.with_identity(data_dir, work))
     output.table(("limit", "value"), [(limit, str(value)) for limit, value in found.items()])

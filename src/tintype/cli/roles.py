@@ -22,7 +22,7 @@ def add(user: str, project: str, role: str, data_dir: DataDir = None) -> None:
 @app.command("remove")
 def remove(user: str, project: str, role: str, data_dir: DataDir = None) -> None:
     """Take a role from a user."""
-    admin.with_identity(data_dir, lambda identity: identity.roles.withdraw(user, project, role))
+    admin.with_identity(data_dir, lambda identity: identity.roles.revoke(user, project, role))
     print(f"{user} is no longer {role} in {project}")
 
 

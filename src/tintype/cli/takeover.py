@@ -59,7 +59,7 @@ def import_glance(
 
         def take_all(records: Iterator[Record]) -> None:
             for record in records:
-                outcome = asyncio.run_coroutine_threadsafe(takeover.take(record), loop).result()
+                outcome = asyncio.run_coroutine_threadsafe(takeover.import_image(record), loop).result()
                 counts[outcome.what] += 1
                 if outcome.detail:
                     told.append((outcome.image_id, outcome.name, outcome.what, outcome.detail))
@@ -67,7 +67,7 @@ def import_glance(
         await asyncio.to_thread(glance.with_records, found.database, take_all)
         metadefs = await asyncio.to_thread(glance.read_metadefs, found.database)
         catalogue = Catalogue(database)
-        taken = await catalogue.take(metadefs.namespaces, metadefs.types, dry_run=dry_run)
+        taken = await catalogue.import_namespaces(metadefs.namespaces, metadefs.types, dry_run=dry_run)
         namespaces.update(what for _, what, _ in taken)
         told.extend(("", name, what, why) for name, what, why in taken if why)
 

@@ -59,7 +59,7 @@ def change(
     if secret is None and enable is None:
         raise Invalid("Nothing to change: say --password, --enable or --disable.")
     user = admin.with_identity(
-        data_dir, lambda identity: identity.users.change(name, password=secret, enabled=enable)
+        data_dir, lambda identity: identity.users.update(name, password=secret, enabled=enable)
     )
     print(f"Changed user {user.name}")
     if secret is not None:

@@ -71,7 +71,7 @@ class DashboardMembers:
     async def update(self, call: Call) -> Response:
         """Accept or reject."""
         status = rules.checked_status(await document(call))
-        await self._members.answer(call.caller, call.params["id"], call.params["member"], status)
+        await self._members.update(call.caller, call.params["id"], call.params["member"], status)
         return wire.no_content()
 
     async def _names(self, call: Call, ids: AbstractSet[str]) -> Mapping[str, str]:

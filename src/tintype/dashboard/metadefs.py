@@ -78,7 +78,7 @@ class DashboardMetadefs:
         if before.owner is not None:
             kept["owner"] = before.owner
         body = documents.checked({"namespace": before.namespace, **kept, **said}, documents.NamespaceBody)
-        await self._metadefs.describe(call.caller, before.namespace, body)
+        await self._metadefs.update(call.caller, before.namespace, body)
         return wire.no_content()
 
     async def delete(self, call: Call) -> Response:
@@ -103,7 +103,7 @@ class DashboardMetadefs:
         ]
         if len({each.name for each in wanted}) < len(wanted):
             raise Invalid("A type of resource stands there twice.")
-        await self._metadefs.reassociate(call.caller, call.params["namespace"], wanted)
+        await self._metadefs.set_associations(call.caller, call.params["namespace"], wanted)
         return wire.no_content()
 
 

@@ -60,10 +60,10 @@ class Sessions:
             name=names["username"], password=names["password"], domain=domain, address=call.address
         )
         login = await while_present(call, log_in)
-        places = await self._logins.places(login.token)
+        places = await self._logins.projects(login.token)
         for place in sorted(places, key=lambda place: wished not in {place.id, place.name}):
             try:
-                login = await self._logins.enter(login.token, place.id)
+                login = await self._logins.rescope(login.token, place.id)
                 break
             except Unauthenticated:
                 continue  # closed meanwhile, or its domain is
@@ -78,7 +78,7 @@ class Sessions:
         project = _text(await document(call), "project")
         await self._authenticator.authenticate(token, address=call.address)
         try:
-            login = await self._logins.enter(token, project)
+            login = await self._logins.rescope(token, project)
         except Unauthenticated as error:
             raise Forbidden(error.message) from None
         return await self._logged_in(call, login)
@@ -118,7 +118,7 @@ class Sessions:
     async def _view(self, call: Call, token: str) -> dict[str, Any]:
         call.admit(await self._authenticator.authenticate(token, address=call.address))
         caller = call.caller
-        places = await self._logins.places(token)
+        places = await self._logins.projects(token)
         here = [place for place in places if place.id == caller.project_id]
         return {
             "user": {"id": caller.user_id, "name": caller.user_name},

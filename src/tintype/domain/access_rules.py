@@ -24,7 +24,7 @@ class AccessRule(msgspec.Struct, frozen=True):
 
 
 def allowed(rules: Iterable[AccessRule], method: str, path: str) -> bool:
-    """Return whether one of the rules covers a request. `path` is as `dispatched_path` returns it."""
+    """Return whether one of the rules covers a request. `path` must come from `dispatched_path`."""
     return any(
         rule.service == SERVICE and rule.method == method and _pattern(rule.path).fullmatch(path)
         for rule in rules
@@ -34,8 +34,8 @@ def allowed(rules: Iterable[AccessRule], method: str, path: str) -> bool:
 def dispatched_path(route: str, parameters: Mapping[str, str]) -> str:
     """Return the path that a route serves, with its parameters filled in and percent-encoded.
 
-    Rules are compared with this path, not with the characters a client sent, so that no other way to
-    write the same path passes a rule or misses one.
+    Rules are matched against this path, not against the client's spelling of it, so that all spellings of
+    a path match the same rules.
     """
     segments = (
         quote(parameters[segment[1:-1]], safe="") if segment.startswith("{") else segment
@@ -46,9 +46,9 @@ def dispatched_path(route: str, parameters: Mapping[str, str]) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _pattern(template: str) -> Any:
-    """Return a template as a regular expression; a brace without its partner stands for nothing.
+    """Return a template as a regular expression; an unpaired brace is ignored.
 
-    Users write templates, so RE2 matches them: in linear time, whatever they hold.
+    Users write templates, so RE2 matches them, in linear time for any template.
     """
     return re2.compile("".join(map(_translated, _PIECE.findall(template))))
 

@@ -1,7 +1,7 @@
-"""Which addresses of the web the service may go to for a user: none that it could not reach by itself.
+"""Which web addresses the service may connect to for a user: only public ones, by default.
 
-A name is resolved once, every address that it has is checked, and the connection is made to a checked
-one (`blobs/web.py`). So neither encodings, redirects nor names that change their mind lead inside.
+A name is resolved once, all its addresses are checked, and the connection is made to a checked one
+(`blobs/web.py`). So neither encodings, redirects nor DNS rebinding lead into the internal network.
 """
 
 import ipaddress
@@ -18,9 +18,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LONGEST: Final = 8192
-"""Characters of a URL: presigned ones with session tokens have thousands."""
+"""The most characters of a URL: presigned ones with session tokens have thousands."""
 _SHOWN: Final = 200
-"""Characters of a URL that people are told."""
+"""The most characters of a URL that are shown."""
 _PORTS: Final = {"http": 80, "https": 443}
 _NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
 _NUMBER: Final = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\.?")
@@ -31,19 +31,19 @@ _NEVER: Final = tuple(
     ipaddress.ip_network(network)
     for network in (
         *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "224.0.0.0/3"),
-        "168.63.129.16/32",  # what Azure's hosts are to their guests
+        "168.63.129.16/32",  # Azure's platform services, as seen by virtual machines
         *("2001::/23", "2002::/16", "3fff::/20"),
     )
 )
-"""Beside what Python knows not to be global: what some of its versions take for global, or once was."""
+"""Networks that are not global although some versions of Python say so, or that once were global."""
 _GLOBAL_6: Final = ipaddress.ip_network("2000::/3")
-"""All that IPv6 has given to anybody."""
+"""The global unicast range of IPv6."""
 _TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
-"""By which IPv6 reaches IPv4 addresses (RFC 6052)."""
+"""The IPv6 prefix of translated IPv4 addresses (RFC 6052)."""
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where a URL leads to."""
+    """The destination of a URL."""
 
     scheme: str
     host: str
@@ -51,7 +51,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class WebRules(msgspec.Struct, frozen=True):
-    """What an operator allows and refuses beyond the rules that always hold."""
+    """The operator's rules for web addresses, in addition to the fixed ones."""
 
     allowed: tuple[Network, ...] = ()
     """Networks that may be reached although they are not public."""
@@ -59,10 +59,10 @@ class WebRules(msgspec.Struct, frozen=True):
     ports: frozenset[int] = frozenset(_PORTS.values())
     schemes: frozenset[str] = frozenset(_PORTS)
     anywhere: bool = False
-    """Whether addresses, ports and credentials are nobody's concern: for what an operator names himself."""
+    """Whether to allow all addresses, ports and credentials, for URLs that the operator has set."""
 
     def check_url(self, url: str) -> Target:
-        """Give where a URL leads to; raises Invalid where it may not, as far as that can be seen in it."""
+        """Return the destination of a URL. Raises Invalid if the URL alone shows that it is not allowed."""
         try:
             parts = urlsplit(url)
             host, port = (parts.hostname or "").lower(), parts.port
@@ -85,10 +85,10 @@ class WebRules(msgspec.Struct, frozen=True):
         return target
 
     def check_addresses(self, host: str, found: Sequence[str]) -> None:
-        """Refuse a host that has any address which may not be reached, or none at all.
+        """Raise Invalid if any of a host's addresses is not allowed, or if it has none.
 
-        Both refusals are the same to callers, who could else ask which names there are inside; the error's
-        notes tell an operator.
+        Both errors look the same to callers, so that they cannot probe for internal names; the error's notes
+        tell operators which it is.
         """
         if self.anywhere:
             if not found:
@@ -97,14 +97,14 @@ class WebRules(msgspec.Struct, frozen=True):
         hidden = [address for address in found if not self.reachable(address)]
         if found and not hidden:
             return
-        if hidden == [host.strip("[]")]:  # whoever names an address knows it
+        if hidden == [host.strip("[]")]:  # the caller gave the address itself
             raise _refused(host, "the address is not public")
         refusal = _refused(host, "the host was not found in DNS, or has an address that is not public")
         refusal.add_note(f"{host} has the address {hidden[0]}" if hidden else f"{host} has no address")
         raise refusal
 
     def reachable(self, text: str) -> bool:
-        """Say whether an address may be connected to; IPv4 in IPv6 clothes is what it is."""
+        """Return whether an address may be connected to; embedded IPv4 addresses count as themselves."""
         try:
             address = _plain(ipaddress.ip_address(text.partition("%")[0]))
         except ValueError:
@@ -118,7 +118,7 @@ class WebRules(msgspec.Struct, frozen=True):
 
 
 def networks(names: Iterable[str]) -> tuple[Network, ...]:
-    """Read networks of the settings; raises StartError for what is none."""
+    """Parse networks of the settings. Raises StartError for an invalid one."""
     found = []
     for name in names:
         try:
@@ -129,7 +129,7 @@ def networks(names: Iterable[str]) -> tuple[Network, ...]:
 
 
 def is_address(host: str) -> bool:
-    """Return whether a host is an address, not a name."""
+    """Return whether a host is an address rather than a name."""
     try:
         ipaddress.ip_address(host.strip("[]"))
     except ValueError:
@@ -138,7 +138,7 @@ def is_address(host: str) -> bool:
 
 
 def _is_host(host: str) -> bool:
-    """Say whether a host is a name, or an address written in full: no octal, hexadecimal or short forms."""
+    """Return whether a host is a name or a full address, not an octal, hexadecimal or short form."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -161,20 +161,20 @@ def _within(address: Address, within: Iterable[Network]) -> bool:
 
 
 def display_url(url: str) -> str:
-    """Return what people may be told of a URL: scheme, host, port and path, nothing that may be a secret.
+    """Return a URL without anything that may be secret: scheme, host, port and path.
 
-    User names and passwords, queries (presigned URLs carry their signature there) and fragments are left
-    out; so is whatever is not plainly a host and a path.
+    User names and passwords, queries (presigned URLs have their signature there) and fragments are left
+    out, as is anything that is not plainly a host and a path.
     """
     text = re.split(r"[?#]", url, maxsplit=1)[0]
-    if "@" in url[len(text) :] and "@" not in text:  # perhaps a password with ? or # in it
+    if "@" in url[len(text) :] and "@" not in text:  # perhaps a password that contains ? or #
         return f"{url.partition('://')[0]}://…" if "://" in text else "…"
     scheme, mark, rest = text.partition("://") if "://" in text else ("", "", text)
     authority, slash, path = rest.partition("/")
     scheme, authority = scheme.rpartition("@")[2], authority.rpartition("@")[2]
     if mark and not _AUTHORITY.fullmatch(authority):
         authority, slash, path = "…", "", ""
-    elif "@" in path:  # a password with a slash, perhaps
+    elif "@" in path:  # perhaps a password that contains a slash
         path = "…"
     shown = re.sub(r"[^ -~…]", "?", f"{scheme}{mark}{authority}{slash}{path}")
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"

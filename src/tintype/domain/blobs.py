@@ -1,16 +1,16 @@
-"""Blobs: which bytes exist, in which store, and which states they pass through.
+"""Blobs: bytes in stores, and the states that they pass through.
 
-`writing`     being written under a lease, which whoever writes renews; its image is taken for it
-`partial`     the bytes so far of a resumable upload, which has not taken its image; kept until a time of day
-`staged`      complete, and waiting for an import; kept until a time of day
-`ready`       complete, and the image's
-`condemned`   to be deleted: the bytes first, then the row. Taking a blob from a writer that may be alive
-              leaves the lease as it is, and deletion waits for its end: what is still written would have no
-              row. To delete the bytes a process claims the blob under a name and a lease of its own, so
-              that two never delete at once
+`writing`     being written under a lease, which the writer renews; its image is claimed
+`partial`     the bytes so far of a resumable upload, whose image is not claimed; kept until a time of day
+`staged`      complete, waiting for an import; kept until a time of day
+`ready`       complete, the image's data
+`condemned`   to be deleted: the bytes first, then the row. Condemning a blob whose writer may be alive keeps
+              its lease, and deletion waits until the lease expires: bytes written later would have no row.
+              To delete the bytes, a process claims the blob under a name and a lease of its own, so that
+              two never delete it at once
 
-The leases of `writing` and `condemned` blobs are seconds long, by the database's LEASE_CLOCK. Those of the
-others are days, which outlive restarts of the machine: they are by the time of day.
+The leases of `writing` and `condemned` blobs last seconds, by the database's LEASE_CLOCK. Those of the others
+last days and must survive restarts of the machine, so they use the time of day.
 """
 
 from collections.abc import Mapping
@@ -27,16 +27,16 @@ READY: Final = "ready"
 CONDEMNED: Final = "condemned"
 
 TRANSITIONS: Final[Mapping[str, frozenset[str]]] = {
-    WRITING: frozenset({READY, STAGED, PARTIAL, CONDEMNED}),  # partial: the end of an upload broke off
+    WRITING: frozenset({READY, STAGED, PARTIAL, CONDEMNED}),  # partial: the last step of an upload failed
     PARTIAL: frozenset({WRITING, CONDEMNED}),
     STAGED: frozenset({READY, CONDEMNED}),
     READY: frozenset({CONDEMNED}),
     CONDEMNED: frozenset(),
 }
-"""From each state, the ones that a blob may move to. A condemned blob only ends: its row is deleted."""
+"""The states that a blob may move to from each state. A condemned blob ends with its row."""
 
 FOREIGN: Final = "="
-"""Begins a key whose rest is the name that others gave the bytes in the store."""
+"""Prefix of keys for bytes that others wrote; the rest is their name in the store."""
 
 
 class Blob(msgspec.Struct, frozen=True):
@@ -47,9 +47,9 @@ class Blob(msgspec.Struct, frozen=True):
     image_id: str
     state: str = WRITING
     place: str | None = None
-    """The name in the store of bytes that others wrote; ours are named by the blob's id."""
+    """The name in the store of bytes that others wrote; our bytes are named by the blob's id."""
     metadata: str | None = None
-    """What is noted beside it as a location, as JSON."""
+    """The metadata of a location, as JSON."""
 
     @property
     def key(self) -> str:
@@ -58,14 +58,14 @@ class Blob(msgspec.Struct, frozen=True):
 
 
 class StoredBlob(msgspec.Struct, frozen=True):
-    """Complete bytes, and what they are."""
+    """Complete bytes with their digests."""
 
     blob: Blob
     digests: str | None
-    """As JSON; None for bytes that were stored before digests were kept here."""
+    """As JSON; None for bytes that were stored before digests were recorded."""
 
 
 def check_transition(old: str, new: str) -> None:
-    """Raise Conflict unless a blob may move from one state to the other."""
+    """Raise Conflict unless a blob may move from `old` to `new`."""
     if new not in TRANSITIONS[old]:
         raise Conflict(f"A blob cannot move from '{old}' to '{new}'.")

@@ -1,4 +1,4 @@
-"""Who is asking."""
+"""The caller of a request."""
 
 import msgspec
 
@@ -12,14 +12,14 @@ class Caller(msgspec.Struct, frozen=True):
     user_id: str
     user_name: str
     project_id: str | None
-    """The project the token is scoped to. Without one there are no roles, so nothing of images is allowed."""
+    """The project the token is scoped to. Without one there are no roles, so no access to images."""
     roles: frozenset[str] = frozenset()
     """Role names in lower case, implied ones included."""
     is_admin: bool = False
-    """Whether the caller sees and does everything (Glance's `context_is_admin`)."""
+    """Whether the caller has all rights (Glance's `context_is_admin`)."""
     quota: Quota = Quota()
-    """Of the project."""
+    """The limits of the project."""
     service_roles: frozenset[str] = frozenset()
-    """Roles of the service that speaks for the user, if one does."""
+    """Roles of the service that acts for the user, if one does."""
     access_rules: tuple[AccessRule, ...] | None = None
     """The only requests that the token may be used for; None for any."""

@@ -1,4 +1,4 @@
-"""Digests that a client sends with its bytes (RFC 9530 §3, RFC 1864): what is stored is what was sent."""
+"""Digests that a client sends with its bytes (RFC 9530 §3, RFC 1864), to be verified on arrival."""
 
 import base64
 import binascii
@@ -8,18 +8,18 @@ from typing import Final
 from tintype.errors import Invalid
 
 _NAMES: Final = {"md5": "md5", "sha-256": "sha256", "sha-512": "sha512"}
-"""From the name in HTTP to the one in hashlib: what can be checked."""
+"""The supported algorithms, from their name in HTTP to the one in hashlib."""
 _HEX_MD5: Final = re.compile(r"[0-9a-fA-F]{32}")
 _LENGTHS: Final = {"md5": 16, "sha256": 32, "sha512": 64}
 _LONGEST: Final = 1000
 
 
 def expected(repr_digest: str | None, content_md5: str | None) -> dict[str, str]:
-    """Give the digests in hex, by their names in hashlib, that the whole bytes must have.
+    """Return the digests that the complete bytes must have, in hex by hashlib's name.
 
-    `Content-MD5` is taken in base64 as its RFC says, and in hex as the image API sends it. Of
-    `Repr-Digest` algorithms that are not known here are passed over, as its RFC allows; raises
-    Invalid where that leaves none, because who sends one wants it checked.
+    `Content-MD5` may be base64, as in its RFC, or hex, as the image API sends it. Unknown algorithms in
+    `Repr-Digest` are skipped, as its RFC allows. Raises Invalid if none is left, because a client that sends
+    the header expects verification, and for malformed or contradictory headers.
     """
     found: dict[str, str] = {}
     if content_md5 is not None:

@@ -1,6 +1,6 @@
-"""What an image is, which states it passes through, and which values it takes.
+"""Images: attributes, status transitions, and validation of values.
 
-The names, limits and refusals are those of the Image API v2.
+The names, limits and errors are those of the Image API v2.
 """
 
 import re
@@ -22,7 +22,7 @@ DEACTIVATED: Final = "deactivated"
 DELETED: Final = "deleted"
 
 TRANSITIONS: Final[Mapping[str, frozenset[str]]] = {
-    QUEUED: frozenset({SAVING, UPLOADING, IMPORTING, ACTIVE, DELETED}),  # active at once: bytes of others
+    QUEUED: frozenset({SAVING, UPLOADING, IMPORTING, ACTIVE, DELETED}),  # active at once: locations
     SAVING: frozenset({ACTIVE, QUEUED, DELETED}),
     UPLOADING: frozenset({IMPORTING, QUEUED, DELETED}),
     IMPORTING: frozenset({ACTIVE, QUEUED, DELETED}),
@@ -30,19 +30,19 @@ TRANSITIONS: Final[Mapping[str, frozenset[str]]] = {
     DEACTIVATED: frozenset({ACTIVE, DELETED}),
     DELETED: frozenset(),
 }
-"""From each status, the ones it may change to."""
+"""The statuses that an image may change to from each status."""
 
 FILLING: Final = (SAVING, UPLOADING)
-"""Statuses of an image that an upload has taken for itself; it goes back to queued where that fails."""
+"""Statuses of an image that an upload has claimed; it goes back to queued if the upload fails."""
 
 BUSY: Final = (*FILLING, IMPORTING)
-"""Statuses of an image whose bytes are on their way."""
+"""Statuses of an image whose bytes are being brought in."""
 
 STATUSES: Final = (
     *("queued", "saving", "active", "killed", "deleted"),
     *("uploading", "importing", "pending_delete", "deactivated"),
 )
-"""All statuses of the API, in the order of its schema, ours or not: clients know them."""
+"""All statuses of the API in the order of its schema, including those that are never used here."""
 
 VISIBILITIES: Final = ("community", "public", "private", "shared")
 READ_ONLY: Final = frozenset(
@@ -62,12 +62,12 @@ SIGNATURE: Final = (
     "img_signature_key_type",
     "img_signature_certificate_uuid",
 )
-"""Properties that name all a signature is verified with; an image that lacks one of them is not signed."""
+"""Properties needed to verify a signature; an image that lacks one of them is not signed."""
 UUID: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """How much an image may hold; the defaults are Glance's."""
+    """Limits of an image; the defaults are Glance's."""
 
     disk_formats: tuple[str, ...]
     container_formats: tuple[str, ...]
@@ -81,7 +81,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Image(msgspec.Struct, frozen=True):
-    """One image as the rules see it. Times are microseconds since the epoch, sizes are bytes."""
+    """An image. Times are microseconds since the epoch, sizes are bytes."""
 
     id: str
     created_at: int
@@ -102,29 +102,29 @@ class Image(msgspec.Struct, frozen=True):
     os_hash_algo: str | None = None
     os_hash_value: str | None = None
     failure: str | None = None
-    """Why the last upload came to nothing; None where there was none, or it is being tried again."""
+    """The reason why the last upload failed; None if there was none or a new one is running."""
     importing_to: str | None = None
-    """Stores that an import still has to fill, separated by commas; None where there was no import."""
+    """Stores that an import still has to fill, separated by commas; None if there was no import."""
     import_failed: str | None = None
-    """Stores that the last import did not fill."""
+    """Stores that the last import failed to fill."""
     import_task: str | None = None
-    """The task of an import that is not at its end."""
+    """The id of the task whose import is in progress."""
     properties: dict[str, str] = {}
     tags: tuple[str, ...] = ()
     stores: tuple[str, ...] = ()
     version: int = 1
-    """Counts saves: a save of an image that somebody else has saved meanwhile is refused."""
+    """The number of saves, for optimistic locking: saving an outdated version fails."""
     member_id: str | None = None
-    """The caller's project where the image is shared with it, whatever it answered; else None."""
+    """The caller's project if the image is shared with it, whatever the member's status; else None."""
 
     @property
     def digests(self) -> dict[str, str]:
-        """The strong digest of the bytes, in hex by algorithm; nothing where none is known yet."""
+        """The strong digest of the bytes, in hex by algorithm; empty if it is not known yet."""
         known = self.os_hash_algo and self.os_hash_value
         return {self.os_hash_algo or "": self.os_hash_value or ""} if known else {}
 
     def target(self) -> dict[str, Any]:
-        """Give what policy rules may name in `%(…)s`."""
+        """Return the attributes that policy rules can refer to as `%(…)s`."""
         return {
             **self.properties,
             "project_id": self.owner,
@@ -144,7 +144,7 @@ class Image(msgspec.Struct, frozen=True):
 
 
 def visible(image: Image, caller: Caller) -> bool:
-    """Say whether the caller may know that the image exists, policy apart."""
+    """Return whether an image is visible to the caller, apart from policy rules."""
     return (
         caller.is_admin
         or image.owner is None
@@ -155,16 +155,16 @@ def visible(image: Image, caller: Caller) -> bool:
 
 
 def check_changeable_by(caller: Caller, image: Image) -> None:
-    """Refuse changes by others than the owner and admins, whatever the policy says."""
+    """Raise Forbidden unless the caller is the owner or an admin, whatever the policy says."""
     if not caller.is_admin and (image.owner is None or image.owner != caller.project_id):
         raise Forbidden("You do not own this image")
 
 
 def changed_status(image: Image, status: str, **changes: Any) -> Image:
-    """Move an image to another status.
+    """Return the image in another status, with further changes.
 
-    Raises Conflict where the transition table does not allow it, and Invalid where data would
-    arrive before the formats are known.
+    Raises Conflict if the transition is not allowed, and Invalid if data would arrive before the formats
+    are set.
     """
     if image.status == status == SAVING:
         raise Conflict(f"Image {image.id} is being uploaded already.")
@@ -180,7 +180,7 @@ def changed_status(image: Image, status: str, **changes: Any) -> Image:
 
 
 def check_formats(image: Image) -> None:
-    """Refuse data for an image whose formats are not known."""
+    """Raise Invalid if the image's formats are not set, so that it cannot be filled."""
     missing = [name for name in ("disk_format", "container_format") if not getattr(image, name)]
     if missing:
         noun = "Property" if len(missing) == 1 else "Properties"
@@ -188,7 +188,7 @@ def check_formats(image: Image) -> None:
 
 
 def deactivated(image: Image) -> Image:
-    """Give the image without access to its data; the image itself if that is so already."""
+    """Return the image deactivated, or the same object if it is so already."""
     if image.status == DEACTIVATED:
         return image
     if image.status != ACTIVE:
@@ -197,7 +197,7 @@ def deactivated(image: Image) -> Image:
 
 
 def reactivated(image: Image) -> Image:
-    """Give the image with access to its data again; the image itself if that is so already."""
+    """Return the image active again, or the same object if it is so already."""
     if image.status == ACTIVE:
         return image
     if image.status != DEACTIVATED:
@@ -206,18 +206,18 @@ def reactivated(image: Image) -> Image:
 
 
 def is_signed(properties: Mapping[str, str]) -> bool:
-    """Return whether an image with these properties has a signature that its bytes must match."""
+    """Return whether these properties declare a signature that the bytes must match."""
     return all(name in properties for name in SIGNATURE)
 
 
 def check_deletable(image: Image) -> None:
-    """Refuse to delete a protected image."""
+    """Raise Forbidden if the image is protected."""
     if image.protected:
         raise Forbidden(f"Image {image.id} is protected and cannot be deleted.")
 
 
-def check_name_is_free_to_set(name: str) -> None:
-    """Refuse attributes that belong to the service."""
+def check_settable(name: str) -> None:
+    """Raise Forbidden for read-only and reserved attributes."""
     if name in READ_ONLY:
         raise Forbidden(f"Attribute '{name}' is read-only.")
     if name in RESERVED or name.startswith(RESERVED_PREFIX):
@@ -225,13 +225,13 @@ def check_name_is_free_to_set(name: str) -> None:
 
 
 def check_format_change(image: Image, name: str) -> None:
-    """Refuse to relabel bytes that are already there."""
+    """Raise Forbidden for a change of formats once the image is not queued any more."""
     if name in {"disk_format", "container_format"} and image.status != QUEUED:
         raise Forbidden(f"Attribute {name} can be only replaced for a queued image.")
 
 
 def checked_tags(tags: Iterable[str], limits: Limits) -> tuple[str, ...]:
-    """Give tags once each, in order; OverLimit where there are too many."""
+    """Return the distinct tags, sorted. Raises OverLimit if there are too many."""
     unique = set(tags)
     if len(unique) > limits.tags:
         raise OverLimit(f"Maximum number of tags is {limits.tags}; the image would have {len(unique)}.")
@@ -239,7 +239,7 @@ def checked_tags(tags: Iterable[str], limits: Limits) -> tuple[str, ...]:
 
 
 def check_properties(properties: Mapping[str, str], limits: Limits) -> None:
-    """Refuse more, or larger, custom properties than allowed: a page of images must stay a page."""
+    """Raise OverLimit if custom properties are too many or too large in total."""
     _check_count(len(properties), limits)
     size = sum(len(name.encode()) + len(value.encode()) for name, value in properties.items())
     if size > limits.property_bytes:
@@ -256,9 +256,9 @@ def _check_count(properties: int, limits: Limits) -> None:
 
 
 def checked_value(name: str, value: Any, limits: Limits) -> Any:
-    """Return a value as it is stored; raises Invalid where the attribute or property cannot take it.
+    """Return a value as it is stored. Raises Invalid if the attribute or property cannot have it.
 
-    The types are those of the image schema: what is no base attribute is a property, a string.
+    Types follow the image schema: any name that is not a base attribute is a property, a string.
     """
     check = _CHECKS.get(name)
     if check is not None:
@@ -306,7 +306,7 @@ def _boolean(name: str, value: Any, _limits: Limits) -> None:
 def _count(name: str, value: Any, _limits: Limits) -> None:
     whole = isinstance(value, int) or (
         isinstance(value, float) and value.is_integer()
-    )  # JSON has one: number
+    )  # JSON has only one type, number
     if not whole or isinstance(value, bool):
         raise Invalid(f"'{name}' must be an integer, not {_type_name(value)}.")
     if not 0 <= value <= INTEGER_LIMIT:
@@ -341,7 +341,7 @@ def _tags(name: str, value: Any, limits: Limits) -> None:
 
 
 def check_tag(tag: Any) -> None:
-    """Refuse what cannot be a tag."""
+    """Raise Invalid for a value that cannot be a tag."""
     _check_string("tag", tag, NAME_LIMIT)
 
 
@@ -376,21 +376,21 @@ BASE_ATTRIBUTES: Final = frozenset(_CHECKS) | READ_ONLY
 def new_image(
     attributes: Mapping[str, Any], *, image_id: str, owner: str | None, now: int, limits: Limits
 ) -> Image:
-    """Make a queued image from the attributes of a create request.
+    """Create a queued image from the attributes of a request.
 
-    `image_id` and `owner` apply where the request names none. Raises Invalid for a value that does
-    not fit, Forbidden for attributes of the service, OverLimit for too many properties or tags.
+    `image_id` and `owner` apply if the request has none. Raises Invalid for a bad value, Forbidden for
+    read-only and reserved attributes, OverLimit for too many properties or tags.
     """
     _check_count(len(attributes.keys() - BASE_ATTRIBUTES), limits)
     base: dict[str, Any] = {"id": image_id, "owner": owner}
     properties: dict[str, str] = {}
     for name, value in attributes.items():
         if name != "id":
-            check_name_is_free_to_set(name)
+            check_settable(name)
         checked = checked_value(name, value, limits)
         if name in BASE_ATTRIBUTES:
             base[name] = checked
-        elif checked is not None:  # null, which only an operator's schema allows, is no value
+        elif checked is not None:  # null, which only an operator's schema allows, means no value
             properties[name] = checked
     check_properties(properties, limits)
     if limits.schema is not None:

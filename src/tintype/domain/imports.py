@@ -1,4 +1,4 @@
-"""What an import may be asked for, and of which images. Names, order of checks and refusals are Glance's."""
+"""Import requests and their checks. Names, order of checks and errors are Glance's."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -30,23 +30,23 @@ _HEX: Final = re.compile("[0-9a-f]+")
 
 
 class Import(msgspec.Struct, frozen=True):
-    """An import as it was asked for. `stores` is None where nothing was said of them."""
+    """An import request. `stores` is None if the request does not name any."""
 
     method: str
     uri: str | None = None
     expected: dict[str, str] = {}
-    """Digests in hex that the fetched bytes must have, by algorithm."""
+    """Expected hex digests of the fetched bytes, by algorithm."""
     region: str | None = None
     remote_id: str | None = None
     interface: str = "public"
     stores: tuple[str, ...] | None = None
     all_stores: bool = False
     must_succeed: bool = True
-    """Whether the import fails where one of its stores does."""
+    """Whether the import fails if one of its stores does."""
 
 
 def parse(body: Any, header_store: str | None, methods: Collection[str]) -> Import:
-    """Read the body of a request to import; raises Invalid where it makes no sense."""
+    """Parse the body of an import request. Raises Invalid if it is malformed."""
     if not isinstance(body, dict) or "method" not in body:
         raise Invalid("Import request requires a 'method' field.")
     method = body["method"]
@@ -75,8 +75,8 @@ def parse(body: Any, header_store: str | None, methods: Collection[str]) -> Impo
     )
 
 
-def shown(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what of a request is noted with its task: what is known, so that it is not large."""
+def recorded(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a request that is stored with its task: known fields only, to limit its size."""
     method = {name: body["method"][name] for name in _METHOD if name in body["method"]}
     return {"method": method, **{name: body[name] for name in _BODY if name in body}}
 
@@ -97,7 +97,7 @@ def _stores(body: Mapping[str, Any], header_store: str | None, *, all_stores: bo
         return None if header_store is None else (header_store,)
     if all_stores:
         raise Invalid("All_stores parameter can't be used with x-image-meta-store header or stores parameter")
-    if header_store is not None and body["stores"] != [header_store]:  # openstacksdk says it twice
+    if header_store is not None and body["stores"] != [header_store]:  # openstacksdk sends both
         raise Invalid("Stores parameter and x-image-meta-store header can't be both specified")
     stores = body["stores"]
     names = isinstance(stores, list) and all(isinstance(name, str) and len(name) < 256 for name in stores)
@@ -107,7 +107,7 @@ def _stores(body: Mapping[str, Any], header_store: str | None, *, all_stores: bo
 
 
 def expected_digest(given: Any) -> dict[str, str]:
-    """Read `{"algo": …, "value": …}`, the digest that fetched bytes must have; nothing of None."""
+    """Parse `{"algo": …, "value": …}`, the expected digest of fetched bytes; return {} for None."""
     if given is None:
         return {}
     if not isinstance(given, dict) or set(given) != {"algo", "value"}:
@@ -116,7 +116,7 @@ def expected_digest(given: Any) -> dict[str, str]:
 
 
 def checked_digest(algorithm: Any, value: Any) -> str:
-    """Give a digest in lower case; raises Invalid where the algorithm cannot have made it."""
+    """Return a digest in lower case. Raises Invalid if it does not fit the algorithm."""
     if not isinstance(algorithm, str) or algorithm not in _LENGTHS:
         raise Invalid(f"The algorithm of a hash must be one of: {', '.join(_LENGTHS)}.")
     digest = value.lower() if isinstance(value, str) else ""
@@ -126,7 +126,7 @@ def checked_digest(algorithm: Any, value: Any) -> str:
 
 
 def check_importable(image: Image, wanted: Import) -> None:
-    """Raise Conflict for an import that the image is not in the state for, Invalid for one of no sense."""
+    """Raise Conflict if the image is in the wrong state for the import, Invalid for a bad request."""
     if image.status == ACTIVE and wanted.method != COPY:
         raise Conflict("Image with status active cannot be target for import")
     if image.status != ACTIVE and wanted.method == COPY:
@@ -159,10 +159,10 @@ def _check_remote(wanted: Import) -> None:
 
 
 def targets(image: Image, wanted: Import, writable: Sequence[str], known: Collection[str]) -> tuple[str, ...]:
-    """Give the stores to fill, the default one (the first writable) where none is named.
+    """Return the stores to fill; the default one (the first writable) if none is named.
 
-    Raises Conflict for a store that there is not, or that cannot be written to; Invalid for a copy to
-    where the image is already. Nothing is left to do for a copy to all stores that is everywhere.
+    Raises Conflict for a store that does not exist or is read-only, Invalid for a copy to a store that has
+    the image already. The result is empty for a copy to all stores if every store has the image.
     """
     names = tuple(writable) if wanted.all_stores else wanted.stores or tuple(writable[:1])
     for name in names:
@@ -181,7 +181,7 @@ def targets(image: Image, wanted: Import, writable: Sequence[str], known: Collec
 
 
 def copied_properties(properties: Mapping[str, Any], prefixes: Collection[str]) -> dict[str, str]:
-    """Give those of a remote image's properties that come with its bytes: the ones that begin so."""
+    """Return the properties of a remote image whose names begin with one of the prefixes."""
     return {
         name: value
         for name, value in properties.items()

@@ -1,4 +1,4 @@
-"""Locations: where an image's bytes are, as services and, where an operator wants it, users tell it."""
+"""Locations: URLs of bytes that services, and users if enabled, add to an image."""
 
 from typing import Any, Final
 
@@ -10,11 +10,11 @@ from tintype.domain.imports import checked_digest
 from tintype.errors import Conflict, Invalid
 
 MOST: Final = 10
-"""Locations of an image, as in Glance."""
+"""The most locations of an image, as in Glance."""
 
 
 class Location(msgspec.Struct, frozen=True):
-    """A place to be added, and what its bytes are said to be."""
+    """A location to be added, with the declared digests of its bytes."""
 
     url: str
     metadata: dict[str, Any] = {}
@@ -24,7 +24,7 @@ class Location(msgspec.Struct, frozen=True):
 
 
 def parse(body: Any) -> Location:
-    """Read the body of a request to add a location (Image API 2.17)."""
+    """Parse the body of a request to add a location (Image API 2.17). Raises Invalid."""
     if not isinstance(body, dict) or not isinstance(body.get("url"), str):
         raise Invalid('A location is written like: {"url": "https://…"}')
     unknown = sorted(set(body) - {"url", "metadata", "validation_data"})
@@ -54,7 +54,7 @@ def parse(body: Any) -> Location:
 
 
 def check_digests(location: Location) -> None:
-    """Refuse digests that their algorithms cannot have made: for an image that is to have them."""
+    """Raise Invalid for digests that do not fit their algorithms."""
     if location.digest is not None:
         checked_digest(location.algorithm, location.digest)
     if location.checksum is not None:
@@ -66,7 +66,7 @@ def _is_text(value: Any) -> bool:
 
 
 def check_queued(image: Image) -> None:
-    """Refuse a location for an image that has bytes, or is getting some."""
+    """Raise Conflict if the image has data, or a task is filling it."""
     if image.status != QUEUED:
         raise Conflict(f"It's not allowed to add locations if image status is {image.status}.")
     if image.import_task is not None:

@@ -1,4 +1,4 @@
-"""Failed logins: some are free, then the delay doubles from one second to a minute."""
+"""Failed logins: the first ones are free, then the delay doubles from one second to a minute."""
 
 from typing import Final
 
@@ -9,19 +9,19 @@ from tintype.errors import TooManyAttempts
 _SECOND: Final = 1_000_000
 _FREE_ATTEMPTS: Final = 3
 _LONGEST_DELAY: Final = 60 * _SECOND
-FORGET_FAILURES_AFTER: Final = 900 * _SECOND
+FAILURES_EXPIRE_AFTER: Final = 900 * _SECOND
 
 
 class FailedLogins(msgspec.Struct, frozen=True):
-    """How often a user failed from an address, and until when no attempt is heard."""
+    """How often a user failed from an address, and when the next attempt is allowed."""
 
     count: int
     not_before: int
 
     def check(self, now: int) -> None:
-        """Raise TooManyAttempts while the delay runs.
+        """Raise TooManyAttempts during the delay.
 
-        One that is longer than any was noted while the clock was ahead, and does not count.
+        A delay beyond the maximum was recorded while the clock was ahead, and is ignored.
         """
         wait = self.not_before - now
         if 0 < wait <= _LONGEST_DELAY:
@@ -29,9 +29,9 @@ class FailedLogins(msgspec.Struct, frozen=True):
             message = f"Too many failed attempts. Try again in {seconds} s."
             raise TooManyAttempts(message, retry_after=seconds)
 
-    def one_more(self, now: int) -> "FailedLogins":
-        """Count a failure."""
-        count = self.count + 1 if now - self.not_before < FORGET_FAILURES_AFTER else 1
+    def with_failure(self, now: int) -> "FailedLogins":
+        """Return the state after one more failure."""
+        count = self.count + 1 if now - self.not_before < FAILURES_EXPIRE_AFTER else 1
         over = count - _FREE_ATTEMPTS
         delay = min(_LONGEST_DELAY, _SECOND << min(over - 1, 10)) if over > 0 else 0
         return FailedLogins(count, now + delay)

@@ -1,4 +1,4 @@
-"""Sharing: with whom, and what they said to it."""
+"""Members of shared images, and their status."""
 
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ class Member(msgspec.Struct, frozen=True):
 
 
 def checked_member_id(body: Any) -> str:
-    """Give the project named in a request to add a member."""
+    """Return the project id in a request to add a member. Raises Invalid."""
     if not isinstance(body, dict):
         raise Invalid('Expected a member in the form: {"member": "project id"}')
     if "member" not in body:
@@ -36,7 +36,7 @@ def checked_member_id(body: Any) -> str:
 
 
 def checked_status(body: Any) -> str:
-    """Give the status named in a member's answer."""
+    """Return the status in a request to update a member. Raises Invalid."""
     if not isinstance(body, dict):
         raise Invalid('Expected a status in the form: {"status": "accepted"}')
     if "status" not in body:
@@ -48,11 +48,11 @@ def checked_status(body: Any) -> str:
 
 
 def check_shareable(image: Image) -> None:
-    """Refuse members on an image whose visibility has none."""
+    """Raise Forbidden unless the image's visibility is `shared`."""
     if image.visibility != "shared":
         raise Forbidden("Only shared images have members.")
 
 
 def sees_all_members(image: Image, caller: Caller) -> bool:
-    """Say whether the caller sees every member; a member sees only itself."""
+    """Return whether the caller sees all members; a member sees only itself."""
     return caller.is_admin or image.owner == caller.project_id

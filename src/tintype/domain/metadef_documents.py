@@ -1,4 +1,4 @@
-"""How metadata definitions are written, in requests and in files; the form is Glance's."""
+"""Documents of metadata definitions, in requests and files; the format is Glance's."""
 
 import hashlib
 from collections.abc import Container, Iterable, Mapping
@@ -25,7 +25,7 @@ from tintype.domain.query import page_limit
 from tintype.errors import Conflict, Forbidden, Invalid
 
 OWNER: Final = "admin"
-"""Of a namespace whose file says no owner, as with Glance."""
+"""Owner of a namespace whose file names none, as in Glance."""
 _MOST_TYPES: Final = 1000
 _DEEPEST: Final = 32
 _COUNTS: Final = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
@@ -41,14 +41,14 @@ T = TypeVar("T")
 
 
 class Items(msgspec.Struct, forbid_unknown_fields=True):
-    """What a definition of type array says of its elements."""
+    """The elements of a definition of type array."""
 
     type: Type | UnsetType = UNSET
     enum: list[Any] = []
 
 
 class _Definition(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
-    """What a definition may say."""
+    """The schema of a definition."""
 
     title: Text
     type: Type
@@ -73,7 +73,7 @@ class _Definition(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
 
 
 class AssociationBody(msgspec.Struct, forbid_unknown_fields=True):
-    """An association, as it is written."""
+    """An association in a document."""
 
     name: Name
     prefix: Short | UnsetType = UNSET
@@ -81,7 +81,7 @@ class AssociationBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ObjectBody(msgspec.Struct, forbid_unknown_fields=True):
-    """An object, as it is written."""
+    """An object in a document."""
 
     name: Name
     description: Text | UnsetType = UNSET
@@ -90,19 +90,19 @@ class ObjectBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TagBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A tag, as it is written."""
+    """A tag in a document."""
 
     name: Name
 
 
 class TagsBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Tags, as they are written."""
+    """Tags in a document."""
 
     tags: list[TagBody]
 
 
 class NamespaceBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A namespace, as it is written in a request and in a file of Glance's form."""
+    """A namespace in a request, or in a file in Glance's format."""
 
     namespace: Name
     display_name: Short | UnsetType = UNSET
@@ -117,7 +117,7 @@ class NamespaceBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def checked(body: Any, kind: type[T]) -> T:
-    """Read what is written in a request; raises Invalid, and Forbidden for what only the service says."""
+    """Parse a request body. Raises Invalid, and Forbidden for read-only attributes."""
     _check_writable(body)
     _check_depth(body, _DEEPEST)
     try:
@@ -136,7 +136,7 @@ def checked(body: Any, kind: type[T]) -> T:
 
 
 def checked_property(body: Any) -> tuple[str, Definition]:
-    """Read the property that is written in a request: its name, and its definition with that."""
+    """Parse a property in a request body: return its name and its definition, name included."""
     _check_writable(body)
     named = checked({"name": body["name"]} if "name" in body else {}, TagBody)
     if "confidential" in body:
@@ -163,7 +163,7 @@ def _check_depth(value: Any, left: int) -> None:
 
 
 def _check_definition(name: str, definition: Definition) -> None:
-    """Raise Invalid for a malformed definition; write lengths such as 5.0 as the integers that they are."""
+    """Raise Invalid for a malformed definition; convert lengths such as 5.0 to integers."""
     for count in _COUNTS & definition.keys():
         if isinstance(value := definition[count], float) and value.is_integer():
             definition[count] = int(value)
@@ -174,7 +174,7 @@ def _check_definition(name: str, definition: Definition) -> None:
 
 
 def new_namespace(body: NamespaceBody, *, namespace_id: str, owner: str | None, now: int) -> Namespace:
-    """Give the namespace that is written; raises Conflict for what is in it twice."""
+    """Return the namespace of a document. Raises Conflict for duplicate names in it."""
     return _described(
         Namespace(
             id=namespace_id,
@@ -194,7 +194,7 @@ def new_namespace(body: NamespaceBody, *, namespace_id: str, owner: str | None, 
 
 
 def filled(new: Namespace, body: NamespaceBody, old: Namespace) -> Namespace:
-    """Give a written namespace with what is not said of it as it is in an older one."""
+    """Return a new namespace, with attributes that the document leaves out taken from the old one."""
     return replace(
         new,
         visibility=old.visibility if body.visibility is UNSET else new.visibility,
@@ -203,7 +203,7 @@ def filled(new: Namespace, body: NamespaceBody, old: Namespace) -> Namespace:
 
 
 def described(namespace: Namespace, body: NamespaceBody, *, owner: str | None, now: int) -> Namespace:
-    """Say anew what a namespace is, all of it: what is not written is reset. What is in it stays."""
+    """Replace all attributes of a namespace; those that are left out are reset. Its contents stay."""
     return _described(replace(namespace, updated_at=now), body, owner)
 
 
@@ -220,12 +220,12 @@ def _described(namespace: Namespace, body: NamespaceBody, owner: str | None) -> 
 
 
 def new_object(body: ObjectBody, now: int) -> Object:
-    """Give the object that is written."""
+    """Return the object of a document."""
     return Object(body.name, now, now, _said(body.description), tuple(body.required), body.properties)
 
 
 def new_association(body: AssociationBody, now: int) -> Association:
-    """Give the association that is written."""
+    """Return the association of a document."""
     return Association(body.name, now, now, _said(body.prefix), _said(body.properties_target))
 
 
@@ -243,9 +243,9 @@ def _by_name(namespace: str, found: Iterable[Any]) -> dict[str, Any]:
 
 
 def from_file(value: Any) -> NamespaceBody:
-    """Read what is written in a file; raises Invalid.
+    """Parse the contents of a file. Raises Invalid.
 
-    It may be as Glance shows a namespace, and have nulls for what is not said.
+    Read-only attributes and nulls, which Glance's responses have, are ignored.
     """
     body = _written(value)
     if isinstance(body, dict):
@@ -262,7 +262,7 @@ def _written(value: Any) -> Any:
 
 
 def document(namespace: Namespace) -> dict[str, Any]:
-    """Give what is written in a file of the namespace."""
+    """Return the document of a namespace, as for a file."""
     said = {
         "namespace": namespace.namespace,
         "display_name": namespace.display_name,
@@ -287,7 +287,7 @@ def _object(written: Object) -> dict[str, Any]:
 
 
 def digest(namespace: Namespace) -> str:
-    """Give what tells two documents apart, the order of what is in them aside."""
+    """Return a hash of a namespace's document that does not depend on the order of its contents."""
     whole = document(namespace)
     for name in ("resource_type_associations", "objects", "tags"):
         whole[name] = {each["name"]: each for each in whole.get(name, ())}
@@ -295,7 +295,7 @@ def digest(namespace: Namespace) -> str:
 
 
 def listing(asked: Mapping[str, str], sort_keys: Container[str]) -> Listing:
-    """Read a request for a page from its query; raises Invalid."""
+    """Parse the query of a list request. Raises Invalid."""
     direction, sort_key = asked.get("sort_dir", "desc"), asked.get("sort_key", "created_at")
     if direction not in {"asc", "desc"}:
         raise Invalid(f"Invalid sort direction: {direction}")

@@ -1,7 +1,7 @@
-"""Metadata definitions: which properties there are, what they mean, and on what they may be set.
+"""Metadata definitions: which properties exist, what they mean, and which resources may have them.
 
-A namespace holds definitions of properties, objects (groups of properties) and tags, and says for which
-types of resources they are. It is one document: what changes in it changes whole or not at all.
+A namespace contains definitions of properties, objects (groups of properties) and tags, and is associated
+with resource types. It is one document: each change of it is atomic.
 """
 
 from collections.abc import Mapping
@@ -23,24 +23,24 @@ SORT_KEYS: Final = (
 )
 TAG_SORT_KEYS: Final = ("name", "created_at", "updated_at")
 MOST_BYTES: Final = 4 << 20
-"""Of a namespace with all that is in it, as JSON."""
+"""The largest size of a namespace with its contents, as JSON."""
 TYPES: Final = ("array", "boolean", "integer", "number", "object", "string")
 
 Definition = dict[str, Any]
-"""Of a property: a JSON schema, kept as it was given."""
+"""The definition of a property: a JSON schema, stored as it was given."""
 T = TypeVar("T")
 
 
 class Association(msgspec.Struct, frozen=True):
-    """That a namespace is for a type of resource. Times are microseconds since the epoch."""
+    """The association of a namespace with a resource type. Times are microseconds since the epoch."""
 
     name: str
     created_at: int
     updated_at: int
     prefix: str | None = None
-    """Of the properties' names on resources of this type."""
+    """Prefix of the properties' names on resources of this type."""
     properties_target: str | None = None
-    """Which of the resource's properties are meant, where it has several kinds."""
+    """Which kind of the resource's properties is meant, if it has several."""
 
 
 class Object(msgspec.Struct, frozen=True):
@@ -55,7 +55,7 @@ class Object(msgspec.Struct, frozen=True):
 
 
 class Tag(msgspec.Struct, frozen=True):
-    """A word that resources may be tagged with. Times are microseconds since the epoch."""
+    """A tag that resources may have. Times are microseconds since the epoch."""
 
     name: str
     created_at: int
@@ -63,7 +63,7 @@ class Tag(msgspec.Struct, frozen=True):
 
 
 class Namespace(msgspec.Struct, frozen=True, kw_only=True):
-    """A namespace and what is in it, by name, oldest first. Times are microseconds since the epoch."""
+    """A namespace and its contents by name, oldest first. Times are microseconds since the epoch."""
 
     id: str
     namespace: str
@@ -79,10 +79,10 @@ class Namespace(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, Tag] = {}
     associations: dict[str, Association] = {}
     loaded: str | None = None
-    """The digest of the document it was loaded from; None where it was made here."""
+    """The digest of the document it was loaded from; None if it was created here."""
 
     def target(self) -> dict[str, Any]:
-        """Give what policy rules may look at."""
+        """Return the attributes that policy rules can refer to."""
         return {"project_id": self.owner, "visibility": self.visibility}
 
 
@@ -99,56 +99,56 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 def visible(namespace: Namespace, caller: Caller) -> bool:
-    """Say whether the caller may know of a namespace."""
+    """Return whether a namespace is visible to the caller."""
     return caller.is_admin or namespace.owner in {None, caller.project_id} or namespace.visibility == PUBLIC
 
 
 def check_unprotected(namespace: Namespace) -> None:
-    """Raise Forbidden where nothing of a namespace may be deleted."""
+    """Raise Forbidden if the namespace is protected."""
     if namespace.protected:
         raise Forbidden(f"Metadata definition namespace {namespace.namespace} is protected.")
 
 
-def added(held: Mapping[str, T], name: str, value: T) -> dict[str, T]:
-    """Give what is held with one more; raises Conflict where the name is taken."""
-    if name in held:
+def added(items: Mapping[str, T], name: str, value: T) -> dict[str, T]:
+    """Return the items with one more. Raises Conflict if the name is taken."""
+    if name in items:
         raise Conflict(f"'{name}' already exists in this namespace.")
-    return {**held, name: value}
+    return {**items, name: value}
 
 
-def kept(before: Association | None, after: Association) -> Association:
-    """Give the association as it was where nothing new is said of it."""
+def with_kept_times(before: Association | None, after: Association) -> Association:
+    """Return the old association, with its times, if the new one does not differ."""
     if before is None or (before.prefix, before.properties_target) != (after.prefix, after.properties_target):
         return after
     return before
 
 
-def exchanged(held: Mapping[str, T], old: str, name: str, value: T) -> dict[str, T]:
-    """Give what is held with one of them replaced, perhaps under another name, in its place.
+def replaced(items: Mapping[str, T], old: str, name: str, value: T) -> dict[str, T]:
+    """Return the items with one replaced at its position, perhaps under a new name.
 
-    Raises NotFound, and Conflict where another has that name.
+    Raises NotFound, and Conflict if the new name is taken.
     """
-    found(held, old)
-    if name != old and name in held:
+    get(items, old)
+    if name != old and name in items:
         raise Conflict(f"'{name}' already exists in this namespace.")
-    return dict((name, value) if each == old else (each, kept) for each, kept in held.items())
+    return dict((name, value) if each == old else (each, kept) for each, kept in items.items())
 
 
-def without(held: Mapping[str, T], name: str) -> dict[str, T]:
-    """Give what is held but one; raises NotFound."""
-    found(held, name)
-    return {each: kept for each, kept in held.items() if each != name}
+def without(items: Mapping[str, T], name: str) -> dict[str, T]:
+    """Return the items without one. Raises NotFound."""
+    get(items, name)
+    return {each: kept for each, kept in items.items() if each != name}
 
 
-def found(held: Mapping[str, T], name: str) -> T:
-    """Give one of what is held; raises NotFound."""
-    if name not in held:
+def get(items: Mapping[str, T], name: str) -> T:
+    """Return one of the items. Raises NotFound."""
+    if name not in items:
         raise NotFound(f"'{name}' was not found in this namespace.")
-    return held[name]
+    return items[name]
 
 
 def tag_page(tags: Mapping[str, Tag], listing: Listing) -> list[Tag]:
-    """Give a page of tags, of one age the last ones as the youngest; raises NotFound for the marker."""
+    """Return a page of tags; among equals later ones count as newer. Raises NotFound for the marker."""
     ordered = sorted(
         enumerate(tags.values()),
         key=lambda numbered: (getattr(numbered[1], listing.sort_key), numbered[0]),
@@ -156,12 +156,12 @@ def tag_page(tags: Mapping[str, Tag], listing: Listing) -> list[Tag]:
     )
     page = [tag for _, tag in ordered]
     if listing.marker:
-        page = page[page.index(found(tags, listing.marker)) + 1 :]
+        page = page[page.index(get(tags, listing.marker)) + 1 :]
     return page[: listing.limit]
 
 
 def merged(old: Namespace, new: Namespace, *, prefer_new: bool) -> Namespace:
-    """Give a namespace with what another of its name has besides; what both have is kept as one has it."""
+    """Return the union of two namespaces; where both have an item, `prefer_new` decides which is kept."""
     first, second = (new, old) if prefer_new else (old, new)
     described = {
         name: getattr(second if getattr(first, name) is None else first, name)
@@ -176,7 +176,7 @@ def merged(old: Namespace, new: Namespace, *, prefer_new: bool) -> Namespace:
 
 
 def prefixed(namespace: Namespace, resource_type: str | None) -> Namespace:
-    """Give a namespace with the names that its properties have on a type of resource, if it is for that."""
+    """Return a namespace with its properties renamed by the prefix of the resource type, if it has one."""
     association = namespace.associations.get(resource_type or "")
     prefix = "" if association is None else association.prefix or ""
     if not prefix:
@@ -197,8 +197,8 @@ def prefixed(namespace: Namespace, resource_type: str | None) -> Namespace:
 
 
 def unprefixed(namespace: Namespace, resource_type: str, name: str) -> str:
-    """Give the name here of a property that is named as on a type of resource; raises NotFound."""
-    prefix = found(namespace.associations, resource_type).prefix
+    """Return the name of a property without the prefix of the resource type. Raises NotFound."""
+    prefix = get(namespace.associations, resource_type).prefix
     if not prefix:
         raise NotFound(f"Properties have no prefix on resource type {resource_type}.")
     if not name.startswith(prefix):

@@ -1,11 +1,11 @@
 """The image API's two dialects of JSON patch.
 
-Both know add, replace and remove on one level of an image:
+Both have add, replace and remove for top-level attributes of an image:
 
 * `application/openstack-images-v2.1-json-patch`: `{"op": "add", "path": "/name", "value": …}`;
-  add on something that is there overwrites it.
+  add replaces an existing value.
 * `application/openstack-images-v2.0-json-patch`: `{"add": "/name", "value": …}` (draft 4 of the
-  RFC); add on something that is there is a conflict.
+  RFC); add of an existing property is a conflict.
 """
 
 import re
@@ -34,27 +34,27 @@ class Change(msgspec.Struct, frozen=True):
     name: str
     value: Any = None
     strict_add: bool = False
-    """Draft 4: adding what is there already is a conflict."""
+    """Draft 4: adding an existing property is a conflict."""
 
 
 class LocationChange(msgspec.Struct, frozen=True):
-    """One operation on an image's locations, where an operator has them changed so."""
+    """One operation on an image's locations, if the settings allow it."""
 
     op: str
     position: int | None
-    """Of the one to remove; None of those to add and replace."""
+    """The index of the location to remove; None for add and replace."""
     value: Any = None
 
 
 _NOTHING: Final = Change("remove", "stores")
-"""openstacksdk takes `stores` for a property, and removes it with others that it replaces."""
+"""A change without effect: openstacksdk takes `stores` for a property and removes it."""
 
 
 def parse(media_type: str, body: Any, limits: Limits) -> list[Change]:
-    """Read a patch document.
+    """Parse a patch document.
 
-    Raises UnsupportedMedia for another media type, Invalid for a malformed operation or a value
-    that the attribute cannot take, Forbidden for an attribute that belongs to the service.
+    Raises UnsupportedMedia for another media type, Invalid for a malformed operation or a bad value,
+    Forbidden for read-only and reserved attributes.
     """
     if media_type not in MEDIA_TYPES:
         allowed = ", ".join(MEDIA_TYPES)
@@ -74,9 +74,9 @@ def check_count(count: int) -> None:
 
 
 def parse_locations(media_type: str, body: Any) -> LocationChange | None:
-    """Read a patch document that is about locations; None where it is not.
+    """Parse a patch document that changes locations; return None for any other.
 
-    Raises Invalid where it has other operations, too: they are stored apart, and a patch holds as a whole.
+    Raises Invalid if it has further operations: they are saved separately, and a patch is atomic.
     """
     draft4 = media_type == MEDIA_TYPES[0]
     read = _draft4_operation if draft4 else _operation
@@ -107,10 +107,10 @@ def _parse_location_change(raw: dict[str, Any], op: str, pointer: Any) -> Locati
 
 
 def apply(image: Image, changes: Sequence[Change], limits: Limits) -> Image:
-    """Give the image after all changes, in order; none of them is kept if one is refused.
+    """Return the image after all changes, in order; raise if one of them is refused.
 
-    Raises Conflict for a property that is (not) there, Forbidden for an attribute that cannot be
-    removed or changed now, OverLimit for too many properties or tags.
+    Raises Conflict for a property that exists already or does not exist, Forbidden for an attribute that
+    cannot be removed or changed now, OverLimit for too many properties or tags.
     """
     base: dict[str, Any] = {}
     properties = dict(image.properties)
@@ -164,11 +164,11 @@ def _parse_change(raw: Any, *, draft4: bool, limits: Limits) -> Change:
 
 
 def make_change(op: str, name: str, value: Any, limits: Limits, *, strict_add: bool = False) -> Change:
-    """Return a checked change.
+    """Return a validated change.
 
-    Raises Forbidden for an attribute that belongs to the service, Invalid for a value that it cannot take.
+    Raises Forbidden for read-only and reserved attributes, Invalid for a bad value.
     """
-    images.check_name_is_free_to_set(name)
+    images.check_settable(name)
     if op == "remove":
         return Change(op, name, strict_add=strict_add)
     return Change(op, name, images.checked_value(name, value, limits), strict_add=strict_add)
@@ -195,7 +195,7 @@ def _draft4_operation(raw: dict[str, Any]) -> tuple[str, Any]:
 
 
 def _decode_pointer(pointer: Any) -> list[str]:
-    """Split a JSON pointer (RFC 6901, the part of it that the API takes)."""
+    """Split a JSON pointer (RFC 6901, as far as the API supports it)."""
     if not isinstance(pointer, str) or not pointer.startswith("/"):
         raise Invalid(f'Pointer `{pointer}` does not start with "/".')
     if re.search(r"/\s*?/", pointer[1:]):

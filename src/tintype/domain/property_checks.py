@@ -1,4 +1,4 @@
-"""Image properties held against their definitions in the catalogue. What is not defined may be anything."""
+"""Checking image properties against their definitions in the catalogue. Undefined ones are not checked."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -10,9 +10,9 @@ from tintype.domain.metadefs import PUBLIC, Definition, Namespace
 
 IMAGE_TYPE: Final = "OS::Glance::Image"
 _BOOLEANS: Final = frozenset({*("true", "t", "yes", "y", "on", "1"), *("false", "f", "no", "n", "off", "0")})
-"""What services of OpenStack read as true or false, in small letters."""
+"""Texts that OpenStack's services read as true or false, in lower case."""
 _PATTERN: Final = 1000
-"""Characters of a pattern that is held against values."""
+"""The longest pattern that is evaluated, in characters."""
 _OPTIONS: Final = re2.Options()
 _OPTIONS.max_mem = 1 << 20  # bytes
 _OPTIONS.log_errors = False
@@ -20,7 +20,7 @@ _SHOWN: Final = 20
 
 
 def definitions(namespaces: Iterable[Namespace]) -> dict[str, list[Definition]]:
-    """Give the definitions of each property that images may have, by its name on images.
+    """Return the definitions of image properties by their names on images.
 
     Several namespaces may define the same name, each for another hypervisor.
     """
@@ -35,8 +35,8 @@ def definitions(namespaces: Iterable[Namespace]) -> dict[str, list[Definition]]:
     return found
 
 
-def complaints(attributes: Mapping[str, Any], known: Mapping[str, Sequence[Definition]]) -> list[str]:
-    """Say of each property among an image's attributes what it must be, where no definition accepts it."""
+def violations(attributes: Mapping[str, Any], known: Mapping[str, Sequence[Definition]]) -> list[str]:
+    """Return, for each property that no definition accepts, a text that says what it must be."""
     said = []
     for name, value in attributes.items():
         if name in Image.__struct_fields__ or not isinstance(value, str):
@@ -48,7 +48,7 @@ def complaints(attributes: Mapping[str, Any], known: Mapping[str, Sequence[Defin
 
 
 def unmet(value: str, definition: Definition) -> str | None:
-    """Say what a definition wants that a value is not; None where it is all of that."""
+    """Return what a definition requires and the value violates; None if the value is valid."""
     check = _CHECKS.get(str(definition.get("type")))
     return None if check is None else check(value, definition)
 
@@ -71,10 +71,10 @@ def _number(kind: type[int] | type[float], word: str) -> Callable[[str, Definiti
             number = kind(value)
         except ValueError:
             return word
-        if "_" in value or not value.isascii():  # Python takes more for digits than others do
+        if "_" in value or not value.isascii():  # Python accepts more digits than others do
             return word
         lowest, highest = definition.get("minimum"), definition.get("maximum")
-        if lowest is not None and not number >= lowest:  # which nan is not either
+        if lowest is not None and not number >= lowest:  # also true for NaN
             return f"{word} of at least {lowest}"
         if highest is not None and not number <= highest:
             return f"{word} of at most {highest}"
@@ -88,7 +88,7 @@ def _boolean(value: str, _definition: Definition) -> str | None:
 
 
 def _several(value: str, definition: Definition) -> str | None:
-    """Hold each of the words of a list, which Nova separates by commas, against what they may be."""
+    """Check each item of a list, which Nova separates by commas, against the allowed ones."""
     words = [word.strip() for word in value.split(",")]
     choice = definition.get("items", {}).get("enum")
     return next((wish for word in words if (wish := _chosen(word, choice)) is not None), None)
@@ -102,7 +102,7 @@ def _chosen(value: str, choice: Sequence[Any] | None) -> str | None:
 
 
 def _matches(pattern: str, value: str) -> bool:
-    """Say whether a pattern is found in a value; of one that is none, or is too much to hold, nothing is."""
+    """Return whether a pattern matches a value; invalid and oversized patterns match everything."""
     if len(pattern) > _PATTERN:
         return True
     try:

@@ -1,7 +1,7 @@
 """An operator's schema of image properties: Glance's `schema-image.json`, in both of its forms.
 
 `{"kernel_id": {"type": ["null", "string"], "pattern": "…"}}` defines properties, and
-`{"properties": {…}, "required": ["os_distro"]}` demands some of them as well.
+`{"properties": {…}, "required": ["os_distro"]}` also requires some of them.
 """
 
 import json
@@ -15,10 +15,10 @@ from tintype.errors import Invalid
 
 
 class PropertySchema:
-    """What an operator allows as values of custom properties, compiled once."""
+    """The operator's definitions of custom properties, compiled once."""
 
     def __init__(self, definitions: Mapping[str, Any], required: Collection[str] = ()) -> None:
-        """Compile the definitions; raises ValueError for one that is no JSON schema."""
+        """Compile the definitions. Raises ValueError for one that is not a valid JSON schema."""
         self.definitions = definitions
         self.required = tuple(required)
         self._checks = {}
@@ -31,7 +31,7 @@ class PropertySchema:
                 raise ValueError(f"the definition of '{name}' is no JSON schema: {error}") from None
 
     def check(self, name: str, value: Any) -> None:
-        """Raise Invalid for a value that the definition of the property does not accept."""
+        """Raise Invalid for a value that violates the property's definition."""
         try:
             self._checks[name](value)
         except fastjsonschema.JsonSchemaValueException as error:
@@ -47,9 +47,9 @@ class PropertySchema:
         self._require(name for name in self.required if name not in names)
 
     def check_kept(self, before: Collection[str], after: Collection[str]) -> None:
-        """Raise Invalid where a change takes away a required property.
+        """Raise Invalid if a change removes a required property.
 
-        Images from before the file lack some; they may be changed all the same.
+        Images older than the schema file may lack some, and can still be changed.
         """
         self._require(name for name in self.required if name in before and name not in after)
 
@@ -60,7 +60,7 @@ class PropertySchema:
 
 
 def read(text: str, taken: Collection[str]) -> PropertySchema:
-    """Read the file. Raises ValueError for anything else, and for names in `taken`."""
+    """Parse the schema file. Raises ValueError if it is invalid or defines names in `taken`."""
     found = json.loads(text)
     _check(isinstance(found, dict), "it must be a JSON object")
     extended = "properties" in found

@@ -1,4 +1,4 @@
-"""Which requests go through a proxy: what an operator says, never the environment."""
+"""Which requests use a proxy: according to the settings, never the environment."""
 
 import ipaddress
 import re
@@ -16,7 +16,7 @@ _NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
 class Proxy(msgspec.Struct, frozen=True):
-    """A proxy, and the credentials that it asks for."""
+    """A proxy with its credentials."""
 
     url: str
     """Without credentials."""
@@ -32,24 +32,24 @@ class Proxy(msgspec.Struct, frozen=True):
 
 
 class ProxyRules(msgspec.Struct, frozen=True):
-    """Proxies by the scheme of the URLs that are fetched through them, and what is fetched directly."""
+    """Proxies by URL scheme, and the hosts that are reached directly."""
 
     setting: str = ""
-    """Name of the setting, for error texts: the address of a proxy is not the callers' business."""
+    """Name of the setting, for error texts, which must not reveal the proxy's address to callers."""
     proxies: Mapping[str, Proxy] = {}
     names: tuple[str, ...] = ()
-    """Hosts that are reached directly, with everything below them."""
+    """Hosts and domains that are reached directly, including subdomains."""
     networks: tuple[Network, ...] = ()
     """Networks that are reached directly."""
 
     def choose(self, target: Target) -> Proxy | None:
-        """Return the proxy for a target, as far as its name decides; None to go there directly."""
+        """Return the proxy for a target, judging by its name; None for a direct connection."""
         host = target.host.rstrip(".")
         direct = any(name == EVERYTHING or f".{host}".endswith(f".{name}") for name in self.names)
         return None if direct else self.proxies.get(target.scheme)
 
     def bypasses(self, addresses: Sequence[str]) -> bool:
-        """Whether a host is reached directly for the sake of its addresses: all are in such networks."""
+        """Return whether a host is reached directly because all its addresses are in such networks."""
         return bool(addresses) and all(
             any(address in network for network in self.networks)
             for address in map(ipaddress.ip_address, (text.partition("%")[0] for text in addresses))
@@ -57,7 +57,7 @@ class ProxyRules(msgspec.Struct, frozen=True):
 
 
 def parse_proxies(setting: str, urls: Iterable[tuple[str, str]], direct: Iterable[str] = ()) -> ProxyRules:
-    """Read the settings; raises StartError for what is no proxy, or names nothing that can be matched."""
+    """Parse the settings. Raises StartError for an invalid proxy URL or an invalid direct host."""
     names, networks = [], []
     for entry in direct:
         try:
@@ -75,7 +75,7 @@ def parse_proxies(setting: str, urls: Iterable[tuple[str, str]], direct: Iterabl
 
 
 def _parse(setting: str, url: str) -> Proxy:
-    """Read one proxy's URL. What is wrong is told without it, because it may hold a password."""
+    """Parse one proxy's URL. Errors do not show it because it may contain a password."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or 80

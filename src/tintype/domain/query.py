@@ -1,4 +1,4 @@
-"""What a list request asks for: filters, order and page, read from its query string."""
+"""List requests: filters, order and page, parsed from the query string."""
 
 import itertools
 import re
@@ -25,7 +25,7 @@ _NUMBERS: Final = frozenset({"size", "virtual_size", "min_disk", "min_ram"})
 _COMPARISONS: Final = ("eq", "neq", "gt", "gte", "lt", "lte")
 _TIMESTAMP: Final = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
 _WHOLE: Final = re.compile(r"(?<=\d)\.0+(?=\s*$)")
-"""What makes a decimal fraction of an integer: 5.0 equals 5."""
+"""The zero fraction of an integer: 5.0 equals 5."""
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*+)"(,|$)', re.DOTALL)
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 _SECOND: Final = 1_000_000
@@ -36,7 +36,7 @@ _BIGGEST: Final = 2**63 - 1
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """A comparison of one attribute: eq, gte, lt, lte, in, outside, or has for a part."""
+    """A condition on one attribute: eq, gte, lt, lte, in, outside, or has for a part."""
 
     attribute: str
     op: str
@@ -44,7 +44,7 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """A list request, checked. Times are microseconds since the epoch."""
+    """A validated list request. Times are microseconds since the epoch."""
 
     limit: int
     marker: str | None = None
@@ -58,10 +58,10 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse(params: Iterable[tuple[str, str]], *, default_limit: int, max_limit: int) -> Query:
-    """Read a query string's pairs.
+    """Parse a query string's pairs.
 
-    A key that is no base attribute filters on the custom property of that name; `tag` may stand
-    several times, of any other repeated key the last one counts. Raises Invalid with the reason.
+    A key that is not a base attribute filters by the custom property of that name. `tag` can be repeated; of
+    any other repeated key the last value applies. Raises Invalid.
     """
     pairs = list(params)
     filtering = sum(key == "tag" or key not in _CONTROLS for key, _ in pairs)
@@ -101,7 +101,7 @@ def _choice(noun: str, value: str, allowed: Sequence[str]) -> str:
 
 
 def page_limit(value: str | None, default: int, maximum: int) -> int:
-    """Read how many a page may have at most; raises Invalid."""
+    """Parse the page size, capped at `maximum`. Raises Invalid."""
     if value is None:
         return min(default, maximum)
     number = _integer("limit", value)
@@ -135,12 +135,12 @@ def _order(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     for direction in dirs:
         _choice("sort direction", direction, ("asc", "desc"))
     keys = keys or ["created_at"]
-    if len(dirs) <= 1:  # one direction holds for every key, the tie-breakers too
+    if len(dirs) <= 1:  # one direction applies to every key, tie-breakers included
         default = dirs[0] if dirs else "desc"
         dirs = [default] * len(keys)
     else:
         default = "desc"
-    order = dict(reversed(list(zip(keys, dirs, strict=True))))  # of a repeated key the first one counts
+    order = dict(reversed(list(zip(keys, dirs, strict=True))))  # the first of a repeated key counts
     order = {key: order[key] for key in dict.fromkeys(keys)}
     for tie_breaker in ("created_at", "id"):
         order.setdefault(tie_breaker, default)
@@ -221,7 +221,7 @@ def split_quoted(value: str) -> Iterator[str]:
 
 
 def _time_conditions(key: str, value: str) -> list[Condition]:
-    """Compare with whole seconds, as the API shows times: `eq:` finds what it shows."""
+    """Compare whole seconds, the precision of the API's times, so that `eq:` matches what it shows."""
     op, operand = "eq", value
     if not _TIMESTAMP.fullmatch(value):
         head, colon, tail = value.partition(":")
@@ -242,7 +242,7 @@ def _time_conditions(key: str, value: str) -> list[Condition]:
 
 
 def _microseconds(key: str, value: str) -> int:
-    text = value.strip().replace(" ", "+") if "T" in value else value  # a + that arrived undecoded
+    text = value.strip().replace(" ", "+") if "T" in value else value  # a + that was decoded as a space
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:

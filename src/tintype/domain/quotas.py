@@ -1,4 +1,4 @@
-"""What a project may have in all. Names and units are Glance's, which Keystone's unified limits know, too."""
+"""Quotas of projects. Names and units are Glance's, which Keystone's unified limits use as well."""
 
 from collections.abc import Iterable
 from typing import Annotated, Final
@@ -14,7 +14,7 @@ MOST: Final = 1 << 43
 
 
 class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The limits of a project; -1 is none."""
+    """The limits of a project; -1 for no limit."""
 
     image_count_total: Annotated[
         int, Meta(ge=-1, le=MOST, description="Images of a project; -1 for no limit.")
@@ -34,12 +34,12 @@ NO_LIMITS: Final = Quota()
 COUNT: Final = ("image_count_total",)
 STORE: Final = ("image_size_total", "image_count_uploading")
 STAGE: Final = ("image_stage_total", "image_count_uploading")
-"""What creating an image, bringing its bytes, and staging some takes of a quota."""
+"""The limits that apply to creating an image, storing its bytes, and staging bytes."""
 NAMES: Final = Quota.__struct_fields__
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What a project has; sizes in bytes, those of uploads on their way included as far as declared."""
+    """What a project uses; sizes in bytes, including the declared sizes of unfinished uploads."""
 
     images: int
     uploads: int
@@ -47,12 +47,12 @@ class Usage(msgspec.Struct, frozen=True):
     staged: int
 
     def counted(self) -> Quota:
-        """Give it in the names and units of a quota, MiB that have begun counted whole."""
+        """Return it in the names and units of a quota, rounded up to whole MiB."""
         return Quota(self.images, -(-self.stored // MIB), -(-self.staged // MIB), self.uploads)
 
 
 def check(quota: Quota, usage: Usage, names: Iterable[str]) -> None:
-    """Raise OverLimit where there is more than the quota allows of what the names say."""
+    """Raise OverLimit if the usage exceeds one of the named limits of the quota."""
     used = usage.counted()
     for name in names:
         limit, count = getattr(quota, name), getattr(used, name)
@@ -62,5 +62,5 @@ def check(quota: Quota, usage: Usage, names: Iterable[str]) -> None:
 
 
 def room(limit: int, used: int, most: int) -> int:
-    """Give the bytes that are left of a limit in MiB, and `most` of them."""
+    """Return how many bytes are left of a limit in MiB, at most `most`."""
     return most if limit == UNLIMITED else min(most, max(0, limit * MIB - used))

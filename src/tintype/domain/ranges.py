@@ -1,4 +1,4 @@
-"""Which bytes a request wants (RFC 9110 §14, the part of it that the image API takes)."""
+"""Byte ranges of requests (RFC 9110 §14, as far as the image API supports it)."""
 
 import re
 from typing import Final, Literal
@@ -11,14 +11,14 @@ _RANGE: Final = re.compile(r"\s*bytes\s*=\s*([0-9]*)\s*-\s*([0-9]*)\s*", re.IGNO
 _CONTENT_RANGE: Final = re.compile(r"bytes\s+([0-9]+)-([0-9]+)/([0-9]+|\*)")
 _LONGEST: Final = 100
 _DIGITS: Final = 19
-"""More digits than this cannot be an offset in a file: no arithmetic on numbers of a megabyte."""
+"""The most digits of an offset, to avoid arithmetic on numbers with millions of digits."""
 
 
 class ByteRange(msgspec.Struct, frozen=True):
-    """One range of bytes as a request names it, before it is known how many there are.
+    """A byte range in a request, before the size is known.
 
-    Without `first` it is the last `last` bytes; without either it is malformed, which only who may read
-    the bytes is told.
+    Without `first` it means the last `last` bytes. Without either it is malformed, which only callers who
+    may read the bytes get to know.
     """
 
     header: Literal["Range", "Content-Range"]
@@ -29,8 +29,7 @@ class ByteRange(msgspec.Struct, frozen=True):
     def within(self, size: int) -> tuple[int, int]:
         """Return the bytes as (start, stop).
 
-        Raises Invalid for several ranges at once, and BadRange for one that is malformed or lies outside
-        `size` bytes.
+        Raises Invalid for several ranges at once, and BadRange for a malformed one or one outside `size`.
         """
         if self.several:
             raise Invalid("Requests with multiple ranges are not supported. Make one request for each range.")
@@ -51,10 +50,9 @@ class ByteRange(msgspec.Struct, frozen=True):
 
 
 def parse(range_header: str | None, content_range: str | None) -> ByteRange | None:
-    """Return the range that a request wants, or None where it wants all bytes.
+    """Return the range that a request asks for, or None for all bytes.
 
-    `content_range` is a request header that no request should have; Glance takes it for Range, so old
-    clients send it.
+    Old clients send `Content-Range`, which is not a request header, because Glance treats it as Range.
     """
     if range_header is not None:
         if "," in range_header:
@@ -66,7 +64,7 @@ def parse(range_header: str | None, content_range: str | None) -> ByteRange | No
 
 
 def _numbers(pattern: re.Pattern[str], header: str) -> tuple[int | None, int | None]:
-    """Return the first two numbers of a header; None for what it leaves out, and where it is malformed."""
+    """Return the first two numbers of a header; None for missing ones, and for both if malformed."""
     match = pattern.fullmatch(header.strip()) if len(header) <= _LONGEST else None
     if match is None or max(map(len, match.groups())) > _DIGITS:
         return None, None

@@ -1,4 +1,4 @@
-"""What is known of a store beside how it keeps bytes, and in which order copies of an image are taken."""
+"""Descriptions of stores, and the order in which copies of an image are read."""
 
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class StoreInfo(msgspec.Struct, frozen=True):
-    """A store as its operator describes it. The heavier one is read first."""
+    """A store as configured. Stores with a higher weight are read first."""
 
     id: str
     type: str
@@ -22,7 +22,7 @@ class StoreInfo(msgspec.Struct, frozen=True):
 
 
 def in_order(names: Iterable[str], stores: Mapping[str, StoreInfo]) -> tuple[str, ...]:
-    """Give names of stores, each once, as lists show them: by weight, then by name."""
+    """Return the distinct names of stores, sorted by weight, then by name."""
 
     def rank(name: str) -> tuple[int, str]:
         return (-stores[name].weight if name in stores else 0, name)
@@ -36,7 +36,7 @@ def parse_names(text: str | None) -> tuple[str, ...]:
 
 
 def check_known(names: Iterable[str], stores: Mapping[str, StoreInfo]) -> None:
-    """Raise Invalid for a store that there is not."""
+    """Raise Invalid for a store that does not exist."""
     for name in names:
         if name not in stores:
             raise Invalid(f"Store '{name}' does not exist. There are: {', '.join(stores)}.")

@@ -1,4 +1,4 @@
-"""Tasks: what the API shows of jobs, and how lists of them are asked for."""
+"""Tasks, the API's view of jobs, and queries for lists of them."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -18,13 +18,13 @@ LIVE: Final = (PENDING, PROCESSING)
 WEB_LANE: Final = "web"
 LOCAL_LANE: Final = "local"
 LANES: Final = (WEB_LANE, LOCAL_LANE)
-"""Of jobs that wait for servers which are not ours, and of all others: each has slots of its own."""
+"""The lane of jobs that wait for servers which are not ours, and that of all others."""
 
 LEGACY_IMPORT: Final = "import"
 IMPORT: Final = "api_image_import"
 LOCATION: Final = "location_import"
 TYPES: Final = (LEGACY_IMPORT, IMPORT, LOCATION)
-"""Of the API: an import asked for as a task, one asked for of an image, and a location that was added."""
+"""The API's types: an import created as a task, an import of an image, and an added location."""
 
 SORT_KEYS: Final = ("created_at", "updated_at", "expires_at", "id", "type", "status", "owner")
 _FILTERS: Final = ("status", "type", "owner")
@@ -54,7 +54,7 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class TaskQuery(msgspec.Struct, frozen=True):
-    """Which tasks a list shows, and in what order."""
+    """A query for a page of tasks."""
 
     limit: int
     marker: str | None
@@ -63,14 +63,14 @@ class TaskQuery(msgspec.Struct, frozen=True):
     filters: tuple[tuple[str, str], ...]
 
     def of(self, owner: str) -> "TaskQuery":
-        """Give the same list of one project's tasks."""
+        """Return the query limited to one project's tasks."""
         others = tuple(pair for pair in self.filters if pair[0] != "owner")
         wrong = any(name == "owner" and value != owner for name, value in self.filters)
         return msgspec.structs.replace(self, filters=(*others, ("owner", "" if wrong else owner)))
 
 
 def parse_query(pairs: Sequence[tuple[str, str]], *, default_limit: int, max_limit: int) -> TaskQuery:
-    """Read the query string of a list; raises Invalid for what it does not know."""
+    """Parse the query string of a list. Raises Invalid for bad values."""
     values = dict(pairs)
     limit = values.pop("limit", None)
     marker = values.pop("marker", None)
@@ -97,9 +97,9 @@ def parse_query(pairs: Sequence[tuple[str, str]], *, default_limit: int, max_lim
 
 
 def check_legacy_import(body: Any) -> dict[str, Any]:
-    """Give the input of a request for a task of type import.
+    """Return the input of a request to create a task of type import.
 
-    Raises Invalid for another type, or for input that does not say what to import.
+    Raises Invalid for another type or incomplete input.
     """
     if not isinstance(body, dict):
         raise Invalid("The request body must be a JSON object.")

@@ -1,4 +1,4 @@
-"""A bounded queue in which groups take turns; within a group it is first come, first served."""
+"""A bounded queue in which groups take turns; within a group the order is first in, first out."""
 
 import ipaddress
 from collections import OrderedDict, deque
@@ -23,20 +23,20 @@ class Turns(Generic[T]):
         """Return the number of waiting items."""
         return sum(map(len, self._groups.values()))
 
-    def add(self, group: str, who: T) -> bool:
+    def add(self, group: str, item: T) -> bool:
         """Add an item; return False, and add nothing, if the queue or the group's part of it is full."""
         waiting = self._groups.get(group, deque())
         if len(waiting) >= self._per_group or len(self) >= self._total:
             return False
-        waiting.append(who)
+        waiting.append(item)
         self._groups[group] = waiting
         return True
 
-    def discard(self, group: str, who: T) -> None:
+    def discard(self, group: str, item: T) -> None:
         """Remove an item that no longer waits, if it is there."""
         waiting = self._groups.get(group)
-        if waiting is not None and who in waiting:
-            waiting.remove(who)
+        if waiting is not None and item in waiting:
+            waiting.remove(item)
             if not waiting:
                 del self._groups[group]
 
@@ -45,13 +45,13 @@ class Turns(Generic[T]):
         if not self._groups:
             return None
         group, waiting = self._groups.popitem(last=False)
-        who = waiting.popleft()
+        item = waiting.popleft()
         if waiting:
             self._groups[group] = waiting
-        return who
+        return item
 
     def ahead_of(self, group: str) -> int:
-        """Return how many items are served until all those of a group are, these included."""
+        """Return how many items are served until all those of a group have been, including them."""
         most = len(self._groups.get(group, ()))
         return sum(min(len(waiting), most) for waiting in self._groups.values())
 

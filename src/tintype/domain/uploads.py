@@ -1,4 +1,4 @@
-"""What a resumable upload is, and how tus 1.0 writes about one (https://tus.io/protocols/resumable-upload)."""
+"""Resumable uploads, and the headers of tus 1.0 (https://tus.io/protocols/resumable-upload)."""
 
 import base64
 import binascii
@@ -17,9 +17,9 @@ _DIGITS: Final = 19
 class Upload(msgspec.Struct, frozen=True):
     """A resumable upload. Times are microseconds since the epoch, sizes are bytes.
 
-    `offset` is what outlives any accident. It reaches `length` only together with the image becoming
-    active: until then at least the last byte is still to come, so that a client which lost the
-    answer asks again, and the end is tried again.
+    `offset` counts durable bytes. It reaches `length` only in the transaction that makes the image active;
+    until then at least the last byte is missing, so that a client that lost the response asks again and
+    retries the last step.
     """
 
     id: str
@@ -28,28 +28,28 @@ class Upload(msgspec.Struct, frozen=True):
     offset: int
     metadata: str
     expected: dict[str, str]
-    """Digests in hex by algorithm that the whole must have."""
+    """Expected hex digests of the complete bytes, by algorithm."""
     expires_at: int
 
     @property
     def finished(self) -> bool:
-        """Say whether the bytes became the image's."""
+        """Return whether the bytes have become the image's data."""
         return self.offset == self.length
 
-    def kept(self, received: int) -> int:
-        """Give the offset that may be promised when so many bytes are safe."""
+    def resumable_offset(self, received: int) -> int:
+        """Return the offset to report when `received` bytes are durable."""
         return max(0, min(received, self.length - 1))
 
 
 class Checksum(msgspec.Struct, frozen=True):
-    """What one piece must hash to."""
+    """The expected digest of one chunk."""
 
     algorithm: str
     digest: bytes
 
 
 def parse_length(header: str | None, limit: int) -> int:
-    """Read `Upload-Length`; raises Invalid for none, OverLimit past the limit."""
+    """Parse `Upload-Length`. Raises Invalid if it is missing or malformed, OverLimit beyond the limit."""
     length = parse_offset(header, "Upload-Length")
     if length > limit:
         raise OverLimit(f"The incoming image is too large: at most {limit} bytes are allowed.")
@@ -57,14 +57,14 @@ def parse_length(header: str | None, limit: int) -> int:
 
 
 def parse_offset(header: str | None, name: str = "Upload-Offset") -> int:
-    """Read a number of bytes; raises Invalid for what is none."""
+    """Parse a number of bytes. Raises Invalid if it is missing or malformed."""
     if header is None or not header.isascii() or not header.isdigit() or len(header) > _DIGITS:
         raise Invalid(f"{name} must be a number of bytes.")
     return int(header)
 
 
 def check_metadata(header: str | None) -> str:
-    """Give `Upload-Metadata` back as it came; raises Invalid where it is malformed or too long."""
+    """Return `Upload-Metadata` unchanged. Raises Invalid if it is malformed or too long."""
     if not header:
         return ""
     if len(header) > METADATA_LIMIT:
@@ -83,7 +83,7 @@ def check_metadata(header: str | None) -> str:
 
 
 def parse_checksum(header: str | None) -> Checksum | None:
-    """Read `Upload-Checksum`; raises Invalid for an algorithm that is not known, or what is no digest."""
+    """Parse `Upload-Checksum`. Raises Invalid for an unknown algorithm or a malformed digest."""
     if header is None:
         return None
     algorithm, _, text = header.strip().partition(" ")
@@ -99,12 +99,12 @@ def parse_checksum(header: str | None) -> Checksum | None:
 
 
 def check_offset(upload: Upload, offset: int) -> None:
-    """Refuse bytes that do not follow those received: the client asks for the offset and tries again."""
+    """Raise Conflict unless a chunk begins at the upload's offset."""
     if offset != upload.offset:
         raise Conflict(f"The upload stands at offset {upload.offset}, not at {offset}.")
 
 
 def check_checksum(checksum: Checksum, digest: bytes) -> None:
-    """Refuse a piece that is not what its sender meant."""
+    """Raise ChecksumMismatch unless a chunk has the expected digest."""
     if checksum.digest != digest:
         raise ChecksumMismatch("The bytes of this request do not have the digest of its Upload-Checksum.")

@@ -1,4 +1,4 @@
-"""An attempt at a job, and what is done for a type of job."""
+"""Attempts at jobs, and the interface of the work for a type of job."""
 
 from typing import Final, Protocol
 
@@ -13,15 +13,15 @@ from tintype.domain.tasks import FAILURE, SUCCESS, Task
 from tintype.errors import Conflict, Gone, TintypeError
 from tintype.services.leases import LEASE
 
-HOLD: Final = 20_000_000
-"""Microseconds for which an attempt holds its job without a renewal."""
+JOB_LEASE: Final = 20_000_000
+"""Microseconds for which an attempt's lease on its job lasts without a renewal."""
 LOST: Final = "Another worker has taken the job over."
 DELETED: Final = "The image was deleted."
 CANCELLED: Final = "The task was cancelled."
 
 
 class Attempt:
-    """One try at a job, and what it may do with it."""
+    """One attempt at a job. Its lease on the job fences all its writes."""
 
     def __init__(self, task: Task, holder: str, caller: Caller, secret: str | None, lifetime: int) -> None:
         self.task = task
@@ -31,33 +31,33 @@ class Attempt:
         self._lifetime = lifetime
 
     def progress(self, done: int, total: int | None = None) -> None:
-        """Note how far the job is, to be stored with the next renewal."""
+        """Set the progress of the job, which the next renewal stores."""
         self.task = msgspec.structs.replace(
             self.task, bytes_done=done, bytes_total=self.task.bytes_total if total is None else total
         )
 
     async def succeed(self, tx: Transaction, result: dict[str, str] | None, message: str = "") -> None:
-        """End the job in the transaction that shows what it did; raises Gone where it is another's."""
+        """End the job in the transaction that publishes its result. Raises Gone if the lease is lost."""
         await self._end(tx, SUCCESS, message, result)
 
     async def fail(self, tx: Transaction, reason: str) -> None:
-        """End the job without success; raises Gone where it is another's."""
+        """End the job as failed. Raises Gone if the lease is lost."""
         await self._end(tx, FAILURE, reason, None)
 
-    async def put_back(self, tx: Transaction, message: str, pause: int, *, counted: bool) -> None:
-        """Let another attempt have the job after a pause; raises Gone where it is another's already."""
+    async def requeue(self, tx: Transaction, message: str, pause: int, *, counted: bool) -> None:
+        """Release the job for another attempt after a pause. Raises Gone if the lease is lost."""
         if not await jobs.put_back(
             tx, self.task.id, self._holder, now=now(), pause=pause, message=message, counted=counted
         ):
             raise Gone(LOST)
 
     async def renew(self, tx: Transaction) -> TintypeError | None:
-        """Renew the lease on the job, and those on the bytes that are being written for it.
+        """Renew the leases on the job and on the blobs being written for it.
 
-        Returns the error to end the work with, where the job was lost or cancelled, or its image deleted.
+        Return the error to end the work with if the job was lost or cancelled, or its image deleted.
         """
         image_id = self.task.image_id
-        beat = await jobs.beat(tx, self.task, self._holder, now=now(), lease=HOLD)
+        beat = await jobs.beat(tx, self.task, self._holder, now=now(), lease=JOB_LEASE)
         if beat is None:
             return Gone(LOST)
         if beat:
@@ -69,7 +69,7 @@ class Attempt:
         return None
 
     async def check(self, tx: Transaction) -> None:
-        """Raise Gone where the job is another's by now: before anything is written for it."""
+        """Raise Gone if the lease on the job is lost. Call it before writing anything for the job."""
         if not await jobs.holds(tx, self.task.id, self._holder):
             raise Gone(LOST)
 
@@ -80,16 +80,16 @@ class Attempt:
 
 
 class Work(Protocol):
-    """What is done for one type of job. Each part may be done again, by another worker."""
+    """The work for one type of job. Each method may be repeated by another worker."""
 
     async def run(self, attempt: Attempt) -> None:
-        """Do all of it, and end with `attempt.succeed` in the transaction that shows it.
+        """Do the work, and call `attempt.succeed` in the transaction that publishes it.
 
-        Raises Unavailable where another attempt may do better, any other TintypeError where none will.
+        Raises Unavailable if a retry may succeed, any other TintypeError if none will.
         """
 
     async def undo(self, tx: Transaction, task: Task) -> None:
-        """Give up what an attempt has left half done; well if there is nothing."""
+        """Undo what an unfinished attempt has left behind, if anything."""
 
     async def fail(self, tx: Transaction, task: Task, reason: str) -> None:
-        """Leave the image so that its owner can go on, with the reason."""
+        """Release the image with the reason of the failure, so that its owner can continue."""

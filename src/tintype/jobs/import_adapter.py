@@ -1,7 +1,7 @@
-"""Imports and copies as runs of the ingest engine: into all stores at once, under the lease of an attempt.
+"""Imports and copies as runs of the ingest engine, into all stores at once, under the lease of an attempt.
 
-The attempt's own heartbeat renews the leases of what is written for its image, and the worker releases the
-image where the attempt fails: neither is done here.
+The attempt's own heartbeat renews the leases of the blobs being written, and the worker releases the image
+if the attempt fails; neither happens here.
 """
 
 from collections.abc import Sequence
@@ -35,33 +35,33 @@ class Staged(msgspec.Struct, frozen=True):
 
 
 class ImportPlan(msgspec.Struct, frozen=True):
-    """What an attempt has decided before the first byte."""
+    """What an attempt decides before the first byte."""
 
     wanted: Import
     stores: Sequence[str]
-    """To be written to."""
+    """The stores to write to."""
     staged: Staged | None
     adopted: bool
-    """Whether the staged bytes become the image's where they are."""
+    """Whether the staged bytes become the image's data in place."""
     formats: tuple[str | None, str | None]
     properties: dict[str, str] = {}
-    """What the source and the plugins set, beside what the image has."""
+    """Properties set by the source and the plugins, in addition to the image's."""
     size: int | None = None
 
 
 class ImportAdapter(IngestAdapter):
-    """One attempt at an import. A store that fails ends it, or is left out."""
+    """The adapter of one attempt at an import. A store that fails ends it, or is left out."""
 
-    patience = 2.0  # so that one sees how far a slow source is
+    patience = 2.0  # so that the progress of a slow source is visible
     retries = (1.0, 3.0, 9.0)
 
     def __init__(
         self, ingest: Ingest, copies: Copies, attempt: Attempt, plan: ImportPlan, source: AsyncExitStack
     ) -> None:
-        """Make it; `source` closes what the bytes come from, and deletes the files in between."""
+        """`source` closes the source of the bytes and deletes temporary files."""
         self.turn = quota_turn(attempt.caller)
         self.failures: dict[str, TintypeError] = {}
-        """Of the stores that were left out."""
+        """Errors of the stores that were left out, by store."""
         self._ingest = ingest
         self._copies = copies
         self._attempt = attempt
@@ -69,7 +69,7 @@ class ImportAdapter(IngestAdapter):
         self._source = source
 
     async def reserve(self, tx: Transaction, blobs: Sequence[Blob]) -> Reservation:
-        """Add the rows of the blobs; raises Gone where the image was deleted or the job is another's."""
+        """Add the rows of the blobs. Raises Gone if the image was deleted or the job is lost."""
         attempt = self._attempt
         image = await image_rows.get(tx, attempt.task.image_id or "", None, lock=True)
         if image is None:
@@ -79,9 +79,9 @@ class ImportAdapter(IngestAdapter):
         return Reservation(self._with_formats(image), limit)
 
     async def complete(self, tx: Transaction, blobs: Sequence[Blob], digests: Digests) -> None:
-        """End the job, and show the bytes and the image; raises Gone where it is too late.
+        """End the job, complete the blobs and make the image active. Raises Gone if it is too late.
 
-        Staged bytes that are adopted are the image's from then on, where they are.
+        Adopted staged bytes become the image's data in place.
         """
         task, names = self._attempt.task, [blob.store for blob in blobs]
         image = await image_rows.get(tx, task.image_id or "", None, lock=True)
@@ -97,7 +97,7 @@ class ImportAdapter(IngestAdapter):
         if self._plan.staged is not None:
             names += await self._end_staging(tx, self._plan.staged)
         copy = self._plan.wanted.method == COPY
-        before = image.stores if copy else ()  # else of a location that was refused
+        before = image.stores if copy else ()  # else they are those of a location that failed
         after = msgspec.structs.replace(
             self._with_formats(image),
             properties={**image.properties, **self._plan.properties},
@@ -115,9 +115,9 @@ class ImportAdapter(IngestAdapter):
         await enforce_quota(tx, self._attempt.caller, image.owner, quotas.STORE)
 
     def leaves_out(self, blob: Blob, error: TintypeError) -> bool:
-        """Go on without a store unless all must succeed, or none is left."""
+        """Continue without a store unless all must succeed or none is left."""
         self.failures[blob.store] = error
-        spare = self._plan.adopted or self._plan.wanted.method == COPY  # the image has a copy in any case
+        spare = self._plan.adopted or self._plan.wanted.method == COPY  # the image has a copy anyway
         alone = len(self.failures) == len(self._plan.stores) and not spare
         return not (self._plan.wanted.must_succeed or alone)
 
@@ -126,7 +126,7 @@ class ImportAdapter(IngestAdapter):
         await self._source.aclose()
 
     def progress(self, count: int) -> None:
-        """Note how far the job is."""
+        """Report the progress of the job."""
         self._attempt.progress(self._attempt.task.bytes_done + count)
 
     def _message(self, names: Sequence[str], size: int) -> str:
@@ -138,7 +138,7 @@ class ImportAdapter(IngestAdapter):
         return msgspec.structs.replace(image, disk_format=disk_format, container_format=container_format)
 
     async def _end_staging(self, tx: Transaction, staged: Staged) -> list[str]:
-        """Adopt staged bytes, or condemn them; return the store that the image has through them."""
+        """Adopt staged bytes, or condemn them; return their store if adopted."""
         adopted = self._plan.adopted
         if not await blob_rows.move(tx, staged.blob.id, STAGED, READY if adopted else CONDEMNED):
             raise Invalid("The staged bytes are gone; stage them again.")

@@ -1,7 +1,7 @@
-"""Imports: bytes from where a method says, through the plugins, into stores; the image is active at the end.
+"""Imports: bytes from the source of a method, through the plugins, into stores; then the image is active.
 
-An attempt begins anew each time; what the one before has written is given up first. Bytes that were
-staged in a store which the import names are not moved at all: they become the image's.
+Each attempt starts over and first undoes what the previous one has written. Bytes staged in a store that
+the import names are not moved: they become the image's data in place.
 """
 
 import contextlib
@@ -33,40 +33,40 @@ from tintype.plugins.base import Plugin, Stream, Subject, scratch_in
 from tintype.policy.properties import Protections
 from tintype.services.copies import Copies
 from tintype.services.data import UNINSPECTED
-from tintype.services.imports import let_go
+from tintype.services.imports import release_from_task
 from tintype.services.ingest import STAGED_LIFETIME, Ingest
 from tintype.services.property_checks import PropertyCheck
 
 
 class ImportOptions(msgspec.Struct, frozen=True):
-    """What an operator chose of imports."""
+    """The operator's options for imports."""
 
     plugins: Sequence[Plugin]
     scratch: Path
-    """Where files in between are."""
+    """The folder for temporary files."""
     seconds: float
-    """For which a download may take."""
+    """The longest time for a download, in seconds."""
     protections: Protections | None
     check: PropertyCheck | None
     copied_properties: tuple[str, ...]
-    """Beginnings of names of properties that come along from another region."""
+    """Prefixes of properties that are copied from another region."""
     min_source_rate: int
-    """Bytes a second that a source on the web must give."""
+    """Bytes per second that a source on the web must deliver."""
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where an import's bytes come from, and what is known of them."""
+    """The source of an import's bytes, and what is known of them."""
 
     stream: Stream
     expected: dict[str, str] = {}
-    """Digests in hex by algorithm that they must have."""
+    """Expected hex digests by algorithm."""
     formats: tuple[str, str] | None = None
     properties: dict[str, str] = {}
-    """What comes with them, in place of what the image says of itself."""
+    """Properties from the source, which override the image's."""
 
 
 class ImportWork:
-    """The work of jobs of both types of import."""
+    """The work of both types of import jobs."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class ImportWork:
         self._options = options
 
     async def run(self, attempt: Attempt) -> None:
-        """Bring the bytes, and show the image with them."""
+        """Fetch the bytes and make the image active."""
         wanted = import_of(attempt.task)
         image, blobs, staged = await self._load(attempt.task)
         targets: Sequence[str] = attempt.task.input["backend"]
@@ -102,16 +102,16 @@ class ImportWork:
         await self._fill(attempt, image, origin, plugins, plan)
 
     async def undo(self, tx: Transaction, task: Task) -> None:
-        """Give up what was being written for the image."""
+        """Condemn the blobs that were being written for the image."""
         await image_rows.lock(tx, task.image_id or "")
         await blob_rows.condemn_some_of(tx, task.image_id or "", WRITING)
 
     async def fail(self, tx: Transaction, task: Task, reason: str) -> None:
-        """Let the image be queued again, or active as it was before a copy, and say why."""
-        await let_go(tx, task.image_id or "", task.id, reason, task.input["backend"])
+        """Release the image with the reason: queued again, or active as before a copy."""
+        await release_from_task(tx, task.image_id or "", task.id, reason, task.input["backend"])
 
     async def _load(self, task: Task) -> tuple[Image, list[Blob], Staged | None]:
-        """Give the image, its copies, and what is staged for it, which is kept for longer."""
+        """Return the image, its copies and its staged bytes, whose lifetime is extended."""
         async with self._database.write() as tx:
             image = await image_rows.get(tx, task.image_id or "", None, lock=True)
             if image is None:
@@ -129,7 +129,7 @@ class ImportWork:
     async def _fill(
         self, attempt: Attempt, image: Image, origin: Origin, plugins: Sequence[Plugin], plan: ImportPlan
     ) -> None:
-        """Bring the bytes through the plugins into the stores."""
+        """Stream the bytes through the plugins into the stores."""
         disk_format, container_format = origin.formats or (image.disk_format, image.container_format)
         subject = Subject(
             image.id,
@@ -140,13 +140,13 @@ class ImportWork:
         )
         stream, expected = origin.stream, origin.expected
         async with contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(_let_go, stream)
+            stack.push_async_callback(_close, stream)
             if plugins:
                 stream, expected = Stream(_verified(stream.chunks, expected), stream.size), {}
                 scratch = await stack.enter_async_context(scratch_in(self._options.scratch))
                 for plugin in plugins:
                     stream = await plugin.apply(subject, stream, scratch)
-                    stack.push_async_callback(_let_go, stream)
+                    stack.push_async_callback(_close, stream)
             images.check_properties(subject.properties, self._ingest.limits)
             changed = {
                 name: value
@@ -223,7 +223,7 @@ def import_of(task: Task) -> Import:
 
 
 def _checked_formats(disk_format: str, container_format: str, limits: Limits) -> tuple[str, str]:
-    """Refuse formats of another service that images here cannot have."""
+    """Return the formats of a remote image. Raises Invalid for formats that are not allowed here."""
     if disk_format not in limits.disk_formats or container_format not in limits.container_formats:
         raise Invalid(
             f"The image has disk format '{disk_format}' and container format '{container_format}'; allowed "
@@ -232,13 +232,13 @@ def _checked_formats(disk_format: str, container_format: str, limits: Limits) ->
     return disk_format, container_format
 
 
-async def _let_go(stream: Stream) -> None:
+async def _close(stream: Stream) -> None:
     async with closing(stream.chunks):
         pass
 
 
 async def _verified(chunks: AsyncIterator[bytes], expected: dict[str, str]) -> AsyncIterator[bytes]:
-    """Hold bytes against their digests before plugins make others of them; raises Invalid at the end."""
+    """Pass bytes on, and compare their digests before plugins change them. Raises Invalid at the end."""
     digests = {name: hashlib.new(name, usedforsecurity=False) for name in expected}
     async with closing(chunks):
         async for chunk in chunks:

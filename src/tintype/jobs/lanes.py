@@ -1,4 +1,4 @@
-"""A lane: slots for jobs of one kind, and the attempts of this process that run in them."""
+"""A lane: slots for jobs of one kind, and this process's attempts that run in them."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -6,14 +6,14 @@ from typing import Any
 
 from tintype.domain.shares import max_at_once, owners_at_limit
 from tintype.jobs.attempts import Attempt
-from tintype.jobs.waiting import waited
+from tintype.jobs.waiting import wait_detecting_stall
 
 
 class Lane:
-    """The attempts that run at once, as many as the slots and the shares of their owners allow."""
+    """The running attempts, limited by the slots and by the fair shares of their owners."""
 
     def __init__(self, name: str, slots: int, failed: Callable[[BaseException], None]) -> None:
-        """Make it; `failed` is called with the error of an attempt that could not be brought to an end."""
+        """`failed` is called with the error of an attempt that could not be settled."""
         self.name = name
         self._slots = slots
         self._failed = failed
@@ -22,7 +22,7 @@ class Lane:
 
     @property
     def is_full(self) -> bool:
-        """Whether no further attempt may start, whoever owns it."""
+        """Whether no further attempt may start, whoever its owner is."""
         return len(self._owners) >= max_at_once(self._slots)
 
     @property
@@ -41,17 +41,17 @@ class Lane:
         self._woken.set()
 
     async def pause(self, seconds: float) -> bool:
-        """Wait until there may be work, for so many seconds at most.
+        """Wait until there may be work, for at most `seconds`.
 
-        Return whether the process stood still meanwhile.
+        Return whether the process was suspended meanwhile.
         """
-        stalled = await waited(self._woken, seconds)
+        stalled = await wait_detecting_stall(self._woken, seconds)
         self._woken.clear()
         return stalled
 
     async def close(self) -> None:
-        """Stop all attempts; each puts its job back."""
-        await asyncio.sleep(0)  # a task that is cancelled before its first step would not put its job back
+        """Cancel all attempts; each requeues its job."""
+        await asyncio.sleep(0)  # a task cancelled before its first step would not requeue its job
         for running in self._owners:
             running.cancel()
         if self._owners:

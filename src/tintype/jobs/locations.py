@@ -1,7 +1,7 @@
-"""Locations that were added: their bytes are read, inspected and hashed, then they are the image's.
+"""Jobs for added locations: read, inspect and hash the bytes, then make them the image's data.
 
-A service of the cloud is trusted with what it has written itself: its image is active at once, and the
-digests follow.
+Services of the cloud are trusted with bytes that they wrote themselves: the image is active at once, and
+the digests follow.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class LocationWork:
         seconds: float,
         min_source_rate: int,
     ) -> None:
-        """Make it; `seconds` are what reading one may take, at so many bytes a second on the web."""
+        """Allow `seconds` for reading, and `min_source_rate` bytes per second or more from the web."""
         self._database = database
         self._locations = locations
         self._seconds = seconds
@@ -53,9 +53,9 @@ class LocationWork:
         self._algorithm = algorithm
 
     async def run(self, attempt: Attempt) -> None:
-        """Look at the bytes, and show the image with them.
+        """Read the bytes and make the image active.
 
-        A place that refuses us, or redirects to where we may not go, does so at the next attempt, too.
+        A server that refuses the request or redirects to a forbidden address is not retried.
         """
         try:
             await self._run(attempt)
@@ -67,7 +67,7 @@ class LocationWork:
     async def _run(self, attempt: Attempt) -> None:
         task = attempt.task
         location, trusted = location_of(task), is_trusted(attempt.caller)
-        store, place = await self._locations.place(attempt.caller, location.url)
+        store, place = await self._locations.resolve(attempt.caller, location.url)
         blob = Blob(task.id, store, task.image_id or "", READY, place)
         image = await self._load(task)
         size = await self._copies.store(blob).size(blob.key)
@@ -78,10 +78,10 @@ class LocationWork:
         if trusted and location.digest is None:
             unknown = {"os_hash_algo": algorithm, "os_hash_value": None}
             if image.status != ACTIVE:
-                await self._show(attempt, blob, size, unknown, ends=False)
+                await self._publish(attempt, blob, size, unknown, final=False)
             image = await self._load(task)
         else:
-            image = await self._take(attempt)
+            image = await self._claim(attempt)
         expected = {algorithm: location.digest} if location.digest else {}
         expected |= {"md5": location.checksum} if location.checksum else {}
         pipeline = self._ingest.pipeline(image, expected, algorithm)
@@ -94,13 +94,13 @@ class LocationWork:
             message = f"{where} could not be read within {self._seconds:.0f} s (imports.seconds)."
             raise Invalid(message) from None
         digests = pipeline.finish()
-        await self._show(attempt, blob, size, msgspec.structs.asdict(digests), ends=True, digests=digests)
+        await self._publish(attempt, blob, size, msgspec.structs.asdict(digests), final=True, digests=digests)
 
     async def undo(self, tx: Transaction, task: Task) -> None:
-        """Do nothing: bytes of others are not touched."""
+        """Do nothing: the bytes are not ours."""
 
     async def fail(self, tx: Transaction, task: Task, reason: str) -> None:
-        """Let the image be queued again, and say why; one that is active stays so, without digests."""
+        """Set the image back to queued with the reason; an active one stays active, without digests."""
         image = await image_rows.get(tx, task.image_id or "", None, lock=True)
         if image is None or image.import_task != task.id:
             return
@@ -109,7 +109,7 @@ class LocationWork:
             "failure": reason,
             "updated_at": max(now(), image.updated_at),
         }
-        if image.status == IMPORTING:  # as in Glance the store stays named: the bytes are there still
+        if image.status == IMPORTING:  # as in Glance the store stays listed: it still has the bytes
             on_the_web = task.input["loc_url"].lower().startswith("http")
             web = [name for name, info in self._copies.infos.items() if info.read_only and on_the_web]
             after = images.changed_status(image, QUEUED, stores=tuple(web[:1]), **changes)
@@ -120,7 +120,7 @@ class LocationWork:
         await image_rows.save(tx, image, after)
 
     def _read(self, attempt: Attempt, blob: Blob, size: int) -> AsyncIterator[bytes]:
-        """Return the bytes; those of a server that is not ours are measured."""
+        """Return the bytes, with a minimum rate if they come from a server that is not ours."""
         chunks = self._copies.read([blob], 0, size)
         if attempt.task.lane != WEB_LANE:
             return chunks
@@ -128,13 +128,13 @@ class LocationWork:
 
     async def _load(self, task: Task) -> Image:
         async with self._database.read() as tx:
-            return _still_taken(await image_rows.get(tx, task.image_id or "", None), task)
+            return _checked(await image_rows.get(tx, task.image_id or "", None), task)
 
-    async def _take(self, attempt: Attempt) -> Image:
-        """Return the image as `importing`: there are bytes, and they are read before they are its own."""
+    async def _claim(self, attempt: Attempt) -> Image:
+        """Claim the image (`queued` → `importing`) while its bytes are read, and return it."""
         task = attempt.task
         async with self._database.write() as tx:
-            image = _still_taken(await image_rows.get(tx, task.image_id or "", None, lock=True), task)
+            image = _checked(await image_rows.get(tx, task.image_id or "", None, lock=True), task)
             await attempt.check(tx)
             if image.status != QUEUED:
                 return image
@@ -143,24 +143,24 @@ class LocationWork:
             await image_rows.save(tx, image, taken)
         return taken
 
-    async def _show(
+    async def _publish(
         self,
         attempt: Attempt,
         blob: Blob,
         size: int,
         values: dict[str, Any],
         *,
-        ends: bool,
+        final: bool,
         digests: Digests | None = None,
     ) -> None:
-        """Give the image the bytes and what is known of them, and perhaps end the job."""
+        """Save the blob and its known values with the image; end the job if `final`."""
         text = None if digests is None else msgspec.json.encode(digests).decode()
         turn = self._locations.turn(attempt.caller, blob.store)
         async with self._database.write(durable=True, turn=turn) as tx:
             image = await image_rows.get(tx, blob.image_id, None, lock=True)
             if image is None or image.import_task != attempt.task.id:
                 raise Gone(DELETED)
-            if ends:
+            if final:
                 await attempt.succeed(tx, {"image_id": image.id})
             else:
                 await attempt.check(tx)
@@ -176,7 +176,7 @@ class LocationWork:
                 "size": size,
                 "stores": (blob.store,),
                 "failure": None,
-                "import_task": None if ends else image.import_task,
+                "import_task": None if final else image.import_task,
                 "updated_at": max(now(), image.updated_at),
             }
             if image.status != ACTIVE:
@@ -187,7 +187,7 @@ class LocationWork:
             await enforce_quota(tx, attempt.caller, image.owner, quotas.STORE)
 
 
-def _still_taken(image: Image | None, task: Task) -> Image:
+def _checked(image: Image | None, task: Task) -> Image:
     if image is None:
         raise Gone(DELETED)
     if image.import_task != task.id:

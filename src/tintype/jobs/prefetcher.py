@@ -1,4 +1,4 @@
-"""Brings images into this node's cache that operators asked for, and looks after what is there."""
+"""Fetches queued images into this node's cache, and maintains the cache."""
 
 import asyncio
 import contextlib
@@ -15,14 +15,14 @@ _MAINTAIN_SECONDS: Final = 60.0
 
 
 class Prefetcher:
-    """Works until it is cancelled; every process of a node has one, and pieces are fetched once."""
+    """Runs until it is cancelled, in every process of a node; each piece is fetched only once."""
 
     def __init__(self, cache: Cache, log: structlog.typing.FilteringBoundLogger) -> None:
         self._cache = cache
         self._log = log
 
     async def run(self) -> None:
-        """Look for what is queued at once, and then now and again; whatever fails is tried again."""
+        """Fetch queued images now, then at intervals and when woken; retry whatever fails."""
         maintained = 0.0
         while True:
             self._cache.wake.clear()

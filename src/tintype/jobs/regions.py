@@ -1,4 +1,4 @@
-"""Image services of other regions, from which images are taken over with their bytes (glance-download)."""
+"""Image services of other regions, from which images are imported with their bytes (glance-download)."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, Protocol
@@ -20,7 +20,7 @@ from tintype.services.copies import Copies
 
 _INTERFACES: Final = ("public", "internal", "admin")
 _DOCUMENT: Final = 8 << 20
-"""Bytes that a catalogue or an image record may have."""
+"""The largest size of a service catalogue or an image record, in bytes."""
 
 
 class Remote(msgspec.Struct, frozen=True):
@@ -36,10 +36,10 @@ class Remote(msgspec.Struct, frozen=True):
 
 
 class Regions(Protocol):
-    """Where images of other regions are had from."""
+    """Opens images of other regions."""
 
     async def open(self, attempt: Attempt, wanted: Import) -> Remote:
-        """Give an image as the caller sees it there; raises Invalid, NotFound, Forbidden or Unavailable."""
+        """Open an image that the caller can see there. Raises Invalid, NotFound, Forbidden or Unavailable."""
 
 
 class OwnRegion:
@@ -55,7 +55,7 @@ class OwnRegion:
         self._min_rate = min_rate
 
     async def open(self, attempt: Attempt, wanted: Import) -> Remote:
-        """Give one of our own images."""
+        """Open one of our own images."""
         if wanted.region != self._region or wanted.interface not in _INTERFACES:
             raise _no_service(wanted)
         image = await self._access.get(attempt.caller, wanted.remote_id or "")
@@ -76,10 +76,10 @@ class OwnRegion:
 
 
 class KeystoneRegions:
-    """The image services that a Keystone's catalogue has for the caller, asked with the caller's token."""
+    """The image services in the caller's Keystone catalogue, accessed with the caller's token."""
 
     def __init__(self, auth_url: str, web: Web, *, limit: int, seconds: float, min_rate: int) -> None:
-        """Make it: the cloud's own addresses are trusted, so `web` has no rules for them."""
+        """Use `web`, which must not restrict the cloud's own addresses."""
         self._catalogue = f"{auth_url.rstrip('/').removesuffix('/v3')}/v3/auth/catalog"
         self._web = web
         self._limit = limit
@@ -87,7 +87,7 @@ class KeystoneRegions:
         self._min_rate = min_rate
 
     async def open(self, attempt: Attempt, wanted: Import) -> Remote:
-        """Return an image of a service in the catalogue."""
+        """Open an image of a service in the catalogue."""
         try:
             return await self._open({"X-Auth-Token": attempt.secret or ""}, wanted)
         except Unauthenticated:

@@ -1,10 +1,9 @@
-"""The sweeper: finishes what died half-way. Every server process runs one; claims are atomic.
+"""The sweeper: cleans up after work that died midway. Every server process runs one; claims are atomic.
 
-* A blob whose lease is over, in writing, partial or staged: what was begun with it is undone.
-* A condemned blob: its bytes are deleted, then its row. One process at a time claims it under a lease. Each
-  store has a task of its own, so that a slow one delays nothing else.
-* Notes that no longer matter are deleted: finished uploads, ended jobs, revoked tokens, failed
-  logins.
+* Blobs in `writing`, `partial` or `staged` whose lease has expired are rolled back.
+* Condemned blobs: the bytes are deleted, then the row. One process at a time claims a blob under a lease.
+  Each store has a task of its own, so that a slow store delays no other.
+* Expired records are deleted: finished uploads, ended jobs, revoked tokens, failed logins.
 """
 
 import asyncio
@@ -22,7 +21,7 @@ from tintype.db import uploads as upload_rows
 from tintype.db.engine import Database, now
 from tintype.domain.blobs import Blob
 from tintype.errors import Unavailable
-from tintype.jobs.waiting import waited
+from tintype.jobs.waiting import wait_detecting_stall
 from tintype.observability.failures import reason_of
 from tintype.observability.metrics import Metrics
 from tintype.services.identity import Identity
@@ -33,11 +32,11 @@ from tintype.services.recovery import Recovery
 INTERVAL: Final = 5.0
 """Seconds between two sweeps."""
 PRUNE_SECONDS: Final = 60.0
-"""Between two looks at notes."""
+"""Seconds between two deletions of expired records."""
 
 
 class Sweeper:
-    """Sweeps until it is cancelled."""
+    """Sweeps until cancelled."""
 
     def __init__(
         self,
@@ -59,11 +58,11 @@ class Sweeper:
         """By store."""
 
     def wake(self) -> None:
-        """Sweep soon: something was condemned."""
+        """Sweep soon, because a blob was condemned."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Sweep at once, then at every interval or call to `wake`; whatever fails is tried again."""
+        """Sweep now, then at every interval or call to `wake`; retry whatever fails."""
         try:
             await self._run()
         finally:
@@ -83,15 +82,15 @@ class Sweeper:
             except Exception as error:  # noqa: BLE001 (the one task that must never end)
                 stalled = isinstance(error, Unavailable)
                 self._failed(error)
-            stalled = await waited(self._wake, INTERVAL) or stalled
+            stalled = await wait_detecting_stall(self._wake, INTERVAL) or stalled
 
     async def sweep(self) -> None:
-        """Do everything that is due, and wait until all of it is done."""
+        """Do all work that is due, and wait until it is done."""
         await self.begin()
         await asyncio.gather(*self._deleting.values())
 
     async def begin(self) -> None:
-        """Do everything that is due; deletions are only begun, in each store where none are at work."""
+        """Do all work that is due, but only start deletions, in each store where none are running."""
         moment = now()
         async for blob in blob_rows.expired(self._database, moment):
             await self._recover(blob, moment)
@@ -115,7 +114,7 @@ class Sweeper:
             self._failed(error)
 
     async def _delete_from(self, store_id: str) -> None:
-        """Delete what is condemned by now: what cannot be deleted is tried again in the next sweep."""
+        """Delete all blobs condemned so far; those that cannot be deleted are retried in the next sweep."""
         try:
             async with self._database.read() as tx:
                 moment = await deletion_rows.lease_moment(tx)
@@ -128,14 +127,14 @@ class Sweeper:
             self._failed(error)
 
     async def _delete(self, condemned: Sequence[Blob]) -> bool:
-        """Delete some blobs; return False once their store does not answer."""
+        """Delete blobs; return False if their store does not answer."""
         for blob in condemned:
             try:
                 await self._ingest.deletions.claim_and_delete(blob)
             except Exception as error:  # noqa: BLE001 (one bad blob must not hold up the others)
                 self._log.warning("blob was not deleted", blob_id=blob.id, reason=reason_of(error))
                 if isinstance(error, Unavailable):
-                    return False  # each of its blobs would be waited for as long
+                    return False  # every further blob would time out as well
         return True
 
     def _failed(self, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""Waiting between two looks for work, and noticing that the process stood still meanwhile."""
+"""Waiting between polls for work, and detecting that the process was suspended meanwhile."""
 
 import asyncio
 import contextlib
@@ -6,15 +6,15 @@ import time
 from typing import Final
 
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Goes on while the machine sleeps, where there is one that does."""
+"""A clock that runs while the machine sleeps, if the system has one."""
 _STALL_SECONDS: Final = 4.0
-"""That a busy machine may add; leases last some times as long."""
+"""Delay that a busy machine may add; leases last several times as long."""
 
 
-async def waited(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for an event, for so many seconds at most; return whether the process stood still meanwhile.
+async def wait_detecting_stall(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event for at most `seconds`; return whether the process was suspended meanwhile.
 
-    It was stopped then, or its machine slept. Whoever was alive before may have lost its lease by that alone.
+    If it was stopped or its machine slept, live holders may have lost their leases.
     """
     before = time.clock_gettime(_CLOCK)
     with contextlib.suppress(TimeoutError):  # not `wait_for`: Python 3.11's may swallow a cancellation

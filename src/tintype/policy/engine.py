@@ -1,8 +1,8 @@
 """Compile the rule language of oslo.policy to functions.
 
-A rule is an expression over the caller and the thing: `role:member and project_id:%(project_id)s`,
+A rule is an expression over the caller and the target: `role:member and project_id:%(project_id)s`,
 `rule:context_is_admin or @`, `not 'public':%(visibility)s`. `and` binds tighter than `or`; the
-empty rule and `@` allow, `!` refuses. The old form, a list of lists of checks, means `or` of `and`.
+empty rule and `@` allow, `!` denies. The old form, a list of lists of checks, means `or` of `and`.
 """
 
 import ast
@@ -33,13 +33,13 @@ _CREDENTIALS: Final[Mapping[str, Callable[[Caller], Any]]] = {
     "system_scope": lambda _caller: None,
     "domain_id": lambda _caller: None,
 }
-"""What a rule may say of the caller, by oslo.context's names."""
+"""The caller's attributes that rules can refer to, by oslo.context's names."""
 
 
 def read_rules(text: str, origin: str) -> dict[str, Any]:
-    """Read an operator's policy file, YAML or JSON: rules by name; StartError where it is none."""
+    """Parse a policy file, YAML or JSON, and return its rules by name. Raises StartError."""
     try:
-        found = yaml.load(text, _OnceEach)  # noqa: S506 (a SafeLoader)
+        found = yaml.load(text, _UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError as error:
         raise StartError(
             f"The policy file {origin} cannot be read: {' '.join(str(error).split())}."
@@ -50,8 +50,8 @@ def read_rules(text: str, origin: str) -> dict[str, Any]:
     return rules
 
 
-class _OnceEach(yaml.SafeLoader):  # type: ignore[misc]
-    """Refuses a name that stands twice: nobody knows which rule was meant."""
+class _UniqueKeyLoader(yaml.SafeLoader):  # type: ignore[misc]
+    """Rejects duplicate names, since it is unclear which rule is meant."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         names = [key.value for key, _ in node.value]
@@ -62,13 +62,13 @@ class _OnceEach(yaml.SafeLoader):  # type: ignore[misc]
 
 
 def unused(rules: Mapping[str, Any], known: Collection[str]) -> list[str]:
-    """Give the names that are neither rules of the service nor used by other rules: misspelt, perhaps."""
+    """Return names that are neither rules of the service nor used by other rules, perhaps misspelt."""
     everything = " ".join(str(rule) for rule in rules.values())
     return [name for name in rules if name not in known and f"rule:{name}" not in everything]
 
 
 class Policy:
-    """Every rule, compiled once. `rules` maps rule names to expressions."""
+    """All rules, compiled. `rules` maps rule names to expressions."""
 
     def __init__(self, rules: Mapping[str, Any]) -> None:
         self._checks: dict[str, Check] = {}
@@ -76,19 +76,19 @@ class Policy:
         for name in rules:
             self._resolve(name, ())
 
-    def knows(self, rule: str) -> bool:
-        """Say whether there is a rule of this name."""
+    def has_rule(self, rule: str) -> bool:
+        """Return whether a rule of this name exists."""
         return rule in self._checks
 
     def allows(self, rule: str, caller: Caller, target: Mapping[str, Any]) -> bool:
-        """Say whether the caller may do to the target what the rule is about.
+        """Return whether the rule allows the caller to act on the target.
 
-        Nothing is allowed without a project, whatever the rule says: in Glance all rules have project scope.
+        Without a project nothing is allowed, whatever the rule says: in Glance all rules have project scope.
         """
         return caller.project_id is not None and self._checks[rule](caller, target)
 
-    def judged(self, caller: Caller) -> Caller:
-        """Return the caller, as an admin if `context_is_admin` allows it."""
+    def resolve_admin(self, caller: Caller) -> Caller:
+        """Return the caller with `is_admin` set according to the rule `context_is_admin`."""
         return msgspec.structs.replace(caller, is_admin=self.allows("context_is_admin", caller, {}))
 
     def require(self, rule: str, caller: Caller, target: Mapping[str, Any]) -> None:
@@ -109,7 +109,7 @@ class Policy:
 
 
 class _Parser:
-    """Recursive descent: or, and, not, a check in brackets or a single one."""
+    """A recursive descent parser: or, and, not, then a check or an expression in brackets."""
 
     def __init__(self, name: str, text: str, resolve: Callable[[str], Check]) -> None:
         self._name, self._text, self._resolve = name, text, resolve
@@ -119,7 +119,7 @@ class _Parser:
     def parse(self) -> Check:
         if self._token is None:
             return _allow
-        check = self._either()
+        check = self._or_expression()
         if self._token is not None:
             raise self._error(f"did not expect '{self._token}'")
         return check
@@ -130,33 +130,33 @@ class _Parser:
     def _error(self, what: str) -> StartError:
         return StartError(f"Policy rule '{self._name}' cannot be read: {what} in \"{self._text}\".")
 
-    def _either(self) -> Check:
-        check = self._both()
+    def _or_expression(self) -> Check:
+        check = self._and_expression()
         while self._token is not None and self._token.lower() == "or":
             self._next()
-            check = _or(check, self._both())
+            check = _or(check, self._and_expression())
         return check
 
-    def _both(self) -> Check:
-        check = self._negated()
+    def _and_expression(self) -> Check:
+        check = self._not_expression()
         while self._token is not None and self._token.lower() == "and":
             self._next()
-            check = _and(check, self._negated())
+            check = _and(check, self._not_expression())
         return check
 
-    def _negated(self) -> Check:
+    def _not_expression(self) -> Check:
         if self._token is not None and self._token.lower() == "not":
             self._next()
-            return _not(self._negated())
-        return self._single()
+            return _not(self._not_expression())
+        return self._primary()
 
-    def _single(self) -> Check:
+    def _primary(self) -> Check:
         token = self._token
         if token is None or token == ")":
             raise self._error("a check is missing")
         self._next()
         if token == "(":
-            check = self._either()
+            check = self._or_expression()
             if self._token != ")":
                 raise self._error("a bracket is not closed")
             self._next()
@@ -173,10 +173,10 @@ class _Parser:
         if kind in _REMOTE:
             raise self._error("checks by a remote server are not made")
         try:
-            wanted = _wanted(match)
+            expected = _expected(match)
         except (ValueError, TypeError):
             raise self._error(f"'{token}' is no check") from None
-        return _role(wanted) if kind == "role" else _compare(kind, wanted)
+        return _role(expected) if kind == "role" else _compare(kind, expected)
 
 
 def _allow(_caller: Caller, _target: Mapping[str, Any]) -> bool:
@@ -199,20 +199,20 @@ def _not(check: Check) -> Check:
     return lambda caller, target: not check(caller, target)
 
 
-def _role(wanted: "Wanted") -> Check:
-    if isinstance(wanted, str):
-        role = wanted.lower()
+def _role(expected: "Expected") -> Check:
+    if isinstance(expected, str):
+        role = expected.lower()
         return lambda caller, _target: role in caller.roles
 
     def check(caller: Caller, target: Mapping[str, Any]) -> bool:
-        value = wanted(target)
+        value = expected(target)
         return value is not None and value.lower() in caller.roles
 
     return check
 
 
-def _compare(kind: str, wanted: "Wanted") -> Check:
-    """Compare a literal ('public', True) or what is known of the caller (project_id) with a value.
+def _compare(kind: str, expected: "Expected") -> Check:
+    """Compare a literal ('public', True) or an attribute of the caller (project_id) with a value.
 
     A target that lacks the value never matches.
     """
@@ -225,7 +225,7 @@ def _compare(kind: str, wanted: "Wanted") -> Check:
             return _refuse
 
     def check(caller: Caller, target: Mapping[str, Any]) -> bool:
-        value = wanted if isinstance(wanted, str) else wanted(target)
+        value = expected if isinstance(expected, str) else expected(target)
         if literal is not None or of_caller is None:
             return literal == value
         known = of_caller(caller)
@@ -234,14 +234,14 @@ def _compare(kind: str, wanted: "Wanted") -> Check:
     return check
 
 
-Wanted = str | Callable[[Mapping[str, Any]], str | None]
-"""The right side of a check: text, or what gives it of a target, None where that lacks something."""
+Expected = str | Callable[[Mapping[str, Any]], str | None]
+"""The right side of a check: text, or a function of the target that returns None if a value is missing."""
 
 
-def _wanted(match: str) -> Wanted:
+def _expected(match: str) -> Expected:
     if "%" not in match:
         return match
-    match % _Anything()  # a broken reference is said now
+    match % _Anything()  # raises now for a malformed reference
     reference = _REFERENCE.fullmatch(match)
     name = reference[1] if reference else ""
 
@@ -260,7 +260,7 @@ class _Anything(dict[str, str]):
 
 
 def _as_text(name: str, rule: Any) -> str:
-    """Give a rule as one expression; of the old form, a list of lists, too."""
+    """Return a rule as one expression, also for the old form, a list of lists."""
     if isinstance(rule, str):
         return rule
     if isinstance(rule, list):

@@ -1,7 +1,7 @@
 """Property protections: which roles may create, read, update and delete which custom properties.
 
-An operator's file as Glance has it. Each section is a regular expression; of a property the first
-that is found in its name counts, and what none is found in is nobody's:
+The file has Glance's format. Each section is a regular expression, and the first section that matches a
+property's name applies. A property that no section matches is inaccessible:
 
     [^vendor_]
     create = admin,vendor
@@ -9,7 +9,7 @@ that is found in its name counts, and what none is found in is nobody's:
     update = admin,vendor
     delete = !
 
-Values are roles, or the name of one policy rule; `@` is everybody and `!` nobody.
+Values are roles, or the name of one policy rule; `@` means everybody and `!` nobody.
 """
 
 import configparser
@@ -30,58 +30,58 @@ from tintype.policy.engine import Policy
 CREATE, READ, UPDATE, DELETE = _OPERATIONS = ("create", "read", "update", "delete")
 _NAME: Final = re.compile(r"[^\s;#]+")
 _NAMES: Final = 4096
-"""Property names whose rules are remembered."""
+"""Number of property names whose rules are cached."""
 
 Allowed = Callable[[Caller], bool]
 Rules = Mapping[str, Allowed]
 
 
 class Protections:
-    """The rules, in the order in which they count."""
+    """The rules, in order of precedence."""
 
     def __init__(self, rules: Mapping[str, Rules]) -> None:
         self._rules = {re.compile(pattern): allowed for pattern, allowed in rules.items()}
         self._of = functools.lru_cache(_NAMES)(self._find)
 
     def allows(self, operation: str, name: str, caller: Caller) -> bool:
-        """Say whether a caller may do something with the property of a name."""
+        """Return whether the caller may perform an operation on a property."""
         rules = self._of(name)
         return rules is not None and rules[operation](caller)
 
     def readable(self, pairs: Iterable[tuple[str, str]], caller: Caller) -> bool:
-        """Say whether a caller may read every one of some properties."""
+        """Return whether the caller may read all of the properties."""
         return all(self.allows(READ, name, caller) for name, _ in pairs)
 
-    def shown(self, image: Image, caller: Caller) -> Image:
-        """Give an image with the properties that the caller may read."""
+    def visible(self, image: Image, caller: Caller) -> Image:
+        """Return the image with only the properties that the caller may read."""
         kept = {name: value for name, value in image.properties.items() if self.allows(READ, name, caller)}
         return msgspec.structs.replace(image, properties=kept)
 
     def check_new(self, image: Image, caller: Caller) -> None:
-        """Raise Forbidden where the caller may not create one of a new image's properties."""
+        """Raise Forbidden if the caller may not create one of a new image's properties."""
         for name in image.properties:
             self._require(CREATE, name, caller)
 
     def settable(self, image: Image, properties: Mapping[str, str], caller: Caller) -> dict[str, str]:
-        """Give those of some properties that the caller may give an image."""
+        """Return those of the properties that the caller may set on the image."""
         return {
             name: value
             for name, value in properties.items()
             if self.allows(UPDATE if name in image.properties else CREATE, name, caller)
         }
 
-    def patched(self, image: Image, changes: Sequence[Change], limits: Limits, caller: Caller) -> Image:
-        """Apply a patch to what the caller may read; what it may not is as if it were not there, and stays.
+    def apply(self, image: Image, changes: Sequence[Change], limits: Limits, caller: Caller) -> Image:
+        """Apply a patch to the properties that the caller may read; hidden ones stay as they are.
 
-        Raises Forbidden for a change that the rules do not allow, and all that the patch raises.
+        Raises Forbidden for a change that the rules do not allow, and whatever `patch.apply` raises.
         """
-        shown = self.shown(image, caller)
+        shown = self.visible(image, caller)
         hidden = {name: value for name, value in image.properties.items() if name not in shown.properties}
         there = set(shown.properties)
         for change in changes:
             name = change.name
             if name in BASE_ATTRIBUTES or (name not in there and change.op != "add"):
-                continue  # the second is a conflict, which the patch tells
+                continue  # the patch raises a conflict for the second
             if name in hidden:
                 raise _protected(name)
             operation = DELETE if change.op == "remove" else UPDATE if name in there else CREATE
@@ -105,9 +105,9 @@ def _protected(name: str) -> Forbidden:
 
 
 def read_protections(text: str, origin: str, policy: Policy | None) -> Protections:
-    """Read an operator's file. Its values are roles, or with a policy the names of its rules.
+    """Parse a property protection file. Its values are roles, or with a policy the names of its rules.
 
-    Raises StartError for what cannot be meant.
+    Raises StartError if the file is invalid.
     """
     parser = configparser.ConfigParser(interpolation=None)
     try:
@@ -119,7 +119,7 @@ def read_protections(text: str, origin: str, policy: Policy | None) -> Protectio
                     operation: _allowed(parser.get(section, operation), policy) for operation in _OPERATIONS
                 }
                 for section in parser.sections()
-                if not section.startswith("os_glance")  # is the service's own
+                if not section.startswith("os_glance")  # reserved for the service
             }
         )
     except (configparser.Error, re.error, ValueError) as error:
@@ -152,7 +152,7 @@ def _allowed(value: str, policy: Policy | None) -> Allowed:
 
 
 def _by_rule(policy: Policy, rule: str) -> Allowed:
-    if not policy.knows(rule):
+    if not policy.has_rule(rule):
         raise ValueError(f"there is no policy rule '{rule}'")
     nothing: Mapping[str, Any] = {}
     return lambda caller: policy.allows(rule, caller, nothing)

@@ -1,4 +1,4 @@
-"""Who may see an image, and who may do what with it: loading by visibility, then the rule of the route.
+"""Access to images: load by visibility, then authorize by the policy rule of the route.
 
 Visibility is decided by the database and `domain/images.py`: own, public, community by its id, shared with
 the caller's project, or everything for an admin. Policy rules come on top of it, in Glance's order.
@@ -31,17 +31,17 @@ class ImageAccess:
         self._policy = policy
 
     async def get(self, caller: Caller, image_id: str) -> Image:
-        """Return an image that is visible to the caller; raises NotFound for any other."""
+        """Return an image that is visible to the caller. Raises NotFound for any other."""
         image = await image_rows.find(self._database, image_id.lower(), caller.project_id)
         return self._visible(caller, image_id, image)
 
     async def get_locked(self, tx: Transaction, caller: Caller, image_id: str) -> Image:
-        """Do the same inside a writing transaction, and keep others from changing the image until it ends."""
+        """Return it inside a write transaction and lock it until the transaction ends."""
         image = await image_rows.get(tx, image_id.lower(), caller.project_id, lock=True)
         return self._visible(caller, image_id, image)
 
     def authorize(self, rule: str, caller: Caller, image: Image) -> None:
-        """Raise Forbidden unless the rule allows it; NotFound where `get_image` refuses as well."""
+        """Raise Forbidden unless the rule allows it, or NotFound if `get_image` denies access as well."""
         target = image.target()
         if not self._policy.allows(rule, caller, target):
             self.conceal(rule, caller, image)
@@ -50,9 +50,9 @@ class ImageAccess:
             images.check_changeable_by(caller, image)
 
     def conceal(self, rule: str, caller: Caller, image: Image) -> None:
-        """Raise NotFound for a caller whom both the rule and `get_image` refuse.
+        """Raise NotFound if both the rule and `get_image` deny the caller.
 
-        To be called before a state of the image is reported, where Glance reports that before the rule.
+        Call this before reporting the image's state where Glance reports the state before checking the rule.
         """
         target = image.target()
         if not self._policy.allows(rule, caller, target) and not self._policy.allows(
@@ -68,10 +68,10 @@ class ImageAccess:
 
 
 def not_found(image_id: str) -> NotFound:
-    """Return the error for an image that does not exist, or that the caller may not know of."""
+    """Return the error for an image that does not exist or is not visible to the caller."""
     return NotFound(f"No image found with ID {image_id}")
 
 
 def contended(image_id: str) -> Conflict:
-    """Return the error for an image that another transaction has saved in between."""
+    """Return the error for an image that another transaction has changed meanwhile."""
     return Conflict(f"Image {image_id} was changed by others at the same time. Try again.")

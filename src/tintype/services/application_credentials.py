@@ -19,9 +19,9 @@ from tintype.services.passwords import Passwords
 class ApplicationCredentials:
     """The use cases of application credentials."""
 
-    def __init__(self, database: Database, passwords: Passwords, *, most: int) -> None:
-        """Make them; a user may have `most`."""
-        self._most = most
+    def __init__(self, database: Database, passwords: Passwords, *, limit: int) -> None:
+        """Allow each user at most `limit` credentials."""
+        self._limit = limit
         self._database = database
         self._passwords = passwords
 
@@ -36,18 +36,18 @@ class ApplicationCredentials:
         unrestricted: bool,
         expires_at: int | None,
     ) -> tuple[ApplicationCredential, str]:
-        """Create a credential of the caller in its project; return it and its secret, generated if not given.
+        """Create a credential for the caller in its project; return it and its secret, generated if None.
 
-        `roles` are those it shall have; if none are named, all that the caller has. Raises Invalid for a
-        role that the caller does not have and for a time that has passed, Conflict where the user has a
-        credential of that name, Forbidden where the caller's token is of no project or the user has as many
-        as allowed, NotFound where user or project were deleted meanwhile.
+        An empty `roles` stands for all roles of the caller. Raises Invalid for a role that the caller does
+        not have and for an expiry in the past, Conflict if the user has a credential of that name, Forbidden
+        if the caller's token has no project or the user has reached the limit, and NotFound if the user or
+        the project was deleted meanwhile.
         """
         check_name("application credential", name)
         if caller.project_id is None:
             raise Forbidden("An application credential is of one project: use a token of that project.")
-        wished = expanded(roles) or caller.roles
-        if unassigned := sorted(wished - caller.roles):
+        wanted = expanded(roles) or caller.roles
+        if unassigned := sorted(wanted - caller.roles):
             raise Invalid(
                 "Invalid application credential: Could not find role assignment with role: "
                 f"{', '.join(unassigned)}. A credential has only roles that its user has in the project."
@@ -55,7 +55,7 @@ class ApplicationCredentials:
         if expires_at is not None and expires_at <= time.time_ns() // 1000:
             raise Invalid("The expires_at of an application credential must not be in the past.")
         async with self._database.read() as tx:
-            await self._check_count(tx, caller.user_id)  # before the hash, which costs much
+            await self._check_count(tx, caller.user_id)  # before hashing, which is expensive
         secret = secrets.token_urlsafe(64) if secret is None else secret
         credential = ApplicationCredential(
             uuid.uuid4().hex,
@@ -64,7 +64,7 @@ class ApplicationCredentials:
             name,
             description,
             await self._passwords.hash(secret, group=caller.user_id),
-            tuple(role for role in ROLES if role in wished),
+            tuple(role for role in ROLES if role in wanted),
             unrestricted,
             expires_at,
         )
@@ -74,16 +74,16 @@ class ApplicationCredentials:
         return credential, secret
 
     async def _check_count(self, tx: Transaction, user_id: str) -> None:
-        if await rows.count_of(tx, user_id) >= self._most:
+        if await rows.count_of(tx, user_id) >= self._limit:
             raise Forbidden(
                 "Unable to create additional application credentials, "
-                f"maximum of {self._most} already exceeded for user. Delete one that is not used any more."
+                f"maximum of {self._limit} already exceeded for user. Delete one that is not used any more."
             )
 
     async def find(
         self, *, credential_id: str | None, name: str | None, user_id: str | None, user_name: str | None
     ) -> ApplicationCredential | None:
-        """Return a credential by its id, or by its name and its user's id or name; None if there is none."""
+        """Return the credential with an id, or with a name and a user's id or name; None if there is none."""
         async with self._database.read() as tx:
             if credential_id is not None:
                 return await rows.find(tx, credential_id)
@@ -91,7 +91,7 @@ class ApplicationCredentials:
             return None if user is None else await rows.find_named(tx, user.id, name or "")
 
     async def get(self, user_id: str, credential_id: str) -> ApplicationCredential:
-        """Return a user's credential by its id; raises NotFound."""
+        """Return a user's credential by its id. Raises NotFound."""
         async with self._database.read() as tx:
             credential = await rows.find(tx, credential_id)
         if credential is None or credential.user_id != user_id:
@@ -99,12 +99,12 @@ class ApplicationCredentials:
         return credential
 
     async def list(self, user_id: str) -> Sequence[ApplicationCredential]:
-        """Return a user's credentials, by name."""
+        """Return a user's credentials, sorted by name."""
         async with self._database.read() as tx:
             return await rows.of_user(tx, user_id)
 
     async def delete(self, user_id: str, credential_id: str) -> None:
-        """Delete a user's credential, which ends its tokens; raises NotFound."""
+        """Delete a user's credential and thereby revoke its tokens. Raises NotFound."""
         await self.get(user_id, credential_id)
         async with self._database.write() as tx:
             await rows.remove(tx, credential_id)

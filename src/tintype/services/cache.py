@@ -1,7 +1,7 @@
-"""Images kept on this node in front of slow stores: filled by readers, bounded, held against their digest.
+"""The image cache of this node, in front of slow stores: filled by readers, bounded, verified by digest.
 
-Room is given to whole images, before the first piece is kept; who was not asked for the longest time
-makes it. Whether a caller may read an image was decided before anything here is asked.
+Space is reserved for a whole image before its first piece is stored; the least recently used images are
+evicted to make room. Callers must have been authorized before they get here.
 """
 
 import asyncio
@@ -26,17 +26,17 @@ from tintype.observability.failures import reason_of
 from tintype.services.copies import Copies
 
 NEW: Final = "new"
-"""State of an entry that is not stored yet: its room is taken when it is read."""
+"""State of an entry that is not stored yet: its space is reserved on the first read."""
 _FETCHES: Final = 16
-"""Pieces that this process fetches at once, each in memory."""
+"""Pieces that this process fetches concurrently, each held in memory."""
 _FRESH: Final = 10_000_000
-"""Microseconds for which hits are counted in memory."""
+"""Microseconds for which hits are counted in memory before they are written."""
 _STALLED: Final = 24 * 3600 * 1_000_000
-"""Microseconds after which what is not whole, and not asked for, is dropped by a clean-up (Glance's)."""
+"""Microseconds without access after which a clean-up deletes an incomplete entry (as in Glance)."""
 
 
 class Cache:
-    """What this node keeps."""
+    """The images cached on this node."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Cache:
         node: str,
         limit: int,
     ) -> None:
-        """Make it; `limit` is the bytes that it may take."""
+        """Create the cache of `node`; it may use `limit` bytes."""
         self._database = database
         self._copies = copies
         self._files = files
@@ -60,10 +60,10 @@ class Cache:
         self._verifying: dict[str, asyncio.Task[bool]] = {}
         self._fetches = asyncio.Semaphore(_FETCHES)
         self.wake = asyncio.Event()
-        """Set when something was queued."""
+        """Set when an image has been queued."""
 
     async def find(self, image: Image) -> Entry | None:
-        """Return the image's entry, perhaps a new one; None where it is not worth one."""
+        """Return the image's entry, perhaps a new one; None if the image should not be cached."""
         infos = [self._copies.infos[name] for name in image.stores if name in self._copies.infos]
         in_front_of_a_disk = any(info.type == "file" for info in infos)
         if not image.digests or not image.size or image.size > self._limit or in_front_of_a_disk:
@@ -74,16 +74,16 @@ class Cache:
         if entry is not None and entry.digest == digest and entry.state != QUEUED:
             await self._count(entry)
             return entry
-        if entry is not None and entry.state == QUEUED:  # it is fetched whole soon
+        if entry is not None and entry.state == QUEUED:  # the prefetcher will fetch it as a whole
             return None
-        if all(info.read_only for info in infos):  # what users' servers do with readers is not ours to pay
+        if all(info.read_only for info in infos):  # stored only on servers that are not ours
             return None
         return self._entry(image.id, digest, image.size, NEW)
 
     async def read(self, entry: Entry, blobs: Sequence[Blob], start: int, stop: int) -> AsyncIterator[bytes]:
-        """Return bytes by their pieces; those that are not kept yet are."""
+        """Yield the bytes piece by piece, and store pieces that are not cached yet."""
         if entry.state == NEW:
-            if stop - start < min(PIECE, entry.size):  # not worth a piece, nor the room for all of them
+            if stop - start < min(PIECE, entry.size):  # not worth a piece, nor space for the whole image
                 async with closing(self._copies.read(self._copies.ordered(blobs), start, stop)) as chunks:
                     async for chunk in chunks:
                         yield chunk
@@ -96,17 +96,17 @@ class Cache:
             self._verify_soon(entry)
 
     async def entries(self) -> list[Entry]:
-        """Return everything that is kept or waits to be, of images that were not deleted."""
+        """Return the cached and queued entries of images that have not been deleted."""
         async with self._database.read() as tx:
             return await rows.listed(tx, self._node)
 
     async def entry(self, image_id: str) -> Entry | None:
-        """Return the entry of an image, perhaps a deleted one, or None."""
+        """Return the entry of an image, perhaps of a deleted one, or None."""
         async with self._database.read() as tx:
             return await rows.get(tx, self._node, image_id)
 
     async def enqueue(self, image: Image) -> None:
-        """Have an active image fetched soon; raises Invalid for one that cannot be kept."""
+        """Queue an active image to be fetched. Raises Invalid for one that cannot be cached."""
         if image.status != ACTIVE or image.size is None:
             raise Invalid("Only images with status active can be targeted for queueing")
         if not image.digests:
@@ -117,21 +117,21 @@ class Cache:
         async with self._database.write(turn=self._turn) as tx:
             entry = await rows.get(tx, self._node, image.id)
             there = entry is not None and entry.digest == digest
-            if entry is not None and there and entry.state == FILLING:  # its room is taken
+            if entry is not None and there and entry.state == FILLING:  # its space is reserved
                 await rows.put(tx, msgspec.structs.replace(entry, state=FETCHING))
             elif not there:
                 await rows.put(tx, self._entry(image.id, digest, image.size, QUEUED))
         self.wake.set()
 
     async def clear(self, states: Collection[str]) -> int:
-        """Drop everything that is in some states; returns how much."""
+        """Delete all entries in the given states; return how many."""
         async with self._database.read() as tx:
             found = [entry for entry in await rows.of(tx, self._node) if entry.state in states]
         await self.drop(found)
         return len(found)
 
     async def clean(self) -> None:
-        """Drop what is not whole and was not asked for in a day, and what belongs to no image."""
+        """Delete entries that are incomplete and unread for a day, and files that belong to no image."""
         async with self._database.read() as tx:
             found = await rows.of(tx, self._node)
         stale = now() - _STALLED
@@ -139,11 +139,11 @@ class Cache:
         await self.maintain()
 
     async def prune(self) -> list[Entry]:
-        """Bring the cache within its limit; returns what had to go."""
+        """Evict entries until the cache is within its limit; return the evicted ones."""
         return await self._make_room(0)
 
     async def drop(self, entries: Sequence[Entry]) -> None:
-        """Drop entries and their pieces."""
+        """Delete entries and their pieces."""
         async with self._database.write(turn=self._turn) as tx:
             for entry in entries:
                 await rows.remove(tx, self._node, entry.image_id)
@@ -151,9 +151,9 @@ class Cache:
             await self._files.drop(_kept(entry))
 
     async def fetch_queued(self) -> None:
-        """Bring what was queued, one after the other; what cannot be had at all is taken off the queue.
+        """Fetch queued images one by one; an image that cannot be fetched at all leaves the queue.
 
-        What another process of this node is fetching is left to it, for as long as that lives.
+        An image that another live process of this node is fetching is skipped.
         """
         async with self._database.read() as tx:
             queued = [entry for entry in await rows.of(tx, self._node) if entry.state in WAITING]
@@ -163,13 +163,13 @@ class Cache:
                     await self._fetch_or_give_up(entry)
 
     async def maintain(self) -> None:
-        """Note hits, forget what belongs to nothing, verify what readers of parts have brought together."""
+        """Write hits, delete orphaned files, verify images that readers have completed."""
         hits, self._hits = self._hits, {}
         async with self._database.write() as tx:
             await rows.remove_deleted(tx, self._node)
             for image_id, (count, moment) in hits.items():
                 await rows.hit(tx, self._node, image_id, count, moment)
-        there = await self._files.all()  # first what is there, then what is known
+        there = await self._files.all()  # list files before rows: a row exists before its files
         async with self._database.read() as tx:
             known = await rows.of(tx, self._node)
         for kept in set(there) - {_kept(entry) for entry in known}:
@@ -187,7 +187,7 @@ class Cache:
                 again = await rows.set_state(tx, entry, QUEUED)
             if again:
                 await self._files.drop(_kept(entry))
-        except Exception as error:  # noqa: BLE001 (others are queued, too)
+        except Exception as error:  # noqa: BLE001 (the others are fetched all the same)
             self._log.error("image was not cached", image_id=entry.image_id, reason=reason_of(error))
             await self.drop([entry])
 
@@ -196,14 +196,16 @@ class Cache:
             image = await image_rows.get(tx, entry.image_id, None)
             blobs = await blob_rows.ready_of(tx, entry.image_id)
             there = await rows.get(tx, self._node, entry.image_id)
-        if there is None or there.state not in WAITING:  # another process was faster, or it was taken off
+        if (
+            there is None or there.state not in WAITING
+        ):  # fetched by another process, or removed from the queue
             return
         if image is None or not blobs:
             raise NotFound("The image has no data any more.")
         entry = await self._reserve(entry, FETCHING)
         async with closing(self._pieces(entry, blobs, 0, entry.size)) as chunks:
             async for _ in chunks:
-                if not await self._is_fetching(entry):  # taken off the queue, or it gave way to others
+                if not await self._is_fetching(entry):  # removed from the queue, or evicted
                     return
         if not await self._verify(entry) and await self._is_fetching(entry):
             raise Invalid("The bytes could not be kept.")
@@ -216,14 +218,14 @@ class Cache:
     async def _pieces(
         self, entry: Entry, blobs: Sequence[Blob], start: int, stop: int
     ) -> AsyncIterator[bytes]:
-        """Return bytes, one piece ahead of the reader; pieces are kept as long as they have room."""
+        """Yield bytes, one piece ahead of the reader, and store pieces while their entry exists."""
         ordered, of = self._copies.ordered(blobs), _kept(entry)
 
         async def has_room() -> bool:
             try:
                 async with self._database.read() as tx:
                     there = await rows.get(tx, self._node, entry.image_id)
-            except Unavailable:  # the reader has the bytes all the same
+            except Unavailable:  # the reader gets the bytes all the same
                 return False
             return there is not None and _kept(there) == of and there.state != QUEUED
 
@@ -232,7 +234,7 @@ class Cache:
                 return b"".join([chunk async for chunk in self._copies.read(ordered, first, last)])
 
         had: set[int] = set()
-        """Pieces that this reader has had whole, so that they were checked."""
+        """Pieces that this reader has read completely and thereby verified."""
 
         async def read(at: int, length: int) -> bytes:
             number, first = divmod(at, PIECE)
@@ -253,7 +255,7 @@ class Cache:
         return Entry(self._node, image_id, digest, size, state, 0, moment, moment)
 
     async def _reserve(self, entry: Entry, state: str = FILLING) -> Entry:
-        """Take room for an image from others; return its entry, or the one that has room already."""
+        """Reserve space for an image, evicting others; return its entry, or the existing one."""
         async with self._database.read() as tx:
             there = await rows.get(tx, self._node, entry.image_id)
         if there is not None and there.digest == entry.digest and there.state != QUEUED:
@@ -267,7 +269,7 @@ class Cache:
         async with self._database.write(turn=self._turn) as tx:
             too_many = await rows.taken(tx, self._node) + size - self._limit
             others = await rows.of(tx, self._node) if too_many > 0 else []
-            for other in sorted(others, key=lambda each: each.state == FETCHING):  # the last to give way
+            for other in sorted(others, key=lambda each: each.state == FETCHING):  # evict these last
                 if (
                     too_many > 0
                     and other.state != QUEUED
@@ -297,7 +299,7 @@ class Cache:
             task.add_done_callback(lambda _done: self._verifying.pop(entry.image_id, None))
 
     async def _verify(self, entry: Entry) -> bool:
-        """Hold what is there against its digest; other bytes are dropped. Says whether it is whole."""
+        """Return whether the image is cached completely; delete it if its digest does not match."""
         kept = _kept(entry)
         async with self._database.read() as tx:
             there = await rows.get(tx, self._node, entry.image_id)

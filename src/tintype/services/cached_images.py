@@ -1,6 +1,6 @@
-"""What operators do with a node's cache: list it, have images fetched, drop what is kept.
+"""Managing a node's cache, for operators: list entries, queue images, delete entries.
 
-Each use case authorises first; where no cache is set up, it raises NotFound after that, as Glance does.
+Each use case authorizes first and then raises NotFound if no cache is configured, as Glance does.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,11 +16,11 @@ from tintype.services.access import ImageAccess
 from tintype.services.cache import Cache
 
 MANAGE = "manage_image_cache"
-"""The rule of the older routes, which know of one right for all that is done with a cache."""
+"""The one policy rule of the older routes, for every operation on the cache."""
 
 
 class CachedImages:
-    """The use cases, of this node."""
+    """The use cases of this node's cache."""
 
     def __init__(self, database: Database, policy: Policy, cache: Cache | None) -> None:
         self._database = database
@@ -29,7 +29,7 @@ class CachedImages:
         self._cache = cache
 
     async def list(self, caller: Caller, rule: str = "cache_list") -> tuple[Sequence[Entry], Sequence[str]]:
-        """Return what is kept whole, and the ids of images that are queued or being fetched."""
+        """Return the complete entries, and the ids of images that are queued or being fetched."""
         found = await self._require(rule, caller).entries()
         return (
             [entry for entry in found if entry.is_whole],
@@ -37,19 +37,19 @@ class CachedImages:
         )
 
     async def queue(self, caller: Caller, image_id: str) -> None:
-        """Have an active image fetched soon; raises Invalid for one in another state."""
+        """Queue an active image to be fetched. Raises Invalid for an image in another state."""
         image = await self._access.get(caller, image_id)
         await self._require_for("cache_image", caller, image).enqueue(image)
 
     async def queue_as_manager(self, caller: Caller, image_id: str) -> None:
-        """Do the same by the older rule, which is asked before the image is looked at."""
+        """Queue an image under the older rule, which is checked before the image is loaded."""
         cache = self._require(MANAGE, caller)
         await cache.enqueue(await self._access.get(caller, image_id))
 
-    async def forget(self, caller: Caller, image_id: str) -> None:
-        """Drop an image from the cache and its queue, perhaps one that was deleted.
+    async def delete(self, caller: Caller, image_id: str) -> None:
+        """Delete an image, perhaps a deleted one, from the cache and its queue.
 
-        Raises NotFound for an image that the caller may not see, unless it may drop any.
+        Raises NotFound for an image that the caller cannot see, unless it may delete any entry.
         """
         try:
             image = await self._access.get(caller, image_id)
@@ -61,25 +61,25 @@ class CachedImages:
         else:
             await self._drop(self._require_for("cache_delete", caller, image), image_id)
 
-    async def forget_as_manager(self, caller: Caller, image_id: str, states: Collection[str]) -> None:
-        """Drop an image from the cache or its queue by the older rule; well if it is not there."""
+    async def delete_as_manager(self, caller: Caller, image_id: str, states: Collection[str]) -> None:
+        """Delete an image from the cache or its queue under the older rule; do nothing if it is not there."""
         await self._drop(self._require(MANAGE, caller), image_id, states)
 
     async def clear(self, caller: Caller, states: Collection[str], rule: str = "cache_delete") -> int:
-        """Drop everything that is in some states; returns how much."""
+        """Delete all entries in the given states; return how many."""
         return await self._require(rule, caller).clear(states)
 
     async def clean(self, caller: Caller) -> None:
-        """Drop what is not whole and was not asked for in a day, and what belongs to no image."""
+        """Delete entries that are incomplete and unread for a day, and files that belong to no image."""
         await self._require("cache_clean", caller).clean()
 
     async def prune(self, caller: Caller) -> tuple[int, int]:
-        """Bring the cache within its limit; returns how many images and bytes had to go."""
+        """Evict entries until the cache is within its limit; return how many images and bytes."""
         gone = await self._require("cache_prune", caller).prune()
         return len(gone), sum(entry.size for entry in gone)
 
     async def nodes(self, caller: Caller, image_id: str) -> Sequence[str]:
-        """Return the names of the nodes that keep an image whole."""
+        """Return the names of the nodes that have the whole image cached."""
         self._require("list_cached_nodes", caller)
         image = await self._access.get(caller, image_id)
         async with self._database.read() as tx:
@@ -87,19 +87,19 @@ class CachedImages:
 
     def _require(self, rule: str, caller: Caller) -> Cache:
         self._policy.require(rule, caller, {})
-        return self._there()
+        return self._enabled()
 
     def _require_for(self, rule: str, caller: Caller, image: Image) -> Cache:
         self._access.authorize(rule, caller, image)
-        return self._there()
+        return self._enabled()
 
-    def _there(self) -> Cache:
+    def _enabled(self) -> Cache:
         if self._cache is None:
             raise NotFound("Caching via API is not supported at this site: cache.folder is not set.")
         return self._cache
 
     async def _drop(self, cache: Cache, image_id: str, states: Collection[str] | None = None) -> bool:
-        """Drop an image that is in one of some states; returns whether it was."""
+        """Delete an image's entry if it is in one of the states; return whether it was."""
         entry = await cache.entry(image_id.lower())
         if entry is None or (states is not None and entry.state not in states):
             return False

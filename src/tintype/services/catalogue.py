@@ -1,6 +1,6 @@
-"""The catalogue of metadata definitions as a whole: loaded from files, written to files, taken over, emptied.
+"""The whole catalogue of metadata definitions: load from files, export, import from Glance, unload.
 
-What nobody has changed here since it was loaded may be replaced by what is loaded next.
+A namespace that has not been changed here since it was loaded may be replaced by the next load.
 """
 
 import importlib.resources
@@ -28,7 +28,7 @@ _EVERYBODY: Final = Caller("", "", None, is_admin=True)
 
 
 def shipped() -> list[NamespaceBody]:
-    """Give the namespaces that come with Tintype."""
+    """Return the namespaces that come with Tintype."""
     folder = importlib.resources.files("tintype") / "catalogue"
     files = sorted(
         (file for file in folder.iterdir() if file.name.endswith(".json")), key=lambda file: file.name
@@ -37,33 +37,33 @@ def shipped() -> list[NamespaceBody]:
 
 
 class Catalogue:
-    """The use cases of an operator."""
+    """The use cases for operators."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def load_first(self) -> None:
-        """Load what comes with Tintype, on the first start and never again: who deletes it means that."""
+        """Load the namespaces that come with Tintype on the first start only: deleted ones stay deleted."""
         async with self._database.read() as tx:
             if await rows.was_loaded(tx):
                 return
         bodies = shipped()
-        await self._know_types(bodies)
+        await self._register_types(bodies)
         async with self._database.write(turn=_TURN) as tx:
             if await rows.claim_first_load(tx):
                 await self._load(tx, bodies, "keep")
 
     async def load(self, bodies: Sequence[NamespaceBody], mode: Mode) -> list[tuple[str, str]]:
-        """Load namespaces, all of them or none; gives what became of each.
+        """Load namespaces, all or none; return each name with its outcome.
 
-        Of what there is already all is kept, or by `mode` what it lacks is added, or what differs is
-        exchanged as well, or it is replaced whole.
+        `mode` says what happens to an existing namespace: "keep" it, "merge" missing parts into it, also
+        replace differing parts ("prefer-new"), or "overwrite" it.
         """
-        await self._know_types(bodies)
+        await self._register_types(bodies)
         async with self._database.write(turn=_TURN) as tx:
             return await self._load(tx, bodies, mode)
 
-    async def _know_types(self, bodies: Sequence[NamespaceBody]) -> None:
+    async def _register_types(self, bodies: Sequence[NamespaceBody]) -> None:
         moment = now()
         names = dict.fromkeys(each.name for body in bodies for each in body.resource_type_associations)
         await rows.know_types(self._database, [(name, moment, moment) for name in names])
@@ -100,18 +100,17 @@ class Catalogue:
         await rows.save(tx, old, replace(after, loaded=loaded, updated_at=moment))
         return MERGED
 
-    async def take(
+    async def import_namespaces(
         self,
         namespaces: Sequence[Namespace],
         types: Sequence[tuple[str, int, int]],
         *,
         dry_run: bool,
     ) -> list[tuple[str, str, str]]:
-        """Take all namespaces and types of resources of another service over.
+        """Import all namespaces and resource types of another service.
 
-        Gives the name of each namespace, what became of it, and what there is to say about that. May be
-        repeated: what nobody has changed here since becomes what it is there, and goes where it was
-        deleted there.
+        Return the name, the outcome and the reason for each namespace. May be repeated: namespaces that
+        have not been changed here since follow the other service, including deletions.
         """
         if not dry_run:
             await rows.know_types(self._database, types)
@@ -122,8 +121,8 @@ class Catalogue:
             digests = {name: digest for name, digest in before.items() if name in there}
             for theirs in namespaces:
                 new = replace(theirs, loaded=documents.digest(theirs))
-                what, why = await self._take(tx, new, before.get(new.namespace), dry_run=dry_run)
-                if not why:  # it is here as it is there
+                what, why = await self._import(tx, new, before.get(new.namespace), dry_run=dry_run)
+                if not why:  # the same here and there
                     digests[new.namespace] = new.loaded or ""
                 outcome.append((new.namespace, what, why))
             for name in before.keys() - there:
@@ -133,11 +132,11 @@ class Catalogue:
                 await rows.claim_first_load(tx)
         return outcome
 
-    async def _take(
+    async def _import(
         self, tx: Transaction, new: Namespace, taken: str | None, *, dry_run: bool
     ) -> tuple[str, str]:
         old = await rows.get(tx, new.namespace, lock=True)
-        what, why = _fate(new, old, taken)
+        what, why = _decide(new, old, taken)
         if what == ADDED and not dry_run:
             await rows.add(tx, new)
         elif what == REPLACED and old is not None and not dry_run:
@@ -157,22 +156,22 @@ class Catalogue:
         return [(name, DELETED, "")]
 
     async def export(self) -> list[Namespace]:
-        """Give every namespace with all that is in it, by name."""
+        """Return every namespace with its contents, sorted by name."""
         every = Listing(None, sort_key="namespace", ascending=True)
         async with self._database.read() as tx:
             return await rows.page(tx, _EVERYBODY, every, None, whole=True)
 
     async def unload(self) -> None:
-        """Delete every namespace and type of resource, protected or not."""
+        """Delete every namespace and resource type, protected or not."""
         async with self._database.write(turn=_TURN) as tx:
             await rows.claim_first_load(tx)
             await rows.clear(tx)
 
 
-def _fate(theirs: Namespace, old: Namespace | None, taken: str | None) -> tuple[str, str]:
-    """Say what becomes of a namespace of another service, and why.
+def _decide(theirs: Namespace, old: Namespace | None, taken: str | None) -> tuple[str, str]:
+    """Return the outcome for a namespace of another service, and the reason.
 
-    `taken` is the digest it had when it was taken over, if it was.
+    `taken` is its digest at the last import, or None.
     """
     try:
         documents.from_file(documents.document(theirs))

@@ -1,8 +1,8 @@
 """An image's bytes in one request: PUT, and staging bytes for an import. Both are runs of the ingest engine.
 
-The image is taken (`queued` → `saving`, or `uploading` for a stage) in the transaction that reserves the
-bytes, and `active`, or ready to be imported, in the one that completes them. Whatever fails in between, it
-goes back to `queued` with the reason.
+The transaction that reserves the blobs claims the image (`queued` → `saving`, or `uploading` for a stage).
+The one that completes them makes it `active`, or ready to be imported. On failure the image goes back to
+`queued` with the reason.
 """
 
 import uuid
@@ -23,11 +23,11 @@ from tintype.services.ingest import Ingest, IngestAdapter, Reservation, release_
 from tintype.services.quotas import enforce_quota, quota_turn
 
 UNINSPECTED: Final = '{"inspected":false}'
-"""Metadata of staged bytes that were not inspected, because plugins will change them first."""
+"""Metadata of staged bytes that were not inspected because plugins will change them first."""
 
 
 class ImageData:
-    """The use cases."""
+    """The use cases: upload and stage."""
 
     def __init__(self, database: Database, policy: Policy, ingest: Ingest) -> None:
         self._database = database
@@ -44,10 +44,10 @@ class ImageData:
         store_id: str | None,
         expected: dict[str, str],
     ) -> None:
-        """Fill a queued image with the bytes of `source`; all of them, or none.
+        """Fill a queued image with the bytes of `source`, all or none.
 
-        `size` and `expected` (digests in hex, by algorithm) are what the caller declares, `store_id`
-        where it wants the bytes. Raises Conflict where the image is not queued, and what `Ingest.run` does.
+        The caller declares `size` and `expected` (hex digests by algorithm), and may choose the store. Raises
+        Conflict if the image is not queued, and whatever `Ingest.run` raises.
         """
         blob = Blob(str(uuid.uuid4()), self._ingest.store(store_id).id, image_id.lower())
         adapter = _WholeUpload(self._access, self._ingest, caller, SAVING, size)
@@ -62,14 +62,14 @@ class ImageData:
         size: int | None,
         expected: dict[str, str],
     ) -> None:
-        """Keep bytes for an import to come: an upload that leaves the image `uploading`."""
+        """Store bytes for a later import; the image stays `uploading`."""
         metadata = None if self._ingest.adopts else UNINSPECTED
         blob = Blob(str(uuid.uuid4()), self._ingest.store(None).id, image_id.lower(), metadata=metadata)
         adapter = _WholeUpload(self._access, self._ingest, caller, UPLOADING, size)
         await self._ingest.run(adapter, [blob], source, size, expected)
 
     async def room(self, caller: Caller) -> int:
-        """Return how many bytes of an image the quota of the caller's project has room for."""
+        """Return how many bytes an image may have within the quota of the caller's project."""
         most = self._ingest.limits.size
         if caller.quota == quotas.NO_LIMITS or caller.project_id is None:
             return most
@@ -79,7 +79,7 @@ class ImageData:
 
 
 class _WholeUpload(IngestAdapter):
-    """PUT, where the image becomes `saving`, and stage, where it becomes `uploading`."""
+    """The adapter of PUT (the image becomes `saving`) and of stage (`uploading`)."""
 
     def __init__(
         self, access: ImageAccess, ingest: Ingest, caller: Caller, status: str, size: int | None
@@ -94,7 +94,7 @@ class _WholeUpload(IngestAdapter):
         self._owner: str | None = None
 
     async def reserve(self, tx: Transaction, blobs: Sequence[Blob]) -> Reservation:
-        """Take the image as it is now: its formats say how the bytes are inspected."""
+        """Claim the image with its current formats, which decide how the bytes are inspected."""
         image = await self._access.get_locked(tx, self._caller, blobs[0].image_id)
         rule = "upload_image" if self._status == SAVING else "modify_image"
         self._access.authorize(rule, self._caller, image)
@@ -104,15 +104,15 @@ class _WholeUpload(IngestAdapter):
         return Reservation(image, limit, inspect=self._status == SAVING or self._ingest.adopts)
 
     async def complete(self, tx: Transaction, blobs: Sequence[Blob], digests: Digests) -> None:
-        """Make the image active, or ready to be imported; what was not declared is counted now."""
+        """Make the image active, or ready to be imported; enforce the quota if no size was declared."""
         await self._ingest.complete(tx, blobs[0], digests, self._status)
         if self._size is None:
             await enforce_quota(tx, self._caller, self._owner, self._limits)
 
     async def roll_back(self, tx: Transaction, blobs: Sequence[Blob], reason: str) -> None:
-        """Put the image back to queued."""
+        """Set the image back to queued."""
         await release_image(tx, blobs, reason)
 
     def lease(self, blobs: Sequence[Blob]) -> AbstractAsyncContextManager[None]:
         """Renew the blob's own lease."""
-        return self._ingest.leases.hold(blobs)
+        return self._ingest.leases.keep_alive(blobs)

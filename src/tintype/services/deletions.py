@@ -1,4 +1,4 @@
-"""Deleting the bytes of condemned blobs: by one process at a time, which has claimed the blob."""
+"""Deleting the bytes of condemned blobs, by the one process that has claimed the blob."""
 
 import asyncio
 import time
@@ -15,25 +15,25 @@ from tintype.errors import Gone, TintypeError
 from tintype.services.leases import heartbeat
 
 _LEASE: Final = 20_000_000
-"""Microseconds for which a claim lasts without a sign of life."""
+"""Microseconds for which a claim lasts without a renewal."""
 _HEARTBEAT_SECONDS: Final = 5.0
 _PATIENCE_SECONDS: Final = 8.0
 _LOOK_SECONDS: Final = 0.2
 
 
 class Deletions:
-    """What sweepers do, and those who end what they have begun to write themselves."""
+    """Deletes condemned blobs, for sweepers and for writers that undo their own work."""
 
     def __init__(self, database: Database, store: Callable[[str | None], BlobStore]) -> None:
-        """Make it; `store` returns the store of a name."""
+        """`store` returns the store with a name."""
         self._database = database
         self._store = store
 
     async def claim_and_delete(self, blob: Blob) -> bool:
-        """Delete the bytes of a condemned blob, then its row; return False where it cannot be claimed.
+        """Delete the bytes of a condemned blob, then its row; return False if it cannot be claimed.
 
-        The claim is renewed meanwhile, and the deletion ended with Gone where it is lost. Where the bytes
-        could not be deleted it is given back, and what the store said is raised.
+        A heartbeat renews the claim; if it is lost, the deletion is cancelled with Gone. If the bytes cannot
+        be deleted, the claim is released and the store's error is raised.
         """
         name = str(uuid.uuid4())
         async with self._database.write(single=True) as tx:
@@ -50,7 +50,7 @@ class Deletions:
         return True
 
     async def _delete(self, blob: Blob, name: str) -> None:
-        """Delete the bytes and renew the claim meanwhile; raises Gone where it is lost."""
+        """Delete the bytes and renew the claim meanwhile. Raises Gone if it is lost."""
 
         async def renew() -> TintypeError | None:
             async with self._database.write(single=True) as tx:
@@ -61,12 +61,12 @@ class Deletions:
             await self._store(blob.store).delete(blob.key)
 
     async def delete_own(self, blob: Blob) -> None:
-        """Delete what this process has written of a blob that is condemned, or whose row is gone.
+        """Delete what this process has written of a blob that is condemned or whose row is gone.
 
-        Another process that is deleting it is waited for: it may have been faster than the last bytes.
-        After some seconds it is left alone.
+        Another process may delete the bytes before the last ones are written, so wait until it is done, for
+        a few seconds at most.
         """
-        patience = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             async with self._database.read() as tx:
                 known = await blob_rows.get(tx, blob.id)
@@ -75,6 +75,6 @@ class Deletions:
                 return
             if known.state != CONDEMNED or await self.claim_and_delete(blob):
                 return
-            if time.monotonic() > patience:
+            if time.monotonic() > deadline:
                 return
             await asyncio.sleep(_LOOK_SECONDS)

@@ -1,4 +1,4 @@
-"""Bytes out of images: authorise, decide on conditions and range, choose the copy to read."""
+"""Downloads: authorize, evaluate conditions and range, choose the copy to read."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -23,31 +23,31 @@ class DownloadRequest(msgspec.Struct, frozen=True):
     """Which bytes of an image a client wants."""
 
     range: ByteRange | None = None
-    """None for all of them."""
+    """None for all bytes."""
     range_of: str | None = None
-    """The entity tag of the bytes that the range is meant for; of others all are wanted."""
+    """The entity tag that the range applies to (`If-Range`); for another tag all bytes are sent."""
     known_tags: frozenset[str] = frozenset()
-    """The entity tags of bytes that the client has already; `*` for any."""
+    """The entity tags of bytes that the client already has (`If-None-Match`); `*` for any."""
     stores: Sequence[str] = ()
-    """From which the bytes are preferred, if they are there."""
+    """Stores to prefer, in this order."""
 
 
 class Download(msgspec.Struct, frozen=True):
-    """Bytes ready to be sent: those of `image` from `start` to before `stop`."""
+    """Bytes ready to be sent: those of `image` from `start` up to, not including, `stop`."""
 
     image: Image
     start: int
     stop: int
-    known: bool = False
-    """Whether the client has the bytes already; then there are none here."""
+    not_modified: bool = False
+    """Whether the client already has the bytes; then `chunks` is None."""
     partial: bool = False
     internal_path: str | None = None
-    """Where a front server finds the whole bytes, to send what is wanted of them by itself."""
+    """Path of the whole bytes for a front server, which can then send the range itself."""
     chunks: AsyncIterator[bytes] | None = None
 
 
 class Downloads:
-    """The use case. Downloads go through the cache, where there is one."""
+    """The use case. Downloads go through the cache if there is one."""
 
     def __init__(self, database: Database, policy: Policy, copies: Copies, cache: Cache | None) -> None:
         self._database = database
@@ -56,10 +56,10 @@ class Downloads:
         self._cache = cache
 
     async def begin(self, caller: Caller, image_id: str, request: DownloadRequest) -> Download | None:
-        """Return an image's bytes, or those of a range; None where it has no data yet.
+        """Return an image's bytes, or those of a range; None if it has no data yet.
 
-        Raises Forbidden for a deactivated image, except to an admin; Invalid where a store is preferred
-        that does not exist.
+        Raises Forbidden for a deactivated image unless the caller is an admin, and Invalid if a preferred
+        store does not exist.
         """
         image = await self._access.get(caller, image_id)
         self._access.conceal("download_image", caller, image)
@@ -75,12 +75,12 @@ class Downloads:
             return None
         tag = conditions.etag(image)
         if conditions.is_known(request.known_tags, tag):
-            return Download(image, 0, 0, known=True)
+            return Download(image, 0, 0, not_modified=True)
         wanted = request.range if conditions.range_applies(request.range_of, tag) else None
         start, stop = (0, image.size) if wanted is None else wanted.within(image.size)
         cached = None if self._cache is None or request.stores else await self._cache.find(image)
         if cached is None or not cached.is_whole:
-            blobs = await self._copies.there(self._copies.ordered(blobs, request.stores))
+            blobs = await self._copies.available(self._copies.ordered(blobs, request.stores))
         found = Download(image, start, stop, partial=wanted is not None)
         if self._cache is not None and cached is not None:
             return msgspec.structs.replace(found, chunks=self._cache.read(cached, blobs, start, stop))

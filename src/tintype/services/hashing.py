@@ -22,8 +22,8 @@ _SLOTS: Final = "slots"
 class Hasher:
     """Hashes and verifies in threads of its own.
 
-    All processes that share a data folder share its slots, one for each core but one. A slot is a lock on a
-    file, so those of a process that dies are free again.
+    All processes that share a data folder share its slots: one for each core but one. A slot is a file lock,
+    so the slots of a process that dies become free.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -31,14 +31,14 @@ class Hasher:
         self._folder = data_dir / _SLOTS
         self._hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
         self._decoy = ""
-        self._threads = ThreadPoolExecutor(self.at_once, "argon2")  # beside those that move bytes
+        self._threads = ThreadPoolExecutor(self.at_once, "argon2")  # not those that move bytes
 
     async def hash(self, secret: str) -> str:
         """Return the hash of a secret, to be stored."""
         return await self._run(lambda: self._hasher.hash(secret))
 
     async def verify(self, stored: str | None, secret: str) -> bool:
-        """Return whether a secret matches a stored hash; where there is none, a decoy takes as long."""
+        """Return whether a secret matches a stored hash; without one, verify a decoy to take as long."""
         if not self._decoy:
             self._decoy = await self.hash(secrets.token_urlsafe())
         hashed = stored or self._decoy
@@ -56,16 +56,16 @@ class Hasher:
 
     @contextlib.contextmanager
     def _slot(self) -> Iterator[None]:
-        """Hold a slot of the machine; wait in this thread where all are taken."""
+        """Acquire a slot; wait in this thread while all are taken."""
         with contextlib.ExitStack() as held:
-            with contextlib.suppress(OSError):  # a folder that cannot be written to must lock nobody out
+            with contextlib.suppress(OSError):  # logins work even so
                 self._folder.mkdir(mode=0o700, exist_ok=True)
                 numbers = random.sample(range(self.at_once), self.at_once)
-                if not any(self._take(number, held, fcntl.LOCK_NB) for number in numbers):
-                    self._take(numbers[0], held)
+                if not any(self._acquire(number, held, fcntl.LOCK_NB) for number in numbers):
+                    self._acquire(numbers[0], held)
             yield
 
-    def _take(self, number: int, held: contextlib.ExitStack, flags: int = 0) -> bool:
+    def _acquire(self, number: int, held: contextlib.ExitStack, flags: int = 0) -> bool:
         slot = os.open(self._folder / str(number), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         held.callback(os.close, slot)
         try:

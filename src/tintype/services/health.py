@@ -1,4 +1,4 @@
-"""Whether the service can do its work, part by part."""
+"""Health checks of the service, part by part."""
 
 import asyncio
 import time
@@ -18,29 +18,29 @@ _PATIENCE_SECONDS: Final = 2.0
 _START_SECONDS: Final = 10.0
 _DATABASE_SECONDS: Final = 1.0
 _PART_SECONDS: Final = 5.0
-"""For which an answer of the database, or of another part, is good: probes cost little, however many come."""
+"""How long an answer of the database, or of another part, is reused, so that frequent probes stay cheap."""
 _PING: Final = select(literal(1))
 
 Ask = Callable[[], Awaitable[None]]
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """How a part is: what it failed with, if it did, and how many milliseconds it took to say so."""
+    """The result of probing a part: its failure, if any, and the milliseconds it took to answer."""
 
     failure: Exception | None
     ms: float
 
     @property
     def reason(self) -> str:
-        """Why the part cannot work, for an operator; empty where it can."""
+        """Why the part does not work, for operators; empty if it does."""
         return "" if self.failure is None else reason_of(self.failure)
 
 
 class Health:
-    """Asks the parts that the service stands on."""
+    """Probes the parts that the service depends on."""
 
     def __init__(self, database: Database, stores: Mapping[str, BlobStore], identity: Ask | None) -> None:
-        """Create it; `identity` raises Unavailable where callers cannot be recognised."""
+        """`identity` raises Unavailable if callers cannot be authenticated."""
 
         async def ping() -> None:
             async with database.read() as tx:
@@ -53,23 +53,23 @@ class Health:
         self._parts |= {f"store {name}": _Part(store.check, _PART_SECONDS) for name, store in stores.items()}
 
     async def ready(self) -> None:
-        """Raise Unavailable where requests cannot be served now: where the database does not answer."""
+        """Raise Unavailable if requests cannot be served because the database does not answer."""
         failure = (await self._database.find()).failure
         if failure is not None:
             raise Unavailable("The database does not answer.", retry_after=1) from failure
 
     async def warn(self, log: structlog.typing.FilteringBoundLogger) -> None:
-        """Log each part that does not work now: at the start, before anybody needs it.
+        """Log each part that does not work, once at the start.
 
-        Probes do not wait for this, so a slow part is given more time than they give it.
+        No request waits for this, so slow parts get more time than in a probe.
         """
-        asked = (tried(part.ask, _START_SECONDS) for part in self._parts.values())
+        asked = (probe(part.ask, _START_SECONDS) for part in self._parts.values())
         for name, finding in zip(self._parts, await asyncio.gather(*asked), strict=True):
             if finding.failure is not None:
                 log.warning("part does not work", part=name, reason=finding.reason)
 
     async def detail(self) -> dict[str, dict[str, Any]]:
-        """Return whether each part works, how many milliseconds it took to say so, and what is wrong."""
+        """Return for each part whether it works, the milliseconds to its answer, and the reason if not."""
         shown: dict[str, dict[str, Any]] = {}
         found = await asyncio.gather(*(part.find() for part in self._parts.values()))
         for name, finding in zip(self._parts, found, strict=True):
@@ -80,7 +80,7 @@ class Health:
 
 
 class _Part:
-    """A part that is asked again when its last answer is too old, once for all who want to know."""
+    """A part and its last answer, which concurrent probes share and renew when it is too old."""
 
     def __init__(self, ask: Ask, seconds: float) -> None:
         self.ask = ask
@@ -89,15 +89,15 @@ class _Part:
         self._found: tuple[float, Finding] | None = None
 
     async def find(self) -> Finding:
-        """Return how the part is, or was a moment ago."""
+        """Return the current result, or the last one if it is recent."""
         async with self._asking:
             if self._found is None or time.monotonic() > self._found[0] + self._seconds:
-                self._found = (time.monotonic(), await tried(self.ask, _PATIENCE_SECONDS))
+                self._found = (time.monotonic(), await probe(self.ask, _PATIENCE_SECONDS))
             return self._found[1]
 
 
-async def tried(ask: Ask, seconds: float) -> Finding:
-    """Ask a part. One that is silent for longer is not waited for: to go away from it takes as long."""
+async def probe(ask: Ask, seconds: float) -> Finding:
+    """Return the result of asking a part; report it as unavailable after `seconds` without an answer."""
     started = time.monotonic()
     asking = asyncio.ensure_future(ask())
     await asyncio.wait([asking], timeout=seconds)

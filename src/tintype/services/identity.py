@@ -1,7 +1,7 @@
 """The built-in identity: users, projects and roles for laptops, CI and small sites.
 
-Tokens are signed and name a user, a project and a time; what the user may do is looked up when a
-token is used, so a role that is taken away is gone at once.
+Tokens are signed and name a user, a project and an expiry. Roles are looked up whenever a token is used,
+so revoking a role takes effect at once.
 """
 
 import secrets
@@ -17,7 +17,7 @@ from tintype.db import identity as rows
 from tintype.db.engine import Database
 from tintype.db.identity import Delegation, Project, Standing, User
 from tintype.domain.callers import Caller
-from tintype.domain.logins import FORGET_FAILURES_AFTER
+from tintype.domain.logins import FAILURES_EXPIRE_AFTER
 from tintype.domain.quotas import Quota
 from tintype.domain.roles import expanded
 from tintype.errors import Forbidden, Unauthenticated
@@ -29,10 +29,10 @@ from tintype.services.users import Users
 
 _SECOND: Final = 1_000_000
 _REMEMBER: Final = 7 * 24 * 3600 * _SECOND
-"""For which a revoked token is remembered after its end: a clock that is set back must not revive it."""
+"""How long a revoked token is remembered after its expiry, in case the clock is set back."""
 _SIGNING_KEY: Final = "token signing key"
 _DELEGATED: Final = "application credential"
-"""The audience of tokens of application credentials; versions that know no such credentials refuse them."""
+"""The audience of application credentials' tokens; versions without such credentials reject it."""
 _WRONG: Final = "The request you have made requires authentication: user name or password is wrong."
 _WRONG_CREDENTIAL: Final = (
     "The request you have made requires authentication: application credential or secret is wrong."
@@ -40,10 +40,10 @@ _WRONG_CREDENTIAL: Final = (
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A token and what it stands for. Times are microseconds since the epoch."""
+    """A validated token. Times are microseconds since the epoch."""
 
     id: str
-    """The audit id, which may be shown and logged."""
+    """The audit id, which is safe to show and log."""
     value: str
     """The signed token itself, a secret."""
     caller: Caller
@@ -52,31 +52,31 @@ class Token(msgspec.Struct, frozen=True):
     issued_at: int
     expires_at: int
     chain: str
-    """The id of the first of the tokens that were exchanged one for the other."""
+    """The id of the first token in the chain of rescoped tokens, which are revoked together."""
     valid_from: int
-    """Names the last change that had ended the user's tokens when this one was checked."""
+    """Identifies the last change that revoked the user's tokens before this one was validated."""
     delegation: Delegation | None = None
     """The application credential it was issued for, if it was."""
 
 
 class Identity:
-    """The use cases of tokens; those of users, projects, roles and application credentials beside them."""
+    """The use cases of tokens, with those of users, projects, roles and application credentials."""
 
     def __init__(
         self,
         database: Database,
-        judge: Callable[[Caller], Caller],
+        resolve_admin: Callable[[Caller], Caller],
         passwords: Passwords,
         *,
         token_lifetime: int,
         quota: Quota,
         application_credentials: int,
     ) -> None:
-        """`judge` says who is admin; lifetime is in seconds; projects without limits have `quota`.
+        """`resolve_admin` marks admins; `token_lifetime` is in seconds; `quota` is the projects' default.
 
-        A user may have so many application credentials.
+        `application_credentials` is how many of them a user may have.
         """
-        self._database, self._judge = database, judge
+        self._database, self._resolve_admin = database, resolve_admin
         self._quota, self._lifetime = quota, token_lifetime * _SECOND
         self._key: str | None = None
         self._passwords = passwords
@@ -84,7 +84,7 @@ class Identity:
         self.projects = Projects(database, quota)
         self.roles = Roles(database)
         self.application_credentials = ApplicationCredentials(
-            database, passwords, most=application_credentials
+            database, passwords, limit=application_credentials
         )
 
     async def login(
@@ -99,10 +99,10 @@ class Identity:
     ) -> Token:
         """Return a token for a password.
 
-        `project` names the scope by id or name. Without it the token has no scope or, with `to_default`,
-        that of the user's default project if the user has a role there. Raises Unauthenticated in the
-        same time whether user or password is wrong, and TooManyAttempts where too many wait to be heard or
-        during the delay that follows failures of this user at this address.
+        `project` names the scope by id or name. Without it the token is unscoped or, with `to_default`,
+        scoped to the user's default project if the user has a role there. Raises Unauthenticated, which
+        takes as long whether user or password is wrong, and TooManyAttempts if too many attempts wait or
+        during the delay after failures of this user from this address.
         """
         async with self._passwords.attempt(address):
             async with self._database.read() as tx:
@@ -121,7 +121,7 @@ class Identity:
             try:
                 project = {"id": user.default_project_id}
                 return await self._issue(user.id, project, ("password",), valid_from=valid_from)
-            except Unauthenticated:  # no role there, or closed
+            except Unauthenticated:  # no role there, or disabled
                 project = None
         return await self._issue(user.id, project, ("password",), valid_from=valid_from)
 
@@ -135,10 +135,10 @@ class Identity:
         user_name: str | None,
         address: str,
     ) -> Token:
-        """Return a token for the secret of an application credential, or raise as `login` does.
+        """Return a token for the secret of an application credential. Raises as `login` does.
 
-        The credential is named by its id, or by its name and its user's id or name. Failures are counted even
-        if there is none.
+        The credential is given by its id, or by its name and its user's id or name. Failures are counted even
+        if it does not exist.
         """
         named = credential_id or f"{user_id or user_name}\0{name}"
         async with self._passwords.attempt(address):
@@ -164,10 +164,10 @@ class Identity:
             credential_id=credential.id,
         )
 
-    async def exchange(self, value: str, project: Mapping[str, str] | None) -> Token:
-        """Return a token for another scope in return for a valid one; it expires, and is revoked, with that.
+    async def rescope(self, value: str, project: Mapping[str, str] | None) -> Token:
+        """Return a token for another scope in exchange for a valid one; both expire and are revoked together.
 
-        Raises Forbidden for a token of an application credential, which is of one project for good.
+        Raises Forbidden for a token of an application credential, which is bound to one project.
         """
         old = await self.validate(value)
         if old.delegation is not None:
@@ -183,7 +183,7 @@ class Identity:
         )
 
     async def validate(self, value: str) -> Token:
-        """Return what a token stands for now; raises Unauthenticated if it is not valid (any more)."""
+        """Return the token that a value stands for. Raises Unauthenticated if it is invalid or revoked."""
         claims = await self._claims(value)
         project_id, chain, credential_id = claims.get("prj"), claims["chain"], claims.get("cred")
         async with self._database.read() as tx:
@@ -209,17 +209,17 @@ class Identity:
         )
 
     async def revoke(self, token: Token) -> None:
-        """Revoke a token, and all that were exchanged for it or that it was exchanged for."""
+        """Revoke a token and all tokens of its chain."""
         async with self._database.write() as tx:
             await rows.revoke(tx, token.chain, token.expires_at)
 
     async def bootstrap(
-        self, *, user_name: str, project_name: str, keep: Callable[[str], None]
+        self, *, user_name: str, project_name: str, save_password: Callable[[str], None]
     ) -> str | None:
-        """Make the first project and its admin; give the password, or None where that was done before.
+        """Create the first project and its admin; return the password, or None if they exist already.
 
-        One transaction, and `keep` is given the password before it commits: a start that dies
-        half-way leaves no admin whose password nobody knows, and the next one begins anew.
+        `save_password` is called inside the transaction: a start that dies midway leaves no admin whose
+        password nobody knows, and the next start tries again.
         """
         password = secrets.token_urlsafe(18)
         user = User(
@@ -236,14 +236,14 @@ class Identity:
             await rows.add_user(tx, user)
             await rows.add_project(tx, project)
             await rows.grant(tx, user.id, project.id, "admin")
-            keep(password)
+            save_password(password)
         return password
 
     async def prune(self) -> None:
-        """Delete notes of tokens and failures that no longer matter."""
+        """Delete records of revoked tokens and of failures that have expired."""
         moment = _now()
         async with self._database.write() as tx:
-            await rows.prune(tx, moment - _REMEMBER, moment - FORGET_FAILURES_AFTER)
+            await rows.prune(tx, moment - _REMEMBER, moment - FAILURES_EXPIRE_AFTER)
 
     async def _issue(
         self,
@@ -256,13 +256,13 @@ class Identity:
         expires_at: int | None = None,
         credential_id: str | None = None,
     ) -> Token:
-        """Sign a token, unless the user's tokens have been ended since a check that saw `valid_from`.
+        """Sign a token, unless the user's tokens have been revoked since `valid_from` was read.
 
-        It is None for an application credential, which outlives a change of its user's password.
+        `valid_from` is None for an application credential, which outlives a change of the password.
         """
         issued = _now()
         expires = expires_at or issued + self._lifetime
-        expires -= expires % _SECOND  # a signed token says whole seconds
+        expires -= expires % _SECOND  # a signed token has whole seconds
         token_id = secrets.token_urlsafe(16)
         chain = chain or token_id
         async with self._database.read() as tx:
@@ -307,7 +307,7 @@ class Identity:
             raise Unauthenticated("The token is wrong or has expired.") from None
 
     def _caller(self, standing: Standing, project_id: str | None) -> tuple[Caller, Project | None]:
-        """Return the caller and its project; raises Unauthenticated where the user has no role there."""
+        """Return the caller and its project. Raises Unauthenticated if the user has no role there."""
         user = standing.user
         if project_id is None:
             return Caller(user.id, user.name, None), None
@@ -320,7 +320,7 @@ class Identity:
             raise Unauthenticated("The user has none of the application credential's roles any more.")
         project = Project(standing.project_id, standing.project_name or "", "", enabled=True)
         quota = msgspec.structs.replace(self._quota, **msgspec.json.decode(standing.limits))
-        return self._judge(Caller(user.id, user.name, project.id, roles, quota=quota)), project
+        return self._resolve_admin(Caller(user.id, user.name, project.id, roles, quota=quota)), project
 
     async def _signing_key(self) -> str:
         if self._key is None:
@@ -332,10 +332,10 @@ class Identity:
 
 
 def _is_older(claims: Mapping[str, Any], user: User) -> bool:
-    """Return whether a token is older than the last change that ended its user's tokens.
+    """Return whether a token is older than the last change that revoked its user's tokens.
 
-    It says which change was the last when it was issued: so this holds whatever the clock showed. Tokens of
-    earlier versions say only when they were issued.
+    A token names that change as of its issue, so this does not depend on the clock. Tokens of earlier
+    versions have only the time of issue.
     """
     if "from" in claims:
         return bool(claims["from"] != user.tokens_valid_from)

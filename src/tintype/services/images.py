@@ -1,4 +1,4 @@
-"""What callers do with images: create, show, list, change, delete, close and open."""
+"""Images: create, show, list, update, delete, deactivate and reactivate."""
 
 import contextlib
 import uuid
@@ -32,21 +32,21 @@ from tintype.services.wakeups import Wakeup
 
 
 class ShownImage(msgspec.Struct, frozen=True):
-    """An image as its caller may see it."""
+    """An image as the caller may see it."""
 
     image: Image
     locations: Sequence[Mapping[str, Any]] = ()
-    """Where its bytes are, where an operator shows that."""
+    """Where its bytes are, if the settings show locations."""
     warnings: Sequence[str] = ()
-    """What the definitions of properties do not accept of what was just set."""
+    """Violations of property definitions by the values that were just set."""
 
 
 Locate = Callable[[Caller, Sequence[Image]], Awaitable[Mapping[str, Sequence[Mapping[str, Any]]]]]
-"""Finds the locations of images that a caller sees, by their ids."""
+"""Returns the locations of images that the caller can see, by image id."""
 
 
 class Images:
-    """The use cases. Each raises NotFound for an image that the caller may not know of."""
+    """The use cases. Each raises NotFound for an image that is not visible to the caller."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Images:
         condemned: Wakeup,
         locate: Locate | None,
     ) -> None:
-        """`condemned` wakes the sweeper; `locate` is None where locations are not shown with images."""
+        """`condemned` wakes the sweeper; `locate` is None if images are shown without locations."""
         self._database = database
         self._policy = policy
         self._protections = protections
@@ -71,7 +71,7 @@ class Images:
         self._access = ImageAccess(database, policy)
 
     async def create(self, caller: Caller, attributes: Mapping[str, Any]) -> ShownImage:
-        """Store a new image record without data; raises Invalid for properties that are refused."""
+        """Create an image record without data. Raises Invalid for properties that are refused."""
         image = images.new_image(
             attributes, image_id=str(uuid.uuid4()), owner=caller.project_id, now=now(), limits=self._limits
         )
@@ -92,7 +92,7 @@ class Images:
         return ShownImage(self._visible_to(caller, image), warnings=warnings)  # no data yet
 
     def check_may_create(self, caller: Caller) -> None:
-        """Raise Forbidden for who may not make images of its own project."""
+        """Raise Forbidden if the caller may not create images in its own project."""
         self._policy.require(
             "add_image", caller, {"project_id": caller.project_id, "owner": caller.project_id}
         )
@@ -117,11 +117,11 @@ class Images:
     async def list(self, caller: Caller, query: Query) -> Page[ShownImage]:
         """Return a page of the images that the caller may list.
 
-        Raises Invalid where the marker is not an image that is visible to the caller.
+        Raises Invalid if the marker is not an image that is visible to the caller.
         """
         self._policy.require("get_images", caller, {"project_id": caller.project_id})
         if self._protections is not None and not self._protections.readable(query.properties, caller):
-            return Page()  # which images have a value is as much a secret as the value
+            return Page()  # which images have a value is as secret as the value
         async with self._database.read() as tx:
             marker = None
             if query.marker is not None:
@@ -138,13 +138,13 @@ class Images:
         return Page(await self.present(caller, page.items), last)
 
     async def update(self, caller: Caller, image_id: str, changes: Sequence[Change]) -> ShownImage:
-        """Apply a patch, whole or not at all; raises Invalid for properties that are refused."""
+        """Apply all changes or none. Raises Invalid for properties that are refused."""
         return await self._update(caller, image_id, lambda _image: changes)
 
     async def update_shown(
         self, caller: Caller, image_id: str, compare: Callable[[Image], Sequence[Change]]
     ) -> ShownImage:
-        """Apply the changes that a function returns for the image as its caller sees it."""
+        """Apply the changes that `compare` returns for the image as the caller sees it."""
 
         def choose(image: Image) -> Sequence[Change]:
             self._access.authorize("get_image", caller, image)
@@ -178,7 +178,7 @@ class Images:
                 if change.name == "visibility" and change.op != "remove":
                     self._require_visibility(caller, change.value, image.target())
             if self._protections is not None:
-                return self._protections.patched(image, changes, self._limits, caller)
+                return self._protections.apply(image, changes, self._limits, caller)
             return patch.apply(image, changes, self._limits)
 
         image = await self.change(caller, image_id, decide)
@@ -186,7 +186,7 @@ class Images:
         return shown
 
     async def deactivate(self, caller: Caller, image_id: str) -> None:
-        """Close access to an active image's data."""
+        """Deny access to an active image's data."""
 
         def decide(image: Image) -> Image:
             self._access.authorize("deactivate", caller, image)
@@ -195,7 +195,7 @@ class Images:
         await self.change(caller, image_id, decide)
 
     async def reactivate(self, caller: Caller, image_id: str) -> None:
-        """Open access to a deactivated image's data again."""
+        """Allow access to a deactivated image's data again."""
 
         def decide(image: Image) -> Image:
             self._access.authorize("reactivate", caller, image)
@@ -204,15 +204,15 @@ class Images:
         await self.change(caller, image_id, decide)
 
     async def delete(self, caller: Caller, image_id: str) -> None:
-        """Delete an image; its bytes are condemned in the same transaction and go soon after.
+        """Delete an image and condemn its blobs in one transaction; the sweeper deletes the bytes.
 
-        Raises Conflict where something in a store was made from them and still builds on them.
+        Raises Conflict if a store has clones that still depend on the bytes.
         """
         image = await self._access.get(caller, image_id)
         self._check_deletable(caller, image)
         await self._check_unused(image)
         async with self._database.write(durable=True) as tx:
-            if not await image_rows.remove(tx, image, now()):  # somebody has changed it meanwhile
+            if not await image_rows.remove(tx, image, now()):  # changed meanwhile
                 image = await self._access.get_locked(tx, caller, image_id)
                 self._check_deletable(caller, image)
                 if not await image_rows.remove(tx, image, now()):
@@ -221,9 +221,9 @@ class Images:
         self._condemned.wake()
 
     async def change(self, caller: Caller, image_id: str, decide: Callable[[Image], Image]) -> Image:
-        """Load, decide, save; where somebody else was faster, decide again while nobody else can write.
+        """Load, decide, save; after a concurrent change decide again under a lock.
 
-        `decide` gives the image as it shall be, or the very image it was given for no change.
+        `decide` returns the changed image, or the same object for no change.
         """
         before = await self._access.get(caller, image_id)
         after = self._decided(before, decide)
@@ -248,12 +248,12 @@ class Images:
         return [ShownImage(image, places.get(image.id, ()), warnings) for image in seen]
 
     def _visible_to(self, caller: Caller, image: Image) -> Image:
-        """Return what the caller may see of an image; as in Glance, where closed bytes are is hidden, too."""
+        """Return what the caller may see of an image: as in Glance, no stores of a deactivated one."""
         if image.status == DEACTIVATED and not caller.is_admin:
             image = replace(image, stores=())
         elif len(image.stores) > 1:  # weights may have changed since the row was written
             image = replace(image, stores=in_order(image.stores, self._copies.infos))
-        return image if self._protections is None else self._protections.shown(image, caller)
+        return image if self._protections is None else self._protections.visible(image, caller)
 
     @staticmethod
     def _decided(before: Image, decide: Callable[[Image], Image]) -> Image:

@@ -1,6 +1,6 @@
-"""Asking for imports: the image is taken for one, and a job is stored that will do it.
+"""Requests for imports: claim the image and store the job that will do the import.
 
-Both in one transaction, so there is no import without its job, and no job without its image.
+Both happen in one transaction, so neither exists without the other.
 """
 
 import uuid
@@ -45,7 +45,7 @@ class Imports:
         *,
         methods: Sequence[str],
     ) -> None:
-        """Make them; `methods` may be asked for."""
+        """`methods` are the import methods that may be requested."""
         self.methods = methods
         self._database = database
         self._access = ImageAccess(database, policy)
@@ -58,10 +58,10 @@ class Imports:
     async def begin(
         self, caller: Caller, image_id: str, wanted: Import, body: Any, *, request_id: str, token: str
     ) -> None:
-        """Take an image for an import, and store the job.
+        """Claim an image for an import and store the job.
 
-        `body` is the request, to be shown with the task; `token` the caller's, for another region. Raises
-        Conflict where the image is in another state, or a store is none to write to.
+        `body` is the request, shown with the task; `token` is the caller's, used for another region. Raises
+        Conflict if the image is in the wrong state or a store is not writable.
         """
         rule = "copy_image" if wanted.method == COPY else "modify_image"
         image = await self._access.get(caller, image_id)
@@ -71,7 +71,7 @@ class Imports:
         if wanted.method == WEB:
             await self._web.check(wanted.uri or "")
         task = _new_task(
-            IMPORT, caller, {"image_id": image.id, "import_req": imports.shown(body)}, request_id
+            IMPORT, caller, {"image_id": image.id, "import_req": imports.recorded(body)}, request_id
         )
         async with self._queue.transaction(caller) as tx:
             image = await self._access.get_locked(tx, caller, image_id)
@@ -81,16 +81,16 @@ class Imports:
                 return
             if wanted.method == DIRECT and await blob_rows.staged_of(tx, image.id) is None:
                 raise Conflict("The image is being staged; import it when that is done.")
-            task = self._about(task, image, {"backend": stores})
-            await self._take(tx, caller, image, task, wanted.method)
+            task = self._for_image(task, image, {"backend": stores})
+            await self._claim(tx, caller, image, task, wanted.method)
             await self._queue.add(tx, task, caller, token if wanted.method == GLANCE else None)
 
     async def begin_legacy(
         self, caller: Caller, given: Mapping[str, Any], request_id: str
     ) -> tuple[Task, Sequence[str]]:
-        """Make an image and import its bytes from the web: a task of type import, for who may have tasks.
+        """Create an image and a task of type import that fetches its bytes from the web.
 
-        Return with it what the definitions of properties do not accept of the image.
+        Return the task, and the violations of property definitions.
         """
         await self._web.check(given["import_from"])
         properties = {name: value for name, value in given["image_properties"].items() if value is not None}
@@ -104,12 +104,12 @@ class Imports:
         async with self._queue.transaction(caller) as tx:
             image = await self._access.get_locked(tx, caller, made.image.id)
             imports.check_importable(image, wanted)
-            task = self._about(task, image, {"backend": self._targets(image, wanted)})
-            await self._take(tx, caller, image, task, WEB)
+            task = self._for_image(task, image, {"backend": self._targets(image, wanted)})
+            await self._claim(tx, caller, image, task, WEB)
             await self._queue.add(tx, task, caller)
         return task, made.warnings
 
-    def _about(self, task: Task, image: Image, more: Mapping[str, Any]) -> Task:
+    def _for_image(self, task: Task, image: Image, more: Mapping[str, Any]) -> Task:
         given = {**task.input, **{name: list(value) for name, value in more.items()}}
         on_web = any(name in self._infos and self._infos[name].read_only for name in image.stores)
         lane = lane_of(task, stored_on_web=on_web)
@@ -119,10 +119,10 @@ class Imports:
         writable = [name for name, info in self._infos.items() if not info.read_only]
         return imports.targets(image, wanted, writable, self._infos)
 
-    async def _take(self, tx: Transaction, caller: Caller, image: Image, task: Task, method: str) -> None:
-        """Let the image say that it is being imported, and to where.
+    async def _claim(self, tx: Transaction, caller: Caller, image: Image, task: Task, method: str) -> None:
+        """Mark the image as being imported, with the target stores.
 
-        Raises Invalid where it is signed and may not be filled. A copy moves bytes that the image has.
+        Raises Invalid if the image is signed and may not be filled, except for copies of its own bytes.
         """
         changes: dict[str, Any] = {
             "importing_to": ",".join(task.input["backend"]),
@@ -140,10 +140,10 @@ class Imports:
         await enforce_quota(tx, caller, image.owner, quotas.STORE)
 
 
-async def let_go(
+async def release_from_task(
     tx: Transaction, image_id: str, task_id: str, reason: str, failed: Sequence[str] = ()
 ) -> None:
-    """Let an image go that a task had: queued again, or active as before a copy, with the reason."""
+    """Release an image that a task has claimed: queued again, or active as before a copy, with the reason."""
     image = await image_rows.get(tx, image_id, None, lock=True)
     if image is None or image.import_task != task_id:
         return

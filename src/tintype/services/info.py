@@ -1,4 +1,4 @@
-"""What the service tells of itself: stores and usage."""
+"""Information about the service: stores and usage."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,11 +29,11 @@ class Info:
         self._infos = infos
 
     def stores(self) -> list[dict[str, Any]]:
-        """Describe the stores, the default one first."""
+        """Return descriptions of the stores, the default one first."""
         return [_described(info) for info in self._infos.values()]
 
     async def stores_detail(self, caller: Caller) -> list[dict[str, Any]]:
-        """Describe how the stores are set up, to operators and services."""
+        """Return how the stores are configured, for operators and services."""
         self._policy.require("stores_info_detail", caller, {})
         return [
             {
@@ -46,7 +46,7 @@ class Info:
         ]
 
     async def _properties(self, name: str) -> dict[str, Any]:
-        """Give what services need to know of a store; what does not answer now has nothing to tell."""
+        """Return the details that services need about a store; none if it does not answer now."""
         store = self._stores[name]
         try:
             return await store.properties() if isinstance(store, Described) else {}
@@ -54,7 +54,7 @@ class Info:
             return {}
 
     async def usage(self, caller: Caller) -> dict[str, dict[str, int]]:
-        """Give what the caller's project uses: image sizes in MiB, -1 for no limit (Glance's units)."""
+        """Return usage and limits of the caller's project: sizes in MiB, -1 for no limit (as in Glance)."""
         async with self._database.read() as tx:
             used = (await image_rows.usage(tx, caller.project_id or "")).counted()
         return {
@@ -64,7 +64,7 @@ class Info:
 
 
 def _described(info: StoreInfo) -> dict[str, Any]:
-    """Describe a store as the API does: flags are strings, and there only where they hold."""
+    """Return a store's description as in the API: flags are strings, present only if set."""
     described = {"id": info.id}
     if info.description:
         described["description"] = info.description

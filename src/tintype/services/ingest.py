@@ -1,16 +1,16 @@
-"""The ingest engine: how bytes become an image's, whatever way they come.
+"""The ingest engine: how bytes become the data of an image, wherever they come from.
 
-`Ingest.run` is that, top to bottom: open a writer in each store, reserve (one short transaction), stream
+`Ingest.run` has the steps in order: open a writer in each store, reserve (one short transaction), stream
 once through the digest pipeline into all stores, commit, complete (one short, durable transaction); or undo.
-No transaction is open while bytes move. What differs between the ways is an `IngestAdapter`: that of PUT
-and stage is in `services/data.py`, that of imports and copies in `jobs/import_adapter.py`.
+No transaction is open while bytes move. An `IngestAdapter` has what differs: the one of PUT and stage is in
+`services/data.py`, the one of imports and copies in `jobs/import_adapter.py`.
 
-Two ways share only steps of it. The end of a resumable upload (`services/uploads.py`) takes the image and
-completes it with `claim`, `commit` and `complete`; but its bytes have arrived over many requests before, and
-a failure puts the upload back to be tried again where a run would delete the bytes. Locations
-(`jobs/locations.py`) are bytes that others wrote: they only pass through the digest pipeline.
+Two callers share only some steps. The last chunk of a resumable upload (`services/uploads.py`) uses `claim`,
+`commit` and `complete`, because its bytes have arrived over many requests, and because after a failure the
+upload can be retried where a run would delete the bytes. Locations (`jobs/locations.py`) are bytes that
+others wrote: they only pass through the digest pipeline.
 
-Where the process dies, `services/recovery.py` undoes the run once its lease has expired.
+If the process dies, `services/recovery.py` undoes the run once its lease has expired.
 """
 
 import abc
@@ -47,53 +47,53 @@ RollBack = Callable[[Transaction, Sequence[Blob], str], Awaitable[None]]
 
 
 class Reservation(msgspec.Struct, frozen=True):
-    """What was decided when the bytes were reserved; it holds for the whole run."""
+    """What was decided at the reservation, for the whole run."""
 
     image: Image
-    """As it is while its bytes come: its formats say how they are inspected."""
+    """The claimed image; its formats decide how the bytes are inspected."""
     limit: int
-    """How many bytes there may be."""
+    """The largest number of bytes allowed."""
     inspect: bool = True
 
 
 class IngestAdapter(abc.ABC):
-    """What one way of bringing bytes does at each step of a run."""
+    """The steps of a run that differ between the sources of bytes."""
 
     turn: str | None = None
-    """The turn that its transactions take with others that count against the same quota."""
+    """The turn that serializes its transactions with others counted against the same quota."""
     patience: float = 60.0
-    """Seconds for which the bytes of a slow source may wait to be written."""
+    """Seconds for which bytes of a slow source may be buffered before they are written."""
     retries: Sequence[float] = ()
-    """Seconds before each further try of `complete` while the database does not answer."""
+    """Seconds before each retry of `complete` while the database does not answer."""
 
     @abc.abstractmethod
     async def reserve(self, tx: Transaction, blobs: Sequence[Blob]) -> Reservation:
-        """Authorize, take the image, and add the rows of the blobs (`Ingest.reserve`)."""
+        """Authorize, claim the image, and add the rows of the blobs (`Ingest.reserve`)."""
 
     @abc.abstractmethod
     async def complete(self, tx: Transaction, blobs: Sequence[Blob], digests: Digests) -> None:
-        """Make the bytes the image's, all at once; raises Gone where it is too late."""
+        """Make the bytes the image's data, all at once. Raises Gone if it is too late."""
 
     async def roll_back(self, tx: Transaction, blobs: Sequence[Blob], reason: str) -> None:  # noqa: B027
-        """Release the image, in the transaction that condemns the blobs; unless others do, as by default."""
+        """Release the image in the transaction that condemns the blobs. Does nothing by default."""
 
     def lease(self, blobs: Sequence[Blob]) -> AbstractAsyncContextManager[None]:  # noqa: ARG002
-        """Keep the blobs' leases alive while the body runs, unless a heartbeat outside does."""
+        """Renew the blobs' leases while the body runs. Does nothing by default."""
         return contextlib.nullcontext()
 
     def leaves_out(self, blob: Blob, error: TintypeError) -> bool:  # noqa: ARG002 (for those that override)
-        """Return whether the run goes on without a store that has failed."""
+        """Return whether the run continues without a store that has failed."""
         return False
 
     async def close_source(self) -> None:  # noqa: B027 (most have none to close)
-        """Release what the bytes came from, when all of them are in the stores and before they are shown."""
+        """Close the source once all bytes are in the stores, before the run is completed."""
 
     def progress(self, count: int) -> None:  # noqa: B027 (most report none)
-        """Note that so many more bytes are written in every store."""
+        """Report that `count` more bytes have been written to every store."""
 
 
 class Ingest:
-    """The engine, and the steps that its ways have in common. `stores` begins with the default one."""
+    """The engine and its common steps. `stores` begins with the default one."""
 
     def __init__(
         self,
@@ -107,9 +107,9 @@ class Ingest:
         signatures: Signatures,
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
-        """Make it; format checks that are `tolerated` are logged where they fail.
+        """Failures of `tolerated` format checks are only logged.
 
-        `adopts` says whether staged bytes become the image as they are, without plugins that change them.
+        `adopts` says whether staged bytes become the image's unchanged, because no plugins are set.
         """
         self.limits = limits
         self.stores = stores
@@ -130,12 +130,12 @@ class Ingest:
         size: int | None,
         expected: Mapping[str, str],
     ) -> None:
-        """Bring the bytes of `source` into the stores of `blobs`, and make them the image's; all, or none.
+        """Write the bytes of `source` to the stores of `blobs` and make them the image's data, all or none.
 
-        `size` is their number where it is declared, `expected` are digests in hex by algorithm. Raises Gone
-        where the image is deleted meanwhile, UnsupportedMedia where the bytes are not what the image says,
-        OverLimit where there are too many, Invalid where they are not what was declared, and what the stores
-        fail with. What was complete when the task was cancelled stays.
+        `size` is their declared number, or None; `expected` are hex digests by algorithm. Raises Gone if the
+        image is deleted meanwhile, UnsupportedMedia if the bytes do not have the image's format, OverLimit if
+        there are too many, Invalid if they differ from what was declared, and the errors of the stores. A
+        run that is complete when the task is cancelled is kept.
         """
         self.check_size(size)
         writers, reserved = _Writers(self, adapter, blobs), list[Blob]()
@@ -158,7 +158,7 @@ class Ingest:
             raise
 
     async def finish(self, adapter: IngestAdapter, blobs: Sequence[Blob], digests: Digests) -> None:
-        """Complete a run in its durable transaction, tried again where the adapter says so."""
+        """Complete a run in its durable transaction, with the adapter's retries."""
         for pause in (*adapter.retries, None):
             try:
                 async with self._database.write(durable=True, turn=adapter.turn) as tx:
@@ -186,12 +186,11 @@ class Ingest:
         roll_back: RollBack,
         failures: Mapping[str, BaseException],
     ) -> None:
-        """Condemn those of an image's blobs that are not complete, release the image, delete the bytes.
+        """Condemn the incomplete ones of an image's blobs, release the image, and delete the bytes.
 
-        All under the image's lock: a commit whose answer was lost has come to its end by then, and what it
-        made the image's stays. Bytes that cannot be deleted now are left to the sweeper, as are those in
-        stores whose own failure (`failures`) was not to answer; where the database does not answer, it does
-        all of this once the leases have expired.
+        The image's lock waits for a commit whose answer was lost; blobs that it completed are kept. Bytes
+        that cannot be deleted now are left to the sweeper, as are those in stores that do not answer
+        (`failures`). If the database does not answer, the sweeper does all of it once the leases expire.
         """
         with contextlib.suppress(TintypeError):
             async with self._database.write() as tx:
@@ -206,7 +205,7 @@ class Ingest:
                         await self.deletions.delete_own(blob)
 
     def store(self, store_id: str | None) -> BlobStore:
-        """Return the store of a name, or the default one; raises Invalid for a name that none has."""
+        """Return the store with an id, or the default one for None. Raises Invalid for an unknown id."""
         if store_id is None:
             return next(iter(self.stores.values()))
         if store_id not in self.stores:
@@ -214,16 +213,16 @@ class Ingest:
         return self.stores[store_id]
 
     def check_size(self, size: int | None) -> None:
-        """Raise OverLimit for a declared size that is too large."""
+        """Raise OverLimit if the declared size is too large."""
         if size is not None and size > self.limits.size:
             raise OverLimit(f"The incoming image is too large: at most {self.limits.size} bytes are allowed.")
 
     def pipeline(
         self, image: Image, expected: Mapping[str, str], algorithm: str | None = None, *, inspect: bool = True
     ) -> DigestPipeline:
-        """Make the pipeline for the bytes of an image; `algorithm` in place of the one in the settings.
+        """Create the digest pipeline for the bytes of an image; `algorithm` overrides the settings.
 
-        Bytes that plugins will change first need not be inspected.
+        Bytes that plugins will change first need no inspection.
         """
 
         def warn(finding: str) -> None:
@@ -236,9 +235,9 @@ class Ingest:
         )
 
     async def claim(self, tx: Transaction, image: Image, status: str) -> None:
-        """Take an image for one upload.
+        """Claim an image for one upload.
 
-        Raises Conflict where another was faster, Invalid where the image is signed and may not be filled.
+        Raises Conflict if another claimed it first, Invalid if it is signed and may not be filled.
         """
         taken = images.changed_status(image, status, updated_at=now())
         if images.is_signed(image.properties):
@@ -255,10 +254,10 @@ class Ingest:
         size: int | None,
         names: Sequence[str],
     ) -> int:
-        """Add the rows of blobs to be written, and return how many bytes each of them may have.
+        """Add the rows of blobs to be written; return how many bytes each may have.
 
-        Raises OverLimit where a quota of these names is exceeded. Where the size is not declared, what is
-        left of the quota is the limit.
+        Without a declared size, the rest of the quota is the limit. Raises OverLimit if one of the named
+        quotas is exceeded.
         """
         moment, copies = now(), max(1, len(blobs))
         for blob in blobs:
@@ -272,14 +271,14 @@ class Ingest:
         return quotas.room(limit, used, self.limits.size * copies) // copies
 
     async def commit(self, blob: Blob, writer: Writer) -> None:
-        """Make the bytes durable; raises Gone where they were deleted meanwhile."""
+        """Make the bytes durable. Raises Gone if they were deleted meanwhile."""
         try:
             await writer.commit()
         except NotFound:  # by a sweeper: the lease had expired, or the image was deleted
             raise Gone(f"The upload of image {blob.image_id} was given up meanwhile; try again.") from None
 
     async def complete(self, tx: Transaction, blob: Blob, digests: Digests, status: str) -> None:
-        """Give the image the bytes for which it was taken with `claim`, in a durable transaction."""
+        """Make the bytes the data of the image that `claim` has claimed, in a durable transaction."""
         moment, staged = now(), status == UPLOADING
         text = msgspec.json.encode(digests).decode()
         values = {"size": digests.size} if staged else msgspec.structs.asdict(digests)
@@ -295,7 +294,7 @@ class Ingest:
 
 
 class _Writers:
-    """A writer in each store of a run. A store that fails ends the run, or is left out of it."""
+    """A writer in each store of a run. A store that fails ends the run, or is left out."""
 
     def __init__(self, ingest: Ingest, adapter: IngestAdapter, blobs: Sequence[Blob]) -> None:
         self.failures: dict[str, TintypeError] = {}
@@ -311,7 +310,7 @@ class _Writers:
         return [blob for blob in self._blobs if blob.store not in self.failures]
 
     async def open(self, size: int | None) -> None:
-        """Begin to write in each store; raises OverLimit where one has no room."""
+        """Open a writer in each store. Raises OverLimit if one has no room."""
 
         async def create(blob: Blob) -> None:
             self._writers[blob.store] = await self._ingest.store(blob.store).create(blob.id, size)
@@ -320,7 +319,7 @@ class _Writers:
             await self._attempt(blob, create(blob))
 
     async def write(self, data: memoryview) -> None:
-        """Append bytes in every store."""
+        """Append bytes to every store."""
         await _all_of(self._attempt(blob, self._writers[blob.store].write(data)) for blob in self.blobs)
         self._adapter.progress(len(data))
 
@@ -331,7 +330,7 @@ class _Writers:
         )
 
     async def close(self) -> None:
-        """Let go of every store, whatever has become of the writers."""
+        """Close all writers, whatever their state."""
         await _all_of(writer.close() for writer in self._writers.values())
 
     async def _attempt(self, blob: Blob, work: Awaitable[None]) -> None:
@@ -346,12 +345,12 @@ class _Writers:
 
 
 async def release_image(tx: Transaction, blobs: Sequence[Blob], reason: str) -> None:
-    """Put the image back to queued that was taken with `claim`, with the reason for its owner."""
+    """Set an image that was claimed with `claim` back to queued, with the reason for its owner."""
     await image_rows.set_status(tx, blobs[0].image_id, (FILLING, QUEUED), now(), size=None, failure=reason)
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what the image's owner is told of a failed upload."""
+    """Return the reason of a failed upload for the image's owner."""
     if isinstance(error, TintypeError):
         return error.message
     if isinstance(error, asyncio.CancelledError):
@@ -360,14 +359,14 @@ def reason_of(error: BaseException) -> str:
 
 
 async def _is_condemned(tx: Transaction, blob: Blob) -> bool:
-    """End the lease on a condemned blob, and return whether its bytes may go; without a row they may."""
+    """End a blob's lease; return whether its bytes may be deleted: it is condemned or has no row."""
     await blob_rows.end_lease(tx, blob.id)
     stored = await blob_rows.get(tx, blob.id)
     return stored is None or stored.state == CONDEMNED
 
 
 async def _all_of(work: Iterable[Awaitable[None]]) -> None:
-    """Wait until all have ended, then raise the first failure; a single one runs in this task."""
+    """Wait until all are done, then raise the first failure; run a single one in this task."""
     pending = list(work)
     if len(pending) == 1:
         return await pending[0]

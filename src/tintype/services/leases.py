@@ -1,8 +1,8 @@
-"""Leases: work in flight holds what it works on for some seconds, and a heartbeat renews the hold.
+"""Leases: work in progress holds a lease of some seconds, and a heartbeat renews it.
 
-Where the process dies the lease runs out, and whoever notices undoes or finishes the work
+If the process dies, the lease expires, and another process undoes or repeats the work
 (`services/recovery.py`, `jobs/worker.py`). Blobs being written, the locks of resumable uploads and attempts
-at jobs all live by `heartbeat`.
+at jobs are all kept by `heartbeat`.
 """
 
 import asyncio
@@ -16,28 +16,28 @@ from tintype.domain.blobs import Blob
 from tintype.errors import Gone, TintypeError, Unavailable
 
 LEASE: Final = 20_000_000
-"""Microseconds for which a blob being written is held without a renewal."""
+"""Microseconds for which the lease of a blob being written lasts without a renewal."""
 HEARTBEAT_SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 1.0
-"""Until a renewal is tried again that the database did not take."""
+"""Pause before retrying a renewal that the database did not answer."""
 
 Renew = Callable[[], Awaitable[TintypeError | None]]
-"""Renews a lease; returns the error to end the work with, where it must end."""
+"""Renews a lease; returns the error to end the work with, or None to continue."""
 
 
 @contextlib.asynccontextmanager
 async def heartbeat(renew: Renew, seconds: float) -> AsyncIterator[None]:
-    """Call `renew` at this interval while the body runs; cancel the body with the first error it returns.
+    """Call `renew` every `seconds` while the body runs; end the body with the first error it returns.
 
-    A renewal that raises Unavailable is only tried again: leases outlive some that are missed.
+    A renewal that raises Unavailable is retried: a lease outlasts several missed renewals.
     """
     work = asyncio.current_task()
     ended: Exception | None = None
 
-    async def beat() -> None:
+    async def renew_periodically() -> None:
         nonlocal ended
         pause = seconds
-        while work is not None:  # a body that was cancelled still saves what it has: its lease goes on
+        while work is not None:  # a cancelled body still saves its state, so go on renewing
             await asyncio.sleep(pause)
             pause = seconds
             try:
@@ -51,7 +51,7 @@ async def heartbeat(renew: Renew, seconds: float) -> AsyncIterator[None]:
                 ended = found
                 work.cancel()
 
-    beating = asyncio.create_task(beat())
+    renewing = asyncio.create_task(renew_periodically())
     try:
         yield
     except asyncio.CancelledError:
@@ -60,8 +60,8 @@ async def heartbeat(renew: Renew, seconds: float) -> AsyncIterator[None]:
             raise ended from None
         raise
     finally:
-        work = None  # this ends the loop even where a driver swallows the cancellation
-        beating.cancel()
+        work = None  # end the loop even if a driver swallows the cancellation
+        renewing.cancel()
 
 
 class BlobLeases:
@@ -71,13 +71,13 @@ class BlobLeases:
         self._database = database
         self._held: set[str] = set()
 
-    def holds(self, blob_id: str) -> bool:
-        """Return whether this process is writing the blob, whatever its lease says."""
+    def is_held(self, blob_id: str) -> bool:
+        """Return whether this process is writing the blob, even if its lease has expired."""
         return blob_id in self._held
 
     @contextlib.asynccontextmanager
-    async def hold(self, blobs: Sequence[Blob]) -> AsyncIterator[None]:
-        """Renew the leases while the body runs; end the body with Gone where one is lost."""
+    async def keep_alive(self, blobs: Sequence[Blob]) -> AsyncIterator[None]:
+        """Renew the leases while the body runs; end the body with Gone if one is lost."""
 
         async def renew() -> TintypeError | None:
             for blob in blobs:

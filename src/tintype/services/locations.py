@@ -1,4 +1,4 @@
-"""Where images' bytes are: told to services, set by them, and by users where an operator wants that."""
+"""Locations of images: shown to services, added by them, and by users if the settings allow it."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from tintype.services.copies import Copies
 from tintype.services.queue import JobQueue
 from tintype.services.quotas import enforce_quota, quota_turn
 from tintype.services.signatures import Signatures
-from tintype.services.stores import take_away
+from tintype.services.stores import remove_copy
 from tintype.services.wakeups import Wakeup
 
 _WEB: Final = ("http://", "https://")
@@ -59,10 +59,10 @@ class Locations:
     async def begin(
         self, caller: Caller, image_id: str, location: Location, body: Any, request_id: str
     ) -> None:
-        """Have a queued image take bytes that are somewhere already (Image API 2.17).
+        """Start adding a location, whose bytes exist already, to a queued image (Image API 2.17).
 
-        A service may name what lies in a store of ours, all others what lies on the web. Raises Conflict
-        where the image is not queued, Forbidden or Invalid for another place.
+        Services may name bytes in our stores, all others only bytes on the web. Raises Conflict if the image
+        is not queued, Forbidden or Invalid for a URL that is not allowed.
         """
         image = await self._access.get(caller, image_id)
         self._access.conceal("add_image_location", caller, image)
@@ -71,7 +71,7 @@ class Locations:
         if not is_trusted(caller) and not _on_the_web(location.url):
             raise Forbidden("Only services of the cloud may add a location that is not http or https.")
         locations.check_digests(location)
-        store, place = await self.place(caller, location.url)
+        store, place = await self.resolve(caller, location.url)
         moment = now()
         task = Task(
             str(uuid.uuid4()),
@@ -103,24 +103,24 @@ class Locations:
             await enforce_quota(tx, caller, image.owner, quotas.STORE)
             await self._queue.add(tx, replace(task, lane=lane_of(task, stored_on_web=False)), caller)
 
-    async def told(self, caller: Caller, image_id: str) -> list[dict[str, Any]]:
-        """Tell services of the cloud where an image's bytes are."""
+    async def get(self, caller: Caller, image_id: str) -> list[dict[str, Any]]:
+        """Return the locations of an image, for services of the cloud."""
         image = await self._access.get(caller, image_id)
         self._access.authorize("fetch_image_location", caller, image)
         return (await self.shown(caller, [image])).get(image.id, [])
 
     async def shown(self, caller: Caller, shown: Sequence[Image]) -> dict[str, list[dict[str, Any]]]:
-        """Return the locations of images that the caller sees; those of deactivated ones only to an admin."""
+        """Return the locations of visible images by id; those of deactivated ones only to admins."""
         return await self._of(
             [image for image in shown if image.status != images.DEACTIVATED or caller.is_admin]
         )
 
     async def add(self, caller: Caller, image_id: str, location: Location) -> Image:
-        """Add a location at once, its digests believed (the API before 2.17, where it is switched on)."""
+        """Add a location at once, trusting its digests (the API before 2.17, if enabled)."""
         image = await self._access.get(caller, image_id)
         self._access.authorize("set_image_location", caller, image)
         _check_changeable(image)
-        store, place = await self.place(caller, location.url)
+        store, place = await self.resolve(caller, location.url)
         size = await self._copies.store(Blob("", store, image.id, READY, place)).size(f"={place}")
         if size is None:
             raise Invalid(f"Nothing was found at {display_url(location.url)}.")
@@ -148,7 +148,7 @@ class Locations:
         return after
 
     async def replace(self, caller: Caller, image_id: str, wanted: Sequence[Location]) -> Image:
-        """Give locations other metadata; which ones there are cannot be changed so."""
+        """Replace the metadata of locations; the set of locations must stay the same."""
         image = await self._access.get(caller, image_id)
         self._access.authorize("set_image_location", caller, image)
         if image.status == QUEUED and len(wanted) == 1:
@@ -167,7 +167,7 @@ class Locations:
         return image
 
     async def remove(self, caller: Caller, image_id: str, position: int) -> Image:
-        """Take one of an image's locations away, and its bytes if they are ours."""
+        """Remove one of an image's locations, and its bytes if they are ours."""
         image = await self._access.get(caller, image_id)
         self._access.authorize("delete_image_location", caller, image)
         async with self._database.read() as tx:
@@ -187,7 +187,7 @@ class Locations:
             gone = known.pop(position)
             if checked is None or gone.id != checked.id:
                 raise contended(image.id)
-            after = await take_away(tx, self._copies, image, gone, known)
+            after = await remove_copy(tx, self._copies, image, gone, known)
         self._condemned.wake()
         return after
 
@@ -206,7 +206,7 @@ class Locations:
         return {"url": await self._url(blob), "metadata": {**metadata, "store": blob.store}}
 
     async def _url(self, blob: Blob) -> str:
-        """Give a blob's address; where its store does not tell, by names that are known here."""
+        """Return a blob's URL, or one made of store and blob id if the store has none or does not answer."""
         store = self._stores.get(blob.store)
         try:
             if isinstance(store, Addressed):
@@ -215,11 +215,11 @@ class Locations:
             pass
         return f"tintype://{blob.store}/{blob.id}"
 
-    async def place(self, caller: Caller, url: str) -> tuple[str, str]:
-        """Give the store that a URL leads into, and the name there.
+    async def resolve(self, caller: Caller, url: str) -> tuple[str, str]:
+        """Return the store that a URL points into, and the name of the bytes there.
 
-        A service may name what lies in a store of ours, all others what lies on the web; raises Invalid
-        or Forbidden for another place.
+        Services may name bytes in our stores, all others only bytes on the web. Raises Invalid or Forbidden
+        for another URL.
         """
         on_the_web = _on_the_web(url)
         if not on_the_web and not is_trusted(caller):
@@ -234,11 +234,11 @@ class Locations:
         raise Invalid("The location is in none of the stores.")
 
     def turn(self, caller: Caller, store: str) -> str | None:
-        """Name the turn of transactions that add places in a store: of ours each is an image's alone."""
+        """Return the turn of transactions that add locations in a store: one image for each place in ours."""
         return quota_turn(caller) if self._copies.infos[store].read_only else f"places in {store}"
 
     async def check_free(self, tx: Transaction, store: str, place: str, image_id: str | None = None) -> None:
-        """Refuse bytes in a store of ours that an image has already: they would go with either of the two."""
+        """Raise Invalid if an image has these bytes already and deleting either image would delete them."""
         others = await blob_rows.placed(tx, store, place)
         if image_id in others or (others and not self._copies.infos[store].read_only):
             raise Invalid("An image has this location already.")
@@ -249,18 +249,18 @@ def _on_the_web(url: str) -> bool:
 
 
 def is_trusted(caller: Caller) -> bool:
-    """Say whether the caller is a service of the cloud, or one speaks for it."""
+    """Return whether the caller is a service of the cloud, or a service acts for it."""
     return "service" in caller.roles | caller.service_roles
 
 
 def location_of(task: Task) -> Location:
-    """Give the location that a job is about."""
+    """Return the location that a job is to add."""
     given = {"url": task.input["loc_url"], "validation_data": task.input["validation_data"]}
     return locations.parse(given)
 
 
 def _with_location(image: Image, location: Location, size: int) -> Image:
-    """Give a queued image its first location, or hold another one against what is known."""
+    """Return a queued image with its first location, or check another one against the image's digests."""
     known = (location.checksum, location.algorithm, location.digest)
     if image.status == QUEUED:
         locations.check_digests(location)

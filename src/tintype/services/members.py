@@ -1,4 +1,4 @@
-"""Sharing an image: the owner adds and removes projects, a project accepts or rejects."""
+"""Sharing images: the owner adds and removes member projects, a member accepts or rejects."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ class Members:
         self._limits = limits
 
     async def list(self, caller: Caller, image_id: str) -> list[Member]:
-        """Return all members to the owner, and to a member itself only."""
+        """Return all members to the owner; a member sees only itself."""
         image = await self._shared(caller, image_id)
         self._policy.require("get_members", caller, image.target())
         if not self._policy.allows("get_member", caller, image.target()):
@@ -37,9 +37,9 @@ class Members:
             return [] if own is None else [own]
 
     async def of_project(self, caller: Caller, most: int) -> Sequence[Member]:
-        """Return what was shared with the caller's project, those without an answer first.
+        """Return the memberships of the caller's project, pending ones first.
 
-        Whether the images are still shared, and may be seen, is to be asked of each.
+        The images may no longer be shared or visible: check each.
         """
         if caller.project_id is None:
             return []
@@ -47,7 +47,7 @@ class Members:
             return await rows.of_project(tx, caller.project_id, most)
 
     async def show(self, caller: Caller, image_id: str, member_id: str) -> Member:
-        """Return one member; raises NotFound for all that the caller may not see."""
+        """Return one member. Raises NotFound for any that the caller cannot see."""
         try:
             image = await self._shared(caller, image_id)
             return await self._find(caller, image, member_id)
@@ -55,7 +55,7 @@ class Members:
             raise NotFound(error.message) from None
 
     async def add(self, caller: Caller, image_id: str, member_id: str) -> Member:
-        """Share an image; the member is `pending` until its project answers."""
+        """Share an image; the member is `pending` until its project accepts or rejects."""
         created = now()
         async with self._database.write() as tx:
             image = self._checked(caller, await self._access.get_locked(tx, caller, image_id))
@@ -68,8 +68,8 @@ class Members:
             await rows.add(tx, member)
         return member
 
-    async def answer(self, caller: Caller, image_id: str, member_id: str, status: str) -> Member:
-        """Accept or reject a share, as the project it was given to."""
+    async def update(self, caller: Caller, image_id: str, member_id: str, status: str) -> Member:
+        """Set the status of a member: the member project accepts or rejects the image."""
         image = await self._shared(caller, image_id)
         member = await self._find(caller, image, member_id)
         self._policy.require("modify_member", caller, image.target())
@@ -80,7 +80,7 @@ class Members:
         return member
 
     async def remove(self, caller: Caller, image_id: str, member_id: str) -> None:
-        """End the sharing with one project."""
+        """Stop sharing an image with one project."""
         image = await self._shared(caller, image_id)
         await self._find(caller, image, member_id)
         self._policy.require("delete_member", caller, image.target())
@@ -92,13 +92,13 @@ class Members:
         return self._checked(caller, await self._access.get(caller, image_id))
 
     def _checked(self, caller: Caller, image: Image) -> Image:
-        """Raise NotFound for an image that `get_image` hides, Forbidden for one that has no members."""
+        """Return the image. Raises NotFound if `get_image` hides it, Forbidden if it cannot have members."""
         self._access.authorize("get_image", caller, image)
         members.check_shareable(image)
         return image
 
     async def _find(self, caller: Caller, image: Image, member_id: str) -> Member:
-        """Return a member that the caller may see: only the owner learns of others than itself."""
+        """Return a member that the caller can see: only the owner sees members other than itself."""
         self._policy.require("get_member", caller, image.target())
         member = None
         if members.sees_all_members(image, caller) or member_id == caller.project_id:

@@ -1,4 +1,4 @@
-"""What callers do with metadata definitions: list, show, create, change, delete."""
+"""Metadata definitions: list, show, create, update, delete."""
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +20,9 @@ from tintype.services.paging import Page, read_page
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """One kind of what is in a namespace: where it is held, and the rules that guard it."""
+    """A kind of item in a namespace: the field that has the items, and the policy rules for them."""
 
-    held_in: str
+    field: str
     show: str
     list: str
     add: str
@@ -52,23 +52,23 @@ _DISSOCIATE: Final = "remove_metadef_resource_type_association"
 _WHOLE: Final = ("get_metadef_namespace", _LIST_TYPES, OBJECTS.list, PROPERTIES.list, TAGS.list)
 _CONTENTS: Final = {
     "associations": _ASSOCIATE,
-    **{kind.held_in: kind.add for kind in (OBJECTS, PROPERTIES, TAGS)},
+    **{kind.field: kind.add for kind in (OBJECTS, PROPERTIES, TAGS)},
 }
 
 
 class Metadefs:
-    """The use cases. Each raises NotFound for a namespace that the caller may not know of."""
+    """The use cases. Each raises NotFound for a namespace that is not visible to the caller."""
 
     def __init__(self, database: Database, policy: Policy, *, namespaces: int) -> None:
-        """Make them; a project may own so many `namespaces`."""
+        """Allow each project at most `namespaces` namespaces."""
         self._most = namespaces
         self._database = database
         self._policy = policy
 
     async def list(self, caller: Caller, listing: Listing, *, whole: bool = False) -> Page[Namespace]:
-        """Return a page of namespaces, without what is in them unless `whole`.
+        """Return a page of namespaces, with their contents only if `whole`.
 
-        Raises NotFound where the marker is not a namespace that is visible to the caller.
+        Raises NotFound if the marker is not a namespace that is visible to the caller.
         """
         self._require(("get_metadef_namespaces", _LIST_TYPES), caller)
         needed = _WHOLE if whole else _WHOLE[:1]
@@ -92,28 +92,28 @@ class Metadefs:
             )
 
     async def show(self, caller: Caller, name: str, rules: Sequence[str] = _WHOLE) -> Namespace:
-        """Return a namespace to callers whom the rules allow it."""
+        """Return a namespace if the rules allow it."""
         async with self._database.read() as tx:
             namespace = _visible(caller, name, await rows.get(tx, name))
         self._require(rules, caller, namespace)
         return namespace
 
     async def contents(self, caller: Caller, name: str, kind: Kind) -> Namespace:
-        """Return a namespace with what it holds of a kind, to callers who may list that.
+        """Return a namespace with its items of a kind, if the caller may list them.
 
-        Nothing is held where the caller may not see a single one.
+        There are no items if the caller may not show a single one.
         """
         namespace = await self.show(caller, name, (kind.list,))
         if self._policy.allows(kind.show, caller, namespace.target()):
             return namespace
-        return replace(namespace, **{kind.held_in: {}})
+        return replace(namespace, **{kind.field: {}})
 
     async def create(self, caller: Caller, body: NamespaceBody) -> Namespace:
-        """Store a new namespace with all that is written of it."""
+        """Create a namespace with its contents."""
         namespace = documents.new_namespace(
             body, namespace_id=str(uuid.uuid4()), owner=caller.project_id, now=now()
         )
-        needed = [rule for held_in, rule in _CONTENTS.items() if getattr(namespace, held_in)]
+        needed = [rule for field, rule in _CONTENTS.items() if getattr(namespace, field)]
         self._require(("add_metadef_namespace", *needed), caller)
         types = namespace.associations.values()
         await rows.know_types(
@@ -125,8 +125,8 @@ class Metadefs:
             await rows.add(tx, namespace)
         return namespace
 
-    async def describe(self, caller: Caller, name: str, body: NamespaceBody) -> Namespace:
-        """Say anew what a namespace is; what is in it stays."""
+    async def update(self, caller: Caller, name: str, body: NamespaceBody) -> Namespace:
+        """Replace the attributes of a namespace; its contents stay."""
 
         def decide(namespace: Namespace) -> Namespace:
             return documents.described(namespace, body, owner=caller.project_id, now=now())
@@ -134,7 +134,7 @@ class Metadefs:
         return await self._change(caller, name, ("modify_metadef_namespace",), decide)
 
     async def delete(self, caller: Caller, name: str) -> None:
-        """Delete a namespace and what is in it; raises Forbidden where it is protected."""
+        """Delete a namespace and its contents. Raises Forbidden if it is protected."""
         async with self._database.write() as tx:
             namespace = _visible(caller, name, await rows.get(tx, name, lock=True))
             self._require(("delete_metadef_namespace",), caller, namespace)
@@ -142,97 +142,97 @@ class Metadefs:
             await rows.remove(tx, namespace)
 
     async def add(self, caller: Caller, name: str, kind: Kind, key: str, value: Any) -> None:
-        """Put something of a kind into a namespace; raises Conflict where its name is taken."""
+        """Add an item of a kind to a namespace. Raises Conflict if its name is taken."""
 
-        def decide(held: Mapping[str, Any]) -> Mapping[str, Any]:
-            return metadefs.added(held, key, value)
+        def decide(items: Mapping[str, Any]) -> Mapping[str, Any]:
+            return metadefs.added(items, key, value)
 
-        await self._change(caller, name, (kind.add,), _held(kind, decide))
+        await self._change(caller, name, (kind.add,), _in_kind(kind, decide))
 
-    async def exchange(self, caller: Caller, name: str, kind: Kind, old: str, new: str, value: Any) -> Any:
-        """Replace something in a namespace, perhaps under a new name; gives it as it is now.
+    async def replace(self, caller: Caller, name: str, kind: Kind, old: str, new: str, value: Any) -> Any:
+        """Replace an item in a namespace, perhaps under a new name; return the new item.
 
-        Raises NotFound, and Conflict where the new name is taken.
+        Raises NotFound, and Conflict if the new name is taken.
         """
 
-        def decide(held: Mapping[str, Any]) -> Mapping[str, Any]:
-            before = metadefs.found(held, old)
+        def decide(items: Mapping[str, Any]) -> Mapping[str, Any]:
+            before = metadefs.get(items, old)
             aged = value if isinstance(value, dict) else replace(value, created_at=before.created_at)
-            return metadefs.exchanged(held, old, new, aged)
+            return metadefs.replaced(items, old, new, aged)
 
-        after = await self._change(caller, name, (kind.modify,), _held(kind, decide))
-        return getattr(after, kind.held_in)[new]
+        after = await self._change(caller, name, (kind.modify,), _in_kind(kind, decide))
+        return getattr(after, kind.field)[new]
 
     async def remove(self, caller: Caller, name: str, kind: Kind, key: str) -> None:
-        """Delete something from a namespace; raises Forbidden where that is protected."""
+        """Delete an item from a namespace. Raises Forbidden if the namespace is protected."""
 
-        def decide(held: Mapping[str, Any]) -> Mapping[str, Any]:
-            return metadefs.without(held, key)
+        def decide(items: Mapping[str, Any]) -> Mapping[str, Any]:
+            return metadefs.without(items, key)
 
-        await self._change(caller, name, (kind.remove,), _held(kind, decide), deletes=True)
+        await self._change(caller, name, (kind.remove,), _in_kind(kind, decide), deletes=True)
 
     async def clear(self, caller: Caller, name: str, kind: Kind) -> None:
-        """Delete all of a kind from a namespace; raises Forbidden where that is protected."""
-        await self._change(caller, name, kind.clear, _held(kind, lambda _held: {}), deletes=True)
+        """Delete all items of a kind from a namespace. Raises Forbidden if the namespace is protected."""
+        await self._change(caller, name, kind.clear, _in_kind(kind, lambda _items: {}), deletes=True)
 
     async def add_tags(self, caller: Caller, name: str, words: Sequence[str], *, append: bool) -> None:
-        """Give a namespace these tags in place of those it has, or besides them; no tags change nothing."""
+        """Replace the tags of a namespace, or add to them if `append`; without `words` change nothing."""
         moment = now()
 
-        def decide(held: Mapping[str, Tag]) -> Mapping[str, Tag]:
-            after = dict(held) if append or not words else {}
+        def decide(items: Mapping[str, Tag]) -> Mapping[str, Tag]:
+            after = dict(items) if append or not words else {}
             for word in words:
                 if word in after:
                     raise Conflict(f"'{word}' already exists in this namespace.")
                 after[word] = Tag(word, moment, moment)
             return after
 
-        await self._change(caller, name, ("add_metadef_tags",), _held(TAGS, decide))
+        await self._change(caller, name, ("add_metadef_tags",), _in_kind(TAGS, decide))
 
     async def resource_types(self, caller: Caller) -> Sequence[tuple[str, int, int]]:
-        """Give every known type of resource: its name, and when it was made and changed."""
+        """Return every known resource type: its name, and when it was created and updated."""
         self._require((_LIST_TYPES,), caller)
         async with self._database.read() as tx:
             return await rows.resource_types(tx)
 
     async def associations(self, caller: Caller, name: str) -> Sequence[Association]:
-        """Give the types of resources that a namespace is for."""
+        """Return the associations of a namespace with resource types."""
         namespace = await self.show(caller, name, (_LIST_TYPES,))
         allowed = self._policy.allows("get_metadef_resource_type", caller, namespace.target())
         return list(namespace.associations.values()) if allowed else []
 
     async def associate(self, caller: Caller, name: str, association: Association) -> None:
-        """Say that a namespace is for a type of resource; raises Conflict where it is said."""
-        await self.show(caller, name, (_ASSOCIATE,))  # who may not say it makes no type known either
+        """Associate a namespace with a resource type. Raises Conflict if it is associated already."""
+        await self.show(caller, name, (_ASSOCIATE,))  # before a new type is registered
         known = (association.name, association.created_at, association.updated_at)
         await rows.know_types(self._database, [known])
 
         def decide(namespace: Namespace) -> Namespace:
-            held = metadefs.added(namespace.associations, association.name, association)
-            return replace(namespace, associations=held)
+            items = metadefs.added(namespace.associations, association.name, association)
+            return replace(namespace, associations=items)
 
         await self._change(caller, name, (_ASSOCIATE,), decide)
 
-    async def reassociate(self, caller: Caller, name: str, wanted: Sequence[Association]) -> None:
-        """Say anew for which types of resources a namespace is; those that stay as they are keep their times.
+    async def set_associations(self, caller: Caller, name: str, wanted: Sequence[Association]) -> None:
+        """Replace the associations of a namespace; unchanged ones keep their times.
 
-        Raises Forbidden where it is protected and would lose one.
+        Raises Forbidden if the namespace is protected and would lose one.
         """
         await self.show(caller, name, (_ASSOCIATE,))
         known = [(each.name, each.created_at, each.updated_at) for each in wanted]
         await rows.know_types(self._database, known)
 
         def decide(namespace: Namespace) -> Namespace:
-            held = namespace.associations
-            after = {each.name: metadefs.kept(held.get(each.name), each) for each in wanted}
-            if held.keys() - after.keys():
+            items = namespace.associations
+            after = {each.name: metadefs.with_kept_times(items.get(each.name), each) for each in wanted}
+            if items.keys() - after.keys():
                 metadefs.check_unprotected(namespace)
             return replace(namespace, associations=after)
 
         await self._change(caller, name, (_ASSOCIATE, _DISSOCIATE), decide)
 
     async def dissociate(self, caller: Caller, name: str, resource_type: str) -> None:
-        """Say that a namespace is no more for a type of resource."""
+        """Remove the association of a namespace with a resource type."""
 
         def decide(namespace: Namespace) -> Namespace:
             return replace(namespace, associations=metadefs.without(namespace.associations, resource_type))
@@ -248,7 +248,7 @@ class Metadefs:
         *,
         deletes: bool = False,
     ) -> Namespace:
-        """Lock, decide, save: one document, so nobody sees half of a change."""
+        """Lock the namespace, decide, and save it as one document."""
         async with self._database.write() as tx:
             before = _visible(caller, name, await rows.get(tx, name, lock=True))
             self._require(needed, caller, before)
@@ -259,9 +259,9 @@ class Metadefs:
         return after
 
     def _require(self, rules: Sequence[str], caller: Caller, namespace: Namespace | None = None) -> None:
-        """Raise Forbidden unless all rules allow it; NotFound where `get_metadef_namespace` refuses as well.
+        """Raise Forbidden unless all rules allow it, or NotFound if `get_metadef_namespace` denies it too.
 
-        Without a namespace the rules are asked of what the caller's project has.
+        Without a namespace the target of the rules is the caller's project.
         """
         target = {"project_id": caller.project_id} if namespace is None else namespace.target()
         for rule in rules:
@@ -284,8 +284,8 @@ def _no_namespace(name: str) -> NotFound:
     return NotFound(f"Metadata definition namespace={name} was not found.")
 
 
-def _held(
+def _in_kind(
     kind: Kind, decide: Callable[[Mapping[str, Any]], Mapping[str, Any]]
 ) -> Callable[[Namespace], Namespace]:
-    """Change only what is held of a kind."""
-    return lambda namespace: replace(namespace, **{kind.held_in: decide(getattr(namespace, kind.held_in))})
+    """Return a change of a namespace that applies `decide` to its items of a kind."""
+    return lambda namespace: replace(namespace, **{kind.field: decide(getattr(namespace, kind.field))})

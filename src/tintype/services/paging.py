@@ -8,9 +8,9 @@ import msgspec
 T = TypeVar("T")
 
 _READ_ON: Final = 500
-"""Items read at least, each time that a page is filled past hidden ones."""
+"""The least number of items to read at a time when filling a page past hidden ones."""
 _READS: Final = 20
-"""Times that one page reads from the database at most."""
+"""The most reads from the database for one page."""
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
@@ -18,7 +18,7 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
 
     items: Sequence[T] = ()
     last: T | None = None
-    """Item behind which the next page begins; None on the last page."""
+    """The item after which the next page begins; None on the last page."""
 
 
 async def read_page(
@@ -27,10 +27,10 @@ async def read_page(
     limit: int,
     marker: T | None,
 ) -> Page[T]:
-    """Return a page of items that are allowed; `read` returns so many of all items behind a marker.
+    """Return a page of allowed items; `read` returns a number of items after a marker.
 
-    Pages are filled past hidden items, because clients take an empty page for the last one. Only where
-    thousands in a row are hidden does a page end early, and `last` may then be a hidden item.
+    Pages are filled past hidden items because clients take an empty page for the last one. A page ends early
+    only if thousands in a row are hidden; `last` may then be a hidden item.
     """
     found: list[T] = []
     size = limit

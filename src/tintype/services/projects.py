@@ -18,17 +18,17 @@ class Projects:
     """The use cases of projects. A `ref` is an id or a name."""
 
     def __init__(self, database: Database, quota: Quota) -> None:
-        """`quota` is what projects have without limits of their own."""
+        """`quota` is the default for projects without limits of their own."""
         self._database = database
         self._quota = quota
 
     async def find(self, ref: str) -> Project:
-        """Return a project by id or name; raises NotFound."""
+        """Return a project by id or name. Raises NotFound."""
         async with self._database.read() as tx:
             return await find_project(tx, ref)
 
     async def get(self, project_id: str) -> Project:
-        """Return a project by id; raises NotFound."""
+        """Return a project by id. Raises NotFound."""
         async with self._database.read() as tx:
             project = await rows.find_project(tx, project_id=project_id)
         if project is None:
@@ -36,7 +36,7 @@ class Projects:
         return project
 
     async def list(self, name: str | None = None) -> Sequence[Project]:
-        """Return every project by name, or the one of a name."""
+        """Return all projects sorted by name, or the one with a name."""
         async with self._database.read() as tx:
             if name is None:
                 return await rows.all_projects(tx)
@@ -44,20 +44,20 @@ class Projects:
         return [] if project is None else [project]
 
     async def of_user(self, user_id: str) -> Sequence[Project]:
-        """Return the projects that a user may work in."""
+        """Return the projects in which a user has a role."""
         async with self._database.read() as tx:
             return await rows.projects_of(tx, user_id)
 
     async def create(self, name: str, description: str = "", *, enabled: bool = True) -> Project:
-        """Create a project; raises Conflict where the name is taken."""
+        """Create a project. Raises Conflict if the name is taken."""
         check_name("project", name)
         project = Project(uuid.uuid4().hex, name, description, enabled=enabled)
         async with self._database.write() as tx:
             await rows.add_project(tx, project)
         return project
 
-    async def change(self, ref: str, **values: Any) -> Project:
-        """Change fields of a project, and return it; raises Conflict where a new name is taken."""
+    async def update(self, ref: str, **values: Any) -> Project:
+        """Update fields of a project and return it. Raises Conflict if a new name is taken."""
         if "name" in values:
             check_name("project", values["name"])
         async with self._database.write() as tx:
@@ -67,21 +67,21 @@ class Projects:
             return await find_project(tx, project.id)
 
     async def delete(self, ref: str) -> None:
-        """Delete a project, with the roles and application credentials in it; its images stay."""
+        """Delete a project with the roles and application credentials in it; its images stay."""
         async with self._database.write() as tx:
             await rows.remove_project(tx, (await find_project(tx, ref)).id)
 
-    async def limits(self, ref: str) -> Quota:
-        """Return the limits of a project, those of the settings where it has none of its own."""
+    async def get_limits(self, ref: str) -> Quota:
+        """Return the limits of a project; those it does not have come from the settings."""
         async with self._database.read() as tx:
             project = await find_project(tx, ref)
             own = msgspec.json.decode(await rows.limits(tx, project.id))
         return msgspec.structs.replace(self._quota, **own)
 
-    async def limit(self, ref: str, name: str, value: int | None) -> None:
+    async def set_limit(self, ref: str, name: str, value: int | None) -> None:
         """Set a limit of a project, -1 for none; None restores that of the settings.
 
-        Raises Invalid for a name or value that no limit can have.
+        Raises Invalid for an unknown name or a value out of range.
         """
         if name not in NAMES or (value is not None and not UNLIMITED <= value <= MOST):
             raise Invalid(f"A limit is a number from -1 to {MOST}, of one of: {', '.join(NAMES)}.")
@@ -95,7 +95,7 @@ class Projects:
 
 
 async def find_project(tx: Transaction, ref: str) -> Project:
-    """Return a project by id or name; raises NotFound."""
+    """Return a project by id or name. Raises NotFound."""
     project = await rows.find_project(tx, project_id=ref) or await rows.find_project(tx, name=ref)
     if project is None:
         raise NotFound(f"Could not find project: {ref}.")

@@ -1,4 +1,4 @@
-"""What callers say of images, held against the public definitions of image properties."""
+"""Checking image properties against the public definitions of image properties."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,22 +11,22 @@ from tintype.errors import Invalid
 
 
 class PropertyCheck:
-    """Checks properties that are about to be set."""
+    """Checks properties before they are set."""
 
     def __init__(self, database: Database, *, refuse: bool) -> None:
         self._database = database
         self._refuse = refuse
 
     async def definitions(self) -> Mapping[str, Sequence[Definition]]:
-        """Return the definitions of properties by name."""
+        """Return the definitions of image properties by name."""
         async with self._database.read() as tx:
             return property_checks.definitions(await rows.for_resource(tx, property_checks.IMAGE_TYPE))
 
     def check(
         self, attributes: Mapping[str, Any], definitions: Mapping[str, Sequence[Definition]]
     ) -> Sequence[str]:
-        """Return what no definition accepts; raise Invalid with that where it shall be refused."""
-        found = property_checks.complaints(attributes, definitions)
+        """Return the violations of definitions, or raise Invalid with them if they are refused."""
+        found = property_checks.violations(attributes, definitions)
         if found and self._refuse:
             raise Invalid(f"{'; '.join(found)}.")
         return found

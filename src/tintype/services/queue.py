@@ -16,7 +16,7 @@ class JobQueue:
     """Adds jobs within the limit."""
 
     def __init__(self, database: Database, most: int, wakeup: Wakeup) -> None:
-        """Allow each project `most` unfinished jobs; `wakeup` is that of the workers."""
+        """Allow each project `most` unfinished jobs; `wakeup` wakes the workers."""
         self._database = database
         self._most = most
         self._wakeup = wakeup
@@ -29,7 +29,7 @@ class JobQueue:
         self._wakeup.wake()
 
     async def add(self, tx: Transaction, task: Task, caller: Caller, secret: str | None = None) -> None:
-        """Store a new job, in such a transaction.
+        """Store a new job in a transaction opened with `transaction`.
 
         Raises OverLimit if the project has too many unfinished jobs, Conflict if the image has another one.
         """

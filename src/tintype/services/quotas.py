@@ -1,4 +1,4 @@
-"""Quotas: counting a transaction's changes against the limits of the caller's project."""
+"""Quotas: enforcing the limits of the caller's project inside a transaction."""
 
 from collections.abc import Iterable
 
@@ -10,17 +10,17 @@ from tintype.domain.quotas import NO_LIMITS, Usage
 
 
 def quota_turn(caller: Caller) -> str | None:
-    """Return the turn that serialises the transactions counted against the quota of the caller's project."""
+    """Return the turn that serializes the transactions counted against the quota of the caller's project."""
     return None if caller.quota == NO_LIMITS else f"quota of {caller.project_id}"
 
 
 async def enforce_quota(
     tx: Transaction, caller: Caller, owner: str | None, names: Iterable[str]
 ) -> Usage | None:
-    """Raise OverLimit where what the transaction has done so far exceeds one of the named limits.
+    """Raise OverLimit if the usage, changes of the transaction included, exceeds one of the named limits.
 
-    The transaction must have been opened with `quota_turn`. Callers are held to the quota of their own
-    project: for another owner nothing is checked. Returns the usage, or None where nothing was checked.
+    The transaction must have been opened with `quota_turn`. Callers are limited only by the quota of their
+    own project: for another owner nothing is checked. Return the usage, or None if nothing was checked.
     """
     if owner != caller.project_id or owner is None or caller.quota == NO_LIMITS:
         return None

@@ -1,12 +1,12 @@
-"""What happens when an upload dies: its lease expires, and the sweeper of any process undoes it here.
+"""What happens when an upload dies: its lease expires, and the sweeper of any process rolls it back.
 
-Where the process died says what it leaves behind:
-- before the reservation, nothing;
-- while bytes came, or before the store had committed them: half-written bytes;
-- between the store's commit and the completing transaction: whole bytes that no image has.
-Each time the blob is `writing`: the image goes back to queued, and the condemned bytes are deleted by key,
-which finds half-written ones as well. After the completing transaction there is nothing to undo. A resumable
-upload that died in its end only becomes `partial` again.
+What a process leaves behind depends on when it died:
+- before the reservation: nothing;
+- while bytes arrived, or before the store committed them: partly written bytes;
+- between the store's commit and the completing transaction: complete bytes that belong to no image.
+In the last two cases the blob is `writing`: the image is set back to queued, and the bytes are deleted by
+key, which finds partly written ones as well. After the completing transaction there is nothing to undo. A
+resumable upload that died during its last step only becomes `partial` again.
 """
 
 from typing import Final
@@ -26,7 +26,7 @@ _STALE: Final = "The staged data was not imported within 7 days. Stage it again.
 
 
 class Recovery:
-    """Undoes what expired blobs were part of."""
+    """Rolls back uploads and stages whose blobs have expired."""
 
     def __init__(
         self, database: Database, leases: BlobLeases, log: structlog.typing.FilteringBoundLogger
@@ -36,19 +36,19 @@ class Recovery:
         self._log = log
 
     async def recover(self, blob: Blob, moment: int) -> bool:
-        """Roll back a blob that had expired at a time of day; False where there was nothing to undo.
+        """Roll back a blob that had expired at `moment`; return False if there was nothing to undo.
 
-        What this process itself is writing is left to it, whatever the lease says, and so is a resumable
-        upload that a request has locked.
+        Blobs that this process is writing are skipped even if their lease has expired, and so are resumable
+        uploads that a request has locked.
         """
-        if self._leases.holds(blob.id):
+        if self._leases.is_held(blob.id):
             return False
         async with self._database.write() as tx:
             await image_rows.lock(tx, blob.image_id)
             upload = None
             if blob.state != STAGED:
                 upload = await upload_rows.get(tx, blob.image_id, blob.id)
-            if upload is not None and blob.state == WRITING:  # died in its end, which can be tried again
+            if upload is not None and blob.state == WRITING:  # died in its last step, which can be retried
                 if await blob_rows.expire(tx, blob, PARTIAL, moment, upload.expires_at):
                     await release_image(tx, [blob], _LOST)
                 return False

@@ -1,7 +1,7 @@
-"""What a caller may do, asked before it is tried: a page offers only what the policy allows.
+"""What a caller may do: the dashboard offers only actions that the policy allows.
 
-Each answer comes from the rules that the use cases themselves require. Whether something is possible at
-the moment (an image's status, its protection) is not a right: pages see that on the image.
+The answers come from the rules that the use cases themselves require. Whether an action is possible now
+(the image's status, its protection) is not a right: the page reads that from the image.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ _ON_IMAGE: Final[Mapping[str, tuple[str, ...]]] = {
     "unshare": ("delete_member",),
     "answer": ("modify_member",),
 }
-"""What can be done to an image, and the rules that must all allow it."""
+"""The actions on an image, and the rules that must all allow each."""
 _ON_NAMESPACE: Final[Mapping[str, tuple[str, ...]]] = {
     "modify": ("modify_metadef_namespace",),
     "delete": ("delete_metadef_namespace",),
@@ -44,9 +44,9 @@ class OnImage(msgspec.Struct, frozen=True):
 
     actions: Sequence[str]
     visibilities: Sequence[str]
-    """Those that the caller may give it."""
+    """The visibilities that the caller may set."""
     cannot_change: Sequence[str]
-    """Custom properties whose values the caller may not change."""
+    """Custom properties that the caller may not change."""
     cannot_remove: Sequence[str]
 
 
@@ -55,9 +55,9 @@ class InProject(msgspec.Struct, frozen=True):
 
     create: bool
     visibilities: Sequence[str]
-    """Those that a new image may have."""
+    """The visibilities that a new image may have."""
     cache: bool
-    """Whether the caller may see what this node has cached."""
+    """Whether the caller may list what this node has cached."""
     clear_cache: bool
     create_definitions: bool
 
@@ -70,7 +70,7 @@ class Rights:
         self._protections = protections
 
     def in_project(self, caller: Caller) -> InProject:
-        """Return what the caller may do before there is an image."""
+        """Return what the caller may do in the project, regardless of an image."""
         own = {"project_id": caller.project_id}
         visibilities = [name for name in _VISIBILITIES if self._may_create(caller, name)]
         return InProject(
@@ -82,7 +82,7 @@ class Rights:
         )
 
     def on_image(self, caller: Caller, image: Image) -> OnImage:
-        """Return what the caller may do to an image that it sees."""
+        """Return what the caller may do to an image that is visible to it."""
         target = image.target()
         actions = self._allowed(_ON_IMAGE, caller, target)
         if image.status == DEACTIVATED and not caller.is_admin and "download" in actions:
@@ -96,7 +96,7 @@ class Rights:
         )
 
     def on_namespace(self, caller: Caller, namespace: Namespace) -> Sequence[str]:
-        """Return what the caller may do to a namespace of definitions that it sees."""
+        """Return what the caller may do to a namespace that is visible to it."""
         return self._allowed(_ON_NAMESPACE, caller, namespace.target())
 
     def _allowed(

@@ -10,20 +10,20 @@ from tintype.services.users import find_user
 
 
 class Roles:
-    """The use cases of roles. Users and projects are named by id or name."""
+    """The use cases of roles. A `ref` is an id or a name."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def grant(self, user_ref: str, project_ref: str, role: str) -> None:
-        """Grant a user a role in a project, if it does not have it."""
+        """Grant a user a role in a project; do nothing if it has the role."""
         check_role(role)
         async with self._database.write() as tx:
             user, project = await find_user(tx, user_ref), await find_project(tx, project_ref)
             await rows.grant(tx, user.id, project.id, role)
 
-    async def withdraw(self, user_ref: str, project_ref: str, role: str) -> None:
-        """Withdraw a role from a user; raises NotFound where it has not been granted."""
+    async def revoke(self, user_ref: str, project_ref: str, role: str) -> None:
+        """Revoke a user's role in a project. Raises NotFound if it has not been granted."""
         async with self._database.write() as tx:
             user, project = await find_user(tx, user_ref), await find_project(tx, project_ref)
             if not await rows.withdraw(tx, user.id, project.id, role):
@@ -32,6 +32,6 @@ class Roles:
     async def assignments(
         self, *, user_id: str | None = None, project_id: str | None = None, role: str | None = None
     ) -> list[Assignment]:
-        """Return the roles that have been granted, in order: all, or those of a user, project or role."""
+        """Return the granted roles, sorted: all, or those of a user, project or role."""
         async with self._database.read() as tx:
             return await rows.assignments(tx, user_id=user_id, project_id=project_id, role=role)

@@ -1,4 +1,4 @@
-"""Signed images: whether bytes may come into them, since this service cannot verify a signature."""
+"""Signed images: whether they may be filled, since this service cannot verify signatures."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from tintype.errors import Invalid
 
 
 class Signatures:
-    """The decision that every way of bringing bytes asks for, in the transaction that claims the image."""
+    """Decides whether a signed image may be filled, in the transaction that claims the image."""
 
     def __init__(self, log: structlog.typing.FilteringBoundLogger, *, ignored: bool) -> None:
         """`ignored` says whether unverified bytes are accepted, with a warning in the log."""
@@ -17,11 +17,11 @@ class Signatures:
         self._ignored = ignored
 
     def check(self, image: Image) -> None:
-        """Raise Invalid where bytes are about to come into a signed image."""
+        """Raise Invalid if a signed image is about to be filled and the settings do not allow it."""
         self.check_new(image.properties, f"image {image.id}")
 
     def check_new(self, properties: Mapping[str, str], what: str = "the image") -> None:
-        """Do the same for an image that does not exist yet, from its properties."""
+        """Check an image that does not exist yet, by its properties."""
         if is_signed(properties) and not self._ignored:
             raise Invalid(
                 f"Signature verification failed for {what}: this service cannot verify signatures. Remove "
@@ -30,7 +30,7 @@ class Signatures:
             )
 
     def accept(self, image: Image) -> None:
-        """Check, and log that the bytes were accepted unverified where the settings allow it."""
+        """Check the image, and log if its bytes are accepted unverified."""
         self.check(image)
         if is_signed(image.properties):
             self._log.warning("signature not verified", image_id=image.id)

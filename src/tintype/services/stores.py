@@ -1,4 +1,4 @@
-"""Copies of images in stores: taking one away."""
+"""Deleting copies of images from stores."""
 
 from collections.abc import Sequence
 
@@ -29,10 +29,10 @@ class Stores:
         self._condemned = condemned
 
     async def delete_copy(self, caller: Caller, store_id: str, image_id: str) -> None:
-        """Take an image's copy out of one store; its bytes go soon after.
+        """Delete an image's copy in one store; the sweeper deletes the bytes.
 
-        Raises Conflict where the image is not active or something builds on the copy, Forbidden for the
-        last copy, NotFound where there is none.
+        Raises Conflict if the image is not active or clones depend on the copy, Forbidden for the last copy,
+        NotFound if there is none.
         """
         if store_id not in self._copies.infos:
             raise Conflict(f"The selected store {store_id} is not available on this node.")
@@ -61,12 +61,14 @@ class Stores:
                 raise NotFound(f"Image {image.id} is not stored in store {store_id}.")
             for blob in known:
                 if blob not in left:
-                    image = await take_away(tx, self._copies, image, blob, left)
+                    image = await remove_copy(tx, self._copies, image, blob, left)
         self._condemned.wake()
 
 
-async def take_away(tx: Transaction, copies: Copies, image: Image, gone: Blob, left: Sequence[Blob]) -> Image:
-    """Let an image have one copy less, whose bytes go; raises Conflict where others have changed it."""
+async def remove_copy(
+    tx: Transaction, copies: Copies, image: Image, gone: Blob, left: Sequence[Blob]
+) -> Image:
+    """Condemn one copy and save the image without it. Raises Conflict after a concurrent change."""
     await blob_rows.move(tx, gone.id, READY, CONDEMNED)
     stores = in_order((blob.store for blob in left), copies.infos)
     after = msgspec.structs.replace(image, stores=stores, updated_at=max(now(), image.updated_at))

@@ -1,4 +1,4 @@
-"""Single tags of an image."""
+"""Adding and removing single tags of an image."""
 
 import msgspec
 
@@ -21,7 +21,7 @@ class Tags:
         self._images = images
 
     async def add(self, caller: Caller, image_id: str, tag: str) -> None:
-        """Put a tag on an image; well if it is there."""
+        """Add a tag to an image; do nothing if it has the tag."""
         rules.check_tag(tag)
 
         def decide(image: Image) -> Image:
@@ -34,7 +34,7 @@ class Tags:
         await self._images.change(caller, image_id, decide)
 
     async def remove(self, caller: Caller, image_id: str, tag: str) -> None:
-        """Take a tag off an image; raises NotFound where it is not there."""
+        """Remove a tag from an image. Raises NotFound if the image does not have it."""
 
         def decide(image: Image) -> Image:
             self._access.authorize("modify_image", caller, image)

@@ -1,8 +1,8 @@
-"""Taking images over from a Glance: their rows become ours, their bytes stay where they are.
+"""Importing images from a Glance: their records are copied, their bytes stay where they are.
 
-May be repeated: what has changed only there since is brought up to date, what was changed here is left
-as it is, and what was changed on both sides is told. Members are brought up to date by themselves: who
-was shut out there is shut out here. No bytes are ever deleted by it.
+May be repeated: images changed only in Glance are updated, images changed here are left alone, and images
+changed on both sides are reported. Members are synchronized separately, so a project that is removed there
+is removed here. The import never deletes bytes.
 """
 
 import hashlib
@@ -34,11 +34,11 @@ _FIELDS: Final = (
 )
 _HEX: Final = re.compile("(?:[0-9a-f]{2})+")
 _BLOBS: Final = uuid.UUID("2b6a3c0e-1f0e-5b7c-9a44-6d1f4f1d0c55")
-"""Under which the ids of blobs are made from their places: the same ones each time."""
+"""Namespace of blob ids, which are made from the blobs' places so that they are the same each time."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of one image, and what there is to say about it."""
+    """The outcome for one image, with details."""
 
     image_id: str
     name: str
@@ -46,24 +46,24 @@ class Outcome(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class _Mine(msgspec.Struct, frozen=True):
-    """What there is here of an image."""
+class _Local(msgspec.Struct, frozen=True):
+    """What exists here of an image."""
 
     image: Image | None
     taken: Taken | None
-    buried: bool
+    deleted: bool
     blobs: tuple[Blob, ...]
 
     @property
     def changed(self) -> bool:
-        """Whether it was changed here since it was taken over."""
+        """Whether the image has been changed here since it was imported."""
         return self.image is not None and (
             self.taken is None or self.image.updated_at != self.taken.updated_at
         )
 
 
 class Takeover:
-    """The use case. `homes` are our stores by the kind and place that they have in common with Glance's."""
+    """The use case. `homes` maps kind and place of Glance's stores to the ids of ours at the same place."""
 
     def __init__(
         self,
@@ -78,61 +78,61 @@ class Takeover:
         self._homes = homes
         self._dry_run = dry_run
 
-    async def take(self, record: Record) -> Outcome:
-        """Take one image over, or say why not."""
+    async def import_image(self, record: Record) -> Outcome:
+        """Import one image; the outcome has the reason if it is left out."""
         image_id = record.row["id"].lower()
         try:
-            mine = await self._load(image_id)
-            what, detail = await self._decide(image_id, mine, record)
+            local = await self._load(image_id)
+            what, detail = await self._decide(image_id, local, record)
         except (TintypeError, Violation) as error:
             what, detail = LEFT, str(error)
         return Outcome(image_id, record.row["name"] or "", what, detail)
 
-    async def _load(self, image_id: str) -> _Mine:
+    async def _load(self, image_id: str) -> _Local:
         async with self._database.read() as tx:
             image = await image_rows.get(tx, image_id, None)
-            return _Mine(
+            return _Local(
                 image,
                 await rows.get(tx, image_id),
                 image is None and await image_rows.is_buried(tx, image_id),
                 tuple(await blob_rows.ready_of(tx, image_id)),
             )
 
-    async def _decide(self, image_id: str, mine: _Mine, record: Record) -> tuple[str, str]:
+    async def _decide(self, image_id: str, local: _Local, record: Record) -> tuple[str, str]:
         status = record.row["status"]
-        if mine.image is not None and mine.taken is None:
+        if local.image is not None and local.taken is None:
             return LEFT, "another image has this id here"
         if record.row["deleted"]:
-            return await self._follow_deletion(image_id, mine, record)
-        if mine.buried:
+            return await self._follow_deletion(image_id, local, record)
+        if local.deleted:
             return KNOWN, "it was deleted here"
         if status not in {ACTIVE, DEACTIVATED, QUEUED}:
             return LEFT, f"it is {status} there: take it later"
-        if mine.image is None or mine.taken is None or not mine.changed:
-            return await self._take(image_id, mine, record)
-        await self._follow_members(mine.image, mine.taken, record)
-        there = record.row["updated_at"] != mine.taken.updated_at
+        if local.image is None or local.taken is None or not local.changed:
+            return await self._import(image_id, local, record)
+        await self._follow_members(local.image, local.taken, record)
+        there = record.row["updated_at"] != local.taken.updated_at
         return (LEFT, "it was changed there and here") if there else (KNOWN, "it was changed here")
 
-    async def _take(self, image_id: str, mine: _Mine, record: Record) -> tuple[str, str]:
-        blobs, problems = await self._find_bytes(image_id, mine, record)
+    async def _import(self, image_id: str, local: _Local, record: Record) -> tuple[str, str]:
+        blobs, problems = await self._find_bytes(image_id, local, record)
         if problems and not blobs:
             return LEFT, "; ".join(problems)
         image = _image(image_id, record, tuple(dict.fromkeys(blob.store for blob in blobs)))
         detail = "; ".join(f"a copy was left: {problem}" for problem in problems)
-        if mine.image is not None and mine.taken is not None and _same(mine.image, image):
-            changed = await self._follow_members(mine.image, mine.taken, record)
+        if local.image is not None and local.taken is not None and _same(local.image, image):
+            changed = await self._follow_members(local.image, local.taken, record)
             return UPDATED if changed else KNOWN, detail
         if not self._dry_run:
             async with self._database.write(durable=True) as tx:
-                await self._write(tx, mine, image, record, blobs)
-        if mine.image is None or mine.taken is None:
+                await self._write(tx, local, image, record, blobs)
+        if local.image is None or local.taken is None:
             return TAKEN, detail
-        await self._follow_members(image, Taken(image.updated_at, mine.taken.members), record)
+        await self._follow_members(image, Taken(image.updated_at, local.taken.members), record)
         return UPDATED, detail
 
-    async def _find_bytes(self, image_id: str, mine: _Mine, record: Record) -> tuple[list[Blob], list[str]]:
-        """Give the copies that are there, or were when last looked at, and what is wrong with others."""
+    async def _find_bytes(self, image_id: str, local: _Local, record: Record) -> tuple[list[Blob], list[str]]:
+        """Return the copies that exist, or did at the last import, and the problems with others."""
         found: dict[str, Blob] = {}
         problems = []
         for location in record.locations:
@@ -141,17 +141,17 @@ class Takeover:
                 problems.append(blob)
                 continue
             problem = await self._problem(blob, record)
-            if problem is None or any(known.id == blob.id for known in mine.blobs):
+            if problem is None or any(known.id == blob.id for known in local.blobs):
                 found[blob.id] = blob
             if problem is not None:
                 problems.append(problem)
         return list(found.values()), problems
 
     def _blob(self, image_id: str, location: Location) -> Blob | str:
-        """Give a copy's blob, or why it is none.
+        """Return a copy's blob, or the reason why it cannot be imported.
 
-        Glance's stores name bytes by their image. What has another name was put there through locations
-        and may be another image's: who deletes the one must not delete the other.
+        Glance's stores name bytes by their image. Bytes with another name were added as a location and may
+        belong to another image as well, so deleting one image must not delete them.
         """
         place = place_of(location.value)
         if location.status != "active":
@@ -176,18 +176,18 @@ class Takeover:
             return f"{size} bytes instead of {record.row['size']} in store '{blob.store}'"
         return None
 
-    async def _follow_deletion(self, image_id: str, mine: _Mine, record: Record) -> tuple[str, str]:
-        """Delete what was deleted there; an id that was in use is never given again."""
-        if mine.buried:
+    async def _follow_deletion(self, image_id: str, local: _Local, record: Record) -> tuple[str, str]:
+        """Delete an image that was deleted in Glance, and keep its id from being reused."""
+        if local.deleted:
             return KNOWN, ""
-        if mine.changed:
+        if local.changed:
             return LEFT, "it was deleted there and changed here: it stays"
         if not self._dry_run:
             async with self._database.write() as tx:
-                if mine.image is None:
+                if local.image is None:
                     await image_rows.bury(tx, image_id, record.row["deleted_at"] or now())
-                elif await image_rows.remove(tx, mine.image, now()):
-                    for blob in mine.blobs:
+                elif await image_rows.remove(tx, local.image, now()):
+                    for blob in local.blobs:
                         await blob_rows.remove(tx, blob.id)  # the bytes were Glance's to delete
                     await rows.forget(tx, image_id)
                 else:
@@ -195,7 +195,7 @@ class Takeover:
         return DELETED, ""
 
     async def _follow_members(self, image: Image, taken: Taken, record: Record) -> bool:
-        """Do to the members what was done to them there since; False where that is nothing."""
+        """Apply the changes of members in Glance since the last import; return False if there are none."""
         theirs = {each.id: each.status for each in record.members}
         if theirs == taken.members:
             return False
@@ -213,16 +213,16 @@ class Takeover:
         return True
 
     async def _write(
-        self, tx: Transaction, mine: _Mine, image: Image, record: Record, blobs: Sequence[Blob]
+        self, tx: Transaction, local: _Local, image: Image, record: Record, blobs: Sequence[Blob]
     ) -> None:
-        if mine.image is None:
+        if local.image is None:
             await image_rows.add(tx, image)
             for each in record.members:
                 member = Member(image.id, each.id, each.status, each.created_at, each.updated_at)
                 await member_rows.add(tx, member)
-        elif not await image_rows.save(tx, mine.image, image):
+        elif not await image_rows.save(tx, local.image, image):
             raise Conflict("it was changed here at the same time")
-        known = {blob.id for blob in mine.blobs}
+        known = {blob.id for blob in local.blobs}
         for blob in blobs:
             if blob.id not in known:
                 size = image.size or 0
@@ -230,8 +230,8 @@ class Takeover:
         for gone in known - {blob.id for blob in blobs}:
             await blob_rows.remove(tx, gone)
         members = {each.id: each.status for each in record.members}
-        if mine.taken is not None:  # those are followed by themselves, and noted then
-            members = mine.taken.members
+        if local.taken is not None:  # members are synchronized, and recorded, separately
+            members = local.taken.members
         await rows.note(tx, image.id, Taken(image.updated_at, members))
 
 

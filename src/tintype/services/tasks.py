@@ -1,4 +1,4 @@
-"""Tasks: what callers see of jobs, and how they end one."""
+"""Tasks: what callers see of jobs, and how they cancel one."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -15,19 +15,21 @@ from tintype.services.access import ImageAccess
 class Tasks:
     """The use cases."""
 
-    def __init__(self, database: Database, policy: Policy, *, end: Callable[[str], Awaitable[bool]]) -> None:
-        """Make them; `end` ends a job, now or soon, and says whether there was one to end."""
+    def __init__(
+        self, database: Database, policy: Policy, *, cancel: Callable[[str], Awaitable[bool]]
+    ) -> None:
+        """`cancel` cancels a job, now or soon, and returns whether there was one to cancel."""
         self._database = database
         self._policy = policy
         self._access = ImageAccess(database, policy)
-        self._end = end
+        self._cancel = cancel
 
     def check_access(self, caller: Caller) -> None:
-        """Raise Forbidden for who may not see tasks, whatever is asked of them."""
+        """Raise Forbidden if the caller may not use the task API."""
         self._policy.require("tasks_api_access", caller, {})
 
     async def list(self, caller: Caller, query: TaskQuery) -> Sequence[Task]:
-        """Give a page of tasks: everybody's to an admin, otherwise those of the caller's project."""
+        """Return a page of tasks: all for an admin, else those of the caller's project."""
         if not caller.is_admin:
             query = query.of(caller.project_id or "")
         async with self._database.read() as tx:
@@ -39,7 +41,7 @@ class Tasks:
             return await jobs.page(tx, query, marker)
 
     async def show(self, caller: Caller, task_id: str) -> Task:
-        """Give one task."""
+        """Return one task."""
         async with self._database.read() as tx:
             task = await jobs.get(tx, task_id.lower())
         if task is None or not _sees(caller, task):
@@ -47,14 +49,14 @@ class Tasks:
         return task
 
     async def of(self, caller: Caller, image_id: str) -> Sequence[Task]:
-        """Return the tasks of an image that are the caller's, to whoever may see the image."""
+        """Return those tasks of an image that belong to the caller's project; the image must be visible."""
         image = await self._access.get(caller, image_id)
         self._access.authorize("get_image", caller, image)
         async with self._database.read() as tx:
             return [task for task in await jobs.of(tx, image.id) if _sees(caller, task)]
 
     async def images(self, caller: Caller, tasks: Sequence[Task]) -> dict[str, tuple[str | None, str]]:
-        """Return name and status of the tasks' images by id, of those that are the caller's."""
+        """Return name and status by id of those images of the tasks that belong to the caller's project."""
         ids = {task.image_id for task in tasks if task.image_id is not None}
         async with self._database.read() as tx:
             found = await image_rows.names(tx, ids) if ids else []
@@ -65,22 +67,23 @@ class Tasks:
         }
 
     async def cancel(self, caller: Caller, task_id: str) -> Task:
-        """Ask for the end of a task; raises Conflict where it has ended.
+        """Cancel a task. Raises Conflict if it has ended.
 
-        Whoever may change the task's image may end it, and an admin; for all others it does not exist.
+        Admins may cancel any task, others those of their project whose image they may modify. Raises NotFound
+        if the image is not visible to the caller.
         """
         async with self._database.read() as tx:
             task = await jobs.get(tx, task_id.lower())
         if task is None:
             raise _no_task(task_id)
         if not caller.is_admin:
-            await self._check_may_end(caller, task)
-        if not await self._end(task.id):
+            await self._check_may_cancel(caller, task)
+        if not await self._cancel(task.id):
             raise Conflict(f"The task {task.id} has ended already.")
         async with self._database.read() as tx:
             return await jobs.get(tx, task.id) or task
 
-    async def _check_may_end(self, caller: Caller, task: Task) -> None:
+    async def _check_may_cancel(self, caller: Caller, task: Task) -> None:
         if task.image_id is None:
             raise _no_task(task.id)
         try:

@@ -13,7 +13,7 @@ from tintype.errors import TooManyAttempts
 
 _FIRST_GUESS_SECONDS: Final = 0.05
 _WEIGHT: Final = 0.1
-"""Of the latest turn in the moving average of the length of turns."""
+"""Weight of the latest turn in the moving average of the length of turns."""
 
 
 class Queue:
@@ -32,13 +32,13 @@ class Queue:
         Raises TooManyAttempts at once if the queue or the group's part of it is full; its Retry-After is an
         estimate of when the group's waiting work will have run.
         """
-        end = await self.take(group)
+        end = await self.acquire(group)
         try:
             yield
         finally:
             end()
 
-    async def take(self, group: str) -> Callable[[], None]:
+    async def acquire(self, group: str) -> Callable[[], None]:
         """Wait for a turn, and return a function that ends it, to be called once.
 
         For work that may outlive its caller. Raises as `turn` does.
@@ -48,9 +48,9 @@ class Queue:
 
     def _end(self, started: float) -> None:
         self._seconds += (time.monotonic() - started - self._seconds) * _WEIGHT
-        self._pass_on()
+        self._grant_next()
 
-    def dismiss(self) -> None:
+    def cancel_waiting(self) -> None:
         """Cancel all waiting work; running work goes on."""
         while (turn := self._waiting.next()) is not None:
             turn.cancel()
@@ -71,10 +71,10 @@ class Queue:
             if turn.cancelled():
                 self._waiting.discard(group, turn)
             else:  # the turn was granted at the same moment
-                self._pass_on()
+                self._grant_next()
             raise
 
-    def _pass_on(self) -> None:
+    def _grant_next(self) -> None:
         while (turn := self._waiting.next()) is not None:
             if not turn.done():  # a cancelled one whose waiter has not run since is skipped
                 turn.set_result(None)

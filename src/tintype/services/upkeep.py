@@ -1,4 +1,4 @@
-"""What an operator looks after now and then: bytes that nobody knows of, and bytes that have changed."""
+"""Maintenance for operators: garbage collection of orphaned bytes, and scrubbing of stored bytes."""
 
 import re
 from collections.abc import AsyncIterator, Collection
@@ -16,23 +16,23 @@ from tintype.errors import NotFound, TintypeError, Unavailable
 from tintype.services.ingest import Ingest
 
 _OURS: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""Keys as we make them: anything else in a store is somebody else's."""
+"""The form of our keys; bytes under any other key are not ours."""
 _BATCH: Final = 100
 _STILL_LISTED: Final = "The store still lists it."
 _NOT_SEEN: Final = "The store failed before it could be listed again."
 
 
 class Collected(msgspec.Struct, frozen=True):
-    """What became of an orphan, or of a whole store where `key` is empty."""
+    """The outcome for an orphan, or for a whole store if `key` is empty."""
 
     store: str
     key: str
     reason: str = ""
-    """Why the bytes are still there, or why the store could not be looked through; empty for success."""
+    """Why the bytes still exist or the store could not be listed; empty for success."""
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What became of one blob: `ok`, `damaged`, `missing` or `unknown`, and in words how so."""
+    """The state of one blob: `ok`, `damaged`, `missing` or `unknown`, with details."""
 
     image_id: str
     blob_id: str
@@ -42,21 +42,21 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Upkeep:
-    """The use cases. They may run beside the server."""
+    """The use cases. They may run while the server does."""
 
     def __init__(self, database: Database, ingest: Ingest) -> None:
         self._database = database
         self._stores = ingest.stores
 
     async def collect(self, *, dry_run: bool = False) -> AsyncIterator[Collected]:
-        """Delete bytes that nobody knows of, or only find them; return what is seen in the stores afterwards.
+        """Delete orphaned bytes, or only find them if `dry_run`; yield the outcomes.
 
-        A store that fails does not keep the others waiting.
+        A store that fails does not prevent the collection of the others.
         """
         for store in self._stores.values():
             found: dict[str, str] = {}
             try:
-                await store.check()  # a store that is gone lists nothing
+                await store.check()  # an unmounted store would list nothing
                 async for key in self._orphans(store):
                     found[key] = "" if dry_run else await self._delete(store, key)
                 if found and not dry_run:
@@ -71,10 +71,10 @@ class Upkeep:
                 yield Collected(store.id, key, reason)
 
     async def _orphans(self, store: BlobStore) -> AsyncIterator[str]:
-        """Return the keys of bytes that nobody knows of.
+        """Yield the keys of orphaned bytes.
 
-        A row is there before the first byte and until after the last one, so what is listed first and
-        then not found in the database can be deleted at any time.
+        A row exists from before the first byte until after the last one is deleted. So keys that are listed
+        first and then not found in the database are safe to delete at any time.
         """
         keys: set[str] = set()
         async for key in store.keys():
@@ -89,7 +89,7 @@ class Upkeep:
 
     @staticmethod
     async def _delete(store: BlobStore, key: str) -> str:
-        """Delete bytes; return why that failed, or nothing."""
+        """Delete bytes; return the reason if that failed, else an empty string."""
         try:
             await store.delete(key)
         except TintypeError as error:  # others may still be deleted
@@ -97,7 +97,7 @@ class Upkeep:
         return ""
 
     async def scrub(self, image_ids: Collection[str] = ()) -> AsyncIterator[Finding]:
-        """Read stored bytes, of some images or of all, and hold them against their digests.
+        """Read stored bytes, of some images or of all, and compare them with their digests.
 
         Nothing is changed, whatever is found.
         """
@@ -112,7 +112,7 @@ class Upkeep:
             return await blob_rows.unknown(tx, sorted(keys))
 
     async def _inspect(self, stored: StoredBlob) -> Finding | None:
-        """Give what is found; None where the image was deleted meanwhile."""
+        """Return the finding; None if the image was deleted meanwhile."""
         blob = stored.blob
         try:
             state, detail = await self._compare(stored)
@@ -124,7 +124,7 @@ class Upkeep:
         return Finding(blob.image_id, blob.id, blob.store, state, detail)
 
     async def _compare(self, stored: StoredBlob) -> tuple[str, str]:
-        """Give a state and what there is to say about it."""
+        """Return a state and its details."""
         key, wanted = stored.blob.key, await self._digests(stored)
         store = self._stores.get(stored.blob.store)
         if store is None:

@@ -21,34 +21,34 @@ from tintype.errors import Conflict, Disconnected, Gone, Invalid, TintypeError
 from tintype.services.leases import heartbeat
 
 _LOST: Final = "The upload or its image was deleted, or another request went on with it."
-HOLD: Final = 12_000_000
-"""Microseconds for which a request keeps its lock on an upload without a renewal."""
+LOCK_LEASE: Final = 12_000_000
+"""Microseconds for which a request's lock on an upload lasts without a renewal."""
 _HEARTBEAT_SECONDS: Final = 1.0
 _SAVE_SECONDS: Final = 2.5
-"""Twice as much may be lost: bytes wait for a buffer, then for the next checkpoint."""
+"""Twice as much may be lost: bytes wait first in a buffer, then for the next checkpoint."""
 
 
 class UploadLock:
-    """An upload that one request has for itself, under a name that each of its changes must give."""
+    """The lock of one request on an upload; each change of the upload must present its `holder`."""
 
     def __init__(self, upload: Upload, holder: str) -> None:
         self.upload = upload
         self.holder = holder
         self.interruptible = True
-        """False while the upload is being completed: it is better to end that than to begin it again."""
+        """False while the upload is being completed, which should finish rather than start over."""
         self.removed = False
-        """True once the request itself removes the upload: its lock is not lost then."""
+        """True once the request itself deletes the upload, which does not count as losing the lock."""
 
-    def kept_alive(self, database: Database) -> AbstractAsyncContextManager[None]:
-        """Renew the lock while the body runs; end the body where another request wants or has the upload."""
+    def keep_alive(self, database: Database) -> AbstractAsyncContextManager[None]:
+        """Renew the lock while the body runs; end the body if another request wants or has the upload."""
 
         async def renew() -> TintypeError | None:
             async with database.read() as tx:
                 hold = await upload_rows.hold_of(tx, self.upload.id)
             mine = hold is not None and hold.holder == self.holder
-            if hold is not None and mine and hold.left < HOLD // 2:
+            if hold is not None and mine and hold.left < LOCK_LEASE // 2:
                 async with database.write() as tx:
-                    mine = await upload_rows.keep(tx, self.upload.id, self.holder, HOLD)
+                    mine = await upload_rows.keep(tx, self.upload.id, self.holder, LOCK_LEASE)
             if not mine and not self.removed:
                 return Gone(_LOST)
             if hold is not None and hold.wanted and self.interruptible and not self.removed:
@@ -59,22 +59,22 @@ class UploadLock:
 
 
 class UploadChunk:
-    """One request's bytes. Where the connection breaks off they end, and `cut` has the error."""
+    """One request's bytes. A broken connection ends them and sets `interrupted_by` to the error."""
 
     def __init__(self, source: Source, room: int, checksum: Checksum | None) -> None:
         self.checksum = checksum
-        self.cut: BaseException | None = None
+        self.interrupted_by: BaseException | None = None
         self._source = source
         self._room = room
         self._digest = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
 
     async def fill(self, buffer: Buffer) -> bool:
-        """Fill a buffer; raises Invalid where there are more bytes than the upload has room for."""
+        """Fill a buffer; return whether more may follow. Raises Invalid beyond the length of the upload."""
         before = buffer.used
         try:
             more = await self._source.fill(buffer)
         except (Disconnected, asyncio.CancelledError) as error:
-            self.cut = error
+            self.interrupted_by = error
             more = False
         self._room -= buffer.used - before
         if self._room < 0:
@@ -83,17 +83,17 @@ class UploadChunk:
 
     @property
     def stages(self) -> list[Stage]:
-        """The digest of the chunk itself, where it has a checksum."""
+        """The stage that hashes the chunk itself, if it has a checksum."""
         return [self._digest.update] if self._digest is not None else []
 
     def check(self) -> None:
-        """Refuse a chunk that does not meet its checksum, also because it broke off."""
+        """Raise ChecksumMismatch if the chunk does not match its checksum, or is incomplete."""
         if self.checksum is not None and self._digest is not None:
             rules.check_checksum(self.checksum, self._digest.digest())
 
 
 class CheckpointedWriter:
-    """A writer that makes its bytes durable from time to time, and records how many are."""
+    """A writer that makes its bytes durable at intervals and records how many are."""
 
     def __init__(self, database: Database, lock: UploadLock, writer: ResumableWriter, lifetime: int) -> None:
         self.upload = lock.upload
@@ -107,8 +107,8 @@ class CheckpointedWriter:
 
     @property
     def is_behind(self) -> bool:
-        """Whether more was written than is recorded."""
-        return self.upload.kept(self.offset) > self.upload.offset
+        """Whether more has been written than is recorded."""
+        return self.upload.resumable_offset(self.offset) > self.upload.offset
 
     async def write(self, data: memoryview) -> None:
         """Append bytes."""
@@ -117,9 +117,9 @@ class CheckpointedWriter:
         self.offset += len(data)
 
     async def save(self) -> None:
-        """Make what was written durable, and record it; raises Gone where another request has the upload."""
+        """Make written bytes durable and record the offset. Raises Gone if another request has the upload."""
         async with self._turn:
-            offset = self.upload.kept(self.offset)
+            offset = self.upload.resumable_offset(self.offset)
             await self._writer.flush()
         self.upload = msgspec.structs.replace(self.upload, offset=offset, expires_at=now() + self._lifetime)
         async with self._database.write() as tx:
@@ -131,7 +131,7 @@ class CheckpointedWriter:
 async def receive(
     chunk: UploadChunk, writer: CheckpointedWriter, pipeline: DigestPipeline | None, size: int | None
 ) -> None:
-    """Write a chunk. However this ends, what has arrived is durable then, unless the chunk has a checksum."""
+    """Write a chunk. Even on failure the bytes received are made durable, unless it has a checksum."""
     try:
         async with _checkpoints(writer) if chunk.checksum is None else contextlib.nullcontext():
             if pipeline is None:
@@ -141,7 +141,7 @@ async def receive(
             chunk.check()
     except BaseException:
         if chunk.checksum is None:
-            with contextlib.suppress(TintypeError):  # it is what has failed, perhaps
+            with contextlib.suppress(TintypeError):  # saving may be what has failed
                 await shielded(writer.save())
         raise
     await writer.save()
@@ -149,7 +149,7 @@ async def receive(
 
 @contextlib.asynccontextmanager
 async def _checkpoints(writer: CheckpointedWriter) -> AsyncIterator[None]:
-    """Save at intervals while the body runs. A save that fails is followed by the one at the end."""
+    """Save at intervals while the body runs. Failures are ignored: the caller saves at the end."""
     running = True
 
     async def save() -> None:

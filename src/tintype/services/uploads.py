@@ -1,13 +1,13 @@
-"""Resumable uploads: bytes in as many requests as it takes, through restarts of either side.
+"""Resumable uploads: bytes in any number of requests, surviving restarts of client and server.
 
-An upload does not take its image: the image stays `queued`, others may fill it, and the first of several
-uploads to end wins. Its bytes are a `partial` blob that is kept until the upload expires. One request at a
-time has the lock on an upload. A new one asks the holder to release it, because a client that comes back has
-lost the connection which the server may still think alive.
+An upload does not claim its image: the image stays `queued`, others may fill it, and the first upload to
+finish wins. Its bytes are a `partial` blob that is kept until the upload expires. One request at a time has
+the lock on an upload. A later request asks the holder to release it, because a client that reconnects has
+lost a connection that the server may still believe alive.
 
-The last chunk takes the image, commits the bytes and completes the image, with the steps of the ingest
-engine. Digests are made of the chunks as they pass and kept in memory between requests. Where they were lost
-(another process, a restart, a chunk that was dropped) the stored bytes are read once at the end instead.
+The last chunk claims the image, commits the bytes and completes the image with the steps of the ingest
+engine. Digests are computed as chunks arrive and kept in memory between requests. If they are lost (another
+process, a restart, a chunk that was discarded), the stored bytes are read once at the end.
 """
 
 import asyncio
@@ -39,31 +39,31 @@ from tintype.services.access import ImageAccess
 from tintype.services.ingest import Ingest, reason_of, release_image
 from tintype.services.leases import LEASE
 from tintype.services.quotas import enforce_quota, quota_turn
-from tintype.services.upload_chunks import HOLD, CheckpointedWriter, UploadChunk, UploadLock, receive
+from tintype.services.upload_chunks import LOCK_LEASE, CheckpointedWriter, UploadChunk, UploadLock, receive
 
 OPEN_LIMIT: Final = 32
 """Unfinished uploads of one image."""
-_WARM: Final = 64
-"""Uploads between two requests whose digests are kept in memory, in each process."""
+_CACHED_PIPELINES: Final = 64
+"""Number of uploads whose digests each process keeps in memory between requests."""
 _PATIENCE_SECONDS: Final = 8.0
 
 
 class Uploads:
-    """The use cases. Each raises NotFound for an image or upload that the caller may not know of."""
+    """The use cases. Each raises NotFound for an image or upload that is not visible to the caller."""
 
     def __init__(
         self, database: Database, policy: Policy, ingest: Ingest, *, lifetime: int, open_limit: int
     ) -> None:
-        """Make them; `lifetime` is the microseconds for which an upload waits for its next chunk.
+        """`lifetime` is how many microseconds an upload waits for its next chunk.
 
-        A project may have `open_limit` unfinished ones.
+        A project may have `open_limit` unfinished uploads.
         """
         self._database = database
         self._access = ImageAccess(database, policy)
         self._ingest = ingest
         self._lifetime = lifetime
         self._open_limit = open_limit
-        self._warm: OrderedDict[str, DigestPipeline] = OrderedDict()
+        self._pipelines: OrderedDict[str, DigestPipeline] = OrderedDict()
 
     async def create(
         self,
@@ -75,16 +75,16 @@ class Uploads:
         expected: dict[str, str],
         store_id: str | None,
     ) -> Upload:
-        """Begin an upload of `length` bytes; one of none is finished at once.
+        """Create an upload of `length` bytes; an empty one is finished at once.
 
-        Raises Conflict where the image is not queued, Invalid where the store cannot go on with
-        bytes half-written, OverLimit where the image has too many uploads already.
+        Raises Conflict if the image is not queued, Invalid if the store does not support resumable writes,
+        OverLimit if the image or the project has too many unfinished uploads.
         """
         store = self._ingest.store(store_id)
         self._ingest.check_size(length)
         if not isinstance(store, Resumable):
             raise Invalid(f"The store '{store.id}' takes no resumable uploads.")
-        await store.create("", length)  # only to see whether there is room
+        await store.create("", length)  # raises if there is no room
         moment = now()
         upload = Upload(
             str(uuid.uuid4()), image_id.lower(), length, 0, metadata, expected, moment + self._lifetime
@@ -104,17 +104,17 @@ class Uploads:
             await upload_rows.add(tx, upload)
             await enforce_quota(tx, caller, image.owner, quotas.STORE)
         if length == 0:
-            await self._complete_nothing(caller, image, upload, blob)
+            await self._complete_empty(caller, image, upload, blob)
         return upload
 
     async def list(self, caller: Caller, image_id: str) -> Sequence[Upload]:
-        """Return the uploads of an image, finished ones too while they are remembered."""
+        """Return the uploads of an image, including finished ones until they are pruned."""
         image = await self._load(caller, image_id)
         async with self._database.read() as tx:
             return await upload_rows.of(tx, image.id)
 
     async def show(self, caller: Caller, image_id: str, upload_id: str) -> Upload:
-        """Return an upload once no request works on it: its offset is where the next chunk must begin."""
+        """Return an upload once no request has it locked; its offset is where the next chunk must begin."""
         image = await self._load(caller, image_id)
         upload = await self._find(image, upload_id)
         if upload.finished:
@@ -135,9 +135,9 @@ class Uploads:
     ) -> Upload:
         """Append the next chunk; the last one makes the image active.
 
-        What arrives of a chunk is kept however it ends, except where it has a checksum: then all or
-        nothing. Raises Conflict where the offset is another, Locked where a request cannot let go of
-        the upload now, and all that an upload in one request raises.
+        The bytes received are kept even if the chunk breaks off, unless it has a checksum: then all or none.
+        Raises Conflict for a wrong offset, Locked if another request cannot release the upload now, and
+        whatever an upload in one request raises.
         """
         image = await self._load(caller, image_id)
         await self._find(image, upload_id)
@@ -149,18 +149,18 @@ class Uploads:
             if size is not None and offset + size > upload.length:
                 raise Invalid(f"The upload has {upload.length} bytes: the piece goes beyond them.")
             chunk = UploadChunk(source, upload.length - offset, checksum)
-            return await self._take(caller, image, lock, chunk, size)
+            return await self._receive(caller, image, lock, chunk, size)
 
-    async def remove(self, caller: Caller, image_id: str, upload_id: str) -> None:
-        """End an upload and delete its bytes; the image of a finished one keeps them."""
+    async def delete(self, caller: Caller, image_id: str, upload_id: str) -> None:
+        """Delete an upload and its bytes; the bytes of a finished one belong to the image and stay."""
         image = await self._load(caller, image_id)
         await self._find(image, upload_id)
         async with self._locked(image, upload_id) as lock:
             blob = await self._blob(lock.upload)
             lock.removed = True
-            await self._end(blob, Gone("The upload was ended."))
+            await self._abort(blob, Gone("The upload was ended."))
 
-    async def _take(
+    async def _receive(
         self, caller: Caller, image: Image, lock: UploadLock, chunk: UploadChunk, size: int | None
     ) -> Upload:
         upload = lock.upload
@@ -170,7 +170,7 @@ class Uploads:
         try:
             writer = await self._store(blob).resume(blob.id, upload.offset, upload.length)
         except Gone as error:
-            await self._end(blob, error)
+            await self._abort(blob, error)
             raise
         try:
             checkpointed = CheckpointedWriter(self._database, lock, writer, self._lifetime)
@@ -182,32 +182,32 @@ class Uploads:
                 return await self._complete(caller, lock, blob, writer, pipeline)
         except BaseException:
             await shielded(writer.close())
-            await shielded(self._tidy(blob))
+            await shielded(self._delete_leftovers(blob))
             raise
         finally:
             await shielded(writer.close())
         if pipeline is not None:
-            self._keep_warm(upload.id, pipeline)
-        if chunk.cut is not None:
-            raise chunk.cut
+            self._cache_pipeline(upload.id, pipeline)
+        if chunk.interrupted_by is not None:
+            raise chunk.interrupted_by
         return checkpointed.upload
 
-    async def _tidy(self, blob: Blob) -> None:
-        """Delete what was written of an upload that others ended, perhaps before there was anything."""
+    async def _delete_leftovers(self, blob: Blob) -> None:
+        """Delete bytes written to an upload that another request has deleted meanwhile."""
         with contextlib.suppress(TintypeError):
             await self._ingest.deletions.delete_own(blob)
 
     def _pipeline(self, image: Image, upload: Upload) -> DigestPipeline | None:
-        """Return the pipeline for the next bytes; None where this process has not seen those before them."""
-        pipeline = self._warm.pop(upload.id, None)
+        """Return the pipeline for the next bytes; None if this process has not hashed those before them."""
+        pipeline = self._pipelines.pop(upload.id, None)
         if upload.offset == 0:
             return self._ingest.pipeline(image, upload.expected)
         return pipeline if pipeline is not None and pipeline.size == upload.offset else None
 
-    def _keep_warm(self, upload_id: str, pipeline: DigestPipeline) -> None:
-        self._warm[upload_id] = pipeline
-        if len(self._warm) > _WARM:
-            self._warm.popitem(last=False)
+    def _cache_pipeline(self, upload_id: str, pipeline: DigestPipeline) -> None:
+        self._pipelines[upload_id] = pipeline
+        if len(self._pipelines) > _CACHED_PIPELINES:
+            self._pipelines.popitem(last=False)
 
     async def _complete(
         self,
@@ -217,7 +217,7 @@ class Uploads:
         writer: ResumableWriter,
         pipeline: DigestPipeline | None,
     ) -> Upload:
-        """Make the bytes the image's; after a passing failure the upload waits for its last byte again."""
+        """Make the bytes the image's data; after a temporary failure the upload can be retried."""
         upload = lock.upload
         finished = msgspec.structs.replace(upload, offset=upload.length, expires_at=now() + self._lifetime)
         async with self._database.write() as tx:
@@ -225,12 +225,12 @@ class Uploads:
             self._access.authorize("upload_image", caller, image)
             await self._ingest.claim(tx, image, SAVING)
             if not (
-                await upload_rows.keep(tx, upload.id, lock.holder, HOLD)
+                await upload_rows.keep(tx, upload.id, lock.holder, LOCK_LEASE)
                 and await blob_rows.take(tx, blob.id, LEASE)
             ):
                 raise Locked("Another request has this upload; ask for it again soon.", retry_after=5)
         try:
-            async with self._ingest.leases.hold([blob]):
+            async with self._ingest.leases.keep_alive([blob]):
                 await self._ingest.commit(blob, writer)
                 if pipeline is None or pipeline.formats != (image.disk_format, image.container_format):
                     pipeline = self._ingest.pipeline(image, upload.expected)
@@ -239,17 +239,17 @@ class Uploads:
                 digests = pipeline.finish()
                 await self._finish(blob, digests, finished, lock.holder)
         except (Unavailable, Gone, asyncio.CancelledError) as error:
-            still_there = await shielded(self._put_back(blob, lock, reason_of(error)))
-            if still_there and isinstance(error, Gone):  # a lease ran out, as when a machine sleeps
+            still_there = await shielded(self._return_to_partial(blob, lock, reason_of(error)))
+            if still_there and isinstance(error, Gone):  # a lease expired, as when a machine sleeps
                 raise Locked("The end of the upload was broken off; try again.", retry_after=1) from None
             raise
         except BaseException as error:
-            await shielded(self._end(blob, error))
+            await shielded(self._abort(blob, error))
             raise
         return finished
 
-    async def _complete_nothing(self, caller: Caller, image: Image, upload: Upload, blob: Blob) -> None:
-        """Finish an upload of no bytes with its creation; it has no second try."""
+    async def _complete_empty(self, caller: Caller, image: Image, upload: Upload, blob: Blob) -> None:
+        """Finish an empty upload on its creation; it cannot be retried."""
         try:
             async with self._locked(image, upload.id) as lock:
                 writer = await self._store(blob).resume(blob.id, 0, 0)
@@ -258,7 +258,7 @@ class Uploads:
                 finally:
                     await shielded(writer.close())
         except BaseException as error:
-            await shielded(self._end(blob, error))
+            await shielded(self._abort(blob, error))
             raise
 
     async def _finish(self, blob: Blob, digests: Digests, finished: Upload, holder: str) -> None:
@@ -269,16 +269,16 @@ class Uploads:
             if not await upload_rows.advance(tx, finished, holder):
                 raise Gone("The upload was lost to another request.")
 
-    async def _put_back(self, blob: Blob, lock: UploadLock, reason: str) -> bool:
-        """Let the upload wait for its next try; False where it is another request's by now, or gone."""
+    async def _return_to_partial(self, blob: Blob, lock: UploadLock, reason: str) -> bool:
+        """Make the upload wait for a retry; return False if another request has it, or it is gone."""
         async with self._database.write() as tx:
             await image_rows.lock(tx, blob.image_id)
-            mine = await upload_rows.keep(tx, blob.id, lock.holder, HOLD)
+            mine = await upload_rows.keep(tx, blob.id, lock.holder, LOCK_LEASE)
             if mine and await blob_rows.move(tx, blob.id, WRITING, PARTIAL, lock.upload.expires_at):
                 await release_image(tx, [blob], reason)
         return mine
 
-    async def _end(self, blob: Blob, error: BaseException) -> None:
+    async def _abort(self, blob: Blob, error: BaseException) -> None:
         """Delete an upload, and its bytes unless they are the image's."""
         async with self._database.write() as tx:
             await upload_rows.remove(tx, blob.id)
@@ -312,24 +312,24 @@ class Uploads:
 
     @contextlib.asynccontextmanager
     async def _locked(self, image: Image, upload_id: str) -> AsyncIterator[UploadLock]:
-        """Lock an upload for this request; a request that has the lock is asked to release it."""
+        """Lock an upload for this request, after asking the current holder to release it."""
         holder = str(uuid.uuid4())
-        patience = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + _PATIENCE_SECONDS
         while not await self._lock(upload_id, holder):
-            await self._wait(upload_id, patience)
+            await self._wait(upload_id, deadline)
         try:
             lock = UploadLock(await self._find(image, upload_id), holder)
-            async with lock.kept_alive(self._database):
+            async with lock.keep_alive(self._database):
                 yield lock
         finally:
             await shielded(self._unlock(upload_id, holder))
 
     async def _lock(self, upload_id: str, holder: str) -> bool:
         async with self._database.write() as tx:
-            return await upload_rows.hold(tx, upload_id, holder, HOLD)
+            return await upload_rows.hold(tx, upload_id, holder, LOCK_LEASE)
 
-    async def _wait(self, upload_id: str, patience: float) -> None:
-        """Wait until an upload may be free; raises Locked when that takes too long."""
+    async def _wait(self, upload_id: str, deadline: float) -> None:
+        """Wait until an upload may be free. Raises Locked when that takes too long."""
         while True:
             async with self._database.read() as tx:
                 hold = await upload_rows.hold_of(tx, upload_id)
@@ -337,11 +337,11 @@ class Uploads:
                 raise NotFound(f"There is no upload {upload_id} any more.")
             if hold.left < 0:
                 return
-            if time.monotonic() > patience:
+            if time.monotonic() > deadline:
                 raise Locked("Another request is working on this upload; try again soon.", retry_after=5)
             await asyncio.sleep(0.2)
 
     async def _unlock(self, upload_id: str, holder: str) -> None:
-        with contextlib.suppress(Unavailable):  # the hold ends by itself
+        with contextlib.suppress(Unavailable):  # the lock expires by itself
             async with self._database.write() as tx:
                 await upload_rows.let_go(tx, upload_id, holder)

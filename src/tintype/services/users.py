@@ -25,12 +25,12 @@ class Users:
         self._passwords = passwords
 
     async def find(self, ref: str) -> User:
-        """Return a user by id or name; raises NotFound."""
+        """Return a user by id or name. Raises NotFound."""
         async with self._database.read() as tx:
             return await find_user(tx, ref)
 
     async def get(self, user_id: str) -> User:
-        """Return a user by id; raises NotFound."""
+        """Return a user by id. Raises NotFound."""
         async with self._database.read() as tx:
             user = await rows.find_user(tx, user_id=user_id)
         if user is None:
@@ -38,7 +38,7 @@ class Users:
         return user
 
     async def list(self, name: str | None = None) -> Sequence[User]:
-        """Return every user by name, or the one of a name."""
+        """Return all users sorted by name, or the one with a name."""
         async with self._database.read() as tx:
             if name is None:
                 return await rows.all_users(tx)
@@ -55,10 +55,10 @@ class Users:
         enabled: bool = True,
         about: Mapping[str, str | None] | None = None,
     ) -> User:
-        """Create a user, with a role in a project, which is created if it does not exist; or nothing at all.
+        """Create a user with a role in a project, which is created if needed; all or nothing.
 
-        `about` are further fields of a user, such as its description. Raises Conflict where the name is
-        taken, Invalid for a role that does not exist.
+        `about` has further fields of the user, such as its description. Raises Conflict if the name is taken,
+        Invalid for a role that does not exist.
         """
         check_name("user", name)
         check_role(role)
@@ -75,7 +75,7 @@ class Users:
                 await rows.grant(tx, user.id, found.id, role)
         return user
 
-    async def change(
+    async def update(
         self,
         ref: str,
         *,
@@ -84,9 +84,9 @@ class Users:
         enabled: bool | None = None,
         about: Mapping[str, str | None] | None = None,
     ) -> User:
-        """Change a user, and return it; raises Conflict where a new name is taken.
+        """Update a user and return it. Raises Conflict if a new name is taken.
 
-        A new password ends the user's tokens. So does closing the account, which also deletes the user's
+        A new password revokes the user's tokens. So does disabling the user, which also deletes its
         application credentials.
         """
         values: dict[str, Any] = dict(about or {})
@@ -108,10 +108,10 @@ class Users:
             return await find_user(tx, user.id)
 
     async def change_password(self, user_id: str, original: str, password: str, *, address: str) -> None:
-        """Change a password by who knows it; this ends the user's tokens.
+        """Change a password, given the original one, and revoke the user's tokens.
 
-        Raises Unauthenticated where the user or the original password is wrong, and TooManyAttempts as a
-        login does.
+        Raises Unauthenticated if the user or the original password is wrong, and TooManyAttempts as a login
+        does.
         """
         async with self._passwords.attempt(address):
             async with self._database.read() as tx:
@@ -139,7 +139,7 @@ class Users:
 
 
 async def find_user(tx: Transaction, ref: str) -> User:
-    """Return a user by id or name; raises NotFound."""
+    """Return a user by id or name. Raises NotFound."""
     user = await rows.find_user(tx, user_id=ref) or await rows.find_user(tx, name=ref)
     if user is None:
         raise NotFound(f"Could not find user: {ref}.")
@@ -147,5 +147,5 @@ async def find_user(tx: Transaction, ref: str) -> User:
 
 
 def _later(user: User) -> int:
-    """Return from when on tokens of a user are valid: later than it was before, whatever the clock shows."""
+    """Return a new start of validity for a user's tokens, later than the old one whatever the clock says."""
     return max(time.time_ns() // 1000, user.tokens_valid_from + 1)

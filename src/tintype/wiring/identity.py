@@ -33,7 +33,7 @@ def create_identity(settings: Settings, database: Database, policy: Policy) -> I
     )
     return Identity(
         database,
-        policy.judged,
+        policy.resolve_admin,
         passwords,
         token_lifetime=chosen.token_lifetime,
         quota=settings.quotas,
@@ -75,14 +75,14 @@ def create_keystone(
 ) -> tuple["KeystoneAuthenticator", Logins]:
     """Create what recognises the callers of a cloud's Keystone, and what lets people log in there."""
     from tintype.auth.keystone import KeystoneAuthenticator
-    from tintype.auth.keystone_calls import version_3
+    from tintype.auth.keystone_calls import v3_url
     from tintype.auth.keystone_logins import KeystoneLogins
     from tintype.auth.limits import UnifiedLimits
 
     chosen, auth_url = settings.keystone, settings.keystone.auth_url or ""
     limits = None
     if chosen.endpoint_id is not None:
-        url = version_3(auth_url)
+        url = v3_url(auth_url)
         limits = UnifiedLimits(session, url, chosen.endpoint_id, cache_seconds=chosen.cache_seconds)
     authenticator = KeystoneAuthenticator(
         session,
