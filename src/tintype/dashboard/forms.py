@@ -91,7 +91,7 @@ class _Reader:
         boundary = options.get(b"boundary", b"")
         if media_type != b"multipart/form-data" or not 0 < len(boundary) <= _BOUNDARY_BYTES:
             raise Invalid(
-                f"A file comes in a form: multipart/form-data with a boundary of 1 to {_BOUNDARY_BYTES} bytes."
+                f"A file comes in multipart/form-data with a boundary of 1 to {_BOUNDARY_BYTES} bytes."
             )
         if options.get(b"charset", b"utf-8").lower() != b"utf-8":
             raise Invalid("The text of a form is UTF-8.")
