@@ -180,7 +180,7 @@ class ImportWork:
             if check is not None:
                 check.check(properties, definitions)
         except TintypeError:
-            await _let_go(stream)
+            await _close(stream)
             raise
         return Origin(stream, remote.expected, formats, properties)
 
