@@ -128,7 +128,10 @@ class Target:
 
     def tintype(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run one of the service's commands on its data folder."""
-        environment = {"PYTHONPATH": str(self.source), "TINTYPE_DATA_DIR": str(self.server.folder)}
+        environment: dict[str, Any] = {
+            "PYTHONPATH": str(self.source),
+            "TINTYPE_DATA_DIR": str(self.server.folder),
+        }
         done: subprocess.CompletedProcess[str] = self.server.run(
             "tintype", *command, check=False, **environment
         )
@@ -151,7 +154,7 @@ def login(name: str, password: str, project: str | None) -> dict[str, Any]:
 @contextlib.contextmanager
 def serving(source: Path, folder: Path, **environment: str) -> Iterator[Target]:
     """Start a server of a source tree."""
-    more = {"PYTHONPATH": str(source), "TINTYPE_LOG_LEVEL": "error", **environment}
+    more: dict[str, Any] = {"PYTHONPATH": str(source), "TINTYPE_LOG_LEVEL": "error", **environment}
     with processes.started(folder, **more) as server:
         yield Target(server, source)
 
@@ -460,7 +463,7 @@ def frozen(source: Path, folder: Path) -> list[Figure]:
             "TINTYPE_KEYSTONE_PASSWORD": keystone.PASSWORD,
             "TINTYPE_KEYSTONE_CACHE_SECONDS": "1",
         }
-        more = {"PYTHONPATH": str(source), "TINTYPE_LOG_LEVEL": "error", **settings}
+        more: dict[str, Any] = {"PYTHONPATH": str(source), "TINTYPE_LOG_LEVEL": "error", **settings}
         with processes.started(folder / "data", **more) as server:
             token = identity.log_in("alice", "alpha")
             ask(server.url, token)
@@ -525,7 +528,7 @@ def orphans(source: Path, folder: Path) -> list[Figure]:
     cluster = postgres.Cluster()
     try:
         with ceph.started(folder / "ceph") as running:
-            settings = {
+            settings: dict[str, Any] = {
                 "PYTHONPATH": str(source),
                 "TINTYPE_LOG_LEVEL": "error",
                 "TINTYPE_DATABASE_URL": cluster.url(cluster.create()),
@@ -579,7 +582,7 @@ def restarted(source: Path, folder: Path) -> list[Figure]:
         ceph.started(folder / "ceph") as running,
         restarting.restarting(running.endpoint, after=44 * MIB, seconds=1.0) as gateway,
     ):
-        settings = {
+        settings: dict[str, Any] = {
             "PYTHONPATH": str(source),
             "TINTYPE_LOG_LEVEL": "error",
             "TINTYPE_STORES_LOCAL_TYPE": "s3",

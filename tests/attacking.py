@@ -105,7 +105,7 @@ class Connection:
         self.socket.close()
 
     def _chunks(self) -> bytes:
-        parts = []
+        parts: list[bytes] = []
         while True:
             while b"\r\n" not in self._buffer:
                 self._more()
@@ -362,7 +362,8 @@ def attacked(
     folder: Path, cluster: Cluster | None, workers: int, seed: int, **more: str
 ) -> Iterator[tuple[Target, Run]]:
     """Start a server and give what it is, and what sends hostile requests to it."""
-    environment, name = {**SETTINGS, **more}, ""
+    environment: dict[str, Any] = {**SETTINGS, **more}
+    name = ""
     if cluster is not None:
         name = cluster.create()
         environment["TINTYPE_DATABASE_URL"] = cluster.url(name)

@@ -1,6 +1,7 @@
 """Servers whose clock is set while they run, by libfaketime: the time of day, not the monotonic clock."""
 
 from pathlib import Path
+from typing import Any
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 
@@ -11,7 +12,7 @@ class Clock:
     def __init__(self, file: Path) -> None:
         self._file = file
         self.set(0)
-        self.environment = {
+        self.environment: dict[str, Any] = {
             "LD_PRELOAD": str(LIBRARIES[0]),
             "FAKETIME_TIMESTAMP_FILE": str(file),
             "FAKETIME_NO_CACHE": "1",

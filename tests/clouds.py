@@ -1,6 +1,7 @@
 """Image services that the client is held against: a Tintype, and a Glance with a Keystone."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from keystoneauth1 import loading
 from keystoneauth1.session import Session
 
 import glance
+import officials
 import web
 from keystone import PASSWORD, Keystone
 from processes import PASSWORDS, Server, started
@@ -35,7 +37,7 @@ class Cloud:
 
     def session(self, who: str) -> Session:
         """Give a keystoneauth session of a user, as the document makes one."""
-        loader = loading.get_plugin_loader("password")
+        loader: Any = loading.get_plugin_loader("password")
         return Session(auth=loader.load_from_options(**self.login(who)))
 
     def login(self, who: str) -> dict[str, str]:
@@ -43,10 +45,25 @@ class Cloud:
         return dict(yaml.safe_load(self.clouds.read_text())["clouds"][who]["auth"])
 
 
+def run(cloud: Cloud, *arguments: str, who: str = "alice", code: int = 0, folder: Path | None = None) -> str:
+    """Run the command line of the client as somebody; return what it prints."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(cloud.clouds.parent),
+        "OS_CLIENT_CONFIG_FILE": str(cloud.clouds),
+        "OS_CLOUD": who,
+        "LANG": "C.UTF-8",
+    }
+    done = officials.run(["tintype", *arguments], environment, folder)
+    assert done.returncode == code, f"{arguments}: {done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
 def a_tintype(folder: Path) -> Iterator[Cloud]:
     """Give a Tintype with its own identity, a cache, and somewhere to import from."""
     with web.serving(_source) as source:
-        settings = {
+        settings: dict[str, Any] = {
             "TINTYPE_CACHE_FOLDER": "cache",
             "TINTYPE_LOCATIONS_SHOW_MULTIPLE": "true",
             "TINTYPE_IMPORTS_ALLOWED_NETWORKS": "127.0.0.0/8",

@@ -139,11 +139,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs more than was asked for or is here."""
-    kept, left_out = [], []
+    unavailable: set[str] = config.stash[LEFT_OUT]
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
     for item in items:
-        needs = {mark.args[0] for mark in item.iter_markers("needs")}
+        needs: set[str] = {mark.args[0] for mark in item.iter_markers("needs")}
         assert needs <= NEEDS.keys(), f"{item.nodeid} needs what nobody knows of: {needs}"
-        (left_out if needs & config.stash[LEFT_OUT] else kept).append(item)
+        (left_out if needs & unavailable else kept).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept

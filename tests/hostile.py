@@ -26,7 +26,7 @@ TEXTS: Final = (
     *("9999-12-31T23:59:59-23:59", "name:asc", "name:", ":asc", ",,,", "x" * 4000, "," * 3000),
 )
 QUOTED: Final = {text: urllib.parse.quote(text.encode("utf-8", "surrogatepass"), safe="") for text in TEXTS}
-VALUES: Final = (
+VALUES: Final[tuple[Any, ...]] = (
     *TEXTS,
     *(None, True, False, 0, -1, 2**31, 2**63, 2**70, 10**400, 1.5, 1e308, [], {}, [[]], {"a": {}}, ["a", 1]),
 )
@@ -557,7 +557,7 @@ class Generator:
                 "domain": domain,
                 "password": pick(("x", *VALUES[-12:])),
             }
-            scope = pick(
+            scope: Any = pick(
                 (
                     None,
                     "unscoped",

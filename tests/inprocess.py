@@ -6,13 +6,17 @@ alice and carol work in project alpha (carol reads only), bob in beta, admin in 
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
 from postgres import Cluster
+from tintype.blobs.memory import MemoryStore
 from tintype.folders import recognise_folders
+from tintype.services.cache import Cache
 from tintype.settings import DatabaseSettings, LogSettings, Settings
 from tintype.wiring import service as wiring
+from web import Server as WebServer
 
 PEOPLE = {"alice": ("alpha", "member"), "bob": ("beta", "member"), "carol": ("alpha", "reader")}
 PASSWORD = "secret"
@@ -28,8 +32,24 @@ class Service:
     projects: dict[str, str]
     folder: Path
     database_url: str | None
+    web: WebServer = dataclasses.field(init=False)
+    """Where it downloads from, if a fixture starts one."""
+    active: str = dataclasses.field(init=False)
+    """The path of an image with bytes, if a fixture makes one."""
 
-    async def call(self, who: str | None, method: str, path: str, **options: object) -> httpx2.Response:
+    def memory(self, store: str) -> MemoryStore:
+        """Return a store of it that is in memory."""
+        found = self.parts.stores[store]
+        assert isinstance(found, MemoryStore)
+        return found
+
+    @property
+    def cache(self) -> Cache:
+        """Its cache of images, where the settings give it one."""
+        assert self.parts.cache is not None
+        return self.parts.cache
+
+    async def call(self, who: str | None, method: str, path: str, **options: Any) -> httpx2.Response:
         """Send a request as somebody."""
         headers = dict(options.pop("headers", None) or {})
         if who is not None:
@@ -85,18 +105,18 @@ class Prepared:
             self.cluster.drop(self._copies.pop())
 
 
-def make_settings(folder: Path, **changes: object) -> Settings:
+def make_settings(folder: Path, **changes: Any) -> Settings:
     """Give settings for a test: quiet."""
     return Settings(data_dir=folder, log=LogSettings(level="info", style="json"), **changes)
 
 
-def running(prepared: Prepared, folder: Path, **changes: object) -> "_Running":
+def running(prepared: Prepared, folder: Path, **changes: Any) -> "_Running":
     """Start a service in this process on a copy of the prepared folder."""
     return _Running(prepared, folder / "data", changes)
 
 
 class _Running:
-    def __init__(self, prepared: Prepared, folder: Path, changes: dict[str, object]) -> None:
+    def __init__(self, prepared: Prepared, folder: Path, changes: dict[str, Any]) -> None:
         self._prepared = prepared
         self._folder, self._changes = folder, changes
 

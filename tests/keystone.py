@@ -55,7 +55,7 @@ class Keystone:
         self._manage("credential_setup", *user, *group)
         self._manage("bootstrap", "--bootstrap-password", PASSWORD, "--bootstrap-public-url", self.url)
         self.start()
-        self._roles = {}
+        self._roles: dict[str, str] = {}
         try:
             self._fill()
         except BaseException:
@@ -197,7 +197,14 @@ class Keystone:
 
     def _manage(self, *arguments: str) -> None:
         script = "import sys; from keystone.cmd.manage import main; sys.exit(main())"
-        command = [PYTHON, "-c", script, "--config-file", self._folder / "keystone.conf", *arguments]
+        command = [
+            str(PYTHON),
+            "-c",
+            script,
+            "--config-file",
+            str(self._folder / "keystone.conf"),
+            *arguments,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 

@@ -59,5 +59,5 @@ class MariaDb:
         self.process.wait(60)
 
     def _sql(self, statement: str) -> "subprocess.CompletedProcess[bytes]":
-        command = ["mariadb", "--no-defaults", "-u", "root", "-S", self._socket, "-e", statement]
-        return subprocess.run(command, capture_output=True, check=False)
+        command: list[str | Path] = ["mariadb", "--no-defaults", "-u", "root", "-S", self._socket]
+        return subprocess.run([*command, "-e", statement], capture_output=True, check=False)

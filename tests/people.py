@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, expect
 
 from processes import Server
 
@@ -19,6 +19,13 @@ FLAGS = [
     "--disable-sync",
 ]
 SECONDS = 15
+
+
+def box_of(element: Locator) -> FloatRect:
+    """Return where an element that can be seen is on the page."""
+    box = element.bounding_box()
+    assert box is not None
+    return box
 
 
 def password_of(server: Server) -> str:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -28,10 +27,10 @@ class Cluster:
         self._folder = Path(tempfile.mkdtemp(prefix="tintype-pg-"))
         self._options = [] if durable else ["-c", "fsync=off", "-c", "full_page_writes=off"]
         self._number = itertools.count()
-        self._user: dict[str, object] = {}
+        self._user: str | None = None
         if os.getuid() == 0:  # PostgreSQL refuses to run as root
             shutil.chown(self._folder, "postgres", "postgres")
-            self._user = {"user": "postgres"}
+            self._user = "postgres"
         self._run("initdb", "-D", self._data, "-U", "tintype", "-A", "trust", "-E", "UTF8", "--no-sync")
         self.process = self.start()
 
@@ -50,10 +49,10 @@ class Cluster:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
-            **self._user,
+            user=self._user,
         )
         deadline = time.monotonic() + 30
-        ready = [self._bin / "pg_isready", "-q", "-h", self._folder]
+        ready: list[str | Path] = [self._bin / "pg_isready", "-q", "-h", self._folder]
         while subprocess.run(ready, check=False).returncode != 0:
             assert time.monotonic() < deadline, "PostgreSQL does not start"
             time.sleep(0.05)
@@ -71,8 +70,8 @@ class Cluster:
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Run a statement and give what it prints."""
-        command = ["psql", "-qAt", "-h", self._folder, "-U", "tintype", "-d", database, "-c", statement]
-        return self._run(*command)
+        connect: list[str | Path] = ["-h", self._folder, "-U", "tintype", "-d", database]
+        return self._run("psql", "-qAt", *connect, "-c", statement)
 
     def kill(self) -> None:
         """End every process of the server as a power cut would."""
@@ -91,15 +90,15 @@ class Cluster:
         self.process.wait(30)
         shutil.rmtree(self._folder)
 
-    def _run(self, program: str, *arguments: object) -> str:
-        command: Sequence[object] = [self._bin / program, *arguments]
+    def _run(self, program: str, *arguments: str | Path) -> str:
+        command: list[str | Path] = [self._bin / program, *arguments]
         done = subprocess.run(
             [str(part) for part in command],
             capture_output=True,
             text=True,
             cwd="/",
             check=False,
-            **self._user,
+            user=self._user,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()

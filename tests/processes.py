@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import httpx2
@@ -20,6 +20,7 @@ import yaml
 import officials
 
 BIN = Path(sys.executable).parent
+TINTYPE = BIN / "tintype"
 START_SECONDS = 20
 BINARY = {"Content-Type": "application/octet-stream"}
 OLD_GLANCECLIENT = Path(__file__).parents[1] / ".venv-glanceclient"
@@ -109,7 +110,7 @@ def started(
     """Start a server on a free port, perhaps within another command, and end it."""
     with (folder.parent / f"{folder.name}.log").open("a") as log:
         process = subprocess.Popen(
-            [*within, BIN / "tintype", "serve", "--data-dir", folder, "--port", "0", *options],
+            [*within, TINTYPE, "serve", "--data-dir", folder, "--port", "0", *options],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -158,7 +159,7 @@ class Api:
     def show(self, image: str) -> dict[str, object]:
         return dict(self.http.get(image).json())
 
-    def put(self, image: str, data: object, **headers: str) -> httpx2.Response:
+    def put(self, image: str, data: bytes | Iterable[bytes], **headers: str) -> httpx2.Response:
         return self.http.put(f"{image}/file", content=data, headers={**BINARY, **headers})
 
     def dial(self) -> socket.socket:
@@ -203,7 +204,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
 def make_certificate(folder: Path, name: str = "tintype", *, address: str = "127.0.0.1") -> tuple[Path, Path]:
     """Make a self-signed certificate for an address and its key, in place of those that are there."""
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    files = ["-keyout", folder / "new.key", "-out", folder / "new.pem"]
+    files: list[str | Path] = ["-keyout", folder / "new.key", "-out", folder / "new.pem"]
     names = ["-subj", f"/CN={name}", "-days", "2", "-addext", f"subjectAltName=IP:{address}"]
     subprocess.run([*command, *names, *files], check=True, capture_output=True)
     return (folder / "new.pem").replace(folder / "tls.pem"), (folder / "new.key").replace(folder / "tls.key")

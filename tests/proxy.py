@@ -47,7 +47,16 @@ class Proxy:
                 writer.write(f"HTTP/1.1 {status} {PHRASES[status]}\r\nContent-Length: 0\r\n\r\n".encode())
         writer.close()
 
-    async def _connect(self, method, host, port, target, headers, reader, writer) -> None:  # noqa: ANN001
+    async def _connect(
+        self,
+        method: str,
+        host: str,
+        port: int,
+        target: str,
+        headers: dict[str, str],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         there, here = await asyncio.open_connection(self.names.get(host, host), port)
         if method == "CONNECT":
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")

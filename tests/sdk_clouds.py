@@ -50,6 +50,11 @@ TOKEN = {
 }
 
 
+def _body(request: requests.PreparedRequest) -> bytes | str:
+    assert request.body is None or isinstance(request.body, bytes | str)
+    return request.body or b"{}"
+
+
 class Keystone(BaseAdapter):
     """Answers every request that a session sends, and keeps logins."""
 
@@ -57,13 +62,13 @@ class Keystone(BaseAdapter):
         super().__init__()
         self.logins: list[tuple[str, Any]] = []
 
-    def send(self, request: requests.PreparedRequest, **_how: Any) -> requests.Response:
+    def send(self, request: requests.PreparedRequest, *_how: Any, **_more: Any) -> requests.Response:
         response = requests.Response()
         response.request, response.url, response.status_code = request, str(request.url), 404
         response.headers["Content-Type"] = "application/json"
         response._content = b"{}"
         if request.method == "POST":
-            self.logins.append((str(request.url), json.loads(request.body or b"{}")["auth"]))
+            self.logins.append((str(request.url), json.loads(_body(request))["auth"]))
             response.status_code, response._content = 201, json.dumps({"token": TOKEN}).encode()
             response.headers["X-Subject-Token"] = "t"
         elif "/v3" in str(request.url):

@@ -16,6 +16,7 @@ class Request(http.server.BaseHTTPRequestHandler):
     """One request, answered by the server's function."""
 
     protocol_version = "HTTP/1.1"
+    server: "Server"
 
     def do_GET(self) -> None:
         self.server.seen.append((self.command, self.path, dict(self.headers.items())))
@@ -120,7 +121,7 @@ def names(table: dict[str, list[list[str]]]) -> Iterator[list[str]]:
     asked: list[str] = []
     real = socket.getaddrinfo
 
-    def resolve(host: object, port: object, *arguments: object, **options: object) -> object:
+    def resolve(host: bytes | str | None, port: Any, *arguments: Any, **options: Any) -> list[Any]:
         name = host.decode() if isinstance(host, bytes) else host
         if name not in table:
             return real(host, port, *arguments, **options)

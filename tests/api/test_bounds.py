@@ -1,7 +1,9 @@
 """What one user or project may hold at once, where nothing else bounds it: docs/explanation/limits.md."""
 
 import asyncio
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -52,7 +54,13 @@ async def test_why_an_application_credential_cannot_be_stored(
     """A user or project that was deleted meanwhile is not told as a name that is taken."""
     caller = (await service.parts.identity.validate(service.tokens["alice"])).caller
     credentials, more = service.parts.identity.application_credentials, {"secret": "s", "expires_at": None}
-    wished = {"name": "robot", "description": None, "roles": (), "unrestricted": False, **more}
+    wished: dict[str, Any] = {
+        "name": "robot",
+        "description": None,
+        "roles": (),
+        "unrestricted": False,
+        **more,
+    }
     await credentials.create(caller, **wished)
     if field is not None:
         caller, wished["name"] = replace(caller, **{field: "gone"}), "robot 2"
@@ -117,13 +125,13 @@ async def test_event_streams_of_a_page(prepared: Prepared, tmp_path: Path, most:
         }
 
         async def listen(gone: asyncio.Event, said: asyncio.Queue[int]) -> None:
-            async def send(message: dict[str, object]) -> None:
+            async def send(message: MutableMapping[str, Any]) -> None:
                 if message["type"] == "http.response.body":
                     said.put_nowait(1)
                 else:
                     said.put_nowait(int(str(message["status"])))
 
-            async def receive() -> dict[str, object]:
+            async def receive() -> dict[str, Any]:
                 await gone.wait()
                 return {"type": "http.disconnect"}
 

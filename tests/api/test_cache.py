@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,6 +20,7 @@ from tintype.blobs.memory import MemoryStore
 from tintype.db import blobs as blob_rows
 from tintype.db import cache as cache_rows
 from tintype.db import images as image_rows
+from tintype.db.cache import Entry
 from tintype.errors import Unavailable
 from tintype.jobs.prefetcher import Prefetcher
 from tintype.observability.logs import make_logger
@@ -38,7 +40,7 @@ class Slow:
         self.asked: list[tuple[int, int]] = []
         self.data: bytes | None = None
         self._store, self._read = store, store.read
-        store.read = self.read
+        store.read = self.read  # type: ignore[method-assign]
 
     async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
         self.asked.append((start, stop))
@@ -48,24 +50,31 @@ class Slow:
             yield chunk
 
 
+@dataclasses.dataclass
+class Cached(Service):
+    """A service with a slow store."""
+
+    slow: Slow
+
+
 @pytest_asyncio.fixture
-async def cached(prepared: Prepared, tmp_path: Path) -> AsyncIterator[Service]:
+async def cached(prepared: Prepared, tmp_path: Path) -> AsyncIterator[Cached]:
     """Give a service with a slow store, a cache for two of its images, and everything at work."""
     async with running(
         prepared,
         tmp_path,
         stores={"slow": kinds.MemoryStore(limit=100 << 20), "local": kinds.FileStore()},
         cache=CacheSettings(folder="cache", limit=LIMIT, node="here"),
-    ) as service:
-        service.slow = Slow(service.parts.stores["slow"])
+    ) as began:
+        service = Cached(**vars(began), slow=Slow(began.memory("slow")))
         async with working(service):
-            prefetching = asyncio.create_task(Prefetcher(service.parts.cache, make_logger("json")).run())
+            prefetching = asyncio.create_task(Prefetcher(service.cache, make_logger("json")).run())
             yield service
             prefetching.cancel()
             await asyncio.wait([prefetching])
 
 
-async def stored(service: Service, data: bytes = DATA, store: str = "slow") -> str:
+async def stored(service: Cached, data: bytes = DATA, store: str = "slow") -> str:
     image = await new_image(service)
     headers = {"Content-Type": "application/octet-stream", "X-Image-Meta-Store": store}
     answer = await service.call("alice", "PUT", f"{image}/file", content=data, headers=headers)
@@ -95,7 +104,7 @@ async def kept(service: Service, *images: str) -> list[dict[str, Any]]:
     pytest.fail(f"not kept: {found}, {wanted}")
 
 
-async def test_filled_by_the_first_reader(cached: Service) -> None:
+async def test_filled_by_the_first_reader(cached: Cached) -> None:
     """The second one asks nobody; what is shown has Glance's fields."""
     image = await stored(cached)
     assert await download(cached, image) == DATA
@@ -108,7 +117,7 @@ async def test_filled_by_the_first_reader(cached: Service) -> None:
     assert (await state(cached))["queued_images"] == []
 
 
-async def test_many_readers_at_once(cached: Service) -> None:
+async def test_many_readers_at_once(cached: Cached) -> None:
     """Each piece is fetched once, however many wait for it."""
     image = await stored(cached)
     found = await asyncio.gather(*(download(cached, image) for _ in range(8)))
@@ -116,7 +125,7 @@ async def test_many_readers_at_once(cached: Service) -> None:
     assert len(cached.slow.asked) == 4
 
 
-async def test_ranges(cached: Service) -> None:
+async def test_ranges(cached: Cached) -> None:
     """A range fetches its pieces and no others; later ones are served from them."""
     image = await stored(cached)
     assert await download(cached, image, Range="bytes=0-9") == DATA[:10]
@@ -134,30 +143,37 @@ async def test_ranges(cached: Service) -> None:
     await kept(cached, image)
 
 
-async def test_whole_without_a_reader_who_reached_the_end(cached: Service) -> None:
+async def test_whole_without_a_reader_who_reached_the_end(cached: Cached) -> None:
     """Pieces that readers of parts have brought together are an image, which upkeep finds."""
     image = await stored(cached)
     end = len(DATA) - 1
     for part in (f"bytes={PIECE}-{end - 1}", f"bytes=0-{2 * PIECE}"):
         await download(cached, image, Range=part)
     assert (await state(cached))["cached_images"] == []
-    await cached.parts.cache.maintain()
+    await cached.cache.maintain()
     await kept(cached, image)
 
 
-async def test_what_is_dropped_while_it_is_read(cached: Service) -> None:
+async def test_what_is_dropped_while_it_is_read(cached: Cached) -> None:
     """The reader gets all of it, and nothing of it is left behind."""
     image = await stored(cached)
     async with cached.client.stream("GET", f"{image}/file", headers={"X-Auth-Token": cached.tokens["alice"]}):
         pass
-    cache, blobs = cached.parts.cache, []
+    cache = cached.cache
     async with cached.parts.database.read() as tx:
         found = await image_rows.get(tx, image.rpartition("/")[2], None)
+        assert found is not None
         blobs = await blob_rows.ready_of(tx, found.id)
-    await cache.drop([await cache.find(found)])
-    reading = cache.read(await cache.find(found), blobs, 0, len(DATA))
+
+    async def entry() -> Entry:
+        entry = await cache.find(found)
+        assert entry is not None
+        return entry
+
+    await cache.drop([await entry()])
+    reading = cache.read(await entry(), blobs, 0, len(DATA))
     parts = [await anext(reading)]
-    await cache.drop([await cache.find(found)])
+    await cache.drop([await entry()])
     parts += [part async for part in reading]
     assert b"".join(parts) == DATA
     assert not [path for path in (cached.folder / "cache").rglob("*") if path.is_file()]
@@ -165,24 +181,31 @@ async def test_what_is_dropped_while_it_is_read(cached: Service) -> None:
 
 @pytest.mark.parametrize("is_kept", [True, False])
 async def test_a_slow_reader_has_each_piece_read_once(
-    cached: Service, monkeypatch: pytest.MonkeyPatch, is_kept: bool
+    cached: Cached, monkeypatch: pytest.MonkeyPatch, is_kept: bool
 ) -> None:
     """Then only the parts that it takes, from the disk, or from the store where the piece is not kept."""
     monkeypatch.setattr(reading, "_STALL_SECONDS", 0.005)
     image = await stored(cached)
     assert await download(cached, image) == DATA
     await kept(cached, image)
-    cache = cached.parts.cache
+    cache = cached.cache
     async with cached.parts.database.read() as tx:
         found = await image_rows.get(tx, image.rpartition("/")[2], None)
+        assert found is not None
         blobs = await blob_rows.ready_of(tx, found.id)
     entry = await cache.find(found)
+    assert entry is not None
     if not is_kept:
         await cache.drop([entry])
     cached.slow.asked.clear()
     checked: list[int] = []
     check = zlib.crc32
-    monkeypatch.setattr(zlib, "crc32", lambda data: checked.append(len(data)) or check(data))
+
+    def counted(data: bytes) -> int:
+        checked.append(len(data))
+        return check(data)
+
+    monkeypatch.setattr(zlib, "crc32", counted)
     parts = []
     async for part in cache.read(entry, blobs, 0, PIECE):
         parts.append(part)
@@ -195,14 +218,14 @@ async def test_a_slow_reader_has_each_piece_read_once(
     assert asked == 0 if is_kept else PIECE <= asked <= 2 * PIECE
 
 
-async def test_what_needs_no_cache(cached: Service) -> None:
+async def test_what_needs_no_cache(cached: Cached) -> None:
     """A disk in front of a disk would be no help."""
     image = await stored(cached, store="local")
     assert await download(cached, image) == DATA
     assert not list((cached.folder / "cache").rglob("0"))
 
 
-async def test_it_is_bounded_when_something_comes_in(cached: Service, tmp_path: Path) -> None:
+async def test_it_is_bounded_when_something_comes_in(cached: Cached, tmp_path: Path) -> None:
     """Room for a new image is made by the one that was not asked for the longest time."""
     images = []
     for number in range(3):
@@ -216,7 +239,7 @@ async def test_it_is_bounded_when_something_comes_in(cached: Service, tmp_path: 
     await kept(cached, *images[-2:])
 
 
-async def test_damage_is_not_served(cached: Service) -> None:
+async def test_damage_is_not_served(cached: Cached) -> None:
     """A piece that the disk has changed is fetched again."""
     image = await stored(cached)
     await download(cached, image)
@@ -230,7 +253,7 @@ async def test_damage_is_not_served(cached: Service) -> None:
     assert len(cached.slow.asked) == asked + 1
 
 
-async def test_other_bytes_are_not_kept(cached: Service) -> None:
+async def test_other_bytes_are_not_kept(cached: Cached) -> None:
     """What the store gives is held against the image's digest once it is whole."""
     image = await stored(cached)
     cached.slow.data = bytes(len(DATA))
@@ -243,7 +266,7 @@ async def test_other_bytes_are_not_kept(cached: Service) -> None:
     assert not list((cached.folder / "cache").rglob("0"))
 
 
-async def test_queue_and_clear(cached: Service) -> None:
+async def test_queue_and_clear(cached: Cached) -> None:
     """Operators have images fetched, and drop them; nobody else may, and there must be something to fetch."""
     image = await stored(cached)
     key = image.rpartition("/")[2]
@@ -271,7 +294,7 @@ async def test_queue_and_clear(cached: Service) -> None:
     assert not list((cached.folder / "cache").rglob("0"))
 
 
-async def test_clean_and_prune(cached: Service) -> None:
+async def test_clean_and_prune(cached: Cached) -> None:
     """Both answer as Glance does; what belongs to a deleted image goes with a clean-up."""
     image = await stored(cached)
     await download(cached, image)
@@ -284,7 +307,7 @@ async def test_clean_and_prune(cached: Service) -> None:
     assert not list((cached.folder / "cache").rglob("0"))
 
 
-async def test_who_may_not_read_gets_nothing_from_it(cached: Service) -> None:
+async def test_who_may_not_read_gets_nothing_from_it(cached: Cached) -> None:
     """Whether one may is decided before the cache is asked."""
     image = await stored(cached)
     await download(cached, image)
@@ -323,7 +346,7 @@ async def test_no_version_without_one(service: Service) -> None:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-async def test_who_may_use_one(cached: Service, route: str) -> None:
+async def test_who_may_use_one(cached: Cached, route: str) -> None:
     """Each route is the admin's; an image that a caller may not see does not exist, cached or not."""
     image = await stored(cached)
     await download(cached, image)
@@ -342,7 +365,7 @@ async def older(service: Service, *request: str) -> Any:
     return answer.json()
 
 
-async def test_older_routes(cached: Service) -> None:
+async def test_older_routes(cached: Cached) -> None:
     """`/v2/cached_images` and `/v2/queued_images` answer as Glance's cache-manage middleware does."""
     image = await stored(cached)
     key = image.rpartition("/")[2]
@@ -380,11 +403,11 @@ def held(service: Service) -> Iterator[Callable[[], None]]:
         async for chunk in read(*wanted):
             yield chunk
 
-    store.read = waiting
+    store.read = waiting  # type: ignore[method-assign,assignment]
     try:
         yield go.set
     finally:
-        store.read = read
+        store.read = read  # type: ignore[method-assign]
         go.set()
 
 
@@ -401,7 +424,7 @@ async def fetching(service: Service, image: str) -> str:
             await asyncio.sleep(0.01)
 
 
-async def test_queued_until_it_is_whole(cached: Service) -> None:
+async def test_queued_until_it_is_whole(cached: Cached) -> None:
     """An image that is being fetched is in the queue until it is whole; asking again changes nothing."""
     image = await stored(cached)
     with held(cached) as let_go:
@@ -415,7 +438,7 @@ async def test_queued_until_it_is_whole(cached: Service) -> None:
     assert len(cached.slow.asked) == 4
 
 
-async def test_taken_off_the_queue_while_it_is_fetched(cached: Service) -> None:
+async def test_taken_off_the_queue_while_it_is_fetched(cached: Cached) -> None:
     """It is gone at once, its pieces too, and the rest of it is not fetched."""
     other, image = await stored(cached, DATA[:-1]), await stored(cached)
     with held(cached) as let_go:
@@ -449,7 +472,7 @@ async def another_process(service: Service) -> AsyncIterator[asyncio.Task[None]]
 
 
 async def test_processes_of_a_node_fetch_an_image_once(
-    cached: Service, monkeypatch: pytest.MonkeyPatch
+    cached: Cached, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It stays in the queue until it is whole, whoever fetches it, and no piece is fetched twice."""
     monkeypatch.setattr("tintype.jobs.prefetcher._LOOK_SECONDS", 0.01)
@@ -471,8 +494,8 @@ async def test_a_process_that_ends_while_it_fetches(
     monkeypatch.setattr("tintype.jobs.prefetcher._LOOK_SECONDS", 0.01)
     slow = {"slow": kinds.MemoryStore(limit=100 << 20)}
     chosen = CacheSettings(folder="cache", limit=LIMIT, node="here")
-    async with running(prepared, tmp_path, stores=slow, cache=chosen) as service:
-        service.slow = Slow(service.parts.stores["slow"])
+    async with running(prepared, tmp_path, stores=slow, cache=chosen) as began:
+        service = Cached(**vars(began), slow=Slow(began.memory("slow")))
         image = await stored(service)
         async with another_process(service) as first:
             with held(service):
@@ -484,7 +507,7 @@ async def test_a_process_that_ends_while_it_fetches(
             await kept(service, image)
 
 
-async def test_gone_with_its_image(cached: Service) -> None:
+async def test_gone_with_its_image(cached: Cached) -> None:
     """A deleted image is in no list from that moment on, kept or queued."""
     whole, part = await stored(cached), await stored(cached, DATA[:-1])
     await download(cached, whole)
@@ -499,7 +522,7 @@ async def test_gone_with_its_image(cached: Service) -> None:
             assert await older(cached, "GET", path) == {name: []}
 
 
-async def test_versions_with_one(cached: Service) -> None:
+async def test_versions_with_one(cached: Cached) -> None:
     """The newest version is the cache's."""
     versions = (await cached.call(None, "GET", "/versions")).json()["versions"]
     assert [version["id"] for version in versions] == [f"v2.{minor}" for minor in range(18, -1, -1)]
@@ -572,7 +595,7 @@ async def test_a_fetch_that_fails_beside_one_that_waits(tmp_path: Path) -> None:
     assert (tmp_path / "im" / "image" / "sha512-abc" / "0").exists()
 
 
-async def test_queued_again_while_it_is_fetched(cached: Service) -> None:
+async def test_queued_again_while_it_is_fetched(cached: Cached) -> None:
     """Asking twice, or reading a part meanwhile, brings the image all the same."""
     image = await stored(cached)
     key = image.rpartition("/")[2]
@@ -583,7 +606,7 @@ async def test_queued_again_while_it_is_fetched(cached: Service) -> None:
         async for chunk in read(*wanted):
             yield chunk
 
-    cached.parts.stores["slow"].read = slowly
+    cached.memory("slow").read = slowly  # type: ignore[method-assign,assignment]
     for _ in range(2):
         assert (await cached.call("admin", "PUT", f"/v2/cache/{key}")).status_code == 202
         await asyncio.sleep(0.3)

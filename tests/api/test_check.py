@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -250,7 +251,7 @@ def test_certificates_say_what_is_wrong_with_which_file(
 @pytest.mark.e2e
 def test_a_start_warns_of_what_does_not_work_now(tmp_path: Path) -> None:
     """It serves all the same; the log and the health of the service name the part and its reason."""
-    environment = {**use_silent_server(tmp_path), "TINTYPE_METRICS_TOKEN": TOKEN}
+    environment: dict[str, Any] = {**use_silent_server(tmp_path), "TINTYPE_METRICS_TOKEN": TOKEN}
     log = tmp_path / "data.log"
     with started(tmp_path / "data", **environment) as running:
         eventually(lambda: "part does not work" in log.read_text())

@@ -103,6 +103,7 @@ async def test_stores_and_copies(rich: Service) -> None:
     assert (await admin.send("DELETE", f"images/{image}/copies/archive/")).status_code == 204
     assert (await admin.send("DELETE", f"images/{image}/copies/fast/")).status_code == 403
     assert (await admin.send("DELETE", f"images/{image}/copies/nowhere/")).status_code == 409
+    wrong: Any
     for wrong in ({"stores": ["nowhere"]}, {"stores": []}, {"stores": "fast"}, {"all_stores": "yes"}):
         assert (await admin.send("POST", f"images/{image}/copies/", json=wrong)).status_code in {400, 409}
 
@@ -125,6 +126,7 @@ async def test_imports_are_told_of_as_they_go_on(rich: Service) -> None:
         await until(alice, f"images/{image}/", lambda found: found["status"] == "queued")
         late = await alice.send("POST", f"tasks/{task['id']}/actions/cancel/")
         assert late.status_code == 409
+    wrong: Any
     for wrong in ({"method": {}}, {"method": {"name": "nothing"}}, {"x": 1}):
         assert (await alice.send("POST", f"images/{image}/import/", json=wrong)).status_code == 400
 
@@ -261,6 +263,7 @@ async def test_namespaces(service: Service) -> None:
     on_image = await alice.get(f"{path}?resource_type=OS::Glance::Image")
     assert all(name.startswith("my_") for name in on_image["properties"])
     twice = {"items": [{"name": "OS::Nova::Flavor"}] * 2}
+    wrong: Any
     for wrong in (twice, {"items": {}}, {"items": [5]}, {"items": [{"name": ""}]}, {"x": 1}):
         assert (await admin.send("PUT", types, json=wrong)).status_code == 400
     for wrong in ({"properties": {}}, {"visibility": "x"}, {"protected": "x"}):

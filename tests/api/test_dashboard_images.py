@@ -182,9 +182,11 @@ async def test_properties_are_set_and_removed(service: Service) -> None:
     }
     await alice.send("PATCH", path, json={"updated": {"os_hidden": "x"}})
     assert (await alice.get(path))["os_hidden"] is False
+    odd: Any
     for odd in ([], {}, 5):
         assert (await alice.send("PATCH", path, json={"updated": {"os_hidden": odd}})).status_code == 204
         assert (await alice.get(path))["os_hidden"] is False
+    wrong: Any
     for wrong in ({"updated": []}, {"updated": {}, "removed": {"a": 1}}, {"removed": ["a"]}):
         assert (await alice.send("PATCH", path, json=wrong)).status_code == 400, wrong
     assert (await alice.get(path))["a"] == "3"
@@ -301,8 +303,8 @@ async def test_forms_that_make_no_image(service: Service) -> None:
     answer = await alice.send("POST", "images/", content=endless(), headers=broken)
     assert (answer.status_code, "length" in answer.json()) == (400, True)
     cut = '--b\r\nContent-Disposition: form-data; name="data"; filename="d"\r\n\r\nbytes'
-    for content in (cut, f"{cut}\r\n--b\r\n", f"{cut}\r\n--b-"):
-        answer = await alice.send("POST", "images/", content=content, headers=broken)
+    for form in (cut, f"{cut}\r\n--b\r\n", f"{cut}\r\n--b-"):
+        answer = await alice.send("POST", "images/", content=form, headers=broken)
         assert (answer.status_code, "cut off" in answer.json()) == (400, True)
     whole = f"{cut}\r\n--b--\r\n"
     for kind in (

@@ -66,7 +66,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slow]:
 
 async def rows(service: Service) -> list[Any]:
     async with service.parts.database.read() as tx:
-        return (await tx.execute(select(blobs.c.id, blobs.c.state))).all()
+        return list((await tx.execute(select(blobs.c.id, blobs.c.state))).all())
 
 
 async def as_far_as_it_goes(work: asyncio.Task[Any], slow: Slow) -> None:

@@ -4,9 +4,9 @@ import asyncio
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import structlog
@@ -134,8 +134,8 @@ async def test_what_is_repeated_is_counted() -> None:
     written: list[dict[str, Any]] = []
     summed_up = asyncio.Event()
 
-    def record(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-        written.append(event)
+    def record(_logger: object, _method: str, event: MutableMapping[str, Any]) -> NoReturn:
+        written.append(dict(event))
         if "repeated" in event:
             summed_up.set()
         raise structlog.DropEvent

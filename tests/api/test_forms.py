@@ -1,6 +1,7 @@
 """Files in forms of the dashboard: what they may take while they come, and what becomes of them."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from test_silence import Line, listening
 from browsing import browser
 from inprocess import Prepared, Service, running
 from tintype.blobs import pace
-from tintype.dashboard import spool
 from tintype.domain.quotas import Quota
 from tintype.settings import Server
 
@@ -164,7 +164,7 @@ async def test_files_that_wait_leave_the_reserve_free(
     class Disk:
         free = 64 * MIB + 100
 
-    monkeypatch.setattr(spool.shutil, "disk_usage", lambda _folder: Disk)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Disk)
     async with running(prepared, tmp_path) as service:
         alice = await browser(service, "alice")
         answered = await alice.send(

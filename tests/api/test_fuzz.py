@@ -162,7 +162,7 @@ class Fuzzer:
             path += "?" + "&".join(
                 f"{pick(FILTERS)}={self.quoted(pick(NASTY_TEXTS))}" for _ in range(self.random.randint(1, 3))
             )
-        headers = {"Content-Type": pick(TYPES)} if self.random.random() < 0.8 else {}
+        headers: dict[str, Any] = {"Content-Type": pick(TYPES)} if self.random.random() < 0.8 else {}
         for _ in range(self.random.randint(0, 2)):
             value = pick((*NASTY_TEXTS, "bytes=0-1", "bytes=-0", "bytes=5-1", "bytes 0-1/2", "chunked", "5"))
             headers[pick(HEADERS)] = re.sub(r"[\0\r\n]", "", value).encode("utf-8", "surrogatepass")

@@ -20,7 +20,7 @@ from tintype.settings import IdentitySettings
 TOKENS = "/identity/v3/auth/tokens"
 
 
-def login_body(name: str, password: str, project: str | None) -> dict[str, object]:
+def login_body(name: str, password: str, project: str | None) -> dict[str, dict[str, object]]:
     user = {"name": name, "domain": {"id": "default"}, "password": password}
     auth: dict[str, object] = {"identity": {"methods": ["password"], "password": {"user": user}}}
     if project is not None:
@@ -290,7 +290,7 @@ async def test_forged_tokens_are_refused(service: Service) -> None:
         "x",
         "é",
     ):
-        response = await service.client.get("/v2/images", headers={"X-Auth-Token": forged.encode()})
+        response = await service.client.get("/v2/images", headers={b"X-Auth-Token": forged.encode()})
         assert response.status_code == 401
         assert response.headers["www-authenticate"].startswith("Keystone uri=")
 

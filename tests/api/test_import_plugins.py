@@ -124,7 +124,10 @@ async def test_bombs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 async def test_memory_that_an_archive_asks_for(tmp_path: Path) -> None:
     """An xz or zstd stream whose window is larger than we give is refused, not tried."""
     wanted = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 30}]
-    option = {zstd.CompressionParameter.window_log: 30, zstd.CompressionParameter.content_size_flag: 0}
+    option: dict[int, int] = {
+        zstd.CompressionParameter.window_log: 30,
+        zstd.CompressionParameter.content_size_flag: 0,
+    }
     compressor = zstd.ZstdCompressor(options=option)
     large = compressor.compress(b"x" * 100_000) + compressor.flush()
     for kind, packed, most in (

@@ -42,7 +42,7 @@ async def test_the_cache_keeps_images_apart(prepared: Prepared, tmp_path: Path) 
     good, evil = bytes(2 * PIECE), b"evil" * (PIECE // 2)
     stores = {"slow": MemoryStore(limit=100 << 20)}
     async with running(prepared, tmp_path, stores=stores, cache=CacheSettings(folder="cache")) as service:
-        images, slow = {}, service.parts.stores["slow"]
+        images, slow = {}, service.memory("slow")
         for who in ("bob", "alice"):
             images[who] = await new_image(service, who)
             answer = await service.call(who, "PUT", f"{images[who]}/file", content=good, headers=BINARY)
@@ -195,7 +195,7 @@ async def test_a_copy_that_is_there_counts(prepared: Prepared, tmp_path: Path) -
     stores = {**STORES, "full": MemoryStore(limit=10)}
     async with running(prepared, tmp_path, stores=stores) as service, working(service):
         image = await staged(service)
-        wished = {"stores": ["local", "full"], "all_stores_must_succeed": False}
+        wished: dict[str, Any] = {"stores": ["local", "full"], "all_stores_must_succeed": False}
         assert (await begin(service, image, "glance-direct", **wished)).status_code == 202
         assert (await ended(service, image))["status"] == "success"
         shown = await show(service, image)
@@ -276,7 +276,7 @@ async def test_stores_are_those_with_bytes(prepared: Prepared, tmp_path: Path) -
 async def test_a_request_is_not_kept_whole(service: Service) -> None:
     """What a task notes of its request is what is known of imports."""
     image = await new_image(service)
-    junk = {"junk": "x" * 100_000, "all_stores": False}
+    junk: dict[str, Any] = {"junk": "x" * 100_000, "all_stores": False}
     method = {
         "name": "glance-download",
         "glance_region": "x",
@@ -352,7 +352,8 @@ async def test_a_commit_whose_answer_was_lost(prepared: Prepared, tmp_path: Path
     """The bytes of an image that is active are kept, whatever the attempt believed of its end."""
     with web.serving(lambda request: request.ranged(DATA)) as server:
         async with running(prepared, tmp_path, imports=loopback(server)) as service:
-            database, lost = service.parts.database, []
+            database = service.parts.database
+            lost: list[int] = []
             real = database.write
 
             @contextlib.asynccontextmanager
@@ -365,7 +366,7 @@ async def test_a_commit_whose_answer_was_lost(prepared: Prepared, tmp_path: Path
                     lost.append(1)
                     raise Unavailable("The database has gone away.")
 
-            database.write = write
+            database.write = write  # type: ignore[method-assign]
             image = await new_image(service)
             async with working(service):
                 await begin(service, image, {"name": "web-download", "uri": f"{server.url}/x"})
@@ -391,8 +392,9 @@ async def test_a_place_is_one_images(prepared: Prepared, tmp_path: Path) -> None
 
     stores = {"slow": MemoryStore(limit=100 << 20)}
     async with running(prepared, tmp_path, stores=stores) as service:
-        slow = service.parts.stores["slow"]
-        slow.url, slow.place, slow.ready["=disk"] = url, place, DATA
+        slow = service.memory("slow")
+        vars(slow).update(url=url, place=place)  # as a store has them that can register bytes
+        slow.ready["=disk"] = DATA
         await service.parts.identity.roles.grant("alice", "alpha", "service")
         made = [await new_image(service) for _ in range(4)]
         given = {"url": "there:disk"}
@@ -432,7 +434,11 @@ async def test_every_name_is_refused_at_the_same_moment(
     monkeypatch.setattr(network, "_REFUSAL_SECONDS", 1.5)
     rules = WebRules()
     there = Web(rules, ProxyRules(proxies={"http": Proxy("http://127.0.0.1:9")}) if proxied else None)
-    table = {"inside.example": [["10.0.0.1"]], "unknown.example": [[]], "inside.example.": [["::1"]]}
+    table: dict[str, list[list[str]]] = {
+        "inside.example": [["10.0.0.1"]],
+        "unknown.example": [[]],
+        "inside.example.": [["::1"]],
+    }
     look_up = resolve_for_proxy if proxied else resolve
 
     async def seconds(asked: Awaitable[Any]) -> float:
@@ -470,6 +476,7 @@ async def test_a_digest_that_nobody_would_check(service: Service, method: str) -
     assert (await begin(service, image, {"name": method, "expected_hash": digest})).status_code == 400
     uri = {"name": "web-download", "uri": "http://8.8.8.8/"}
     assert (await begin(service, image, uri, expected_hash=digest)).status_code == 400
+    wrong: Any
     for wrong in ("", [], None, 0):
         body = {"url": "http://8.8.8.8/", "validation_data": wrong}
         assert (await service.call("alice", "POST", f"{image}/locations", json=body)).status_code == 400
@@ -495,7 +502,7 @@ async def test_a_store_that_goes_in_the_middle(prepared: Prepared, tmp_path: Pat
         ):
             image = await new_image(service)
             method = {"name": "web-download", "uri": f"{server.url}/x"}
-            wish = {"all_stores": True, "all_stores_must_succeed": False}
+            wish: dict[str, Any] = {"all_stores": True, "all_stores_must_succeed": False}
             assert (await begin(service, image, method, **wish)).status_code == 202
             for _ in range(200):
                 if list(service.folder.glob("near/partial/*")):
@@ -517,13 +524,13 @@ async def test_bytes_that_are_missing_behind_a_cache(prepared: Prepared, tmp_pat
     """Nobody is promised what the store has not; what the cache has whole needs no store."""
     stores = {"slow": MemoryStore(limit=100 << 20)}
     async with running(prepared, tmp_path, stores=stores, cache=CacheSettings(folder="cache")) as service:
-        slow, found = service.parts.stores["slow"], []
+        slow, found = service.memory("slow"), []
         for _ in range(2):
             image = await new_image(service)
             await service.call("alice", "PUT", f"{image}/file", content=DATA, headers=BINARY)
             found.append(image)
         await service.call("alice", "GET", f"{found[0]}/file")
-        await service.parts.cache.maintain()
+        await service.cache.maintain()
         slow.ready.clear()
         assert (await service.call("alice", "GET", f"{found[0]}/file")).content == DATA
         assert (await service.call("alice", "GET", f"{found[1]}/file")).status_code == 404

@@ -184,7 +184,7 @@ async def test_a_wrong_digest_stores_nothing(stores: Service) -> None:
     assert (shown["status"], shown["os_glance_failed_import"], shown["size"]) == ("queued", "local", None)
     assert "sha256" in shown["os_glance_failed_reason"]
     await gone(stores, "local")
-    method["expected_hash"]["value"] = hashlib.sha256(DATA).hexdigest()
+    expected["value"] = hashlib.sha256(DATA).hexdigest()
     assert (await begin(stores, image, method)).status_code == 202
     assert (await ended(stores, image))["status"] == "success"
     assert "os_glance_failed_reason" not in await show(stores, image)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any
@@ -39,9 +40,20 @@ async def trusting(
     """Give who asks that Keystone, by default for every request: what it said of a token is stale at once."""
     log = Log()
     names = {"project_name": "service", "user_domain_name": "Default", "project_domain_name": "Default"}
-    about = {"username": "glance", "password": "secret", "cafile": None, "timeout": TIMEOUT, **names}
+    about: dict[str, Any] = {
+        "username": "glance",
+        "password": "secret",
+        "cafile": None,
+        "timeout": TIMEOUT,
+        **names,
+    }
     session = open_session(auth_url=keystone.url, **about)
-    options = {"cache_seconds": cache_seconds, "service_roles": (), "quota": Quota(), "limits": None}
+    options: dict[str, Any] = {
+        "cache_seconds": cache_seconds,
+        "service_roles": (),
+        "quota": Quota(),
+        "limits": None,
+    }
     yield KeystoneAuthenticator(session, keystone.url, Policy(DEFAULTS), log, **options), log
 
 
@@ -101,7 +113,7 @@ async def test_known_tokens_do_not_wait_for_a_frozen_keystone(keystone: FrozenSe
             await authenticator.authenticate(token, address=HERE)
         keystone.freeze()
         first = await asyncio.gather(
-            *(timed(lambda t=t: authenticator.authenticate(t, address=HERE)) for t in tokens)
+            *(timed(functools.partial(authenticator.authenticate, t, address=HERE)) for t in tokens)
         )
         assert {ended for _, ended in first} == {"ok"}
         assert max(seconds for seconds, _ in first) < TIMEOUT / 2  # found out by a probe
@@ -190,8 +202,8 @@ async def test_threads_stuck_in_lost_connections_hold_nobody_up(keystone: Frozen
         await authenticator.authenticate("token", address=HERE)
         keystone.freeze()
         for number in range(CLIENTS):
-            stuck = authenticator.authenticate(f"stuck {number}", address=HERE)
-            asyncio.create_task(timed(lambda stuck=stuck: stuck))  # noqa: RUF006
+            stuck = functools.partial(authenticator.authenticate, f"stuck {number}", address=HERE)
+            asyncio.create_task(timed(stuck))  # noqa: RUF006
         await until(lambda: said(log) == ["Keystone does not answer"])
         keystone.lose_connections()
         keystone.answering.set()
@@ -210,9 +222,8 @@ async def test_refused_connections_cost_nothing(keystone: FrozenServer) -> None:
         keystone.refuse()
         started = time.monotonic()
         for number in range(40):
-            assert (await timed(lambda n=number: authenticator.authenticate(f"unknown {n}", address=HERE)))[
-                1
-            ] != "ok"
+            unknown = functools.partial(authenticator.authenticate, f"unknown {number}", address=HERE)
+            assert (await timed(unknown))[1] != "ok"
             await authenticator.authenticate("known", address=HERE)
         assert time.monotonic() - started < 10
         assert said(log) == ["Keystone does not answer"]

@@ -15,7 +15,7 @@ from inprocess import Service
 from tintype import data_folder
 from tintype.db import blobs as blob_rows
 from tintype.db import identity as identity_rows
-from tintype.db.engine import CLOCK, LEASE_CLOCK, Database, now
+from tintype.db.engine import CLOCK, LEASE_CLOCK, Database, SQLite, now
 from tintype.db.tables import blobs
 from tintype.domain.blobs import Blob
 from tintype.jobs.waiting import wait_detecting_stall
@@ -53,7 +53,7 @@ async def test_the_clock_of_sqlite_is_not_set(service: Service, monkeypatch: pyt
         await identity_rows.set_secret(
             tx, CLOCK, f"{data_folder._boot_id()} {before - time.monotonic_ns() // 1000}"
         )
-    later = type(service.parts.database)(service.folder / "tintype.db")
+    later = SQLite(service.folder / "tintype.db")
     assert 0 < await reading(later) - before < MINUTE
     await later.close()
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -108,6 +108,16 @@ class Slow:
             self.go_on.wait(10)
 
 
+def given(statement: Any) -> Callable[[], Any]:
+    """Return what makes a statement: text and numbers stand for statements here."""
+    return lambda: statement
+
+
+async def get(statements: Statements, shape: Hashable, make: Callable[[], Any], *, group: str) -> Any:
+    """Ask for a statement that has no parameters."""
+    return await statements.get(shape, make, (), group=group)
+
+
 @contextlib.contextmanager
 def slow_statements() -> Iterator[tuple[Slow, Statements]]:
     slow = Slow()
@@ -122,16 +132,15 @@ def slow_statements() -> Iterator[tuple[Slow, Statements]]:
 async def test_known_statements_do_not_wait_for_new_ones() -> None:
     """New ones wait for each other, each is made once, and only so many of a project may wait."""
     with slow_statements() as (slow, statements):
-        assert await statements.get("known", lambda: "known", (), group="a") == "known"
+        assert await get(statements, "known", lambda: "known", group="a") == "known"
         count = PER_GROUP
         new = [
-            asyncio.ensure_future(statements.get(n // 2, lambda n=n: n // 2, (), group="a"))
-            for n in range(2 * count)
+            asyncio.ensure_future(get(statements, n // 2, given(n // 2), group="a")) for n in range(2 * count)
         ]
         await asyncio.sleep(0)
-        assert await statements.get("known", lambda: "again", (), group="a") == "known"
+        assert await get(statements, "known", lambda: "again", group="a") == "known"
         with pytest.raises(Unavailable):
-            await statements.get("more", lambda: "more", (), group="a")
+            await get(statements, "more", lambda: "more", group="a")
         slow.go_on.set()
         assert await asyncio.gather(*new) == [n // 2 for n in range(2 * count)]
         assert slow.made == ["known", *range(count)]
@@ -140,13 +149,10 @@ async def test_known_statements_do_not_wait_for_new_ones() -> None:
 async def test_projects_take_turns_with_new_statements() -> None:
     """Who asks for many new shapes keeps nobody else from one: it is made next, and not refused."""
     with slow_statements() as (slow, statements):
-        flood = [
-            asyncio.ensure_future(statements.get(n, lambda n=n: n, (), group="flooder")) for n in range(300)
-        ]
+        flood = [asyncio.ensure_future(get(statements, n, given(n), group="flooder")) for n in range(300)]
         await asyncio.sleep(0)
         others = [
-            asyncio.ensure_future(statements.get(name, lambda name=name: name, (), group=name))
-            for name in ("x", "y")
+            asyncio.ensure_future(get(statements, name, given(name), group=name)) for name in ("x", "y")
         ]
         await asyncio.sleep(0)
         slow.go_on.set()
@@ -171,12 +177,12 @@ async def test_a_flood_of_new_shapes_leaves_those_that_are_used() -> None:
     with slow_statements() as (slow, statements):
         slow.go_on.set()
         for _ in range(2):
-            await statements.get("known", known, (), group="a")
+            await get(statements, "known", known, group="a")
         for number in range(2000):
-            await statements.get(number, functools.partial(other, number), (), group="flooder")
+            await get(statements, number, functools.partial(other, number), group="flooder")
         for _ in range(2):
-            assert await statements.get("known", known, (), group="a") == "known"
-        await statements.get(0, functools.partial(other, 0), (), group="flooder")
+            assert await get(statements, "known", known, group="a") == "known"
+        await get(statements, 0, functools.partial(other, 0), group="flooder")
         assert (made.count("known"), made.count(0)) == (1, 2)
         assert slow.made.count("known") == 2, "the database may have dropped what it was compiled to"
 
@@ -189,9 +195,6 @@ async def test_a_shape_that_cannot_be_made_stops_no_others() -> None:
 
     with slow_statements() as (slow, statements):
         slow.go_on.set()
-        failed, made = await asyncio.gather(
-            statements.get("wrong", fail, (), group="a"),
-            statements.get("right", lambda: "right", (), group="a"),
-            return_exceptions=True,
-        )
+        asked = get(statements, "wrong", fail, group="a"), get(statements, "right", given("right"), group="a")
+        failed, made = list[Any](await asyncio.gather(*asked, return_exceptions=True))
         assert (isinstance(failed, ValueError), made) == (True, "right")

@@ -4,12 +4,14 @@ import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 from inprocess import PASSWORD, Prepared, Service, running
 from tintype.db import identity as identity_rows
+from tintype.db.tables import failed_logins
 from tintype.services.hashing import Hasher
 from tintype.services.turns import Queue
 from tintype.settings import IdentitySettings
@@ -75,11 +77,12 @@ async def test_who_is_one_too_many_is_refused_at_once(
             await until_waiting(service, 2)
             asked = []
             find_user = identity_rows.find_user
-            monkeypatch.setattr(
-                identity_rows,
-                "find_user",
-                lambda *args, **more: asked.append(args) or find_user(*args, **more),
-            )
+
+            async def counted(*args: Any, **more: Any) -> Any:
+                asked.append(args)
+                return await find_user(*args, **more)
+
+            monkeypatch.setattr(identity_rows, "find_user", counted)
             begun = held.begun
             refused = await flood.post(path, json=body(name, PASSWORD))
             assert refused.status_code == 429
@@ -113,7 +116,7 @@ async def test_who_is_gone_leaves_the_queue(service: Service, monkeypatch: pytes
     await asyncio.wait(begun)
     assert held.begun == queue._at_once
     async with service.parts.database.read() as tx:
-        rows = (await tx.execute(identity_rows.failed_logins.select())).all()
+        rows = (await tx.execute(failed_logins.select())).all()
     assert sorted(row[1] for row in rows) == [1] * queue._at_once
     assert (
         await service.call(None, "POST", "/identity/v3/auth/tokens", json=body("alice", PASSWORD))

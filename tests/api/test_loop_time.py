@@ -6,6 +6,7 @@ What is measured is the processor time of the handler, against that of an ordina
 import asyncio
 import json
 import time
+from collections.abc import MutableMapping
 from typing import Any
 
 from test_silence import listening
@@ -50,7 +51,7 @@ async def processor_time(service: Service, method: str, path: str, **request: An
             await asyncio.Event().wait()
         return messages.pop()
 
-    async def send(message: dict[str, Any]) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             statuses.append(message["status"])
 

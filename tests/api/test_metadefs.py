@@ -211,7 +211,7 @@ async def test_a_bad_file_loads_nothing(service: Service, tmp_path: Path) -> Non
 
 async def test_a_file_with_nulls(service: Service) -> None:
     """Glance writes null for what is not said, and its own times and owner: they are read, not refused."""
-    written = {
+    written: dict[str, Any] = {
         "namespace": "n",
         "display_name": None,
         "description": None,
@@ -297,7 +297,7 @@ async def test_every_way_to_set_properties_is_checked(prepared: Prepared, tmp_pa
     """What POST refuses, no import by task, no form of the page and no import from another region sets."""
     formats = {"disk_format": "raw", "container_format": "bare"}
     with serving(lambda request: request.ranged(b"x" * 9)) as source:
-        web = {"allowed_networks": ("127.0.0.0/8",), "ports": (source.server_port,)}
+        web: dict[str, Any] = {"allowed_networks": ("127.0.0.0/8",), "ports": (source.server_port,)}
         imports = ImportSettings(
             **web, methods=("web-download", "glance-download"), copied_properties=("hw_",)
         )
@@ -353,6 +353,7 @@ async def moved_with_bad_properties(service: Service, formats: dict[str, str]) -
     await service.call("alice", "PUT", f"/v2/images/{source}/file", content=b"x", headers=binary)
     async with service.parts.database.write() as tx:
         before = await image_rows.get(tx, source, None)
+        assert before is not None
         await image_rows.save(tx, before, replace(before, properties={"hw_disk_bus": "tin can"}))
     target = (await service.call("alice", "POST", "/v2/images", json=formats)).json()["id"]
     method = {"name": "glance-download", "glance_region": "RegionOne", "glance_image_id": source}

@@ -11,8 +11,9 @@ from sqlalchemy import update
 import web
 from inprocess import Prepared, Service, running
 from tintype.db import blobs as blob_rows
+from tintype.db.engine import now
 from tintype.db.tables import blobs
-from tintype.services.images import now
+from tintype.domain.blobs import READY, WRITING, Blob
 from tintype.settings import ImportSettings
 
 BINARY = {"Content-Type": "application/octet-stream"}
@@ -75,21 +76,21 @@ async def test_bytes_are_counted_on_both_ways(service: Service) -> None:
     assert (await numbers(service))["tintype_received_bytes_total",] == len(data) + 3
 
 
-@pytest.mark.parametrize("state", [blob_rows.WRITING, blob_rows.READY])
+@pytest.mark.parametrize("state", [WRITING, READY])
 async def test_uploads_of_the_dead_are_counted(service: Service, state: str) -> None:
     """Each once, by the sweeper that undoes it; an upload that ended is none of them."""
     image = await new_image(service)
-    if state == blob_rows.READY:
+    if state == READY:
         await service.call("alice", "PUT", f"/v2/images/{image}/file", content=b"abc", headers=BINARY)
     else:
         async with service.parts.database.write() as tx:
-            await blob_rows.begin(tx, blob_rows.Blob("dead", "local", image), now=now(), lease=60_000_000)
+            await blob_rows.begin(tx, Blob("dead", "local", image), now=now(), lease=60_000_000)
     async with service.parts.database.write() as tx:
         await tx.execute(update(blobs).values(lease_expires_at=0))
     for _ in range(2):
         await service.parts.sweeper.sweep()
     found = await numbers(service)
-    assert found["tintype_abandoned_uploads_total",] == (1 if state == blob_rows.WRITING else 0)
+    assert found["tintype_abandoned_uploads_total",] == (1 if state == WRITING else 0)
     assert found["tintype_sweep_failures_total",] == 0
 
 

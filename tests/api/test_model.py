@@ -293,7 +293,7 @@ def test_requests_and_rules_agree(prepared: Prepared, tmp_path: Path) -> None:
         starting = running(prepared, tmp_path)
         service: Service = in_loop(starting.__aenter__)
         try:
-            Images.send = staticmethod(  # type: ignore[method-assign]
+            Images.send = staticmethod(
                 lambda *request, **options: in_loop(lambda: service.call(*request, **options))
             )
             Images.projects = {"alpha": service.projects["alice"], "beta": service.projects["bob"]}

@@ -27,7 +27,7 @@ def with_python(database: Path, statement: str) -> None:
 
 def with_the_shell(database: Path, statement: str) -> None:
     """Change it as a person does, by the program of SQLite."""
-    command = ["sqlite3", "-bail", database]
+    command = ["sqlite3", "-bail", str(database)]
     done = subprocess.run(command, input=statement, capture_output=True, text=True, check=False)
     assert not done.stderr, done.stderr
 

@@ -50,7 +50,7 @@ async def test_a_client_that_sends_requests_faster_than_it_is_answered(line: Lin
     """It reads all the while; those that may wait are answered, the next is refused, the rest not kept."""
     reader, writer = await asyncio.open_connection("127.0.0.1", line.port)
     writer.write(LIVE * 2000)
-    statuses = []
+    statuses: list[int] = []
     async with asyncio.timeout(60):
         while len(statuses) < 2000 and statuses[-1:] != [400]:
             status, body = await read_answer(reader)

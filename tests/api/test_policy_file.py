@@ -121,7 +121,7 @@ async def test_lists_of_parts_ask_the_rule_of_one(prepared: Prepared, tmp_path: 
     async with obeying(prepared, tmp_path, dict.fromkeys(one, "role:admin")) as service:
         path = await make(service, "alice")
         await service.call("alice", "POST", f"{path}/members", json={"member": service.projects["bob"]})
-        space = {
+        space: dict[str, Any] = {
             "namespace": "n",
             "visibility": "public",
             "objects": [{"name": "o"}],

@@ -1,7 +1,10 @@
 """Property protections: an operator's file says which roles may do what with which custom properties."""
 
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Literal
 
+import httpx2
 import pytest
 
 from inprocess import Prepared, Service, running
@@ -42,7 +45,9 @@ async def patch(service: Service, who: str, image: str, *changes: dict[str, str]
     return answer.status_code
 
 
-async def started(prepared: Prepared, tmp_path: Path, text: str, kind: str = "roles") -> object:
+def started(
+    prepared: Prepared, tmp_path: Path, text: str, kind: Literal["roles", "policies"] = "roles"
+) -> AbstractAsyncContextManager[Service]:
     (tmp_path / "protections.conf").write_text(text)
     chosen = PolicySettings(property_file=str(tmp_path / "protections.conf"), property_rules=kind)
     return running(prepared, tmp_path, policy=chosen)
@@ -50,8 +55,11 @@ async def started(prepared: Prepared, tmp_path: Path, text: str, kind: str = "ro
 
 async def test_roles(prepared: Prepared, tmp_path: Path) -> None:
     """Creating, changing, removing and reading are allowed to the roles that the file names."""
-    async with await started(prepared, tmp_path, ROLES) as service:
-        make = lambda who, **body: service.call(who, "POST", "/v2/images", json=body)  # noqa: E731
+    async with started(prepared, tmp_path, ROLES) as service:
+
+        async def make(who: str, **body: str) -> httpx2.Response:
+            return await service.call(who, "POST", "/v2/images", json=body)
+
         assert (await make("alice", license_key="x")).status_code == 403
         owner = service.projects["alice"]
         answer = await make("admin", license_key="x", other="y", secret_a="z", owner=owner)
@@ -77,7 +85,7 @@ async def test_roles(prepared: Prepared, tmp_path: Path) -> None:
 
 async def test_what_may_not_be_read(prepared: Prepared, tmp_path: Path) -> None:
     """It is not there: it cannot be removed, replaced or filtered by, and outlives others' changes."""
-    async with await started(prepared, tmp_path, ROLES) as service:
+    async with started(prepared, tmp_path, ROLES) as service:
         owner = service.projects["alice"]
         body = {"secret_a": "z", "owner": owner}
         image = (await service.call("admin", "POST", "/v2/images", json=body)).json()["id"]

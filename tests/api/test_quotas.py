@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_imports import ended, loopback, working
@@ -295,7 +296,10 @@ async def test_the_command_line(
 ) -> None:
     """`tintype project limits` sets, shows and takes back."""
     async with running(prepared, tmp_path) as service:
-        run = lambda **options: asyncio.to_thread(limits_command, "alpha", data_dir=service.folder, **options)  # noqa: E731
+
+        async def run(**options: Any) -> None:
+            await asyncio.to_thread(limits_command, "alpha", data_dir=service.folder, **options)
+
         await run(image_size_total="5", image_count_total="7")
         assert "image_size_total\t5" in capsys.readouterr().out
         await run(image_size_total="default")

@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -95,8 +96,8 @@ async def test_a_creation_without_a_body_has_any_type(service: Service, kind: st
         url = f"{await make(service)}/uploads"
         answer = await service.call("alice", "POST", url, headers=headers, content=content)
         assert answer.status_code == 201
-    for content in (b"abc", chunks()):
-        refused = await service.call("alice", "POST", url, headers=headers, content=content)
+    for piece in (b"abc", chunks()):
+        refused = await service.call("alice", "POST", url, headers=headers, content=piece)
         assert refused.status_code == 415
         assert "offset+octet-stream" in refused.text
     assert len((await service.call("alice", "GET", url)).json()["uploads"]) == 1
@@ -422,7 +423,7 @@ async def test_an_upload_that_is_being_finished_is_locked(
     ending, go = asyncio.Event(), asyncio.Event()
     commit = service.parts.ingest.commit
 
-    async def slow(*arguments: object) -> None:
+    async def slow(*arguments: Any) -> None:
         ending.set()
         await go.wait()
         await commit(*arguments)
@@ -597,7 +598,7 @@ async def test_a_lease_that_ran_out_while_finishing_leaves_the_upload(
     monkeypatch.setattr("tintype.services.uploads.LEASE", -1)
     commit = service.parts.ingest.commit
 
-    async def swept(*arguments: object) -> None:
+    async def swept(*arguments: Any) -> None:
         await commit(*arguments)
         service.parts.ingest.leases._held.clear()  # the sweeper of another process knows nothing of them
         await service.parts.sweeper.sweep()

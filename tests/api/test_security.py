@@ -96,7 +96,7 @@ async def test_upkeep_makes_no_folder(prepared: Prepared, tmp_path: Path, comman
     async with running(prepared, tmp_path) as service:
         folder = service.folder
     shutil.rmtree(folder / "images")
-    run = [BIN / "tintype", *command, "--data-dir", folder]
+    run = [str(BIN / "tintype"), *command, "--data-dir", str(folder)]
     done = await asyncio.to_thread(subprocess.run, run, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout
     assert "is it mounted?" in done.stderr

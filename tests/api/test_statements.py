@@ -40,7 +40,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 async def test_metadata(service: Service, statements: list[str]) -> None:
     """One for what is shown or listed, one more for the marker of a page, one for each change."""
 
-    async def cost(*request: str, status: int, **options: object) -> int:
+    async def cost(*request: str, status: int, **options: Any) -> int:
         await service.call("alice", "GET", "/v2/schemas/image")  # the token is looked at once a second
         statements.clear()
         answer = await service.call("alice", *request, **options)
@@ -68,7 +68,7 @@ async def test_metadata(service: Service, statements: list[str]) -> None:
 async def test_metadefs(service: Service, statements: list[str]) -> None:
     """One to show a namespace, to list them, or all with all that is in them; two to change one."""
 
-    async def cost(*request: str, status: int = 200, **options: object) -> int:
+    async def cost(*request: str, status: int = 200, **options: Any) -> int:
         await service.call("admin", "GET", "/v2/schemas/image")
         statements.clear()
         answer = await service.call("admin", *request, **options)

@@ -61,7 +61,8 @@ async def test_each_blob_is_deleted_by_one_sweeper(
 async def test_what_a_store_keeps_is_not_forgotten(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that cannot delete yet is asked again at the next sweep, and others are not kept waiting."""
     await deleted(service)
-    delete, refused = FilesystemStore.delete, []
+    delete = FilesystemStore.delete
+    refused: list[str] = []
 
     async def refusing(self: FilesystemStore, key: str) -> None:
         if not refused or key == refused[0]:

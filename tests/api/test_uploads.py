@@ -5,8 +5,9 @@ import contextlib
 import errno
 import os
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from inprocess import Service
 from tintype.blobs import filesystem, stream
 from tintype.blobs.stream import Chunks
 from tintype.db import blobs as blob_rows
+from tintype.db.engine import SQLite
 from tintype.domain.blobs import CONDEMNED, Blob
 from tintype.errors import Conflict, TintypeError, Unavailable
 from tintype.services.leases import heartbeat
@@ -95,7 +97,7 @@ async def test_a_cancellation_after_the_end_takes_nothing_back(
     lease = service.parts.ingest.leases.keep_alive
 
     @contextlib.asynccontextmanager
-    async def cancelled_at_the_end(*arguments: object) -> AsyncIterator[None]:
+    async def cancelled_at_the_end(*arguments: Any) -> AsyncIterator[None]:
         async with lease(*arguments):
             yield
         raise asyncio.CancelledError
@@ -185,7 +187,7 @@ async def test_a_heartbeat_outlives_a_busy_database(
     beats = []
     extend = blob_rows.renew
 
-    async def fails_at_first(*arguments: object) -> bool:
+    async def fails_at_first(*arguments: Any) -> bool:
         beats.append(1)
         if len(beats) < 3:
             raise Unavailable("busy")
@@ -280,7 +282,9 @@ async def test_the_sweeper_never_ends(service: Service, monkeypatch: pytest.Monk
 async def test_a_full_database_is_told_and_outlived(service: Service) -> None:
     """Writes are answered 503 while the disk is full, reads go on, and afterwards everything does."""
     image_id = await make(service)
-    writer = service.parts.database._writer
+    database = service.parts.database
+    assert isinstance(database, SQLite)
+    writer = database._writer
     pages = writer.exec_driver_sql("PRAGMA page_count").scalar_one()
     writer.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
     body = {"name": "x" * 200, "big": "y" * 60_000}
@@ -337,6 +341,7 @@ async def test_a_download_that_is_given_up_lets_go_of_its_file(service: Service)
     for _ in range(5):
         reader = store.read(key, 0, 20 * MIB)
         await anext(reader)
+        assert isinstance(reader, AsyncGenerator)
         await reader.aclose()
 
         async def all_of_it() -> None:

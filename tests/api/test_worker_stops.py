@@ -13,6 +13,7 @@ from inprocess import Prepared, running
 from tintype.db import jobs
 from tintype.db.tables import jobs as table
 from tintype.jobs import worker
+from tintype.jobs.attempts import Attempt
 
 
 @pytest.mark.parametrize("moment", ["in the claim", "after the claim"])
@@ -20,7 +21,7 @@ async def test_a_stop_about_the_time_of_a_claim_puts_the_job_back(
     moment: str, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is pending, held by nobody, no attempt is counted, and the next worker has it at once."""
-    claim, attempt_at = jobs.claim, worker.Attempt
+    claim, attempt_at = jobs.claim, Attempt
     at_work: asyncio.Task[None]
 
     async def stopped_claim(*arguments: Any, **more: Any) -> Any:

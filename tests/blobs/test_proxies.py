@@ -1,6 +1,7 @@
 """Downloads through a proxy: only where a setting says so, and no further than without one."""
 
 import base64
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,13 +154,13 @@ async def test_names_that_only_the_proxy_knows(
     """Where our name servers know nothing, the proxy decides; without one the name is refused."""
 
     def silent(*_arguments: Any, **_options: Any) -> Any:
-        raise web.socket.gaierror(web.socket.EAI_AGAIN, "no name server")
+        raise socket.gaierror(socket.EAI_AGAIN, "no name server")
 
     with web.serving(lambda request: request.give(b"disk")) as server, web.names({"far.example": [[]]}):
         if answer == "silent":
-            real = web.socket.getaddrinfo
+            real = socket.getaddrinfo
             monkeypatch.setattr(
-                web.socket,
+                socket,
                 "getaddrinfo",
                 lambda host, *more, **options: (
                     silent() if host == "far.example" else real(host, *more, **options)

@@ -6,6 +6,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,7 +100,7 @@ async def test_a_name_that_does_not_exist() -> None:
         ({"name": "127.0.0.9"}, True, "its TLS certificate is for another IP address."),
     ],
 )
-async def test_certificates(certificate: dict[str, object], trusted: bool, says: str, tmp_path: Path) -> None:
+async def test_certificates(certificate: dict[str, Any], trusted: bool, says: str, tmp_path: Path) -> None:
     """Which check a certificate fails is told, at once: it fails the next time, too."""
     authority = Authority(tmp_path)
     trust = ssl.create_default_context(cafile=authority.file) if trusted else None

@@ -163,8 +163,9 @@ async def test_other_regions(path: str, status: int, says: str) -> None:
         way = Web(WebRules(anywhere=True))
         regions = KeystoneRegions(server.url, way, limit=1000, seconds=5, min_rate=0)
         wanted = Import("glance-download", region="south", remote_id=IMAGE)
+        attempt: Any = SimpleNamespace(secret="token")
         with pytest.raises(Invalid) as failed:
-            await regions.open(SimpleNamespace(secret="token"), wanted)
+            await regions.open(attempt, wanted)
         await way.close()
     assert failed.value.message.startswith(says)
     assert {headers["X-Auth-Token"] for _, _, headers in server.seen} == {"token"}
@@ -173,9 +174,15 @@ async def test_other_regions(path: str, status: int, says: str) -> None:
 async def told_by_keystone(url: str, proxy: str | None = None, **more: Any) -> str:
     """Return what a token is refused with, and hold that neither it nor the log has our password."""
     log = structlog.testing.CapturingLogger()
-    names = {"project_name": "service", "user_domain_name": "Default", "project_domain_name": "Default"}
     session = open_session(
-        auth_url=url, username="glance", password=SECRET, timeout=2, **{"cafile": None, **names}
+        auth_url=url,
+        username="glance",
+        password=SECRET,
+        project_name="service",
+        user_domain_name="Default",
+        project_domain_name="Default",
+        timeout=2,
+        cafile=None,
     )
     urls = () if proxy is None else (("http", proxy), ("https", proxy))
     set_proxies(session, parse_proxies("keystone.proxy", urls))

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -60,7 +61,7 @@ def browse(chromium: Browser, server: Server) -> Iterator[Callable[..., Person]]
     opened: list[BrowserContext] = []
     complaints: list[str] = []
 
-    def open_for(name: str | None = "alice", url: str = "", **options: object) -> Person:
+    def open_for(name: str | None = "alice", url: str = "", **options: Any) -> Person:
         context = chromium.new_context(viewport={"width": 1280, "height": 860}, **options)
         opened.append(context)
         context.set_default_timeout(SECONDS * 1000)

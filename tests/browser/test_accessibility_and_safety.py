@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Response, expect
+from playwright.sync_api import Page, Response, ViewportSize, expect
 
 from people import Person
 from processes import Server
@@ -29,8 +30,8 @@ PLACES = (
     "edit",
     "login",
 )
-PHONE = {"width": 360, "height": 740}
-WIDE = {"width": 1900, "height": 1000}
+PHONE: ViewportSize = {"width": 360, "height": 740}
+WIDE: ViewportSize = {"width": 1900, "height": 1000}
 
 
 def visit(person: Person, place: str) -> None:
@@ -66,7 +67,7 @@ def looked_at(browse: Browse, server: Server) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [PHONE, WIDE], ids=["phone", "wide"])
 def test_axe_finds_nothing(
-    browse: Browse, axe: str, scheme: str, size: dict[str, int], looked_at: None, shoot: Shoot
+    browse: Browse, axe: str, scheme: str, size: ViewportSize, looked_at: None, shoot: Shoot
 ) -> None:
     """No violation of WCAG 2.2 AA in any place, light or dark, small or wide; nothing scrolls sideways."""
     person = browse("admin", color_scheme=scheme, bypass_csp=True)
@@ -95,8 +96,10 @@ def test_axe_finds_nothing(
 def test_the_first_load_is_small_and_quick(browse: Browse, server: Server) -> None:
     """Below 150 kB in all, and below a second on loopback, until there is something to do."""
     context = browse("alice").page.context
+    assert context.browser is not None
     fresh = context.browser.new_context()  # nothing is in its cache
-    fresh.add_cookies(context.cookies())
+    kept: Any = context.cookies()  # by their type not what `add_cookies` takes
+    fresh.add_cookies(kept)
     page = fresh.new_page()
     sizes: list[int] = []
 

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
-from people import Person
+from people import Person, box_of
 from web import serving
 
 Browse = Callable[..., Person]
 Shoot = Callable[[Page, str], None]
-PHONE = {"width": 360, "height": 740}
-LAPTOP = {"width": 1280, "height": 860}
-DESKTOP = {"width": 1900, "height": 1000}
+PHONE: ViewportSize = {"width": 360, "height": 740}
+LAPTOP: ViewportSize = {"width": 1280, "height": 860}
+DESKTOP: ViewportSize = {"width": 1900, "height": 1000}
 NAMES = (
     "windows-server-2025-datacenter-core-with-updates",
     "x" * 255,
@@ -35,7 +35,7 @@ BROKEN = """
 @pytest.mark.parametrize("size", [LAPTOP, DESKTOP], ids=["laptop", "desktop"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_tables_break_names_and_nothing_else(
-    browse: Browse, shoot: Shoot, size: dict[str, int], scheme: str
+    browse: Browse, shoot: Shoot, size: ViewportSize, scheme: str
 ) -> None:
     """Long names go to another line; dates, statuses, formats and headings do not."""
     person = browse(color_scheme=scheme)
@@ -48,7 +48,7 @@ def test_tables_break_names_and_nothing_else(
     assert page.evaluate(BROKEN) == []
     assert page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
     rows = page.locator("tbody tr").filter(has_text=NAMES[0])
-    assert (rows.first.bounding_box() or {})["height"] < 60
+    assert box_of(rows.first)["height"] < 60
     with serving(lambda request: request.send_error(404)) as web:
         person.fetch(f"{web.url}/disk.raw", name=NAMES[0])
         expect(page.locator(".toast.bad")).to_be_visible()
@@ -71,7 +71,7 @@ COVERED = """
 
 
 @pytest.mark.parametrize("size", [PHONE, LAPTOP], ids=["phone", "laptop"])
-def test_messages_do_not_cover_the_form_in_use(browse: Browse, shoot: Shoot, size: dict[str, int]) -> None:
+def test_messages_do_not_cover_the_form_in_use(browse: Browse, shoot: Shoot, size: ViewportSize) -> None:
     """Where one would, the page moves: for the forms of tags and of sharing, with one to three messages."""
     person = browse()
     page = person.page
@@ -105,7 +105,7 @@ def test_a_phone_shows_images_first_and_actions_where_one_is(
     first = page.locator("tbody tr").first
     expect(first).to_be_visible()
     shoot(page, f"phone-{scheme}")
-    assert (first.bounding_box() or {})["y"] < PHONE["height"] * 0.45
+    assert box_of(first)["y"] < PHONE["height"] * 0.45
     expect(page.get_by_label("Any format")).to_be_hidden()
     page.get_by_text("Filters", exact=True).click()
     page.get_by_label("Any format").select_option("raw")

@@ -45,8 +45,8 @@ def front(server: Server, tmp_path: Path) -> Iterator[str]:
     (tmp_path / "nginx.conf").write_text(
         CONFIGURATION.format(folder=tmp_path, port=port, prefix=PREFIX, url=server.url, user=user)
     )
-    command = ["nginx", "-p", tmp_path, "-e", tmp_path / "nginx.log", "-c", tmp_path / "nginx.conf"]
-    process = subprocess.Popen(command)
+    command: list[str | Path] = ["nginx", "-p", tmp_path, "-e", tmp_path / "nginx.log"]
+    process = subprocess.Popen([*command, "-c", tmp_path / "nginx.conf"])
     try:
         eventually(lambda: answers(port))
         yield f"http://127.0.0.1:{port}{PREFIX}"

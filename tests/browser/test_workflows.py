@@ -1,5 +1,6 @@
 """The page's jobs, each done by a person at a browser against a real server."""
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable
@@ -301,7 +302,7 @@ def test_deleting_can_be_undone(browse: Browse, disk: Path) -> None:
     page.goto("about:blank")
     person.go("images")
     for name in ("first", "second"):
-        eventually(lambda name=name: is_gone(person, name))
+        eventually(functools.partial(is_gone, person, name))
 
 
 def is_kept(page: Page) -> bool:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import socket
 import subprocess
 from pathlib import Path
@@ -10,22 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-import officials
-from clouds import DISK, Cloud
-
-
-def run(cloud: Cloud, *arguments: str, who: str = "alice", code: int = 0, folder: Path | None = None) -> str:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(cloud.clouds.parent),
-        "OS_CLIENT_CONFIG_FILE": str(cloud.clouds),
-        "OS_CLOUD": who,
-        "LANG": "C.UTF-8",
-    }
-    done = officials.run(["tintype", *arguments], environment, folder)
-    assert done.returncode == code, f"{arguments}: {done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
-    return done.stdout if code == 0 else done.stderr
+from clouds import DISK, Cloud, run
 
 
 def test_the_main_job(cloud: Cloud, disk: Path, tmp_path: Path) -> None:

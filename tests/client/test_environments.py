@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-TINTYPE = Path(sys.executable).parent / "tintype"
-IMAGE = {
+from processes import TINTYPE
+
+IMAGE: dict[str, Any] = {
     "id": "11111111-2222-4333-8444-555555555555",
     "name": "naïve \u2028 ☃ " + "é" * 200,
     "status": "active",
@@ -115,7 +116,7 @@ COMMANDS = [
     ["image", "--help"],
 ]
 PRINTING = [*COMMANDS[:7], ["image", "pull", IMAGE["id"], "-"], ["image", "push", "-"], ["image", "--help"]]
-ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+ASCII: dict[str, str | None] = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 ENVIRONMENTS: dict[str, dict[str, str | None]] = {
     "ascii": ASCII,
     "latin": {"PYTHONIOENCODING": "latin-1"},

@@ -1,39 +1,21 @@
 """What servers and networks say that they should not: a clear error, nothing twice, nothing without end."""
 
+import functools
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from answering import Answering, asking
 from tintype.client import Client, errors
 from tintype.client.blocking import downloads
 from tintype.client.pyrax import ImageClient
 
 IMAGE = {"id": "i", "name": "n", "status": "active"}
-Answer = Callable[[httpx2.Request], httpx2.Response]
-
-
-class Answering(httpx2.BaseTransport):
-    """A network that a function answers, with bytes that are still to be read."""
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        made = self._answer(request)
-        return httpx2.Response(made.status_code, headers=made.headers, stream=httpx2.ByteStream(made.content))
-
-
-def asking(answer: Answer) -> Client:
-    """Give a client whose requests a function answers."""
-    client = Client(endpoint="http://image", token="secret-token", attempts=3)
-    client.close()
-    client.transport._http = httpx2.Client(transport=Answering(answer))
-    return client
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b"no json", b'{"id": 1, "tags": 7}', b'"text"', b"null"])
@@ -105,11 +87,15 @@ def test_no_token_in_words() -> None:
     assert "secret" not in str(failed.value)
 
 
+def answered(body: Mapping[str, object], _: httpx2.Request) -> httpx2.Response:
+    return httpx2.Response(200, json=body)
+
+
 def test_digests_that_cannot_be_checked(tmp_path: Path) -> None:
     """Are told before anything is fetched; nothing is left behind."""
     for algorithm in ("nonsense", "shake_256"):
         image = {**IMAGE, "size": 3, "os_hash_algo": algorithm, "os_hash_value": "0"}
-        told = asking(lambda _, image=image: httpx2.Response(200, json=image))
+        told = asking(functools.partial(answered, image))
         with told as client, pytest.raises(errors.ClientError, match="cannot be checked"):
             client.images.download("i", tmp_path / "x")
     assert list(tmp_path.iterdir()) == []

@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_environments import TINTYPE
 
 from clouds import Cloud
+from processes import TINTYPE
 from tintype.client import sniffing
 
 ISO = bytes(0x8001) + b"CD001\x01" + bytes(3000)

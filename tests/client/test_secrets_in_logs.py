@@ -4,19 +4,17 @@ import io
 import logging
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from clouds import Cloud
+from processes import TINTYPE
 from tintype.client import AsyncClient, Client
 from tintype.client.glance import Client as Glance
 from tintype.client.masking import Masking
 from tintype.client.pyrax import ImageClient
-
-TINTYPE = Path(sys.executable).parent / "tintype"
 
 
 @pytest.fixture

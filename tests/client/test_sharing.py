@@ -5,9 +5,9 @@ import uuid
 
 import httpx2
 import pytest
-from test_commands import run
 
-from clouds import Cloud
+from answering import asking
+from clouds import Cloud, run
 from tintype.client import AsyncClient, Client, errors
 from tintype.client.pyrax import ImageClient
 
@@ -147,8 +147,6 @@ def test_every_answer_of_an_identity_service(
         if isinstance(found, dict):
             return httpx2.Response(200, json={"project": found})
         return httpx2.Response(200, json={"projects": found})
-
-    from test_odd_servers import asking
 
     from tintype.client.identity import Access
 

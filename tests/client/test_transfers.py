@@ -21,7 +21,7 @@ from tintype.client import AsyncClient, Client, errors
 MIB = 1 << 20
 LARGE = (1024 if os.environ.get("REQUIRE") == "all" else 96) * MIB
 """What passes through the breaking network; the whole suite takes a gibibyte."""
-FORMATS = {"disk_format": "raw", "container_format": "bare"}
+FORMATS: dict[str, Any] = {"disk_format": "raw", "container_format": "bare"}
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_through_a_breaking_network(client: Client, cloud: Cloud, large: Path, t
     token = client.transport.access().headers["X-Auth-Token"] if cloud.is_tintype else None
     image = client.images.create("cut", **FORMATS)
     with proxy(cloud.url, mean=LARGE // 6, seed=1) as network:
-        who = {"token": token} if token else {"cloud": "alice"}
+        who: dict[str, Any] = {"token": token} if token else {"cloud": "alice"}
         with Client(endpoint=network.url, **who, attempts=8) as cut:
             if cloud.is_tintype:
                 cut.images.upload(image.id, large)

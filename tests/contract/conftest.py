@@ -4,10 +4,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from twins import DATA, GLANCE
 
 import web
 from glance import Glance
+from twins import DATA, GLANCE
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import threading
 import time
@@ -12,12 +13,12 @@ from typing import Any
 import httpx2
 import pytest
 import pytest_asyncio
-from guarded import RAW, Send
-from twins import DATA, senders, tintype
 
 import web
 from glance import Glance
+from guarded import RAW, Send
 from inprocess import Prepared
+from twins import DATA, senders, tintype
 
 pytestmark = [
     pytest.mark.needs("glance"),
@@ -81,17 +82,19 @@ async def test_while_it_is_read(both: tuple[Send, Send], source: web.Server, gat
         assert (shown["status"], shown["os_hash_value"], shown["stores"]) == ("active", SHA512, "web")
 
 
+def has_ended(seen: set[str], shown: dict[str, Any]) -> bool:
+    """Say whether the task of an image is over, and note the status of the image."""
+    seen.add(shown["status"])
+    return "os_glance_import_task" not in shown
+
+
 async def test_where_there_is_nothing(both: tuple[Send, Send], source: web.Server) -> None:
     """It has never been anything but queued, and names no store."""
     for send in both:
         path = await begun(send, f"{source.url}/absent")
-        seen = []
-        shown = await until(
-            send,
-            path,
-            lambda shown: seen.append(shown["status"]) or "os_glance_import_task" not in shown,  # noqa: B023
-        )
-        assert (set(seen), "stores" in shown) == ({"queued"}, False)
+        seen: set[str] = set()
+        shown = await until(send, path, functools.partial(has_ended, seen))
+        assert (seen, "stores" in shown) == ({"queued"}, False)
 
 
 async def test_other_bytes_than_declared(

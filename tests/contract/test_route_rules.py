@@ -10,13 +10,13 @@ import httpx2
 import msgspec
 import pytest
 import yaml
-from guarded import CALLERS, IMAGES, Send, World
-from twins import senders, tintype
 
 from glance import Glance
+from guarded import CALLERS, IMAGES, Send, World
 from inprocess import Prepared
 from tintype.policy.engine import Policy
 from tintype.policy.rules import DEFAULTS, SERVED
+from twins import senders, tintype
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "policy.md"
 YOUNGER = itertools.count()
@@ -83,7 +83,7 @@ def obey(rules: dict[str, str], policy: Policy, peer: Glance | None = None) -> N
         os.utime(file, (moment, moment))
 
 
-async def answers(send: Send, world: World) -> dict[tuple[str, str, str, str], str]:
+async def answers(send: Send, world: World) -> dict[tuple[str, ...], str]:
     """Have everybody ask everything; gives what was answered by caller, image, route and what."""
     return {
         (caller, about, each.route, each.what): world.told(
@@ -145,7 +145,7 @@ def documented() -> dict[str, list[str]]:
 async def test_the_documented_rules_are_asked(prepared: Prepared, tmp_path: Path) -> None:
     """Where all rules allow and one refuses, those routes answer otherwise that are said to ask it."""
     async with tintype(prepared, tmp_path) as (made, client):
-        ours, _ = senders(client, client)  # type: ignore[arg-type]
+        ours, _ = senders(client, client)
         seen: dict[str, set[str]] = {route: set() for route in documented()}
         seen["PATCH /v2/images/{id}"].add("delete_image_location")  # the last one stays, whoever asks
         allowed: dict[tuple[str, ...], str] = {}

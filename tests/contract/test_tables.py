@@ -63,19 +63,19 @@ class Target:
 
 if URL is None:
 
-    @pytest_asyncio.fixture
-    async def target(service: Service) -> Target:
+    @pytest_asyncio.fixture(name="target")
+    async def own_target(service: Service) -> Target:
         """Give the Tintype of this process."""
         headers = {who: {"X-Auth-Token": token} for who, token in service.tokens.items()}
         return Target(service.client, headers, service.projects)
 
 else:
 
-    @pytest_asyncio.fixture
-    async def target() -> AsyncIterator[Target]:
+    @pytest_asyncio.fixture(name="target")
+    async def remote_target() -> AsyncIterator[Target]:
         """Give the service at the URL, with a connection for each request: uWSGI cuts the ones it refuses."""
         no_reuse = httpx2.Limits(max_keepalive_connections=0)
-        async with httpx2.AsyncClient(base_url=URL, timeout=60, limits=no_reuse) as client:
+        async with httpx2.AsyncClient(base_url=URL or "", timeout=60, limits=no_reuse) as client:
             yield await _remote(client)
 
 

@@ -11,6 +11,7 @@ import os
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -45,7 +46,7 @@ class Bucket:
         self._settings = store_settings.S3Store(
             bucket=bucket, endpoint=ceph.endpoint, access_key=a_ceph.KEY, secret_key=a_ceph.SECRET
         )
-        self.environment = {
+        self.environment: dict[str, Any] = {
             "TINTYPE_STORES_LOCAL_TYPE": "s3",
             "TINTYPE_STORES_LOCAL_BUCKET": bucket,
             "TINTYPE_STORES_LOCAL_ENDPOINT": ceph.endpoint,
@@ -78,7 +79,7 @@ class Pool:
 
     def __init__(self, ceph: Ceph) -> None:
         self._ceph = ceph
-        self.environment = {
+        self.environment: dict[str, Any] = {
             "TINTYPE_STORES_LOCAL_TYPE": "rbd",
             "TINTYPE_STORES_LOCAL_POOL": a_ceph.POOL,
             "TINTYPE_STORES_LOCAL_USER": "admin",
@@ -117,7 +118,7 @@ def test_nothing_is_left_in_the_store(
     print(f"CRASH_SEED={SEED} CRASH_ROUNDS={ROUNDS}")
     known, folder, store = Known(), tmp_path / "data", kind(ceph)
     tables = Tables(folder, cluster)
-    environment = {**tables.environment, **store.environment}
+    environment: dict[str, Any] = {**tables.environment, **store.environment}
     for number in range(ROUNDS):
         with started(folder, "--workers", "2", **environment) as server:
             token = server.log_in()

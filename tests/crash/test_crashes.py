@@ -54,7 +54,9 @@ class Tables:
     def __init__(self, folder: Path, cluster: Cluster | None) -> None:
         self._file, self._cluster = folder / "tintype.db", cluster
         self._name = cluster.create() if cluster is not None else ""
-        self.environment = {"TINTYPE_DATABASE_URL": cluster.url(self._name)} if cluster is not None else {}
+        self.environment: dict[str, Any] = (
+            {"TINTYPE_DATABASE_URL": cluster.url(self._name)} if cluster is not None else {}
+        )
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         if self._cluster is not None:

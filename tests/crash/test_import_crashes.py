@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -113,7 +114,7 @@ class Client(RandomClient):
 
 
 @contextlib.contextmanager
-def worker(folder: Path, environment: dict[str, str]) -> Iterator[None]:
+def worker(folder: Path, environment: dict[str, Any]) -> Iterator[None]:
     """Run a process that only works, and kill it at the end."""
     with (folder.parent / "worker.log").open("a") as log:
         process = subprocess.Popen(
@@ -136,7 +137,7 @@ def test_every_import_ends(tmp_path: Path, request: pytest.FixtureRequest, kind:
     known, folder = Imported(), tmp_path / "data"
     tables = Tables(folder, request.getfixturevalue("cluster") if kind == "postgresql" else None)
     with web.serving(give) as source:
-        environment = {
+        environment: dict[str, Any] = {
             **tables.environment,
             "TINTYPE_IMPORTS_ALLOWED_NETWORKS": "127.0.0.0/8",
             "TINTYPE_IMPORTS_PORTS": str(source.server_port),
@@ -233,7 +234,7 @@ def test_no_import_runs_twice(tmp_path: Path, request: pytest.FixtureRequest) ->
     cluster = request.getfixturevalue("cluster")
     tables = Tables(tmp_path, cluster)
     with web.serving(lambda asked: asked.ranged(bytes(100_000))) as source:
-        environment = {
+        environment: dict[str, Any] = {
             **tables.environment,
             "TINTYPE_IMPORTS_ALLOWED_NETWORKS": "127.0.0.0/8",
             "TINTYPE_IMPORTS_PORTS": str(source.server_port),

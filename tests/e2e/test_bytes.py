@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import aiotus
 import httpx2
@@ -29,7 +30,7 @@ JS = Path(__file__).parent / "js"
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """Give a server that is patient for one second."""
     folder = tmp_path_factory.mktemp("bytes") / "data"
-    impatient = {"TINTYPE_SERVER_SILENT_SECONDS": "1", "TINTYPE_SERVER_UNREAD_SECONDS": "1"}
+    impatient: dict[str, Any] = {"TINTYPE_SERVER_SILENT_SECONDS": "1", "TINTYPE_SERVER_UNREAD_SECONDS": "1"}
     with started(folder, **impatient) as server:
         api = Api(server)
         yield api
@@ -147,7 +148,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     mount = f'mount -t tmpfs -o size=64m none "{disk}" && exec "$0" "$@"'
     within = ("unshare", "--map-root-user", "--mount", "sh", "-c", mount)
     settings = {"TYPE": "file", "FOLDER": str(disk), "RESERVE": str(8 * MIB)}
-    environment = {f"TINTYPE_STORES_SMALL_{name}": value for name, value in settings.items()}
+    environment: dict[str, Any] = {f"TINTYPE_STORES_SMALL_{name}": value for name, value in settings.items()}
     with started(tmp_path / "data", within=within, **environment) as server:
         api = Api(server)
         inside = Path(f"/proc/{server.process.pid}/root{disk}")
@@ -385,7 +386,7 @@ def test_a_front_server_sends_the_bytes(tmp_path: Path, open_folder: Path) -> No
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     settings = {"TYPE": "file", "FOLDER": str(open_folder / "images"), "ACCEL_REDIRECT": "/stored"}
-    environment = {f"TINTYPE_STORES_LOCAL_{name}": value for name, value in settings.items()}
+    environment: dict[str, Any] = {f"TINTYPE_STORES_LOCAL_{name}": value for name, value in settings.items()}
     environment["TINTYPE_SERVER_TRUSTED_PROXIES"] = "127.0.0.1"
     with started(tmp_path / "data", **environment) as server:
         api = Api(server)

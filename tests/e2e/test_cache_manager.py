@@ -1,8 +1,9 @@
 """Glance's own command for its cache, and its older routes, on Tintype as on a real Glance."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -39,7 +40,8 @@ def both(
     (folder / "glance").mkdir()
     chosen = f"[DEFAULT]\nimage_cache_dir = {folder}/cached\n" if has_one else ""
     peer = Glance(folder / "glance", f"sqlite:///{folder}/glance.db", chosen, PASTE)
-    with started(folder / "data", **({"TINTYPE_CACHE_FOLDER": "cache"} if has_one else {})) as server:
+    settings: dict[str, Any] = {"TINTYPE_CACHE_FOLDER": "cache"} if has_one else {}
+    with started(folder / "data", **settings) as server:
         server.run("tintype", "user", "create", "carl", "--password", "secret", "--project", "other")
         yield peer, server
     peer.stop()
@@ -52,11 +54,11 @@ def told(answer: httpx2.Response) -> tuple[int, object]:
     return answer.status_code, sorted(answer.json()) if answer.json() else answer.json()
 
 
-def filled(call: object, data: bytes = b"x" * 1000) -> str:
+def filled(call: Callable[..., httpx2.Response], data: bytes = b"x" * 1000) -> str:
     body = {"disk_format": "raw", "container_format": "bare", "visibility": "public"}
-    made = call("POST", "/v2/images", json=body).json()["id"]  # type: ignore[operator]
+    made = call("POST", "/v2/images", json=body).json()["id"]
     path = f"/v2/images/{made}/file"
-    assert call("PUT", path, content=data, headers=BINARY).status_code == 204  # type: ignore[operator]
+    assert call("PUT", path, content=data, headers=BINARY).status_code == 204
     return str(made)
 
 
@@ -64,7 +66,7 @@ def test_routes(both: tuple[Glance, Server]) -> None:
     """Each request of an admin and of others is answered alike, with a cache and without one."""
     peer, server = both
     api = Api(server)
-    login = {"methods": ["password"]}
+    login: dict[str, Any] = {"methods": ["password"]}
     login["password"] = {"user": {"name": "carl", "domain": {"id": "default"}, "password": "secret"}}
     scope = {"project": {"name": "other", "domain": {"id": "default"}}}
     body = {"auth": {"identity": login, "scope": scope}}

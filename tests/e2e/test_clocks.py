@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -135,11 +136,12 @@ def test_a_password_changed_while_the_clock_is_wrong(server: Server, clock: Cloc
 def test_nodes_whose_clocks_differ(cluster: Cluster, tmp_path: Path, clock: Clock, seconds: int) -> None:
     """Neither node takes the other's uploads and jobs for dead ones."""
     name = cluster.create()
-    database = {"TINTYPE_DATABASE_URL": cluster.url(name)}
+    database: dict[str, Any] = {"TINTYPE_DATABASE_URL": cluster.url(name)}
     clock.set(seconds)
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(web.serving(lambda request: request.drip(b"x" * 150, 0.1, 150)))
-        apis = []
+        apis: list[Api] = []
+        environment: dict[str, Any]
         for folder, environment in ((tmp_path / "one", {}), (tmp_path / "two", clock.environment)):
             folder.mkdir()
             (folder / "tintype.toml").write_text(

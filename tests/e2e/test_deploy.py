@@ -3,6 +3,7 @@
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def test_the_health_check_knows_scheme_and_port(tmp_path: Path, tls: bool) -> No
         certificate, key = make_certificate(tmp_path)
         settings = {"TINTYPE_SERVER_TLS_CERTIFICATE": str(certificate), "TINTYPE_SERVER_TLS_KEY": str(key)}
     with started(tmp_path / "data", verify=not tls, **settings) as server:
-        port = {"TINTYPE_SERVER_PORT": server.url.rpartition(":")[2], **settings}
+        port: dict[str, Any] = {"TINTYPE_SERVER_PORT": server.url.rpartition(":")[2], **settings}
         for options in ([], ["--live"]):
             server.run(str(BIN / "tintype"), "healthcheck", *options, **port)
         server.stop()

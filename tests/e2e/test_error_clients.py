@@ -89,7 +89,7 @@ def test_glanceclient(server: Server, token: str, image: str, version: str, path
 def test_the_glance_command(server: Server, path: str) -> None:
     """The command prints one line, too."""
     command = (sys.executable, "-c", "from glanceclient.shell import main; main()", "image-show", "nope")
-    login = {
+    login: dict[str, Any] = {
         "OS_AUTH_URL": f"{server.url}/identity",
         "OS_USERNAME": "alice",
         "OS_PASSWORD": PASSWORDS["alice"],
@@ -126,7 +126,7 @@ def test_openstacksdk(server: Server, image: str, monkeypatch: pytest.MonkeyPatc
 
 def test_libcloud(server: Server, image: str) -> None:
     """Apache libcloud takes the first value of the JSON for an object with a message."""
-    driver = get_driver(Provider.OPENSTACK)(
+    driver: Any = get_driver(Provider.OPENSTACK)(
         "alice",
         PASSWORDS["alice"],
         ex_force_auth_url=f"{server.url}/identity",
@@ -137,6 +137,7 @@ def test_libcloud(server: Server, image: str) -> None:
         api_version="2.0",
     )
     assert image in [each.id for each in driver.list_images()]
+    call: Callable[[], Any]
     for call, code, reason in (
         (lambda: driver.get_image("nope"), 404, UNKNOWN),
         (lambda: driver.ex_list_image_members("nope"), 404, UNKNOWN),

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from glanceclient import Client, exc
@@ -19,7 +20,7 @@ def glance(server: Server) -> object:
 
 def _client(server: Server, user: str, project: str) -> Client:
     """Log in as the document says."""
-    loader = loading.get_plugin_loader("password")
+    loader: Any = loading.get_plugin_loader("password")
     auth = loader.load_from_options(
         auth_url=f"{server.url}/identity",
         username=user,

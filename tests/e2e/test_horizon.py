@@ -85,7 +85,10 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Both]
         patched.setattr(keystones, "TOKEN_SECONDS", 900)
         keystone = Keystone(tmp_path_factory.mktemp("keystone"))
     folder = tmp_path_factory.mktemp("tintype")
-    settings = {"TINTYPE_KEYSTONE_AUTH_URL": keystone.url, "TINTYPE_KEYSTONE_PASSWORD": PASSWORD}
+    settings: dict[str, Any] = {
+        "TINTYPE_KEYSTONE_AUTH_URL": keystone.url,
+        "TINTYPE_KEYSTONE_PASSWORD": PASSWORD,
+    }
     try:
         with started(folder / "data", **settings) as server:
             keystone.offer(server.url)
@@ -127,7 +130,7 @@ def ids(person: Both) -> dict[str, str]:
     return {image["name"]: image["id"] for image in person.ours("GET", "images/")["body"]["items"]}
 
 
-QUERIES = (
+QUERIES: tuple[dict[str, str], ...] = (
     {},
     {"sort_key": "name", "sort_dir": "asc"},
     {"sort_key": "size"},

@@ -4,6 +4,7 @@ import hashlib
 import os
 import ssl
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -67,7 +68,7 @@ def test_the_line_to_try(tmp_path: Path) -> None:
 )
 def test_forwarded_headers(tmp_path: Path, proxies: str | None, believed: bool) -> None:
     """They count from a trusted address only: in links, and in the log."""
-    settings = {"TINTYPE_SERVER_TRUSTED_PROXIES": proxies} if proxies else {}
+    settings: dict[str, Any] = {"TINTYPE_SERVER_TRUSTED_PROXIES": proxies} if proxies else {}
     with started(tmp_path / "data", **settings) as server:
         forwarded = {
             "X-Forwarded-Proto": "https",

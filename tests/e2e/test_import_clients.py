@@ -56,7 +56,7 @@ def cloud(source: web.Server, ceph: Ceph, tmp_path_factory: pytest.TempPathFacto
         "SECRET_KEY": cluster.SECRET,
     }
     make_bucket(ceph)
-    environment = {
+    environment: dict[str, Any] = {
         "TINTYPE_STORES_FILES_TYPE": "file",
         "TINTYPE_STORES_BUCKET_TYPE": "s3",
         "TINTYPE_STORES_POOL_TYPE": "rbd",
@@ -104,7 +104,7 @@ def new_image(server: Server, name: str) -> str:
 def by_glance(server: Server, *arguments: str) -> str:
     """Run `glance`, which knows no clouds.yaml, at a terminal: it takes anything else for the data."""
     auth = yaml.safe_load(server.clouds.read_text())["clouds"]["tintype"]["auth"]
-    names = {f"OS_{name.upper()}": str(value) for name, value in auth.items()}
+    names: dict[str, Any] = {f"OS_{name.upper()}": str(value) for name, value in auth.items()}
     ours, its = pty.openpty()
     try:
         return server.run("glance", *arguments, stdin=its, OS_IDENTITY_API_VERSION="3", **names).stdout
@@ -191,12 +191,12 @@ def test_glance_via_import(cloud: Server, source: web.Server, tmp_path: Path) ->
 
 @pytest.mark.needs("ceph")
 @pytest.mark.xdist_group("ceph")
-def test_the_sdk(cloud: Server, source: web.Server) -> None:
+def test_the_sdk(cloud: Server, source: web.Server, disk: Path) -> None:
     """openstacksdk: stage, import, tasks, stores and cache."""
     script = f"""
 import io, time, openstack
 images = openstack.connect(cloud="tintype").image
-data = open({str(source.disk)!r}, "rb").read()
+data = open({str(disk)!r}, "rb").read()
 one = images.create_image("sdk", disk_format="raw", container_format="bare")
 images.stage_image(one, data=io.BytesIO(data))
 images.import_image(one, method="glance-direct", stores=["files", "pool"], all_stores_must_succeed=True)
@@ -222,11 +222,12 @@ assert len(list(images.stores(details=True))) == 3
     cloud.run(sys.executable, "-c", script)
 
 
-@pytest.fixture(autouse=True)
-def _disk(source: web.Server, tmp_path: Path) -> None:
-    """Have a file of the same bytes for scripts to read."""
-    source.disk = tmp_path / "source.raw"
-    source.disk.write_bytes(DATA)
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """Give a file of the same bytes for scripts to read."""
+    path = tmp_path / "source.raw"
+    path.write_bytes(DATA)
+    return path
 
 
 @pytest.mark.needs("ceph")
@@ -258,7 +259,10 @@ def test_from_other_regions(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path}/glance.db"
     url = keystone.url.removesuffix("/v3")
     peer = glance.with_keystone(_made(tmp_path / "glance"), database, url, PASSWORD)
-    environment = {"TINTYPE_KEYSTONE_AUTH_URL": keystone.url, "TINTYPE_KEYSTONE_PASSWORD": PASSWORD}
+    environment: dict[str, Any] = {
+        "TINTYPE_KEYSTONE_AUTH_URL": keystone.url,
+        "TINTYPE_KEYSTONE_PASSWORD": PASSWORD,
+    }
     try:
         with (
             started(tmp_path / "here", **environment) as here,

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -302,7 +302,8 @@ def test_from_nothing(
 ) -> None:
     """The how-to, step by step: dry runs change nothing, what they print starts, and the images are there."""
     folder, settings = tmp_path / "data", tmp_path / "data" / "tintype.toml"
-    environment, count_tables = {"TINTYPE_DATA_DIR": str(folder)}, lambda: "0"
+    environment: dict[str, Any] = {"TINTYPE_DATA_DIR": str(folder)}
+    count_tables: Callable[[], str] = lambda: "0"  # noqa: E731
     if kind == "postgresql":
         cluster: Cluster = request.getfixturevalue("cluster")
         name = cluster.create()
@@ -313,7 +314,7 @@ def test_from_nothing(
     theirs = listing(glance.folder)
 
     def command(*options: str) -> subprocess.CompletedProcess[str]:
-        words = [BIN / "tintype", "import-glance", "--config", glance.config, *options]
+        words: list[str | Path] = [BIN / "tintype", "import-glance", "--config", glance.config, *options]
         env = {**os.environ, **environment}
         return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, env=env)
 

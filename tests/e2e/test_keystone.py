@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -34,7 +35,7 @@ def keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
 @pytest.fixture(scope="module")
 def server(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Give a Tintype that trusts it, known to it as the image service."""
-    settings = {
+    settings: dict[str, Any] = {
         "TINTYPE_KEYSTONE_AUTH_URL": keystone.url,
         "TINTYPE_KEYSTONE_PASSWORD": PASSWORD,
         "TINTYPE_KEYSTONE_CACHE_SECONDS": str(CACHE_SECONDS),
@@ -46,7 +47,7 @@ def server(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield server
 
 
-def call(server: Server, token: str, method: str, path: str, **options: object) -> httpx2.Response:
+def call(server: Server, token: str, method: str, path: str, **options: Any) -> httpx2.Response:
     headers = {"X-Auth-Token": token, **dict(options.pop("headers", None) or {})}
     return httpx2.request(method, f"{server.url}{path}", headers=headers, timeout=30, **options)
 
@@ -206,11 +207,14 @@ def test_access_rules_and_services(server: Server, keystone: Keystone) -> None:
 
 def test_through_a_proxy(keystone: Keystone, tmp_path: Path) -> None:
     """Keystone and other regions are asked through keystone.proxy, never through one of the environment."""
-    settings = {"TINTYPE_KEYSTONE_AUTH_URL": keystone.url, "TINTYPE_KEYSTONE_PASSWORD": PASSWORD}
+    settings: dict[str, Any] = {
+        "TINTYPE_KEYSTONE_AUTH_URL": keystone.url,
+        "TINTYPE_KEYSTONE_PASSWORD": PASSWORD,
+    }
     with proxying() as proxy, proxying() as ignored:
         proxy.credentials = "user:s3cr3t"
         through = proxy.url.replace("://", "://user:s3cr3t@")
-        variables = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), ignored.url)
+        variables: dict[str, Any] = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), ignored.url)
         settings |= {**variables, "NO_PROXY": "", "no_proxy": "", "TINTYPE_KEYSTONE_PROXY": through}
         with started(tmp_path / "data", **settings) as server:
             token = keystone.log_in("alice", "alpha")
@@ -228,9 +232,12 @@ def test_through_a_proxy(keystone: Keystone, tmp_path: Path) -> None:
 
 def test_the_environment_has_no_proxy_for_it(keystone: Keystone, tmp_path: Path) -> None:
     """Without the setting Keystone is asked directly, whatever HTTP_PROXY says."""
-    settings = {"TINTYPE_KEYSTONE_AUTH_URL": keystone.url, "TINTYPE_KEYSTONE_PASSWORD": PASSWORD}
+    settings: dict[str, Any] = {
+        "TINTYPE_KEYSTONE_AUTH_URL": keystone.url,
+        "TINTYPE_KEYSTONE_PASSWORD": PASSWORD,
+    }
     with proxying() as ignored:
-        variables = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), ignored.url)
+        variables: dict[str, Any] = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), ignored.url)
         with started(tmp_path / "data", **settings, **variables, NO_PROXY="", no_proxy="") as server:
             token = keystone.log_in("alice", "alpha")
             assert call(server, token, "GET", "/v2/images").status_code == 200
@@ -242,7 +249,7 @@ def test_unified_limits(keystone: Keystone, tmp_path: Path) -> None:
     service, endpoint = keystone.offer("http://127.0.0.1:1")
     names = ("image_count_total", "image_size_total", "image_stage_total", "image_count_uploading")
     keystone.limit(service, dict.fromkeys(names, 3), {"image_count_total": 1, "image_size_total": -1})
-    settings = {
+    settings: dict[str, Any] = {
         "TINTYPE_KEYSTONE_AUTH_URL": keystone.url,
         "TINTYPE_KEYSTONE_PASSWORD": PASSWORD,
         "TINTYPE_KEYSTONE_ENDPOINT_ID": endpoint,
@@ -258,7 +265,8 @@ def test_unified_limits(keystone: Keystone, tmp_path: Path) -> None:
 
 def test_keystone_is_killed_under_load(server: Server, keystone: Keystone) -> None:
     """Known tokens hold on, unknown ones are 503 with a time to come back; then all is as before."""
-    known, codes, stopped = keystone.log_in("alice", "alpha"), [], []
+    known, codes = keystone.log_in("alice", "alpha"), []
+    stopped: list[bool] = []
 
     def load() -> None:
         while not stopped:
@@ -376,7 +384,7 @@ def test_the_login_of_the_service_is_checked(
     """A wrong password, user, project or address, and a user without the right to validate, are told."""
     chosen = {"AUTH_URL": keystone.url, "PASSWORD": PASSWORD, "TIMEOUT": "20", **change}
     environment = {**os.environ, **{f"TINTYPE_KEYSTONE_{name}": value for name, value in chosen.items()}}
-    command = [BIN / "tintype", "check", "--data-dir", tmp_path / "data"]
+    command = [str(BIN / "tintype"), "check", "--data-dir", str(tmp_path / "data")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
     assert says in done.stdout, done.stdout + done.stderr
     assert done.returncode == (1 if "failed   identity" in done.stdout else 0)
@@ -386,7 +394,7 @@ def test_the_login_of_the_service_is_checked(
 
 def test_a_start_with_a_wrong_password_warns(keystone: Keystone, tmp_path: Path) -> None:
     """It serves, because Keystone may be mended; the log and the health say what is wrong."""
-    settings = {
+    settings: dict[str, Any] = {
         "TINTYPE_KEYSTONE_AUTH_URL": keystone.url,
         "TINTYPE_KEYSTONE_PASSWORD": "hidden-and-wrong",
         "TINTYPE_METRICS_TOKEN": "a-token-for-operators",

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -34,7 +35,7 @@ def test_every_line_is_json_while_keystone_is_away(tmp_path: Path, outage: str, 
     """Each attempt that failed used to leave a bare line of keystoneauth."""
     with FrozenServer() as keystone:
         keystone.answering.set()
-        settings = {
+        settings: dict[str, Any] = {
             "TINTYPE_KEYSTONE_AUTH_URL": keystone.url,
             "TINTYPE_KEYSTONE_PASSWORD": "keystone-secret",
             "TINTYPE_KEYSTONE_TIMEOUT": "1",

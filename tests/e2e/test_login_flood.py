@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.needs("time")
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Start a server of one process, and one of two."""
     folder = tmp_path_factory.mktemp("flood") / "data"
-    bound = {"TINTYPE_IDENTITY_LOGIN_QUEUE_PER_ADDRESS": str(WAITING)}
+    bound: dict[str, Any] = {"TINTYPE_IDENTITY_LOGIN_QUEUE_PER_ADDRESS": str(WAITING)}
     with started(folder, "--workers", request.param, **bound) as server:
         yield server
 
@@ -112,7 +113,9 @@ def test_clients_that_wait_are_bounded(server: Server) -> None:
     assert len(refused) + hashed == FLOOD
     assert len(refused) > most, "the flood came too slowly to be one"
     for each in refused:
-        assert 1 <= int(re.search(r"(?i)\r\nretry-after: (\d+)\r\n", each)[1]) <= 60
+        told = re.search(r"(?i)\r\nretry-after: (\d+)\r\n", each)
+        assert told is not None
+        assert 1 <= int(told[1]) <= 60
     assert all(each.startswith("HTTP/1.1 401") for each in answers if each not in refused)
     assert took < SECONDS
 

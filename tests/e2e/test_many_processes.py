@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -22,7 +23,7 @@ MIB = 1 << 20
 @pytest.fixture(scope="module")
 def server(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Give a server of two processes, and the people of the contract."""
-    environment = {"TINTYPE_DATABASE_URL": cluster.url(cluster.create())}
+    environment: dict[str, Any] = {"TINTYPE_DATABASE_URL": cluster.url(cluster.create())}
     with started(tmp_path_factory.mktemp("many") / "data", "--workers", "2", **environment) as server:
         for name, (project, role) in PEOPLE.items():
             command = ("tintype", "user", "create", name, "--password", PASSWORD, "--project", project)

@@ -161,7 +161,7 @@ def test_openstacksdk(server: Server) -> None:
     """Every call of its image proxy that is about metadata definitions."""
     config = openstack.config.OpenStackConfig(config_files=[str(server.clouds)])
     with openstack.connection.Connection(config=config.get_one("tintype")) as cloud:
-        image = cloud.image
+        image: Any = cloud.image  # by its type any version of the SDK's proxies
         made = image.create_metadef_namespace(namespace="sdk", visibility="public", description="words")
         assert (made.namespace, made.visibility, made.is_protected) == ("sdk", "public", False)
         image.update_metadef_namespace(made, namespace="sdk", display_name="D", visibility="public")

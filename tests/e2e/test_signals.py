@@ -8,7 +8,6 @@ import re
 import signal
 import ssl
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from processes import Api, Server, eventually, make_certificate, started
+from processes import TINTYPE, Api, Server, eventually, make_certificate, started
 
 WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
 
@@ -96,7 +95,7 @@ def test_sighup_reloads_the_certificate(tmp_path: Path, workers: str) -> None:
 def test_a_closed_terminal_ends_the_service(tmp_path: Path, workers: str) -> None:
     """Its SIGHUP is no request to reload: nobody is left who could stop the service."""
     leader, follower = pty.openpty()
-    command = [Path(sys.executable).parent / "tintype", "serve", "--data-dir", tmp_path / "data"]
+    command: list[str | Path] = [TINTYPE, "serve", "--data-dir", tmp_path / "data"]
     process = subprocess.Popen(
         [*command, "--port", "0", "--workers", workers],
         stdin=follower,

@@ -15,6 +15,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -108,7 +109,7 @@ def test_ctrl_c_drains(tmp_path: Path) -> None:
         image = httpx2.post(f"{server.url}/v2/images", json=body, headers=headers).json()
         begun = threading.Event()
 
-        def slowly() -> object:
+        def slowly() -> Iterator[bytes]:
             for _ in range(10):
                 begun.set()
                 time.sleep(0.1)
@@ -139,7 +140,7 @@ def start_of(folder: Path, instead: str) -> subprocess.CompletedProcess[str]:
         f"def start(self, sockets):\n{textwrap.indent(textwrap.dedent(instead), ' ')}\n"
         "uvicorn.Server.run = start\nrun()"
     )
-    command = [sys.executable, "-c", program, "serve", "--data-dir", folder, "--port", "0"]
+    command: list[str | Path] = [sys.executable, "-c", program, "serve", "--data-dir", folder, "--port", "0"]
     return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
 
 
@@ -184,7 +185,7 @@ def test_an_upload_that_dies_with_its_process_leaves_nothing(
         image = httpx2.post(f"{server.url}/v2/images", json=body, headers=headers).json()
         begun = threading.Event()
 
-        def half() -> object:
+        def half() -> Iterator[bytes]:
             yield b"x" * 5_000_000
             begun.set()
             time.sleep(3)
@@ -512,7 +513,7 @@ def test_a_store_that_cannot_be_opened_stops_the_start(
 ) -> None:
     """One line that names it, before anything is made or promised."""
     (tmp_path / "tintype.toml").write_text(f"[stores.q]\n{store}")
-    command = [BIN / "tintype", "serve", "--data-dir", tmp_path, "--port", "0", *options]
+    command: list[str | Path] = [BIN / "tintype", "serve", "--data-dir", tmp_path, "--port", "0", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1
     assert complaint in done.stderr
@@ -579,7 +580,7 @@ def test_a_store_that_nothing_is_in_may_move(tmp_path: Path) -> None:
         assert put.status_code == 204
     other.rename(tmp_path / "away")
     assert "is it mounted?" in fails(folder)
-    command = [BIN / "tintype", "worker", "--data-dir", folder]
+    command: list[str | Path] = [BIN / "tintype", "worker", "--data-dir", folder]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (refused.returncode, "is it mounted?" in refused.stderr) == (1, True)
     assert not other.exists()  # nothing is made where a disk is to be mounted

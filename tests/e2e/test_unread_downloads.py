@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -69,7 +70,7 @@ def test_downloads_that_are_not_read_cost_little(tmp_path: Path) -> None:
 @pytest.mark.parametrize("taken", [0, 8 * MIB])
 def test_a_project_has_so_many_downloads_at_once(tmp_path: Path, taken: int) -> None:
     """Beyond the limit: 429 with the time to wait. However a download ends, there is room for another."""
-    limit = {"TINTYPE_IMAGES_PARALLEL_DOWNLOADS": "3"}
+    limit: dict[str, Any] = {"TINTYPE_IMAGES_PARALLEL_DOWNLOADS": "3"}
     with started(tmp_path / "data", **limit) as server, contextlib.ExitStack() as connections:
         api = Api(server)
         connections.callback(api.http.close)

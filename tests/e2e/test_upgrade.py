@@ -8,6 +8,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -71,12 +72,13 @@ def test_the_last_release_on_the_new_tables(
     kind: str, previous: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """It goes on while the tables are brought up to date beneath it; then the new release takes over."""
-    folder, environment = tmp_path / "data", {}
+    folder = tmp_path / "data"
+    environment: dict[str, Any] = {}
     url = f"sqlite:///{folder / 'tintype.db'}"
     if kind == "postgresql":
         cluster: Cluster = request.getfixturevalue("cluster")
         url = environment["TINTYPE_DATABASE_URL"] = cluster.url(cluster.create())
-    old_code = {**environment, "PYTHONPATH": str(previous)}
+    old_code: dict[str, Any] = {**environment, "PYTHONPATH": str(previous)}
     command = [sys.executable, "-c", "from tintype.db import schema; print(schema.__file__)"]
     imported = subprocess.check_output(command, text=True, env={**os.environ, **old_code})
     assert Path(imported).is_relative_to(previous)
@@ -169,7 +171,7 @@ async def _change_an_image_beside(url: str, upgrade: Callable[[], None]) -> str:
     while not await service.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
         assert not upgrading.done(), "it waits for us"
         await asyncio.sleep(0.02)
-    told = await service.execute("UPDATE images SET name = 'n' WHERE id = 'i'")
+    told: str = await service.execute("UPDATE images SET name = 'n' WHERE id = 'i'")
     await service.execute("COMMIT")
     await upgrading
     await service.close()

@@ -142,7 +142,8 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
     """Return the sets of more than one node of which each is reached from each."""
 
     def reached(start: str) -> set[str]:
-        seen, left = set(), [start]
+        seen: set[str] = set()
+        left = [start]
         while left:
             for following in graph[left.pop()] - seen:
                 seen.add(following)

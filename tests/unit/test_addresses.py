@@ -1,6 +1,7 @@
 """Where downloads may not lead: encodings, credentials, ports, schemes, networks, names and redirects."""
 
 import ipaddress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -126,9 +127,13 @@ def test_what_an_operator_says() -> None:
         networks(["10.0.0.1/8"])
 
 
-async def fetched(url: str, server: web.Server, **rules: object) -> bytes:
+async def fetched(url: str, server: web.Server, **rules: Any) -> bytes:
     """Download from a server of ours, on its port."""
-    chosen = {"allowed": networks(["127.0.0.1/32"]), "ports": frozenset({80, server.server_port}), **rules}
+    chosen: dict[str, Any] = {
+        "allowed": networks(["127.0.0.1/32"]),
+        "ports": frozenset({80, server.server_port}),
+        **rules,
+    }
     way = Web(WebRules(**chosen))
     try:
         chunks = await Download(way, url, limit=1 << 20, seconds=20).begin()

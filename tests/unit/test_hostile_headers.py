@@ -106,7 +106,7 @@ def vhdx_header(sequence: int, *, log: bool = False, sound: bool = True) -> byte
     return bytes(data)
 
 
-def crc32c(data: bytes) -> int:
+def crc32c(data: bytes | bytearray) -> int:
     found = 0xFFFFFFFF
     for bit in (byte >> place & 1 for byte in data for place in range(8)):
         found = found >> 1 ^ (0x82F63B78 if (found ^ bit) & 1 else 0)
@@ -324,7 +324,11 @@ def true_disks(folder: Path) -> Iterator[tuple[str, bytes]]:
 def mutated(chance: random.Random, data: bytes) -> bytes:
     """Change some bytes where headers are: single ones, whole numbers, and words that formats know."""
     changed = bytearray(data)
-    words = (b'createType="monolithicFlat"\n', b'createtype="monolithicSparse"\n', f"{FLAT}\n".encode())
+    words: tuple[bytes, ...] = (
+        b'createType="monolithicFlat"\n',
+        b'createtype="monolithicSparse"\n',
+        f"{FLAT}\n".encode(),
+    )
     words += (
         f'parentFileNameHint="{OTHER}"\n'.encode(),
         b"parentCID=ffffffff\n",

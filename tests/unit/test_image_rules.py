@@ -71,7 +71,7 @@ def test_a_new_image_has_what_was_asked_for() -> None:
 @pytest.mark.parametrize("name", sorted(images.READ_ONLY - {"id"}))
 def test_attributes_of_the_service(name: str) -> None:
     with pytest.raises(Forbidden) as refusal:
-        new(**{name: "x"})
+        new(**dict[str, Any]({name: "x"}))
     assert refusal.value.message == f"Attribute '{name}' is read-only."
 
 
@@ -81,7 +81,7 @@ def test_attributes_of_the_service(name: str) -> None:
 def test_reserved_attributes(name: str) -> None:
     assert {"location", "locations", "deleted", "deleted_at"} == images.RESERVED
     with pytest.raises(Forbidden) as refusal:
-        new(**{name: "x"})
+        new(**dict[str, Any]({name: "x"}))
     assert refusal.value.message == f"Attribute '{name}' is reserved."
     images.check_settable("my_os_glance")
 

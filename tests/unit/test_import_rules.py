@@ -82,13 +82,15 @@ PLACE = "'expected_hash' stands in the method, and only web-download has it."
 
 def test_where_an_expected_hash_stands() -> None:
     expected = {"algo": "sha256", "value": SHA256}
-    for method, more in (
+    cases: list[tuple[Any, dict[str, Any]]] = [
         (WEB, {"expected_hash": expected}),
         ({"name": "glance-direct", "expected_hash": expected}, {}),
-    ):
+    ]
+    for method, more in cases:
         with pytest.raises(Invalid) as refusal:
             parse(method, **more)
         assert refusal.value.message == PLACE
+    wrong: Any
     for wrong in ([], "x", {}, {"algo": "sha256"}, {**expected, "more": 1}):
         with pytest.raises(Invalid, match="is written like"):
             parse({**WEB, "expected_hash": wrong})

@@ -39,7 +39,7 @@ HAS = "validation_data has os_hash_algo, os_hash_value and perhaps checksum."
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        *((wrong, FORM) for wrong in (None, [], URL, {}, {"url": None}, {"url": 7})),
+        *((wrong, FORM) for wrong in list[Any]((None, [], URL, {}, {"url": None}, {"url": 7}))),
         ({"url": URL, "b": 1, "a": 1}, "A location has no 'a'."),
         ({"url": ""}, "The URL of a location must have 1 to 8192 characters; it has 0."),
         ({"url": "x" * 8193}, "The URL of a location must have 1 to 8192 characters; it has 8193."),

@@ -104,6 +104,7 @@ def test_lengths_with_a_fraction_of_zero_are_integers() -> None:
 def test_a_property_by_itself() -> None:
     """It says its name; `confidential` is for those inside namespaces."""
     assert documents.checked_property({"name": "a", **TITLE}) == ("a", {"name": "a", **TITLE})
+    wrong: Any
     for wrong in (None, [], TITLE, {"name": "a"}, {"name": "", **TITLE}, {"name": "a", **TITLE, "x": 1}):
         with pytest.raises(Invalid):
             documents.checked_property(wrong)
@@ -198,6 +199,7 @@ def test_a_file_comes_back() -> None:
     shown["resource_type_associations"] = [association | times, {"name": "U"}]
     assert documents.from_file(shown) == documents.from_file(written)
     assert documents.document(new(owner="admin")).get("owner") is None
+    wrong: Any
     for wrong in (None, [], "x", {"namespace": "x", "objects": [7]}):
         with pytest.raises(Invalid):
             documents.from_file(wrong)

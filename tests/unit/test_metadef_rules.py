@@ -14,7 +14,8 @@ HELD = {"a": 1, "b": 2, "c": 3}
 
 
 def namespace(**values: Any) -> Namespace:
-    return Namespace(**{"id": "one", "namespace": "OS::X", "created_at": 0, "updated_at": 0} | values)
+    known: dict[str, Any] = {"id": "one", "namespace": "OS::X", "created_at": 0, "updated_at": 0}
+    return Namespace(**known | values)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_operations_are_read() -> None:
 @pytest.mark.parametrize(
     ("operation", "message"),
     [
-        *((wrong, "Operations must be JSON objects.") for wrong in (None, 7, [], "x")),
+        *((wrong, "Operations must be JSON objects.") for wrong in list[Any]((None, 7, [], "x"))),
         *(
             (
                 {"op": op, "path": "/a", "value": "x"},
@@ -99,6 +99,7 @@ def test_operations_of_the_older_dialect_that_make_no_sense() -> None:
 
 
 def test_whole_documents() -> None:
+    wrong: Any
     for wrong in (None, {}, "x"):
         with pytest.raises(Invalid) as refusal:
             patch.parse(NEW, wrong, LIMITS)

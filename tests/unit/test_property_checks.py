@@ -102,7 +102,7 @@ def test_values(definition: Definition, value: str, wish: str | None) -> None:
 
 def test_one_definition_that_accepts_is_enough() -> None:
     """Else each says what it wants, once."""
-    known = {"cores": [CORES, {"type": "boolean"}, CORES], "ram": [RAM]}
+    known: dict[str, list[Definition]] = {"cores": [CORES, {"type": "boolean"}, CORES], "ram": [RAM]}
     assert checks.violations({"cores": "4", "ram": "1"}, known) == []
     assert checks.violations({"cores": "true"}, known) == []
     assert checks.violations({"cores": "x", "ram": "y", "other": "z"}, known) == [

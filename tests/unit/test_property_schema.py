@@ -57,6 +57,7 @@ def test_definitions_that_cannot_be_compiled(definition: Any) -> None:
 def test_values() -> None:
     """What the definition does not accept, and what no property can hold."""
     schema = read({"kernel": {"type": ["null", "string"], "pattern": "^a"}, "any": {}})
+    value: Any
     for value in (None, "abc"):
         schema.check("kernel", value)
     for value in (7, "b", [], {}):

@@ -1,6 +1,7 @@
 """The database's schema: migrations and tables say the same, and a newer database is refused."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -41,7 +42,7 @@ def test_a_migration_that_dies_leaves_nothing(tmp_path: Path, monkeypatch: pytes
     """Cut off after every table was made, before the version is noted: the next start begins anew."""
     real = command.upgrade
 
-    def dies(*arguments: object) -> None:
+    def dies(*arguments: Any) -> None:
         real(*arguments)
         raise KeyboardInterrupt
 

@@ -6,6 +6,7 @@ import math
 import socket
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -228,7 +229,7 @@ def test_what_only_a_look_at_the_host_tells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
 ) -> None:
     """Files, plugins and checks by names that are not there: the line names the variable, too."""
-    known = base.entry_points
+    known = metadata.entry_points
 
     def entry_points(**wanted: str) -> Any:
         return [_Broken] if wanted.get("name") == "broken" else known(**wanted)

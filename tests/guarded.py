@@ -131,8 +131,8 @@ def _of_nothing(taken: str) -> Iterator[Request]:
     yield Request(f"GET {images}", "GET", f"{images}?visibility=all&limit=1000")
     yield Request(f"POST {images}", "POST", images, {"json": {}})
     for visibility in ("public", "community"):
-        body = {"json": {"visibility": visibility}}
-        yield Request(f"POST {images}", "POST", images, body, visibility)
+        shown = {"json": {"visibility": visibility}}
+        yield Request(f"POST {images}", "POST", images, shown, visibility)
     yield Request(f"POST {images}", "POST", images, {"json": {"owner": "gamma"}}, "for others")
     yield Request("GET /v2/tasks", "GET", "/v2/tasks")
     yield Request("POST /v2/tasks", "POST", "/v2/tasks", {"json": {"type": "nonsense", "input": {}}})
@@ -142,7 +142,7 @@ def _of_nothing(taken: str) -> Iterator[Request]:
     types, spaces = "/v2/metadefs/resource_types", "/v2/metadefs/namespaces"
     yield Request(f"GET {types}", "GET", types)
     yield Request(f"GET {spaces}", "GET", f"{spaces}?limit=3")
-    body = {"namespace": taken, "objects": [{"name": "o"}], "tags": [{"name": "t"}]}
+    body: dict[str, Any] = {"namespace": taken, "objects": [{"name": "o"}], "tags": [{"name": "t"}]}
     body |= {"properties": {"p": {"title": "p", "type": "string"}}}
     body |= {"resource_type_associations": [{"name": "OS::Glance::Image"}]}
     yield Request(f"POST {spaces}", "POST", spaces, {"json": body})

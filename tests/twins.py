@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from guarded import CALLERS, Send
 
+from guarded import CALLERS, Send
 from inprocess import Prepared, make_settings
 from tintype.auth.keystone import KeystoneAuthenticator
 from tintype.domain.quotas import Quota
