@@ -1,4 +1,4 @@
-"""Forms with a file in them (multipart/form-data), read as they come: nothing of the file is kept here."""
+"""Streaming parser for forms with a file (multipart/form-data); the file is not kept in memory."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from typing import Final, NamedTuple
@@ -9,10 +9,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from tintype.errors import Invalid
 
 _PARTS: Final = 100
-"""Of a form, fields and files: reading each takes time."""
+"""Most fields and files of a form: parsing each takes time."""
 _FIELD_BYTES: Final = 64 << 10
 _FORM_BYTES: Final = 256 << 10
-"""Of one field, and of all of them."""
+"""Most bytes of a field, and of all fields together."""
 
 
 class _Part(NamedTuple):
@@ -21,25 +21,25 @@ class _Part(NamedTuple):
 
 
 class Form:
-    """A form, from its first field to its last boundary."""
+    """A form that is being received."""
 
     def __init__(self, content_type: str | None, chunks: AsyncGenerator[bytes, None], file: str) -> None:
-        """Make it; `file` is the name of the one file that is wanted, others are passed over.
+        """Create the parser; `file` is the field name of the wanted file, other files are ignored.
 
-        Raises Invalid for what is no form.
+        Raises Invalid unless the content type is that of a form.
         """
         self.fields: dict[str, str] = {}
-        """Text by name, as far as it has come."""
+        """Text fields received so far, by name."""
         self._wanted = file
         self._chunks = chunks
         self._reader = _Reader(content_type)
         self._events = self._read()
 
     async def has_file(self) -> bool:
-        """Read to where the file begins; return False at the end of a form without it.
+        """Read up to the file's first byte; return False if the form ends without the file.
 
-        Raises Invalid for a form that is malformed, cut off or too large, TooSlow and Disconnected as the
-        body does.
+        Raises Invalid for a form that is malformed, cut off or too large; TooSlow and Disconnected as
+        reading the body does.
         """
         async for event in self._events:
             if event == _Part(self._wanted, is_file=True):
@@ -47,7 +47,7 @@ class Form:
         return False
 
     async def file(self) -> AsyncIterator[bytes]:
-        """Return the file's bytes; after the last of them the form is read to the end."""
+        """Yield the file's bytes, then read the form to its end."""
         async for event in self._events:
             if not isinstance(event, bytes):
                 break
@@ -56,7 +56,7 @@ class Form:
             pass
 
     async def _read(self) -> AsyncGenerator[_Part | bytes | None, None]:
-        """Return the parts, the bytes of the wanted file, and None at its end; note the fields."""
+        """Yield the parts, the bytes of the wanted file, and None at its end; store the fields."""
         part: _Part | None = None
         text = bytearray()
         size = 0
@@ -82,7 +82,7 @@ class Form:
 
 
 class _Reader:
-    """Turns pieces of a body into parts, bytes of parts, and None at the end of each."""
+    """Parses chunks of a body into parts, bytes of parts, and None at the end of each part."""
 
     def __init__(self, content_type: str | None) -> None:
         media_type, options = parse_options_header(content_type)
@@ -95,7 +95,7 @@ class _Reader:
         self._name = self._value = b""
         self._parts = 0
         self._names: set[str] = set()
-        self._whole = False
+        self._complete = False
         self._parser = MultipartParser(
             options[b"boundary"],
             {
@@ -111,18 +111,18 @@ class _Reader:
         )
 
     async def events(self, chunks: AsyncGenerator[bytes, None]) -> AsyncIterator[_Part | bytes | None]:
-        """Read all of a body; raises Invalid for what is no form, or ends before its last boundary."""
+        """Parse a whole body; raises Invalid if it is malformed, or ends before its last boundary."""
         async for chunk in chunks:
             try:
                 self._parser.write(chunk)
             except FormParserError as error:
                 raise Invalid(f"Invalid request: {error}") from None
-            for event in self._taken():
+            for event in self._pop_events():
                 yield event
-        if not self._whole:
+        if not self._complete:
             raise Invalid("Invalid request: the form is cut off.")
 
-    def _taken(self) -> Iterator[_Part | bytes | None]:
+    def _pop_events(self) -> Iterator[_Part | bytes | None]:
         found, self._found = self._found, []
         return iter(found)
 
@@ -156,7 +156,7 @@ class _Reader:
         self._found.append(data[start:end])
 
     def _end(self) -> None:
-        self._whole = True
+        self._complete = True
 
 
 def _decoded(text: bytes | bytearray) -> str:
@@ -166,9 +166,9 @@ def _decoded(text: bytes | bytearray) -> str:
         raise Invalid("The text of a form is UTF-8.") from None
 
 
-def check_nothing_behind(fields: Mapping[str, str], before: Mapping[str, str]) -> None:
-    """Raise Invalid where fields came behind a file that was taken already as the ones before it say."""
-    if behind := fields.keys() - before.keys():
+def check_no_fields_after(fields: Mapping[str, str], before: Mapping[str, str]) -> None:
+    """Raise Invalid if fields follow a file that has already been stored according to the earlier fields."""
+    if late := fields.keys() - before.keys():
         raise Invalid(
-            f"The field '{min(behind)}' of the form stands behind the file. Send the fields before the file."
+            f"The field '{min(late)}' of the form stands behind the file. Send the fields before the file."
         )
