@@ -59,9 +59,7 @@ class DataApi:
     async def download(self, call: Call) -> Response:
         """Send an image's bytes, or one range of them."""
         headers = call.headers
-        if_range = headers.get(
-            "if-range"
-        )  # a date is no strong validator: it never matches, and the whole image is sent
+        if_range = headers.get("if-range")  # a date never matches: no strong validator
         request = DownloadRequest(
             range=ranges.parse(headers.get("range"), headers.get("content-range")),
             range_of=None if if_range is None else if_range.strip(),

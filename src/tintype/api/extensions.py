@@ -10,9 +10,6 @@ The source reads the body without copies; None means to read it with `receive`.
 SILENCE: Final = "tintype.silence"
 """The ASGI extension for silent clients: a call that returns why the server stopped waiting, or None."""
 TAKEN: Final = "tintype.taken"
-"""The ASGI extension to wait until the client has taken what was sent: a call to await.
-
-It returns False if the client has disconnected.
-"""
+"""The ASGI extension to await until the client has taken what was sent: False if it has disconnected."""
 STOPPING: Final = "tintype.stopping"
 """The ASGI extension that ends endless responses: an event, set when the server stops."""

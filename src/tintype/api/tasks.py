@@ -91,10 +91,7 @@ def view(task: Task) -> dict[str, Any]:
 
 
 def _image_view(task: Task) -> dict[str, Any]:
-    """Return a task as listed for an image: every field, no links, and times to the microsecond.
-
-    As in Glance, these times have no zone; they are UTC.
-    """
+    """Return a task as listed for an image: no links, and, as in Glance, UTC times without a zone."""
     return {
         "id": task.id,
         "type": task.type,

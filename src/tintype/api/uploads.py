@@ -59,9 +59,7 @@ class UploadsApi:
         )
         if has_piece and length:
             upload = await self._append(call, upload.id, 0)
-        here = call.route_path.rstrip("/").replace(
-            "{id}", upload.image_id
-        )  # the path in the API, or in the dashboard
+        here = call.route_path.rstrip("/").replace("{id}", upload.image_id)  # of the API or the page
         location = f"{call.base_url_text}{here}/{upload.id}"
         return Response(status_code=201, headers={"Location": location, **_progress(upload)})
 

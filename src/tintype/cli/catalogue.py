@@ -27,11 +27,9 @@ app = typer.Typer(
 def load(
     path: Annotated[
         Path | None,
-        typer.Argument(help="A file, or a folder of files. [default: the definitions shipped with Tintype]"),
+        typer.Argument(help="A file or folder. [default: the shipped definitions]"),
     ] = None,
-    merge: Annotated[
-        bool, typer.Option("--merge", help="Add missing definitions to existing namespaces.")
-    ] = False,
+    merge: Annotated[bool, typer.Option("--merge", help="Add missing definitions.")] = False,
     prefer_new: Annotated[
         bool, typer.Option("--prefer-new", help="Add missing definitions, and replace those that differ.")
     ] = False,
@@ -51,9 +49,7 @@ def load(
 
 @app.command("export")
 def export(
-    folder: Annotated[
-        Path, typer.Argument(help="Created if it does not exist; files of the same names are replaced.")
-    ],
+    folder: Annotated[Path, typer.Argument(help="Created if missing; files of the same names are replaced.")],
     data_dir: DataDir = None,
 ) -> None:
     """Write every namespace to a JSON file in Glance's format."""

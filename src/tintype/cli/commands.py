@@ -106,17 +106,15 @@ def main(
         str | None, typer.Option("--interface", "--os-interface", help="public, internal or admin.")
     ] = None,
     cacert: Annotated[
-        str | None, typer.Option("--cacert", "--os-cacert", help="CA certificates to trust: a file.")
+        str | None, typer.Option("--cacert", "--os-cacert", help="File of CA certificates.")
     ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Trust any certificate.")] = False,
     timeout: Annotated[
         float | None,
-        typer.Option(
-            min=0.001, help="Seconds to wait for a byte. [default: the cloud's api_timeout, else 600]"
-        ),
+        typer.Option(min=0.001, help="Seconds without a byte. [default: the cloud's api_timeout, else 600]"),
     ] = None,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Log requests and responses to standard error, without secrets.")
+        bool, typer.Option("--debug", help="Log requests and responses, without secrets.")
     ] = False,
     _version: Annotated[
         bool,

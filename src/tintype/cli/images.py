@@ -31,22 +31,20 @@ _LIST = ("id", "name", "status", "disk_format", "size", "visibility")
 @command(app, "list", *_LIST)
 def list_(
     client: Client,
-    name: Annotated[str | None, typer.Option(help="Only images with this name.")] = None,
-    status: Annotated[
-        str | None, typer.Option(help="Only images with this status, such as queued or active.")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="Only images of this name.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only with this status, such as active.")] = None,
     visibility: Annotated[Visibility | None, typer.Option(help="Only images with this visibility.")] = None,
-    owner: Annotated[str | None, typer.Option(help="Only images of this project (name or id).")] = None,
+    owner: Annotated[str | None, typer.Option(help="Only images of this project: name or id.")] = None,
     member_status: Annotated[
         str | None,
-        typer.Option(help="Only shared images with this status: accepted, pending, rejected or all."),
+        typer.Option(help="Shared ones: accepted, pending, rejected, all."),
     ] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="Only images with this tag; can be repeated.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Only with this tag; can be repeated.")] = None,
     property: Properties = None,  # noqa: A002  the option's name
     hidden: Annotated[bool, typer.Option("--hidden", help="Only hidden images.")] = False,
-    size_min: Annotated[int | None, typer.Option(help="Only images of at least this size, in bytes.")] = None,
-    size_max: Annotated[int | None, typer.Option(help="Only images of at most this size, in bytes.")] = None,
-    sort: Annotated[str, typer.Option(help="Sort order: KEY[:asc|desc],…")] = "created_at:desc",
+    size_min: Annotated[int | None, typer.Option(help="Smallest size in bytes.")] = None,
+    size_max: Annotated[int | None, typer.Option(help="Largest size in bytes.")] = None,
+    sort: Annotated[str, typer.Option(help="Order: KEY[:asc|desc],…")] = "created_at:desc",
     limit: Annotated[int | None, typer.Option(min=1, help="Most images to list.")] = None,
 ) -> Iterator[Image]:
     """List images, newest first."""
@@ -80,19 +78,15 @@ def show(client: Client, image: Named) -> Image:
 def create(
     client: Client,
     name: Annotated[str | None, typer.Argument(help="Name of the image.")] = None,
-    name_option: Annotated[
-        str | None, typer.Option("--name", help="Name of the image, as an option.")
-    ] = None,
+    name_option: Annotated[str | None, typer.Option("--name", help="Name, as an option.")] = None,
     image_id: Annotated[str | None, typer.Option("--id", help="Id of the image: a UUID.")] = None,
     property: Properties = None,  # noqa: A002  the option's name
     store: Store = None,
     url: Annotated[
         str | None,
-        typer.Option("--from", metavar="URL", help="Import the data from this URL (web-download)."),
+        typer.Option("--from", metavar="URL", help="Import the data from a URL (web-download)."),
     ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Wait until the import of --from has ended.")
-    ] = True,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until --from has ended.")] = True,
     *,
     attributes: dict[str, Any],
 ) -> Image:
@@ -130,9 +124,7 @@ def change(
     image: Named,
     name: Annotated[str | None, typer.Option(help="New name.")] = None,
     property: Properties = None,  # noqa: A002  the option's name
-    remove: Annotated[
-        list[str] | None, typer.Option(metavar="KEY", help="Property to remove; can be repeated.")
-    ] = None,
+    remove: Annotated[list[str] | None, typer.Option(metavar="KEY", help="Property to remove.")] = None,
     *,
     attributes: dict[str, Any],
 ) -> None:

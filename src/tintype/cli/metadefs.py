@@ -192,12 +192,8 @@ def add_type(
     client: Client,
     namespace: Space,
     name: Name,
-    prefix: Annotated[
-        str | None, typer.Option(help="Prefix of property names on this resource type.")
-    ] = None,
-    properties_target: Annotated[
-        str | None, typer.Option(help="Where the properties are set, such as image.")
-    ] = None,
+    prefix: Annotated[str | None, typer.Option(help="Prefix of property names there.")] = None,
+    properties_target: Annotated[str | None, typer.Option(help="Such as image.")] = None,
 ) -> Association:
     """Associate a namespace with a resource type."""
     return client.metadefs.associate(namespace, name, prefix=prefix, properties_target=properties_target)

@@ -12,7 +12,7 @@ from tintype.errors import Invalid
 from tintype.services.identity import Identity
 
 Limit = Annotated[
-    str | None, typer.Option(metavar="N", help="A number (sizes in MiB), -1 for no limit, or default.")
+    str | None, typer.Option(metavar="N", help="A number (MiB for sizes), -1 for none, or default.")
 ]
 
 app = typer.Typer(

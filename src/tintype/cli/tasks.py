@@ -18,10 +18,8 @@ Named = Annotated[str, typer.Argument(metavar="TASK", help="Id of the task.")]
 @command(app, "list", *_COLUMNS)
 def list_(
     client: Client,
-    status: Annotated[
-        str | None, typer.Option(help="Only tasks with this status: pending, processing, success or failure.")
-    ] = None,
-    type: Annotated[str | None, typer.Option(help="Only tasks of this type, such as import.")] = None,  # noqa: A002
+    status: Annotated[str | None, typer.Option(help="pending, processing, success or failure.")] = None,
+    type: Annotated[str | None, typer.Option(help="Only this type, such as import.")] = None,  # noqa: A002
 ) -> Iterator[Task]:
     """List tasks; for operators."""
     return client.tasks.list(status=status, type=type, limit=100)

@@ -13,7 +13,7 @@ from tintype.errors import Invalid
 
 app = typer.Typer(help="Manage users of the built-in identity.", no_args_is_help=True, add_completion=False)
 Password = Annotated[
-    str | None, typer.Option(help="Password; - reads it from standard input. [default: a random one]")
+    str | None, typer.Option(help="Password; - reads standard input. [default: a random one]")
 ]
 
 
@@ -22,11 +22,9 @@ def create(
     name: str,
     password: Password = None,
     project: Annotated[
-        str | None, typer.Option(help="Project to grant a role in; created if it does not exist.")
+        str | None, typer.Option(help="Project to grant a role in; created if missing.")
     ] = None,
-    role: Annotated[
-        str, typer.Option(help="Role in the project: admin, member, reader or service.")
-    ] = "member",
+    role: Annotated[str, typer.Option(help="Role: admin, member, reader or service.")] = "member",
     data_dir: DataDir = None,
 ) -> None:
     """Create a user, optionally with a role in a project."""
@@ -51,9 +49,7 @@ def change(
     password: Annotated[
         str | None, typer.Option(help="New password; - reads it from standard input.")
     ] = None,
-    enable: Annotated[
-        bool | None, typer.Option("--enable/--disable", help="Enable or disable the user.")
-    ] = None,
+    enable: Annotated[bool | None, typer.Option("--enable/--disable", help="Enable or disable it.")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Update a user. A new password and --disable revoke all tokens of the user."""

@@ -24,10 +24,7 @@ class Form:
     """A form that is being received."""
 
     def __init__(self, content_type: str | None, chunks: AsyncGenerator[bytes, None], file: str) -> None:
-        """Create the parser; `file` is the field name of the wanted file, other files are ignored.
-
-        Raises Invalid unless the content type is that of a form.
-        """
+        """Create the parser for the file of one field; raises Invalid if the content type is no form's."""
         self.fields: dict[str, str] = {}
         """Text fields received so far, by name."""
         self._wanted = file

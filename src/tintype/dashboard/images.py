@@ -112,7 +112,7 @@ class DashboardImages:
                 raise Invalid("'data' is a file.")
             shown = await self._images.create(call.caller, shapes.metadata(_attributes(form.fields)))
         elif form.fields.keys() & _FORMAT_FIELDS:
-            shown = await self._fill(call.caller, form.fields, _file_without_fields_after(form), None)
+            shown = await self._fill(call.caller, form.fields, _last_part(form), None)
         else:
             owner, room = call.caller.project_id or "", await self._services.data.room(call.caller)
             async with self._spool.store(form.file(), owner, room) as (pieces, size):
@@ -246,7 +246,7 @@ def _query(asked: shapes.ListQuery, size: int) -> query.Query:
     )
 
 
-async def _file_without_fields_after(form: Form) -> AsyncIterator[bytes]:
+async def _last_part(form: Form) -> AsyncIterator[bytes]:
     """Yield a form's file; raises Invalid if fields follow it."""
     before = dict(form.fields)
     async for piece in form.file():

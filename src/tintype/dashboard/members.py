@@ -58,7 +58,7 @@ class DashboardMembers:
         The response has no name if only the form of the id could be checked.
         """
         wanted = rules.checked_member_id(await document(call)).strip()
-        shown = await self._images.show(call.caller, call.params["id"])  # before the project is looked up
+        shown = await self._images.show(call.caller, call.params["id"])  # before the look-up
         try:
             project = await self._logins.project(call.cookies[SESSION], wanted)
         except NotFound as error:

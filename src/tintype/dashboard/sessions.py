@@ -97,7 +97,7 @@ class Sessions:
             except (
                 TooManyAttempts,
                 Unavailable,
-            ) as error:  # only the browser drops it; it stays valid until it expires
+            ) as error:  # it stays valid until it expires
                 call.failure = error
                 answer = refusal(error)
         for name in (SESSION, CSRF):

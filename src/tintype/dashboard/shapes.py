@@ -75,10 +75,7 @@ class ListQuery(msgspec.Struct, frozen=True):
 
 
 def parse_list_query(pairs: Iterable[tuple[str, str]]) -> ListQuery:
-    """Parse a query string: `None`, `True` and `False` are values; unknown parameters are filters.
-
-    Raises Invalid for an unknown sort direction.
-    """
+    """Parse a query string, in which unknown parameters are filters; raises Invalid for a bad direction."""
     values: dict[str, Any] = {name: _VALUES.get(value, value) for name, value in pairs}
     said = {name: values.pop(name, None) for name in (*_KEYWORDS, _BACKWARD, _SEARCH, _RIGHTS)}
     if said["sort_dir"] not in {None, "asc", "desc"}:
@@ -97,10 +94,7 @@ def parse_list_query(pairs: Iterable[tuple[str, str]]) -> ListQuery:
 
 
 def search_condition(text: str) -> Condition:
-    """Return the condition that matches images by id, or by part of their names.
-
-    The case of letters is ignored; SQLite does so only for ASCII.
-    """
+    """Return the condition for an id or part of a name, ignoring case (on SQLite only for ASCII)."""
     if UUID.fullmatch(text):
         return Condition("id", "eq", text.lower())
     return Condition("name", "has", text)

@@ -85,9 +85,8 @@ class Images(Group):
         Uses a resumable upload if the data can be read again and the server supports tus: it continues
         after an interruption, even in a later process with the same file. Otherwise uses one request, and
         starts again after an interruption if the data can be read again. `resumable` True requires the
-        first way, False the second. `size` in bytes is needed only if the data does not know its own.
-        If more than one request was needed, the data is checked against the server's digest at the end;
-        `verify` True always checks it, False never.
+        first way, False the second. `size` in bytes is needed only if the data does not know its own. After
+        more than one request the data is checked against the server's digest; `verify` overrides that.
 
         Raises Conflict (not queued), UnsupportedMediaType (not what `disk_format` says), OverLimit,
         DigestMismatch, CommunicationError (after `attempts` failures without a byte more).
@@ -153,8 +152,7 @@ class Images(Group):
         """Wait until an image is active and none of its tasks is running.
 
         `progress` is called with the bytes of an import. Raises TransferFailed after `within` seconds, or
-        with the server's reason if a task fails meanwhile, if a failed task is not among the `known` ids,
-        or if it left the image without data.
+        if a task fails meanwhile, is not among the `known` ids, or has left the image without data.
         """
         return await waiting.wait(self._sender, image_id, within=within, progress=progress, known=known)
 

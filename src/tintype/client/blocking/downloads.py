@@ -188,11 +188,9 @@ def _begin(answer: Streamed, wanted: int) -> int:
     """Return the offset of a response's first byte: 0 if the server does not support ranges."""
     if answer.status != 206:
         return 0
-    content_range = answer.headers.get("content-range", "")
-    if not content_range.startswith(f"bytes {wanted}-"):
-        raise errors.CommunicationError(
-            f"Other bytes came than were asked for: {content_range or 'no range'}."
-        )
+    received = answer.headers.get("content-range", "")
+    if not received.startswith(f"bytes {wanted}-"):
+        raise errors.CommunicationError(f"Other bytes came than were asked for: {received or 'no range'}.")
     return wanted
 
 

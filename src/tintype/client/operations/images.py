@@ -44,8 +44,7 @@ def list_(  # noqa: PLR0913  the parameters of the API
     `limit` is the size of a page, 25 by default and at most 1000; the list continues through all pages.
     `sort` is `key[:dir],…`; or use `sort_key` and `sort_dir` (asc, desc), one or several. An image must
     have every given `tag`. Any other keyword is a property and its value, or a comparison such as
-    `created_at="gt:2026-01-01T00:00:00Z"`, `id="in:a,b"`. Properties whose names are parameters go into
-    `properties`.
+    `created_at="gt:2026-01-01T00:00:00Z"`, `id="in:a,b"`. `properties` has those named like a parameter.
     """
     asked = {
         **(properties or {}),
