@@ -65,8 +65,8 @@ class ForwardedRequests(ProxyHeadersMiddleware):
 
 def _forwarded_host(scope: Scope) -> bytes | None:
     """Return the host that the client used, with any non-default port; None if it is not forwarded."""
-    told, port = _last(scope, b"x-forwarded-host"), _last(scope, b"x-forwarded-port")
-    host = told if _HOST.fullmatch(told) else _last(scope, b"host")
+    forwarded, port = _last(scope, b"x-forwarded-host"), _last(scope, b"x-forwarded-port")
+    host = forwarded if _HOST.fullmatch(forwarded) else _last(scope, b"host")
     fits = _PORT.fullmatch(port) and int(port) <= _LAST_PORT and port not in _DEFAULT_PORTS
     if fits and _NAME_ALONE.fullmatch(host):
         host = f"{host}:{port}"

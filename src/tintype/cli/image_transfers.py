@@ -83,7 +83,7 @@ def pull(
     if target.is_dir():
         target /= _file_of(found)
         if target.exists():  # the image's owner chose the name: never overwrite a file
-            raise typer.BadParameter(f"{target} is there already; say where to.", param_hint="FILE")
+            raise typer.BadParameter(f"{target} exists already; give another FILE.", param_hint="FILE")
     to_stdout = str(file) == "-"
     with output.progress(f"Pull {found.name or found.id}") as progress:
         client.images.download(

@@ -103,7 +103,7 @@ def create(
         attributes["disk_format"] = sniffing.format_of_name(urlsplit(url).path)
         if attributes["disk_format"] is None:
             raise typer.BadParameter(
-                "The address does not end in a known format: say it, for example qcow2.",
+                "The address does not end in a known format: give it, for example qcow2.",
                 param_hint="--disk-format",
             )
     made = client.images.create(
@@ -133,7 +133,7 @@ def change(
         attributes["name"] = name
     properties = pairs(property)
     if not attributes and not properties and not remove:
-        raise typer.BadParameter("Nothing to change: say what, for example --name.")
+        raise typer.BadParameter("Nothing to change: give an option, for example --name.")
     found = client.images.find(image)
     changes = with_owner(client, attributes)
     client.images.update(found.id, remove=remove or (), properties=properties, **changes)

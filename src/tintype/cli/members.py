@@ -57,5 +57,5 @@ def reject(client: Client, image: Shared, project: Mine = None) -> Member:
 def _answer(client: Client, image: str, project: str | None, status: str) -> Member:
     own = client.members.find_project(project) if project else client.project_id()
     if own is None:
-        raise errors.InvalidEndpoint("The login does not tell the project: name it.")
+        raise errors.InvalidEndpoint("The login has no project: name one.")
     return client.members.update(client.images.find_shared(image).id, own, status)

@@ -55,7 +55,7 @@ def change(
     """Update a user. A new password and --disable revoke all tokens of the user."""
     secret = admin.read_password(password)
     if secret is None and enable is None:
-        raise Invalid("Nothing to change: say --password, --enable or --disable.")
+        raise Invalid("Nothing to change: give --password, --enable or --disable.")
     user = admin.with_identity(
         data_dir, lambda identity: identity.users.change(name, password=secret, enabled=enable)
     )

@@ -89,10 +89,10 @@ class DashboardTasks:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         stopping = call.scope.get("extensions", {}).get(STOPPING) or asyncio.Event()
         token = call.cookies[SESSION]
-        told = self._told(call.caller, call.address, token, stopping)
-        return StreamingResponse(told, 200, headers, "text/event-stream")
+        events = self._task_events(call.caller, call.address, token, stopping)
+        return StreamingResponse(events, 200, headers, "text/event-stream")
 
-    async def _told(
+    async def _task_events(
         self, caller: Caller, address: str, token: str, stopping: asyncio.Event
     ) -> AsyncIterator[bytes]:
         began, said, spoke = time.monotonic(), b"", 0.0

@@ -85,7 +85,7 @@ def _to_file(
     prefer: Sequence[str],
 ) -> None:
     if image.size is None:
-        raise errors.ClientError(f"Image {image.id} tells no size; it can be had in order only, by data().")
+        raise errors.ClientError(f"Image {image.id} has no size; it can only be read in order, with data().")
     algorithm, expected = _digest(image, verify=verify)
     label = f"{image.id} {image.os_hash_value or image.checksum}"
     part = io.call(PartFile, target, image.size, label)

@@ -188,7 +188,7 @@ def _map_errors() -> Any:
         raise retries.NotSent(f"The server cannot be reached: {error or type(error).__name__}.") from error
     except httpx2.LocalProtocolError as error:  # its message may contain a header's value, such as a token
         raise errors.ClientError(
-            "The request cannot be sent so: a header, or the length of the body."
+            "The request cannot be sent: a header or the length of the body is invalid."
         ) from error
     except (httpx2.TransportError, httpx2.DecodingError) as error:
         raise errors.CommunicationError(
@@ -197,14 +197,14 @@ def _map_errors() -> Any:
     except httpx2.InvalidURL as error:
         raise errors.InvalidEndpoint(str(error)) from error
     except UnicodeError as error:  # in a header, JSON or host name
-        raise errors.ClientError(f"This cannot be sent: {_shown(error)}.") from error
+        raise errors.ClientError(f"The request cannot be sent: {_shown(error)}.") from error
 
 
 def _shown(error: UnicodeError) -> str:
     """Describe an encoding error without the text itself."""
     if isinstance(error, UnicodeEncodeError):
-        return f"it has characters that are no {error.encoding.upper().replace('UTF-8', 'Unicode')}"
-    return "the name of the host is none"
+        return f"it has characters that are not {error.encoding.upper().replace('UTF-8', 'Unicode')}"
+    return "the host name is invalid"
 
 
 def _ssl_context(verify: bool | str, cert: str | tuple[str, str] | None) -> Any:
