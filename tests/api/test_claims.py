@@ -66,7 +66,7 @@ async def test_a_folder_that_was_moved_is_claimed(folder: Path, capsys: pytest.C
         await start(folder)
     assert not (new / MARK).exists()
     await claimed(folder)
-    assert "Of 3 blobs that were looked for, 3 are there" in capsys.readouterr().out
+    assert "3 of 3 sampled blobs were found" in capsys.readouterr().out
     await start(folder)
     text = (folder / "tintype.toml").read_text()
     (folder / "tintype.toml").write_text(text.partition("[stores.local]")[0])
@@ -83,7 +83,7 @@ async def test_a_folder_without_the_images_is_refused(
         await claimed(folder)
     assert not (new / MARK).exists()
     await claimed(folder, force=True)
-    assert "Of 3 blobs that were looked for, 2 are there" in capsys.readouterr().out
+    assert "2 of 3 sampled blobs were found" in capsys.readouterr().out
     await start(folder)
 
 

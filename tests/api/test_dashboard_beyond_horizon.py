@@ -150,7 +150,9 @@ async def test_events_tell_what_changes(rich: Service) -> None:
     stopping = asyncio.Event()
 
     async def listen() -> None:
-        async for piece in events._told(caller, "::1", str(alice.http.cookies["tintype_session"]), stopping):
+        async for piece in events._task_events(
+            caller, "::1", str(alice.http.cookies["tintype_session"]), stopping
+        ):
             for said in piece.split(b"data: ")[1:]:
                 told.append(json.loads(said))  # noqa: PERF401 (they are looked at while more come)
 
@@ -176,7 +178,7 @@ async def test_events_end_with_the_session(rich: Service, monkeypatch: pytest.Mo
     alice = await browser(rich, "alice")
     events, session = await _events(rich), str(alice.http.cookies["tintype_session"])
     caller = Caller("", "", rich.projects["alpha"])
-    stream = events._told(caller, "::1", session, asyncio.Event())
+    stream = events._task_events(caller, "::1", session, asyncio.Event())
     heard = [await anext(stream), await anext(stream)]
     assert heard == [b"retry: 2000\n\n", b"event: tasks\ndata: []\n\n"]
     waiting = asyncio.ensure_future(anext(stream))

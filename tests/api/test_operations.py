@@ -141,11 +141,11 @@ def test_a_throttle_forgets_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its memory is bounded, and who calls all the time is not what it forgets."""
     monkeypatch.setattr("tintype.api.throttle._CALLERS", 3)
     throttle = Throttle(0.001, 1)
-    throttle.take("a")
+    throttle.acquire("a")
     for other in "bcdef":
-        throttle.take(other)
+        throttle.acquire(other)
         with pytest.raises(TooManyAttempts):
-            throttle.take("a")
+            throttle.acquire("a")
 
 
 async def test_pages_of_other_origins(prepared: Prepared, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_the_main_job(cloud: Cloud, disk: Path, tmp_path: Path) -> None:
     assert run(cloud, "image", "pull", "job", folder=tmp_path).strip() == "job"
     assert (tmp_path / "job").read_bytes() == disk.read_bytes()
     told = run(cloud, "image", "pull", "job", folder=tmp_path, code=2)
-    assert "is there already" in told, "another's name overwrites nothing"
+    assert "exists already" in told, "another's name overwrites nothing"
     run(cloud, "image", "pull", "job", "elsewhere", folder=tmp_path)
     run(cloud, "image", "set", "job", "--name", "renamed", "--property", "os_distro=debian")
     shown = yaml.safe_load(run(cloud, "image", "show", "renamed", "-f", "yaml"))

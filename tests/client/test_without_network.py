@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tintype.client import errors, retries, sniffing
-from tintype.client.files import GivenUp, Hashing, PartFile, Source
-from tintype.client.identity import Access, Given, password
+from tintype.client.files import Aborted, Hashing, PartFile, Source
+from tintype.client.identity import Access, StaticAccess, password
 from tintype.client.operations import images, members
 from tintype.client.requests import Page, Reply, Request, nothing, path
 
@@ -130,7 +130,7 @@ def test_a_login() -> None:
     with pytest.raises(errors.InvalidEndpoint):
         login.step(Reply(201, {}, msgspec.json.encode({"token": {**token, "catalog": []}})))
     with pytest.raises(errors.InvalidEndpoint):
-        Given("file:///etc/passwd")
+        StaticAccess("file:///etc/passwd")
 
 
 @given(st.binary(min_size=1, max_size=400_000), st.randoms(use_true_random=False), st.integers(1, 90_000))
@@ -203,9 +203,9 @@ def test_giving_up_ends_what_waits(tmp_path: Path) -> None:
     part = PartFile(tmp_path / "file", 10, "label")
     hashing = Hashing(part, "md5")
     threading.Timer(0.05, part.close).start()
-    with pytest.raises(GivenUp):
+    with pytest.raises(Aborted):
         hashing.result()
-    with pytest.raises(GivenUp):
+    with pytest.raises(Aborted):
         part.write(0, b"x")
 
 

@@ -21,8 +21,8 @@ def events(path: Path) -> set[str]:
         if isinstance(called, ast.Attribute):
             owner = called.value
             name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
-            text = node.args[1:] if called.attr == "_explain" else node.args
-            logs = called.attr in {"_explain", "note"} or (
+            text = node.args[1:] if called.attr == "_log_failure" else node.args
+            logs = called.attr in {"_log_failure", "note"} or (
                 name in LOGGERS and called.attr in {"debug", "info", "warning", "error", "exception"}
             )
         else:

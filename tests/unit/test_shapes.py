@@ -38,11 +38,11 @@ VIEW = {
 
 def test_an_image_has_its_properties_apart() -> None:
     """What Horizon does not know is a property; the file, tags and the like show only where asked alone."""
-    shown = shapes.image(VIEW)
+    shown = shapes.image_view(VIEW)
     assert (shown["size"], shown["is_public"]) == (0, True)
     assert shown["properties"] == {"os_hidden": False, "os_distro": "debian"}
     assert shown["architecture"] is None
-    alone = shapes.image({**VIEW, "architecture": "x86_64"}, alone=True)
+    alone = shapes.image_view({**VIEW, "architecture": "x86_64"}, alone=True)
     assert alone["architecture"] == "x86_64"
     assert alone["properties"] == {
         **shown["properties"],
@@ -128,7 +128,7 @@ def test_a_visibility_that_is_none_is_refused_in_horizons_words(wrong: object) -
 
 def test_a_query_string_has_python_values_keywords_and_filters() -> None:
     """`None`, `True`, `False`; the words for paging apart; older names of filters."""
-    asked = shapes.asked(
+    asked = shapes.parse_list_query(
         [
             ("paginate", "True"),
             ("marker", "m"),
@@ -141,7 +141,7 @@ def test_a_query_string_has_python_values_keywords_and_filters() -> None:
             ("search", " deb "),
         ]
     )
-    assert asked == shapes.Asked(
+    assert asked == shapes.ListQuery(
         {"visibility": "private", "owner": "p", "protected": "true"},
         paginate=True,
         marker="m",
@@ -150,14 +150,14 @@ def test_a_query_string_has_python_values_keywords_and_filters() -> None:
         resource_type="OS::Glance::Image",
         search="deb",
     )
-    assert shapes.asked([("is_public", "None")]).filters == {}
-    assert shapes.asked([("is_public", "True")]).filters == {"visibility": "public"}
+    assert shapes.parse_list_query([("is_public", "None")]).filters == {}
+    assert shapes.parse_list_query([("is_public", "True")]).filters == {"visibility": "public"}
     for no in ("False", "false", "0", "", "None"):
-        assert not shapes.asked([("paginate", no)]).paginate
-    assert shapes.asked([("name", "None")]).filters == {"name": "None"}
+        assert not shapes.parse_list_query([("paginate", no)]).paginate
+    assert shapes.parse_list_query([("name", "None")]).filters == {"name": "None"}
     for wrong in (("sort_dir", "up"), ("is_public", "yes")):
         with pytest.raises(Invalid):
-            shapes.asked([wrong])
+            shapes.parse_list_query([wrong])
 
 
 def test_more_and_before() -> None:
@@ -172,9 +172,9 @@ def test_more_and_before() -> None:
         ("m", True, 2): (True, False),
     }
     for (marker, backward, found), expected in table.items():
-        asked = shapes.Asked({}, paginate=True, marker=marker, backward=backward)
+        asked = shapes.ListQuery({}, paginate=True, marker=marker, backward=backward)
         assert tuple(shapes.more(found, 2, asked).values()) == expected, (marker, backward, found)
-    assert set(shapes.more(9, 2, shapes.Asked({})).values()) == {False}
+    assert set(shapes.more(9, 2, shapes.ListQuery({})).values()) == {False}
 
 
 @given(st.text())

@@ -1,4 +1,4 @@
-"""glibc's memory allocator, told not to keep what bodies have used; other C libraries need no telling."""
+"""Limits how much freed memory glibc's allocator keeps. With other C libraries these functions do nothing."""
 
 import ctypes
 from typing import Final
@@ -6,8 +6,8 @@ from typing import Final
 _ARENA_MAX: Final = -8
 """The parameter M_ARENA_MAX of `mallopt`."""
 _ARENAS: Final = 2
-"""glibc takes eight for each core: each keeps memory of bodies that threads have read, of sizes that come and
-go, and none gives it to another."""
+"""glibc's default is eight for each core. Each keeps the freed memory of request bodies that its threads have
+read, and arenas do not share it."""
 _library: Final = ctypes.CDLL(None)
 
 
@@ -18,6 +18,6 @@ def keep_few_arenas() -> None:
 
 
 def return_memory() -> None:
-    """Give free pages back to the system. Blocks for some milliseconds: call it in a thread."""
+    """Return free pages to the system. Blocks for some milliseconds: call it in a thread."""
     if (malloc_trim := getattr(_library, "malloc_trim", None)) is not None:
         malloc_trim(0)

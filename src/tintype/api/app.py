@@ -1,6 +1,6 @@
 """The ASGI application: every request passes here, top to bottom.
 
-Give it an id → find its route → authenticate → handle → answer, or map the failure → log.
+Assign a request id → find the route → authenticate → call the handler → respond, or map the error → log.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from starlette.types import Message, Receive, Scope, Send
 from tintype.api import errors as error_responses
 from tintype.api.call import Call
 from tintype.api.front import Front
-from tintype.api.lifespan import live
+from tintype.api.lifespan import run_lifespan
 from tintype.api.route import Route
-from tintype.api.tree import NOT_FOUND, build
+from tintype.api.tree import NOT_FOUND, build_tree
 from tintype.auth.base import Authenticator
 from tintype.domain.callers import Caller
 from tintype.errors import (
@@ -40,18 +40,18 @@ _GLOBAL_ID: Final = re.compile(r"req-[0-9a-fA-F-]{36}")
 _HEADER_BYTES: Final = 64 << 10
 _PATH_BYTES: Final = 8 << 10
 _IDS: Final = frozenset({"id", "upload"})
-"""Parameters that are UUIDs: they may be written in capitals."""
+"""Path parameters that are UUIDs; they are matched without regard to case."""
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
-"""Has browsers take no answer for anything but its type: images are bytes that strangers chose."""
+"""Stops browsers from guessing content types: image data is untrusted."""
 _ONLY_TLS: Final = (b"strict-transport-security", b"max-age=31536000")
-"""Has browsers come by TLS alone, once they have come by it: to us, or to a trusted proxy that says so."""
+"""Makes browsers use TLS only. Sent if the request came by TLS, to us or a trusted proxy that says so."""
 _STOPPING: Final = "The service is stopping."
 _CLOSED: Final = 499
-"""Logged where the client went away before the answer; never sent."""
+"""Logged when the client disconnects before the response; never sent."""
 
 
-class _Answer:
-    """Sends an answer, and knows how far it has come."""
+class _ResponseSender:
+    """Sends a response, and records its status and whether it has started."""
 
     def __init__(self, call: Call, send: Send) -> None:
         self._call = call
@@ -60,7 +60,7 @@ class _Answer:
         self.status = _CLOSED
 
     async def __call__(self, message: Message) -> None:
-        """Send a message of ASGI, the head with the headers that every answer has."""
+        """Send an ASGI message; add the headers of every response to its start."""
         if message["type"] == "http.response.start":
             self.begun, self.status = True, message["status"]
             headers = message["headers"]
@@ -87,7 +87,7 @@ class App:
         metrics: Metrics,
         front: Front,
     ) -> None:
-        self._tree = build(routes, front.minor_versions)
+        self._tree = build_tree(routes, front.minor_versions)
         self._authenticator = authenticator
         self._log = log
         self._failures = FailureLog(log)
@@ -101,7 +101,7 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event of ASGI."""
         if scope["type"] == "lifespan":
-            await live(self._lifespan(), self._idle, receive, send)
+            await run_lifespan(self._lifespan(), self._idle, receive, send)
         elif scope["type"] == "http":
             await self._serve(scope, receive, send)
 
@@ -114,11 +114,11 @@ class App:
         self._running += 1
         self._metrics.running.inc()
         self._idle.clear()
-        answer = _Answer(call, send)
+        answer = _ResponseSender(call, send)
         try:
             response = await self._respond(call)
             if response.status_code >= 500:
-                self._explain(call, "request failed", response.status_code)
+                self._log_failure(call, "request failed", response.status_code)
             await response(scope, receive, answer)
         except ClientDisconnect:
             pass
@@ -128,12 +128,12 @@ class App:
                 raise
         except TintypeError as error:  # in a body
             call.failure = error
-            self._explain(call, "response was cut", answer.status)
+            self._log_failure(call, "response was cut", answer.status)
             if not answer.begun:
                 raise
         except Exception as error:
             call.failure = error
-            self._explain(call, "request failed", answer.status if answer.begun else 500)
+            self._log_failure(call, "request failed", answer.status if answer.begun else 500)
             if answer.begun:
                 raise
             await self._fail(call, 500, "Something went wrong here; the log has the details.")(
@@ -145,7 +145,7 @@ class App:
             if self._running == 0:
                 self._idle.set()
             self._count(call, answer.status, started)
-            self._note(call, answer.status, started)
+            self._log_request(call, answer.status, started)
 
     async def _respond(self, call: Call) -> Response:
         try:
@@ -153,7 +153,7 @@ class App:
         except TintypeError as error:
             call.failure = error
             status = error_responses.status_of(error)
-            if status < 500 and getattr(error, "__notes__", None):  # what its client is not told
+            if status < 500 and getattr(error, "__notes__", None):  # details that the client does not get
                 self._log.info("request refused", request_id=call.request_id, cause=cause_of(error))
             headers = error_responses.headers_of(error)
             if status == 401:
@@ -161,7 +161,7 @@ class App:
                     f'Keystone uri="{self._front.identity_url or f"{call.base_url_text}/identity"}"'
                 )
             return self._fail(call, status, error.message, headers)
-        except asyncio.CancelledError:  # the service stops, and its patience with requests is over
+        except asyncio.CancelledError:  # the service is stopping, and the time to finish requests is over
             return self._fail(call, 503, _STOPPING, {"Retry-After": "5"})
 
     async def _handle(self, call: Call) -> Response:
@@ -181,7 +181,7 @@ class App:
         if not route.open:
             call.admit(await self._authenticate(call))
             if self._front.throttle is not None:
-                self._front.throttle.take(call.caller.project_id or call.caller.user_id)
+                self._front.throttle.acquire(call.caller.project_id or call.caller.user_id)
         return await endpoint(call)
 
     async def _authenticate(self, call: Call) -> Caller:
@@ -222,8 +222,8 @@ class App:
     ) -> Response:
         return error_responses.response(status, message, call.request_id, call.headers, extra)
 
-    def _explain(self, call: Call, event: str, status: int) -> None:
-        """Log why a request failed, which its client is not told."""
+    def _log_failure(self, call: Call, event: str, status: int) -> None:
+        """Log the cause of a failed request; the response does not have it."""
         about = {"method": call.method, "path": _shown(call), "request_id": call.request_id}
         self._failures.note(event, call.failure, status=status, **about)
 
@@ -233,10 +233,10 @@ class App:
             time.perf_counter() - started
         )
 
-    def _note(self, call: Call, status: int, started: float) -> None:
+    def _log_request(self, call: Call, status: int, started: float) -> None:
         caller = getattr(call, "caller", None)
         global_id = call.headers.get("x-openstack-request-id", "")
-        with contextlib.suppress(OSError):  # standard error may be on a disk that is full
+        with contextlib.suppress(OSError):  # standard error may be redirected to a full disk
             self._log.info(
                 "request",
                 method=call.method,

@@ -38,7 +38,7 @@ class ApplicationCredentialsApi:
         self._reader = reader
 
     async def index(self, call: Call) -> Response:
-        """List a user's application credentials: one's own, or anybody's to an admin."""
+        """List a user's application credentials: their own, or any user's for an admin."""
         await self._reader.user_or_admin(call, call.params["id"])
         name = query(call).get("name")
         found = await self._credentials.list(call.params["id"])
@@ -52,7 +52,7 @@ class ApplicationCredentialsApi:
         return wire.json_response({"application_credential": _view(call, found)})
 
     async def create(self, call: Call) -> Response:
-        """Create an application credential for the caller, in the token's project; shows its secret, once."""
+        """Create an application credential for the caller in the token's project; show its secret once."""
         token = await self._reader.caller(call)
         _require_unrestricted(token)
         if token.caller.user_id != call.params["id"]:
@@ -71,7 +71,7 @@ class ApplicationCredentialsApi:
         return wire.json_response({"application_credential": {**_view(call, made), "secret": secret}}, 201)
 
     async def delete(self, call: Call) -> Response:
-        """Delete an application credential, which ends its tokens."""
+        """Delete an application credential; its tokens are revoked."""
         _require_unrestricted(await self._reader.user_or_admin(call, call.params["id"]))
         await self._credentials.delete(call.params["id"], call.params["credential"])
         return wire.no_content()
@@ -95,7 +95,7 @@ async def _body(call: Call) -> dict[str, Any]:
 
 
 def _roles(wished: Any) -> list[str]:
-    """Return the names of roles that a body names by id or name; raises Invalid."""
+    """Return the names of the roles that a body lists by id or name; raises Invalid."""
     if wished is None:
         return []
     if not isinstance(wished, list) or not all(isinstance(each, dict) for each in wished):
@@ -108,7 +108,7 @@ def _roles(wished: Any) -> list[str]:
 
 
 def _expires_at(value: str | None) -> int | None:
-    """Return a time in microseconds since the epoch; without a zone it is UTC."""
+    """Return a time in microseconds since the epoch; a time without a zone is UTC."""
     if value is None:
         return None
     try:

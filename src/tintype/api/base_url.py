@@ -1,7 +1,7 @@
-"""The URL that a client reaches the service by: the operator's, else the one that its request came to.
+"""The URL by which clients reach the service: the configured one, else the one that the request was sent to.
 
-A proxy changes what the service sees of it. Those that the operator trusts say what it was, with
-`X-Forwarded-Proto`, `-Host`, `-Port` and `-Prefix`; from anybody else these headers mean nothing.
+A proxy hides the original URL. Trusted proxies send it in `X-Forwarded-Proto`, `-Host`, `-Port` and
+`-Prefix`; from any other client these headers are ignored.
 """
 
 import re
@@ -23,7 +23,7 @@ _DEFAULT_PORTS: Final = frozenset({"80", "443"})
 def base_url(scope: Scope, public_url: str | None) -> str:
     """Return the URL of the service for links and catalogues, without a slash at the end.
 
-    A `Host` that cannot be one is not repeated: the address of the socket stands in its place.
+    An invalid `Host` is replaced by the address of the socket.
     """
     if public_url is not None:
         return public_url.rstrip("/")
@@ -35,22 +35,22 @@ def base_url(scope: Scope, public_url: str | None) -> str:
 
 
 def base_path(url: str) -> str:
-    """Return the path of a base URL: empty, or what a proxy puts before every path of ours."""
+    """Return the path of a base URL: empty, or the prefix that a proxy adds to every path."""
     return urlsplit(url).path
 
 
 class ForwardedRequests(ProxyHeadersMiddleware):
     """Applies the X-Forwarded-* headers of trusted proxies.
 
-    uvicorn's part knows the client's address and scheme; this adds the host and the prefix of the
-    path. Values that cannot be what they claim are ignored.
+    uvicorn applies the client's address and scheme; this adds the host and the prefix of the path.
+    Malformed values are ignored.
     """
 
     def __init__(self, app: ASGIApp, trusted: list[str]) -> None:
         super().__init__(app, trusted)  # type: ignore[arg-type]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
-        """Rewrite `Host` and `root_path`, then let uvicorn do its part."""
+        """Rewrite `Host` and `root_path`, then call uvicorn's middleware."""
         client = scope.get("client")
         if scope["type"] == "http" and client and client[0] in self.trusted_hosts:
             host, prefix = _forwarded_host(scope), _last(scope, b"x-forwarded-prefix").rstrip("/")
@@ -64,9 +64,9 @@ class ForwardedRequests(ProxyHeadersMiddleware):
 
 
 def _forwarded_host(scope: Scope) -> bytes | None:
-    """Return the host that the client asked, with its port where that is no default; None if not told."""
-    told, port = _last(scope, b"x-forwarded-host"), _last(scope, b"x-forwarded-port")
-    host = told if _HOST.fullmatch(told) else _last(scope, b"host")
+    """Return the host that the client used, with any non-default port; None if it is not forwarded."""
+    forwarded, port = _last(scope, b"x-forwarded-host"), _last(scope, b"x-forwarded-port")
+    host = forwarded if _HOST.fullmatch(forwarded) else _last(scope, b"host")
     fits = _PORT.fullmatch(port) and int(port) <= _LAST_PORT and port not in _DEFAULT_PORTS
     if fits and _NAME_ALONE.fullmatch(host):
         host = f"{host}:{port}"
@@ -74,6 +74,6 @@ def _forwarded_host(scope: Scope) -> bytes | None:
 
 
 def _last(scope: Scope, name: bytes) -> str:
-    """Return the last value of a header: of several that proxies added, that of the one we trust."""
+    """Return the last value of a header: of those that proxies added, the one from the trusted proxy."""
     values = [value for key, value in scope["headers"] if key == name]
     return values[-1].decode("latin-1").rpartition(",")[2].strip() if values else ""

@@ -21,24 +21,24 @@ class CacheApi:
         self._cache = cache
 
     async def index(self, call: Call) -> Response:
-        """List what is kept, and what waits to be."""
+        """List the cached images and the queued ones."""
         kept, queued = await self._cache.list(call.caller)
         return wire.json_response(
             {"cached_images": [_view(entry) for entry in kept], "queued_images": queued}
         )
 
     async def queue(self, call: Call) -> Response:
-        """Have an image fetched."""
+        """Queue an image for caching."""
         await self._cache.queue(call.caller, call.params["id"])
         return Response(status_code=202)
 
     async def delete(self, call: Call) -> Response:
-        """Drop an image from the cache and its queue."""
+        """Delete an image from the cache and its queue."""
         await self._cache.delete(call.caller, call.params["id"])
         return wire.no_content()
 
     async def clear(self, call: Call) -> Response:
-        """Drop everything, or what the header x-image-cache-clear-target says."""
+        """Clear the cache and its queue, or the one that the header x-image-cache-clear-target names."""
         target = call.headers.get("x-image-cache-clear-target", "").lower()
         if target not in _TARGETS:
             raise Invalid(
@@ -48,55 +48,55 @@ class CacheApi:
         return wire.no_content()
 
     async def clean(self, call: Call) -> Response:
-        """Drop what stalled, and what belongs to nothing."""
+        """Delete stalled fills, and data that belongs to no image."""
         await self._cache.clean(call.caller)
         return Response(status_code=200)
 
     async def prune(self, call: Call) -> Response:
-        """Bring the cache within its limit."""
+        """Evict images until the cache is within its limit."""
         images, size = await self._cache.prune(call.caller)
         return wire.json_response({"total_files_pruned": images, "total_bytes_pruned": size})
 
     async def nodes(self, call: Call) -> Response:
-        """Name the nodes that keep an image."""
+        """List the nodes that have an image cached."""
         return wire.json_response(list(await self._cache.nodes(call.caller, call.params["id"])))
 
     async def cached(self, call: Call) -> Response:
-        """List what is kept."""
+        """List the cached images."""
         kept, _ = await self._cache.list(call.caller, MANAGE)
         return wire.json_response({"cached_images": [_view(entry) for entry in kept]})
 
     async def queued(self, call: Call) -> Response:
-        """List what waits to be kept."""
+        """List the queued images."""
         _, queued = await self._cache.list(call.caller, MANAGE)
         return wire.json_response({"queued_images": queued})
 
     async def enqueue(self, call: Call) -> Response:
-        """Have an image fetched."""
+        """Queue an image for caching."""
         await self._cache.queue_as_manager(call.caller, call.params["id"])
         return wire.json_response(None)
 
     async def delete_cached(self, call: Call) -> Response:
-        """Drop an image from the cache."""
+        """Delete an image from the cache."""
         await self._cache.delete_as_manager(call.caller, call.params["id"], _KEPT)
         return wire.json_response(None)
 
     async def delete_queued(self, call: Call) -> Response:
-        """Take an image off the queue."""
+        """Delete an image from the queue."""
         await self._cache.delete_as_manager(call.caller, call.params["id"], WAITING)
         return wire.json_response(None)
 
     async def clear_cached(self, call: Call) -> Response:
-        """Drop everything that is kept."""
+        """Delete every image from the cache."""
         return wire.json_response({"num_deleted": await self._cache.clear(call.caller, _KEPT, MANAGE)})
 
     async def clear_queued(self, call: Call) -> Response:
-        """Empty the queue."""
+        """Delete every image from the queue."""
         return wire.json_response({"num_deleted": await self._cache.clear(call.caller, WAITING, MANAGE)})
 
 
 def _view(entry: Entry) -> dict[str, Any]:
-    """Give an entry as Glance does: times in seconds since the epoch."""
+    """Return an entry in Glance's form: times in seconds since the epoch."""
     return {
         "image_id": entry.image_id,
         "size": entry.size,

@@ -15,7 +15,7 @@ from tintype.observability.metrics import Metrics
 
 
 class Call(Request):
-    """A request on its way: with an id, its route's parameters, and the caller once that is known."""
+    """A request: its id, its route's parameters, and its caller once authenticated."""
 
     request_id: str
     params: dict[str, str]
@@ -23,17 +23,17 @@ class Call(Request):
     public_url: str | None
     body_limit: int
     route_path = "none"
-    """As in the table of routes, with its parameters in braces."""
+    """The path as in the table of routes, with parameters in braces."""
     answer_headers: tuple[tuple[bytes, bytes], ...] = ()
-    """Headers that each answer at this path has, failures too."""
+    """Headers of every response at this path, error responses included."""
     counted_method = "other"
-    """The method where the path has it: what a client makes up must not fill the metrics."""
+    """The method for metrics: `other` unless the route has it, so that clients cannot create new labels."""
     metrics: Metrics
     failure: BaseException | None = None
-    """Why the answer is a refusal, for the log."""
+    """The error behind an error response, for the log."""
 
     def admit(self, caller: Caller) -> None:
-        """Set the caller; raise Unauthenticated where its token may not be used for this request."""
+        """Set the caller; raise Unauthenticated if its token may not be used for this request."""
         rules = caller.access_rules
         if rules is not None:
             path = dispatched_path(self.route_path, self.params)
@@ -45,12 +45,12 @@ class Call(Request):
 
     @property
     def address(self) -> str:
-        """The client's address; empty where the server does not know it."""
+        """The client's address; empty if the server does not know it."""
         return self.client.host if self.client else ""
 
     @property
     def raw_path(self) -> bytes:
-        """The path as it was sent, without the query."""
+        """The path as sent, without the query."""
         raw: bytes = self.scope.get("raw_path") or self.scope["path"].encode()
         return raw.partition(b"?")[0]
 
@@ -62,8 +62,8 @@ class Call(Request):
     def token(self, name: str) -> str | None:
         """Return the value of a header that carries a token, such as `X-Auth-Token`; or None.
 
-        WSGI servers take `X_AUTH_TOKEN` and `X-AUTH_TOKEN` for the same header, so scripts send them:
-        they count where the header itself is absent. Raises Invalid for values that differ.
+        Some scripts send `X_AUTH_TOKEN` or `X-AUTH_TOKEN`, which WSGI servers treat as the same header:
+        these are used when the header itself is absent. Raises Invalid for values that differ.
         """
         wanted = name.lower()
         values = set(self.headers.getlist(wanted))
@@ -75,11 +75,11 @@ class Call(Request):
         return values.pop() if values else None
 
     def data(self) -> Source:
-        """Return the body as it comes; filling from it raises Disconnected where it breaks off."""
+        """Return the body as a source of bytes; reading it raises Disconnected if the connection breaks."""
         return Body(self.stream(), self.scope.get("extensions", {}).get(DIRECT), self.metrics)
 
     async def bounded_body(self) -> bytes:
-        """Read the whole body; raises OverLimit where it is larger than metadata may be."""
+        """Read the whole body; raises OverLimit if it exceeds the limit for metadata."""
         parts, size = [], 0
         async for part in self.stream():
             parts.append(part)
@@ -89,7 +89,7 @@ class Call(Request):
         return b"".join(parts)
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """Return the body as it comes; raises Disconnected where it breaks off, TooSlow for silence."""
+        """Yield the body in chunks; raises Disconnected for a lost client, TooSlow for a silent one."""
         silence = self.scope.get("extensions", {}).get(SILENCE, _none)
         more = True
         while more:
@@ -104,11 +104,11 @@ class Call(Request):
 
 
 def _none() -> None:
-    """Return that a server that cannot say so waits for bodies."""
+    """Return None: the default for servers that do not detect silent clients."""
 
 
 class Body(Chunks):
-    """A body that, where the server can, comes straight from the socket into the buffer."""
+    """A request body, received straight from the socket into the buffer if the server supports that."""
 
     def __init__(
         self, chunks: AsyncIterator[bytes], direct: Callable[[], Source | None] | None, metrics: Metrics
@@ -119,7 +119,7 @@ class Body(Chunks):
         self._direct: Source | None = None
 
     async def fill(self, buffer: Buffer) -> bool:
-        """Ask the server before anything has come as chunks."""
+        """Fill a buffer; ask the server for a direct source before the first read."""
         if self._take_over is not None:
             self._direct, self._take_over = self._take_over(), None
         before = buffer.used

@@ -19,7 +19,7 @@ from tintype.services.downloads import DownloadRequest, Downloads
 
 _BINARY = "application/octet-stream"
 _HAND_OFF = "x-accel-redirect"
-"""What a front server that sends bytes by itself says in X-Sendfile-Type; to others an answer without
+"""The X-Sendfile-Type of a front server that sends files itself. For any other client a response without
 bytes would look like an empty image."""
 
 
@@ -32,7 +32,7 @@ class DataApi:
         self._slots = slots
 
     async def upload(self, call: Call) -> Response:
-        """Take an image's bytes."""
+        """Store the bytes of an image."""
         check_type(call, _BINARY)
         await self._data.upload(
             call.caller,
@@ -45,7 +45,7 @@ class DataApi:
         return Response(status_code=204)
 
     async def stage(self, call: Call) -> Response:
-        """Take bytes for an import to come."""
+        """Store bytes for a later import."""
         check_type(call, _BINARY)
         await self._data.stage(
             call.caller,
@@ -59,7 +59,7 @@ class DataApi:
     async def download(self, call: Call) -> Response:
         """Send an image's bytes, or one range of them."""
         headers = call.headers
-        if_range = headers.get("if-range")  # a date is no strong validator: no range under one is sent
+        if_range = headers.get("if-range")  # a date never matches: no strong validator
         request = DownloadRequest(
             range=ranges.parse(headers.get("range"), headers.get("content-range")),
             range_of=None if if_range is None else if_range.strip(),
@@ -79,7 +79,7 @@ class DataApi:
         if digest := conditions.repr_digest(image):
             answer["Repr-Digest"] = digest
         if image.checksum:
-            answer["Content-MD5"] = image.checksum  # of the whole image, in hex, on ranges too: as Glance
+            answer["Content-MD5"] = image.checksum  # like Glance: of the whole image, in hex, for ranges too
         if download.partial:
             answer["Content-Range"] = f"bytes {download.start}-{download.stop - 1}/{image.size}"
         status = 206 if download.partial else 200
@@ -89,14 +89,14 @@ class DataApi:
         if download.internal_path is not None and in_front:
             return _handed_off(download.internal_path, answer)
         project = call.caller.project_id or call.caller.user_id
-        ended = functools.partial(self._slots.give_back, project)
+        ended = functools.partial(self._slots.release, project)
         stream = _Stream(download.chunks, status, answer, ended)
-        self._slots.take(project)  # last: from here on only the stream gives it back
+        self._slots.acquire(project)  # last: only the stream releases it
         return stream
 
 
 class _Stream(StreamingResponse):
-    """Reads on only as the client takes what was sent, and lets go of everything when it is sent or gone."""
+    """Reads chunks no faster than the client takes them, and releases everything at the end."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class _Stream(StreamingResponse):
             self._ended()
 
     async def _send_as_taken(self, send: Send, taken: Callable[[], Awaitable[bool]]) -> None:
-        """Ask for bytes only once the client has taken those before, and is still there."""
+        """Read the next chunk only after the client has taken the previous one; raises ClientDisconnect."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async for chunk in self._chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -131,19 +131,19 @@ class _Stream(StreamingResponse):
 
 
 def check_type(call: Call, wanted: str) -> None:
-    """Refuse a body of another media type."""
+    """Raise UnsupportedMedia unless the body has the wanted media type."""
     if not is_type(call, wanted):
         given = call.headers.get("content-type", "")
         raise UnsupportedMedia(f"Image data is sent as {wanted}, not as '{given}'.")
 
 
 def is_type(call: Call, wanted: str) -> bool:
-    """Say whether a request declares a body of this media type."""
+    """Return whether the request declares a body of this media type."""
     return call.headers.get("content-type", "").partition(";")[0].strip().lower() == wanted
 
 
 def expected_digests(call: Call) -> dict[str, str]:
-    """Give the digests that a client says its whole bytes have."""
+    """Return the digests that the client declares for the whole content."""
     repr_digest, content_md5 = call.headers.get("repr-digest"), call.headers.get("content-md5")
     if repr_digest is None and content_md5 is None:
         return {}
@@ -151,7 +151,7 @@ def expected_digests(call: Call) -> dict[str, str]:
 
 
 def _handed_off(path: str, headers: dict[str, str]) -> Response:
-    """Let the front server send the bytes; it looks at `Range` by itself."""
+    """Return a response that makes the front server send the bytes; it handles `Range` itself."""
     whole = {
         name: value for name, value in headers.items() if name not in {"Content-Length", "Content-Range"}
     }
@@ -159,9 +159,9 @@ def _handed_off(path: str, headers: dict[str, str]) -> Response:
 
 
 def _declared_size(call: Call) -> int | None:
-    """Return the size that a client declares, by its header or the length of the body.
+    """Return the size that a client declares, in its header or by the length of the body.
 
-    0 in the header declares nothing: clients of Glance send it where they do not know the size.
+    0 in the header declares nothing: clients of Glance send it when they do not know the size.
     """
     declared = call.headers.get("x-openstack-image-size")
     if declared is not None:

@@ -1,7 +1,7 @@
-"""The bytes of a large body, received straight into the memory of whoever reads them.
+"""Large request bodies, received straight into the reader's buffer.
 
-As chunks they would be copied five times on their way: by the event loop, the parser and twice by the
-server, each time into fresh memory, then into the buffer that is hashed and written.
+As chunks they would be copied five times: by the event loop, the parser and twice by the server, each
+time into new memory, then into the buffer that is hashed and written.
 """
 
 import asyncio
@@ -15,41 +15,41 @@ from tintype.errors import Disconnected, TooSlow
 
 BROKEN_OFF: Final = "The connection broke off before the request was whole."
 _RECEIVE: Final = 512 << 10
-"""Bytes taken at once: other connections wait that long."""
+"""Most bytes received at once, because other connections wait meanwhile."""
 
 
 class Connection(Protocol):
-    """What a body needs of the HTTP connection that it comes through."""
+    """What `DirectBody` uses of the HTTP connection."""
 
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
     flow: FlowControl
 
-    def heard_of_body(self) -> None:
-        """Note that the client is not silent."""
+    def record_body_activity(self) -> None:
+        """Record that the client is sending."""
 
-    def take_back(self) -> None:
-        """Read from the connection as HTTP again."""
+    def resume_http(self) -> None:
+        """Make the HTTP protocol receive from the connection again."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note that the connection is lost."""
+        """Handle the loss of the connection."""
 
     def pause_writing(self) -> None:
-        """Stop writing until the transport has sent what it holds."""
+        """Stop writing until the transport's buffer has been sent."""
 
     def resume_writing(self) -> None:
-        """Write again."""
+        """Resume writing."""
 
 
 class DirectBody(asyncio.BufferedProtocol):
-    """A connection while its request's body, of which `left` bytes are to come, is read.
+    """The protocol of a connection while it receives the remaining `left` bytes of a request's body.
 
-    It is given back to HTTP with the last of them, also where the answer was given before that and
-    the rest is only dropped.
+    After the last byte the connection returns to HTTP. If the response was sent before that, the rest
+    of the body is discarded.
     """
 
     def __init__(self, http: Connection, early: bytes, left: int) -> None:
-        """Go on behind what came `early`, which was received but not read."""
+        """Continue after `early`: bytes that were received but not yet read."""
         self._http = http
         self._early = memoryview(early)
         self._left = left
@@ -59,17 +59,17 @@ class DirectBody(asyncio.BufferedProtocol):
         self._dropped = memoryview(bytearray(0))
 
     async def fill(self, buffer: Buffer) -> bool:
-        """Fill a buffer; raises Disconnected where the body breaks off, TooSlow where it is silent."""
+        """Fill a buffer; raises Disconnected if the connection breaks, TooSlow if the client is silent."""
         self._early = self._early[buffer.add(self._early) :]
         if self._left and not buffer.ready:
             if self._lost or self._http.transport.is_closing():
                 raise Disconnected(BROKEN_OFF)
             self._buffer, self._waiting = buffer, self._http.loop.create_future()
-            timer = self._http.loop.call_later(max(0.0, buffer.until - time.monotonic()), self._enough)
+            timer = self._http.loop.call_later(max(0.0, buffer.until - time.monotonic()), self._on_timeout)
             self._http.flow.resume_reading()
             try:
                 await self._waiting
-            finally:  # nobody is there to take more
+            finally:  # no reader is waiting any more
                 timer.cancel()
                 self._buffer = None
                 if self._left and not self._http.transport.is_closing():
@@ -77,7 +77,7 @@ class DirectBody(asyncio.BufferedProtocol):
         return bool(self._left or self._early)
 
     def get_buffer(self, _hint: int) -> memoryview:
-        """Give the memory for what is received next: no byte behind the body."""
+        """Return the memory for the next bytes, never for more than the rest of the body."""
         most = min(_RECEIVE, self._left)
         if self._buffer is not None:
             return self._buffer.memory[self._buffer.used : self._buffer.used + most]
@@ -86,47 +86,47 @@ class DirectBody(asyncio.BufferedProtocol):
         return self._dropped[:most]
 
     def buffer_updated(self, count: int) -> None:
-        """Count what was received."""
-        self._http.heard_of_body()
+        """Record that `count` bytes have been received."""
+        self._http.record_body_activity()
         self._left -= count
         if self._buffer is not None:
             self._buffer.used += count
         if not self._left:
-            self._http.take_back()
+            self._http.resume_http()
         if self._buffer is not None and (self._buffer.ready or not self._left):
-            self._give()
+            self._wake_reader()
 
-    def _enough(self) -> None:
-        """Give what has come, where no more does; where nothing has, the next bytes are given at once."""
+    def _on_timeout(self) -> None:
+        """Wake the reader if bytes have arrived in the buffer's time; else wait for the next bytes."""
         if self._buffer is not None and self._buffer.used:
-            self._give()
+            self._wake_reader()
 
-    def _give(self) -> None:
+    def _wake_reader(self) -> None:
         self._buffer = None
         if self._left:
             self._http.flow.pause_reading()
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 
-    def give_up(self, reason: str) -> None:
-        """Wait no longer for a client that has fallen silent."""
+    def abort(self, reason: str) -> None:
+        """Make the reader raise TooSlow: the client has fallen silent."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(TooSlow(reason))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell both who reads and HTTP."""
+        """Make the reader raise Disconnected, and notify the HTTP protocol."""
         self._lost = True
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(Disconnected(BROKEN_OFF))
         self._http.connection_lost(exc)
 
     def eof_received(self) -> None:
-        """Let the connection end."""
+        """Return None, so that the transport closes."""
 
     def pause_writing(self) -> None:
-        """Leave the answer to HTTP."""
+        """Forward to the HTTP protocol, which writes the response."""
         self._http.pause_writing()
 
     def resume_writing(self) -> None:
-        """Leave the answer to HTTP."""
+        """Forward to the HTTP protocol, which writes the response."""
         self._http.resume_writing()

@@ -1,8 +1,8 @@
-"""From what went wrong to HTTP: the statuses, the headers, and the one form in which a failure is written.
+"""Errors as HTTP responses: their statuses, headers and JSON.
 
-`{"error": {"code", "title", "message", "request_id"}}` is Keystone's form, and the one that every
-client reads: python-glanceclient, libcloud and fog look for `message` in the first object inside the
-document, and die on a flat one.
+`{"error": {"code", "title", "message", "request_id"}}` is Keystone's form. Every client reads
+it: python-glanceclient, libcloud and fog look for `message` in the first object inside the document, and
+crash on a flat one.
 """
 
 from collections.abc import Mapping
@@ -36,16 +36,16 @@ STATUS: Final[Mapping[type[errors.TintypeError], int]] = {
 }
 
 _TITLES: Final = {460: "Checksum Mismatch", 499: "Client Closed Request"}
-"""Of statuses that the HTTP registry does not have: the first is tus's, the second is never read."""
+"""Names of statuses outside the HTTP registry: the first is from tus, the second is never sent."""
 
 
 def status_of(error: errors.TintypeError) -> int:
-    """Return the HTTP status of a failure."""
+    """Return the HTTP status of an error."""
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
 def headers_of(error: errors.TintypeError) -> dict[str, str]:
-    """Return the headers that say in HTTP what a failure knows, such as when to try again."""
+    """Return the headers for the details of an error, such as `Retry-After`."""
     headers = {}
     if isinstance(error, errors.Temporary) and error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
@@ -61,7 +61,7 @@ def headers_of(error: errors.TintypeError) -> dict[str, str]:
 
 
 def document(status: int, message: str, request_id: str) -> bytes:
-    """Return the JSON of a failure."""
+    """Return the JSON of an error."""
     error = {"code": status, "title": title(status), "message": message, "request_id": request_id}
     return msgspec.json.encode({"error": error})
 
@@ -74,7 +74,7 @@ def title(status: int) -> str:
 def response(
     status: int, message: str, request_id: str, headers: Headers, extra: Mapping[str, str] | None = None
 ) -> Response:
-    """Return a failure as an answer: JSON, or plain text where the client asks for text."""
+    """Return an error response: JSON, or plain text if the client asks for text."""
     more = dict(extra or {})
     if wants_text(headers):
         return Response(f"{status} {title(status)}\n\n{message}\n", status, more, "text/plain")
@@ -82,6 +82,6 @@ def response(
 
 
 def wants_text(headers: Headers) -> bool:
-    """Say whether a client asks for text, and not for JSON."""
+    """Return whether the client accepts plain text and not JSON."""
     accept = headers.get("accept", "")
     return "text/" in accept and "json" not in accept

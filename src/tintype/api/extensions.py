@@ -3,16 +3,13 @@
 from typing import Final
 
 DIRECT: Final = "tintype.direct_body"
-"""The ASGI extension for image data: a call that makes a server patient, and gives a source or None.
+"""The ASGI extension for image data: a call that allows long silences, and returns a source or None.
 
-The source gives the body without copies; None leaves it to `receive`.
+The source reads the body without copies; None means to read it with `receive`.
 """
 SILENCE: Final = "tintype.silence"
-"""The ASGI extension by which a server waits no longer for a body: a call that gives the reason, or None."""
+"""The ASGI extension for silent clients: a call that returns why the server stopped waiting, or None."""
 TAKEN: Final = "tintype.taken"
-"""The ASGI extension by which a server tells when a client has taken what was sent: a call to await.
-
-It gives False where the client is gone.
-"""
+"""The ASGI extension to await until the client has taken what was sent: False if it has disconnected."""
 STOPPING: Final = "tintype.stopping"
-"""The ASGI extension by which a server tells answers without an end that it stops: an event."""
+"""The ASGI extension that ends endless responses: an event, set when the server stops."""

@@ -1,4 +1,4 @@
-"""Settings of the service's public face: its URLs, limits and versions."""
+"""What the application needs of the settings: public URLs, limits and API versions."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ from tintype.api.throttle import Throttle
 
 
 class Front(msgspec.Struct, frozen=True):
-    """Settings of the service's public face: its URLs, limits and versions."""
+    """What the application needs of the settings: public URLs, limits and API versions."""
 
     public_url: str | None
-    """URL that clients reach it by; None for the one each request came to."""
+    """URL by which clients reach the service; None for the one that each request was sent to."""
     identity_url: str | None
-    """URL of the identity service; None for our own."""
+    """URL of the identity service; None for the built-in one."""
     body_limit: int
-    """Bytes of a request's body, image data apart."""
+    """Most bytes in a request's body, except image data."""
     throttle: Throttle | None
     minor_versions: Sequence[int]
-    """Of the API: each is served below its own prefix, too."""
+    """Minor versions of the API; each is also served below its own prefix."""

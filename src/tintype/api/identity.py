@@ -1,6 +1,6 @@
-"""The slice of Keystone v3 that clients need to log in and find the image service: tokens and the catalogue.
+"""The part of Keystone v3 that clients need to log in and find the image service: tokens and the catalogue.
 
-Bodies and errors have Keystone's shapes; projects, users, roles and application credentials have files
+Bodies and errors have Keystone's form. Projects, users, roles and application credentials are in modules
 of their own.
 """
 
@@ -40,7 +40,7 @@ class IdentityApi:
         self._region = region
 
     async def choices(self, call: Call) -> Response:
-        """Offer the versions."""
+        """List the versions."""
         return wire.json_response({"versions": {"values": [_version(call)]}}, 300)
 
     async def version(self, call: Call) -> Response:
@@ -101,7 +101,7 @@ class IdentityApi:
         )
 
     async def show_token(self, call: Call) -> Response:
-        """Show what a token stands for."""
+        """Show the user, project and roles of a token."""
         token = await self._subject(call, also=frozenset({"admin", "service"}))
         return wire.json_response(self._view(call, token), 200, {"X-Subject-Token": token.value})
 
@@ -109,11 +109,11 @@ class IdentityApi:
         """Revoke a token."""
         token = await self._subject(call, also=frozenset({"admin"}))
         await self._identity.revoke(token)
-        self._reader.forget(token.value)
+        self._reader.invalidate(token.value)
         return wire.no_content()
 
     async def catalog(self, call: Call) -> Response:
-        """Show the services."""
+        """Show the service catalogue."""
         await self._reader.caller(call)
         return wire.json_response({"catalog": self._catalog(call), "links": links(call)})
 
@@ -132,7 +132,7 @@ class IdentityApi:
         return wire.json_response({"domain": _DOMAIN_VIEW})
 
     async def _subject(self, call: Call, *, also: frozenset[str]) -> Token:
-        """Return the token that a request is about: the caller's own, or any to somebody in certain roles."""
+        """Return a request's subject token: the caller's own, or any if the caller has one of the roles."""
         caller = await self._reader.caller(call)
         value = call.token("X-Subject-Token")
         if not value:
@@ -209,7 +209,7 @@ def _version(call: Call) -> dict[str, Any]:
 
 
 def _user_of(user: dict[str, Any]) -> tuple[str | None, str | None]:
-    """Return the id and the name by which a login names its user; with an id it needs no domain."""
+    """Return the user's id and name from a login; with an id no domain is needed."""
     if "id" in user:
         if "domain" in user:
             _check_domain(user)
@@ -231,7 +231,7 @@ def _scope(scope: Any) -> dict[str, str] | None:
 
 
 def _check_domain(body: dict[str, Any]) -> None:
-    """Check that the only domain is meant, by id or name."""
+    """Check that a domain, given by id or name, is the only one."""
     domain = object_at(body, "domain")
     if domain.get("id") != DOMAIN["id"] and str(domain.get("name", "")).lower() != "default":
         raise Unauthenticated("The only domain here is Default (id default).")

@@ -1,4 +1,4 @@
-"""What the handlers of `/identity` share: who calls, and Keystone's forms of bodies, errors and lists."""
+"""Shared by the handlers of `/identity`: the caller, and Keystone's form of bodies, errors and lists."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ _LONGEST: Final = 4096
 
 
 class TokenReader:
-    """Reads the token of a request, and refuses those who may not send it."""
+    """Reads the token of a request, and raises if its user may not send the request."""
 
     def __init__(self, tokens: BuiltinAuthenticator) -> None:
         self._tokens = tokens
@@ -34,27 +34,27 @@ class TokenReader:
         return token
 
     async def admin(self, call: Call) -> Token:
-        """Return the token of an admin; raises Forbidden for everybody else."""
+        """Return the caller's token; raises Forbidden unless the caller is an admin."""
         token = await self.caller(call)
         require_admin(token)
         return token
 
     async def user_or_admin(self, call: Call, user_id: str) -> Token:
-        """Return the token of a user or of an admin; raises Forbidden for everybody else."""
+        """Return the caller's token; raises Forbidden unless the caller is this user or an admin."""
         token = await self.caller(call)
         if token.caller.user_id != user_id:
             require_admin(token)
         return token
 
-    def forget(self, value: str) -> None:
-        """Stop trusting a token without asking."""
+    def invalidate(self, value: str) -> None:
+        """Remove a token from the cache of validated tokens."""
         self._tokens.invalidate(value)
 
 
 def require_admin(token: Token) -> None:
     """Raise Forbidden unless the token has the role admin.
 
-    `context_is_admin` of the policy file is about images: it gives no power over users and projects.
+    `context_is_admin` of the policy file concerns images only; it grants no rights to users and projects.
     """
     if "admin" not in token.caller.roles:
         raise Forbidden("You are not authorized to perform the requested action: it is for admins.")
@@ -66,7 +66,7 @@ async def read_object(call: Call, *path: str) -> dict[str, Any]:
 
 
 def object_at(body: Any, *path: str) -> dict[str, Any]:
-    """Return an object within a body; raises Invalid where there is none."""
+    """Return an object within a body; raises Invalid if it is absent or no object."""
     for name in path:
         body = body.get(name) if isinstance(body, dict) else None
     if not isinstance(body, dict):
@@ -75,7 +75,7 @@ def object_at(body: Any, *path: str) -> dict[str, Any]:
 
 
 def text(body: dict[str, Any], name: str) -> str:
-    """Return a text that must be there; raises Invalid."""
+    """Return a required string; raises Invalid."""
     value = optional_text(body, name)
     if not value:
         raise Invalid(f"Expecting to find {name} in the request: a string that is not empty, without NUL.")
@@ -83,7 +83,7 @@ def text(body: dict[str, Any], name: str) -> str:
 
 
 def optional_text(body: dict[str, Any], name: str, limit: int = _LONGEST) -> str | None:
-    """Return a text, or None for null and for none at all; raises Invalid for anything else."""
+    """Return an optional string, None if it is null or absent; raises Invalid for any other type."""
     value = body.get(name)
     if value is None:
         return None
@@ -93,7 +93,7 @@ def optional_text(body: dict[str, Any], name: str, limit: int = _LONGEST) -> str
 
 
 def optional_flag(body: dict[str, Any], name: str) -> bool | None:
-    """Return true or false, or None for null and for none at all; raises Invalid for anything else."""
+    """Return an optional boolean, None if it is null or absent; raises Invalid for any other type."""
     value = body.get(name)
     if value is not None and not isinstance(value, bool):
         raise Invalid(f"{name} must be true or false.")
@@ -101,14 +101,14 @@ def optional_flag(body: dict[str, Any], name: str) -> bool | None:
 
 
 def check_domain(body: dict[str, Any]) -> None:
-    """Raise NotFound where `domain_id` names another domain than the only one."""
+    """Raise NotFound if `domain_id` names a domain other than the only one."""
     domain = optional_text(body, "domain_id")
     if domain not in {None, "", DOMAIN["id"]}:
         raise NotFound(f"Could not find domain: {domain}. The only domain here is Default (id default).")
 
 
 def refuse_others(body: dict[str, Any], noun: str, known: Iterable[str]) -> None:
-    """Raise Invalid for a field that is not stored here, unless it has no value."""
+    """Raise Invalid for an unsupported field, unless its value is empty."""
     kept = frozenset(known)
     for name, value in body.items():
         if name not in kept and not _is_empty(value):
@@ -132,40 +132,40 @@ def query(call: Call) -> dict[str, str]:
 
 
 def is_set(wanted: dict[str, str], name: str) -> bool:
-    """Return whether a parameter that is a switch is on: being there is enough."""
+    """Return whether a boolean parameter is on; without a value it is."""
     return wanted.get(name, "false").lower() not in {"0", "false", "no", "off"}
 
 
 def in_domain(wanted: dict[str, str], *, enabled: bool) -> bool:
-    """Return whether the filters `domain_id` and `enabled` keep something of the only domain."""
+    """Return whether an object of the only domain matches the filters `domain_id` and `enabled`."""
     if wanted.get("domain_id", DOMAIN["id"]) != DOMAIN["id"]:
         return False
     return "enabled" not in wanted or is_set(wanted, "enabled") is enabled
 
 
 def listing(call: Call, name: str, items: list[dict[str, Any]]) -> Response:
-    """Return a list as Keystone writes it."""
+    """Return a list in Keystone's form."""
     return wire.json_response({name: items, "links": links(call)})
 
 
 def links(call: Call) -> dict[str, Any]:
-    """Return the links of a list that is one page."""
+    """Return the links of a list with a single page."""
     return {"self": f"{call.base_url_text}{call.scope['path']}", "next": None, "previous": None}
 
 
 def self_link(call: Call, path: str) -> dict[str, str]:
-    """Return the links of one thing."""
+    """Return the links of one object."""
     return {"self": f"{call.base_url_text}/identity/v3/{path}"}
 
 
 def role_view(role: str, *, short: bool = False) -> dict[str, Any]:
-    """Return a role as Keystone shows it."""
+    """Return a role in Keystone's form."""
     view: dict[str, Any] = {"id": f"role-{role}", "name": role}
     return view if short else {**view, "domain_id": None, "description": None, "options": {}}
 
 
 def role_of(role_id: str) -> str:
-    """Return the role of an id; raises NotFound."""
+    """Return the role with an id; raises NotFound."""
     role = role_id.removeprefix("role-")
     if role not in ROLES or role == role_id:
         raise NotFound(f"Could not find role: {role_id}.")
@@ -173,5 +173,5 @@ def role_of(role_id: str) -> str:
 
 
 def timestamp(microseconds: int) -> str:
-    """Return a time as Keystone shows it."""
+    """Return a time in Keystone's form."""
     return datetime.fromtimestamp(microseconds / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -20,14 +20,14 @@ from tintype.services.locations import Locations
 
 
 class ImageOptions(msgspec.Struct, frozen=True):
-    """What an operator chose of how images are shown."""
+    """The operator's settings for image responses."""
 
     page_size: int
     max_page_size: int
     shows_locations: bool
     shows_direct_url: bool
     methods: Sequence[str]
-    """Of imports."""
+    """The import methods."""
 
 
 class ImagesApi:
@@ -46,7 +46,7 @@ class ImagesApi:
             self._create_headers["OpenStack-image-import-methods"] = ",".join(options.methods)
 
     async def create(self, call: Call) -> Response:
-        """Make an image record."""
+        """Create an image record."""
         attributes = wire.parse_json(await call.bounded_body())
         if not isinstance(attributes, dict):
             raise Invalid("The request body must be a JSON object of image attributes.")
@@ -56,7 +56,7 @@ class ImagesApi:
         return wire.json_response(self.view(shown), 201, headers)
 
     async def index(self, call: Call) -> Response:
-        """List a page of images, with the address of the next one."""
+        """List a page of images, with a link to the next one."""
         pairs = wire.query_pairs(call.scope["query_string"])
         wanted = query.parse(
             pairs, default_limit=self._options.page_size, max_limit=self._options.max_page_size
@@ -77,7 +77,7 @@ class ImagesApi:
         return wire.json_response(self.view(await self._images.show(call.caller, call.params["id"])))
 
     async def update(self, call: Call) -> Response:
-        """Patch an image, in either dialect."""
+        """Patch an image, in either JSON patch dialect."""
         media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type not in patch.MEDIA_TYPES:
             patch.parse(media_type, None, self._limits)  # refuses before the body is read
@@ -94,17 +94,17 @@ class ImagesApi:
         return wire.no_content()
 
     async def deactivate(self, call: Call) -> Response:
-        """Close access to the data."""
+        """Deactivate an image: its data cannot be downloaded."""
         await self._images.deactivate(call.caller, call.params["id"])
         return wire.no_content()
 
     async def reactivate(self, call: Call) -> Response:
-        """Open access to the data."""
+        """Reactivate an image: its data can be downloaded again."""
         await self._images.reactivate(call.caller, call.params["id"])
         return wire.no_content()
 
     async def _update_locations(self, call: Call, change: LocationChange) -> Response:
-        """Change where the data is: the API before 2.17, switched on by the operator."""
+        """Change the locations of the data: the API before 2.17, if the operator enables it."""
         image_id = call.params["id"]
         if change.op == "remove":
             image = await self._locations.remove(call.caller, image_id, change.position or 0)
@@ -119,7 +119,7 @@ class ImagesApi:
         return wire.json_response(self.view(shown))
 
     def view(self, shown: ShownImage) -> dict[str, Any]:
-        """Return an image as the API shows it, with where its data is if that is shown here."""
+        """Return the API's view of an image, with its locations if these are shown here."""
         view = wire.image_view(shown.image)
         if self._options.shows_locations:
             view["locations"] = shown.locations

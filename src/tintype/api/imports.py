@@ -23,7 +23,7 @@ class ImportsApi:
         return Response(status_code=202)
 
     async def begin(self, call: Call, body: Any, token: str) -> None:
-        """Begin what a body asks for, for the bearer of a token."""
+        """Begin the import that a body describes; `token` is the caller's."""
         wanted = imports.parse(body, call.headers.get("x-image-meta-store"), self._imports.methods)
         image_id, request_id = call.params["id"], call.request_id
         await self._imports.begin(call.caller, image_id, wanted, body, request_id=request_id, token=token)

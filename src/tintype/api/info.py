@@ -13,19 +13,19 @@ from tintype.errors import NotFound
 from tintype.services.info import Info
 
 _WITH_CACHE: Final = frozenset({18, 16, 14})
-"""Minor versions of the API that are about the cache: served where there is one."""
+"""Minor versions of the API for the cache: served if the node has one."""
 
 
 def minor_versions(*, cache: bool) -> list[int]:
-    """Give what is served, newest first."""
+    """Return the served minor versions, newest first."""
     return [minor for minor in range(18, -1, -1) if cache or minor not in _WITH_CACHE]
 
 
 class InfoApi:
-    """Handlers of what a client asks before anything else."""
+    """Handlers of discovery."""
 
     def __init__(self, info: Info, limits: Limits, *, methods: Sequence[str], cache: bool) -> None:
-        """Make the handlers; `methods` of imports are served, and perhaps a cache."""
+        """Create the handlers; `methods` are the available import methods."""
         self._info = info
         self._methods = list(methods)
         self._minor_versions = minor_versions(cache=cache)
@@ -33,7 +33,7 @@ class InfoApi:
         self._schemas = schemas.every_schema(limits) | metadefs
 
     async def choices(self, call: Call) -> Response:
-        """Offer the versions: 300, as Glance."""
+        """List the versions with status 300, as Glance does."""
         return self._versions(call, 300)
 
     async def versions(self, call: Call) -> Response:
@@ -56,18 +56,18 @@ class InfoApi:
         return wire.json_response(self._schemas[name])
 
     async def import_methods(self, _call: Call) -> Response:
-        """Name the import methods that work here."""
+        """List the available import methods."""
         methods = {"description": "Import methods available.", "type": "array", "value": self._methods}
         return wire.json_response({"import-methods": methods})
 
     async def stores(self, _call: Call) -> Response:
-        """Name the stores."""
+        """List the stores."""
         return wire.json_response({"stores": self._info.stores()})
 
     async def stores_detail(self, call: Call) -> Response:
-        """Describe the stores to operators and services."""
+        """List the stores with details, for operators and services."""
         return wire.json_response({"stores": await self._info.stores_detail(call.caller)})
 
     async def usage(self, call: Call) -> Response:
-        """Tell what the caller's project uses."""
+        """Show the usage and the limits of the caller's project."""
         return wire.json_response({"usage": await self._info.usage(call.caller)})

@@ -1,4 +1,4 @@
-"""ASGI's lifespan: what the routes need is opened before the first request and closed after the last."""
+"""ASGI's lifespan: opens resources before the first request and closes them after the last."""
 
 import asyncio
 import contextlib
@@ -12,12 +12,12 @@ from tintype.errors import TintypeError
 _LAST_SECONDS: Final = 15
 
 
-async def live(
+async def run_lifespan(
     lifespan: AbstractAsyncContextManager[None], idle: asyncio.Event, receive: Receive, send: Send
 ) -> None:
     """Enter the lifespan, and leave it when the server stops and `idle` is set.
 
-    Requests that were cancelled roll back what they began first: they need the database for it.
+    Cancelled requests are rolled back before that, because the rollback needs the database.
     """
     await receive()
     try:

@@ -15,11 +15,11 @@ class LocationsApi:
         self._locations = locations
 
     async def index(self, call: Call) -> Response:
-        """Tell a service where an image's bytes are."""
+        """List the locations of an image's data, for services."""
         return wire.json_response(await self._locations.get(call.caller, call.params["id"]))
 
     async def create(self, call: Call) -> Response:
-        """Have an image take bytes that are somewhere already."""
+        """Add a location: the image uses data that exists already."""
         body = wire.parse_json(await call.bounded_body())
         location = rules.parse(body)
         await self._locations.begin(call.caller, call.params["id"], location, body, call.request_id)

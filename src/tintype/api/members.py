@@ -33,12 +33,12 @@ class MembersApi:
         return wire.json_response(wire.member_view(member))
 
     async def update(self, call: Call) -> Response:
-        """Accept or reject."""
+        """Accept or reject a shared image."""
         status = rules.checked_status(wire.parse_json(await call.bounded_body()))
         member = await self._members.update(call.caller, call.params["id"], call.params["member"], status)
         return wire.json_response(wire.member_view(member))
 
     async def delete(self, call: Call) -> Response:
-        """End the sharing."""
+        """Delete a member: stop sharing."""
         await self._members.remove(call.caller, call.params["id"], call.params["member"])
         return wire.no_content()

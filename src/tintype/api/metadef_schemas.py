@@ -124,7 +124,7 @@ _TAG: Final[Schema] = {"name": _NAME, **_times("tag")}
 
 
 def every_metadef_schema() -> dict[str, Schema]:
-    """Give each schema by the name it is served under."""
+    """Return the schemas by their names in URLs."""
     namespace = _item("namespace", _NAMESPACE, ["namespace"])
     definition = _item("property", _DEFINITION, ["type", "title"])
     named = definition | {"required": ["type", "title", "name"]}

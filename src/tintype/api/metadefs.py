@@ -30,7 +30,7 @@ class MetadefsApi:
         self._max_page_size = max_page_size
 
     async def index(self, call: Call) -> Response:
-        """List a page of namespaces, with the address of the next one."""
+        """List a page of namespaces, with a link to the next one."""
         asked = _asked(call)
         wanted = documents.listing(asked, rules.SORT_KEYS)
         limit = min(self._page_size if wanted.limit is None else wanted.limit, self._max_page_size)
@@ -46,7 +46,7 @@ class MetadefsApi:
         return wire.json_response(body)
 
     async def create(self, call: Call) -> Response:
-        """Make a namespace, with what is written of its contents."""
+        """Create a namespace, with any properties, objects, tags and resource types in the body."""
         body = documents.checked(await _body(call), documents.NamespaceBody)
         view = whole_view(await self._metadefs.create(call.caller, body))
         return wire.json_response(
@@ -54,12 +54,12 @@ class MetadefsApi:
         )
 
     async def show(self, call: Call) -> Response:
-        """Show a namespace; `resource_type` asks for the names that properties have on such a resource."""
+        """Show a namespace; with `resource_type`, property names have the prefix for that type."""
         namespace = await self._metadefs.show(call.caller, call.params["namespace"])
         return wire.json_response(whole_view(rules.prefixed(namespace, _asked(call).get("resource_type"))))
 
     async def update(self, call: Call) -> Response:
-        """Say anew what a namespace is."""
+        """Replace the attributes of a namespace."""
         body = documents.checked(await _body(call), documents.NamespaceBody)
         namespace = await self._metadefs.update(call.caller, call.params["namespace"], body)
         return wire.json_response(_head_view(replace(namespace, associations={})))
@@ -75,13 +75,13 @@ class MetadefsApi:
         return wire.json_response({"properties": _properties_view(namespace.properties)})
 
     async def create_property(self, call: Call) -> Response:
-        """Put a property into a namespace."""
+        """Create a property in a namespace."""
         name, definition = documents.checked_property(await _body(call))
         await self._add(call, PROPERTIES, name, definition)
         return wire.json_response(_property_view(definition), 201)
 
     async def show_property(self, call: Call) -> Response:
-        """Show a property; with `resource_type` its name in the path is that on such a resource."""
+        """Show a property; with `resource_type`, its name in the path has the prefix for that type."""
         name, resource_type = call.params["name"], _asked(call).get("resource_type")
         if resource_type:
             namespace = await self._show(call, PROPERTIES.show, "get_metadef_resource_type")
@@ -106,7 +106,7 @@ class MetadefsApi:
         return await self._clear(call, PROPERTIES)
 
     async def list_objects(self, call: Call) -> Response:
-        """List the objects of a namespace; as with Glance all of them, whatever page is asked for."""
+        """List all objects of a namespace; like Glance, ignore paging."""
         if documents.listing(_asked(call), rules.SORT_KEYS).limit == 0:
             raise Invalid("limit param must be positive")
         namespace = await self._contents(call, OBJECTS)
@@ -114,7 +114,7 @@ class MetadefsApi:
         return wire.json_response({"objects": views, "schema": "v2/schemas/metadefs/objects"})
 
     async def create_object(self, call: Call) -> Response:
-        """Put an object into a namespace."""
+        """Create an object in a namespace."""
         made = documents.new_object(documents.checked(await _body(call), documents.ObjectBody), now())
         await self._add(call, OBJECTS, made.name, made)
         return wire.json_response(_object_view(call.params["namespace"], made), 201)
@@ -146,7 +146,7 @@ class MetadefsApi:
         return wire.json_response({"tags": _names(rules.tag_page(namespace.tags, wanted))})
 
     async def create_tags(self, call: Call) -> Response:
-        """Give a namespace tags in place of those it has, or with `X-Openstack-Append` besides them."""
+        """Replace the tags of a namespace, or add to them with `X-Openstack-Append`."""
         body = documents.checked(await _body(call), documents.TagsBody)
         append = call.headers.get("x-openstack-append", "").strip().lower() in _TRUE
         names = [tag.name for tag in body.tags]
@@ -158,7 +158,7 @@ class MetadefsApi:
         return await self._clear(call, TAGS)
 
     async def create_tag(self, call: Call) -> Response:
-        """Put a tag into a namespace."""
+        """Create a tag in a namespace."""
         named = documents.checked({"name": call.params["name"]}, documents.TagBody)
         moment = now()
         made = Tag(named.name, moment, moment)
@@ -182,18 +182,18 @@ class MetadefsApi:
         return await self._remove(call, TAGS)
 
     async def resource_types(self, call: Call) -> Response:
-        """List every known type of resource."""
+        """List all resource types."""
         types = await self._metadefs.resource_types(call.caller)
         views = [type_view(each) for each in types]
         return wire.json_response({"resource_types": views})
 
     async def list_associations(self, call: Call) -> Response:
-        """List the types of resources that a namespace is for."""
+        """List the resource types associated with a namespace."""
         found = await self._metadefs.associations(call.caller, call.params["namespace"])
         return wire.json_response({"resource_type_associations": [association_view(each) for each in found]})
 
     async def create_association(self, call: Call) -> Response:
-        """Say that a namespace is for a type of resource."""
+        """Associate a namespace with a resource type."""
         made = documents.new_association(
             documents.checked(await _body(call), documents.AssociationBody), now()
         )
@@ -201,7 +201,7 @@ class MetadefsApi:
         return wire.json_response(association_view(made), 201)
 
     async def delete_association(self, call: Call) -> Response:
-        """Say that a namespace is no more for a type of resource."""
+        """Delete the association of a namespace with a resource type."""
         await self._metadefs.dissociate(call.caller, call.params["namespace"], call.params["name"])
         return wire.no_content()
 
@@ -240,7 +240,7 @@ def _page_path(asked: Mapping[str, str]) -> str:
 
 
 def _head_view(namespace: Namespace) -> dict[str, Any]:
-    """Show what a namespace is, and what it is for."""
+    """Return the attributes and resource types of a namespace."""
     view: dict[str, Any] = {
         "namespace": namespace.namespace,
         "visibility": namespace.visibility,
@@ -258,7 +258,7 @@ def _head_view(namespace: Namespace) -> dict[str, Any]:
 
 
 def whole_view(namespace: Namespace) -> dict[str, Any]:
-    """Show a namespace with all that is in it, the newest tags first."""
+    """Return a namespace with all its contents, newest tags first."""
     view = _head_view(namespace)
     if namespace.properties:
         view["properties"] = _properties_view(namespace.properties)
@@ -281,12 +281,12 @@ def _object_view(namespace: str, shown: Object) -> dict[str, Any]:
 
 
 def association_view(association: Association) -> dict[str, Any]:
-    """Show that a namespace is for a type of resource."""
+    """Return the view of an association with a resource type."""
     return _stamped(association) | _given(association, "prefix", "properties_target")
 
 
 def type_view(known: tuple[str, int, int]) -> dict[str, Any]:
-    """Show a type of resource: its name, and when it was made and changed."""
+    """Return a resource type: its name, and when it was created and updated."""
     return _stamped(Tag(*known))
 
 
@@ -295,7 +295,7 @@ def _properties_view(properties: Mapping[str, Definition]) -> dict[str, Any]:
 
 
 def _property_view(definition: Definition) -> Definition:
-    """Show a definition; as with Glance a default is text, and none where it is no single value."""
+    """Return a property definition. As in Glance, a default is a string, or null if it is no single value."""
     if "default" not in definition:
         return definition
     default = definition["default"]
@@ -316,5 +316,5 @@ def _names(tags: Iterable[Tag | documents.TagBody]) -> list[dict[str, str]]:
 
 
 def _given(shown: Any, *names: str) -> dict[str, Any]:
-    """Show what has a value."""
+    """Return the entries that have a value."""
     return {name: value for name in names if (value := getattr(shown, name)) is not None}

@@ -1,4 +1,4 @@
-"""For those who run the service: health and numbers."""
+"""Health checks and metrics."""
 
 import hmac
 
@@ -15,7 +15,7 @@ from tintype.services.health import Health
 
 
 class OperationsApi:
-    """Handlers of what monitors and load balancers ask."""
+    """Handlers for monitoring systems and load balancers."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class OperationsApi:
         *,
         token: str | None,
     ) -> None:
-        """Make the handlers; who has the `token` may see all of it, and so may whoever the policy lets."""
+        """Create the handlers; details need the bearer `token`, or a user whom the policy allows."""
         self._health = health
         self._metrics = metrics
         self._authenticator = authenticator
@@ -34,11 +34,11 @@ class OperationsApi:
         self._token = token
 
     async def live(self, _call: Call) -> Response:
-        """Say that the process answers: where it does not, start it anew."""
+        """Report liveness: if this fails, restart the process."""
         return PlainTextResponse("OK")
 
     async def ready(self, call: Call) -> Response:
-        """Say whether requests can be served: where not, send them elsewhere."""
+        """Report readiness: if this fails, send requests elsewhere."""
         try:
             await self._health.ready()
         except Unavailable as error:
@@ -47,7 +47,7 @@ class OperationsApi:
         return PlainTextResponse("OK")
 
     async def detail(self, call: Call) -> Response:
-        """Tell how each part is."""
+        """Report the health of each component."""
         await self._check(call, "get_health")
         parts = await self._health.detail()
         broken = [f"{name}: {part['reason']}" for name, part in parts.items() if not part["ok"]]
@@ -55,13 +55,13 @@ class OperationsApi:
             call.failure = Unavailable(" ".join(broken))
         return wire.json_response({"parts": parts}, 503 if broken else 200)
 
-    async def numbers(self, call: Call) -> Response:
-        """Give the numbers."""
+    async def metrics(self, call: Call) -> Response:
+        """Return the metrics in Prometheus's text format."""
         await self._check(call, "get_metrics")
         return Response(self._metrics.text(), media_type=CONTENT_TYPE)
 
     async def _check(self, call: Call, rule: str) -> None:
-        """Let in who has the bearer token, which needs no database, or a token that the rule allows."""
+        """Accept the bearer token, which needs no database, or a user's token that the rule allows."""
         scheme, _, bearer = call.headers.get("authorization", "").partition(" ")
         known = self._token is not None and hmac.compare_digest(bearer.encode(), self._token.encode())
         if scheme.lower() == "bearer" and known:

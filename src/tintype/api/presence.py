@@ -13,9 +13,9 @@ _GONE: Final = "The client closed the connection before it had its answer."
 
 
 async def while_present(call: Call, work: Coroutine[Any, Any, T]) -> T:
-    """Return the result of some work; cancel it and raise Disconnected if the client disconnects first.
+    """Await `work` and return its result; if the client disconnects first, cancel it and raise Disconnected.
 
-    Meant for work that waits in a queue. The body of the request must have been read.
+    For work that waits in a queue. The body of the request must have been read.
     """
     working = asyncio.create_task(work)
     leaving = asyncio.ensure_future(_gone(call))
@@ -26,7 +26,7 @@ async def while_present(call: Call, work: Coroutine[Any, Any, T]) -> T:
             await asyncio.wait([working])
             if working.cancelled():
                 raise Disconnected(_GONE)
-        return working.result()  # also if it was too far to be cancelled
+        return working.result()  # even if it finished in spite of the cancellation
     except asyncio.CancelledError:
         if not working.cancelling():  # once: a second cancellation would interrupt its cleanup
             working.cancel()

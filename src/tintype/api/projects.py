@@ -1,7 +1,7 @@
 """Projects of the built-in identity.
 
-Lists are for admins; an exact name or id may be looked up by every user, because sharing an image begins
-with naming a project.
+Only admins list projects. Every user may look up one by its exact name or id, which is needed to share
+an image.
 """
 
 from typing import Any, Final
@@ -80,7 +80,7 @@ class ProjectsApi:
         return self._shown(call, project, 201)
 
     async def update(self, call: Call) -> Response:
-        """Change a project's name, description or whether it is enabled."""
+        """Update a project's name or description, or enable or disable it."""
         await self._reader.admin(call)
         project = await self._projects.get(call.params["id"])
         body = await _body(call)
@@ -94,7 +94,7 @@ class ProjectsApi:
         return self._shown(call, await self._projects.update(project.id, **changes))
 
     async def delete(self, call: Call) -> Response:
-        """Delete a project; its images stay, for an admin to see to."""
+        """Delete a project; its images stay, and only an admin can reach them."""
         await self._reader.admin(call)
         await self._projects.delete((await self._projects.get(call.params["id"])).id)
         return wire.no_content()
@@ -105,7 +105,7 @@ class ProjectsApi:
 
 
 async def _body(call: Call) -> dict[str, Any]:
-    """Return the project of a request; raises Invalid for fields that no project has here."""
+    """Return the project of a request; raises Invalid for unsupported fields."""
     body = await read_object(call, "project")
     refuse_others(body, "project", _FIELDS)
     check_domain(body)

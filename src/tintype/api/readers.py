@@ -1,16 +1,16 @@
-"""How fast a client reads its answer while the server waits for it."""
+"""Measures how fast a client reads its response while the server waits for it."""
 
 from typing import Final
 
 WINDOW_SECONDS: Final = 120.0
-"""Of waiting, over which a client's rate is measured."""
+"""Seconds of waiting over which a client's rate is measured."""
 
 
 class Reader:
     """One client. Times are the event loop's; `pending` is the number of bytes not acknowledged yet."""
 
     def __init__(self, unread_seconds: float, min_rate: float) -> None:
-        """Allow no pause of `unread_seconds`, and no rate below `min_rate` bytes per second."""
+        """Give up clients that pause for `unread_seconds`, or read less than `min_rate` bytes per second."""
         self._unread_seconds = unread_seconds
         self._min_rate = min_rate
         self._since = 0.0
@@ -21,16 +21,16 @@ class Reader:
 
     @property
     def interval(self) -> float:
-        """Seconds after which to look again."""
+        """Seconds until the next check."""
         return min(self._unread_seconds, WINDOW_SECONDS / 8)
 
     def begin(self, now: float, pending: int) -> None:
-        """Begin to wait for the client."""
+        """Start waiting for the client."""
         self._since = self._heard = now
         self._pending = pending
 
     def end(self, now: float, pending: int) -> None:
-        """Stop waiting: the client has taken enough to go on."""
+        """Stop waiting: the client has taken enough to continue."""
         self._taken += max(0, self._pending - pending)
         self._waited += now - self._since
 

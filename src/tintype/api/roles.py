@@ -1,4 +1,4 @@
-"""Roles of the built-in identity, and who has which of them in which project."""
+"""Roles of the built-in identity, and their assignments to users in projects."""
 
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from tintype.errors import NotFound
 from tintype.services.identity import Identity
 
 _ELSEWHERE: Final = ("group.id", "scope.domain.id", "scope.system", "scope.OS-INHERIT:inherited_to")
-"""Filters of assignments that there are none of here."""
+"""Filters for kinds of assignments that do not exist here: they match nothing."""
 
 
 class RolesApi:
@@ -54,7 +54,7 @@ class RolesApi:
         return listing(call, "roles", [role_view(each.role) for each in found])
 
     async def check(self, call: Call) -> Response:
-        """Answer 204 where a user has a role in a project, else 404."""
+        """Return 204 if a user has a role in a project, else 404."""
         await self._reader.admin(call)
         role = role_of(call.params["role"])
         if not await self._roles.assignments(**await self._pair(call), role=role):
@@ -76,7 +76,7 @@ class RolesApi:
         return wire.no_content()
 
     async def assignments(self, call: Call) -> Response:
-        """List who has which role where; `effective` adds implied roles, `include_names` names."""
+        """List role assignments; `effective` adds implied roles, `include_names` adds names."""
         await self._reader.admin(call)
         wanted = query(call)
         found: list[dict[str, Any]] = []
@@ -92,7 +92,7 @@ class RolesApi:
         return listing(call, "role_assignments", found)
 
     async def _pair(self, call: Call) -> dict[str, str]:
-        """Return the ids of the user and project of a path; raises NotFound."""
+        """Return the ids of the user and project in a path; raises NotFound."""
         user = await self._users.get(call.params["user"])
         project = await self._projects.get(call.params["id"])
         return {"user_id": user.id, "project_id": project.id}

@@ -13,14 +13,14 @@ _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 class Route(msgspec.Struct, frozen=True):
-    """What may be done at a path. An open route needs no token."""
+    """The methods of a path. An open route needs no token."""
 
     methods: dict[str, Endpoint]
     open: bool = False
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    """Of every answer, failures too."""
+    """Headers of every response, error responses included."""
     options: dict[str, str] = {}
-    """Headers of the answer to OPTIONS."""
+    """Headers of the response to OPTIONS."""
 
     @property
     def allow(self) -> str:

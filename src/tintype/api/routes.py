@@ -1,4 +1,4 @@
-"""The URL space on one screen. 405, `Allow`, `OPTIONS` and `docs/reference/routes.md` come from it."""
+"""The table of routes. 405, `Allow`, `OPTIONS` and `docs/reference/routes.md` are derived from it."""
 
 import msgspec
 
@@ -24,7 +24,7 @@ from tintype.api.users import UsersApi
 
 
 class Handlers(msgspec.Struct, frozen=True):
-    """What answers requests, by noun."""
+    """The handlers of the image API, by noun."""
 
     images: ImagesApi
     data: DataApi
@@ -40,7 +40,7 @@ class Handlers(msgspec.Struct, frozen=True):
 
 
 def table(to: Handlers) -> dict[str, Route]:
-    """Return every route of images. Parameters stand in braces; `{name...}` may have slashes."""
+    """Return the routes of images. Parameters are in braces; `{name...}` may contain slashes."""
     # fmt: off
     return {
         "/":                                    Route({"GET": to.info.choices, "HEAD": to.info.choices}, open=True),
@@ -49,7 +49,7 @@ def table(to: Handlers) -> dict[str, Route]:
         "/healthcheck":                         Route({"GET": to.operations.ready, "HEAD": to.operations.ready}, open=True),
         "/healthcheck/live":                    Route({"GET": to.operations.live, "HEAD": to.operations.live}, open=True),
         "/healthcheck/detail":                  Route({"GET": to.operations.detail}, open=True),
-        "/metrics":                             Route({"GET": to.operations.numbers}, open=True),
+        "/metrics":                             Route({"GET": to.operations.metrics}, open=True),
 
         "/v2/images":                           Route({"GET": to.images.index, "POST": to.images.create}),
         "/v2/images/{id}":                      Route({"GET": to.images.show, "PATCH": to.images.update, "DELETE": to.images.delete}),
@@ -84,7 +84,7 @@ def table(to: Handlers) -> dict[str, Route]:
 
 
 def cache_table(cache: CacheApi) -> dict[str, Route]:
-    """Return the routes of the cache, and those of older versions of Glance, which answer 404 where it is off."""
+    """Return the routes of the cache, and those of older versions of Glance, which return 404 if it is off."""
     return {
         "/v2/cache": Route({"GET": cache.index, "DELETE": cache.clear}),
         "/v2/cache/{id}": Route({"PUT": cache.queue, "DELETE": cache.delete}),
@@ -99,7 +99,7 @@ def cache_table(cache: CacheApi) -> dict[str, Route]:
 
 
 def metadefs_table(metadefs: MetadefsApi) -> dict[str, Route]:
-    """Give the routes of metadata definitions."""
+    """Return the routes of metadata definitions."""
     types, namespaces = "/v2/metadefs/resource_types", "/v2/metadefs/namespaces"
     one = f"{namespaces}/{{namespace...}}"
     # fmt: off
@@ -126,7 +126,7 @@ def metadefs_table(metadefs: MetadefsApi) -> dict[str, Route]:
 
 
 class IdentityHandlers(msgspec.Struct, frozen=True):
-    """What answers requests to the built-in identity, by noun."""
+    """The handlers of the built-in identity, by noun."""
 
     tokens: IdentityApi
     projects: ProjectsApi

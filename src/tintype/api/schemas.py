@@ -13,7 +13,7 @@ _NULLABLE_OBJECT: Final = ["null", "object"]
 
 
 def every_schema(limits: Limits) -> dict[str, dict[str, Any]]:
-    """Give each schema by the name it is served under."""
+    """Return the schemas by their names in URLs."""
     image = _image(limits)
     member = {"name": "member", "properties": _MEMBER}
     task = {"name": "task", "properties": _TASK}

@@ -1,4 +1,4 @@
-"""Concurrent downloads: their limit for each project, and the release of the memory they used."""
+"""Limits the concurrent downloads of each project, and releases the memory they used."""
 
 import asyncio
 from collections import Counter
@@ -12,16 +12,16 @@ _TRIM_SECONDS: Final = 10.0
 
 
 class DownloadSlots:
-    """Counts the downloads of each project, except cache fills and what a front server sends."""
+    """Counts the downloads of each project, except cache fills and those that a front server sends."""
 
     def __init__(self, limit: int) -> None:
-        """Let each project have `limit` downloads at once."""
+        """Allow each project `limit` downloads at once."""
         self._limit = limit
         self._running: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
 
-    def take(self, project: str) -> None:
-        """Count a download; raise TooManyAttempts where the project has too many."""
+    def acquire(self, project: str) -> None:
+        """Acquire a slot; raise TooManyAttempts if the project has none free."""
         if self._running[project] >= self._limit:
             message = (
                 f"The project has {self._limit} downloads running in this server process, the limit of "
@@ -31,19 +31,19 @@ class DownloadSlots:
         self._running[project] += 1
         self._trim_soon()
 
-    def give_back(self, project: str) -> None:
-        """Note the end of a download."""
+    def release(self, project: str) -> None:
+        """Release the slot of a download that has ended."""
         self._running[project] -= 1
         if not self._running[project]:
             del self._running[project]
         self._trim_soon()
 
     def _trim_soon(self) -> None:
-        """Schedule a return of memory that downloads no longer need, unless one is scheduled."""
+        """Schedule a return of free memory to the system, unless one is scheduled."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_TRIM_SECONDS, self._return_memory)
 
     def _return_memory(self) -> None:
-        """Make the allocator return free pages to the system, which it would keep."""
+        """Make the allocator return free pages to the system, which it would keep otherwise."""
         self._timer = None
         asyncio.get_running_loop().run_in_executor(None, return_memory)

@@ -14,6 +14,6 @@ class StoresApi:
         self._stores = stores
 
     async def delete_copy(self, call: Call) -> Response:
-        """Take an image's copy out of a store."""
+        """Delete an image's copy from a store."""
         await self._stores.delete_copy(call.caller, call.params["store"], call.params["id"])
         return wire.no_content()

@@ -14,11 +14,11 @@ class TagsApi:
         self._tags = tags
 
     async def add(self, call: Call) -> Response:
-        """Put a tag on an image."""
+        """Add a tag to an image."""
         await self._tags.add(call.caller, call.params["id"], call.params["tag"])
         return wire.no_content()
 
     async def remove(self, call: Call) -> Response:
-        """Take a tag off an image."""
+        """Remove a tag from an image."""
         await self._tags.remove(call.caller, call.params["id"], call.params["tag"])
         return wire.no_content()

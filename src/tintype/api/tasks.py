@@ -42,7 +42,7 @@ class TasksApi:
         return wire.json_response(body)
 
     async def create(self, call: Call) -> Response:
-        """Make a task of type import: a new image, with bytes from the web."""
+        """Create a task of type import: a new image with data from a URL."""
         self._tasks.check_access(call.caller)
         given = rules.check_legacy_import(wire.parse_json(await call.bounded_body()))
         task, warnings = await self._imports.begin_legacy(call.caller, given, call.request_id)
@@ -55,7 +55,7 @@ class TasksApi:
         return wire.json_response(view(await self._tasks.show(call.caller, call.params["id"])))
 
     async def cancel(self, call: Call) -> Response:
-        """Ask for the end of a task."""
+        """Request the cancellation of a task."""
         task = await self._tasks.cancel(call.caller, call.params["id"])
         return wire.json_response(view(task), 202)
 
@@ -82,7 +82,7 @@ def _short_view(task: Task) -> dict[str, Any]:
 
 
 def view(task: Task) -> dict[str, Any]:
-    """Show a task whole."""
+    """Return a task with all its fields."""
     shown = _short_view(task) | {"input": task.input, "message": _message(task), "result": _result(task)}
     for name in ("image_id", "request_id", "user_id"):
         if getattr(task, name):
@@ -91,10 +91,7 @@ def view(task: Task) -> dict[str, Any]:
 
 
 def _image_view(task: Task) -> dict[str, Any]:
-    """Give a task as the list of an image's has it: with every field, no links, and times to the microsecond.
-
-    Quirk: these have no zone, in Glance and here; they are UTC.
-    """
+    """Return a task as listed for an image: no links, and, as in Glance, UTC times without a zone."""
     return {
         "id": task.id,
         "type": task.type,
@@ -115,7 +112,7 @@ def _image_view(task: Task) -> dict[str, Any]:
 
 
 def _result(task: Task) -> dict[str, Any] | None:
-    """Give what a task made; of one at work, how far it is in bytes."""
+    """Return the result of a task; while it runs, its progress in bytes."""
     if task.state == PROCESSING and task.bytes_done:
         return {"bytes": task.bytes_done, "bytes_total": task.bytes_total}
     return task.result

@@ -1,8 +1,8 @@
-"""The table of routes as a tree of path segments, in which a request's path is looked up.
+"""The table of routes as a tree of path segments, in which `app.py` looks up a request's path.
 
-The walk down the tree is in `app.py`. Here is how the tree is built, and what its edges mean: the
-names of API versions, empty segments, and parameters that may have slashes: the official clients
-send the names of tags, members and metadata definitions as they are.
+This module builds the tree and defines its edge cases: API versions, empty segments, and parameters
+with slashes. The official clients do not escape slashes in the names of tags, members and metadata
+definitions.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,25 +16,25 @@ READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Node:
-    """What may follow one segment of a path."""
+    """The possible continuations after one segment of a path."""
 
     def __init__(self) -> None:
         self.children: dict[str, Node] = {}
-        """By the literal segment that leads to it; "" is a slash at the end that a route has itself."""
+        """Child nodes by literal segment; "" is the trailing slash of a route that has one."""
         self.wild: Node | None = None
-        """Where a parameter leads."""
+        """The child node for a parameter."""
         self.name = ""
-        """Of the parameter that leads here."""
+        """The name of the parameter that leads to this node."""
         self.spans = False
-        """Whether that parameter may have slashes, and so take several segments."""
+        """Whether that parameter may contain slashes, and so span several segments."""
         self.route: Route | None = None
         self.path = ""
-        """As in the table of routes."""
+        """The path as in the table of routes."""
 
     def more(self, rest: Sequence[str]) -> int:
-        """Return how many segments of `rest` still belong to the parameter that leads here.
+        """Return how many segments of `rest` belong to the parameter that leads to this node.
 
-        All of them at a leaf; else those before one that is empty, or that the tree knows.
+        At a leaf all of them; otherwise those before the first that is empty or a known child.
         """
         if not self.children:
             return len(rest)
@@ -42,17 +42,16 @@ class Node:
         return next(known, len(rest))
 
     def ending(self, rest: Sequence[str], method: str) -> "Node | None":
-        """Decide what an empty segment means: the route that ends in a slash, nothing, or 404.
+        """Return the route that ends in a slash, or None if the empty segment can be skipped.
 
-        Returns None where empty segments can be skipped. Raises NotFound where that might turn a
-        request for one thing into a request for another, or for all: `DELETE …/tags/` comes from a
-        client whose tag has no name, and `DELETE …/namespaces//tags` from one whose namespace has none.
+        Raises NotFound if skipping might change which resource is meant: `DELETE …/tags/` comes from a
+        client with an empty tag name, and `DELETE …/namespaces//tags` from one with an empty namespace.
         """
         if len(rest) == 1 and "" in self.children:
             return self.children[""]
         following = next(filter(None, rest), None)
         if following is None and method in READS:
-            refused = self.wild is not None  # an image without an id is none: OpenStack's own tests hold that
+            refused = self.wild is not None  # an image id must not be empty: OpenStack's own tests check this
         elif method in READS:
             refused = False
         elif following is None:
@@ -64,10 +63,10 @@ class Node:
         return None
 
 
-def build(routes: Mapping[str, Route], minor_versions: Iterable[int]) -> Node:
-    """Return the tree of a table of routes, in which `/v2.N` is `/v2` for each minor version given.
+def build_tree(routes: Mapping[str, Route], minor_versions: Iterable[int]) -> Node:
+    """Return the tree of a table of routes; `/v2.N` is an alias of `/v2` for each minor version.
 
-    A parameter in braces takes one segment; one that is written `{name...}` may take several.
+    A parameter in braces spans one segment; `{name...}` may span several.
     """
     root = Node()
     for path, route in routes.items():

@@ -1,6 +1,6 @@
 """Resumable uploads over HTTP: tus 1.0 with the extensions that `options` names.
 
-https://tus.io/protocols/resumable-upload. An upload lives below its image; the last piece makes the
+https://tus.io/protocols/resumable-upload. An upload is below its image; the last chunk makes the
 image active, as `PUT /file` does.
 """
 
@@ -19,7 +19,7 @@ from tintype.errors import Invalid, VersionMismatch
 from tintype.services.uploads import Uploads
 
 _VERSION: Final = "1.0.0"
-_PIECE: Final = "application/offset+octet-stream"
+_CHUNK_TYPE: Final = "application/offset+octet-stream"
 
 
 class UploadsApi:
@@ -38,15 +38,15 @@ class UploadsApi:
         }
 
     async def index(self, call: Call) -> Response:
-        """List the uploads of an image: not in tus, for who has lost the address of one."""
+        """List the uploads of an image. Not part of tus: for clients that have lost the URL of an upload."""
         uploads = await self._uploads.list(call.caller, call.params["id"])
         return wire.json_response({"uploads": [_view(upload) for upload in uploads]})
 
     async def create(self, call: Call) -> Response:
-        """Begin an upload, perhaps with its first piece."""
+        """Create an upload, optionally with its first chunk."""
         self._check_version(call)
         length = rules.parse_length(call.headers.get("upload-length"), self._limit)
-        has_piece = is_type(call, _PIECE)
+        has_piece = is_type(call, _CHUNK_TYPE)
         if not has_piece:
             await _check_empty(call)
         upload = await self._uploads.create(
@@ -59,12 +59,12 @@ class UploadsApi:
         )
         if has_piece and length:
             upload = await self._append(call, upload.id, 0)
-        here = call.route_path.rstrip("/").replace("{id}", upload.image_id)  # the API's path, or the page's
+        here = call.route_path.rstrip("/").replace("{id}", upload.image_id)  # of the API or the page
         location = f"{call.base_url_text}{here}/{upload.id}"
         return Response(status_code=201, headers={"Location": location, **_progress(upload)})
 
     async def show(self, call: Call) -> Response:
-        """Tell where to go on."""
+        """Return `Upload-Offset`: where to continue."""
         self._check_version(call)
         upload = await self._uploads.show(call.caller, call.params["id"], call.params["upload"])
         headers = {"Upload-Length": str(upload.length), "Cache-Control": "no-store", **_progress(upload)}
@@ -73,21 +73,21 @@ class UploadsApi:
         return Response(status_code=200, headers=headers)
 
     async def append(self, call: Call) -> Response:
-        """Take the next piece."""
+        """Append the next chunk."""
         self._check_version(call)
-        check_type(call, _PIECE)
+        check_type(call, _CHUNK_TYPE)
         offset = rules.parse_offset(call.headers.get("upload-offset"))
         upload = await self._append(call, call.params["upload"], offset)
         return Response(status_code=204, headers=_progress(upload))
 
     async def remove(self, call: Call) -> Response:
-        """End an upload."""
+        """Delete an upload."""
         self._check_version(call)
         await self._uploads.delete(call.caller, call.params["id"], call.params["upload"])
         return Response(status_code=204)
 
     async def override(self, call: Call) -> Response:
-        """Take a POST for what its `X-HTTP-Method-Override` says, as tus asks for."""
+        """Handle a POST as the method in `X-HTTP-Method-Override`, as tus requires."""
         handlers = {"PATCH": self.append, "DELETE": self.remove, "HEAD": self.show}
         method = call.headers.get("x-http-method-override", "")
         if method not in handlers:
@@ -115,10 +115,10 @@ class UploadsApi:
 
 
 async def _check_empty(call: Call) -> None:
-    """Refuse a body that is no piece; without one, clients such as aiohttp's name any type."""
+    """Check the media type if there is a body; without one, clients such as aiohttp send any type."""
     async for part in call.stream():
         if part:
-            check_type(call, _PIECE)
+            check_type(call, _CHUNK_TYPE)
 
 
 def _path(upload: Upload) -> str:

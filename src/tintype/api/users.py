@@ -1,4 +1,4 @@
-"""Users of the built-in identity: an admin sees and changes any, a user looks up itself."""
+"""Users of the built-in identity: an admin manages all, other users can only see themselves."""
 
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from tintype.db.identity import User
 from tintype.services.users import Users
 
 _ABOUT: Final = {"description": 4096, "email": 255, "default_project_id": 64}
-"""What is stored of a user and means nothing to Tintype, but for the default project; with its length."""
+"""Optional attributes of a user and their greatest lengths. Tintype uses only the default project."""
 _FIELDS: Final = ("name", "password", "enabled", "domain_id", *_ABOUT)
 
 
@@ -47,12 +47,12 @@ class UsersApi:
         return listing(call, "users", [_view(call, user) for user in kept])
 
     async def show(self, call: Call) -> Response:
-        """Show a user: oneself, or any to an admin."""
+        """Show a user: the caller, or any user for an admin."""
         await self._reader.user_or_admin(call, call.params["id"])
         return self._shown(call, await self._users.get(call.params["id"]))
 
     async def create(self, call: Call) -> Response:
-        """Create a user; without a password it cannot log in."""
+        """Create a user, who cannot log in without a password."""
         await self._reader.admin(call)
         body = await _body(call)
         creation = self._users.create(
@@ -64,7 +64,7 @@ class UsersApi:
         return self._shown(call, await while_present(call, creation), 201)
 
     async def update(self, call: Call) -> Response:
-        """Change a user; a new password ends the user's tokens, and so does closing the account."""
+        """Update a user; changing the password or disabling the user revokes all their tokens."""
         await self._reader.admin(call)
         user = await self._users.get(call.params["id"])
         body = await _body(call)
@@ -78,13 +78,13 @@ class UsersApi:
         return self._shown(call, await while_present(call, change))
 
     async def delete(self, call: Call) -> Response:
-        """Delete a user, with its roles and application credentials."""
+        """Delete a user, with their roles and application credentials."""
         await self._reader.admin(call)
         await self._users.delete((await self._users.get(call.params["id"])).id)
         return wire.no_content()
 
     async def change_password(self, call: Call) -> Response:
-        """Change one's own password; the original one is what it takes, not a token."""
+        """Change the caller's own password; needs the original password, not a token."""
         body, token = await read_object(call, "user"), call.token("X-Auth-Token")
         change = self._users.change_password(
             call.params["id"],
@@ -93,7 +93,7 @@ class UsersApi:
             address=call.address,
         )
         await while_present(call, change)
-        self._reader.forget(token or "")
+        self._reader.invalidate(token or "")
         return wire.no_content()
 
     @staticmethod
@@ -102,7 +102,7 @@ class UsersApi:
 
 
 async def _body(call: Call) -> dict[str, Any]:
-    """Return the user of a request; raises Invalid for fields that no user has here."""
+    """Return the user of a request; raises Invalid for unsupported fields."""
     body = await read_object(call, "user")
     refuse_others(body, "user", _FIELDS)
     check_domain(body)

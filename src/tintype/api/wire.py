@@ -1,4 +1,4 @@
-"""What goes over the wire: JSON in, JSON out, and the shapes of the image API."""
+"""Reads JSON and query strings, and writes the JSON views of the image API."""
 
 import json
 import math
@@ -17,27 +17,27 @@ from tintype.errors import Invalid, OverLimit
 _QUERY_BYTES: Final = 64 << 10
 _MOST_PARAMETERS: Final = 150
 _MOST_VALUES: Final = 10_000
+"""Values and names in a body: parsing them blocks the event loop."""
 _WARNING_BYTES: Final = 4096
-"""Values and names in a body: while they are read, nobody else is served."""
+"""Limit of the header with property warnings."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Answer with JSON."""
+    """Return a JSON response."""
     return Response(_encode(content), status, headers, "application/json")
 
 
 def no_content() -> Response:
-    """Answer 204."""
+    """Return a response with status 204."""
     return Response(status_code=204)
 
 
 def parse_json(body: bytes, *, most: int = _MOST_VALUES) -> Any:
-    """Read a request's JSON.
+    """Parse a request's JSON.
 
-    Raises OverLimit where it has more than `most` values and names; Invalid for no body, for what is no
-    JSON or no UTF-8, for a name that stands twice in one object, and for nesting deeper than the parser
-    follows.
+    Raises OverLimit if it has more than `most` values and names; Invalid for an empty body, invalid JSON
+    or UTF-8, a duplicate name in an object, and nesting that is too deep for the parser.
     """
     if not body:
         raise Invalid("Body expected in request.")
@@ -47,7 +47,7 @@ def parse_json(body: bytes, *, most: int = _MOST_VALUES) -> Any:
         value = json.loads(
             body.decode(), object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite
         )
-        if b"\\u" in body:  # half of a surrogate pair can only be written as an escape
+        if b"\\u" in body:  # only an escape can write half of a surrogate pair
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError:
         raise Invalid("The request body is not valid UTF-8.") from None
@@ -62,7 +62,7 @@ def parse_json(body: bytes, *, most: int = _MOST_VALUES) -> Any:
 
 
 def query_pairs(query: bytes) -> list[tuple[str, str]]:
-    """Read a query string; raises Invalid where it is no UTF-8, or has a NUL."""
+    """Parse a query string; raises Invalid if it is too long, not UTF-8, or has a NUL."""
     if len(query) > _QUERY_BYTES:
         raise Invalid(f"A query string may have at most {_QUERY_BYTES} bytes; this one has {len(query)}.")
     if query.count(b"&") >= _MOST_PARAMETERS:
@@ -77,7 +77,7 @@ def query_pairs(query: bytes) -> list[tuple[str, str]]:
 
 
 def image_view(image: Image) -> dict[str, Any]:
-    """Give an image as the API shows it: properties beside the base attributes."""
+    """Return the API's view of an image: properties beside the base attributes."""
     path = f"/v2/images/{image.id}"
     view: dict[str, Any] = {
         **image.properties,
@@ -108,7 +108,7 @@ def image_view(image: Image) -> dict[str, Any]:
         view["os_glance_failed_reason"] = image.failure
     if image.stores:
         view["stores"] = ",".join(image.stores)
-    if image.importing_to is not None:  # there from the first import on, as in Glance
+    if image.importing_to is not None:  # present after the first import, as in Glance
         view["os_glance_importing_to_stores"] = image.importing_to
         view["os_glance_failed_import"] = image.import_failed or ""
     if image.import_task is not None:
@@ -117,13 +117,13 @@ def image_view(image: Image) -> dict[str, Any]:
 
 
 def property_warnings(found: Sequence[str]) -> dict[str, str]:
-    """Return a header that says which properties the definitions do not accept."""
+    """Return a header that lists the properties that violate their definitions."""
     plain = "; ".join(found).encode("unicode_escape").decode()[:_WARNING_BYTES]
     return {"OpenStack-image-property-warnings": plain} if plain else {}
 
 
 def member_view(member: Member) -> dict[str, Any]:
-    """Give a member as the API shows it."""
+    """Return the API's view of a member."""
     return {
         "member_id": member.member_id,
         "image_id": member.image_id,
@@ -135,20 +135,20 @@ def member_view(member: Member) -> dict[str, Any]:
 
 
 def timestamp(microseconds: int) -> str:
-    """Give a time as the API shows it: whole seconds, UTC."""
+    """Return a time in the API's form: whole seconds, UTC."""
     return datetime.fromtimestamp(microseconds // 1_000_000, UTC).isoformat()[:19] + "Z"
 
 
 def bare_timestamp(microseconds: int) -> str:
-    """Give a time to the microsecond, UTC that does not say so."""
+    """Return a time to the microsecond, UTC without a zone."""
     return datetime.fromtimestamp(microseconds / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
 
 
 def _has_more_values(body: bytes, most: int) -> bool:
-    """Return whether a JSON text has more values and names than `most`, without reading it.
+    """Return whether a JSON text has more than `most` values and names, without parsing it.
 
-    What stands before each of them is counted, in strings too; strings are only taken out where that
-    decides. A text with three times as many is refused unseen: to take the strings out takes time, too.
+    Counts the separators, first those within strings too. Strings are removed only if that can change
+    the result: at more than three times `most` the text is refused at once, because removal takes time.
     """
     count = _separators(body)
     if count <= most or count > 3 * most:

@@ -22,12 +22,12 @@ T = TypeVar("T")
 
 
 def read_password(given: str | None) -> str | None:
-    """Give a password from the command line; `-` reads it from standard input."""
+    """Return the password from the command line; `-` reads it from standard input."""
     return sys.stdin.readline().rstrip("\n") if given == "-" else given
 
 
 def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]]) -> T:
-    """Do something with the identity of a data folder, whether its server runs or not."""
+    """Call `work` with the identity service of a data folder, whether its server runs or not."""
     settings = existing(data_dir)
     if settings.keystone.auth_url is not None:
         raise StartError("Users, projects and roles are Keystone's here, and so are limits of projects.")
@@ -35,7 +35,7 @@ def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]
 
 
 def with_database(data_dir: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:
-    """Do something with the database of a data folder, whether its server runs or not."""
+    """Call `work` with the database of a data folder, whether its server runs or not."""
     return _run(_upgraded(data_dir), lambda service: work(service.database))
 
 
@@ -46,17 +46,17 @@ def with_service(
     changes: bool = True,
     claims: bool = False,
 ) -> T:
-    """Do something with the parts of a service, its stores too, whether its server runs or not.
+    """Call `work` with the service of a data folder, whether its server runs or not.
 
-    Where `work` says that it changes nothing, tables are not brought up to date. Folders of stores are made
-    and claimed only where it `claims` them; else one that is missing raises StartError.
+    Without `changes`, the schema is not upgraded. Folders of stores are created and claimed only with
+    `claims`; otherwise a missing folder raises StartError.
     """
     settings = _upgraded(data_dir) if changes else existing(data_dir)
     if not changes:
         check_current(settings)
 
     async def with_folders(service: Service) -> T:
-        # others' bytes are not ours to delete
+        # never delete data in a folder of another service
         unclaimed = await recognise_folders(service.database, settings, claim=claims)
         if unclaimed and not claims:
             raise _missing_folder(settings, unclaimed[0])
@@ -86,7 +86,7 @@ def _missing_folder(settings: Settings, name: str) -> StartError:
 
 
 def existing(data_dir: Path | None) -> Settings:
-    """Give the settings of a data folder; raises StartError where no service is in it."""
+    """Return the settings of a data folder; raises StartError if it has no service."""
     settings = load(data_dir, os.environ)
     if settings.database.url is None and not (settings.data_dir / DATABASE).exists():
         raise StartError(f"No Tintype in {settings.data_dir.resolve()}. Name its folder with --data-dir.")
@@ -94,14 +94,14 @@ def existing(data_dir: Path | None) -> Settings:
 
 
 def check_current(settings: Settings) -> None:
-    """Raise StartError where the tables are not those of this version, and nothing may be changed."""
+    """Raise StartError unless the schema is the one of this version."""
     state = schema.state(database_url(settings))
     if state.refusal:
         raise StartError(state.refusal)
     if state.behind:
         raise StartError(
             f"The database has schema {state.revision or 'none'}, and this version needs {state.newest}. "
-            f"Run `tintype db upgrade` before, which the next start does, too."
+            f"Run `tintype db upgrade` first; starting the service does it, too."
         )
 
 

@@ -15,7 +15,7 @@ app = group("The cache of a node.")
 
 
 class Target(enum.StrEnum):
-    """What to empty."""
+    """What to clear."""
 
     both = "both"
     cache = "cache"
@@ -24,7 +24,7 @@ class Target(enum.StrEnum):
 
 @command(app, "list", "image_id", "state", "size", "hits")
 def list_(client: Client) -> Iterator[dict[str, Any]]:
-    """List what is kept and what waits to be."""
+    """List cached and queued images."""
     state = client.cache.show()
     for each in state.cached_images:
         yield {"image_id": each.image_id, "state": "cached", "size": each.size, "hits": each.hits}
@@ -34,39 +34,39 @@ def list_(client: Client) -> Iterator[dict[str, Any]]:
 
 @command(app, "queue", prints=False)
 def queue(client: Client, images: Several) -> None:
-    """Have images fetched."""
+    """Queue images for caching."""
     for image in images:
         client.cache.queue(client.images.find(image).id)
 
 
 @command(app, "delete", prints=False)
 def delete(client: Client, images: Several) -> None:
-    """Drop images from the cache and its queue."""
+    """Delete images from the cache and its queue."""
     for image in images:
         client.cache.delete(client.images.find(image).id)
 
 
 @command(app, "clear", prints=False)
 def clear(
-    client: Client, target: Annotated[Target, typer.Option(help="What to empty.")] = Target.both
+    client: Client, target: Annotated[Target, typer.Option(help="What to clear.")] = Target.both
 ) -> None:
-    """Drop everything."""
+    """Delete every image from the cache, its queue, or both."""
     client.cache.clear(target.value)
 
 
 @command(app, "clean", prints=False)
 def clean(client: Client) -> None:
-    """Drop what stalled, and what belongs to nothing."""
+    """Delete stalled fills, and data that belongs to no image."""
     client.cache.clean()
 
 
 @command(app, "prune")
 def prune(client: Client) -> Pruned:
-    """Bring the cache within its limit."""
+    """Evict images until the cache is within its limit."""
     return client.cache.prune()
 
 
 @command(app, "nodes")
 def nodes(client: Client, image: Named) -> list[dict[str, str]]:
-    """Name the nodes that keep an image."""
+    """List the nodes that have an image cached."""
     return [{"node": node} for node in client.cache.nodes(client.images.find(image).id)]

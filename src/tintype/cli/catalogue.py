@@ -1,4 +1,4 @@
-"""`tintype catalogue`: the catalogue of metadata definitions, from files and to files."""
+"""`tintype catalogue`: load metadata definitions from files, and export them."""
 
 import itertools
 import re
@@ -17,7 +17,7 @@ from tintype.errors import StartError, TintypeError
 from tintype.services.catalogue import Catalogue, Mode, shipped
 
 app = typer.Typer(
-    help="Metadata definitions: what properties mean, and where they may stand.",
+    help="Load and export metadata definitions, which describe image properties.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -26,16 +26,17 @@ app = typer.Typer(
 @app.command("load")
 def load(
     path: Annotated[
-        Path | None, typer.Argument(help="A file, or a folder of files; without it, what comes with Tintype.")
+        Path | None,
+        typer.Argument(help="A file or folder. [default: the shipped definitions]"),
     ] = None,
-    merge: Annotated[bool, typer.Option("--merge", help="Add what namespaces lack.")] = False,
+    merge: Annotated[bool, typer.Option("--merge", help="Add missing definitions.")] = False,
     prefer_new: Annotated[
-        bool, typer.Option("--prefer-new", help="Add what namespaces lack, and exchange what differs.")
+        bool, typer.Option("--prefer-new", help="Add missing definitions, and replace those that differ.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace namespaces whole.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace whole namespaces.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Load namespaces from JSON files in Glance's form, all or none. What is there stays as it is."""
+    """Load namespaces from JSON files in Glance's format, all or none. Existing namespaces stay."""
     if prefer_new and overwrite:
         raise StartError("Choose one of --prefer-new and --overwrite.")
     mode: Mode = "overwrite" if overwrite else "prefer-new" if prefer_new else "merge" if merge else "keep"
@@ -48,12 +49,10 @@ def load(
 
 @app.command("export")
 def export(
-    folder: Annotated[
-        Path, typer.Argument(help="Is made if it is not there; files of the same names are replaced.")
-    ],
+    folder: Annotated[Path, typer.Argument(help="Created if missing; files of the same names are replaced.")],
     data_dir: DataDir = None,
 ) -> None:
-    """Write every namespace to a JSON file in Glance's form."""
+    """Write every namespace to a JSON file in Glance's format."""
     namespaces = admin.with_database(data_dir, lambda database: Catalogue(database).export())
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +68,7 @@ def export(
 def unload(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, data_dir: DataDir = None
 ) -> None:
-    """Delete every namespace, protected ones too."""
+    """Delete all namespaces, including protected ones."""
     if not yes:
         typer.confirm("Delete every namespace of metadata definitions?", abort=True)
     admin.with_database(data_dir, lambda database: Catalogue(database).unload())
@@ -97,7 +96,7 @@ def _read_all(paths: list[Path]) -> list[NamespaceBody]:
 def _read(path: Path) -> NamespaceBody:
     try:
         body = from_file(parse_json(path.read_bytes(), most=sys.maxsize))
-        new_namespace(body, namespace_id="", owner=None, now=0)  # says what stands in it twice
+        new_namespace(body, namespace_id="", owner=None, now=0)  # raises for duplicate names
     except OSError as error:
         raise StartError(f"Cannot read {path}: {error.strerror}.") from None
     except TintypeError as error:
@@ -106,7 +105,7 @@ def _read(path: Path) -> NamespaceBody:
 
 
 def _names(namespaces: list[str]) -> list[str]:
-    """Give a file name for each; a number tells those apart whose names would be the same."""
+    """Return a file name for each namespace; a number makes equal names unique."""
     names: list[str] = []
     for namespace in namespaces:
         stem = re.sub(r"[^\w.]+", "-", namespace).strip("-.").lower() or "namespace"

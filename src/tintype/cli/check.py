@@ -1,4 +1,4 @@
-"""`tintype check`: whether the service can start and its parts work, told before anybody needs them."""
+"""`tintype check`: checks whether the service can start and its components work."""
 
 import asyncio
 import os
@@ -14,9 +14,9 @@ from tintype.errors import StartError
 
 
 def check(data_dir: DataDir = None) -> None:
-    """Check the settings, folders, database, stores, identity and certificate. Changes nothing.
+    """Check the settings, folders, database, stores, identity and certificate, without changing anything.
 
-    One line for each: ok, warning or failed, with what is wrong. Exits 1 where something has failed.
+    Prints one line for each: ok, warning or failed, with the reason. Exits 1 if something has failed.
     """
     results = _results(data_dir)
     for result in results:

@@ -12,7 +12,7 @@ from tintype.wiring.database import database_url
 
 
 def claim(data_dir: Path | None, name: str, *, force: bool) -> None:
-    """Make the folder of the settings a store's, where nothing is at work on its database."""
+    """Bind a store to the folder in the settings; raises StartError while a process uses its database."""
     os.umask(0o077)
     settings = admin.existing(data_dir)
     with data_folder.only_server_of(settings.data_dir):
@@ -26,6 +26,6 @@ def claim(data_dir: Path | None, name: str, *, force: bool) -> None:
         claimed = admin.with_database(
             data_dir, lambda database: claim_folder(database, settings, name, force=force)
         )
-    print(f"{claimed.folder} is the folder of the store '{name}' now.")
+    print(f"{claimed.folder} is now the folder of the store '{name}'.")
     there = claimed.looked_for - claimed.missing
-    print(f"Of {claimed.looked_for} blobs that were looked for, {there} are there.")
+    print(f"{there} of {claimed.looked_for} sampled blobs were found.")

@@ -1,4 +1,4 @@
-"""The tree of commands. Each is imported when it is called, so that none waits for what it does not need."""
+"""The tree of commands. Each command's module is imported only when it is called, for a fast start."""
 
 import importlib
 import logging
@@ -35,26 +35,26 @@ _COMMANDS: Final = {
     "project": "projects",
     "role": "roles",
 }
-"""Module of each: its `app`, or the function that is named."""
+"""The module of each command: its `app`, or the named function."""
 _ALONE: Final = {"serve": "serve", "worker": "worker", "check": "check"}
 
 
 class Commands(typer.core.TyperGroup):
-    """The commands, imported one by one."""
+    """The commands, imported when they are called."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; an interrupt has the exit code of one."""
+        """Run the command; exit with 130 on an interrupt."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             sys.exit(130)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Name them, those of a client first."""
+        """List the commands, client commands first."""
         return [*_COMMANDS, *super().list_commands(ctx)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Import one. What is not installed says so when it is called."""
+        """Import a command. A command that is not installed reports so when it is called."""
         if cmd_name not in _COMMANDS:
             return super().get_command(ctx, cmd_name)
         module, _, function = _COMMANDS[cmd_name].partition(":")
@@ -75,7 +75,7 @@ class Commands(typer.core.TyperGroup):
 
 app = typer.Typer(
     name="tintype",
-    help="An image service for clouds, and a client of any: the OpenStack Image API v2.",
+    help="An image service for clouds, and a client for any server of the OpenStack Image API v2.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # brackets in help texts are brackets
@@ -98,13 +98,15 @@ def main(
     endpoint: Annotated[
         str | None, typer.Option("--endpoint", "--os-image-url", help="Address of the image service.")
     ] = None,
-    token: Annotated[str | None, typer.Option("--token", "--os-token", help="A token for it.")] = None,
+    token: Annotated[
+        str | None, typer.Option("--token", "--os-token", help="Token for the endpoint.")
+    ] = None,
     region: Annotated[str | None, typer.Option("--region", "--os-region-name", help="Region.")] = None,
     interface: Annotated[
         str | None, typer.Option("--interface", "--os-interface", help="public, internal or admin.")
     ] = None,
     cacert: Annotated[
-        str | None, typer.Option("--cacert", "--os-cacert", help="File of authorities to trust.")
+        str | None, typer.Option("--cacert", "--os-cacert", help="File of CA certificates.")
     ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Trust any certificate.")] = False,
     timeout: Annotated[
@@ -112,14 +114,14 @@ def main(
         typer.Option(min=0.001, help="Seconds without a byte. [default: the cloud's api_timeout, else 600]"),
     ] = None,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Log requests and answers, without secrets, on standard error.")
+        bool, typer.Option("--debug", help="Log requests and responses, without secrets.")
     ] = False,
     _version: Annotated[
         bool,
         typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Set which cloud the commands of a client talk to; by default the environment says so."""
+    """Choose the cloud for client commands; the default comes from the environment."""
     verify = False if insecure else cacert
     context.obj = Options(cloud, endpoint, token, region, interface, verify, timeout)
     if debug:

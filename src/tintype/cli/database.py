@@ -1,4 +1,4 @@
-"""`tintype db`: the tables, for those who bring them up to date by themselves."""
+"""`tintype db`: inspect and upgrade the database schema."""
 
 from typing import Annotated
 
@@ -9,12 +9,12 @@ from tintype.cli.serve import DataDir
 from tintype.db import schema
 from tintype.wiring.database import database_url
 
-app = typer.Typer(help="The database's tables.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Inspect and upgrade the database schema.", no_args_is_help=True, add_completion=False)
 
 
 @app.command("status")
 def status(data_dir: DataDir = None) -> None:
-    """Say which schema the database has, and which this version needs. Changes nothing."""
+    """Show the schema of the database and the one that this version needs, without changing anything."""
     found = schema.state(database_url(admin.existing(data_dir)))
     rows = [
         ("schema", found.revision or "none"),
@@ -27,11 +27,11 @@ def status(data_dir: DataDir = None) -> None:
 @app.command("upgrade")
 def upgrade(
     contract: Annotated[
-        bool, typer.Option("--contract", help="Also take away what only older versions use: stop them first.")
+        bool, typer.Option("--contract", help="Also drop what only older versions use; stop those first.")
     ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Bring the tables up to date, as each start does; processes of the last version may go on meanwhile."""
+    """Upgrade the schema, as every start does. Processes of the previous version may keep running."""
     url = database_url(admin.existing(data_dir))
     schema.upgrade(url, contract=contract)
     print(f"The database has schema {schema.state(url).revision}")
@@ -39,7 +39,7 @@ def upgrade(
 
 @app.command("check")
 def check(data_dir: DataDir = None) -> None:
-    """Hold the tables against what the migrations make. Changes nothing; exits 1 for differences."""
+    """Compare the tables with the migrations, without changing anything. Exits 1 if they differ."""
     found = schema.check(database_url(admin.existing(data_dir)))
     for line in found:
         print(line)

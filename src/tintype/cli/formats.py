@@ -1,4 +1,4 @@
-"""The forms in which results are printed for programs: JSON, YAML, CSV, shell variables, plain values."""
+"""Output formats for programs: JSON, YAML, CSV, shell variables, plain values."""
 
 import csv
 import enum
@@ -26,7 +26,7 @@ class Format(enum.StrEnum):
 
 
 def write_json(value: Any) -> None:
-    """Print JSON; in ASCII where the output takes nothing else."""
+    """Print JSON; in ASCII if the output's encoding is not Unicode."""
     if streams.encodes_unicode():
         print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
     else:
@@ -34,8 +34,8 @@ def write_json(value: Any) -> None:
 
 
 def write_yaml(value: Any) -> None:
-    """Print YAML; in ASCII where the output takes nothing else."""
-    import yaml  # only who wants YAML pays for it
+    """Print YAML; in ASCII if the output's encoding is not Unicode."""
+    import yaml  # slow to import, and only needed here
 
     print(yaml.safe_dump(value, sort_keys=False, allow_unicode=streams.encodes_unicode()), end="")
 
@@ -50,8 +50,8 @@ def write_csv(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
 def write_shell(names: Sequence[str], record: Mapping[str, Any], own: frozenset[str]) -> None:
     """Print assignments for `eval` in a shell. Values are quoted.
 
-    What is not among a record's `own` attributes is a property, whose name anybody may have chosen: its
-    variable begins with `property_`, so that none replaces a variable such as PATH.
+    Names that are not in `own` are properties, and users choose their names: their variables begin with
+    `property_`, so that none can replace a variable such as PATH.
     """
     for name in names:
         variable = re.sub(r"[^A-Za-z0-9_]", "_", name if name in own else f"property_{name}")

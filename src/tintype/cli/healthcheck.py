@@ -1,4 +1,4 @@
-"""`tintype healthcheck`: whether the service of this machine answers, for containers."""
+"""`tintype healthcheck`: checks the service on this machine, for containers."""
 
 import os
 import ssl
@@ -14,16 +14,16 @@ from tintype.configuration import load
 
 def healthcheck(
     data_dir: DataDir = None,
-    host: Annotated[str | None, typer.Option(help="As given to `tintype serve`.")] = None,
-    port: Annotated[int | None, typer.Option(help="As given to `tintype serve`.")] = None,
+    host: Annotated[str | None, typer.Option(help="The same as for `tintype serve`.")] = None,
+    port: Annotated[int | None, typer.Option(help="The same as for `tintype serve`.")] = None,
     live: Annotated[
-        bool, typer.Option("--live", help="Only whether the process answers, not whether it can serve.")
+        bool, typer.Option("--live", help="Check only that the process responds, not that it can serve.")
     ] = False,
 ) -> None:
-    """Ask the service that these settings start whether it can serve; exit 1 where it cannot.
+    """Check that the service on this machine can serve requests; exit 1 if it cannot.
 
-    It is asked on this machine, at the address, port and scheme of the settings; name a host or port that
-    `tintype serve` was given as an option. Its certificate is not checked: it is made for another name.
+    Uses the address, port and scheme in the settings. Repeat any --host or --port of `tintype serve`. The
+    certificate is not verified, because it is for another name.
     """
     chosen = load(data_dir, os.environ, host=host, port=port).server
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(chosen.host, chosen.host)  # noqa: S104

@@ -1,4 +1,4 @@
-"""`tintype image import` and what else the server does with bytes by itself."""
+"""`tintype image import`, `copy`, `wait` and `tasks`: work that the server does in the background."""
 
 import contextlib
 from typing import Annotated
@@ -19,25 +19,25 @@ app = group("Imports.")
 def import_(
     client: Client,
     image: Named,
-    uri: Annotated[str | None, typer.Option(help="Address to fetch it from (web-download).")] = None,
+    uri: Annotated[str | None, typer.Option(help="URL to download from (web-download).")] = None,
     method: Annotated[
         str | None, typer.Option(help="[default: web-download with --uri, else glance-direct]")
     ] = None,
     expected_hash: Annotated[
-        str | None, typer.Option(metavar="ALGORITHM:HEX", help="What it must hash to.")
+        str | None, typer.Option(metavar="ALGORITHM:HEX", help="Expected digest of the data.")
     ] = None,
     remote_region: Annotated[
-        str | None, typer.Option(help="Region to fetch it from (glance-download).")
+        str | None, typer.Option(help="Region to download from (glance-download).")
     ] = None,
-    remote_id: Annotated[str | None, typer.Option(help="Its id there.")] = None,
-    store: Annotated[list[str] | None, typer.Option(help="Where to; can be repeated.")] = None,
-    all_stores: Annotated[bool, typer.Option("--all-stores", help="Into every store.")] = False,
+    remote_id: Annotated[str | None, typer.Option(help="Id of the image in that region.")] = None,
+    store: Annotated[list[str] | None, typer.Option(help="Store to import into; can be repeated.")] = None,
+    all_stores: Annotated[bool, typer.Option("--all-stores", help="Import into every store.")] = False,
     allow_failure: Annotated[
-        bool, typer.Option("--allow-failure", help="One of several stores may fail.")
+        bool, typer.Option("--allow-failure", help="Succeed even if some of several stores fail.")
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for its end.")] = True,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the import has ended.")] = True,
 ) -> Image:
-    """Have the server fetch an image's bytes, take staged ones, or copy them to other stores."""
+    """Import an image's data: from a URL, from staged data, from another region, or from another store."""
     found = client.images.find(image)
     algorithm, _, digest = (expected_hash or "").partition(":")
     before = tasks_of(client, found)
@@ -52,30 +52,30 @@ def import_(
         all_stores=all_stores,
         must_succeed=False if allow_failure else None,
     )
-    return waited(client, found, before) if wait else client.images.get(found.id)
+    return wait_for_import(client, found, before) if wait else client.images.get(found.id)
 
 
 @command(app, "copy")
 def copy(
     client: Client,
     image: Named,
-    store: Annotated[list[str] | None, typer.Option(help="Where to; can be repeated.")] = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for its end.")] = True,
+    store: Annotated[list[str] | None, typer.Option(help="Store to import into; can be repeated.")] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the import has ended.")] = True,
 ) -> Image:
-    """Copy an image into other stores; without --store into all."""
+    """Copy an image to other stores; without --store, to all of them."""
     found = client.images.find(image)
     before = tasks_of(client, found)
     client.images.import_(found.id, "copy-image", stores=store or (), all_stores=not store)
-    return waited(client, found, before) if wait else client.images.get(found.id)
+    return wait_for_import(client, found, before) if wait else client.images.get(found.id)
 
 
 @command(app, "wait")
 def wait(
     client: Client,
     image: Named,
-    within: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 3600.0,
+    within: Annotated[float, typer.Option(help="Most seconds to wait.")] = 3600.0,
 ) -> Image:
-    """Wait until an image is active and nothing works on it."""
+    """Wait until an image is active and none of its tasks is running."""
     found = client.images.find(image)
     with output.progress(f"Wait for {found.name or found.id}") as progress:
         return client.images.wait(found.id, within=within, progress=progress)
@@ -83,15 +83,15 @@ def wait(
 
 @command(app, "tasks", "id", "type", "status", "message", "created_at")
 def tasks(client: Client, image: Named) -> list[Task]:
-    """List what the server has done for an image."""
+    """List the tasks of an image."""
     return client.images.tasks(client.images.find(image).id)
 
 
 def fetch(client: Client, image: Image, url: str, store: str | None, *, wait: bool) -> Image:
-    """Have the server fetch a new image's bytes; where it cannot, the image is deleted again."""
+    """Import a new image's data from a URL; delete the image if that fails."""
     try:
         client.images.import_(image.id, "web-download", uri=url, stores=[store] if store else ())
-        return waited(client, image, set()) if wait else client.images.get(image.id)
+        return wait_for_import(client, image, set()) if wait else client.images.get(image.id)
     except errors.ClientError as failure:
         with contextlib.suppress(errors.ClientError):
             if isinstance(failure, errors.HTTPError | errors.TransferFailed) and _is_empty(client, image):
@@ -100,19 +100,19 @@ def fetch(client: Client, image: Image, url: str, store: str | None, *, wait: bo
 
 
 def _is_empty(client: Client, image: Image) -> bool:
-    """Return whether nothing came of an import, and nothing is at work on it any more."""
+    """Return whether the image has no data and no import is running."""
     return client.images.get(image.id).status == "queued"
 
 
 def tasks_of(client: Client, image: Image) -> set[str]:
-    """Give what was done for an image so far; nothing where the server does not tell (before 2.12)."""
+    """Return the ids of an image's tasks; empty if the server does not list them (before 2.12)."""
     try:
         return {task.id for task in client.images.tasks(image.id)}
     except (errors.NotFound, errors.Forbidden):
         return set()
 
 
-def waited(client: Client, image: Image, before: set[str]) -> Image:
-    """Wait for the end of an import; `before` are the tasks from earlier."""
+def wait_for_import(client: Client, image: Image, before: set[str]) -> Image:
+    """Wait until an import has ended; `before` are the ids of earlier tasks."""
     with output.progress(f"Import {image.name or image.id}") as progress:
         return client.images.wait(image.id, progress=progress, known=before)

@@ -1,4 +1,4 @@
-"""`tintype image push`, `upload` and `pull`: bytes between here and the server."""
+"""`tintype image push`, `upload` and `pull`: transfer image data."""
 
 import contextlib
 import os
@@ -18,22 +18,22 @@ from tintype.client.progress import Progress
 
 app = group("Bytes.")
 _LONGEST_NAME: Final = 255
-"""Bytes of a file's name, on nearly all systems."""
+"""Most bytes in a file name, on nearly all systems."""
 
 
 @command(app, "push", attributes=TAGGED)
 def push(
     client: Client,
     file: Annotated[Path, typer.Argument(help="A disk image, or - for standard input.")],
-    name: Annotated[str | None, typer.Option(help="Its name. [default: the file's]")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the image. [default: the file's name]")] = None,
     property: Properties = None,  # noqa: A002  the option's name
     store: Store = None,
     *,
     attributes: dict[str, Any],
 ) -> Image:
-    """Make an image of a file and send its bytes. After a break the same command goes on where it was.
+    """Create an image from a file. After an interruption, the same command resumes the upload.
 
-    The format is seen from the bytes where it is not said; of standard input from its first 68 KiB.
+    Without --disk-format, the format is detected from the data; on standard input, from the first 68 KiB.
     """
     if file.exists() and not file.is_file():
         raise errors.ClientError(
@@ -52,9 +52,9 @@ def upload(
     image: Named,
     file: Annotated[Path, typer.Argument(help="A disk image, or - for standard input.")],
     store: Store = None,
-    stage: Annotated[bool, typer.Option("--stage", help="Keep the bytes for an import.")] = False,
+    stage: Annotated[bool, typer.Option("--stage", help="Stage the data for a later import.")] = False,
 ) -> None:
-    """Send the bytes of an image that is there already."""
+    """Upload the data of an existing image."""
     found = client.images.find(image)
     given = sys.stdin.buffer if str(file) == "-" else file
     with output.progress(f"Upload {found.name or found.id}") as progress:
@@ -69,21 +69,21 @@ def pull(
     client: Client,
     image: Named,
     file: Annotated[
-        Path | None, typer.Argument(help="Where to; - is standard output. [default: the image's name]")
+        Path | None, typer.Argument(help="File to write; - is standard output. [default: the image's name]")
     ] = None,
-    parallel: Annotated[int, typer.Option(min=1, max=32, help="Ranges at once.")] = 4,
-    prefer: Annotated[list[str] | None, typer.Option(help="A store to take it from.")] = None,
-    verify: Annotated[bool, typer.Option(help="Hold the bytes against the image's digest.")] = True,
+    parallel: Annotated[int, typer.Option(min=1, max=32, help="Ranges to download in parallel.")] = 4,
+    prefer: Annotated[list[str] | None, typer.Option(help="Store to download from; can be repeated.")] = None,
+    verify: Annotated[bool, typer.Option(help="Check the data against the image's digest.")] = True,
 ) -> None:
-    """Fetch the bytes of an image. After a break the same command goes on where it was."""
+    """Download the data of an image. After an interruption, the same command resumes the download."""
     found = client.images.find(image)
     target = file or Path()
     if file is not None and not target.parent.is_dir():
         raise typer.BadParameter(f"There is no folder {target.parent}.", param_hint="FILE")
     if target.is_dir():
         target /= _file_of(found)
-        if target.exists():  # its owner chose that name, not who pulls it
-            raise typer.BadParameter(f"{target} is there already; say where to.", param_hint="FILE")
+        if target.exists():  # the image's owner chose the name: never overwrite a file
+            raise typer.BadParameter(f"{target} exists already; give another FILE.", param_hint="FILE")
     to_stdout = str(file) == "-"
     with output.progress(f"Pull {found.name or found.id}") as progress:
         client.images.download(
@@ -101,7 +101,7 @@ def pull(
 def _push_stream(
     client: Client, name: str | None, store: str | None, progress: Progress, attributes: dict[str, Any]
 ) -> Image:
-    """Make an image of standard input, which nobody can read twice."""
+    """Create an image from standard input, which cannot be read twice."""
     head, source = sniffing.read_head(sys.stdin.buffer)
     made = client.images.create(name, store=store, **{"disk_format": sniffing.format_of(head), **attributes})
     try:
@@ -114,7 +114,7 @@ def _push_stream(
 
 
 def _file_of(image: Image) -> Path:
-    """Give a file name for an image: its own name, if that is one, in this folder."""
+    """Return a file name for an image: its own name if that is a valid one, else its id."""
     name = "".join(each for each in Path(image.name or "").name if each.isprintable()).lstrip(".")
     if not _fits(name):
         name = ""
@@ -123,7 +123,7 @@ def _file_of(image: Image) -> Path:
 
 
 def _fits(name: str) -> bool:
-    """Return whether the file system takes a name, also with the ending of what is not complete yet."""
+    """Return whether the file system accepts a name, even with the suffix of incomplete downloads."""
     try:
         return len(os.fsencode(f"{name}.part.log")) <= _LONGEST_NAME
     except UnicodeEncodeError:

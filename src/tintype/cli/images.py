@@ -1,4 +1,4 @@
-"""`tintype image`: images and their bytes."""
+"""`tintype image`: images and their data."""
 
 import sys
 from collections.abc import Iterator
@@ -24,29 +24,30 @@ from tintype.client import errors, sniffing
 from tintype.client.blocking.client import Client
 from tintype.client.models import Image
 
-app = group("Images: records, bytes, imports.")
+app = group("Manage images, their data and imports.")
 _LIST = ("id", "name", "status", "disk_format", "size", "visibility")
 
 
 @command(app, "list", *_LIST)
 def list_(
     client: Client,
-    name: Annotated[str | None, typer.Option(help="Those of this name.")] = None,
-    status: Annotated[str | None, typer.Option(help="queued, active and so on.")] = None,
-    visibility: Annotated[Visibility | None, typer.Option(help="Those that these may see.")] = None,
-    owner: Annotated[str | None, typer.Option(help="Only images of this project: its name or id.")] = None,
+    name: Annotated[str | None, typer.Option(help="Only images of this name.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only with this status, such as active.")] = None,
+    visibility: Annotated[Visibility | None, typer.Option(help="Only images with this visibility.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Only images of this project: name or id.")] = None,
     member_status: Annotated[
-        str | None, typer.Option(help="Shared ones: accepted, pending, rejected, all.")
+        str | None,
+        typer.Option(help="Shared ones: accepted, pending, rejected, all."),
     ] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="Those with this tag; can be repeated.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Only with this tag; can be repeated.")] = None,
     property: Properties = None,  # noqa: A002  the option's name
-    hidden: Annotated[bool, typer.Option("--hidden", help="The hidden ones.")] = False,
-    size_min: Annotated[int | None, typer.Option(help="Of at least so many bytes.")] = None,
-    size_max: Annotated[int | None, typer.Option(help="Of at most so many bytes.")] = None,
-    sort: Annotated[str, typer.Option(help="KEY[:asc|desc],…")] = "created_at:desc",
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many.")] = None,
+    hidden: Annotated[bool, typer.Option("--hidden", help="Only hidden images.")] = False,
+    size_min: Annotated[int | None, typer.Option(help="Smallest size in bytes.")] = None,
+    size_max: Annotated[int | None, typer.Option(help="Largest size in bytes.")] = None,
+    sort: Annotated[str, typer.Option(help="Order: KEY[:asc|desc],…")] = "created_at:desc",
+    limit: Annotated[int | None, typer.Option(min=1, help="Most images to list.")] = None,
 ) -> Iterator[Image]:
-    """List images, the newest first."""
+    """List images, newest first."""
     found = client.images.list(
         properties=pairs(property),
         name=name,
@@ -76,23 +77,23 @@ def show(client: Client, image: Named) -> Image:
 @command(app, "create", attributes=TAGGED)
 def create(
     client: Client,
-    name: Annotated[str | None, typer.Argument(help="Its name.")] = None,
-    name_option: Annotated[str | None, typer.Option("--name", help="Its name, said as an option.")] = None,
-    image_id: Annotated[str | None, typer.Option("--id", help="Its id, a UUID.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Name of the image.")] = None,
+    name_option: Annotated[str | None, typer.Option("--name", help="Name, as an option.")] = None,
+    image_id: Annotated[str | None, typer.Option("--id", help="Id of the image: a UUID.")] = None,
     property: Properties = None,  # noqa: A002  the option's name
     store: Store = None,
     url: Annotated[
         str | None,
-        typer.Option("--from", metavar="URL", help="Have the server fetch its bytes (web-download)."),
+        typer.Option("--from", metavar="URL", help="Import the data from a URL (web-download)."),
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end of --from.")] = True,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until --from has ended.")] = True,
     *,
     attributes: dict[str, Any],
 ) -> Image:
-    """Make an image without bytes, which are uploaded, staged or imported later; or with those of a URL.
+    """Create an image: without data, to be uploaded, staged or imported later; or with data from a URL.
 
-    The disk format of a URL is taken from its ending where it is not said. An image whose bytes cannot be
-    fetched is deleted again.
+    Without --disk-format, the format is taken from the URL's extension. If the import fails, the image is
+    deleted again.
     """
     if name is not None and name_option is not None:
         raise typer.BadParameter("Say the name once.", param_hint="--name")
@@ -102,7 +103,7 @@ def create(
         attributes["disk_format"] = sniffing.format_of_name(urlsplit(url).path)
         if attributes["disk_format"] is None:
             raise typer.BadParameter(
-                "The address does not end in a known format: say it, for example qcow2.",
+                "The address does not end in a known format: give it, for example qcow2.",
                 param_hint="--disk-format",
             )
     made = client.images.create(
@@ -121,18 +122,18 @@ app.registered_commands += image_transfers.app.registered_commands
 def change(
     client: Client,
     image: Named,
-    name: Annotated[str | None, typer.Option(help="Another name.")] = None,
+    name: Annotated[str | None, typer.Option(help="New name.")] = None,
     property: Properties = None,  # noqa: A002  the option's name
-    remove: Annotated[list[str] | None, typer.Option(metavar="KEY", help="A property to take away.")] = None,
+    remove: Annotated[list[str] | None, typer.Option(metavar="KEY", help="Property to remove.")] = None,
     *,
     attributes: dict[str, Any],
 ) -> None:
-    """Change an image."""
+    """Update an image."""
     if name is not None:
         attributes["name"] = name
     properties = pairs(property)
     if not attributes and not properties and not remove:
-        raise typer.BadParameter("Nothing to change: say what, for example --name.")
+        raise typer.BadParameter("Nothing to change: give an option, for example --name.")
     found = client.images.find(image)
     changes = with_owner(client, attributes)
     client.images.update(found.id, remove=remove or (), properties=properties, **changes)
@@ -140,19 +141,19 @@ def change(
 
 @command(app, "delete", prints=False)
 def delete(client: Client, images: Several) -> None:
-    """Delete images; what cannot be deleted does not keep the others."""
+    """Delete images. If one cannot be deleted, the others still are."""
     _each(images, lambda image: client.images.delete(client.images.find(image).id))
 
 
 @command(app, "deactivate", prints=False)
 def deactivate(client: Client, images: Several) -> None:
-    """Close access to the bytes of images."""
+    """Deactivate images: their data cannot be downloaded."""
     _each(images, lambda image: client.images.deactivate(client.images.find(image).id))
 
 
 @command(app, "reactivate", prints=False)
 def reactivate(client: Client, images: Several) -> None:
-    """Open access to the bytes of images again."""
+    """Reactivate images: their data can be downloaded again."""
     _each(images, lambda image: client.images.reactivate(client.images.find(image).id))
 
 
@@ -161,7 +162,7 @@ app.registered_commands += image_imports.app.registered_commands
 
 @command(app, "locations", "url", "metadata")
 def locations(client: Client, image: Named) -> Any:
-    """Tell where an image's bytes are: for services."""
+    """List the locations of an image's data; for services."""
     return client.locations.list(client.images.find(image).id)
 
 

@@ -1,4 +1,4 @@
-"""`tintype info`: what a server is, and what one uses of it."""
+"""`tintype info`: a server's capabilities, and the project's usage."""
 
 from typing import Annotated, Any
 
@@ -8,25 +8,25 @@ from tintype.cli.session import command, group
 from tintype.client.blocking.client import Client
 from tintype.client.models import Version
 
-app = group("What the server is, and what the project uses.")
+app = group("Show the server's capabilities and the project's usage.")
 
 
 @command(app, "usage", "what", "usage", "limit")
 def usage(client: Client) -> list[dict[str, Any]]:
-    """Tell what the project uses and how much it may: sizes in MiB, -1 is without limit."""
+    """Show the project's usage and limits: sizes in MiB; -1 means no limit."""
     found = client.info.usage().items()
     return [{"what": name, "usage": quota.usage, "limit": quota.limit} for name, quota in found]
 
 
 @command(app, "versions", "id", "status")
 def versions(client: Client) -> list[Version]:
-    """List the versions of the API that the server has."""
+    """List the API versions of the server."""
     return client.info.versions()
 
 
 @command(app, "methods")
 def methods(client: Client) -> list[dict[str, str]]:
-    """List the import methods that the server has."""
+    """List the import methods of the server."""
     return [{"method": method} for method in client.images.import_methods()]
 
 

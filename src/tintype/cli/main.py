@@ -1,11 +1,11 @@
-"""The `tintype` command: what goes wrong is one line and a non-zero exit."""
+"""The `tintype` command: an error is one line and a non-zero exit code."""
 
 import sys
 from typing import NoReturn
 
 
 def run() -> None:
-    """Run the command: 0 is success, 1 is failure, 2 is a wrong command line, 130 an interrupt."""
+    """Run the command. Exit codes: 0 success, 1 failure, 2 invalid command line, 130 interrupt."""
     try:
         _run()
     except KeyboardInterrupt:
@@ -46,7 +46,7 @@ def _run() -> None:
 
 
 def _fail(message: str, error: Exception) -> NoReturn:
-    """End with a message on one line."""
+    """Exit with a message on one line."""
     import logging
 
     from tintype.cli.output import one_line

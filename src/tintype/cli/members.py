@@ -1,4 +1,4 @@
-"""`tintype member`: who images are shared with."""
+"""`tintype member`: projects that images are shared with."""
 
 from typing import Annotated
 
@@ -10,33 +10,33 @@ from tintype.client import errors
 from tintype.client.blocking.client import Client
 from tintype.client.models import Member
 
-app = group("Projects that images are shared with.")
+app = group("Share images with projects.")
 _COLUMNS = ("member_id", "status", "image_id")
 Project = Annotated[str, typer.Argument(metavar="PROJECT", help="Name or id of a project.")]
 Mine = Annotated[
     str | None, typer.Argument(metavar="[PROJECT]", help="Name or id. [default: the caller's project]")
 ]
 Shared = Annotated[
-    str, typer.Argument(metavar="IMAGE", help="Name or id of an image that is shared with it.")
+    str, typer.Argument(metavar="IMAGE", help="Name or id of an image that is shared with the project.")
 ]
 
 
 @command(app, "list", *_COLUMNS)
 def list_(client: Client, image: Named) -> list[Member]:
-    """List who an image is shared with."""
+    """List the projects that an image is shared with."""
     return client.members.list(client.images.find(image).id)
 
 
 @command(app, "add")
 def add(client: Client, image: Named, project: Project) -> Member:
-    """Share an image with a project; it has to accept."""
+    """Share an image with a project, which has to accept it."""
     found = client.images.find(image)
     return client.members.create(found.id, client.members.find_project(project))
 
 
 @command(app, "remove", prints=False)
 def remove(client: Client, image: Named, project: Project) -> None:
-    """Stop sharing an image with a project, also with one that no longer exists."""
+    """Stop sharing an image with a project, even one that no longer exists."""
     found = client.images.find(image)
     members = {each.member_id for each in client.members.list(found.id)}
     client.members.delete(found.id, project if project in members else client.members.find_project(project))
@@ -44,18 +44,18 @@ def remove(client: Client, image: Named, project: Project) -> None:
 
 @command(app, "accept")
 def accept(client: Client, image: Shared, project: Mine = None) -> Member:
-    """Have an image that is shared with the project in its lists."""
+    """Accept a shared image: it appears in the project's lists."""
     return _answer(client, image, project, "accepted")
 
 
 @command(app, "reject")
 def reject(client: Client, image: Shared, project: Mine = None) -> Member:
-    """Have an image that is shared with the project out of its lists."""
+    """Reject a shared image: it does not appear in the project's lists."""
     return _answer(client, image, project, "rejected")
 
 
 def _answer(client: Client, image: str, project: str | None, status: str) -> Member:
     own = client.members.find_project(project) if project else client.project_id()
     if own is None:
-        raise errors.InvalidEndpoint("The login does not tell the project: name it.")
+        raise errors.InvalidEndpoint("The login has no project: name one.")
     return client.members.update(client.images.find_shared(image).id, own, status)

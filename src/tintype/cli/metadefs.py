@@ -11,12 +11,12 @@ from tintype.cli.session import command, group
 from tintype.client.blocking.client import Client
 from tintype.client.models import Association, MetadefObject, MetadefTag, Namespace
 
-app = group("Metadata definitions: what properties mean, and where they may stand.")
+app = group("Manage metadata definitions, which describe image properties.")
 properties, objects = (
-    group("Properties of a namespace."),
-    group("Objects of a namespace: groups of properties."),
+    group("Manage the properties of a namespace."),
+    group("Manage the objects of a namespace, which are groups of properties."),
 )
-tags, types = group("Tags of a namespace."), group("Types of resources that a namespace is for.")
+tags, types = group("Manage the tags of a namespace."), group("Manage the resource types of a namespace.")
 app.add_typer(properties, name="property")
 app.add_typer(objects, name="object")
 app.add_typer(tags, name="tag")
@@ -25,15 +25,17 @@ app.add_typer(types, name="type")
 Space = Annotated[str, typer.Argument(metavar="NAMESPACE")]
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 Names = Annotated[list[str], typer.Argument(metavar="NAME...")]
-Document = Annotated[Path, typer.Argument(metavar="FILE", help="JSON in the API's form.")]
-Public = Annotated[bool | None, typer.Option("--public/--private", help="Who may see it.")]
-Protected = Annotated[bool | None, typer.Option("--protected/--unprotected", help="May it be deleted?")]
+Document = Annotated[Path, typer.Argument(metavar="FILE", help="JSON in the API's format.")]
+Public = Annotated[bool | None, typer.Option("--public/--private", help="Whether other projects may see it.")]
+Protected = Annotated[
+    bool | None, typer.Option("--protected/--unprotected", help="Protect it from deletion.")
+]
 
 
 @command(app, "list", "namespace", "display_name", "visibility", "protected")
 def list_(
     client: Client,
-    type: Annotated[list[str] | None, typer.Option(help="Those for this type of resource.")] = None,  # noqa: A002
+    type: Annotated[list[str] | None, typer.Option(help="Only for this type; can be repeated.")] = None,  # noqa: A002
 ) -> Iterator[Namespace]:
     """List namespaces."""
     return client.metadefs.list_namespaces(resource_types=type or (), limit=100)
@@ -43,9 +45,9 @@ def list_(
 def show(
     client: Client,
     namespace: Space,
-    type: Annotated[str | None, typer.Option(help="Name properties as on this type of resource.")] = None,  # noqa: A002
+    type: Annotated[str | None, typer.Option(help="Prefix properties as for this resource type.")] = None,  # noqa: A002
 ) -> Namespace:
-    """Show a namespace with all that is in it."""
+    """Show a namespace with all its contents."""
     return client.metadefs.get_namespace(namespace, resource_type=type)
 
 
@@ -53,20 +55,20 @@ def show(
 def create(
     client: Client,
     namespace: Space,
-    display_name: Annotated[str | None, typer.Option(help="Its name for people.")] = None,
-    description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    display_name: Annotated[str | None, typer.Option(help="Display name.")] = None,
+    description: Annotated[str | None, typer.Option(help="Description.")] = None,
     public: Public = None,
     protected: Protected = None,
 ) -> Namespace:
-    """Make a namespace."""
+    """Create a namespace."""
     return client.metadefs.create_namespace(
-        namespace, **_said(display_name, description, public=public, protected=protected)
+        namespace, **_given_attributes(display_name, description, public=public, protected=protected)
     )
 
 
 @command(app, "load")
 def load(client: Client, file: Document) -> Namespace:
-    """Make a namespace of a file, with all that is in it."""
+    """Create a namespace with all its contents from a file."""
     body = _document(file)
     kept = {
         name: value
@@ -80,25 +82,25 @@ def load(client: Client, file: Document) -> Namespace:
 def change(
     client: Client,
     namespace: Space,
-    display_name: Annotated[str | None, typer.Option(help="Its name for people.")] = None,
-    description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    display_name: Annotated[str | None, typer.Option(help="Display name.")] = None,
+    description: Annotated[str | None, typer.Option(help="Description.")] = None,
     public: Public = None,
     protected: Protected = None,
 ) -> Namespace:
-    """Change what a namespace is."""
+    """Update the attributes of a namespace."""
     old = client.metadefs.get_namespace(namespace)
     kept = {
         name: getattr(old, name)
         for name in ("display_name", "description", "visibility", "protected", "owner")
         if getattr(old, name) is not None
     }
-    said = _said(display_name, description, public=public, protected=protected)
-    return client.metadefs.update_namespace(namespace, **{**kept, **said})
+    given = _given_attributes(display_name, description, public=public, protected=protected)
+    return client.metadefs.update_namespace(namespace, **{**kept, **given})
 
 
 @command(app, "delete", prints=False)
 def delete(client: Client, names: Names) -> None:
-    """Delete namespaces with all that is in them."""
+    """Delete namespaces with all their contents."""
     for name in names:
         client.metadefs.delete_namespace(name)
 
@@ -117,7 +119,7 @@ def show_property(client: Client, namespace: Space, name: Name) -> dict[str, Any
 
 @command(properties, "create")
 def create_property(client: Client, namespace: Space, file: Document) -> dict[str, Any]:
-    """Put a property into a namespace: a JSON schema with its name, title and type."""
+    """Create a property in a namespace: a JSON schema with name, title and type."""
     return client.metadefs.create_property(namespace, **_document(file))
 
 
@@ -142,7 +144,7 @@ def show_object(client: Client, namespace: Space, name: Name) -> MetadefObject:
 
 @command(objects, "create")
 def create_object(client: Client, namespace: Space, file: Document) -> MetadefObject:
-    """Put an object into a namespace."""
+    """Create an object in a namespace."""
     return client.metadefs.create_object(namespace, **_document(file))
 
 
@@ -161,7 +163,7 @@ def list_tags(client: Client, namespace: Space) -> list[MetadefTag]:
 
 @command(tags, "add", "name")
 def add_tags(client: Client, namespace: Space, names: Names) -> list[MetadefTag]:
-    """Put tags into a namespace."""
+    """Add tags to a namespace."""
     return client.metadefs.create_tags(namespace, names, append=True)
 
 
@@ -176,10 +178,10 @@ def delete_tags(client: Client, namespace: Space, names: Names) -> None:
 def list_types(
     client: Client,
     namespace: Annotated[
-        str | None, typer.Argument(metavar="[NAMESPACE]", help="[default: all that are known]")
+        str | None, typer.Argument(metavar="[NAMESPACE]", help="[default: all resource types]")
     ] = None,
 ) -> list[Association]:
-    """List types of resources."""
+    """List resource types."""
     return (
         client.metadefs.list_associations(namespace) if namespace else client.metadefs.list_resource_types()
     )
@@ -190,29 +192,29 @@ def add_type(
     client: Client,
     namespace: Space,
     name: Name,
-    prefix: Annotated[str | None, typer.Option(help="What properties begin with there.")] = None,
+    prefix: Annotated[str | None, typer.Option(help="Prefix of property names there.")] = None,
     properties_target: Annotated[str | None, typer.Option(help="Such as image.")] = None,
 ) -> Association:
-    """Say that a namespace is for a type of resource."""
+    """Associate a namespace with a resource type."""
     return client.metadefs.associate(namespace, name, prefix=prefix, properties_target=properties_target)
 
 
 @command(types, "remove", prints=False)
 def remove_type(client: Client, namespace: Space, name: Name) -> None:
-    """Say that it is no more."""
+    """Delete the association of a namespace with a resource type."""
     client.metadefs.dissociate(namespace, name)
 
 
-def _said(
+def _given_attributes(
     display_name: str | None, description: str | None, *, public: bool | None, protected: bool | None
 ) -> dict[str, Any]:
-    said = {
+    given = {
         "display_name": display_name,
         "description": description,
         "visibility": None if public is None else "public" if public else "private",
         "protected": protected,
     }
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _document(file: Path) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""The options of the command itself, without the client that uses them."""
+"""The global options, in a module that does not import the client."""
 
 from typing import NamedTuple
 
 
 class Options(NamedTuple):
-    """What the command line says of the cloud."""
+    """The cloud chosen on the command line."""
 
     cloud: str | None = None
     endpoint: str | None = None

@@ -1,4 +1,4 @@
-"""How commands print: tables for people, other forms for programs, and bars of what goes on."""
+"""Prints results: tables for people, other formats for programs, and progress bars."""
 
 import contextlib
 import sys
@@ -20,7 +20,7 @@ _SIZES: Final = frozenset({"size", "virtual_size"})
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows under column names: a table for a person, lines with tabs for a program."""
+    """Print rows with column names: a table on a terminal, otherwise lines with tabs."""
     if not sys.stdout.isatty():
         for row in (columns, *rows):
             print("\t".join(harmless(cell) for cell in row))
@@ -32,11 +32,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def show(result: Any, form: Format, columns: Sequence[str], default: Sequence[str]) -> None:
-    """Print what a command returns: a record, or several; nothing of None.
+    """Print the result of a command: one record or several; nothing for None.
 
-    `columns` are those that were asked for. Without any, JSON and YAML have everything, the other forms of
-    several records their `default` ones. Raises BadParameter for a column that no record has, and for several
-    records as shell variables.
+    `columns` are the requested columns. Without any, JSON and YAML have all columns, and lists in the other
+    formats have the `default` ones. Raises BadParameter for a column that no record has, and for a list as
+    shell variables.
     """
     if result is None:
         return
@@ -70,12 +70,12 @@ def _show_table(names: Sequence[str], records: Any, columns: Sequence[str]) -> N
     if isinstance(records, list):
         table(names, ([_cell(row.get(name), name, exact=exact) for name in names] for row in records))
     else:
-        told = [name for name in names if columns or records[name] is not None]
-        table(("field", "value"), ((name, _cell(records.get(name), name, exact=exact)) for name in told))
+        filled = [name for name in names if columns or records[name] is not None]
+        table(("field", "value"), ((name, _cell(records.get(name), name, exact=exact)) for name in filled))
 
 
 def _check(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], default: Sequence[str]) -> None:
-    """Refuse columns that no record has. An empty list does not tell what its records would have."""
+    """Raise BadParameter for columns that no record has. For an empty list the columns are unknown."""
     known = dict.fromkeys([*default, *(name for row in rows for name in row)])
     unknown = [name for name in columns if name not in known]
     if unknown and rows:
@@ -87,14 +87,14 @@ def _check(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], default: S
 
 
 def _own(result: Any) -> frozenset[str]:
-    """Return the names that a record's kind has, without properties."""
+    """Return the names of a record's attributes, without properties."""
     return frozenset(result.__struct_encode_fields__ if isinstance(result, msgspec.Struct) else result)
 
 
 @contextlib.contextmanager
 def progress(what: str) -> Iterator[Progress]:
-    """Show a bar with rate and time left on standard error, if a person looks at it."""
-    from rich.progress import (  # only transfers pay for it
+    """Show a progress bar with rate and remaining time on standard error, if that is a terminal."""
+    from rich.progress import (  # slow to import, and only needed here
         BarColumn,
         DownloadColumn,
         TextColumn,
@@ -117,7 +117,7 @@ def progress(what: str) -> Iterator[Progress]:
 
 
 def _plain(value: Any) -> Any:
-    """Give JSON's kinds of a record or several; an image's properties stand among its attributes."""
+    """Convert one record or several to JSON types; an image's properties are among its attributes."""
     if isinstance(value, list):
         return [_plain(each) for each in value]
     if isinstance(value, msgspec.Struct):
@@ -144,17 +144,17 @@ def _cell(value: Any, name: str, *, exact: bool) -> str:
 
 
 def harmless(text: str) -> str:
-    """Show what would move a terminal's cursor, or worse: names are other people's."""
+    """Escape control characters, which could manipulate a terminal: names are untrusted."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def one_line(text: str) -> str:
-    """Return a message that others wrote on one line, without what would move a cursor."""
+    """Return an untrusted message on one line, with control characters escaped."""
     return harmless(" ".join(text.split()))
 
 
 def size(count: int) -> str:
-    """Write a number of bytes for a person."""
+    """Format a number of bytes for people."""
     amount = float(count)
     for unit in _UNITS:
         if amount < 1024 or unit == _UNITS[-1]:

@@ -1,4 +1,4 @@
-"""`tintype project`: what owns images."""
+"""`tintype project`: projects of the built-in identity."""
 
 from typing import Annotated
 
@@ -12,21 +12,23 @@ from tintype.errors import Invalid
 from tintype.services.identity import Identity
 
 Limit = Annotated[
-    str | None, typer.Option(metavar="N", help="A number (sizes in MiB), -1 for none, or default.")
+    str | None, typer.Option(metavar="N", help="A number (MiB for sizes), -1 for none, or default.")
 ]
 
-app = typer.Typer(help="Projects of the built-in identity.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="Manage projects of the built-in identity.", no_args_is_help=True, add_completion=False
+)
 
 
 @app.command("create")
 def create(
     name: str,
-    description: Annotated[str, typer.Option(help="What it is for.")] = "",
+    description: Annotated[str, typer.Option(help="Description.")] = "",
     data_dir: DataDir = None,
 ) -> None:
-    """Make a project."""
+    """Create a project."""
     project = admin.with_identity(data_dir, lambda identity: identity.projects.create(name, description))
-    print(f"Made project {name} with id {project.id}")
+    print(f"Created project {name} with id {project.id}")
 
 
 @app.command("list")
@@ -46,7 +48,7 @@ def limits(
     image_count_uploading: Limit = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Show the limits of a project, after setting those that are given."""
+    """Show the limits of a project; options set them first."""
     wanted = zip(
         NAMES, (image_count_total, image_size_total, image_stage_total, image_count_uploading), strict=True
     )

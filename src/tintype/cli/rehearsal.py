@@ -1,4 +1,4 @@
-"""Seeing what would come of something: with the database and the stores as they are, and nothing changed."""
+"""Dry runs: work on the current database and stores, without changing anything."""
 
 import asyncio
 import contextlib
@@ -25,10 +25,10 @@ Work = Callable[[Database, Mapping[str, BlobStore]], Awaitable[T]]
 
 
 def rehearse(settings: Settings, work: Work[T]) -> T:
-    """Call `work` with the database and the stores of the settings, none of which need be there yet.
+    """Call `work` with the database and the stores of the settings, which need not exist yet.
 
-    `work` itself must write nothing. Where there is no database, or only one with an older schema, it is
-    given what the next start would make of it, in a temporary folder.
+    `work` itself must not write. If there is no database, or one with an older schema, it gets a temporary
+    copy as the next start would upgrade it.
     """
     with tempfile.TemporaryDirectory(prefix="tintype-") as folder:
         draft = _draft(settings, Path(folder) / DATABASE)
@@ -50,7 +50,7 @@ async def _run(settings: Settings, draft: Path | None, work: Work[T]) -> T:
 
 
 def _draft(settings: Settings, target: Path) -> Path | None:
-    """Make the database that the next start would make; None where there is one that is up to date."""
+    """Create the database that the next start would create; return None if the present one is up to date."""
     kept = settings.data_dir / DATABASE
     if settings.database.url is None and not kept.exists():
         print("There is no database yet. This is what would be done after a first start.")
@@ -81,7 +81,7 @@ def _upgraded(target: Path) -> Path:
 
 
 def _unclaimed(settings: Settings) -> dict[str, BlobStore]:
-    """Return the stores whose folders no start has claimed yet: what is there may be looked at."""
+    """Return the file stores whose folders exist, claimed or not, for reading."""
     folders = {
         name: settings.data_dir / chosen.folder
         for name, chosen in settings.stores.items()
@@ -91,7 +91,7 @@ def _unclaimed(settings: Settings) -> dict[str, BlobStore]:
 
 
 class _Unclaimed(FilesystemStore):
-    """A folder that need not have a mark."""
+    """A file store whose folder need not have a mark."""
 
     def check_mark(self) -> None:
-        """Take the folder as it is."""
+        """Accept the folder without a check."""

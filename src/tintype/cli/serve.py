@@ -1,4 +1,4 @@
-"""`tintype serve`: one command to a working image service."""
+"""`tintype serve`: starts the image service."""
 
 import functools
 import os
@@ -22,7 +22,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir",
-        help="Folder of everything that the service keeps. [default: $TINTYPE_DATA_DIR, or ./data]",
+        help="Data folder of the service. [default: $TINTYPE_DATA_DIR, or ./data]",
     ),
 ]
 
@@ -30,11 +30,11 @@ DataDir = Annotated[
 def serve(
     data_dir: DataDir = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="TCP port; 0 takes a free one. [default: 9292]")] = None,
-    workers: Annotated[int | None, typer.Option(help="Server processes. [default: 1]")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port; 0 chooses a free one. [default: 9292]")] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of server processes. [default: 1]")] = None,
 ) -> None:
-    """Serve images. The first start on an empty folder makes all that is needed."""
-    os.umask(0o077)  # database, images and clouds.yaml are nobody else's to read
+    """Start the image service. The first start in an empty folder creates everything that it needs."""
+    os.umask(0o077)  # other users must not read the database, images and clouds.yaml
     read = functools.partial(_read, data_dir, host, port, workers)
     settings = read()
     listener = listen(settings.server.host, settings.server.port)
@@ -48,7 +48,7 @@ def serve(
         if settings.dashboard.enabled:
             print(f"Dashboard: {url}/dashboard/")
         if first is not None:
-            # A journal or a container's log keeps what it is given; a terminal does not.
+            # A journal or a container's log would store the password; a terminal does not.
             secret = (
                 f"{first.password} (shown once; also" if sys.stdout.isatty() else "(readable by you alone"
             )
@@ -56,7 +56,7 @@ def serve(
         if settings.keystone.auth_url is not None:
             print(f"Identity: Keystone at {settings.keystone.auth_url}")
         elif clouds.exists():
-            for note in _keep_current(clouds, url, settings):
+            for note in _update_clouds(clouds, url, settings):
                 print(f"Note: {note}")
             file = shlex.quote(str(clouds))
             print(f"Try: OS_CLIENT_CONFIG_FILE={file} openstack --os-cloud {clouds_file.CLOUD} image list")
@@ -73,8 +73,8 @@ def _certificate(settings: Settings) -> Certificate | None:
     return None if chosen.tls_certificate is None else Certificate(chosen.tls_certificate, chosen.tls_key)
 
 
-def _keep_current(clouds: Path, url: str, settings: Settings) -> Iterator[str]:
-    """Bring `clouds.yaml` up to date; return what a person has to do about it."""
+def _update_clouds(clouds: Path, url: str, settings: Settings) -> Iterator[str]:
+    """Update `clouds.yaml`; yield notes on what the operator has to do."""
     cacert, certificate = clouds_file.cacert_of(clouds), _certificate(settings)
     if certificate is not None:
         host = urlsplit(url).hostname or ""

@@ -1,4 +1,4 @@
-"""Commands of a client: each gets one that is logged in as the caller, and gives what is to be printed."""
+"""Client commands: each gets a client, logged in as the caller, and returns the result to print."""
 
 import contextlib
 import inspect
@@ -16,9 +16,7 @@ from tintype.client.errors import ClientError
 Cloud = Annotated[
     str | None, typer.Option("--cloud", "--os-cloud", help="A cloud of clouds.yaml. [default: $OS_CLOUD]")
 ]
-Form = Annotated[
-    Format, typer.Option("--format", "-f", help="How to print it. JSON and YAML have everything.")
-]
+Form = Annotated[Format, typer.Option("--format", "-f", help="Output format. JSON and YAML have all fields.")]
 Columns = Annotated[
     list[str] | None, typer.Option("--column", "-c", help="Print only this column; can be repeated.")
 ]
@@ -31,10 +29,10 @@ def command(
     prints: bool = True,
     attributes: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a command of a function that takes a client and gives what to print.
+    """Return a decorator that makes a command of a function that takes a client and returns the result.
 
-    `columns` are those of its tables. What `prints` has `--format` and `--column`; each has `--cloud`.
-    `attributes` are options that several commands have: those that are said come to it as a dict.
+    `columns` are the default columns of tables. Commands that print have `--format` and `--column`; all have
+    `--cloud`. `attributes` are shared options, passed to the function as a dict of those that are set.
     """
     shared = attributes or {}
     extra: dict[str, tuple[Any, Any]] = {"cloud": (Cloud, None)}
@@ -47,14 +45,14 @@ def command(
 
         def run(context: typer.Context, **given: Any) -> None:
             options = context.find_root().obj or Options()
-            said = {each: given.pop(each) for each in extra}
+            common = {each: given.pop(each) for each in extra}
             if shared:
                 values = {each: given.pop(each) for each in shared}
                 given["attributes"] = {each: value for each, value in values.items() if value is not None}
-            with _faults(), _client(options, said["cloud"]) as client:
+            with _report_bugs(), _client(options, common["cloud"]) as client:
                 result = function(client, **given)
                 if prints:
-                    output.show(result, said["form"], said["column"] or (), columns)
+                    output.show(result, common["form"], common["column"] or (), columns)
 
         parameters = [
             _parameter("context", typer.Context),
@@ -72,8 +70,8 @@ def command(
 
 
 @contextlib.contextmanager
-def _faults() -> Iterator[None]:
-    """Tell a fault of ours on one line; `--debug` shows where it is."""
+def _report_bugs() -> Iterator[None]:
+    """Report a bug in the client on one line; `--debug` shows the traceback."""
     try:
         yield
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -101,7 +99,7 @@ def _client(options: Options, cloud: str | None) -> Client:
 
 
 def pairs(given: Sequence[str] | None, option: str = "--property") -> dict[str, str]:
-    """Read `KEY=VALUE` options; raises typer.BadParameter for what has no `=`."""
+    """Parse `KEY=VALUE` options; raises typer.BadParameter for a value without `=`."""
     found = {}
     for each in given or ():
         name, sign, value = each.partition("=")
@@ -112,7 +110,7 @@ def pairs(given: Sequence[str] | None, option: str = "--property") -> dict[str, 
 
 
 def group(help_text: str) -> typer.Typer:
-    """Make a group of commands."""
+    """Create a group of commands."""
     return typer.Typer(
         help=help_text,
         no_args_is_help=True,

@@ -1,4 +1,4 @@
-"""`tintype store`: where bytes are."""
+"""`tintype store`: stores of image data."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,15 +10,15 @@ from tintype.cli.session import command, group
 from tintype.client.blocking.client import Client
 from tintype.client.models import Store
 
-app = group("Stores: where bytes are.")
+app = group("Manage stores of image data.")
 
 
 @command(app, "list", "id", "description", "default", "read-only")
 def list_(
     client: Client,
-    detail: Annotated[bool, typer.Option("--detail", help="With what operators may know.")] = False,
+    detail: Annotated[bool, typer.Option("--detail", help="Show details; for operators.")] = False,
 ) -> list[Store]:
-    """List stores."""
+    """List the stores."""
     return client.stores.list_detailed() if detail else client.stores.list()
 
 
@@ -27,25 +27,25 @@ def claim(
     store: Annotated[str, typer.Argument(help="Name of a store of type file, as in the settings.")],
     force: Annotated[
         bool,
-        typer.Option("--force", help="Also where bytes are missing, or files are there that are not ours."),
+        typer.Option("--force", help="Claim it even if data is missing, or the folder has unknown files."),
     ] = False,
     data_dir: Annotated[
         Path | None,
         typer.Option("--data-dir", help="Folder of the service. [default: $TINTYPE_DATA_DIR, or ./data]"),
     ] = None,
 ) -> None:
-    """Say that the folder of the settings is this store's now: after it was moved or restored.
+    """Bind a store to the folder in the settings, after the folder was moved or restored.
 
-    Stop every server and worker of the database before. A sample of the images' bytes is looked for there.
+    First stop every server and worker of the database. A sample of the images' data must be in the folder.
     """
-    from tintype.cli import claims  # the only command here that needs the server's parts
+    from tintype.cli import claims  # the only command here that needs the server's dependencies
 
     claims.claim(data_dir, store, force=force)
 
 
 @command(app, "delete-copy", prints=False)
 def delete_copy(
-    client: Client, image: Named, store: Annotated[str, typer.Argument(help="Where to take it from.")]
+    client: Client, image: Named, store: Annotated[str, typer.Argument(help="Store to delete the copy from.")]
 ) -> None:
-    """Take an image's copy out of a store; not its last one."""
+    """Delete an image's copy from a store, unless it is the last one."""
     client.stores.delete_copy(store, client.images.find(image).id)

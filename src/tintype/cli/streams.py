@@ -1,4 +1,4 @@
-"""Standard input, output and error, in whatever state the caller left them."""
+"""Standard input, output and error, whatever their state at the start."""
 
 import contextlib
 import io
@@ -7,10 +7,10 @@ import sys
 
 
 def prepare() -> None:
-    """Have every stream there, and able to print any text.
+    """Make sure that every stream is open, and can print any text.
 
-    One that is closed is replaced by one that fails when it is used, so that no file or connection gets its
-    number. What the terminal's encoding lacks is printed as an escape.
+    A closed stream is replaced by one that fails when it is used, so that no file or connection gets its
+    number. Characters that the terminal's encoding lacks are escaped.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         stream = getattr(sys, name)
@@ -25,7 +25,7 @@ def prepare() -> None:
 
 
 def flush() -> None:
-    """Write what is printed; raises OSError where that fails, and then drops it."""
+    """Flush standard output; if that fails, discard the rest and raise OSError."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -34,16 +34,16 @@ def flush() -> None:
 
 
 def discard() -> None:
-    """Drop what could not be printed, so that the end of the process does not try again."""
+    """Discard unwritten output, so that the interpreter does not try again at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def encodes_unicode() -> bool:
-    """Return whether standard output takes every character."""
+    """Return whether standard output can encode every character."""
     return (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
 
 
 def _unusable(name: str) -> int:
-    """Return the mode in which a stream cannot do what it is there for."""
+    """Return the mode in which every use of the stream fails."""
     return os.O_WRONLY if name == "stdin" else os.O_RDONLY

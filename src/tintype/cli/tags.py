@@ -8,13 +8,13 @@ from tintype.cli.image_options import Named
 from tintype.cli.session import command, group
 from tintype.client.blocking.client import Client
 
-app = group("Tags of images.")
+app = group("Manage the tags of images.")
 Tags = Annotated[list[str], typer.Argument(metavar="TAG...")]
 
 
 @command(app, "add", prints=False)
 def add(client: Client, image: Named, tags: Tags) -> None:
-    """Put tags on an image."""
+    """Add tags to an image."""
     found = client.images.find(image)
     for tag in tags:
         client.tags.add(found.id, tag)
@@ -22,7 +22,7 @@ def add(client: Client, image: Named, tags: Tags) -> None:
 
 @command(app, "remove", prints=False)
 def remove(client: Client, image: Named, tags: Tags) -> None:
-    """Take tags off an image."""
+    """Remove tags from an image."""
     found = client.images.find(image)
     for tag in tags:
         client.tags.remove(found.id, tag)
@@ -30,7 +30,7 @@ def remove(client: Client, image: Named, tags: Tags) -> None:
 
 @command(app, "clear", prints=False)
 def clear(client: Client, image: Named) -> None:
-    """Take all tags off an image."""
+    """Remove all tags from an image."""
     client.images.update(client.images.find(image).id, tags=[])
 
 

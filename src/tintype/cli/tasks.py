@@ -1,4 +1,4 @@
-"""`tintype task`: work on the server."""
+"""`tintype task`: tasks on the server."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -10,18 +10,18 @@ from tintype.cli.session import command, group
 from tintype.client.blocking.client import Client
 from tintype.client.models import Task
 
-app = group("Work on the server: imports, copies.")
+app = group("Manage tasks on the server, such as imports and copies.")
 _COLUMNS = ("id", "type", "status", "owner", "created_at")
-Named = Annotated[str, typer.Argument(metavar="TASK", help="Its id.")]
+Named = Annotated[str, typer.Argument(metavar="TASK", help="Id of the task.")]
 
 
 @command(app, "list", *_COLUMNS)
 def list_(
     client: Client,
     status: Annotated[str | None, typer.Option(help="pending, processing, success or failure.")] = None,
-    type: Annotated[str | None, typer.Option(help="import and so on.")] = None,  # noqa: A002
+    type: Annotated[str | None, typer.Option(help="Only this type, such as import.")] = None,  # noqa: A002
 ) -> Iterator[Task]:
-    """List tasks: for operators."""
+    """List tasks; for operators."""
     return client.tasks.list(status=status, type=type, limit=100)
 
 
@@ -35,9 +35,9 @@ def show(client: Client, task: Named) -> Task:
 def create(
     client: Client,
     type: Annotated[str, typer.Argument(metavar="TYPE", help="import")],  # noqa: A002
-    given: Annotated[str, typer.Option("--input", metavar="JSON", help="What it needs.")],
+    given: Annotated[str, typer.Option("--input", metavar="JSON", help="Input of the task.")],
 ) -> Task:
-    """Begin a task."""
+    """Create a task."""
     try:
         return client.tasks.create(type, msgspec.json.decode(given, type=dict))
     except msgspec.DecodeError as error:
@@ -46,5 +46,5 @@ def create(
 
 @command(app, "cancel")
 def cancel(client: Client, task: Named) -> Task:
-    """Ask for the end of a task (Tintype)."""
+    """Request the cancellation of a task (Tintype only)."""
     return client.tasks.cancel(task)

@@ -1,4 +1,4 @@
-"""`tintype gc` and `tintype scrub`: what an operator looks after now and then."""
+"""`tintype gc` and `tintype scrub`: maintenance of stored data."""
 
 import sys
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from tintype.wiring.service import Service
 
 
 def gc(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be deleted.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Delete bytes in the stores that no image, upload or deletion in progress knows of.
+    """Delete data in the stores that belongs to no image, upload or deletion in progress.
 
-    Exits 1 where a store still lists such bytes afterwards, or could not be looked through.
+    Exits 1 if a store still has such data afterwards, or cannot be listed.
     """
 
     async def work(service: Service) -> Sequence[Collected]:
@@ -40,12 +40,12 @@ def _what(collected: Collected, *, dry_run: bool) -> str:
 
 
 def scrub(
-    images: Annotated[list[str] | None, typer.Argument(help="Ids of images; without them, all.")] = None,
+    images: Annotated[list[str] | None, typer.Argument(help="Ids of images. [default: all images]")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Read the stored bytes and hold them against their digests. Changes nothing.
+    """Read the stored data and check it against its digests, without changing anything.
 
-    Exits 1 where something is damaged, missing or cannot be read.
+    Exits 1 if something is damaged, missing or unreadable.
     """
 
     async def work(service: Service) -> Sequence[Finding]:

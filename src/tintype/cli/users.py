@@ -1,4 +1,4 @@
-"""`tintype user`: who may log in."""
+"""`tintype user`: users of the built-in identity."""
 
 import secrets
 import sys
@@ -11,9 +11,9 @@ from tintype.cli import admin, output
 from tintype.cli.serve import DataDir
 from tintype.errors import Invalid
 
-app = typer.Typer(help="Users of the built-in identity.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Manage users of the built-in identity.", no_args_is_help=True, add_completion=False)
 Password = Annotated[
-    str | None, typer.Option(help="The password; - reads it from standard input. Without it one is made.")
+    str | None, typer.Option(help="Password; - reads standard input. [default: a random one]")
 ]
 
 
@@ -22,18 +22,18 @@ def create(
     name: str,
     password: Password = None,
     project: Annotated[
-        str | None, typer.Option(help="Project to give a role in; made if it does not exist.")
+        str | None, typer.Option(help="Project to grant a role in; created if missing.")
     ] = None,
-    role: Annotated[str, typer.Option(help="The role: admin, member, reader or service.")] = "member",
+    role: Annotated[str, typer.Option(help="Role: admin, member, reader or service.")] = "member",
     data_dir: DataDir = None,
 ) -> None:
-    """Make a user, with a role in a project if one is named."""
+    """Create a user, optionally with a role in a project."""
     given = admin.read_password(password)
     secret = secrets.token_urlsafe(18) if given is None else given
     admin.with_identity(
         data_dir, lambda identity: identity.users.create(name, secret, project=project, role=role)
     )
-    print(f"Made user {name}" + (f" with password {secret}" if given is None else ""))
+    print(f"Created user {name}" + (f" with password {secret}" if given is None else ""))
 
 
 @app.command("list")
@@ -47,17 +47,15 @@ def list_users(data_dir: DataDir = None) -> None:
 def change(
     name: str,
     password: Annotated[
-        str | None, typer.Option(help="A new password; - reads it from standard input.")
+        str | None, typer.Option(help="New password; - reads it from standard input.")
     ] = None,
-    enable: Annotated[
-        bool | None, typer.Option("--enable/--disable", help="Open or close the account.")
-    ] = None,
+    enable: Annotated[bool | None, typer.Option("--enable/--disable", help="Enable or disable it.")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Change a user; a new password and closing end all tokens of the user."""
+    """Update a user. A new password and --disable revoke all tokens of the user."""
     secret = admin.read_password(password)
     if secret is None and enable is None:
-        raise Invalid("Nothing to change: say --password, --enable or --disable.")
+        raise Invalid("Nothing to change: give --password, --enable or --disable.")
     user = admin.with_identity(
         data_dir, lambda identity: identity.users.update(name, password=secret, enabled=enable)
     )

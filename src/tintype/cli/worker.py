@@ -1,4 +1,4 @@
-"""`tintype worker`: a process that only works on jobs."""
+"""`tintype worker`: a process that only runs jobs."""
 
 import os
 from typing import Annotated
@@ -18,10 +18,10 @@ from tintype.wiring.service import Service
 def worker(
     data_dir: DataDir = None,
     concurrency: Annotated[
-        int | None, typer.Option(help="Jobs at once. [default: jobs.concurrency, or 4]", min=1)
+        int | None, typer.Option(help="Jobs to run in parallel. [default: jobs.concurrency, or 4]", min=1)
     ] = None,
 ) -> None:
-    """Work on imports and other jobs, without serving requests: beside servers, or on hosts of its own."""
+    """Run imports and other jobs without serving requests, beside servers or on separate hosts."""
     os.umask(0o077)
     settings = admin.existing(data_dir)
     for name, store in settings.stores.items():

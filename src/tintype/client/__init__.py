@@ -1,4 +1,4 @@
-"""A client of image services: Tintype, and any Glance. It needs nothing of the server.
+"""A client for image services: Tintype and any Glance. It does not need the server's dependencies.
 
     from tintype.client import Client
 
@@ -7,8 +7,8 @@
         for image in client.images.list(visibility="public"):
             print(image.id, image.name, image.properties)
 
-`AsyncClient` is the same, awaited. `tintype.client.glance` and `tintype.client.pyrax` have the interfaces of
-two older clients.
+`AsyncClient` has the same methods as coroutines. `tintype.client.glance` and `tintype.client.pyrax` have the
+interfaces of two older clients.
 """
 
 import importlib
@@ -29,7 +29,7 @@ __all__ = ["AsyncClient", "Client", "Image", "errors"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, so that who imports this waits for nothing else."""
+    """Import a name when it is first used, so that importing this package is fast."""
     if name == "errors":
         return importlib.import_module("tintype.client.errors")
     if name not in _WHERE:

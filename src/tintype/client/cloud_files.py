@@ -1,6 +1,6 @@
 """The files that define clouds: `clouds.yaml`, `secure.yaml`, `clouds-public.yaml`, or `.json` of each.
 
-They are found and merged as openstacksdk does: of each kind the first file of the search path counts.
+They are found and merged as in openstacksdk: of each kind, the first file in the search path is used.
 https://docs.openstack.org/openstacksdk/latest/user/config/configuration.html
 """
 
@@ -17,19 +17,19 @@ from tintype.client import errors
 
 _ENDINGS: Final = (".yaml", ".yml", ".json")
 _NUMBERS: Final = frozenset({"api_timeout"})
-"""Settings whose numbers stay numbers; all others become text."""
+"""Settings whose numbers stay numbers; all other numbers become strings."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Clouds:
-    """The clouds that the files define, by name."""
+    """The clouds in the files, by name."""
 
     entries: Mapping[str, Any]
     path: Path | None
-    """The file they are from; None where there is none."""
+    """The file that defines them; None if there is none."""
 
     def get(self, name: str) -> dict[str, Any]:
-        """Return a cloud's settings; raises InvalidEndpoint for one that is not there, or is no mapping."""
+        """Return a cloud's settings; raises InvalidEndpoint if it does not exist, or is no mapping."""
         if name not in self.entries:
             if self.path is None:
                 raise errors.InvalidEndpoint(f"There is no clouds.yaml to find the cloud {name} in.")
@@ -55,7 +55,7 @@ def profile(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings of a vendor's profile.
 
     They come from `clouds-public.yaml`, else from openstacksdk if that is installed. Raises InvalidEndpoint
-    where neither is there.
+    if neither has the profile.
     """
     path, found = _first("clouds-public", environ, None)
     public = _section(path, found, "public-clouds")
@@ -64,7 +64,7 @@ def profile(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
             raise errors.InvalidEndpoint(f"Profile {name} in {path} must be a mapping of settings.")
         return dict(public[name])
     try:
-        from openstack.config import vendors  # its data, where a person has it anyway
+        from openstack.config import vendors  # only its data is used, if it is installed
     except ImportError:
         raise errors.InvalidEndpoint(
             f"Profile {name} is not in clouds-public.yaml. Install openstacksdk, which has the profiles of "
@@ -82,7 +82,7 @@ def profile(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def normalized(settings: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return settings with underscores in their names, and numbers as text, as openstacksdk reads them."""
+    """Return settings with underscores in their names, and numbers as strings, as openstacksdk does."""
     made: dict[str, Any] = {}
     for key, value in settings.items():
         name = str(key).replace("-", "_")
@@ -96,13 +96,13 @@ def normalized(settings: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def home(path: str, environ: Mapping[str, str]) -> Path:
-    """Return a path with `~` in front replaced, where it is known what that is."""
+    """Return a path with a leading `~` expanded, if the home folder is known."""
     base = environ.get("HOME") or environ.get("USERPROFILE")
     if base and (path == "~" or path.startswith("~/")):
         return Path(base, path[2:])
     try:
         return Path(path).expanduser()
-    except RuntimeError:  # nobody's process, such as one in a container
+    except RuntimeError:  # a user without a home folder, such as in a container
         return Path(path)
 
 
@@ -130,7 +130,7 @@ def _folders(environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _first(stem: str, environ: Mapping[str, str], named: str | None) -> tuple[Path | None, dict[Any, Any]]:
-    """Return the first file of the search path that may be read, with what is in it."""
+    """Return the first readable file in the search path, with its contents."""
     usual = [folder / f"{stem}{ending}" for folder in _folders(environ) for ending in _ENDINGS]
     for path in ([Path(named)] if named else []) + usual:
         try:
@@ -140,13 +140,13 @@ def _first(stem: str, environ: Mapping[str, str], named: str | None) -> tuple[Pa
             continue
         except OSError as error:
             raise errors.InvalidEndpoint(f"{path} cannot be read: {error.strerror}.") from None
-        except ValueError:  # a path with a zero byte
+        except ValueError:  # a path with a NUL byte
             raise errors.InvalidEndpoint(f"{str(path)!r} is not a path.") from None
     return None, {}
 
 
 def _load(path: Path) -> dict[Any, Any]:
-    """Read a file. What is wrong with it is told without its text, which has passwords."""
+    """Read a file. Error messages do not contain its text, which has passwords."""
     data = path.read_bytes()
     try:
         found = msgspec.json.decode(data) if path.suffix == ".json" else _yaml(data, path)
@@ -162,7 +162,7 @@ def _load(path: Path) -> dict[Any, Any]:
 
 
 def _yaml(data: bytes, path: Path) -> Any:
-    import yaml  # only who has such a file pays for its parser
+    import yaml  # slow to import, and only needed for such files
 
     try:
         return yaml.load(data, yaml.SafeLoader)

@@ -1,7 +1,7 @@
-"""What applies to a cloud: its profile, entry and region, then variables, then arguments.
+"""Merges the settings of a cloud: its profile, entry and region, then variables, then arguments.
 
-The result is that of openstacksdk's loader, so that the same files and variables mean the same here as for
-the `openstack` command; `tests/client/test_clouds.py` compares the two.
+The result is the same as openstacksdk's, so that the same files and variables mean the same as for the
+`openstack` command; `tests/client/test_clouds.py` compares the two.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _PREFERRED: Final = {
     "project_id": ("tenant_id", "project_id"),
     "project_name": ("tenant_name", "project_name"),
 }
-"""Of these the value beside `auth` wins over the one in it; of several names the last one."""
+"""For these, the value beside `auth` takes precedence over the one in it; the last of several names wins."""
 _OTHERS: Final = {
     "auth_url": ("auth_url",),
     "username": ("username", "user_name"),
@@ -38,7 +38,7 @@ _OTHERS: Final = {
     "application_credential_secret": ("application_credential_secret",),
     "endpoint": ("endpoint", "url"),
 }
-"""Of these the value in `auth` wins; of several names the first one."""
+"""For these, the value in `auth` takes precedence; the first of several names wins."""
 _ALTERNATIVES: Final = (
     ("project_id", "project_name"),
     ("user_id", "username"),
@@ -47,16 +47,16 @@ _ALTERNATIVES: Final = (
     ("project_domain_id", "project_domain_name"),
     ("application_credential_id", "application_credential_name"),
 )
-"""Two ways to name one thing: a variable of either replaces both of a file."""
+"""Two ways to name one thing: a variable for either replaces both in a file."""
 _SELECTORS: Final = frozenset({"cloud", "cloud_name", "client_config_file", "client_secure_file"})
 _FOREIGN: Final = ("test", "std", "log")
-"""How variables begin that are of OpenStack's test tools."""
+"""Prefixes of variables that belong to OpenStack's test tools."""
 _ONLY_ALONE: Final = frozenset({"insecure", "verify", "profile", "regions"})
-"""Variables that say nothing of a cloud from a file: there they could switch its checks off."""
+"""Variables that do not apply to a cloud from a file: they could disable its checks."""
 
 
 def variables(environ: Mapping[str, str]) -> Settings:
-    """Return the `OS_…` variables as settings; empty ones count as absent."""
+    """Return the `OS_…` variables as settings; empty variables are ignored."""
     named = {name[3:].lower(): value for name, value in environ.items() if name.startswith("OS_") and value}
     return {
         name: value
@@ -72,9 +72,9 @@ def resolve(
     more: Mapping[str, Any],
     arguments: Mapping[str, Any],
 ) -> Settings:
-    """Return what applies to a cloud: `more`, of variables, and `arguments` win over its `entry`.
+    """Return the effective settings of a cloud: `arguments` and `more` (variables) override its `entry`.
 
-    Raises InvalidEndpoint for a region that the cloud does not have, and for settings that make no sense.
+    Raises InvalidEndpoint for an unknown region, and for invalid settings.
     """
     base: Settings = {"auth": {}}
     vendor = entry.get("profile") or entry.get("cloud")
@@ -96,7 +96,7 @@ def resolve(
 
 
 def alone(name: str) -> bool:
-    """Say whether a variable counts only where variables are all there is."""
+    """Return whether a variable is used only if the variables alone describe the cloud."""
     return name in _ONLY_ALONE
 
 
@@ -108,7 +108,7 @@ def _update(old: Settings, new: Mapping[str, Any]) -> None:
 
 
 def _regions(entry: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return the regions of a cloud with what differs in each."""
+    """Return the regions of a cloud, with the settings of each."""
     if entry.get("regions"):
         given = entry["regions"]
     else:
@@ -142,7 +142,7 @@ def _region(
 
 
 def _renamed(settings: Mapping[str, Any]) -> Settings:
-    """Return settings under the names of today."""
+    """Return settings with old names replaced by current ones."""
     made = {key.replace("endpoint_type", "interface"): value for key, value in settings.items()}
     for key, value in settings.items():
         if key.endswith("_timeout") and key != "api_timeout":
@@ -151,7 +151,7 @@ def _renamed(settings: Mapping[str, Any]) -> Settings:
 
 
 def _auth(settings: Settings) -> Settings:
-    """Take what a login needs out of settings, where it may stand in `auth` or beside it."""
+    """Remove the login's settings, in `auth` or beside it, and return them."""
     inner = settings.pop("auth")
     found: Settings = {}
     for target, names in _PREFERRED.items():
@@ -164,7 +164,7 @@ def _auth(settings: Settings) -> Settings:
 
 
 def _overlay(base: Settings, auth: Settings, layer: Settings) -> None:
-    """Put a layer over a cloud."""
+    """Merge a layer of settings over a cloud's."""
     layer = {name: value for name, value in layer.items() if value is not None and name != "region_name"}
     own = _auth({**layer, "auth": {}})
     for pair in _ALTERNATIVES:
@@ -176,7 +176,7 @@ def _overlay(base: Settings, auth: Settings, layer: Settings) -> None:
 
 
 def _domains(auth: Settings, default: Any) -> None:
-    """Apply a domain that is named once to user and project; without a project it is the scope."""
+    """Apply a domain that is given once to user and project; without a project it is the scope."""
     if "project_id" in auth or "project_name" in auth:
         for form in ("id", "name"):
             domain = auth.pop(f"domain_{form}", None)
@@ -192,7 +192,7 @@ def _domains(auth: Settings, default: Any) -> None:
 
 
 def _expanded(name: str, settings: Settings) -> Settings:
-    """Replace `{region_name}` and the like in addresses and paths."""
+    """Replace placeholders such as `{region_name}` in URLs and paths."""
     for place, keys in (
         (settings, [key for key, value in settings.items() if isinstance(value, str)]),
         (settings["auth"], ["auth_url"]),

@@ -1,7 +1,7 @@
-"""Which cloud a caller means, and how to log in there: `clouds.yaml`, `OS_…` variables, arguments.
+"""Finds the cloud that a caller means, and how to log in: `clouds.yaml`, `OS_…` variables, arguments.
 
-Arguments win over variables, variables over files. What the files and variables mean is openstacksdk's:
-`cloud_files` finds and merges them, `cloud_settings` decides what applies.
+Arguments override variables, and variables override files. Files and variables have the same meaning as in
+openstacksdk: `cloud_files` finds and merges files, `cloud_settings` computes the effective settings.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ _KINDS: Final[Mapping[str, Callable[..., identity.Identity]]] = {
 _WITHOUT_LOGIN: Final = frozenset({"none", "None", "noauth", "admin_token", "token_endpoint"})
 _SCOPES: Final = ("system_scope", "domain_id", "domain_name", "trust_id")
 _LOGINS: Final = ("auth_url", "auth_type", "image_endpoint_override", "image_endpoint", "endpoint", "url")
-"""Variables of which any says that the variables alone describe a cloud."""
+"""If any of these is set, the variables alone describe a cloud."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,17 +30,17 @@ class Cloud:
 
     identity: identity.Identity
     verify: bool | str = True
-    """Whether certificates are checked, or the file of authorities to check them against."""
+    """Whether certificates are verified, or the file of CA certificates to use."""
     cert: str | tuple[str, str] | None = None
     timeout: float | None = None
-    """Seconds without a byte."""
+    """The longest wait for a byte, in seconds."""
 
 
 def find(name: str | None, environ: Mapping[str, str], **arguments: Any) -> Cloud:
-    """Return the cloud of this name, else that of `OS_CLOUD`, of the variables, or the only one of the file.
+    """Return the named cloud, else that of `OS_CLOUD`, of the variables, or the only one in the file.
 
-    `arguments` are settings that win over everything else. Raises InvalidEndpoint where nothing says which
-    cloud, or how to log in there.
+    `arguments` are settings that override everything else. Raises InvalidEndpoint if no cloud is given, or
+    the login is missing.
     """
     own = environ.get("OS_CLOUD_NAME") or "envvars"
     name = name or environ.get("OS_CLOUD") or (own if _describes(environ) else None)
@@ -61,18 +61,18 @@ def find(name: str | None, environ: Mapping[str, str], **arguments: Any) -> Clou
 
 
 def at(endpoint: str, token: str | None, environ: Mapping[str, str]) -> Cloud:
-    """Return an image service at an address, with the certificates that variables name."""
+    """Return an image service at a URL, with the certificates from variables."""
     more = {key: environ.get(f"OS_{key.upper()}") or None for key in ("cacert", "cert", "key", "api_timeout")}
     return cloud({**more, "auth_type": "none", "auth": {"endpoint": endpoint, "token": token}}, environ)
 
 
 def is_named(environ: Mapping[str, str]) -> bool:
-    """Return whether the environment names a cloud, or describes one."""
+    """Return whether the environment names or describes a cloud."""
     return bool(environ.get("OS_CLOUD") or environ.get("OS_AUTH_URL"))
 
 
 def cloud(settings: Mapping[str, Any], environ: Mapping[str, str]) -> Cloud:
-    """Return the cloud of settings that are resolved."""
+    """Return the cloud for effective settings."""
     cert, key = (_file(settings.get(name), environ) for name in ("cert", "key"))
     return Cloud(
         _identity(settings, settings["auth"]),
@@ -90,7 +90,7 @@ def _identity(settings: Mapping[str, Any], auth: Mapping[str, Any]) -> identity.
     endpoint = settings.get("image_endpoint_override") or settings.get("image_endpoint")
     kind = settings.get("auth_type") or _kind(auth)
     if kind in _WITHOUT_LOGIN or ("auth_url" not in auth and (endpoint or auth.get("endpoint"))):
-        return identity.Given(str(endpoint or auth.get("endpoint") or ""), auth.get("token"))
+        return identity.StaticAccess(str(endpoint or auth.get("endpoint") or ""), auth.get("token"))
     if kind not in _KINDS:
         raise errors.InvalidEndpoint(
             f"Cannot log in with auth_type {kind}. Known are: {', '.join((*_KINDS, 'none', 'admin_token'))}. "
@@ -119,7 +119,7 @@ def _identity(settings: Mapping[str, Any], auth: Mapping[str, Any]) -> identity.
 
 
 def _check_complete(kind: str, parameters: Mapping[str, inspect.Parameter], known: Mapping[str, Any]) -> None:
-    """Raise InvalidEndpoint, with the names, where a login lacks something."""
+    """Raise InvalidEndpoint with the names of missing settings of a login."""
     missing = [name for name, each in parameters.items() if each.default is each.empty and name not in known]
     missing = [name for name in missing if name != "where"]
     for several in (("username", "user_id"), ("application_credential_id", "application_credential_name")):
@@ -145,7 +145,7 @@ def _kind(auth: Mapping[str, Any]) -> str:
 
 
 def _verify(settings: Mapping[str, Any], environ: Mapping[str, str]) -> bool | str:
-    """Return how to check certificates. Text that could be meant otherwise does not switch it off."""
+    """Return how to verify certificates. Ambiguous text does not disable it."""
     insecure, verify = settings.get("insecure"), settings.get("verify", True)
     if isinstance(insecure, str):
         insecure = insecure.lower() == "true"

@@ -1,11 +1,11 @@
-"""What can go wrong when an image service is asked, and how each way of saying so is read.
+"""The errors of the client, and how error responses are parsed.
 
 ClientError
-├── CommunicationError       no answer came, or it broke off
-├── InvalidEndpoint          no address to ask
-├── DigestMismatch           the bytes are not those of the image
-├── TransferFailed           an import or another piece of work on the server ended badly
-└── HTTPError                the server said no: a class for each status from 300 to 504
+├── CommunicationError       no response, or an incomplete one
+├── InvalidEndpoint          no usable URL of the service
+├── DigestMismatch           the data does not match the image's digest
+├── TransferFailed           an import or another task on the server failed
+└── HTTPError                an error response: a class for each status from 300 to 504
 """
 
 import html
@@ -17,11 +17,11 @@ from typing import Any, Final
 import msgspec
 
 _LINES: Final = 20
-"""Of what a server says; a proxy may send a whole page."""
+"""Most lines of a server's message; a proxy may send a whole page."""
 
 
 class ClientError(Exception):
-    """The root. `message` is for a person."""
+    """The base of all errors. `message` is for people."""
 
     def __init__(self, message: str | None = None) -> None:
         self.message = message or (type(self).__doc__ or "").strip().partition("\n")[0]
@@ -29,23 +29,23 @@ class ClientError(Exception):
 
 
 class CommunicationError(ClientError):
-    """The server could not be reached, or the connection broke off."""
+    """The server cannot be reached, or the connection broke."""
 
 
 class InvalidEndpoint(ClientError):
-    """There is no usable address of an image service."""
+    """There is no usable URL of an image service."""
 
 
 class DigestMismatch(ClientError, OSError):
-    """The bytes are not those that the image has."""
+    """The data does not match the image's digest."""
 
 
 class TransferFailed(ClientError):
-    """Work on the server ended without success."""
+    """A task on the server failed."""
 
 
 class HTTPError(ClientError):
-    """The server refused. `code` is the status; `request_id` is what its operator finds the request by."""
+    """An error response. `code` is the status; `request_id` identifies the request in the server's log."""
 
     code: int = 0
 
@@ -62,46 +62,46 @@ class HTTPError(ClientError):
         self.details = self.message
         self.request_id = request_id
         self.retry_after = retry_after
-        """Seconds after which the server wishes to be asked again."""
+        """Seconds to wait before a retry, as requested by the server."""
 
     def __str__(self) -> str:
-        """Give the message with the status, and the request id where there is one."""
+        """Return the message with the status and any request id."""
         shown = f"{self.message} (HTTP {self.code})" if self.code else self.message
         return f"{shown} (Request-ID: {self.request_id})" if self.request_id else shown
 
 
 class MultipleChoices(HTTPError):
-    """The version of the API that was asked for is not served."""
+    """The requested API version is not served."""
 
     code = 300
 
 
 class BadRequest(HTTPError):
-    """The request makes no sense."""
+    """The request is invalid."""
 
     code = 400
 
 
 class Unauthorized(HTTPError):
-    """No token, or one that is wrong, expired or revoked."""
+    """The token is missing, invalid, expired or revoked."""
 
     code = 401
 
 
 class Forbidden(HTTPError):
-    """Seen, and refused."""
+    """The caller is not allowed to do this."""
 
     code = 403
 
 
 class NotFound(HTTPError):
-    """Absent, or not the caller's business."""
+    """The resource does not exist, or the caller may not see it."""
 
     code = 404
 
 
 class MethodNotAllowed(HTTPError):
-    """This cannot be done there."""
+    """The resource does not support the method."""
 
     code = 405
 
@@ -113,19 +113,19 @@ class RequestTimeout(HTTPError):
 
 
 class Conflict(HTTPError):
-    """The thing is in another state than the request needs."""
+    """The resource is in the wrong state for the request."""
 
     code = 409
 
 
 class Gone(HTTPError):
-    """It was deleted meanwhile."""
+    """The resource has been deleted."""
 
     code = 410
 
 
 class PreconditionFailed(HTTPError):
-    """Another version of a thing or a protocol was expected."""
+    """A condition of the request failed, or the protocol's version is not supported."""
 
     code = 412
 
@@ -137,61 +137,61 @@ class OverLimit(HTTPError):
 
 
 class UnsupportedMediaType(HTTPError):
-    """The bytes or their type are not what they should be."""
+    """The data or its media type is not supported."""
 
     code = 415
 
 
 class RangeNotSatisfiable(HTTPError):
-    """The image has no such bytes."""
+    """The range is outside the image's data."""
 
     code = 416
 
 
 class Locked(HTTPError):
-    """Another request works on it."""
+    """Another request is using the resource."""
 
     code = 423
 
 
 class TooManyRequests(HTTPError):
-    """Slow down."""
+    """Too many requests."""
 
     code = 429
 
 
 class ChecksumMismatch(HTTPError):
-    """Bytes arrived, but not the ones that were sent (tus)."""
+    """The received bytes do not match their checksum (tus)."""
 
     code = 460
 
 
 class InternalServerError(HTTPError):
-    """The server has a fault."""
+    """The server has failed."""
 
     code = 500
 
 
 class NotImplementedByServer(HTTPError):
-    """The server does not know how."""
+    """The server does not implement this."""
 
     code = 501
 
 
 class BadGateway(HTTPError):
-    """A proxy got no sense out of the server."""
+    """A proxy got an invalid response from the server."""
 
     code = 502
 
 
 class ServiceUnavailable(HTTPError):
-    """The server, or a part it stands on, does not answer now."""
+    """The server, or a service that it depends on, is unavailable now."""
 
     code = 503
 
 
 class GatewayTimeout(HTTPError):
-    """A proxy got no answer from the server in time."""
+    """A proxy got no response from the server in time."""
 
     code = 504
 
@@ -200,7 +200,7 @@ BY_STATUS: Final[Mapping[int, type[HTTPError]]] = {kind.code: kind for kind in H
 
 
 def of(status: int, headers: Mapping[str, str], body: bytes) -> HTTPError:
-    """Give the failure that an answer says. Header names are in lower case."""
+    """Return the error for an error response. Header names are in lower case."""
     kind = BY_STATUS.get(status, HTTPError)
     request_id = headers.get("x-openstack-request-id") or headers.get("x-compute-request-id")
     retry_after = headers.get("retry-after", "")
@@ -213,7 +213,7 @@ def of(status: int, headers: Mapping[str, str], body: bytes) -> HTTPError:
 
 
 def message_of(content_type: str, body: bytes) -> str:
-    """Return what a server says went wrong: in JSON, a page of HTML, or text.
+    """Return the message of an error response: from JSON, HTML or text.
 
     JSON has `message` one level down (Tintype, Keystone, Nova) or at the top (Glance, older Tintypes).
     """
@@ -227,7 +227,7 @@ def message_of(content_type: str, body: bytes) -> str:
         text = _without_tags(text)
     lines = list(dict.fromkeys(filter(None, map(str.strip, text.splitlines()))))
     if len(lines) > 1 and re.match(r"\d{3} ", lines[0]):
-        lines = lines[1:]  # the status once more
+        lines = lines[1:]  # only repeats the status
     return " ".join(lines[:_LINES])
 
 

@@ -1,4 +1,4 @@
-"""Files that threads write and read at places of their own, and locks; with POSIX calls and without."""
+"""Positioned reads and writes for threads, and file locks, with POSIX calls and without."""
 
 import contextlib
 import os
@@ -15,20 +15,20 @@ with contextlib.suppress(ImportError):
     import msvcrt as _msvcrt
 _POSITIONED: Final = hasattr(os, "pwrite") and hasattr(os, "preadv")
 _LOCKED_BYTE: Final = 1 << 30
-"""Where Windows locks a byte: beyond all that is written, because nobody else could read it."""
+"""Offset of the byte to lock on Windows: beyond the data, because others cannot read locked bytes."""
 REPLACES_OPEN_FILES: Final = os.name != "nt"
 """Whether a file may be renamed or deleted while it is open."""
 
 
 def open_file(path: Path, flags: int) -> int:
-    """Open a file for bytes; a link is not followed where the system can tell."""
+    """Open a file in binary mode; do not follow links if the system supports that."""
     for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):
         flags |= getattr(os, name, 0)
     return os.open(path, flags, 0o666)
 
 
 def lock(file: IO[str]) -> None:
-    """Lock a file until it is closed; raises BlockingIOError where another process has it locked."""
+    """Lock a file until it is closed; raises BlockingIOError if another process has locked it."""
     if _fcntl is not None:
         _fcntl.flock(file, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
     elif _msvcrt is not None:
@@ -43,15 +43,15 @@ def lock(file: IO[str]) -> None:
 
 
 class Positioned:
-    """An open file that is written and read at places; threads may do so at once."""
+    """A file with positioned reads and writes, for concurrent threads."""
 
     def __init__(self, descriptor: int) -> None:
-        """Take the file; it is closed by `close`."""
+        """Wrap an open file; `close` closes it."""
         self.descriptor = descriptor
         self._moving = threading.Lock()
 
     def write(self, data: memoryview, at: int) -> int:
-        """Write bytes; returns how many were taken, as a disk that fills up takes a part first."""
+        """Write bytes; return how many were written, which may be fewer when the disk fills up."""
         if _POSITIONED:
             return os.pwrite(self.descriptor, data, at)
         with self._moving:
@@ -59,7 +59,7 @@ class Positioned:
             return os.write(self.descriptor, data)
 
     def read_into(self, buffer: memoryview, at: int) -> int:
-        """Fill a buffer; returns how many bytes came, 0 behind the end."""
+        """Read into a buffer; return the number of bytes, 0 at the end."""
         if _POSITIONED:
             return os.preadv(self.descriptor, [buffer], at)
         with self._moving:

@@ -1,4 +1,4 @@
-"""Bytes on this side: what is sent, and the file that a download grows in."""
+"""Local data: the source of an upload, and the partial file of a download."""
 
 import contextlib
 import hashlib
@@ -15,21 +15,21 @@ from tintype.client.file_access import REPLACES_OPEN_FILES, Positioned, lock, op
 
 PIECE: Final = 1 << 20
 _SENT: Final = 4 << 20
-"""Bytes that are read for sending at a time: larger pieces cost fewer calls, and no more than this each."""
+"""Bytes to read and send at a time: larger chunks save calls."""
 _MAGIC: Final = "tintype-download-1"
-"""What a log begins with."""
+"""The first word of a log."""
 _HASHED: Final = 8 << 20
-"""Bytes that are hashed at a time: for each time the thread waits for the interpreter's lock."""
+"""Bytes to hash at a time: each call waits for the interpreter's lock."""
 _BLOCK: Final = 1 << 16
-"""Zeros are looked for in runs of so many bytes."""
+"""Size of the blocks that are checked for zeros."""
 _ZEROS: Final = bytes(_BLOCK)
 
 Bytes = str | os.PathLike[str] | bytes | IO[bytes] | Iterable[bytes]
-"""What may be sent: a path, bytes, an open file, or pieces as they come."""
+"""Data to upload: a path, bytes, an open file, or an iterable of chunks."""
 
 
 def hasher(algorithm: str) -> "hashlib._Hash":
-    """Begin a digest; raises ClientError for an algorithm that is not known here, or has no fixed length."""
+    """Create a hash object; raises ClientError if the algorithm is unknown, or has no fixed length."""
     try:
         made = hashlib.new(algorithm, usedforsecurity=False)
         if made.digest_size:
@@ -39,15 +39,15 @@ def hasher(algorithm: str) -> "hashlib._Hash":
     raise errors.ClientError(f"Digests by {algorithm!r} cannot be checked here.")
 
 
-class GivenUp(errors.ClientError):
-    """The download was given up."""
+class Aborted(errors.ClientError):
+    """The download was aborted."""
 
 
 class Source:
-    """Bytes to send. `size` is None where it is not known before the end."""
+    """Data to upload. `size` is None if it is not known before the end."""
 
     def __init__(self, given: Bytes, size: int | None = None) -> None:
-        """Take them; a file is read from where it stands. Raises OSError for a path that cannot be read."""
+        """Open the data; a file object is read from its position. Raises OSError for an unreadable path."""
         self._given: Any = given
         self._opened = isinstance(given, str | os.PathLike)
         self._file: IO[bytes] | None = None
@@ -58,7 +58,7 @@ class Source:
         elif hasattr(given, "read"):
             self._file = cast("IO[bytes]", given)
         self.again = self._file is not None and _seekable(self._file)
-        """Whether they can be read again from any place."""
+        """Whether the data can be read again from any offset."""
         self._start = self._file.tell() if self.again and self._file is not None else 0
         self.size = size
         if self.size is None and self.again and self._file is not None:
@@ -67,18 +67,18 @@ class Source:
 
     @property
     def label(self) -> str:
-        """Name this file in this state, so that who comes back knows it; empty for what is no file."""
+        """Return a label of this file and its state, to recognise its upload later; empty for other data."""
         name = getattr(self._file, "name", None)
         if not self.again or not isinstance(name, str):
             return ""
         with contextlib.suppress(OSError, AttributeError, ValueError):
             stat = os.fstat(self._file.fileno())  # type: ignore[union-attr]
-            told = f"{Path(name).resolve()}\0{self._start}\0{stat.st_size}\0{stat.st_mtime_ns}"
-            return hashlib.sha256(told.encode(errors="surrogateescape")).hexdigest()
+            state = f"{Path(name).resolve()}\0{self._start}\0{stat.st_size}\0{stat.st_mtime_ns}"
+            return hashlib.sha256(state.encode(errors="surrogateescape")).hexdigest()
         return ""
 
     def pieces(self, start: int = 0) -> Iterator[bytes]:
-        """Give the bytes from `start` on, at most `size` of them."""
+        """Yield the data from offset `start`, at most up to `size`."""
         if self._file is None:
             yield from self._given
             return
@@ -94,30 +94,30 @@ class Source:
                 left -= len(piece)
 
     def digest(self, algorithm: str) -> str:
-        """Hash the whole; gives hex."""
+        """Return the digest of all the data, in hex."""
         made = hasher(algorithm)
         for piece in self.pieces():
             made.update(piece)
         return made.hexdigest()
 
     def close(self) -> None:
-        """Close what was opened here."""
+        """Close the file if this object opened it."""
         if self._opened and self._file is not None:
             self._file.close()
 
 
 class PartFile:
-    """A file that grows in any order, and remembers what it has beyond the end of this process.
+    """The partial file of a download: filled in any order, and resumable by a later process.
 
-    `name.part` has the bytes, with holes for zeros; `name.part.log` says whose they are and, line by line,
-    which ranges arrived. Who holds the log's lock is the only one to write. Threads may write at once.
+    `name.part` has the data, with holes for zeros; `name.part.log` has the label and, line by line, the
+    ranges that have arrived. Only the process that locks the log writes; its threads may write concurrently.
     """
 
     def __init__(self, target: Path, size: int, label: str) -> None:
-        """Open it; what an earlier process left of the same bytes (`label`) is kept.
+        """Open it; keep the ranges of an earlier process with the same `label`.
 
-        Raises OSError: a `name.part` that no download made is not touched. Raises ClientError where
-        another download is at work on it.
+        Raises OSError if a `name.part` exists that no download created. Raises ClientError if another
+        download is using it.
         """
         self.size = size
         self._target = target
@@ -125,10 +125,10 @@ class PartFile:
         self._log_path = self._part.with_name(self._part.name + ".log")
         self._changed = threading.Condition()
         self._ranges: list[tuple[int, int]] = []
-        self._given_up = False
+        self._closed = False
         self._users = 0
         head = f"{_MAGIC} {label} {size}\n"
-        self._log = _locked(self._log_path)
+        self._log = _open_locked(self._log_path)
         try:
             lines = self._log.read().splitlines(keepends=True)
             ours = bool(lines) and lines[0].startswith(_MAGIC)
@@ -139,23 +139,23 @@ class PartFile:
             raise
         there = os.fstat(self._file.descriptor).st_size
         if ours and lines[0] == head and there == size:
-            self._ranges = _noted(lines[1:])
+            self._ranges = _parse_log(lines[1:])
         else:
-            if there:  # what was cut to nothing once, ext4 writes out when it is closed
+            if there:  # only if needed: ext4 flushes a file on close once it was truncated to nothing
                 os.ftruncate(self._file.descriptor, 0)
             self._log.seek(0)
             self._log.truncate()
-            self._note(head)
+            self._append_log(head)
         os.ftruncate(self._file.descriptor, size)
 
     @property
     def done(self) -> int:
-        """Give how many bytes are there."""
+        """Return the number of bytes that have arrived."""
         with self._changed:
             return sum(end - start for start, end in self._ranges)
 
     def missing(self, longest: int) -> Iterator[tuple[int, int]]:
-        """Give the ranges that lack now, none longer than `longest`."""
+        """Yield the missing ranges, in parts of at most `longest` bytes."""
         with self._changed:
             edges = [*self._ranges, (self.size, self.size)]
         position = 0
@@ -164,23 +164,23 @@ class PartFile:
             position = end
 
     def write(self, start: int, data: bytes) -> None:
-        """Put bytes at their place; where they are zeros a hole does. Raises GivenUp once it is."""
-        with self._used():
+        """Write bytes at an offset; leave holes for zeros. Raises Aborted after `close`."""
+        with self._keep_open():
             for begin, end in _not_zero(data):
                 at = begin
                 while at < end:
                     at += self._file.write(memoryview(data)[at:end], start + at)
         with self._changed:
-            if self._given_up:
-                raise GivenUp
+            if self._closed:
+                raise Aborted
             self._ranges = _merged([*self._ranges, (start, start + len(data))])
-            self._note(f"{start} {start + len(data)}\n")
+            self._append_log(f"{start} {start + len(data)}\n")
             self._changed.notify_all()
 
     def digest(self, algorithm: str) -> str:
-        """Hash the whole from its beginning, as it grows: waits for what lacks. For a thread of its own.
+        """Return the digest of the whole file; wait for missing ranges. For a thread of its own.
 
-        Raises GivenUp once it is.
+        Raises Aborted after `close`.
         """
         made = hasher(algorithm)
         buffer = memoryview(bytearray(min(_HASHED, self.size)))
@@ -188,9 +188,9 @@ class PartFile:
         while position < self.size:
             wanted = buffer[: self.size - position]
             with self._changed:
-                while self._grown(position) < position + len(wanted) and not self._given_up:
+                while self._end_of_range(position) < position + len(wanted) and not self._closed:
                     self._changed.wait()
-            with self._used():
+            with self._keep_open():
                 read = self._file.read_into(wanted, position)
             if not read:
                 raise errors.CommunicationError(f"{self._part} became shorter.")
@@ -199,55 +199,55 @@ class PartFile:
         return made.hexdigest()
 
     def finish(self) -> None:
-        """Make it the file that was wanted."""
+        """Rename it to the target file."""
         if not REPLACES_OPEN_FILES:
             self.close()
         self._part.replace(self._target)
         self._log_path.unlink()
 
     def discard(self) -> None:
-        """Delete what arrived: it is not what it should be."""
+        """Delete it: the data is wrong."""
         if not REPLACES_OPEN_FILES:
             self.close()
         self._part.unlink()
         self._log_path.unlink()
 
     def close(self) -> None:
-        """Give it up, or be done with it; what arrived stays. Once closed nothing is written or read."""
+        """Close it and abort reads and writes; the data stays."""
         with self._changed:
-            if self._given_up:
+            if self._closed:
                 return
-            self._given_up = True
+            self._closed = True
             self._changed.notify_all()
             self._log.close()
             if not self._users:
                 self._file.close()
 
     @contextlib.contextmanager
-    def _used(self) -> Iterator[None]:
-        """Keep the file open while a thread reads or writes, which others need not wait for."""
+    def _keep_open(self) -> Iterator[None]:
+        """Keep the file open while a thread reads or writes, without blocking other threads."""
         with self._changed:
-            if self._given_up:
-                raise GivenUp
+            if self._closed:
+                raise Aborted
             self._users += 1
         try:
             yield
         finally:
             with self._changed:
                 self._users -= 1
-                if self._given_up and not self._users:
+                if self._closed and not self._users:
                     self._file.close()
 
-    def _grown(self, position: int) -> int:
+    def _end_of_range(self, position: int) -> int:
         return next((end for start, end in self._ranges if start <= position < end), position)
 
-    def _note(self, line: str) -> None:
+    def _append_log(self, line: str) -> None:
         self._log.write(line)
         self._log.flush()
 
 
-def _locked(path: Path) -> IO[str]:
-    """Open a log, locked; raises ClientError where somebody else has it."""
+def _open_locked(path: Path) -> IO[str]:
+    """Open and lock a log; raises ClientError if another process has locked it."""
     while True:
         log = os.fdopen(open_file(path, os.O_RDWR | os.O_CREAT), "r+", newline="\n")
         try:
@@ -255,15 +255,15 @@ def _locked(path: Path) -> IO[str]:
             if os.fstat(log.fileno()).st_ino == path.stat().st_ino:
                 return log
         except FileNotFoundError:
-            pass  # its download ended between opening and locking
+            pass  # its download finished between open and lock
         except BlockingIOError:
             log.close()
             raise errors.ClientError(f"Another download is writing {path.with_suffix('')}.") from None
         log.close()
 
 
-def _noted(lines: Iterable[str]) -> list[tuple[int, int]]:
-    """Read which ranges arrived; a line that was not written to its end says nothing."""
+def _parse_log(lines: Iterable[str]) -> list[tuple[int, int]]:
+    """Return the ranges in a log; ignore an incomplete line."""
     whole = [line.split() for line in lines if line.endswith("\n")]
     return _merged([(int(start), int(end)) for start, end in whole])
 
@@ -279,7 +279,7 @@ def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _not_zero(data: bytes) -> Iterator[tuple[int, int]]:
-    """Give the runs of blocks that are not all zeros."""
+    """Yield the runs of blocks that are not all zeros."""
     begin = 0
     for at in range(0, len(data), _BLOCK):
         if data.startswith(_ZEROS[: len(data) - at], at):
@@ -291,21 +291,21 @@ def _not_zero(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 class Hashing:
-    """Hashes a growing file beside the growing, in a thread."""
+    """Hashes a partial file in a thread, while it is downloaded."""
 
     def __init__(self, part: PartFile, algorithm: str) -> None:
-        """Begin."""
+        """Start the thread."""
         self._made: Future[str] = Future()
         threading.Thread(target=self._run, args=(part, algorithm), name="tintype-hash", daemon=True).start()
 
     def result(self) -> str:
-        """Wait for the digest in hex; raises what went wrong."""
+        """Wait for the digest and return it in hex; raises the thread's error."""
         return self._made.result()
 
     def _run(self, part: PartFile, algorithm: str) -> None:
         try:
             self._made.set_result(part.digest(algorithm))
-        except BaseException as failure:  # noqa: BLE001  whoever waits for the result gets it
+        except BaseException as failure:  # noqa: BLE001  raised by result()
             self._made.set_exception(failure)
 
 

@@ -1,7 +1,7 @@
-"""Who asks, and where the image service is: a token, a keystoneauth session, or a login at a Keystone.
+"""Authentication and endpoint discovery: a token, a keystoneauth session, or a login at a Keystone.
 
-An identity takes one step at a time: it is told the last answer and gives the next request, or the access
-that it came to. So the handshake is the same for asynchronous and blocking clients, and sends nothing itself.
+An identity does not send anything itself. Each step gets the previous response, and returns the next request
+or the resulting access; so asynchronous and blocking clients share it.
 """
 
 import dataclasses
@@ -16,70 +16,70 @@ from tintype.client import errors
 from tintype.client.requests import Reply, Request
 
 _EARLY_SECONDS: Final = 60.0
-"""A token is renewed so long before its end, or a quarter of its life if that is less."""
+"""A token is renewed this long before it expires, or a quarter of its lifetime if that is less."""
 _SESSION_SECONDS: Final = 5.0
-"""A keystoneauth session is asked so often: it renews its token by itself."""
+"""How often a keystoneauth session is asked for its token, which it renews itself."""
 _VERSION: Final = re.compile(r"/v\d+(\.\d+)?/?$")
 
 
 @dataclasses.dataclass(frozen=True)
 class Access:
-    """What requests carry, and where they go; until `renew_at`, in seconds since the epoch."""
+    """Headers and endpoint for requests; valid until `renew_at`, in seconds since the epoch."""
 
     endpoint: str
     headers: Mapping[str, str] = dataclasses.field(repr=False)
     renew_at: float | None = None
     project_id: str | None = None
     identity_url: str | None = None
-    """The root of the identity service, below which there is /v3; None where that is not known."""
+    """The root of the identity service, without /v3; None if it is not known."""
 
     @property
     def stale(self) -> bool:
-        """Say whether it is (nearly) over."""
+        """Return whether it has expired, or is about to."""
         return self.renew_at is not None and time.time() > self.renew_at
 
 
 class Identity(Protocol):
-    """Who asks."""
+    """A way to authenticate."""
 
     def step(self, reply: Reply | None, /) -> "Request[Reply] | Access":
-        """Give the next request of the handshake, or its end; `reply` is None at the beginning.
+        """Return the next request of the login, or the access at its end; `reply` is None in the first step.
 
-        It may block (a keystoneauth session sends by itself).
+        May block: a keystoneauth session sends requests itself.
         """
         ...
 
-    def forget(self) -> bool:
-        """Drop what was refused; False where there is nothing better to come."""
+    def invalidate(self) -> bool:
+        """Invalidate the access that was refused; return False if no other can be obtained."""
         ...
 
 
-class Given:
-    """An endpoint and perhaps a token, from the caller."""
+class StaticAccess:
+    """A fixed endpoint with an optional token."""
 
     def __init__(
         self, endpoint: str, token: str | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Take what is known; raises InvalidEndpoint for what is no HTTP address."""
+        """Create it; raises InvalidEndpoint if the endpoint is no HTTP URL."""
         self._access = Access(
             checked_endpoint(endpoint),
             {**(headers or {}), **({} if token is None else {"X-Auth-Token": _checked_token(token)})},
         )
 
     def step(self, _reply: Reply | None) -> Access:
-        """Give what was given."""
+        """Return the fixed access."""
         return self._access
 
-    def forget(self) -> bool:
-        """Say that there is no other token."""
+    def invalidate(self) -> bool:
+        """Return False: there is no other token."""
         return False
 
 
 class Session:
-    """A keystoneauth session: it logs in, renews, and knows the catalogue; the bytes go our way."""
+    """A keystoneauth session for login, renewal and catalogue; this client sends the other requests."""
 
     def __init__(self, session: Any, *, endpoint: str | None = None, **selection: Any) -> None:
-        """Take a session; `selection` is its adapter's: interface, region_name, auth and so on."""
+        """Wrap a session; `selection` has its adapter's options: interface, region_name, auth and so on."""
         self._session = session
         self._endpoint = endpoint
         self._auth = {"auth": selection.pop("auth")} if selection.get("auth") is not None else {}
@@ -90,7 +90,7 @@ class Session:
         self._selection = {"service_type": "image", **chosen}
 
     def step(self, _reply: Reply | None) -> Access:
-        """Have the session log in; raises InvalidEndpoint where the catalogue has no image service."""
+        """Let the session log in; raises InvalidEndpoint if the catalogue has no image service."""
         endpoint = self._endpoint or self._session.get_endpoint(**self._auth, **self._selection)
         if endpoint is None:
             raise errors.InvalidEndpoint("The session's catalogue has no image service.")
@@ -100,8 +100,8 @@ class Session:
         root = checked_endpoint(identity_url) if isinstance(identity_url, str) else None
         return Access(checked_endpoint(endpoint), headers, time.time() + _SESSION_SECONDS, project, root)
 
-    def forget(self) -> bool:
-        """Have the session log in anew."""
+    def invalidate(self) -> bool:
+        """Invalidate the session's token; return whether the session can log in again."""
         return bool(self._session.invalidate(**self._auth))
 
 
@@ -111,17 +111,17 @@ class Login:
 
     auth_url: str
     identity: Mapping[str, Any] = dataclasses.field(repr=False)
-    """As in the API: `methods` and a member for each."""
+    """The `identity` object of the API: `methods`, and an object for each."""
     scope: Mapping[str, Any] | None = None
     interface: str | Sequence[str] = "public"
-    """Which address of the service; the first one of several that the catalogue has."""
+    """The endpoint's interface; of several, the first that the catalogue has."""
     region_name: str | None = None
     endpoint: str | None = None
     service_type: str = "image"
     service_name: str | None = None
 
     def step(self, reply: Reply | None) -> "Request[Reply] | Access":
-        """Ask for a token, then read where the image service is."""
+        """Request a token, then find the image service in its catalogue."""
         if reply is None:
             body: dict[str, Any] = {"auth": {"identity": self.identity}}
             if self.scope is not None:
@@ -138,8 +138,8 @@ class Login:
             checked_endpoint(self.auth_url),
         )
 
-    def forget(self) -> bool:
-        """Say that another token can be had."""
+    def invalidate(self) -> bool:
+        """Return True: another login gets a new token."""
         return True
 
     def _endpoint_in(self, catalogue: Sequence[Mapping[str, Any]]) -> str:
@@ -177,7 +177,7 @@ def password(  # noqa: PLR0913  what OpenStack calls them
     project_domain_id: str | None = None,
     **where: Any,
 ) -> Login:
-    """Log in with a password, into a project; domains are `default` where none is named."""
+    """Return a login with a password to a project; the domain is `default` unless one is given."""
     user = (
         {"id": user_id}
         if user_id
@@ -201,7 +201,7 @@ def token(
     project_domain_id: str | None = None,
     **where: Any,
 ) -> Login:
-    """Exchange a token for one of a project."""
+    """Return a login that exchanges a token for one scoped to a project."""
     return Login(
         auth_url,
         {"methods": ["token"], "token": {"id": token}},
@@ -226,7 +226,7 @@ def application_credential(  # noqa: PLR0913  what OpenStack calls them
     project_domain_id: str | None = None,
     **where: Any,
 ) -> Login:
-    """Log in with an application credential, into its own project if no other is named."""
+    """Return a login with an application credential, to its own project unless another is given."""
     named: dict[str, Any] = {"id": application_credential_id}
     if application_credential_id is None:
         user = (
@@ -245,7 +245,7 @@ def application_credential(  # noqa: PLR0913  what OpenStack calls them
 
 
 def checked_url(url: str) -> str:
-    """Give an HTTP address; raises InvalidEndpoint for what is none."""
+    """Return an HTTP URL; raises InvalidEndpoint if it is none."""
     try:
         parts = urlsplit(url or "")
         port = parts.port
@@ -257,12 +257,12 @@ def checked_url(url: str) -> str:
 
 
 def checked_endpoint(url: str) -> str:
-    """Return the root of a service: its address without a version at the end."""
+    """Return the root of a service: its URL without a version at the end."""
     return _VERSION.sub("", checked_url(url).rstrip("/"))
 
 
 def _checked_token(token: str) -> str:
-    token = token.strip()  # of a file, mostly
+    token = token.strip()  # mostly with a line break, read from a file
     if not token.isascii() or not token.isprintable():
         raise errors.InvalidEndpoint("The token has characters that no token has.")
     return token

@@ -1,4 +1,4 @@
-"""Masks tokens and passwords in what the HTTP library writes to its logs."""
+"""Masks tokens and passwords in the HTTP library's log records."""
 
 import logging
 import re
@@ -25,10 +25,10 @@ MASK: Final = "***"
 
 
 class Masking(logging.Filter):
-    """Rewrites records; it lets every record pass."""
+    """A log filter that masks secrets and passes every record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Mask headers with secrets, and logins in addresses."""
+        """Mask headers with secrets, and credentials in URLs."""
         message = record.getMessage()
         masked = _CREDENTIALS.sub(rf"\1{MASK}@", message)
         for secret in _SECRETS:
@@ -39,7 +39,7 @@ class Masking(logging.Filter):
 
 
 def install() -> None:
-    """Have the HTTP library's records masked, whoever asks for them. May be called again."""
+    """Install the filter on the HTTP library's loggers. Can be called repeatedly."""
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(each, Masking) for each in logger.filters):

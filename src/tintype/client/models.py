@@ -1,4 +1,4 @@
-"""What an image service gives, typed. Sizes are bytes, times are UTC."""
+"""Typed results of an image service. Sizes are in bytes, times in UTC."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -7,11 +7,11 @@ import msgspec
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """The base: records of the server that nobody changes here."""
+    """The base of all records, which are immutable."""
 
 
 class Image(Record, frozen=True, kw_only=True):
-    """An image. What a server adds to the attributes of the API stands in `properties`."""
+    """An image. Attributes beyond those of the API are in `properties`."""
 
     id: str
     name: str | None = None
@@ -39,7 +39,7 @@ class Image(Record, frozen=True, kw_only=True):
     tags: list[str] = []
     stores: list[str] = []
     locations: list[dict[str, Any]] | None = None
-    """None where the server does not tell."""
+    """None if the server does not show them."""
     direct_url: str | None = None
     file: str | None = None
     properties: dict[str, Any] = {}
@@ -48,7 +48,7 @@ class Image(Record, frozen=True, kw_only=True):
 
     @classmethod
     def shape(cls, value: dict[str, Any]) -> dict[str, Any]:
-        """Put what is no attribute of the API under `properties`; stores come with commas between."""
+        """Move attributes beyond those of the API to `properties`, and split the list of stores."""
         known = {name: value[name] for name in cls.__struct_fields__ if name in value}
         known["properties"] = {
             name: each for name, each in value.items() if name not in known and name not in cls._LINKS
@@ -77,7 +77,7 @@ class Member(Record, frozen=True, kw_only=True):
 
 
 class Task(Record, frozen=True, kw_only=True):
-    """Work on the server: an import, a copy. `status` is pending, processing, success or failure."""
+    """A task on the server, such as an import. `status` is pending, processing, success or failure."""
 
     id: str
     type: str = ""
@@ -86,7 +86,7 @@ class Task(Record, frozen=True, kw_only=True):
     message: str | None = None
     input: Any = None
     result: Any = None
-    """Of a Tintype's task at work: `bytes` and `bytes_total`."""
+    """For a running task of a Tintype: `bytes` and `bytes_total`."""
     image_id: str | None = None
     request_id: str | None = None
     user_id: str | None = None
@@ -96,7 +96,7 @@ class Task(Record, frozen=True, kw_only=True):
 
 
 class Store(Record, frozen=True, kw_only=True):
-    """A place for bytes. `properties` and `weight` are told to operators."""
+    """A store of image data. Only operators see `properties` and `weight`."""
 
     id: str
     description: str | None = None
@@ -108,21 +108,21 @@ class Store(Record, frozen=True, kw_only=True):
 
 
 class Location(Record, frozen=True, kw_only=True):
-    """Where bytes of an image are."""
+    """A location of an image's data."""
 
     url: str
     metadata: dict[str, Any] = {}
 
 
 class Quota(Record, frozen=True, kw_only=True):
-    """What a project has of something, and how much it may have; -1 is without limit."""
+    """A project's usage and limit of a resource; -1 means no limit."""
 
     usage: int
     limit: int
 
 
 class Cached(Record, frozen=True, kw_only=True):
-    """An image that a node keeps. Times are seconds since the epoch; 0 is never."""
+    """An image in a node's cache. Times are seconds since the epoch; 0 means never."""
 
     image_id: str
     size: int = 0
@@ -133,14 +133,14 @@ class Cached(Record, frozen=True, kw_only=True):
 
 
 class CacheState(Record, frozen=True, kw_only=True):
-    """What a node keeps, and what waits to be."""
+    """The cached and the queued images of a node."""
 
     cached_images: list[Cached] = []
     queued_images: list[str] = []
 
 
 class Pruned(Record, frozen=True, kw_only=True):
-    """What left a cache: images and bytes."""
+    """The number of images and bytes evicted from a cache."""
 
     total_files_pruned: int = 0
     total_bytes_pruned: int = 0
@@ -166,7 +166,7 @@ class Upload(Record, frozen=True, kw_only=True):
 
 
 class Association(Record, frozen=True, kw_only=True):
-    """A type of resource that a namespace is for."""
+    """A resource type associated with a namespace."""
 
     name: str
     prefix: str | None = None
@@ -184,7 +184,7 @@ class MetadefTag(Record, frozen=True, kw_only=True):
 
 
 class MetadefObject(Record, frozen=True, kw_only=True):
-    """A group of properties; these are JSON schemas by name."""
+    """A group of properties: JSON schemas by name."""
 
     name: str
     description: str | None = None
@@ -195,7 +195,7 @@ class MetadefObject(Record, frozen=True, kw_only=True):
 
 
 class Namespace(Record, frozen=True, kw_only=True):
-    """A namespace of metadata definitions; a list gives it without what is in it."""
+    """A namespace of metadata definitions; lists do not include its contents."""
 
     namespace: str
     display_name: str | None = None

@@ -1,4 +1,4 @@
-"""Which proxy the environment names for a host: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`."""
+"""Finds the proxy for a host in `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`."""
 
 import contextlib
 import importlib.util
@@ -12,9 +12,9 @@ _SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 
 
 def proxy_for(scheme: str, host: str, port: int | None) -> str | None:
-    """Return the address of the proxy for a host; None where requests go there directly.
+    """Return the URL of the proxy for a host; None if requests go there directly.
 
-    Only what concerns this host is looked at. Raises InvalidEndpoint for a proxy that cannot be used.
+    Only the variables for this host are checked. Raises InvalidEndpoint for an unusable proxy.
     """
     known = getproxies()
     name = scheme if known.get(scheme) else "all"
@@ -25,7 +25,7 @@ def proxy_for(scheme: str, host: str, port: int | None) -> str | None:
 
 
 def _checked(proxy: str, variable: str) -> str:
-    """Refuse a proxy by its variable's name; its address may have a password in it."""
+    """Return a valid proxy; errors name the variable, not the URL, which may contain a password."""
     scheme, _, rest = proxy.partition("://")
     scheme = scheme.lower()
     if scheme not in _SCHEMES:

@@ -1,4 +1,4 @@
-"""What a request is, and its answer, without any sending: operations give the one and read the other."""
+"""Requests and responses as data, independent of how they are sent."""
 
 import contextlib
 import dataclasses
@@ -19,48 +19,48 @@ OCTETS: Final = "application/octet-stream"
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
-    """A whole answer. Header names are in lower case."""
+    """A complete response. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
 
     def json(self) -> Any:
-        """Read the body."""
+        """Parse the body as JSON."""
         return msgspec.json.decode(self.body)
 
     @property
     def request_id(self) -> str | None:
-        """Give what the server's operator finds the request by."""
+        """Return the request id, which identifies the request in the server's log."""
         return self.headers.get("x-openstack-request-id")
 
 
 @dataclasses.dataclass(frozen=True)
 class Request(Generic[T]):
-    """A request as data. `read` makes what its caller wants of the answer to it.
+    """A request as data. `read` converts the response to the result.
 
-    It may fail as reading JSON of another shape does; `reading` says that in our words.
+    It may raise the errors of parsing unexpected JSON; `reading` converts them.
     """
 
     method: str
     path: str
-    """Below the endpoint, with what is in it quoted."""
+    """The quoted path below the endpoint."""
     read: Callable[[Reply], T]
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     body: Any = None
-    """What is sent as JSON; bytes that stream are given to who sends."""
+    """The body, sent as JSON; streamed bytes are passed to the sender."""
     base: str | None = None
-    """What the path is below, where that is not the endpoint of the image service."""
+    """The base URL, if it is not the endpoint of the image service."""
 
     @property
     def target(self) -> str:
-        """Give path and query."""
+        """Return path and query."""
         return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
 
     @property
     def safe_to_repeat(self) -> bool:
-        """Say whether it may be sent again when nobody knows whether it arrived (RFC 9110, 9.2.2)."""
+        """Return whether it can be repeated if it is unknown whether it arrived (RFC 9110, 9.2.2)."""
         return self.method in {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}
 
 
@@ -70,7 +70,7 @@ class Page(Generic[T]):
 
     items: list[T]
     next: str | None
-    """The address of the next one."""
+    """The link to the next page."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,9 +78,9 @@ class Listing(Request[Page[T]]):
     """A request for the first page of a list."""
 
     def after(self, page: Page[T]) -> "Listing[T] | None":
-        """Give the request for the page behind one; None behind the last.
+        """Return the request for the page after this one; None after the last.
 
-        Servers write the link relative to their root, whatever address they have outside.
+        Servers write the link relative to their root, whatever their public URL is.
         """
         if page.next is None:
             return None
@@ -92,10 +92,10 @@ class Listing(Request[Page[T]]):
 
 
 def path(*parts: str) -> str:
-    """Join the parts of a path; what is in a part is quoted, so that no name leads elsewhere.
+    """Join the parts of a path; each part is quoted, so that no name changes the path.
 
-    Raises NotFound for a part that is empty or None, so that it does not lead to a list; BadRequest for dots
-    that mean another folder, and for what is no text.
+    Raises NotFound if a part is empty or None, which would change the path to a list's; BadRequest for
+    `.` and `..`, and for a value that is no text.
     """
     if any(part is None or part in {"", b""} for part in parts):
         raise errors.NotFound("Nothing has an empty name or id.", code=404)
@@ -114,7 +114,7 @@ def text(value: Any) -> str:
 
 
 def query(values: Query) -> tuple[tuple[str, str], ...]:
-    """Give the pairs of a query: None is left out, lists stand once for each, booleans are words."""
+    """Return the pairs of a query: None is omitted, lists are repeated, booleans are words."""
     pairs = []
     for name, value in values.items():
         several = value if isinstance(value, list | tuple | set) else (value,)
@@ -131,7 +131,7 @@ def query(values: Query) -> tuple[tuple[str, str], ...]:
 
 @contextlib.contextmanager
 def reading() -> Iterator[None]:
-    """Raise CommunicationError for an answer of another shape: a proxy's page, mostly."""
+    """Raise CommunicationError for an unexpected response body, such as a proxy's error page."""
     try:
         yield
     except (msgspec.MsgspecError, KeyError, TypeError, AttributeError, ValueError) as error:
@@ -141,41 +141,41 @@ def reading() -> Iterator[None]:
 
 
 def several(value: str | Iterable[str] | None) -> list[str]:
-    """Give one, or several, as a list."""
+    """Return one value, or several, as a list."""
     return [] if value is None else [value] if isinstance(value, str) else list(value)
 
 
 def pointer(name: str) -> str:
-    """Write a name as a JSON pointer (RFC 6901, 3)."""
+    """Return a name as a JSON pointer (RFC 6901, 3)."""
     return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def nothing(_reply: Reply) -> None:
-    """Read an answer that says only that it was done."""
+    """Return None for a response without a result."""
 
 
 def whole(reply: Reply) -> Any:
-    """Read the JSON of an answer as it is."""
+    """Return the JSON of a response unchanged."""
     return reply.json()
 
 
 def one(kind: type[T]) -> Callable[[Reply], T]:
-    """Read an answer that is one of a kind."""
+    """Return a reader for a response with one record of a type."""
     return lambda reply: model(kind, reply.json())
 
 
 def reading_of(kind: type[T], key: str) -> Callable[[Reply], T]:
-    """Read an answer that has one of a kind under a key."""
+    """Return a reader for a response with one record of a type under a key."""
     return lambda reply: model(kind, reply.json()[key])
 
 
 def many(kind: type[T], key: str) -> Callable[[Reply], list[T]]:
-    """Read a list that comes whole."""
+    """Return a reader for a list without pages."""
     return lambda reply: models(kind, reply.json()[key])
 
 
 def pages(kind: type[T], key: str) -> Callable[[Reply], Page[T]]:
-    """Read a page of a list."""
+    """Return a reader for a page of a list."""
 
     def read(reply: Reply) -> Page[T]:
         body = reply.json()
@@ -185,11 +185,11 @@ def pages(kind: type[T], key: str) -> Callable[[Reply], Page[T]]:
 
 
 def model(kind: type[T], value: Any) -> T:
-    """Make a typed record of JSON."""
+    """Convert JSON to a typed record."""
     shaped = getattr(kind, "shape", None)
     return msgspec.convert(value if shaped is None else shaped(value), kind, strict=False)
 
 
 def models(kind: type[T], values: Iterable[Any]) -> list[T]:
-    """Make typed records of a list of JSON objects."""
+    """Convert a list of JSON objects to typed records."""
     return [model(kind, value) for value in values]

@@ -1,4 +1,4 @@
-"""What a file of a disk looks like: enough to say `disk_format` for its owner. The server looks closer."""
+"""Detects the `disk_format` of a file for its owner. The server inspects the data more closely."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -27,14 +27,14 @@ _ENDINGS: Final = {
 }
 _COMPRESSED: Final = frozenset({".gz", ".xz", ".bz2", ".zst", ".zip"})
 HEAD: Final = 68 << 10
-"""Bytes that tell the format: those of an ISO are the last, behind 32 KiB that belong to nobody."""
+"""Bytes that identify the format; those of an ISO come last, after a reserved area of 32 KiB."""
 _FOOTER: Final = 512
 
 
 def disk_format(path: str | os.PathLike[str]) -> str:
     """Return the `disk_format` of a file, or raw.
 
-    Its first bytes tell, or the footer of a fixed VHD; where they are zeros, the ending of its name does.
+    It is detected from the first bytes, or the footer of a fixed VHD; if they are zeros, from the extension.
     """
     path = Path(path)
     with path.open("rb") as file:
@@ -50,7 +50,7 @@ def disk_format(path: str | os.PathLike[str]) -> str:
 
 
 def format_of(head: bytes) -> str:
-    """Give the `disk_format` of what begins so; raw where nothing says more."""
+    """Return the `disk_format` of data with this beginning; raw if it is unknown."""
     for start, magic, name in _MAGIC:
         if head[start : start + len(magic)] == magic:
             return name
@@ -58,7 +58,7 @@ def format_of(head: bytes) -> str:
 
 
 def format_of_name(name: str) -> str | None:
-    """Return the `disk_format` that the ending of a name says, behind that of a compression if any."""
+    """Return the `disk_format` for a name's extension, before any extension for compression."""
     path = PurePosixPath(name.lower())
     if path.suffix in _COMPRESSED:
         path = path.with_suffix("")
@@ -66,9 +66,9 @@ def format_of_name(name: str) -> str | None:
 
 
 def read_head(stream: IO[bytes]) -> tuple[bytes, IO[bytes] | Iterable[bytes]]:
-    """Read as far as the format needs, however small the pieces are in which a pipe gives its bytes.
+    """Read enough bytes to detect the format, however small the reads from a pipe are.
 
-    Return these bytes, and what all bytes can be sent from: the stream where it can be read again.
+    Return these bytes, and a source of all bytes: the stream itself if it can be read again.
     """
     start = stream.tell() if stream.seekable() else None
     pieces, size = [], 0
@@ -90,7 +90,7 @@ def _joined(head: bytes, stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def label(path: Path) -> str:
-    """Give the label under which this file would be uploaded."""
+    """Return the label under which this file would be uploaded."""
     source = Source(path)
     try:
         return source.label

@@ -1,4 +1,4 @@
-"""File names for downloads: an image's name made safe for any system, with the ending of its format."""
+"""File names for downloads: the image's name, made valid on every system, with its format's extension."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ from urllib.parse import quote
 from tintype.domain.images import Image
 
 _LONGEST: Final = 200
-"""Bytes of a name in UTF-8, without its ending: file systems take 255, and browsers add numbers."""
+"""Most bytes of a name in UTF-8 without its extension: file systems allow 255, and browsers add numbers."""
 _ENDINGS: Final = {
     "raw": ("raw", "img"),
     "qcow2": ("qcow2",),
@@ -22,12 +22,12 @@ _ENDINGS: Final = {
     "aki": ("aki", "vmlinuz"),
     "ari": ("ari", "initrd"),
 }
-"""By disk format: the ending that a name gets, then others that it may have already."""
+"""By disk format: the extension to add, then others that a name may have already."""
 _PACKED: Final = {"ova": ("ova",), "docker": ("tar",), "compressed": ("gz",)}
-"""The same by container format, where the file is the container; in others it is the disk."""
+"""The same by container format, for formats whose file is the container; in others it is the disk."""
 _UNSAFE: Final = re.compile(r'[<>:"/\\|?*]')
 _DEVICE: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
-"""Names that Windows takes for devices, whatever their ending."""
+"""Names that Windows reserves for devices, with any extension."""
 
 
 def attachment(image: Image) -> str:
@@ -41,7 +41,7 @@ def attachment(image: Image) -> str:
 
 
 def filename(image: Image) -> str:
-    """Return a name that every system accepts as a file in one folder, and that says what the file is."""
+    """Return a file name that every system accepts, with an extension for the image's format."""
     name = _safe(image.name or "") or image.id
     endings = _endings(image)
     if not endings or name.lower().endswith(tuple(f".{ending}" for ending in endings)):
@@ -55,9 +55,9 @@ def _endings(image: Image) -> tuple[str, ...]:
 
 
 def _safe(name: str) -> str:
-    """Replace what separates folders or means something to a system, and drop what cannot be seen.
+    """Replace path separators and reserved characters, and drop invisible characters.
 
-    Invisible characters include those that turn the direction of text: they can hide an ending.
+    Invisible characters include those that change the direction of text: they can hide an extension.
     """
     seen = "".join(char for char in name if unicodedata.category(char)[0] != "C")
     name = _UNSAFE.sub("_", seen).strip(" .")
@@ -72,5 +72,5 @@ def _cut(name: str, endings: tuple[str, ...]) -> str:
 
 
 def _shortened(text: str, most: int) -> str:
-    """Cut text to some bytes of UTF-8, between characters."""
+    """Truncate text to a number of bytes in UTF-8, between characters."""
     return text.encode()[:most].decode(errors="ignore").rstrip(" .")

@@ -1,4 +1,4 @@
-"""Forms with a file in them (multipart/form-data), read as they come: nothing of the file is kept here."""
+"""Streaming parser for forms with a file (multipart/form-data); the file is not kept in memory."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from typing import Final, NamedTuple
@@ -11,10 +11,10 @@ from tintype.errors import Invalid
 _BOUNDARY_BYTES: Final = 70
 """As RFC 2046, section 5.1.1, has it."""
 _PARTS: Final = 100
-"""Of a form, fields and files: reading each takes time."""
+"""Most fields and files of a form: parsing each takes time."""
 _FIELD_BYTES: Final = 64 << 10
 _FORM_BYTES: Final = 256 << 10
-"""Of one field, and of all of them."""
+"""Most bytes of a field, and of all fields together."""
 
 
 class _Part(NamedTuple):
@@ -23,25 +23,22 @@ class _Part(NamedTuple):
 
 
 class Form:
-    """A form, from its first field to its last boundary."""
+    """A form that is being received."""
 
     def __init__(self, content_type: str | None, chunks: AsyncGenerator[bytes, None], file: str) -> None:
-        """Make it; `file` is the name of the one file that is wanted, others are passed over.
-
-        Raises Invalid for what is no form.
-        """
+        """Create the parser for the file of one field; raises Invalid if the content type is no form's."""
         self.fields: dict[str, str] = {}
-        """Text by name, as far as it has come."""
+        """Text fields received so far, by name."""
         self._wanted = file
         self._chunks = chunks
         self._reader = _Reader(content_type)
         self._events = self._read()
 
     async def has_file(self) -> bool:
-        """Read to where the file begins; return False at the end of a form without it.
+        """Read up to the file's first byte; return False if the form ends without the file.
 
-        Raises Invalid for a form that is malformed, cut off or too large, TooSlow and Disconnected as the
-        body does.
+        Raises Invalid for a form that is malformed, cut off or too large; TooSlow and Disconnected as
+        reading the body does.
         """
         async for event in self._events:
             if event == _Part(self._wanted, is_file=True):
@@ -49,7 +46,7 @@ class Form:
         return False
 
     async def file(self) -> AsyncIterator[bytes]:
-        """Return the file's bytes; after the last of them the form is read to the end."""
+        """Yield the file's bytes, then read the form to its end."""
         async for event in self._events:
             if not isinstance(event, bytes):
                 break
@@ -58,7 +55,7 @@ class Form:
             pass
 
     async def _read(self) -> AsyncGenerator[_Part | bytes | None, None]:
-        """Return the parts, the bytes of the wanted file, and None at its end; note the fields."""
+        """Yield the parts, the bytes of the wanted file, and None at its end; store the fields."""
         part: _Part | None = None
         text = bytearray()
         size = 0
@@ -84,7 +81,7 @@ class Form:
 
 
 class _Reader:
-    """Turns pieces of a body into parts, bytes of parts, and None at the end of each."""
+    """Parses chunks of a body into parts, bytes of parts, and None at the end of each part."""
 
     def __init__(self, content_type: str | None) -> None:
         media_type, options = parse_options_header(content_type)
@@ -100,7 +97,7 @@ class _Reader:
         self._name = self._value = b""
         self._parts = 0
         self._names: set[str] = set()
-        self._whole = False
+        self._complete = False
         self._parser = MultipartParser(
             boundary,
             {
@@ -116,18 +113,18 @@ class _Reader:
         )
 
     async def events(self, chunks: AsyncGenerator[bytes, None]) -> AsyncIterator[_Part | bytes | None]:
-        """Read all of a body; raises Invalid for what is no form, or ends before its last boundary."""
+        """Parse a whole body; raises Invalid if it is malformed, or ends before its last boundary."""
         async for chunk in chunks:
             try:
                 self._parser.write(chunk)
             except FormParserError as error:
                 raise Invalid(f"Invalid request: {error}") from None
-            for event in self._taken():
+            for event in self._pop_events():
                 yield event
-        if not self._whole:
+        if not self._complete:
             raise Invalid("Invalid request: the form is cut off.")
 
-    def _taken(self) -> Iterator[_Part | bytes | None]:
+    def _pop_events(self) -> Iterator[_Part | bytes | None]:
         found, self._found = self._found, []
         return iter(found)
 
@@ -161,7 +158,7 @@ class _Reader:
         self._found.append(data[start:end])
 
     def _end(self) -> None:
-        self._whole = True
+        self._complete = True
 
 
 def _decoded(text: bytes | bytearray) -> str:
@@ -171,9 +168,9 @@ def _decoded(text: bytes | bytearray) -> str:
         raise Invalid("The text of a form is UTF-8.") from None
 
 
-def check_nothing_behind(fields: Mapping[str, str], before: Mapping[str, str]) -> None:
-    """Raise Invalid where fields came behind a file that was taken already as the ones before it say."""
-    if behind := fields.keys() - before.keys():
+def check_no_fields_after(fields: Mapping[str, str], before: Mapping[str, str]) -> None:
+    """Raise Invalid if fields follow a file that has already been stored according to the earlier fields."""
+    if late := fields.keys() - before.keys():
         raise Invalid(
-            f"The field '{min(behind)}' of the form stands behind the file. Send the fields before the file."
+            f"The field '{min(late)}' of the form stands behind the file. Send the fields before the file."
         )

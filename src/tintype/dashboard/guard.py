@@ -1,8 +1,9 @@
-"""What every request of a browser passes: session, script's header, CSRF token; failures as one JSON string.
+"""Checks every browser request: session, AJAX header, CSRF token. Errors are a JSON string.
 
-A session is a token of the identity service in a cookie that no script can read: nothing is kept here, so
-every process knows every session. The CSRF token is made of it, and is void with it. The order of the
-checks and their words are Horizon's (`openstack_dashboard.api.rest.utils.ajax`).
+A session is a token of the identity service in a cookie that scripts cannot read. The server keeps no
+session state, so every process accepts every session. The CSRF token is derived from the token, and expires
+with it. The order of the checks and their messages are Horizon's
+(`openstack_dashboard.api.rest.utils.ajax`).
 """
 
 import functools
@@ -29,23 +30,23 @@ _PURPOSE: Final = b"tintype: a page of ours sends this"
 
 
 class Guard:
-    """Lets requests of logged-in people through, and says in words what is refused."""
+    """Passes requests of logged-in users to handlers, and turns errors into JSON strings."""
 
     def __init__(self, authenticator: Authenticator, throttle: Throttle | None) -> None:
         self._authenticator = authenticator
         self._throttle = throttle
 
     def script(self, endpoint: Endpoint) -> Endpoint:
-        """Guard what the scripts of a page ask for."""
+        """Guard an endpoint that the page's scripts call."""
         return self._guarded(endpoint, by_script=True)
 
     def link(self, endpoint: Endpoint) -> Endpoint:
-        """Guard what a browser asks for by itself: files, streams of events. For reading only."""
+        """Guard an endpoint that the browser itself requests: files, event streams. For reading only."""
         return self._guarded(endpoint, by_script=False)
 
     @staticmethod
     def open(endpoint: Endpoint) -> Endpoint:
-        """Let anybody's script through: to log in."""
+        """Guard an endpoint that scripts call without a session, to log in."""
 
         @functools.wraps(endpoint)
         async def opened(call: Call) -> Response:
@@ -85,42 +86,42 @@ class Guard:
         if call.method not in _READS:
             check_csrf(call, token)
         if self._throttle is not None:
-            self._throttle.take(call.caller.project_id or call.caller.user_id)
+            self._throttle.acquire(call.caller.project_id or call.caller.user_id)
 
 
 def _check_cookies(call: Call) -> None:
-    """Refuse more cookies than are worth reading: nobody else is served meanwhile."""
+    """Limit the size of cookies: parsing them blocks the event loop."""
     if len(call.headers.get("cookie", "")) > _COOKIE_BYTES:
         raise Invalid(f"The Cookie header may have at most {_COOKIE_BYTES} bytes.")
 
 
 def check_script(call: Call) -> None:
-    """Refuse what no script of a page has sent: another site's forms and links cannot set this header."""
+    """Require the AJAX header, which another site's forms and links cannot set."""
     if call.headers.get("x-requested-with") != "XMLHttpRequest":
         raise Invalid("request must be AJAX")
 
 
 def check_csrf(call: Call, token: str) -> None:
-    """Refuse what does not come from a page that knows the session's CSRF token."""
+    """Raise Forbidden unless the request has the session's CSRF token."""
     given = call.headers.get("x-csrftoken", "")
     if not hmac.compare_digest(given.encode(), csrf_token(token).encode()):
         raise Forbidden("CSRF token missing or incorrect.")
 
 
 def csrf_token(token: str) -> str:
-    """Give the CSRF token of a session: of no use to find the session's own."""
+    """Return the CSRF token of a session; the session's token cannot be derived from it."""
     return hmac.digest(token.encode(), _PURPOSE, "sha256").hex()
 
 
 def refusal(error: TintypeError) -> Response:
-    """Write a failure as pages read it: its status, and a JSON string."""
+    """Return an error response for the page: the status, and a JSON string."""
     return wire.json_response(
         error.message, error_responses.status_of(error), error_responses.headers_of(error)
     )
 
 
 async def document(call: Call) -> dict[str, Any]:
-    """Read the JSON object that a request must have; raises Invalid, in Horizon's words."""
+    """Parse the JSON object in a request's body; raises Invalid with Horizon's messages."""
     body = await call.bounded_body()
     if not body:
         raise Invalid("request requires JSON body")
@@ -136,5 +137,5 @@ async def document(call: Call) -> dict[str, Any]:
 
 
 def items(found: Any, **more: Any) -> Response:
-    """Answer with a list."""
+    """Return a list response."""
     return wire.json_response({"items": found, **more})

@@ -1,4 +1,4 @@
-"""Images for pages: the endpoints of Horizon (`openstack_dashboard.api.rest.glance`), on our own services."""
+"""Images for the page: Horizon's endpoints (`openstack_dashboard.api.rest.glance`) over our services."""
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from tintype.auth.base import Logins
 from tintype.blobs.cancellation import shielded
 from tintype.blobs.stream import Chunks
 from tintype.dashboard import filenames, shapes
-from tintype.dashboard.forms import Form, check_nothing_behind
+from tintype.dashboard.forms import Form, check_no_fields_after
 from tintype.dashboard.guard import SESSION, document, items
 from tintype.dashboard.spool import Spool
 from tintype.domain import imports as import_rules
@@ -35,14 +35,14 @@ from tintype.services.rights import Rights
 PATH: Final = "/api/glance/images"
 PAGE_COOKIE: Final = "API_RESULT_PAGE_SIZE"
 _TYPED: Final = "$$originalJSON"
-"""A field that says once more what the others say, with numbers as numbers."""
-_TELLING: Final = frozenset({_TYPED, "disk_format"})
-"""Fields of a form without which its file cannot be taken: they say what it is."""
+"""A form field with all values again as JSON, so that numbers are numbers."""
+_FORMAT_FIELDS: Final = frozenset({_TYPED, "disk_format"})
+"""Form fields of which one must be known before the file can be stored: they have its format."""
 _DIGITS: Final = 19
 
 
-class Ways(msgspec.Struct, frozen=True):
-    """How images are made, and come by their bytes."""
+class ImageServices(msgspec.Struct, frozen=True):
+    """The services that the handlers of images use."""
 
     images: Images
     data: ImageData
@@ -56,53 +56,53 @@ class Ways(msgspec.Struct, frozen=True):
 class DashboardImages:
     """Handlers of `/api/glance/images/`."""
 
-    def __init__(self, ways: Ways, api: ImagesApi, files: DataApi, spool: Spool) -> None:
-        self._ways = ways
-        self._images = ways.images
+    def __init__(self, services: ImageServices, api: ImagesApi, files: DataApi, spool: Spool) -> None:
+        self._services = services
+        self._images = services.images
         self._api = api
         self._files = files
         self._spool = spool
 
     async def version(self, _call: Call) -> Response:
-        """Tell the version of the image API, as Horizon does."""
+        """Return the version of the image API, as Horizon does."""
         return wire.json_response({"version": "2"})
 
     async def index(self, call: Call) -> Response:
-        """List images, a page of them or up to a thousand."""
-        asked = shapes.asked(wire.query_pairs(call.scope["query_string"]))
+        """List images: one page, or up to a thousand."""
+        asked = shapes.parse_list_query(wire.query_pairs(call.scope["query_string"]))
         size = shapes.page_size(call.cookies.get(PAGE_COOKIE)) if asked.paginate else shapes.LIMIT
         found = list((await self._images.list(call.caller, _query(asked, size))).items)
         more = shapes.more(len(found), size, asked)
         page = found[:size]
         if asked.backward:
             page.reverse()
-        views = [shapes.image(self._api.view(shown)) for shown in page]
+        views = [shapes.image_view(self._api.view(shown)) for shown in page]
         if asked.rights:
             for view, shown in zip(views, page, strict=True):
-                view["rights"] = self._ways.rights.on_image(call.caller, shown.image)
+                view["rights"] = self._services.rights.on_image(call.caller, shown.image)
         return items(views, **more)
 
     async def create(self, call: Call) -> Response:
-        """Make an image: without bytes, from a URL, or to be filled at the address in the answer."""
+        """Create an image: without data, from a URL, or to be uploaded to the URL in the response."""
         data = await document(call)
         address, file = data.get("image_url"), data.get("data")
-        fetch = self._fetching(call, address, copied=bool(data.get("import_data"))) if address else None
+        fetch = self._fetcher(call, address, copied=bool(data.get("import_data"))) if address else None
         shown = await self._images.create(call.caller, shapes.metadata(data))
         if fetch is not None:
-            async with self._or_nothing(call.caller, shown.image):
+            async with self._deleted_on_failure(call.caller, shown.image):
                 await fetch(shown.image)
             shown = await self._images.show(call.caller, shown.image.id)
-        view = shapes.image(self._api.view(shown))
+        view = shapes.image_view(self._api.view(shown))
         if not address and isinstance(file, str) and file:
             view["upload_url"] = f"{call.base_url_text}/v2/images/{shown.image.id}/file"
             view["token_id"] = call.cookies[SESSION]
         return _created(view)
 
     async def create_with_file(self, call: Call) -> Response:
-        """Make an image of a form with a file in it; it is active, or nothing was made.
+        """Create an active image from a form with a file; on failure, no image is left.
 
-        Where the fields stand before the file, it is the image's bytes as it comes. Otherwise (Horizon's
-        own page sends it so) it waits in the scratch folder for them.
+        If the fields come before the file, the file is stored as it arrives. Otherwise (as Horizon's
+        own page sends it) the file is spooled in the scratch folder until the fields have arrived.
         """
         self._images.check_may_create(call.caller)  # before anything is read
         self._check_length(call)
@@ -111,46 +111,46 @@ class DashboardImages:
             if form.fields.get("data"):
                 raise Invalid("'data' is a file.")
             shown = await self._images.create(call.caller, shapes.metadata(_attributes(form.fields)))
-        elif form.fields.keys() & _TELLING:
-            shown = await self._fill(call.caller, form.fields, _to_the_end(form), None)
+        elif form.fields.keys() & _FORMAT_FIELDS:
+            shown = await self._fill(call.caller, form.fields, _last_part(form), None)
         else:
-            owner, room = call.caller.project_id or "", await self._ways.data.room(call.caller)
-            async with self._spool.keep(form.file(), owner, room) as (pieces, size):
+            owner, room = call.caller.project_id or "", await self._services.data.room(call.caller)
+            async with self._spool.store(form.file(), owner, room) as (pieces, size):
                 shown = await self._fill(call.caller, form.fields, pieces, size)
-        return _created(shapes.image(self._api.view(shown)))
+        return _created(shapes.image_view(self._api.view(shown)))
 
     async def _fill(
         self, caller: Caller, fields: Mapping[str, str], pieces: AsyncIterator[bytes], size: int | None
     ) -> ShownImage:
-        """Create an image of a form's fields and its file."""
+        """Create an image from a form's fields and its file."""
         image = (await self._images.create(caller, shapes.metadata(_attributes(fields)))).image
-        async with self._or_nothing(caller, image):
+        async with self._deleted_on_failure(caller, image):
             source = Chunks(pieces)
-            await self._ways.data.upload(caller, image.id, source, size=size, store_id=None, expected={})
+            await self._services.data.upload(caller, image.id, source, size=size, store_id=None, expected={})
         return await self._images.show(caller, image.id)
 
     async def show(self, call: Call) -> Response:
-        """Show an image with all its attributes; on request with the caller's rights and the owner's name."""
-        asked = shapes.asked(wire.query_pairs(call.scope["query_string"]))
+        """Show an image with all its attributes; on request, with the caller's rights and owner's name."""
+        asked = shapes.parse_list_query(wire.query_pairs(call.scope["query_string"]))
         shown = await self._images.show(call.caller, call.params["id"])
-        view = shapes.image(self._api.view(shown), alone=True)
+        view = shapes.image_view(self._api.view(shown), alone=True)
         if asked.rights:
-            view["rights"] = self._ways.rights.on_image(call.caller, shown.image)
+            view["rights"] = self._services.rights.on_image(call.caller, shown.image)
             view["owner_name"] = await self._owner_name(call, shown.image)
         return wire.json_response(view)
 
     async def update(self, call: Call) -> Response:
-        """Say anew what an image is; what is not said has its default, as in Horizon."""
+        """Replace an image's attributes; absent ones get their defaults, as in Horizon."""
         await self._change(call, shapes.metadata(await document(call)))
         return wire.no_content()
 
     async def show_properties(self, call: Call) -> Response:
-        """Show the custom properties alone."""
+        """Show only the custom properties."""
         shown = await self._images.show(call.caller, call.params["id"])
         return wire.json_response(shapes.properties(self._api.view(shown)))
 
     async def update_properties(self, call: Call) -> Response:
-        """Set some properties, and remove others; what is not there need not be removed."""
+        """Set some properties and remove others; removing an absent one is no error."""
         data = await document(call)
         updated, removed = data.get("updated"), data.get("removed") or []
         if not isinstance(updated, dict) or not isinstance(removed, list):
@@ -161,26 +161,28 @@ class DashboardImages:
         return wire.no_content()
 
     async def download(self, call: Call) -> Response:
-        """Send an image's bytes as a file named after the image, which no browser shows as a page."""
+        """Send an image's data as an attachment named after the image."""
         disposition = filenames.attachment((await self._images.show(call.caller, call.params["id"])).image)
-        answer = await self._files.download(call)  # holds a place: nothing may fail before it is sent
+        answer = await self._files.download(call)  # holds a download slot: nothing may fail before it is sent
         answer.headers["Content-Disposition"] = disposition
         return answer
 
-    def _fetching(self, call: Call, address: Any, *, copied: bool) -> Callable[[Image], Awaitable[None]]:
-        """Give what has bytes copied from an address, or left there; raises Invalid for what is none."""
-        ways, request_id = self._ways, call.request_id
+    def _fetcher(self, call: Call, address: Any, *, copied: bool) -> Callable[[Image], Awaitable[None]]:
+        """Return the action that imports a URL or adds it as a location; raises Invalid for a bad URL."""
+        services, request_id = self._services, call.request_id
 
         async def copy(image: Image) -> None:
             token = call.cookies[SESSION]
-            await ways.imports.begin(call.caller, image.id, wanted, body, request_id=request_id, token=token)
+            await services.imports.begin(
+                call.caller, image.id, wanted, body, request_id=request_id, token=token
+            )
 
         async def leave(image: Image) -> None:
-            await ways.locations.begin(call.caller, image.id, location, place, request_id)
+            await services.locations.begin(call.caller, image.id, location, place, request_id)
 
         if copied:
             body = {"method": {"name": import_rules.WEB, "uri": address}}
-            wanted = import_rules.parse(body, None, ways.imports.methods)
+            wanted = import_rules.parse(body, None, services.imports.methods)
             return copy
         place = {"url": address}
         location = parse_location(place)
@@ -190,27 +192,27 @@ class DashboardImages:
         check_count(len(wanted) + len(removed))
 
         def compare(image: Image) -> Sequence[Change]:
-            return shapes.changes(wire.image_view(image), wanted, removed, self._ways.limits)
+            return shapes.changes(wire.image_view(image), wanted, removed, self._services.limits)
 
         await self._images.update_shown(call.caller, call.params["id"], compare)
 
     async def _owner_name(self, call: Call, image: Image) -> str | None:
-        """Look up the project of an image, unless it is the caller's own, which pages know."""
+        """Look up the name of an image's project, unless it is the caller's own, which the page knows."""
         if image.owner is None or image.owner == call.caller.project_id:
             return None
-        names = await self._ways.logins.project_names(call.cookies[SESSION], {image.owner})
+        names = await self._services.logins.project_names(call.cookies[SESSION], {image.owner})
         return names.get(image.owner)
 
     @contextlib.asynccontextmanager
-    async def _or_nothing(self, caller: Caller, image: Image) -> AsyncIterator[None]:
-        """Take a new image back where its bytes are refused, or whoever sent them has gone."""
+    async def _deleted_on_failure(self, caller: Caller, image: Image) -> AsyncIterator[None]:
+        """Delete a new image if its data is refused, or its sender disconnects."""
         try:
             yield
         except BaseException:
-            await shielded(self._take_back(caller, image))
+            await shielded(self._delete_new(caller, image))
             raise
 
-    async def _take_back(self, caller: Caller, image: Image) -> None:
+    async def _delete_new(self, caller: Caller, image: Image) -> None:
         with contextlib.suppress(TintypeError):
             if image.protected:
                 lifted = [Change("replace", "protected", value=False)]
@@ -218,16 +220,18 @@ class DashboardImages:
             await self._images.delete(caller, image.id)
 
     def _check_length(self, call: Call) -> None:
-        """Refuse a form that is too large for an image."""
+        """Raise OverLimit if a form is larger than an image may be."""
         length = call.headers.get("content-length", "")
         if not length.isascii() or not length.isdigit() or len(length) > _DIGITS:
             raise Invalid("A form with a file says its length (Content-Length).")
-        if int(length) > self._ways.limits.size + call.body_limit:
-            raise OverLimit(f"The image is too large: at most {self._ways.limits.size} bytes are allowed.")
+        if int(length) > self._services.limits.size + call.body_limit:
+            raise OverLimit(
+                f"The image is too large: at most {self._services.limits.size} bytes are allowed."
+            )
 
 
-def _query(asked: shapes.Asked, size: int) -> query.Query:
-    descending = asked.descending is not False  # newest first where nothing is said
+def _query(asked: shapes.ListQuery, size: int) -> query.Query:
+    descending = asked.descending is not False  # newest first by default
     pairs = [
         *asked.filters.items(),
         ("sort_key", "created_at" if asked.sort_key is None else asked.sort_key),
@@ -239,19 +243,21 @@ def _query(asked: shapes.Asked, size: int) -> query.Query:
     wanted = query.parse(pairs, default_limit=size, max_limit=shapes.LIMIT + 1)
     if not asked.search:
         return wanted
-    return msgspec.structs.replace(wanted, conditions=(*wanted.conditions, shapes.search(asked.search)))
+    return msgspec.structs.replace(
+        wanted, conditions=(*wanted.conditions, shapes.search_condition(asked.search))
+    )
 
 
-async def _to_the_end(form: Form) -> AsyncIterator[bytes]:
-    """Return a form's file; raises Invalid where fields stand behind it."""
+async def _last_part(form: Form) -> AsyncIterator[bytes]:
+    """Yield a form's file; raises Invalid if fields follow it."""
     before = dict(form.fields)
     async for piece in form.file():
         yield piece
-    check_nothing_behind(form.fields, before)
+    check_no_fields_after(form.fields, before)
 
 
 def _attributes(fields: Mapping[str, str]) -> dict[str, Any]:
-    """Read what a form says of the image."""
+    """Return the image's attributes in a form."""
     if _TYPED in fields:
         data = wire.parse_json(fields[_TYPED].encode())
         if not isinstance(data, dict):
@@ -267,5 +273,5 @@ def _attributes(fields: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _created(view: Mapping[str, Any]) -> Response:
-    """Answer as Horizon does: with the name, not the id, in the address."""
+    """Return 201 as Horizon does: with the name, not the id, in `Location`."""
     return wire.json_response(view, 201, {"Location": f"{PATH}/{quote(view['name'] or '')}"})

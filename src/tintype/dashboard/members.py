@@ -1,4 +1,4 @@
-"""Sharing for pages: with whom an image is shared, and what others share with the caller's project."""
+"""Sharing for the page: an image's members, and the images that others share with the caller's project."""
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -37,7 +37,7 @@ class DashboardMembers:
         return items([_view(member, names.get(member.member_id)) for member in found])
 
     async def offers(self, call: Call) -> Response:
-        """List what others share with the caller's project: the images, whose they are, and the answers."""
+        """List the images that others share with the caller's project, with owners and member status."""
         offered = await self._members.of_project(call.caller, _OFFERS)
         answers = {member.image_id: member.status for member in offered}
         images = [
@@ -46,18 +46,18 @@ class DashboardMembers:
             if shown.image.visibility == "shared" and shown.image.owner != call.caller.project_id
         ]
         names = await self._names(call, {shown.image.owner or "" for shown in images})
-        views = [shapes.image(self._api.view(shown)) for shown in images]
+        views = [shapes.image_view(self._api.view(shown)) for shown in images]
         for view in views:
             view |= {"owner_name": names.get(view["owner"]), "member_status": answers[view["id"]]}
         return items(views)
 
     async def create(self, call: Call) -> Response:
-        """Share an image with a project: its id, or its name where that can be looked up.
+        """Share an image with a project, given by id, or by name if that can be looked up.
 
-        The answer has no name where only the form of the id could be checked.
+        The response has no name if only the form of the id could be checked.
         """
         wanted = rules.checked_member_id(await document(call)).strip()
-        shown = await self._images.show(call.caller, call.params["id"])  # before anything is looked up for it
+        shown = await self._images.show(call.caller, call.params["id"])  # before the look-up
         try:
             project = await self._logins.project(call.cookies[SESSION], wanted)
         except NotFound as error:
@@ -69,13 +69,13 @@ class DashboardMembers:
         return wire.json_response(_view(member, project.name or None), 201, {"Location": location})
 
     async def update(self, call: Call) -> Response:
-        """Accept or reject."""
+        """Accept or reject a shared image."""
         status = rules.checked_status(await document(call))
         await self._members.update(call.caller, call.params["id"], call.params["member"], status)
         return wire.no_content()
 
     async def _names(self, call: Call, ids: AbstractSet[str]) -> Mapping[str, str]:
-        """Look up the names of projects other than the caller's own, which pages know."""
+        """Look up the names of projects other than the caller's own, which the page knows."""
         others = ids - {call.caller.project_id}
         return await self._logins.project_names(call.cookies[SESSION], others) if others else {}
 

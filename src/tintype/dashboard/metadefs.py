@@ -1,4 +1,4 @@
-"""Metadata definitions for pages: whole namespaces in lists, as Horizon has them, and what changes them."""
+"""Metadata definitions for the page: lists of whole namespaces, as in Horizon, and changes."""
 
 from typing import Any, Final
 from urllib.parse import quote
@@ -21,7 +21,7 @@ from tintype.services.rights import Rights
 
 PATH: Final = "/api/glance/metadefs/namespaces"
 _READ_ONLY: Final = frozenset({"created_at", "updated_at", "owner", "schema", "self"})
-"""What an exported namespace says that a new one does not."""
+"""Fields of an exported namespace that a new one cannot have."""
 _DESCRIBING: Final = ("display_name", "description", "visibility", "protected")
 
 
@@ -33,8 +33,8 @@ class DashboardMetadefs:
         self._rights = rights
 
     async def index(self, call: Call) -> Response:
-        """List namespaces whole; with `resource_type` those for it, and names as they are on it."""
-        asked = shapes.asked(wire.query_pairs(call.scope["query_string"]))
+        """List whole namespaces; with `resource_type`, those for it, with its prefix in property names."""
+        asked = shapes.parse_list_query(wire.query_pairs(call.scope["query_string"]))
         size = shapes.page_size(call.cookies.get(PAGE_COOKIE)) if asked.paginate else shapes.LIMIT
         target = asked.filters.pop("properties_target", None)
         asked.filters.pop("resource_types", None)
@@ -50,11 +50,11 @@ class DashboardMetadefs:
         return items(views, **more)
 
     async def resource_types(self, call: Call) -> Response:
-        """List every known type of resource."""
+        """List all resource types."""
         return items([type_view(each) for each in await self._metadefs.resource_types(call.caller)])
 
     async def create(self, call: Call) -> Response:
-        """Make a namespace of a document; what an export says besides is left out."""
+        """Create a namespace from a document; the read-only fields of an export are ignored."""
         data = {name: value for name, value in (await document(call)).items() if name not in _READ_ONLY}
         body = documents.checked(data, documents.NamespaceBody)
         made = await self._metadefs.create(call.caller, body)
@@ -62,13 +62,13 @@ class DashboardMetadefs:
         return wire.json_response(_view(made, None), 201, {"Location": location})
 
     async def show(self, call: Call) -> Response:
-        """Show a namespace whole."""
-        asked = shapes.asked(wire.query_pairs(call.scope["query_string"]))
+        """Show a namespace with all its contents."""
+        asked = shapes.parse_list_query(wire.query_pairs(call.scope["query_string"]))
         namespace = await self._metadefs.show(call.caller, call.params["namespace"])
         return wire.json_response(_view(namespace, asked.resource_type))
 
     async def update(self, call: Call) -> Response:
-        """Change what is said of a namespace; what is not said stays."""
+        """Update the given attributes of a namespace."""
         said = await document(call)
         unknown = sorted(said.keys() - {"namespace", *_DESCRIBING})
         if unknown:
@@ -87,12 +87,12 @@ class DashboardMetadefs:
         return wire.no_content()
 
     async def associations(self, call: Call) -> Response:
-        """List the types of resources that a namespace is for."""
+        """List the resource types associated with a namespace."""
         found = await self._metadefs.associations(call.caller, call.params["namespace"])
         return items([association_view(each) for each in found])
 
     async def update_associations(self, call: Call) -> Response:
-        """Say anew for which types of resources a namespace is."""
+        """Replace the resource types associated with a namespace."""
         data = (await document(call)).get("items")
         if not isinstance(data, list):
             raise Invalid("'items' is a list of associations")
@@ -107,7 +107,7 @@ class DashboardMetadefs:
         return wire.no_content()
 
 
-def _listing(asked: shapes.Asked, limit: int | None) -> Listing:
+def _listing(asked: shapes.ListQuery, limit: int | None) -> Listing:
     filters = {name: value for name, value in asked.filters.items() if name != "limit"}
     if asked.resource_type is not None:
         filters["resource_types"] = asked.resource_type

@@ -1,4 +1,4 @@
-"""The page itself: a handful of files, read once, with headers that leave strange scripts nothing to do."""
+"""The page itself: a few static files, read once, with headers that block foreign scripts."""
 
 import functools
 import hashlib
@@ -36,14 +36,14 @@ HEADERS: Final = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 )
-"""Of every file of the page."""
+"""Headers of every file of the page."""
 ANSWER_HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
     (b"x-content-type-options", b"nosniff"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-"""Of every answer to the page."""
+"""Headers of every response to the page's requests."""
 
 
 class File(msgspec.Struct, frozen=True):
@@ -61,20 +61,20 @@ class Pages:
         self._files = {path.name: _read(path) for path in _STATIC.iterdir() if path.suffix in _TYPES}
 
     async def index(self, call: Call) -> Response:
-        """Give the page."""
-        return self._give(call, _INDEX)
+        """Return the page."""
+        return self._respond(call, _INDEX)
 
     async def file(self, call: Call) -> Response:
-        """Give one of its files."""
-        return self._give(call, call.params["name"])
+        """Return one of its files."""
+        return self._respond(call, call.params["name"])
 
     async def home(self, call: Call) -> Response:
-        """Lead to the page."""
+        """Redirect to the page."""
         return RedirectResponse(_home(call), 308)
 
     @staticmethod
     def front(choices: Endpoint) -> Endpoint:
-        """Lead browsers to the page, and answer all others as before."""
+        """Redirect browsers to the page; answer other clients with the list of versions."""
 
         @functools.wraps(choices)
         async def front(call: Call) -> Response:
@@ -84,7 +84,7 @@ class Pages:
 
         return front
 
-    def _give(self, call: Call, name: str) -> Response:
+    def _respond(self, call: Call, name: str) -> Response:
         file = self._files.get(name)
         if file is None:
             raise NotFound("The resource could not be found.")
@@ -95,9 +95,9 @@ class Pages:
 
 
 def _home(call: Call) -> str:
-    """Return the address of the page: below the prefix that is known, else relative to the request.
+    """Return the URL of the page: below the known prefix, else relative to the request.
 
-    A front server may serve the page below a path that it does not tell.
+    A front server may serve the page below a path that it does not forward.
     """
     prefix = base_path(call.base_url_text)
     return f"{prefix}/{_HOME}" if prefix else _HOME

@@ -1,4 +1,4 @@
-"""The paths of the page and of what it asks for, on one screen. Each holds with a slash at its end, or without."""
+"""The routes of the dashboard. Each is served with and without a trailing slash."""
 
 from collections.abc import Callable, Mapping
 
@@ -22,7 +22,7 @@ from tintype.dashboard.tasks import DashboardTasks
 
 
 class Handlers(msgspec.Struct, frozen=True):
-    """What answers the page: handlers of its own, and those of the image API that answer with nothing."""
+    """The handlers of the dashboard: its own, and those of the image API that return no body."""
 
     guard: Guard
     pages: Pages
@@ -41,7 +41,7 @@ class Handlers(msgspec.Struct, frozen=True):
 
 
 def dashboard_table(to: Handlers, choices: Endpoint) -> dict[str, Route]:
-    """Give every route of the dashboard; `choices` answers at `/` whom it does not lead to the page."""
+    """Return the routes of the dashboard; `choices` handles requests for `/` that are not redirected."""
     front = to.pages.front(choices)
     pages = {
         "/": Route({"GET": front, "HEAD": front}, open=True),
@@ -61,7 +61,7 @@ def dashboard_table(to: Handlers, choices: Endpoint) -> dict[str, Route]:
 
 
 def _opened(to: Handlers) -> dict[str, Mapping[str, Endpoint]]:
-    """Give what needs no session."""
+    """Return the routes that need no session."""
     sessions = to.sessions
     methods = {
         "GET": sessions.show,
@@ -73,7 +73,7 @@ def _opened(to: Handlers) -> dict[str, Mapping[str, Endpoint]]:
 
 
 def _links(to: Handlers) -> dict[str, Mapping[str, Endpoint]]:
-    """Give what browsers ask for by themselves."""
+    """Return the routes that browsers themselves request."""
     return {
         "/api/glance/images/{id}/file": {"GET": to.images.download},
         "/api/glance/events": {"GET": to.tasks.events},
@@ -81,7 +81,7 @@ def _links(to: Handlers) -> dict[str, Mapping[str, Endpoint]]:
 
 
 def _scripts(to: Handlers) -> dict[str, Mapping[str, Endpoint]]:
-    """Give what scripts ask for: Horizon's paths first, then ours in the same style."""
+    """Return the routes that scripts call: Horizon's paths first, then ours in the same style."""
     image, namespace = "/api/glance/images/{id}", "/api/glance/metadefs/namespaces/{namespace}"
     # fmt: off
     found: dict[str, Mapping[str, Endpoint]] = {

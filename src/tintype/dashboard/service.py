@@ -1,4 +1,4 @@
-"""Stores, usage and the cache for pages."""
+"""Stores and usage for the page."""
 
 from starlette.responses import Response
 
@@ -19,5 +19,5 @@ class DashboardService:
         return items(self._info.stores())
 
     async def usage(self, call: Call) -> Response:
-        """Tell what the project uses, and what it may: counts, and sizes in MiB; -1 for no limit."""
+        """Show the project's usage and limits: counts, and sizes in MiB; -1 means no limit."""
         return wire.json_response(await self._info.usage(call.caller))

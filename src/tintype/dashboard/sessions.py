@@ -1,4 +1,4 @@
-"""Logging in and out, and the project one works in."""
+"""Logging in and out, and changing the project."""
 
 import time
 from typing import Any, Final
@@ -20,7 +20,7 @@ _COOKIE_BYTES: Final = 4000
 
 
 class Service(msgspec.Struct, frozen=True):
-    """What a page must know of the service it belongs to."""
+    """Facts about the service that the page needs."""
 
     import_methods: tuple[str, ...]
     disk_formats: tuple[str, ...]
@@ -41,7 +41,7 @@ class Sessions:
         self._service = service
 
     async def show(self, call: Call) -> Response:
-        """Say who is logged in; nobody is an answer, too."""
+        """Show who is logged in, if anybody."""
         token = call.cookies.get(SESSION)
         if token:
             try:
@@ -51,7 +51,7 @@ class Sessions:
         return wire.json_response({"user": None, "identity": self._logins.kind})
 
     async def create(self, call: Call) -> Response:
-        """Log in: always a new token, whatever the browser brought."""
+        """Log in; always creates a new token, whatever session the browser has."""
         body = await document(call)
         names = {name: _text(body, name) for name in ("username", "password")}
         domain = _text(body, "domain", "Default")
@@ -66,11 +66,11 @@ class Sessions:
                 login = await self._logins.rescope(login.token, place.id)
                 break
             except Unauthenticated:
-                continue  # closed meanwhile, or its domain is
+                continue  # the project or its domain was disabled meanwhile
         return await self._logged_in(call, login)
 
     async def update(self, call: Call) -> Response:
-        """Work in another project."""
+        """Change to another project."""
         token = call.cookies.get(SESSION, "")
         if not token:
             raise Unauthenticated(NOBODY)
@@ -84,7 +84,7 @@ class Sessions:
         return await self._logged_in(call, login)
 
     async def delete(self, call: Call) -> Response:
-        """Log out: the token is void from now on."""
+        """Log out: revoke the token."""
         token = call.cookies.get(SESSION, "")
         answer = wire.no_content()
         if token:
@@ -93,8 +93,11 @@ class Sessions:
                 await self._authenticator.authenticate(token, address=call.address)
                 await self._logins.log_out(token)
             except Unauthenticated:
-                pass  # it is void already
-            except (TooManyAttempts, Unavailable) as error:  # the browser forgets it; until its end it holds
+                pass  # it is invalid already
+            except (
+                TooManyAttempts,
+                Unavailable,
+            ) as error:  # it stays valid until it expires
                 call.failure = error
                 answer = refusal(error)
         for name in (SESSION, CSRF):
@@ -134,7 +137,7 @@ class Sessions:
 
 
 def _cookie_path(call: Call) -> str:
-    """Return the path below which the browser sends the session: that of the service, behind a prefix too."""
+    """Return the cookie's path: that of the service, with the prefix of a proxy."""
     return base_path(call.base_url_text) or "/"
 
 

@@ -1,7 +1,7 @@
-"""How Horizon's pages write and read images, against how the image API does: pure.
+"""Pure conversions between Horizon's form of images and the image API's.
 
-Sources: `openstack_dashboard.api.rest.glance` and `openstack_dashboard.api.glance`. What they do is kept,
-also where it surprises: whatever a page does not say of an image has a default, on a change too.
+Sources: `openstack_dashboard.api.rest.glance` and `openstack_dashboard.api.glance`. Their behaviour is kept
+even where it is surprising: an attribute that a page does not send gets its default, also in an update.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,9 +15,9 @@ from tintype.domain.query import Condition
 from tintype.errors import Invalid
 
 LIMIT: Final = 1000
-"""Items of a list that is not paged."""
+"""Most items of a list without paging."""
 PAGE: Final = 20
-"""Items of a page where a browser says nothing."""
+"""Default number of items on a page."""
 
 _BASE: Final = (
     *("architecture", "container_format", "disk_format", "created_at", "owner", "size", "id", "status"),
@@ -29,7 +29,7 @@ _ONLY_ALONE: Final = frozenset(
         *("kernel_id", "ramdisk_id", "image_url"),
     }
 )
-"""Which an image shows among its properties only where it is asked for by itself."""
+"""Attributes that are shown as properties of a single image, but not in lists."""
 _KNOWN: Final = frozenset(
     {
         *("visibility", "protected", "disk_format", "container_format", "min_disk", "min_ram", "name"),
@@ -39,7 +39,7 @@ _KNOWN: Final = frozenset(
         *("ramdisk_id", "image_file"),
     }
 )
-"""Names that are no custom properties."""
+"""Names that are not custom properties."""
 _PROPERTIES: Final = {
     "description": "description",
     "kernel": "kernel_id",
@@ -48,7 +48,7 @@ _PROPERTIES: Final = {
 }
 _SAME_CONTAINER: Final = frozenset({"ami", "aki", "ari"})
 _CONTAINERS: Final = {"docker": ("raw", "docker"), "vhd": ("vhd", "ovf"), "ova": ("vmdk", "ova")}
-"""Disk format and container format of what a page calls a disk format."""
+"""Disk format and container format for values that a page sends as the disk format."""
 _VALUES: Final = {"None": None, "True": True, "False": False}
 _KEYWORDS: Final = ("resource_type", "marker", "sort_dir", "sort_key", "paginate")
 _BACKWARD: Final = "reversed_order"
@@ -57,8 +57,8 @@ _RIGHTS: Final = "rights"
 _NO: Final = (None, False, "", "false", "0")
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """What a page asks of a list."""
+class ListQuery(msgspec.Struct, frozen=True):
+    """The query of a list."""
 
     filters: dict[str, str]
     paginate: bool = False
@@ -67,23 +67,20 @@ class Asked(msgspec.Struct, frozen=True):
     descending: bool | None = None
     resource_type: str | None = None
     backward: bool = False
-    """Whether the page before the marker is wanted."""
+    """Whether to return the page before the marker."""
     search: str = ""
-    """A part of the name, or an id."""
+    """Part of a name, or an id."""
     rights: bool = False
-    """Whether each item shall say what the caller may do to it."""
+    """Whether to include the caller's rights on each item."""
 
 
-def asked(pairs: Iterable[tuple[str, str]]) -> Asked:
-    """Read a query string: `None`, `True` and `False` are values, what is no keyword is a filter.
-
-    Raises Invalid for a direction that is none.
-    """
+def parse_list_query(pairs: Iterable[tuple[str, str]]) -> ListQuery:
+    """Parse a query string, in which unknown parameters are filters; raises Invalid for a bad direction."""
     values: dict[str, Any] = {name: _VALUES.get(value, value) for name, value in pairs}
     said = {name: values.pop(name, None) for name in (*_KEYWORDS, _BACKWARD, _SEARCH, _RIGHTS)}
     if said["sort_dir"] not in {None, "asc", "desc"}:
         raise Invalid(f"Invalid sort direction: {said['sort_dir']}. It must be one of: asc, desc.")
-    return Asked(
+    return ListQuery(
         _filters(values),
         paginate=said["paginate"] not in _NO,
         marker=_text(said["marker"]),
@@ -96,25 +93,22 @@ def asked(pairs: Iterable[tuple[str, str]]) -> Asked:
     )
 
 
-def search(text: str) -> Condition:
-    """Give the condition that finds images by an id, or by a part of their names.
-
-    In whatever case as far as the database knows of letters: SQLite knows those of ASCII.
-    """
+def search_condition(text: str) -> Condition:
+    """Return the condition for an id or part of a name, ignoring case (on SQLite only for ASCII)."""
     if UUID.fullmatch(text):
         return Condition("id", "eq", text.lower())
     return Condition("name", "has", text)
 
 
 def page_size(cookie: str | None) -> int:
-    """Give how many items a browser wants on a page (Horizon's cookie `API_RESULT_PAGE_SIZE`)."""
+    """Return the number of items on a page, from Horizon's cookie `API_RESULT_PAGE_SIZE`."""
     if cookie is not None and cookie.isascii() and cookie.isdigit() and len(cookie) < 5:
         return max(1, min(int(cookie), LIMIT))
     return PAGE
 
 
-def more(found: int, size: int, request: Asked) -> dict[str, bool]:
-    """Say whether there is something behind and before a page of which `found` came, one more than asked."""
+def more(found: int, size: int, request: ListQuery) -> dict[str, bool]:
+    """Return whether pages follow and precede one; `found` items were read, with `size` + 1 requested."""
     cut, marked = found > size, request.marker is not None
     if not request.paginate:
         return {"has_more_data": False, "has_prev_data": False}
@@ -123,8 +117,8 @@ def more(found: int, size: int, request: Asked) -> dict[str, bool]:
     return {"has_more_data": cut, "has_prev_data": marked}
 
 
-def image(view: Mapping[str, Any], *, alone: bool = False) -> dict[str, Any]:
-    """Give an image as pages know it, of what the image API shows; `alone` for one that was asked for."""
+def image_view(view: Mapping[str, Any], *, alone: bool = False) -> dict[str, Any]:
+    """Convert the image API's view of an image to Horizon's; `alone` for a single image."""
     shown = {name: view.get(name) for name in _BASE}
     shown["size"] = view.get("size") or 0
     shown["is_public"] = view["visibility"] == "public"
@@ -133,13 +127,13 @@ def image(view: Mapping[str, Any], *, alone: bool = False) -> dict[str, Any]:
 
 
 def properties(view: Mapping[str, Any], *, alone: bool = False) -> dict[str, Any]:
-    """Give what an image has beside the attributes that pages know."""
+    """Return the custom properties of an image."""
     hidden = {*_BASE, "is_public", "self", *(() if alone else _ONLY_ALONE)}
     return {name: value for name, value in view.items() if name not in hidden}
 
 
 def metadata(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the attributes of an image, of what a page says of it; raises Invalid for a visibility."""
+    """Return an image's attributes from a page's request; raises Invalid for an unknown visibility."""
     disk, container = data.get("disk_format", "raw"), data.get("container_format", "bare")
     if isinstance(disk, str) and disk in _SAME_CONTAINER:
         container = disk
@@ -164,11 +158,11 @@ def metadata(data: Mapping[str, Any]) -> dict[str, Any]:
 def changes(
     view: Mapping[str, Any], wanted: Mapping[str, Any], removed: Iterable[Any], limits: Limits
 ) -> list[Change]:
-    """Return the changes that make of an image what is wanted, and remove what is there of some names."""
+    """Return the changes that set the wanted values, and remove those of the `removed` names that exist."""
     setting = [
         make_change("replace" if name in view else "add", name, value, limits)
         for name, value in wanted.items()
-        if view.get(name) != value  # what an image has not is shown as null, and may be sent back so
+        if view.get(name) != value  # absent attributes are shown as null, and may be sent back as null
     ]
     named = dict.fromkeys(name for name in removed if isinstance(name, str))
     gone = [name for name in named if name in view and name not in wanted and name != "stores"]
@@ -176,7 +170,7 @@ def changes(
 
 
 def _filters(values: dict[str, Any]) -> dict[str, str]:
-    """Give filters in the image API's words; raises Invalid for an `is_public` that is neither."""
+    """Convert filters to the image API's; raises Invalid for an `is_public` that is no boolean."""
     if "is_public" in values:
         public = values.pop("is_public")
         if isinstance(public, bool):

@@ -1,4 +1,4 @@
-"""A spool for files of forms whose fields come after the file: in the scratch folder, within bounds."""
+"""Spools files of forms whose fields come after the file, in the scratch folder, within limits."""
 
 import contextlib
 import os
@@ -13,9 +13,9 @@ from tintype.blobs.stream import in_thread
 from tintype.errors import OverLimit, TintypeError, TooSlow, Unavailable
 from tintype.plugins.base import scratch_in
 
-_PIECE: Final = 1 << 20
+_CHUNK: Final = 1 << 20
 _MIN_RATE: Final = 64 << 10
-"""Bytes per second over a minute: a file that comes more slowly would hold room in the spool for days."""
+"""Bytes per second over a minute: a slower file could occupy the spool for days."""
 _ALONE: Final = "Send the fields of the form before the file, or the file by itself."
 
 
@@ -23,20 +23,20 @@ class Spool:
     """The spooled files of this process."""
 
     def __init__(self, folder: Path, *, most: int, reserve: int) -> None:
-        """Hold at most `most` bytes, half of them for one project; keep `reserve` bytes of the disk free."""
+        """Store at most `most` bytes, half of them for one project; keep `reserve` bytes of the disk free."""
         self._folder = folder
         self._most = most
         self._reserve = reserve
-        self._held: Counter[str] = Counter()
+        self._used: Counter[str] = Counter()
 
     @contextlib.asynccontextmanager
-    async def keep(
+    async def store(
         self, chunks: AsyncIterator[bytes], owner: str, room: int
     ) -> AsyncIterator[tuple[AsyncIterator[bytes], int]]:
         """Store all the bytes; yield an iterator over them and their count.
 
-        `room` is what the quota of the project has left. Raises OverLimit where they are too many for it or
-        for the bounds of the spool, Unavailable where others fill it, TooSlow where they come too slowly.
+        `room` is what is left of the project's quota. Raises OverLimit if the bytes exceed it or the limits
+        of the spool, Unavailable if other forms fill the spool, TooSlow if the bytes arrive too slowly.
         """
         size = 0
         try:
@@ -44,25 +44,25 @@ class Spool:
                 with (scratch / "file").open("w+b", buffering=0) as file:
                     async for piece in _gathered(paced(chunks, Pace(_MIN_RATE, _refuse))):
                         size += len(piece)
-                        self._take(owner, len(piece), room)
+                        self._reserve_room(owner, len(piece), room)
                         await in_thread(self._write, file, piece)
                     yield _pieces(file), size
         finally:
-            self._held[owner] -= size
-            if self._held[owner] <= 0:
-                del self._held[owner]
+            self._used[owner] -= size
+            if self._used[owner] <= 0:
+                del self._used[owner]
 
-    def _take(self, owner: str, count: int, room: int) -> None:
-        """Count bytes before they are written."""
-        self._held[owner] += count
-        if self._held[owner] > room:
+    def _reserve_room(self, owner: str, count: int, room: int) -> None:
+        """Reserve room for bytes before they are written; raises OverLimit, Unavailable."""
+        self._used[owner] += count
+        if self._used[owner] > room:
             raise OverLimit("The project's quota is used up: image_size_total has no room for the file.")
-        if self._held[owner] > self._most // 2:
+        if self._used[owner] > self._most // 2:
             raise OverLimit(
                 f"Files of a project that wait for their forms may have {self._most // 2} bytes, half of "
                 f"server.form_spool_limit. {_ALONE}"
             )
-        if self._held.total() > self._most:
+        if self._used.total() > self._most:
             raise Unavailable(f"Too many forms are being read. {_ALONE}", retry_after=30)
 
     def _write(self, file: BinaryIO, piece: bytes) -> None:
@@ -81,11 +81,11 @@ def _refuse(measured: str) -> TintypeError:
 
 
 async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Return the same bytes in pieces large enough to be written in a thread."""
+    """Yield the same bytes in chunks large enough to write in a thread."""
     piece = bytearray()
     async for chunk in chunks:
         piece += chunk
-        if len(piece) >= _PIECE:
+        if len(piece) >= _CHUNK:
             yield bytes(piece)
             piece.clear()
     if piece:
@@ -94,6 +94,6 @@ async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
     offset = 0
-    while piece := await in_thread(os.pread, file.fileno(), _PIECE, offset):
+    while piece := await in_thread(os.pread, file.fileno(), _CHUNK, offset):
         offset += len(piece)
         yield piece

@@ -1,4 +1,4 @@
-"""Imports and what becomes of them, for pages: begun, listed, and told of as they go on."""
+"""Imports and tasks for the page: start, list, and events about their progress."""
 
 import asyncio
 import time
@@ -27,9 +27,9 @@ _SHOWN: Final = 50
 _EVERY_SECONDS: Final = 1.0
 _SILENT_SECONDS: Final = 15.0
 _TRUSTED_SECONDS: Final = 5.0
-"""After which it is looked whether the session still holds."""
+"""Seconds between two checks of the session."""
 _STREAM_SECONDS: Final = 600.0
-"""After which a browser asks again."""
+"""Seconds after which the browser reconnects."""
 
 
 class DashboardTasks:
@@ -44,7 +44,7 @@ class DashboardTasks:
         streams: int,
         user_streams: int,
     ) -> None:
-        """Take `streams` event streams at once, of them `user_streams` of one user."""
+        """Allow `streams` event streams at once, and `user_streams` for one user."""
         self._most, self._most_of_user = streams, user_streams
         self._tasks = tasks
         self._imports = imports
@@ -52,12 +52,12 @@ class DashboardTasks:
         self._streams: Counter[str] = Counter()
 
     async def begin(self, call: Call) -> Response:
-        """Begin an import, in the words of the image API."""
+        """Begin an import; the body is the image API's."""
         await self._imports.begin(call, await document(call), call.cookies[SESSION])
         return wire.no_content()
 
     async def copy(self, call: Call) -> Response:
-        """Have an image copied to stores: `stores`, or all of them."""
+        """Copy an image to the given `stores`, or to all of them."""
         data = await document(call)
         more = {name: data[name] for name in ("stores", "all_stores") if name in data}
         method: dict[str, Any] = {"method": {"name": COPY}, "all_stores_must_succeed": False}
@@ -65,7 +65,7 @@ class DashboardTasks:
         return wire.no_content()
 
     async def index(self, call: Call) -> Response:
-        """List the newest tasks of the project, those at work with how far they are."""
+        """List the newest tasks of the project, running ones with their progress."""
         return items(await self._newest(call.caller))
 
     async def of_image(self, call: Call) -> Response:
@@ -78,21 +78,21 @@ class DashboardTasks:
         return await self._one(call.caller, await self._tasks.show(call.caller, call.params["id"]))
 
     async def cancel(self, call: Call) -> Response:
-        """Ask for the end of a task."""
+        """Request the cancellation of a task."""
         return await self._one(call.caller, await self._tasks.cancel(call.caller, call.params["id"]))
 
     async def events(self, call: Call) -> Response:
-        """Tell of the newest tasks, now and whenever something changes (server-sent events)."""
+        """Stream the newest tasks, now and after each change (server-sent events)."""
         mine = self._streams[call.caller.user_id]
         if mine >= self._most_of_user or self._streams.total() >= self._most:
             raise Unavailable("Too many pages listen here; ask for the list.", retry_after=10)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         stopping = call.scope.get("extensions", {}).get(STOPPING) or asyncio.Event()
         token = call.cookies[SESSION]
-        told = self._told(call.caller, call.address, token, stopping)
-        return StreamingResponse(told, 200, headers, "text/event-stream")
+        events = self._task_events(call.caller, call.address, token, stopping)
+        return StreamingResponse(events, 200, headers, "text/event-stream")
 
-    async def _told(
+    async def _task_events(
         self, caller: Caller, address: str, token: str, stopping: asyncio.Event
     ) -> AsyncIterator[bytes]:
         began, said, spoke = time.monotonic(), b"", 0.0
@@ -106,7 +106,7 @@ class DashboardTasks:
                     yield b"event: tasks\ndata: " + news + b"\n\n"
                     said, spoke = news, moment
                 elif moment > spoke + _SILENT_SECONDS:
-                    yield b":\n\n"  # so that a browser that went away is noticed
+                    yield b":\n\n"  # to detect browsers that have disconnected
                     spoke = moment
                 if moment > asked + _TRUSTED_SECONDS:
                     await self._authenticator.authenticate(token, address=address)
@@ -117,10 +117,10 @@ class DashboardTasks:
                 except TimeoutError:
                     pass
         except (TooManyAttempts, Unauthenticated, Unavailable):
-            return  # the browser asks again, and is told
+            return  # the browser reconnects, and gets the error then
         finally:
             self._streams[caller.user_id] -= 1
-            self._streams += Counter()  # forgets who has none
+            self._streams += Counter()  # removes users without streams
 
     async def _newest(self, caller: Caller) -> list[dict[str, Any]]:
         own = rules.parse_query([], default_limit=_SHOWN, max_limit=_SHOWN).of(caller.project_id or "")
@@ -130,7 +130,7 @@ class DashboardTasks:
         return wire.json_response((await self._views(caller, [task]))[0])
 
     async def _views(self, caller: Caller, tasks: Sequence[Task]) -> list[dict[str, Any]]:
-        """Show tasks with the names and statuses of their images, as they are now."""
+        """Return tasks with the current names and statuses of their images."""
         images = await self._tasks.images(caller, tasks)
         shown = []
         for task in tasks:
@@ -140,7 +140,7 @@ class DashboardTasks:
 
 
 def _view(task: Task) -> dict[str, Any]:
-    """Show a task as the API does, with its image and its bytes, and without the API's addresses."""
+    """Return the API's view of a task, with its image and bytes, and without the API's URLs."""
     shown = view(task)
     for name in ("self", "schema"):
         del shown[name]

@@ -1,1 +1,1 @@
-"""The asynchronous client. `blocking` is made of it by `make docs`; change it here."""
+"""The asynchronous client. `make docs` generates `blocking` from it; make changes here."""

@@ -26,15 +26,15 @@ T = TypeVar("T")
 
 
 class AsyncClient:
-    """Talks to an image service: a Tintype or any Glance. Use it as a context, or close it.
+    """A client for an image service: a Tintype or any Glance. Use it as a context manager, or close it.
 
     Groups: `images`, `members`, `tags`, `tasks`, `stores`, `locations`, `uploads`, `cache`, `metadefs`,
     `info`.
-    Every call raises an `errors.HTTPError` where the server refuses, with `code`, `message` and
-    `request_id`, and `errors.CommunicationError` where it cannot be reached.
+    Every call raises an `errors.HTTPError` with `code`, `message` and `request_id` if the server refuses
+    it, and `errors.CommunicationError` if the server cannot be reached.
     """
 
-    def __init__(  # noqa: PLR0913  the ways to say who asks and where
+    def __init__(  # noqa: PLR0913  the ways to choose an identity and a service
         self,
         *,
         cloud: str | None = None,
@@ -50,13 +50,13 @@ class AsyncClient:
         attempts: int = 5,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Make one of a cloud's name, a keystoneauth `session`, or an `endpoint` with a `token`.
+        """Create a client from a cloud's name, a keystoneauth `session`, or an `endpoint` with a `token`.
 
-        `adapter` says more of a session: `auth` (a plugin of its own), `service_type`, `service_name`.
-        Without any of them the environment says who asks (`OS_CLOUD`, `OS_AUTH_URL` …). `verify` is False
-        or a file of authorities; `timeout` is in seconds without a byte, by default the cloud's
-        `api_timeout`, else 600; `attempts` is how often a request is sent at most, where repeating it is
-        safe; `headers` go with each. Raises InvalidEndpoint.
+        Without any of these, the environment is used (`OS_CLOUD`, `OS_AUTH_URL` …). `adapter` has options
+        for a session: `auth` (another plugin), `service_type`, `service_name`. `verify` is False or a file
+        of CA certificates. `timeout` is the longest wait for a byte, in seconds, by default the cloud's
+        `api_timeout`, else 600. `attempts` limits how often a request is sent if repeating it is safe.
+        `headers` are added to each request. Raises InvalidEndpoint.
         """
         if session is not None:
             selection = {"region_name": region_name, "interface": interface, **(adapter or {})}
@@ -102,15 +102,15 @@ class AsyncClient:
         await self.transport.close()
 
     async def send(self, request: Request[T]) -> T:
-        """Send a request of `operations` and give what it reads of the answer."""
+        """Send a request of `operations` and return its result."""
         return await self.transport.send(request)
 
     def each(self, listing: Listing[T]) -> AsyncIterator[T]:
-        """Go through all pages of a list of `operations`."""
+        """Iterate over all pages of a list of `operations`."""
         return self.transport.each(listing)
 
     async def project_id(self) -> str | None:
-        """Return the id of the caller's project, where the identity tells."""
+        """Return the id of the caller's project; None if it is not known."""
         return (await self.transport.access()).project_id
 
 
@@ -126,10 +126,10 @@ class Members(Group):
     delete = operation(members.delete)
 
     async def find_project(self, name_or_id: str) -> str:
-        """Return the id of a project by its id or name: members and owners of images are named by ids.
+        """Return the id of a project, given by id or name; members and owners of images are project ids.
 
-        The identity service is asked with the caller's token. Raises NotFound, Conflict where several have
-        the name, Forbidden where the caller may not look up names: ids are taken as they are then.
+        Asks the identity service with the caller's token. Raises NotFound, Conflict if several projects
+        have the name, and Forbidden if the caller may not look up names; ids are not checked then.
         """
         return await projects.find(self._sender, name_or_id)
 
@@ -142,7 +142,7 @@ class Tags(Group):
 
 
 class Tasks(Group):
-    """Work on the server."""
+    """Tasks: background work on the server."""
 
     list = listing(tasks.list_)
     get = operation(tasks.get)
@@ -151,7 +151,7 @@ class Tasks(Group):
 
 
 class Stores(Group):
-    """Where bytes are."""
+    """Stores of image data."""
 
     list = operation(stores.list_)
     list_detailed = operation(stores.list_detailed)
@@ -159,14 +159,14 @@ class Stores(Group):
 
 
 class Locations(Group):
-    """Bytes that are somewhere already."""
+    """Locations of image data."""
 
     list = operation(locations.list_)
     add = operation(locations.add)
 
 
 class Uploads(Group):
-    """Resumable uploads, one step at a time; `images.upload` does all of it."""
+    """Resumable uploads, step by step; `images.upload` does all steps."""
 
     list = operation(upload_operations.list_)
     create = operation(upload_operations.create)
@@ -187,7 +187,7 @@ class Cache(Group):
 
 
 class Info(Group):
-    """What the server is."""
+    """The server's versions, schemas and usage."""
 
     versions = operation(info.versions)
     schema = operation(info.schema)

@@ -1,4 +1,4 @@
-"""What an asynchronous client does otherwise than a blocking one; `blocking/io.py` is the twin."""
+"""The differences between the asynchronous and the blocking client; see `blocking/io.py`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -8,20 +8,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Awaited = Awaitable
-"""What a method gives: here something to wait for."""
+"""The result of a method: here an awaitable."""
 sleep: Final = asyncio.sleep
 Lock: Final = asyncio.Lock
 
 
 async def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call what may block."""
+    """Call a function that may block, in a thread."""
     return await asyncio.to_thread(function, *args, **kwargs)
 
 
 async def every(
     work: Callable[[T], Awaitable[None]], items: Iterable[T], at_once: int, abandon: Callable[[], None]
 ) -> None:
-    """Do something with each item, several at once. The first failure ends all; `abandon` is told of it."""
+    """Process items concurrently. On the first failure, call `abandon` and cancel the others."""
     waiting = iter(items)
 
     async def run() -> None:

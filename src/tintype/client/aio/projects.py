@@ -1,4 +1,4 @@
-"""Projects by name: the identity service is asked, as far as it lets the caller."""
+"""Looks up projects by name in the identity service, if the caller may."""
 
 import re
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from tintype.client.models import Project
 from tintype.client.operations import projects
 
 _ID: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-"""How the ids of an identity service look."""
+"""The form of ids in identity services."""
 
 
 async def find(transport: Transport, name_or_id: str) -> str:
@@ -28,7 +28,7 @@ async def find(transport: Transport, name_or_id: str) -> str:
         return (await transport.send(projects.get(access.identity_url, name_or_id))).id
     except errors.Forbidden:
         if looks_like_an_id:
-            return name_or_id  # whether it exists is not this caller's to know
+            return name_or_id  # the caller may not know whether it exists
     except errors.NotFound:
         pass
     try:

@@ -1,4 +1,4 @@
-"""Waiting for what the server does by itself."""
+"""Waits for background work on the server."""
 
 import time
 from collections.abc import Collection
@@ -24,14 +24,14 @@ async def wait(
     progress: Progress | None = None,
     known: Collection[str] | None = None,
 ) -> Image:
-    """Wait until an image is active and nothing works on it; see `Images.wait`."""
+    """Wait until an image is active and none of its tasks is running; see `Images.wait`."""
     until, pause = time.monotonic() + within, 0.1
     seen: set[str] = set()
     while True:
         tasks = await _tasks(transport, image_id)
         image = await transport.send(images.get(image_id))
-        at_work = {task.id for task in tasks if task.status in _LIVE}
-        seen |= at_work
+        running = {task.id for task in tasks if task.status in _LIVE}
+        seen |= running
         newest = tasks[0] if tasks else None
         if progress is not None and newest is not None and isinstance(newest.result, dict):
             progress(int(newest.result.get("bytes") or 0), newest.result.get("bytes_total") or image.size)
@@ -41,7 +41,7 @@ async def wait(
                 raise errors.TransferFailed(newest.message or f"Task {newest.id} failed.")
         if image.status in _ENDED:
             raise errors.TransferFailed(f"Image {image_id} is {image.status}.")
-        if image.status == "active" and not at_work:
+        if image.status == "active" and not running:
             if progress is not None and image.size:
                 progress(image.size, image.size)
             return image
@@ -52,7 +52,7 @@ async def wait(
 
 
 async def _tasks(transport: Transport, image_id: str) -> list[Task]:
-    """Give an image's tasks, the newest first; none where the server is too old to tell (before 2.12)."""
+    """Return an image's tasks, newest first; empty if the server does not list them (before 2.12)."""
     try:
         found = await transport.send(images.tasks(image_id))
     except (errors.NotFound, errors.Forbidden):

@@ -1,5 +1,5 @@
 # Made by `make docs` of ../aio; do not edit.
-"""Operations as methods: what `operations` describes is sent, with its signature and its words."""
+"""Turns the functions of `operations` into methods, with their signatures and docstrings."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -13,26 +13,26 @@ T = TypeVar("T")
 
 
 class Sender(Protocol):
-    """What sends requests."""
+    """Sends requests."""
 
     def send(self, request: Request[T]) -> T:
-        """Send one and give what it reads of the answer."""
+        """Send a request and return the result that it reads from the response."""
         ...
 
     def each(self, listing: Listing[T]) -> Iterator[T]:
-        """Go through all pages of a list."""
+        """Iterate over all pages of a list."""
         ...
 
 
 class Group:
-    """Operations on one noun, with who sends them."""
+    """The operations on one noun, with their sender."""
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
 
 class operation(Generic[P, T]):  # noqa: N801  stands where a function would
-    """An operation as a method: it is sent, and gives what it reads of the answer."""
+    """An operation as a method that sends it and returns its result."""
 
     def __init__(self, describe: Callable[P, Request[T]]) -> None:
         self._describe = describe
@@ -49,7 +49,7 @@ class operation(Generic[P, T]):  # noqa: N801  stands where a function would
 
 
 class listing(Generic[P, T]):  # noqa: N801  stands where a function would
-    """A list as a method: it gives what is on all of its pages, asking for each when it comes to it."""
+    """A list as a method that iterates over all pages, and requests each page when it is needed."""
 
     def __init__(self, describe: Callable[P, Listing[T]]) -> None:
         self._describe = describe

@@ -1,5 +1,5 @@
 # Made by `make docs` of ../aio; do not edit.
-"""Bytes from the server: in ranges at once, again where they broke off, held against the image's digest."""
+"""Downloads: parallel ranges, resumed after interruptions, checked against the image's digest."""
 
 import os
 import time
@@ -14,12 +14,12 @@ from tintype.client.files import PIECE, Hashing, PartFile, hasher
 from tintype.client.models import Image
 from tintype.client.operations import data as operations
 from tintype.client.operations import images
-from tintype.client.progress import Count, Patience, Progress
+from tintype.client.progress import Count, Progress, RetryBudget
 
 _RANGE: Final = 32 << 20
-"""Bytes that one of several requests asks for: enough to be worth a request, little enough to share out."""
+"""Bytes in each of several requests: large enough for little overhead, small enough to run in parallel."""
 _BUSY: Final = 0.6
-"""Share of a core from which on it is this side that is slow: more ranges at once would be slower still."""
+"""Share of a core above which the client is the bottleneck, and parallel ranges would be slower."""
 _WITHOUT: Final = frozenset({"queued", "saving", "uploading", "importing"})
 
 
@@ -33,7 +33,7 @@ def download(
     verify: bool = True,
     prefer: Sequence[str] = (),
 ) -> Image:
-    """Fetch the bytes of an image; see `Images.download`."""
+    """Download the data of an image; see `Images.download`."""
     image = _with_bytes(transport, image_id)
     if isinstance(target, str | os.PathLike):
         path = io.call(Path(target).resolve)
@@ -68,7 +68,7 @@ def _in_order(
 def data(
     transport: Transport, image_id: str, *, verify: bool = True, prefer: Sequence[str] = ()
 ) -> Iterator[bytes]:
-    """Give the bytes of an image in order; see `Images.data`."""
+    """Yield the data of an image in order; see `Images.data`."""
     image = _with_bytes(transport, image_id)
     for piece in _verified(transport, image, verify=verify, prefer=prefer):
         yield piece
@@ -85,7 +85,7 @@ def _to_file(
     prefer: Sequence[str],
 ) -> None:
     if image.size is None:
-        raise errors.ClientError(f"Image {image.id} tells no size; it can be had in order only, by data().")
+        raise errors.ClientError(f"Image {image.id} has no size; it can only be read in order, with data().")
     algorithm, expected = _digest(image, verify=verify)
     label = f"{image.id} {image.os_hash_value or image.checksum}"
     part = io.call(PartFile, target, image.size, label)
@@ -98,12 +98,12 @@ def _to_file(
     try:
         for first in part.missing(_RANGE):
             began, worked = time.monotonic(), time.process_time()
-            fetch(first)  # shows whether the server serves ranges: else all has come now
+            fetch(first)  # a server without ranges has sent everything now
             busy = time.process_time() - worked > _BUSY * (time.monotonic() - began)
-            if first == (0, _RANGE) and busy:  # nothing was hashed beside that had come earlier
+            if first == (0, _RANGE) and busy:  # no data from an earlier download was hashed meanwhile
                 parallel = 1
             break
-        longest = _RANGE if parallel > 1 else max(1, part.size)  # one by one they are one request
+        longest = _RANGE if parallel > 1 else max(1, part.size)  # without parallelism, one request
         io.every(fetch, part.missing(longest), parallel, part.close)
         if hashing is not None:
             made = io.call(hashing.result)
@@ -123,8 +123,8 @@ def _fetch(
     count: Count,
     prefer: Sequence[str],
 ) -> None:
-    """Fetch a range into its place, however often the connection breaks off on the way."""
-    patience = Patience(transport.attempts)
+    """Download a range, and resume it after interruptions."""
+    budget = RetryBudget(transport.attempts)
     position, end = span
     while position < end:
         try:
@@ -142,21 +142,21 @@ def _fetch(
             if position < end:
                 raise errors.CommunicationError("The bytes ended early.")
         except errors.ClientError as failure:
-            failures = patience.spent(position)
-            if failures is None or not retries.passing(failure):
+            failures = budget.record_failure(position)
+            if failures is None or not retries.is_transient(failure):
                 raise
             io.sleep(retries.pause(failures, failure))
 
 
 def _verified(transport: Transport, image: Image, *, verify: bool, prefer: Sequence[str]) -> Iterator[bytes]:
-    """Give the bytes in order, from where they broke off if they do, and hash them."""
+    """Yield the data in order, resume after interruptions, and check the digest at the end."""
     algorithm, expected = _digest(image, verify=verify)
     made = None if expected is None else hasher(algorithm)
-    patience, position = Patience(transport.attempts), 0
+    budget, position = RetryBudget(transport.attempts), 0
     while image.size is None or position < image.size or position == 0:
         try:
             with transport.stream(operations.download(image.id, start=position, prefer=prefer)) as answer:
-                passed = position - _begin(answer, position)  # what has come already comes once more
+                passed = position - _begin(answer, position)  # skip bytes that were received before
                 for piece in _gathered(answer.pieces()):
                     fresh = piece[passed:]
                     passed = max(0, passed - len(piece))
@@ -171,8 +171,8 @@ def _verified(transport: Transport, image: Image, *, verify: bool, prefer: Seque
                 raise errors.CommunicationError("The bytes ended early.")
             break
         except errors.ClientError as failure:
-            failures = patience.spent(position)
-            if failures is None or not retries.passing(failure):
+            failures = budget.record_failure(position)
+            if failures is None or not retries.is_transient(failure):
                 raise
             io.sleep(retries.pause(failures, failure))
     if made is not None and made.hexdigest() != expected:
@@ -180,22 +180,22 @@ def _verified(transport: Transport, image: Image, *, verify: bool, prefer: Seque
 
 
 def _is_special(path: Path) -> bool:
-    """Say whether a path is a pipe, a device: what is written to, not replaced."""
+    """Return whether a path is a pipe or device, which is written to, not replaced."""
     return path.exists() and not path.is_file()
 
 
 def _begin(answer: Streamed, wanted: int) -> int:
-    """Give where the bytes of an answer begin: a server without ranges begins anew."""
+    """Return the offset of a response's first byte: 0 if the server does not support ranges."""
     if answer.status != 206:
         return 0
-    told = answer.headers.get("content-range", "")
-    if not told.startswith(f"bytes {wanted}-"):
-        raise errors.CommunicationError(f"Other bytes came than were asked for: {told or 'no range'}.")
+    received = answer.headers.get("content-range", "")
+    if not received.startswith(f"bytes {wanted}-"):
+        raise errors.CommunicationError(f"Other bytes came than were asked for: {received or 'no range'}.")
     return wanted
 
 
 def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Give pieces of a size that is worth a call; what is left, also where they break off."""
+    """Yield larger chunks, to save calls; yield the rest even if the connection breaks."""
     waiting: list[bytes] = []
     size = 0
     try:
@@ -221,12 +221,12 @@ def _with_bytes(transport: Transport, image_id: str) -> Image:
 
 
 def _digest(image: Image, *, verify: bool) -> tuple[str, str | None]:
-    """Give the algorithm and the digest that the bytes must have; None where nothing is to be checked."""
+    """Return the algorithm and the expected digest; the digest is None if there is nothing to check."""
     if not verify:
         return "", None
     algorithm, expected = image.os_hash_algo or "md5", image.os_hash_value or image.checksum
     if expected is not None:
-        hasher(algorithm)  # told before anything is fetched
+        hasher(algorithm)  # raises before the download begins if the algorithm is unknown
     return algorithm, expected
 
 

@@ -1,5 +1,5 @@
 # Made by `make docs` of ../aio; do not edit.
-"""Images, with their bytes: what takes more than one request is here."""
+"""Images and their data: the methods that need more than one request."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from tintype.client.progress import Progress
 
 
 class Images(Group):
-    """Images, with their bytes."""
+    """Images and their data."""
 
     _sender: Transport
 
@@ -36,7 +36,7 @@ class Images(Group):
     import_methods = operation(imports.methods)
 
     def find(self, name_or_id: str) -> Image:
-        """Give the one image of an id or a name. Raises NotFound, Conflict where several have the name."""
+        """Return the image with an id or a name. Raises NotFound, and Conflict if several have the name."""
         try:
             return self.get(name_or_id)
         except (errors.NotFound, errors.BadRequest):
@@ -50,9 +50,9 @@ class Images(Group):
         raise errors.Conflict(f"Several images are called {name_or_id!r}: {ids}. Use an id.", code=409)
 
     def find_shared(self, name_or_id: str) -> Image:
-        """Return the image of an id or a name that another project shares with the caller's, accepted or not.
+        """Return the image with an id or name that another project shares with the caller's, accepted or not.
 
-        Raises NotFound, Conflict where several have the name.
+        Raises NotFound, and Conflict if several have the name.
         """
         try:
             return self.get(name_or_id)
@@ -81,13 +81,13 @@ class Images(Group):
         resumable: bool | None = None,
         verify: bool | None = None,
     ) -> None:
-        """Send the bytes of a queued image: a path, an open file, bytes, or an iterable of bytes.
+        """Upload the data of a queued image: a path, an open file, bytes, or an iterable of bytes.
 
-        Where they can be read again and the server offers tus they are sent so that a broken connection
-        costs nothing, also in a later process with the same file; else in one request, again from the start
-        where that breaks off and the bytes allow. `resumable` True insists on the first, False on the second.
-        `size` in bytes is needed only for what does not know its own. What took more than one request
-        is held against the server's digest at the end; `verify` True always does so, False never.
+        Uses a resumable upload if the data can be read again and the server supports tus: it continues
+        after an interruption, even in a later process with the same file. Otherwise uses one request, and
+        starts again after an interruption if the data can be read again. `resumable` True requires the
+        first way, False the second. `size` in bytes is needed only if the data does not know its own. After
+        more than one request the data is checked against the server's digest; `verify` overrides that.
 
         Raises Conflict (not queued), UnsupportedMediaType (not what `disk_format` says), OverLimit,
         DigestMismatch, CommunicationError (after `attempts` failures without a byte more).
@@ -106,7 +106,7 @@ class Images(Group):
     def stage(
         self, image_id: str, data: Bytes, *, size: int | None = None, progress: Progress | None = None
     ) -> None:
-        """Send bytes for an import with `glance-direct`, in one request."""
+        """Stage data for an import with `glance-direct`, in one request."""
         uploads.stage(self._sender, image_id, data, size=size, progress=progress)
 
     def download(
@@ -119,11 +119,11 @@ class Images(Group):
         verify: bool = True,
         prefer: Sequence[str] = (),
     ) -> Image:
-        """Fetch the bytes of an image into a file, or something to write to.
+        """Download the data of an image to a path, or to a writable file object.
 
-        A file comes by `parallel` ranges at once, with holes for zeros; until it is whole and its digest is
-        right it is called `NAME.part`, from which a later call goes on. What is only written to comes in
-        order, from where it broke off. `prefer` names stores to take it from.
+        A path is written by `parallel` requests for ranges, sparse where the data is zero. Until it is
+        complete and its digest is correct it is called `NAME.part`, and a later call resumes it. A file
+        object is written in order; interruptions are resumed. `prefer` lists preferred stores.
 
         Raises NotFound, Forbidden (deactivated), Conflict (no bytes yet), DigestMismatch,
         CommunicationError (after `attempts` failures without a byte more).
@@ -139,7 +139,7 @@ class Images(Group):
         )
 
     def data(self, image_id: str, *, verify: bool = True, prefer: Sequence[str] = ()) -> Iterator[bytes]:
-        """Give the bytes of an image in pieces of about 1 MiB; raises DigestMismatch behind the last one."""
+        """Yield the data of an image in chunks of about 1 MiB; raises DigestMismatch after the last one."""
         return downloads.data(self._sender, image_id, verify=verify, prefer=prefer)
 
     def wait(
@@ -150,10 +150,10 @@ class Images(Group):
         progress: Progress | None = None,
         known: Collection[str] | None = None,
     ) -> Image:
-        """Wait until an image is active and no task works on it; `progress` is told the bytes of an import.
+        """Wait until an image is active and none of its tasks is running.
 
-        Raises TransferFailed after `within` seconds, or with the server's reason: of a task that failed
-        meanwhile, or is not among the `known` ones from before, or has left the image without bytes.
+        `progress` is called with the bytes of an import. Raises TransferFailed after `within` seconds, or
+        if a task fails meanwhile, is not among the `known` ids, or has left the image without data.
         """
         return waiting.wait(self._sender, image_id, within=within, progress=progress, known=known)
 
@@ -166,17 +166,17 @@ class Images(Group):
         progress: Progress | None = None,
         **attributes: Any,
     ) -> Image:
-        """Make an image of a file: its formats are seen from its bytes, its name is the file's.
+        """Create an image from a file; formats are detected, and the default name is the file's.
 
-        The same file pushed again after a break goes on where it was, into the same image. An image whose
-        bytes are refused is deleted again.
+        After an interruption, pushing the same file again resumes the upload into the same image. If the
+        data is refused, the image is deleted again.
         """
         path = Path(path)
         if path.exists() and not path.is_file():
             raise errors.ClientError(f"{path} is no file. What can be read only once is sent by upload().")
         name = path.name if name is None else name
         formats = {"disk_format": sniffing.disk_format(path), "container_format": "bare"}
-        image = self._begun(path, name)
+        image = self._find_unfinished(path, name)
         if image is None:
             image = self.create(name, store=store, **{**formats, **attributes})
         try:
@@ -187,14 +187,14 @@ class Images(Group):
             raise
         return self.get(image.id)
 
-    def _begun(self, path: Path, name: str) -> Image | None:
-        """Give the queued image that this file was being sent to."""
+    def _find_unfinished(self, path: Path, name: str) -> Image | None:
+        """Return the queued image that has an unfinished upload of this file."""
         label = upload_operations.metadata(sniffing.label(path))
         for image in self.list(name=name, status="queued", limit=100):
             try:
                 known = self._sender.send(upload_operations.list_(image.id))
             except errors.HTTPError:
-                continue  # not ours, or a server without resumable uploads
+                continue  # another project's image, or a server without resumable uploads
             if any(each.metadata == label for each in known):
                 return image
         return None

@@ -1,4 +1,4 @@
-"""What a blocking client does otherwise than an asynchronous one; `aio/io.py` is the twin."""
+"""The differences between the blocking and the asynchronous client; see `aio/io.py`."""
 
 import queue
 import threading
@@ -10,33 +10,33 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Awaited = Annotated[T, "at once"]
-"""What a method gives: here the thing itself."""
+"""The result of a method: here the value itself."""
 sleep: Final = time.sleep
 Lock: Final = threading.Lock
 
 
 def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call what may block."""
+    """Call a function that may block."""
     return function(*args, **kwargs)
 
 
 def every(work: Callable[[T], None], items: Iterable[T], at_once: int, abandon: Callable[[], None]) -> None:
-    """Do something with each item, several at once. The first failure ends all; `abandon` is told of it.
+    """Process items concurrently. On the first failure, call `abandon` and raise it.
 
-    What waits for a server then is not waited for: it ends by itself, and can do nothing more.
+    Threads that wait for the server then are not joined: they end by themselves, without effect.
     """
-    waiting, taking, failed = iter(items), threading.Lock(), threading.Event()
+    waiting, next_lock, failed = iter(items), threading.Lock(), threading.Event()
     ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
 
     def run() -> None:
         try:
             while not failed.is_set():
-                with taking:
+                with next_lock:
                     item = next(waiting, None)
                 if item is None:
                     break
                 work(item)
-        except BaseException as failure:  # noqa: BLE001  who waits raises it
+        except BaseException as failure:  # noqa: BLE001  raised by every()
             ended.put(failure)
         else:
             ended.put(None)
@@ -47,7 +47,7 @@ def every(work: Callable[[T], None], items: Iterable[T], at_once: int, abandon: 
         for _ in range(at_once):
             failure = ended.get()
             if failure is not None:
-                raise failure  # noqa: TRY301  what happened in a thread happens here
+                raise failure  # noqa: TRY301  raises a thread's error
     except BaseException:  # an interrupt, too
         failed.set()
         abandon()

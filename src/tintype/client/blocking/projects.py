@@ -1,5 +1,5 @@
 # Made by `make docs` of ../aio; do not edit.
-"""Projects by name: the identity service is asked, as far as it lets the caller."""
+"""Looks up projects by name in the identity service, if the caller may."""
 
 import re
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from tintype.client.models import Project
 from tintype.client.operations import projects
 
 _ID: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-"""How the ids of an identity service look."""
+"""The form of ids in identity services."""
 
 
 def find(transport: Transport, name_or_id: str) -> str:
@@ -29,7 +29,7 @@ def find(transport: Transport, name_or_id: str) -> str:
         return (transport.send(projects.get(access.identity_url, name_or_id))).id
     except errors.Forbidden:
         if looks_like_an_id:
-            return name_or_id  # whether it exists is not this caller's to know
+            return name_or_id  # the caller may not know whether it exists
     except errors.NotFound:
         pass
     try:

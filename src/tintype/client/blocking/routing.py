@@ -9,9 +9,9 @@ from tintype.client import errors, proxies
 
 
 class Routing(httpx2.BaseTransport):
-    """Makes the connections of a client, and those to a proxy once a host needs it.
+    """Opens connections, directly or through a proxy when a host needs it.
 
-    So a proxy that cannot be used fails the requests that would go through it, and no others.
+    An unusable proxy therefore fails only the requests that would use it.
     """
 
     def __init__(self, verify: Any) -> None:
@@ -20,7 +20,7 @@ class Routing(httpx2.BaseTransport):
         self._routes: dict[tuple[bool, str | None], httpx2.HTTPTransport] = {}
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send a request; raises InvalidEndpoint where its proxy or the certificates cannot be used."""
+        """Send a request; raises InvalidEndpoint if its proxy or the certificates cannot be used."""
         place = (request.url.scheme, request.url.host, request.url.port)
         if place not in self._proxies:
             self._proxies[place] = proxies.proxy_for(*place)
@@ -35,7 +35,7 @@ class Routing(httpx2.BaseTransport):
             route.close()
 
     def _made(self, secure: bool, proxy: str | None) -> httpx2.HTTPTransport:
-        try:  # authorities are read only where there are certificates: that takes a tenth of a second
+        try:  # CA certificates are loaded only for TLS: that takes a tenth of a second
             return httpx2.HTTPTransport(verify=self._verify if secure else False, proxy=proxy)
         except (httpx2.InvalidURL, ValueError):
             raise errors.InvalidEndpoint(

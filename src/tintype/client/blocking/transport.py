@@ -1,5 +1,5 @@
 # Made by `make docs` of ../aio; do not edit.
-"""How requests are sent: with the caller's access, again where that is safe, failures as exceptions."""
+"""Sends requests with the caller's access, retries them if that is safe, and raises errors."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -18,17 +18,17 @@ from tintype.client.requests import Listing, Reply, Request, reading
 
 T = TypeVar("T")
 Content = Iterator[bytes] | None
-"""Bytes that are sent as they come."""
+"""A streamed request body."""
 
 _LARGEST: Final = 64 << 20
 _LARGEST_ERROR: Final = 64 << 10
-"""Bytes of an answer that are read whole."""
+"""Most bytes read of an error response."""
 _AGENT: Final = f"tintype/{__version__}"
 _ACCEPTED: Final = {"Accept": "application/json, */*", "Accept-Encoding": "identity"}
 
 
 class Streamed:
-    """An answer whose bytes are still to come."""
+    """A response whose body has not been read yet."""
 
     def __init__(self, response: httpx2.Response) -> None:
         self._response = response
@@ -36,13 +36,13 @@ class Streamed:
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
 
     def pieces(self) -> Iterator[bytes]:
-        """Give the bytes as they come; raises CommunicationError where they break off."""
-        with _communicating():
+        """Yield the body in chunks; raises CommunicationError if the connection breaks."""
+        with _map_errors():
             for piece in self._response.iter_raw():
                 yield piece
 
     def body(self, limit: int, *, cut: bool = False) -> bytes:
-        """Give all of it; raises CommunicationError past a limit, or cuts it off there."""
+        """Return the whole body; past the limit, cut it off or raise CommunicationError."""
         pieces, size = [], 0
         for piece in self.pieces():
             pieces.append(piece)
@@ -55,7 +55,7 @@ class Streamed:
 
 
 class Transport:
-    """Sends requests to one image service, as one identity. Shared by what runs at the same time."""
+    """Sends requests to one image service, as one identity. Safe for concurrent use."""
 
     def __init__(
         self,
@@ -67,14 +67,14 @@ class Transport:
         attempts: int = 5,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Make one; `timeout` is the seconds without a byte, `attempts` how often a request goes at most."""
+        """Create it; `timeout` is the longest wait for a byte, in seconds; `attempts` limits retries."""
         self.attempts = attempts
         self._identity = identity
         self._access: Access | None = None
         self._logging_in = io.Lock()
         masking.install()
         self._http = httpx2.Client(
-            transport=Routing(_trust(verify, cert)),
+            transport=Routing(_ssl_context(verify, cert)),
             timeout=httpx2.Timeout(timeout, connect=min(timeout, 30.0)),
             headers={"User-Agent": _AGENT, **_ACCEPTED, **(headers or {})},
             follow_redirects=False,
@@ -86,13 +86,13 @@ class Transport:
         self._http.close()
 
     def send(self, request: Request[T]) -> T:
-        """Send a request and give what it reads of the answer; raises HTTPError, CommunicationError."""
+        """Send a request and return its result; raises HTTPError, CommunicationError."""
         reply = self.reply(request)
         with reading():
             return request.read(reply)
 
     def each(self, listing: Listing[T]) -> Iterator[T]:
-        """Go through all pages of a list."""
+        """Iterate over all pages of a list."""
         following: Listing[T] | None = listing
         while following is not None:
             page = self.send(following)
@@ -101,31 +101,31 @@ class Transport:
             following = following.after(page)
 
     def reply(self, request: Request[Any]) -> Reply:
-        """Send a request and give the answer, again where that is safe."""
+        """Send a request and return the response; retry it if that is safe."""
         for attempt in range(1, self.attempts + 1):
             try:
                 with self.stream(request) as streamed:
                     return Reply(streamed.status, streamed.headers, streamed.body(_LARGEST))
             except errors.ClientError as failure:
                 if attempt > 1 and request.method == "DELETE" and isinstance(failure, errors.NotFound):
-                    return Reply(204, {})  # the one whose answer was lost has done it
+                    return Reply(204, {})  # an earlier attempt, whose response was lost, has deleted it
                 if attempt == self.attempts or not retries.may_repeat(request, failure):
                     raise
                 io.sleep(retries.pause(attempt, failure))
-        raise AssertionError  # the last attempt returns or raises
+        raise AssertionError  # unreachable: the last attempt returns or raises
 
     @contextlib.contextmanager
     def stream(self, request: Request[Any], content: Content = None) -> Iterator[Streamed]:
-        """Send a request, once, with bytes if any; gives the answer as its bytes come.
+        """Send a request once, with an optional streamed body; yield the response before its body is read.
 
-        A token that is refused is exchanged for a new one; Renewed is raised then if bytes went with it.
+        If the token is refused, log in again and repeat it; with `content`, raise TokenRenewed.
         """
         access = self.access()
         response = self._open(request, access, content)
         try:
-            if response.status_code == 401 and self._forget(access):
+            if response.status_code == 401 and self._invalidate(access):
                 if content is not None:
-                    raise retries.Renewed
+                    raise retries.TokenRenewed
                 response.close()
                 response = self._open(request, self.access(), None)
             if response.status_code >= 300:
@@ -136,24 +136,24 @@ class Transport:
             response.close()
 
     def access(self) -> Access:
-        """Give what requests carry and where they go, after a login if need be."""
+        """Return the headers and the endpoint for requests; log in first if necessary."""
         with self._logging_in:
             if self._access is None or self._access.stale:
                 self._access = self._log_in()
             return self._access
 
-    def _forget(self, refused: Access) -> bool:
-        """Drop what was refused; False where there is nothing better to come."""
+    def _invalidate(self, refused: Access) -> bool:
+        """Invalidate refused access; return False if no other can be obtained."""
         with self._logging_in:
             if self._access is not refused:
-                return True  # somebody else has done so
+                return True  # another request has already done so
             self._access = None
-            return io.call(self._identity.forget)
+            return io.call(self._identity.invalidate)
 
     def _log_in(self) -> Access:
         step = io.call(self._identity.step, None)
         while isinstance(step, Request):
-            with _communicating():
+            with _map_errors():
                 response = self._http.request(step.method, step.path, json=step.body)
             reply = Reply(response.status_code, Streamed(response).headers, response.content)
             if reply.status >= 300:
@@ -166,10 +166,10 @@ class Transport:
         headers = {**access.headers, **request.headers}
         body: bytes | Content = content
         if request.body is not None:
-            with _communicating():
+            with _map_errors():
                 body = msgspec.json.encode(request.body)
             headers.setdefault("Content-Type", "application/json")
-        with _communicating():
+        with _map_errors():
             built = self._http.build_request(
                 request.method,
                 f"{request.base or access.endpoint}{request.target}",
@@ -180,15 +180,15 @@ class Transport:
 
 
 @contextlib.contextmanager
-def _communicating() -> Any:
-    """Say in our words what the library says of connections."""
+def _map_errors() -> Any:
+    """Convert the HTTP library's errors to the client's."""
     try:
         yield
     except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
         raise retries.NotSent(f"The server cannot be reached: {error or type(error).__name__}.") from error
-    except httpx2.LocalProtocolError as error:  # its words may have a header's value, such as a token
+    except httpx2.LocalProtocolError as error:  # its message may contain a header's value, such as a token
         raise errors.ClientError(
-            "The request cannot be sent so: a header, or the length of the body."
+            "The request cannot be sent: a header or the length of the body is invalid."
         ) from error
     except (httpx2.TransportError, httpx2.DecodingError) as error:
         raise errors.CommunicationError(
@@ -196,22 +196,22 @@ def _communicating() -> Any:
         ) from error
     except httpx2.InvalidURL as error:
         raise errors.InvalidEndpoint(str(error)) from error
-    except UnicodeError as error:  # in a header, in JSON, in the name of a host
-        raise errors.ClientError(f"This cannot be sent: {_shown(error)}.") from error
+    except UnicodeError as error:  # in a header, JSON or host name
+        raise errors.ClientError(f"The request cannot be sent: {_shown(error)}.") from error
 
 
 def _shown(error: UnicodeError) -> str:
-    """Return what is wrong with a text, without the text."""
+    """Describe an encoding error without the text itself."""
     if isinstance(error, UnicodeEncodeError):
-        return f"it has characters that are no {error.encoding.upper().replace('UTF-8', 'Unicode')}"
-    return "the name of the host is none"
+        return f"it has characters that are not {error.encoding.upper().replace('UTF-8', 'Unicode')}"
+    return "the host name is invalid"
 
 
-def _trust(verify: bool | str, cert: str | tuple[str, str] | None) -> Any:
-    """Give what certificates are checked with."""
+def _ssl_context(verify: bool | str, cert: str | tuple[str, str] | None) -> Any:
+    """Return the `verify` argument of the HTTP library: True or an SSL context."""
     if verify is True and cert is None:
         return True
-    import ssl  # only for who says more than yes
+    import ssl  # slow to import, and only needed for custom settings
 
     place: dict[str, Any] = {}
     if isinstance(verify, str):
@@ -233,7 +233,7 @@ def _trust(verify: bool | str, cert: str | tuple[str, str] | None) -> Any:
 
 
 def _unreadable(what: str, error: OSError) -> errors.InvalidEndpoint:
-    """Say why files of certificates cannot be used; of what is in them OpenSSL has only codes to say."""
+    """Return the error for unreadable certificate files; for bad contents OpenSSL has only a code."""
     library = getattr(error, "library", None)
     return errors.InvalidEndpoint(
         f"{what} cannot be read: {'this is not PEM' if library else error.strerror or error}."

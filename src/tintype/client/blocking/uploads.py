@@ -1,5 +1,5 @@
 # Made by `make docs` of ../aio; do not edit.
-"""Bytes to the server: resumable where it offers that, in one request where it does not."""
+"""Uploads: resumable if the server supports it, otherwise in one request."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from tintype.client.blocking import io
 from tintype.client.blocking.transport import Transport
 from tintype.client.files import Bytes, Source
 from tintype.client.operations import data, images, uploads
-from tintype.client.progress import Count, Patience, Progress
+from tintype.client.progress import Count, Progress, RetryBudget
 from tintype.client.requests import Request
 
 _SMALL: Final = 8 << 20
-"""Bytes that are quicker sent again than resumed."""
+"""Smaller data, in bytes, is sent again rather than resumed."""
 _NO_TUS: Final = frozenset({404, 405, 501})
 _LOST: Final = frozenset({404, 410})
 _SECONDS_OF_SAVING: Final = 30.0
@@ -31,7 +31,7 @@ def upload(
     resumable: bool | None = None,
     verify: bool | None = None,
 ) -> None:
-    """Send the bytes of an image; see `Images.upload`."""
+    """Upload the data of an image; see `Images.upload`."""
     source = io.call(Source, given, size)
     try:
         if verify and not source.again:
@@ -58,7 +58,7 @@ def stage(
     size: int | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Send bytes for an import; see `Images.stage`."""
+    """Stage data for an import; see `Images.stage`."""
     source = io.call(Source, given, size)
     try:
         _send(transport, data.stage(image_id, size=source.size), source, 0, Count(progress, source.size))
@@ -69,8 +69,8 @@ def stage(
 def _session(
     transport: Transport, image_id: str, source: Source, store: str | None, *, wanted: bool | None
 ) -> str | None:
-    """Give an upload to go on with, or a new one; None where one request does, or the server has no other."""
-    assert source.size is not None  # noqa: S101  what can be read again has a size
+    """Return an upload to resume, or a new one; None if one request is enough, or tus is not supported."""
+    assert source.size is not None  # noqa: S101  data that can be read again has a size
     try:
         if source.label:
             known = transport.send(uploads.list_(image_id))
@@ -88,8 +88,8 @@ def _session(
 
 
 def _resume(transport: Transport, image_id: str, upload_id: str, source: Source, count: Count) -> bool:
-    """Send what lacks until nothing does; says whether that took more than one request."""
-    patience = Patience(transport.attempts)
+    """Send the missing bytes until none is missing; return whether that needed more than one request."""
+    budget = RetryBudget(transport.attempts)
     start = transport.send(uploads.offset(image_id, upload_id))
     cut = start > 0
     while start != source.size:
@@ -100,15 +100,15 @@ def _resume(transport: Transport, image_id: str, upload_id: str, source: Source,
                 raise errors.CommunicationError(f"The server has {reached} bytes now, after {start}.")
             start = reached
         except errors.ClientError as failure:
-            failures = patience.spent(start)
-            if failures is None or not retries.passing(failure):
+            failures = budget.record_failure(start)
+            if failures is None or not retries.is_transient(failure):
                 raise
             io.sleep(retries.pause(failures, failure))
             try:
                 start = transport.send(uploads.offset(image_id, upload_id))
             except errors.HTTPError as gone:
                 if gone.code in _LOST and _is_active(transport, image_id):
-                    break  # the last piece had arrived, its answer had not
+                    break  # the last chunk arrived, but its response was lost
                 raise
             cut = True
     count.at(start)
@@ -116,18 +116,18 @@ def _resume(transport: Transport, image_id: str, upload_id: str, source: Source,
 
 
 def _whole(transport: Transport, image_id: str, source: Source, store: str | None, count: Count) -> bool:
-    """Send all in one request, and all of it again where that broke off; says whether it did."""
-    patience, cut = Patience(transport.attempts), False
+    """Send everything in one request, and again after an interruption; return whether there was one."""
+    budget, cut = RetryBudget(transport.attempts), False
     request = data.upload(image_id, size=source.size, store=store)
     while True:
         try:
             _send(transport, request, source, 0, count)
         except errors.ClientError as failure:
-            failures = patience.spent(0)
+            failures = budget.record_failure(0)
             if failures is None or not source.again or not retries.may_repeat(request, failure):
                 raise
             io.sleep(retries.pause(failures, failure))
-            if _settled(transport, image_id) == "active":
+            if _wait_settled(transport, image_id) == "active":
                 return True
             cut = True
         else:
@@ -135,7 +135,7 @@ def _whole(transport: Transport, image_id: str, source: Source, store: str | Non
 
 
 def _send(transport: Transport, request: Request[Any], source: Source, start: int, count: Count) -> int:
-    """Send bytes with a request; gives what the answer says of how many are there, if it does."""
+    """Send bytes with a request; return the offset in the response, else the number of bytes sent."""
     if source.size is not None:
         length = {"Content-Length": str(source.size - start)}
         request = dataclasses.replace(request, headers={**request.headers, **length})
@@ -148,7 +148,7 @@ def _pieces(source: Source, start: int, count: Count) -> Iterator[bytes]:
     count.at(start)
     pieces = source.pieces(start)
     while (piece := io.call(next, pieces, None)) is not None:
-        if piece:  # an empty piece is no end
+        if piece:  # an empty chunk is not the end
             yield piece
             count.add(len(piece))
 
@@ -157,8 +157,8 @@ def _is_active(transport: Transport, image_id: str) -> bool:
     return (transport.send(images.get(image_id))).status == "active"
 
 
-def _settled(transport: Transport, image_id: str) -> str:
-    """Give the status of an image once the server has let go of a broken upload, or will not."""
+def _wait_settled(transport: Transport, image_id: str) -> str:
+    """Return the image's status once the server has ended a broken upload, or a timeout has passed."""
     waited, pause = 0.0, 0.1
     while True:
         status = (transport.send(images.get(image_id))).status
@@ -169,7 +169,7 @@ def _settled(transport: Transport, image_id: str) -> str:
 
 
 def _verify(transport: Transport, image_id: str, source: Source) -> None:
-    """Hold what was sent against the digest that the server made."""
+    """Check the data against the server's digest; raises DigestMismatch."""
     image = transport.send(images.get(image_id))
     algorithm, expected = image.os_hash_algo or "md5", image.os_hash_value or image.checksum
     if expected is not None:

@@ -6,7 +6,7 @@
     for image in glance.images.list():
         print(image.id)
 
-A thin face of `tintype.client.operations`; `docs/reference/client-names.md` maps every name.
+A thin facade over `tintype.client.operations`; `docs/reference/client-names.md` maps every name.
 """
 
 from tintype import __version__

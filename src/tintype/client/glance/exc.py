@@ -87,6 +87,6 @@ class SSLCertificateError(ClientError):
 
 
 def from_response(response: Any, body: bytes | None = None) -> HTTPError:
-    """Give the error that an answer (with `status_code` and `headers`) says."""
+    """Return the error for a response with `status_code` and `headers`."""
     headers = {name.lower(): value for name, value in response.headers.items()}
     return errors.of(response.status_code, headers, body or b"")

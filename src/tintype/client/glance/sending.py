@@ -1,4 +1,4 @@
-"""What controllers send with: `get`, `post` and so on, each giving a response and its body."""
+"""The HTTP client of controllers: `get`, `post` and so on return a response and its body."""
 
 import dataclasses
 import weakref
@@ -17,11 +17,11 @@ from tintype.client.requests import OCTETS, Request, reading
 
 @dataclasses.dataclass
 class Response:
-    """An answer. What streams has no `content` here."""
+    """A response. A streamed one has no `content`."""
 
     status_code: int
     headers: Mapping[str, str]
-    """Names of any case find them."""
+    """Lookups ignore the case of names."""
     content: bytes = b""
 
     def __post_init__(self) -> None:
@@ -33,12 +33,12 @@ class Response:
         return self.content.decode(errors="replace")
 
     def json(self) -> Any:
-        """Return what the JSON of the body says."""
+        """Return the parsed JSON of the body."""
         return msgspec.json.decode(self.content)
 
     @property
     def ok(self) -> bool:
-        """Say whether it is a success."""
+        """Return whether the status is a success."""
         return self.status_code < 400
 
 
@@ -47,17 +47,17 @@ class HTTPClient:
 
     def __init__(self, transport: Transport, *, endpoint: str | None = None) -> None:
         self.transport = transport
-        weakref.finalize(self, transport.close)  # nobody closes these clients
+        weakref.finalize(self, transport.close)  # these clients are never closed
         self._endpoint = endpoint
 
     @property
     def endpoint(self) -> str:
-        """Give the root of the service."""
+        """Return the root of the service."""
         return self._endpoint or self.transport.access().endpoint
 
     @property
     def auth_token(self) -> str | None:
-        """Give the token that requests carry."""
+        """Return the token that requests carry."""
         return self.transport.access().headers.get("X-Auth-Token")
 
     def get(self, url: str, **kwargs: Any) -> tuple[Response, Any]:
@@ -130,7 +130,7 @@ class HTTPClient:
             source.close()
 
     def _stream(self, request: Request[Any]) -> tuple[Response, Any]:
-        """Give the body of an answer as it comes; the connection is free when that ends or is given up."""
+        """Yield the body of a response; the connection is released at the end or when closed."""
         stack = ExitStack()
         streamed = stack.enter_context(self.transport.stream(request))
         response = Response(streamed.status, streamed.headers)

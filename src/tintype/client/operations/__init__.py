@@ -1,5 +1,5 @@
-"""Every operation of the image API, once, as data: a function gives the request and how its answer is read.
+"""Every operation of the image API as data: functions return requests that can parse their responses.
 
-Nothing here sends anything. `aio` and `blocking` send them; the two compatible interfaces, `glance` and
-`pyrax`, are made of them too.
+Nothing here sends anything: `aio` and `blocking` do. The two compatible interfaces, `glance` and `pyrax`,
+use the same operations.
 """

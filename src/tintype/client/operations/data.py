@@ -1,4 +1,4 @@
-"""The bytes of an image. Who sends these gives, or takes, a stream of bytes with them."""
+"""The data of an image. The sender adds or reads the stream of bytes."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,19 +6,19 @@ from tintype.client.requests import OCTETS, Request, nothing, path, query
 
 
 def upload(image_id: str, *, size: int | None = None, store: str | None = None) -> Request[None]:
-    """Send the bytes of a queued image in one request; `size` in bytes where it is known."""
+    """Upload the data of a queued image in one request; `size` in bytes if it is known."""
     return Request("PUT", path("v2", "images", image_id, "file"), nothing, headers=_headers(size, store))
 
 
 def stage(image_id: str, *, size: int | None = None) -> Request[None]:
-    """Send the bytes of an image that will be imported."""
+    """Stage the data of an image that will be imported."""
     return Request("PUT", path("v2", "images", image_id, "stage"), nothing, headers=_headers(size, None))
 
 
 def download(
     image_id: str, *, start: int = 0, end: int | None = None, prefer: Iterable[str] = ()
 ) -> Request[None]:
-    """Ask for the bytes of an image, from `start` to before `end`, best from one of the stores `prefer`."""
+    """Download the data of an image from `start` to before `end`, preferably from the stores `prefer`."""
     headers = {"Accept-Encoding": "identity"}
     if start or end is not None:
         headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"

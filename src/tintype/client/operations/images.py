@@ -1,4 +1,4 @@
-"""Images: records, not bytes."""
+"""Images, without their data."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -41,10 +41,10 @@ def list_(  # noqa: PLR0913  the parameters of the API
 ) -> Listing[Image]:
     """List the images that the caller may see, newest first.
 
-    `limit` is the size of a page, 25 by default and at most 1000; the list goes on through all pages.
-    `sort` is `key[:dir],…`; or `sort_key` and `sort_dir` (asc, desc), one or several. Of several `tag`s
-    an image has all. Any other keyword is a property and its value, or a comparison such as
-    `created_at="gt:2026-01-01T00:00:00Z"`, `id="in:a,b"`; `properties` has those named as a parameter is.
+    `limit` is the size of a page, 25 by default and at most 1000; the list continues through all pages.
+    `sort` is `key[:dir],…`; or use `sort_key` and `sort_dir` (asc, desc), one or several. An image must
+    have every given `tag`. Any other keyword is a property and its value, or a comparison such as
+    `created_at="gt:2026-01-01T00:00:00Z"`, `id="in:a,b"`. `properties` has those named like a parameter.
     """
     asked = {
         **(properties or {}),
@@ -69,7 +69,7 @@ def list_(  # noqa: PLR0913  the parameters of the API
 
 
 def get(image_id: str) -> Request[Image]:
-    """Show an image. Raises NotFound for one that is not there, or not the caller's business."""
+    """Return an image. Raises NotFound if it does not exist, or the caller may not see it."""
     return Request("GET", path("v2", "images", image_id), one(Image))
 
 
@@ -80,11 +80,11 @@ def create(
     properties: Mapping[str, str] | None = None,
     **attributes: Any,
 ) -> Request[Image]:
-    """Make an image record; its bytes come later. Raises BadRequest, Conflict (id taken), OverLimit (quota).
+    """Create an image without data. Raises BadRequest, Conflict (id in use), OverLimit (quota).
 
     Attributes are those of the API (`disk_format`, `container_format`, `visibility`, `min_disk` in GiB,
-    `min_ram` in MiB, `tags`, `id` …); every other keyword is a property, a string. `store` is where the
-    bytes shall go. `properties` has those that are named as a parameter is.
+    `min_ram` in MiB, `tags`, `id` …); every other keyword is a property, a string. `store` is for the
+    data. Properties whose names are parameters go into `properties`.
     """
     body = {**(properties or {}), **attributes} | ({} if name is None else {"name": name})
     headers = {} if store is None else {"x-image-meta-store": store}
@@ -99,10 +99,10 @@ def update(
     properties: Mapping[str, str] | None = None,
     **attributes: Any,
 ) -> Request[Image]:
-    """Set attributes and properties, and remove properties; `tags=[]` takes all tags away.
+    """Set attributes and properties, and remove properties; `tags=[]` removes all tags.
 
-    `properties` has those that are named as a parameter is. One PATCH: its `add` replaces what is there
-    (RFC 6902, 4.1). Raises NotFound, Forbidden, Conflict for the removal of a property that it has not.
+    Properties whose names are parameters go into `properties`. Sends one PATCH, whose `add` replaces
+    existing values (RFC 6902, 4.1). Raises NotFound, Forbidden, and Conflict for removing an absent property.
     """
     changes: list[dict[str, Any]] = [
         {"op": "replace" if name == "tags" else "add", "path": pointer(name), "value": value}
@@ -113,7 +113,7 @@ def update(
 
 
 def patch(image_id: str, changes: list[dict[str, Any]]) -> Request[Image]:
-    """Apply a JSON patch of the API's dialect 2.1: `{"op", "path", "value"}` each."""
+    """Apply a JSON patch in the API's dialect 2.1: a list of `{"op", "path", "value"}`."""
     return Request(
         "PATCH",
         path("v2", "images", image_id),
@@ -129,12 +129,12 @@ def delete(image_id: str) -> Request[None]:
 
 
 def deactivate(image_id: str) -> Request[None]:
-    """Close access to the bytes of an image."""
+    """Deactivate an image: its data cannot be downloaded."""
     return Request("POST", path("v2", "images", image_id, "actions", "deactivate"), nothing)
 
 
 def reactivate(image_id: str) -> Request[None]:
-    """Open access to the bytes of an image again."""
+    """Reactivate an image: its data can be downloaded again."""
     return Request("POST", path("v2", "images", image_id, "actions", "reactivate"), nothing)
 
 

@@ -1,4 +1,4 @@
-"""Imports: the server fetches or takes over bytes, and puts them into one store or several."""
+"""Imports: the server downloads or copies data into one or several stores."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,9 +22,9 @@ def create(  # noqa: PLR0913  the parameters of the API
 ) -> Request[None]:
     """Begin an import into an image: `glance-direct`, `web-download`, `copy-image` or `glance-download`.
 
-    `uri` is for web-download, `expected_hash` its (algorithm, digest in hex), the three `remote_…` for
-    glance-download. `must_succeed` says whether all fails where one of several stores does; None leaves
-    that to the server, whose default is that it does. Raises BadRequest, Conflict (state of the image).
+    `uri` and `expected_hash` (algorithm, digest in hex) are for web-download, the three `remote_…` for
+    glance-download. With `must_succeed`, the import fails if one of several stores does; None leaves that
+    to the server, which defaults to True. Raises BadRequest, Conflict (state of the image).
     """
     wanted: dict[str, Any] = {"name": method}
     if uri is not None:
@@ -49,7 +49,7 @@ def create(  # noqa: PLR0913  the parameters of the API
 
 
 def methods() -> Request[list[str]]:
-    """Name the methods that the server offers."""
+    """List the import methods of the server."""
     return Request("GET", "/v2/info/import", _methods)
 
 

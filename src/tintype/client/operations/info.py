@@ -1,4 +1,4 @@
-"""What a server is: versions, schemas, usage."""
+"""Versions, schemas and usage."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ from tintype.client.requests import Reply, Request, many, model, path, whole
 
 
 def versions() -> Request[list[Version]]:
-    """List the versions of the API that are served, newest first."""
+    """List the served API versions, newest first."""
     return Request("GET", "/versions", many(Version, "versions"))
 
 
 def schema(name: str) -> Request[dict[str, Any]]:
-    """Show a JSON schema: `image`, `images`, `member`, `task`, `metadefs/namespace` and so on."""
+    """Return a JSON schema: `image`, `images`, `member`, `task`, `metadefs/namespace` and so on."""
     return Request("GET", path("v2", "schemas", *name.split("/")), whole)
 
 
 def usage() -> Request[dict[str, Quota]]:
-    """Tell what the caller's project uses, and how much it may: sizes in MiB, as the API has it."""
+    """Return the usage and limits of the caller's project; sizes are in MiB, as in the API."""
     return Request("GET", "/v2/info/usage", _usage)
 
 

@@ -1,4 +1,4 @@
-"""Locations: where bytes of an image are already."""
+"""Locations of image data."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from tintype.client.requests import Reply, Request, models, nothing, path
 
 
 def list_(image_id: str) -> Request[list[Location]]:
-    """Tell where an image's bytes are (API 2.17): a service's business."""
+    """List the locations of an image's data (API 2.17); for services."""
     return Request("GET", path("v2", "images", image_id, "locations"), _locations)
 
 
 def add(image_id: str, url: str, validation_data: dict[str, Any] | None = None) -> Request[None]:
-    """Have an image take bytes that are somewhere already (API 2.17).
+    """Add a location of existing data to an image (API 2.17).
 
     `validation_data` may have `os_hash_algo` and `os_hash_value`.
     """

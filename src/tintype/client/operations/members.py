@@ -5,12 +5,12 @@ from tintype.client.requests import Request, many, nothing, one, path
 
 
 def list_(image_id: str) -> Request[list[Member]]:
-    """List who an image is shared with; a member sees only itself."""
+    """List the members of an image; a member sees only itself."""
     return Request("GET", path("v2", "images", image_id, "members"), many(Member, "members"))
 
 
 def get(image_id: str, member_id: str) -> Request[Member]:
-    """Show a member of an image."""
+    """Return a member of an image."""
     return Request("GET", path("v2", "images", image_id, "members", member_id), one(Member))
 
 
@@ -23,12 +23,12 @@ def create(image_id: str, member_id: str) -> Request[Member]:
 
 
 def update(image_id: str, member_id: str, status: str) -> Request[Member]:
-    """Say `accepted`, `rejected` or `pending` of an image that is shared with one's project."""
+    """Set the status of an image shared with the caller's project: `accepted`, `rejected` or `pending`."""
     return Request(
         "PUT", path("v2", "images", image_id, "members", member_id), one(Member), body={"status": status}
     )
 
 
 def delete(image_id: str, member_id: str) -> Request[None]:
-    """Share an image no more with a project."""
+    """Stop sharing an image with a project."""
     return Request("DELETE", path("v2", "images", image_id, "members", member_id), nothing)

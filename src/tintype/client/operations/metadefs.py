@@ -1,4 +1,4 @@
-"""Metadata definitions: namespaces, and what is in them."""
+"""Metadata definitions: namespaces and their contents."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -31,7 +31,7 @@ def list_namespaces(
     visibility: str | None = None,
     **filters: Any,
 ) -> Listing[Namespace]:
-    """List namespaces, those for `resource_types` if any are named; `sort_key` is created_at or namespace."""
+    """List namespaces, optionally only those for `resource_types`; `sort_key` is created_at or namespace."""
     asked = {
         "visibility": visibility,
         "resource_types": ",".join(resource_types) or None,
@@ -45,24 +45,24 @@ def list_namespaces(
 
 
 def get_namespace(namespace: str, *, resource_type: str | None = None) -> Request[Namespace]:
-    """Show a namespace with all that is in it; properties named as on a `resource_type`."""
+    """Return a namespace with all its contents; property names have the prefix for `resource_type`."""
     asked = query({"resource_type": resource_type})
     return Request("GET", _path(namespace), one(Namespace), query=asked)
 
 
 def create_namespace(namespace: str, **attributes: Any) -> Request[Namespace]:
-    """Make a namespace, perhaps with `properties`, `objects`, `tags` and `resource_type_associations`."""
+    """Create a namespace, optionally with `properties`, `objects`, `tags`, `resource_type_associations`."""
     body = {"namespace": namespace, **attributes}
     return Request("POST", "/v2/metadefs/namespaces", one(Namespace), body=body)
 
 
 def update_namespace(name: str, **attributes: Any) -> Request[Namespace]:
-    """Say anew what a namespace is: all of its attributes, `namespace` among them, not what is in it."""
+    """Replace all attributes of a namespace, including `namespace`; its contents stay."""
     return Request("PUT", _path(name), one(Namespace), body={"namespace": name, **attributes})
 
 
 def delete_namespace(namespace: str) -> Request[None]:
-    """Delete a namespace with all that is in it. Raises Forbidden for a protected one."""
+    """Delete a namespace with all its contents. Raises Forbidden if it is protected."""
     return Request("DELETE", _path(namespace), nothing)
 
 
@@ -78,7 +78,7 @@ def get_property(namespace: str, name: str, *, resource_type: str | None = None)
 
 
 def create_property(namespace: str, **definition: Any) -> Request[Definition]:
-    """Put a property into a namespace: `name`, `title`, `type` and what else JSON schema has."""
+    """Create a property in a namespace: `name`, `title`, `type` and other fields of JSON schema."""
     return Request("POST", _path(namespace, "properties"), whole, body=definition)
 
 
@@ -109,7 +109,7 @@ def get_object(namespace: str, name: str) -> Request[MetadefObject]:
 
 
 def create_object(namespace: str, **attributes: Any) -> Request[MetadefObject]:
-    """Put an object into a namespace: `name`, `description`, `required`, `properties`."""
+    """Create an object in a namespace: `name`, `description`, `required`, `properties`."""
     return Request("POST", _path(namespace, "objects"), one(MetadefObject), body=attributes)
 
 
@@ -140,12 +140,12 @@ def get_tag(namespace: str, name: str) -> Request[MetadefTag]:
 
 
 def create_tag(namespace: str, name: str) -> Request[MetadefTag]:
-    """Put a tag into a namespace."""
+    """Create a tag in a namespace."""
     return Request("POST", _path(namespace, "tags", name), one(MetadefTag))
 
 
 def create_tags(namespace: str, names: Iterable[str], *, append: bool = False) -> Request[list[MetadefTag]]:
-    """Give a namespace tags in place of those it has, or besides them."""
+    """Replace the tags of a namespace, or add to them."""
     body = {"tags": [{"name": name} for name in names]}
     headers = {"X-Openstack-Append": "True"} if append else {}
     return Request("POST", _path(namespace, "tags"), many(MetadefTag, "tags"), headers=headers, body=body)
@@ -167,26 +167,26 @@ def delete_tags(namespace: str) -> Request[None]:
 
 
 def list_resource_types() -> Request[list[Association]]:
-    """List every known type of resource."""
+    """List all resource types."""
     return Request("GET", "/v2/metadefs/resource_types", many(Association, "resource_types"))
 
 
 def list_associations(namespace: str) -> Request[list[Association]]:
-    """List the types of resources that a namespace is for."""
+    """List the resource types associated with a namespace."""
     return Request("GET", _path(namespace, "resource_types"), many(Association, "resource_type_associations"))
 
 
 def associate(
     namespace: str, name: str, *, prefix: str | None = None, properties_target: str | None = None
 ) -> Request[Association]:
-    """Say that a namespace is for a type of resource, whose properties begin with `prefix`."""
+    """Associate a namespace with a resource type, on which property names begin with `prefix`."""
     given = {"name": name, "prefix": prefix, "properties_target": properties_target}
     body = {key: value for key, value in given.items() if value is not None}
     return Request("POST", _path(namespace, "resource_types"), one(Association), body=body)
 
 
 def dissociate(namespace: str, name: str) -> Request[None]:
-    """Say that a namespace is no more for a type of resource."""
+    """Delete the association of a namespace with a resource type."""
     return Request("DELETE", _path(namespace, "resource_types", name), nothing)
 
 

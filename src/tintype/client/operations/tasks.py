@@ -1,4 +1,4 @@
-"""Tasks: work on the server."""
+"""Tasks on the server."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def list_(
     type: str | None = None,  # noqa: A002  the API's name
     **filters: Any,
 ) -> Listing[Task]:
-    """List tasks; `status` and `type` filter. An operator's business, in Glance and Tintype both."""
+    """List tasks, optionally by `status` and `type`; for operators, in both Glance and Tintype."""
     asked = {
         "status": status,
         "type": type,
@@ -35,10 +35,10 @@ def get(task_id: str) -> Request[Task]:
 
 
 def create(type: str, input: dict[str, Any]) -> Request[Task]:  # noqa: A002  the API's names
-    """Begin a task; of type `import`, `input` has `import_from`, `import_from_format`, `image_properties`."""
+    """Create a task; `input` of type `import` has `import_from`, `import_from_format`, `image_properties`."""
     return Request("POST", "/v2/tasks", one(Task), body={"type": type, "input": input})
 
 
 def cancel(task_id: str) -> Request[Task]:
-    """Ask for the end of a task (Tintype)."""
+    """Request the cancellation of a task (Tintype only)."""
     return Request("POST", path("v2", "tasks", task_id, "actions", "cancel"), one(Task))

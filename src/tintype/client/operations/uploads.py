@@ -16,7 +16,7 @@ def list_(image_id: str) -> Request[list[Upload]]:
 
 
 def create(image_id: str, length: int, *, label: str = "", store: str | None = None) -> Request[str]:
-    """Begin an upload of `length` bytes; gives its id. `label` is kept with it, for who comes back."""
+    """Create an upload of `length` bytes; return its id. `label` is stored with it, to find it again."""
     headers = {**_TUS, "Upload-Length": str(length)}
     if label:
         headers["Upload-Metadata"] = metadata(label)
@@ -26,23 +26,23 @@ def create(image_id: str, length: int, *, label: str = "", store: str | None = N
 
 
 def offset(image_id: str, upload_id: str) -> Request[int]:
-    """Tell how many bytes are safe: where to go on. Ends a piece that is on its way."""
+    """Return the offset: the number of bytes stored. Ends a request that is still sending to the upload."""
     return Request("HEAD", _path(image_id, upload_id), _offset, headers=_TUS)
 
 
 def append(image_id: str, upload_id: str, start: int) -> Request[int]:
-    """Send bytes from `start` on; gives how many are there then."""
+    """Append bytes at offset `start`; return the new offset."""
     headers = {**_TUS, "Upload-Offset": str(start), "Content-Type": "application/offset+octet-stream"}
     return Request("PATCH", _path(image_id, upload_id), _offset, headers=headers)
 
 
 def delete(image_id: str, upload_id: str) -> Request[None]:
-    """End an upload; what arrived is deleted."""
+    """Delete an upload with the bytes that arrived."""
     return Request("DELETE", _path(image_id, upload_id), nothing, headers=_TUS)
 
 
 def metadata(label: str) -> str:
-    """Write a label as tus's metadata."""
+    """Return a label in the format of tus metadata."""
     return f"label {base64.b64encode(label.encode()).decode()}"
 
 

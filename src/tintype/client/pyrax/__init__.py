@@ -1,4 +1,4 @@
-"""The image interface of pyrax: `ImageClient`, its managers and resources, with what never worked mended.
+"""The image interface of pyrax: `ImageClient`, its managers and resources, with its broken methods fixed.
 
     from tintype.client.pyrax import ImageClient
 
@@ -6,7 +6,7 @@
     for image in images.list(visibility="public"):
         print(image.name)
 
-A thin face of `tintype.client.operations`; `docs/reference/client-names.md` maps every name.
+A thin facade over `tintype.client.operations`; `docs/reference/client-names.md` maps every name.
 """
 
 from tintype.client.pyrax import exceptions

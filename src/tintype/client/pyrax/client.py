@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def assure_image(method: Callable[..., T]) -> Callable[..., T]:
-    """Have a method of the client that wants an image take its id, too."""
+    """Decorate a method that takes an image so that it accepts an id, too."""
 
     @functools.wraps(method)
     def wrapped(self: "ImageClient", img: Any, *args: Any, **kwargs: Any) -> T:
@@ -40,16 +40,16 @@ class ImageClient:
     name = "Images"
 
     def __init__(self, **options: Any) -> None:
-        """Make one of a cloud's name (`cloud`), a `session`, or an `endpoint` and a `token`; as `Client`."""
+        """Create a client from a `cloud` name, a `session`, or an `endpoint` and a `token`, like `Client`."""
         self.api = Client(**options)
-        weakref.finalize(self.api, self.api.transport.close)  # nobody closes these clients
+        weakref.finalize(self.api, self.api.transport.close)  # these clients are never closed
         self._manager = ImageManager(self.api)
         self._tasks_manager = ImageTasksManager(self.api)
         self._schema_manager = JSONSchemaManager(self.api)
 
     @property
     def projectid(self) -> str | None:
-        """Give the caller's project."""
+        """Return the caller's project."""
         return self.api.project_id()
 
     def authenticate(self) -> None:
@@ -70,7 +70,7 @@ class ImageClient:
         return self._manager.get(item)
 
     def find(self, **attributes: Any) -> Image:
-        """Give the one image with these attributes. Raises NotFound, NoUniqueMatch."""
+        """Return the one image with these attributes. Raises NotFound, NoUniqueMatch."""
         found = self.findall(**attributes)
         if not found:
             raise exceptions.NotFound(f"No image matches {attributes}.", code=404)
@@ -96,7 +96,7 @@ class ImageClient:
         metadata: Mapping[str, str] | None = None,
         img_container_format: str | None = None,
     ) -> Image:
-        """Make an image and send its bytes, if there are any."""
+        """Create an image and send its bytes, if there are any."""
         return self._manager.create(
             name,
             img_format,
@@ -116,11 +116,11 @@ class ImageClient:
         self._manager.delete(item)
 
     def change_image_name(self, img: Any, newname: str) -> None:
-        """Give an image another name."""
+        """Rename an image."""
         self.update(img, {"name": newname})
 
     def list_image_members(self, img: Any) -> Members:
-        """List who an image is shared with."""
+        """List the members of an image."""
         return self._manager.members(img).list()
 
     def get_image_member(self, img: Any, member: Any) -> ImageMember:
@@ -128,23 +128,23 @@ class ImageClient:
         return self._manager.members(img).get(member)
 
     def add_image_member(self, img: Any, project_id: str) -> ImageMember:
-        """Share an image with a project; raises UnsharableImage where that is refused."""
+        """Share an image with a project; raises UnsharableImage if that is refused."""
         return self._manager.members(img).create(project_id)
 
     def delete_image_member(self, img: Any, project_id: Any) -> None:
-        """Share an image no more with a project."""
+        """Stop sharing an image with a project."""
         self._manager.members(img).delete(project_id)
 
     def update_image_member(self, img_id: Any, status: str) -> None:
-        """Say pending, accepted or rejected. Raises InvalidImageMember, InvalidImageMemberStatus."""
+        """Set the status of a member. Raises InvalidImageMember, InvalidImageMemberStatus."""
         self._manager.update_image_member(img_id, status)
 
     def add_image_tag(self, img: Any, tag: str) -> None:
-        """Put a tag on an image."""
+        """Add a tag to an image."""
         self._manager.tags(img).add(tag)
 
     def delete_image_tag(self, img: Any, tag: str) -> None:
-        """Take a tag off an image."""
+        """Remove a tag from an image."""
         self._manager.tags(img).delete(tag)
 
     def list_tasks(self) -> Tasks:
@@ -192,7 +192,7 @@ class ImageClient:
         return self._schema_manager.image_task()
 
     def method_head(self, uri: str, **kwargs: Any) -> tuple[Reply, Any]:
-        """Send a HEAD to `uri`, below /v2; gives the answer and its JSON, as all of these."""
+        """Send a HEAD to `uri`, below /v2; return the response and its JSON, like the methods below."""
         return self._method("HEAD", uri, **kwargs)
 
     def method_get(self, uri: str, **kwargs: Any) -> tuple[Reply, Any]:

@@ -18,7 +18,7 @@ Images = list[Image]
 
 
 def id_of(item: Any) -> str:
-    """Give the id of a resource, or the id that was given; raises MissingName for what has none."""
+    """Return the id of a resource, or the given id; raises MissingName if there is none."""
     found = item if isinstance(item, str) else getattr(item, "id", None)
     if found is None:
         raise exceptions.MissingName(f"This has no id: {item!r}")
@@ -26,7 +26,7 @@ def id_of(item: Any) -> str:
 
 
 def name_of(item: Any) -> str:
-    """Give the name of a container, or the name that was given; raises MissingName for what has none."""
+    """Return the name of a container, or the given name; raises MissingName if there is none."""
     found = item if isinstance(item, str) else getattr(item, "name", None)
     if found is None:
         raise exceptions.MissingName(f"This has no name: {item!r}")
@@ -34,13 +34,13 @@ def name_of(item: Any) -> str:
 
 
 class Manager:
-    """The base: sends operations and makes resources of what comes."""
+    """The base of managers: sends operations and returns resources."""
 
     def __init__(self, api: Client) -> None:
         self.api = api
 
     def _raw(self, request: Request[Any]) -> Any:
-        """Send an operation and give its JSON as it is."""
+        """Send an operation and return its JSON unchanged."""
         return self.api.send(dataclasses.replace(request, read=whole))
 
 
@@ -128,7 +128,7 @@ class ImageManager(Manager):
         obj: Any = None,
         metadata: Mapping[str, str] | None = None,
     ) -> Image:
-        """Make an image and send its bytes, if there are any: `data`, or what an object gives by `get()`.
+        """Create an image and send its bytes, if there are any: `data`, or what an object gives by `get()`.
 
         `obj` is an object, or the name of one in `container`, which gives it by `get_object(name)`.
         `metadata` are its properties. (In pyrax this spoke version 1 and works with no server of today.)
@@ -185,11 +185,11 @@ class ImageManager(Manager):
             ) from None
 
     def members(self, img: Any) -> "ImageMemberManager":
-        """Give the manager of an image's members."""
+        """Return the manager of an image's members."""
         return ImageMemberManager(self.api, id_of(img))
 
     def tags(self, img: Any) -> "ImageTagManager":
-        """Give the manager of an image's tags."""
+        """Return the manager of an image's tags."""
         return ImageTagManager(self.api, id_of(img))
 
     def _images(self, body: Mapping[str, Any]) -> Images:
@@ -204,7 +204,7 @@ class ImageMemberManager(Manager):
         self._image = image_id
 
     def list(self) -> "Members":
-        """List who the image is shared with."""
+        """List the members of the image."""
         body = self._raw(members.list_(self._image))
         return [ImageMember(self, each, loaded=True) for each in body["members"]]
 
@@ -213,7 +213,7 @@ class ImageMemberManager(Manager):
         return ImageMember(self, self._raw(members.get(self._image, id_of(item))), loaded=True)
 
     def create(self, name: str) -> ImageMember:
-        """Share the image with a project; raises UnsharableImage where that is refused."""
+        """Share the image with a project; raises UnsharableImage if that is refused."""
         try:
             return ImageMember(self, self._raw(members.create(self._image, name)), loaded=True)
         except exceptions.Forbidden as refused:
@@ -232,11 +232,11 @@ class ImageTagManager:
         self._image = image_id
 
     def add(self, tag: str) -> None:
-        """Put a tag on the image."""
+        """Add a tag to the image."""
         self._api.send(tags.add(self._image, tag))
 
     def delete(self, tag: str) -> None:
-        """Take a tag off the image."""
+        """Remove a tag from the image."""
         self._api.send(tags.remove(self._image, tag))
 
 

@@ -1,16 +1,16 @@
-"""What managers give: the attributes of the server's JSON, and what can be done with the thing."""
+"""Resources that managers return: attributes of the server's JSON, and methods."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 class BaseResource:
-    """A thing of the server. An attribute that is not there yet is asked for once; then AttributeError."""
+    """A resource of the server. A missing attribute is requested once; then raises AttributeError."""
 
     def __init__(
         self, manager: Any, info: Mapping[str, Any], key: str | None = None, *, loaded: bool = False
     ) -> None:
-        """Take what the server said of a thing of `manager`; under `key`, if one is named."""
+        """Wrap the JSON of a resource of `manager`; under `key`, if one is given."""
         self.manager = manager
         self._info = dict(info if key is None else info[key])
         self._loaded = loaded
@@ -26,7 +26,7 @@ class BaseResource:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}") from None
 
     def get(self) -> None:
-        """Ask the server for all of it."""
+        """Reload all attributes from the server."""
         self._loaded = True
         found = self.manager.get(self)
         if found is not None:
@@ -39,7 +39,7 @@ class BaseResource:
         self.manager.delete(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give its attributes."""
+        """Return its attributes."""
         return dict(self._info)
 
     def __eq__(self, other: object) -> bool:
@@ -63,11 +63,11 @@ class Image(BaseResource):
         self.manager.update(self, value_dict)
 
     def change_name(self, newname: str) -> None:
-        """Give it another name."""
+        """Rename it."""
         self.update({"name": newname})
 
     def list_members(self) -> list["ImageMember"]:
-        """List who it is shared with."""
+        """List its members."""
         members: list[ImageMember] = self.manager.members(self).list()
         return members
 
@@ -77,20 +77,20 @@ class Image(BaseResource):
         return found
 
     def add_member(self, project_id: str) -> "ImageMember":
-        """Share it with a project; raises UnsharableImage where that is refused."""
+        """Share it with a project; raises UnsharableImage if that is refused."""
         added: ImageMember = self.manager.members(self).create(project_id)
         return added
 
     def delete_member(self, project_id: Any) -> None:
-        """Share it no more with a project."""
+        """Stop sharing it with a project."""
         self.manager.members(self).delete(project_id)
 
     def add_tag(self, tag: str) -> None:
-        """Put a tag on it."""
+        """Add a tag to it."""
         self.manager.tags(self).add(tag)
 
     def delete_tag(self, tag: str) -> None:
-        """Take a tag off it."""
+        """Remove a tag from it."""
         self.manager.tags(self).delete(tag)
 
 
@@ -99,7 +99,7 @@ class ImageMember(BaseResource):
 
     @property
     def id(self) -> str:
-        """Give the project."""
+        """Return the project."""
         return str(self._info["member_id"])
 
 
@@ -108,4 +108,4 @@ class ImageTag(BaseResource):
 
 
 class ImageTask(BaseResource):
-    """Work on the server; `reload()` to see how far it is."""
+    """A task on the server; `reload()` updates its progress."""

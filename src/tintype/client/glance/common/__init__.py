@@ -1,1 +1,1 @@
-"""What controllers share."""
+"""Shared by the controllers."""

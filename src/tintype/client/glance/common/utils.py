@@ -1,4 +1,4 @@
-"""Results with the ids of their requests, and what a server can do."""
+"""Results with the ids of their requests, and checks of the server's version."""
 
 import errno
 import hashlib
@@ -43,7 +43,7 @@ _SERVED = frozenset({"SUPPORTED", "CURRENT", "EXPERIMENTAL"})
 
 
 class Nothing:
-    """The result of what gives none; it is false."""
+    """The result of a call without one; it is falsy."""
 
     def __init__(self) -> None:
         self.request_ids: list[Any] = []
@@ -60,7 +60,7 @@ class Dict(dict[str, Any]):
 
     @property
     def wrapped(self) -> dict[str, Any]:
-        """Give the plain value."""
+        """Return the plain value."""
         return self
 
 
@@ -71,7 +71,7 @@ class List(list[Any]):
 
     @property
     def wrapped(self) -> list[Any]:
-        """Give the plain value."""
+        """Return the plain value."""
         return self
 
 
@@ -82,15 +82,15 @@ class Tuple(tuple[Any, ...]):
 
     @property
     def wrapped(self) -> tuple[Any, ...]:
-        """Give the plain value."""
+        """Return the plain value."""
         return self
 
 
 class Generator:
-    """An iterator that knows the ids of the requests that it has made so far."""
+    """An iterator with the ids of the requests that it has sent so far."""
 
     def __init__(self, items: Iterator[tuple[Any, Any]]) -> None:
-        """Take items, each with the response that it came with."""
+        """Wrap items, each with its response."""
         self.request_ids: list[Any] = []
         self._items = items
 
@@ -108,7 +108,7 @@ class Generator:
 
 
 class IterableWithLength:
-    """The bytes of an image, and how many they are."""
+    """The data of an image, with its length."""
 
     def __init__(self, iterable: Iterable[Any], length: int) -> None:
         self.iterable = iterable
@@ -130,7 +130,7 @@ class IterableWithLength:
 
 
 def with_ids(value: Any, response: Any) -> Any:
-    """Give a result with the id of its request as `request_ids`."""
+    """Return a result with the id of its request as `request_ids`."""
     kinds: dict[type, Callable[[Any], Any]] = {dict: Dict, list: List, tuple: Tuple}
     result = Nothing() if value is None else kinds.get(type(value), lambda same: same)(value)
     object.__setattr__(result, "request_ids", [request_id_of(response)])
@@ -138,18 +138,18 @@ def with_ids(value: Any, response: Any) -> Any:
 
 
 def request_id_of(response: Any) -> Any:
-    """Give what the server's operator finds a request by."""
+    """Return the request id of a response."""
     return response.headers.get("x-openstack-request-id")
 
 
 def has_version(client: Any, version: str) -> bool:
-    """Say whether the server serves a version such as `v2.12`."""
+    """Return whether the server serves a version such as `v2.12`."""
     _, body = client.get(info.versions().path)
     return any(each["id"] == version and each["status"] in _SERVED for each in body["versions"])
 
 
 def integrity_iter(pieces: Iterable[Any], checksum: str) -> Iterator[Any]:
-    """Give pieces and hold them against an md5; raises OSError (EPIPE) behind the last one."""
+    """Yield chunks and check them against an md5; raises OSError (EPIPE) after the last one."""
     try:
         hasher = hashlib.new("md5", usedforsecurity=False)
     except ValueError:
@@ -158,7 +158,7 @@ def integrity_iter(pieces: Iterable[Any], checksum: str) -> Iterator[Any]:
 
 
 def serious_integrity_iter(pieces: Iterable[Any], hasher: Any, expected: str) -> Iterator[Any]:
-    """Give pieces and hold them against a digest in hex; raises OSError (EPIPE) behind the last one."""
+    """Yield chunks and check them against a digest in hex; raises OSError (EPIPE) after the last one."""
     for piece in pieces:
         yield piece
         hasher.update(piece.encode() if isinstance(piece, str) else piece)
@@ -167,6 +167,6 @@ def serious_integrity_iter(pieces: Iterable[Any], hasher: Any, expected: str) ->
 
 
 def needs(client: Any, version: str, what: str = "This operation") -> None:
-    """Raise HTTPNotImplemented where the server does not serve a version."""
+    """Raise HTTPNotImplemented if the server does not serve a version."""
     if not has_version(client, version):
         raise exc.HTTPNotImplemented(f"{what} is not supported by Glance ({version}).")

@@ -1,4 +1,4 @@
-"""What every controller does: send an operation, give what came with the id of its request."""
+"""The base of controllers: send an operation, and return its result with the request id."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from tintype.client.requests import Request
 
 
 class Base:
-    """A controller over what sends (`http_client`) and what knows the schemas (`schema_client`)."""
+    """A controller with a sender (`http_client`) and the schemas (`schema_client`)."""
 
     def __init__(self, http_client: Any, schema_client: Any = None) -> None:
         self.http_client = http_client
@@ -19,14 +19,14 @@ class Base:
         self._models: dict[tuple[str, bool], type[SchemaBasedModel]] = {}
 
     def _model(self, schema: str, *, validated: bool = True) -> type[SchemaBasedModel]:
-        """Give the class of records of a schema, which is asked for once."""
+        """Return the class of records of a schema, which is requested once."""
         if (schema, validated) not in self._models:
             raw = self.schema_client.get(schema).raw()
             self._models[schema, validated] = model_factory(raw, validated=validated)
         return self._models[schema, validated]
 
     def _send(self, request: Request[Any], headers: Mapping[str, Any] | None = None) -> tuple[Any, Any]:
-        """Send an operation; gives response and body."""
+        """Send an operation; return response and body."""
         send = getattr(self.http_client, request.method.lower())
         given: dict[str, Any] = {}
         if headers or request.headers:
@@ -40,26 +40,26 @@ class Base:
         return response, body
 
     def _record(self, model: Callable[..., Model], request: Request[Any], headers: Any = None) -> Model:
-        """Send an operation that gives one record."""
+        """Send an operation and return one record."""
         response, body = self._send(request, headers)
         record: Model = utils.with_ids(model(body), response)
         return record
 
     def _done(self, request: Request[Any], headers: Any = None) -> utils.Tuple:
-        """Send an operation that gives nothing but that it was done."""
+        """Send an operation without a result."""
         response, body = self._send(request, headers)
         done: utils.Tuple = utils.with_ids((response, body), response)
         return done
 
     def _body(self, request: Request[Any]) -> Any:
-        """Send an operation and give its body as it is."""
+        """Send an operation and return its body unchanged."""
         response, body = self._send(request)
         return utils.with_ids(body, response)
 
     def _pages(
         self, request: Request[Any], key: str, limit: int | None = None, size: int | None = None
     ) -> Iterator[tuple[Any, Any]]:
-        """Give the entries of all pages, at most `limit`, each with its response."""
+        """Yield the entries of all pages, at most `limit`, each with its response."""
         target: str | None = request.target
         headers: dict[str, Any] = {}
         while target is not None:

@@ -13,41 +13,41 @@ class Controller(Base):
     """`glance.cache`. Each raises HTTPNotImplemented where the server has no cache."""
 
     def is_supported(self, version: str) -> bool:
-        """Say that the server serves a version of the cache's API, or raise HTTPNotImplemented."""
+        """Return True if the server supports a version of the cache's API, else raise HTTPNotImplemented."""
         utils.needs(self.http_client, version, "Image caching")
         return True
 
     def list(self) -> Any:
-        """Show what is kept and what waits to be."""
+        """Show the cached and the queued images."""
         self.is_supported("v2.14")
         return self._body(cache.show())
 
     def delete(self, image_id: str) -> Any:
-        """Drop an image."""
+        """Delete an image from the cache and its queue."""
         self.is_supported("v2.14")
         return self._body(cache.delete(image_id))
 
     def clear(self, target: str) -> Any:
-        """Drop everything of `both`, `cache` or `queue`."""
+        """Clear `both`, the `cache` or the `queue`."""
         self.is_supported("v2.14")
         return self._body(cache.clear(target))
 
     def queue(self, image_id: str) -> Any:
-        """Have an image fetched."""
+        """Queue an image for caching."""
         self.is_supported("v2.14")
         return self._body(cache.queue(image_id))
 
     def list_cached_nodes(self, image_id: str) -> Any:
-        """Name the nodes that keep an image."""
+        """List the nodes that have an image cached."""
         self.is_supported("v2.16")
         return self._body(cache.nodes(image_id))
 
     def clean(self) -> Any:
-        """Drop what stalled."""
+        """Delete stalled fills."""
         self.is_supported("v2.18")
         return self._body(cache.clean())
 
     def prune(self) -> Any:
-        """Bring the cache within its limit."""
+        """Evict images until the cache is within its limit."""
         self.is_supported("v2.18")
         return self._body(cache.prune())

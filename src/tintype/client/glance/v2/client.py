@@ -19,7 +19,7 @@ from tintype.client.glance.v2 import (
 
 
 class Client:
-    """Has `images`, `image_members`, `image_tags`, `tasks`, `info`, `schemas`, `cache`, `metadefs_…`."""
+    """Groups: `images`, `image_members`, `image_tags`, `tasks`, `info`, `schemas`, `cache`, `metadefs_…`."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Client:
         service_name: str | None = None,
         **_others: Any,
     ) -> None:
-        """Make one of a session, of a cloud's name, or of an endpoint; AttributeError for none of them."""
+        """Create it from a session, a cloud's name, or an endpoint; AttributeError for none of them."""
         if session is None and cloud is None and endpoint is None:
             raise AttributeError("Constructing a client must contain either an endpoint or a session")
         headers = {

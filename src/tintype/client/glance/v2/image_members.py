@@ -16,11 +16,11 @@ class Controller(Base):
 
     @property
     def model(self) -> type[SchemaBasedModel]:
-        """Give the class of members."""
+        """Return the class of members."""
         return self._model("member")
 
     def list(self, image_id: str) -> utils.Generator:
-        """List who an image is shared with."""
+        """List the members of an image."""
 
         def members_of() -> Iterator[tuple[Any, Any]]:
             response, body = self._send(members.list_(image_id))
@@ -38,9 +38,9 @@ class Controller(Base):
         return self._record(self.model, members.create(image_id, member_id))
 
     def update(self, image_id: str, member_id: str, member_status: str) -> SchemaBasedModel:
-        """Say accepted, rejected or pending."""
+        """Set the status of a member: accepted, rejected or pending."""
         return self._record(self.model, members.update(image_id, member_id, member_status))
 
     def delete(self, image_id: str, member_id: str) -> utils.Tuple:
-        """Share an image no more with a project."""
+        """Stop sharing an image with a project."""
         return self._done(members.delete(image_id, member_id))

@@ -9,9 +9,9 @@ class Controller(Base):
     """`glance.image_tags`."""
 
     def update(self, image_id: str, tag_value: str) -> utils.Tuple:
-        """Put a tag on an image."""
+        """Add a tag to an image."""
         return self._done(tags.add(image_id, tag_value))
 
     def delete(self, image_id: str, tag_value: str) -> utils.Tuple:
-        """Take a tag off an image."""
+        """Remove a tag from an image."""
         return self._done(tags.remove(image_id, tag_value))

@@ -30,12 +30,12 @@ class Controller(Base):
 
     @property
     def model(self) -> type[SchemaBasedModel]:
-        """Give the class of images that keep to the schema."""
+        """Return the class of images that keep to the schema."""
         return self._model("image")
 
     @property
     def unvalidated_model(self) -> type[SchemaBasedModel]:
-        """Give the class of images as the server has them, even where they do not keep to the schema."""
+        """Return the class of images as the server has them, even where they do not keep to the schema."""
         return self._model("image", validated=False)
 
     def list(self, **kwargs: Any) -> utils.Generator:
@@ -70,7 +70,7 @@ class Controller(Base):
         return self._body(images.tasks(image_id))
 
     def create(self, **kwargs: Any) -> SchemaBasedModel:
-        """Make an image; `backend` names its store, unknown names are properties; TypeError for bad ones."""
+        """Create an image; `backend` is its store, other names are properties; TypeError for bad values."""
         store = kwargs.pop("backend", None)
         values = self.model(kwargs)
         request = images.create(store=store, **values)
@@ -79,7 +79,7 @@ class Controller(Base):
     def update(
         self, image_id: str, remove_props: Iterable[str] | None = None, **kwargs: Any
     ) -> SchemaBasedModel:
-        """Set attributes and properties, take properties away; `tags=[]` takes all tags away."""
+        """Set attributes and properties, and remove properties; `tags=[]` removes all tags."""
         image = self.model(self.get(image_id))
         image._check({**image, **kwargs})  # noqa: SLF001  once for all, and before any is set
         for name, value in kwargs.items():
@@ -94,11 +94,11 @@ class Controller(Base):
         return self._done(images.delete(image_id))
 
     def deactivate(self, image_id: str) -> utils.Tuple:
-        """Close access to the bytes."""
+        """Deactivate an image."""
         return self._done(images.deactivate(image_id))
 
     def reactivate(self, image_id: str) -> utils.Tuple:
-        """Open access to the bytes again."""
+        """Reactivate an image."""
         return self._done(images.reactivate(image_id))
 
     def upload(
@@ -109,7 +109,7 @@ class Controller(Base):
         u_url: str | None = None,
         backend: str | None = None,
     ) -> utils.Tuple:
-        """Send bytes: an open file, bytes, or text; `image_size` is told to the server."""
+        """Upload data: an open file, bytes, or text; `image_size` is sent to the server."""
         _check_size(image_size)
         request = data.upload(image_id, size=image_size, store=backend)
         url = request.target if u_url is None else u_url
@@ -118,7 +118,7 @@ class Controller(Base):
         return done
 
     def stage(self, image_id: str, image_data: Any, image_size: int | None = None) -> Any:
-        """Send bytes for an import."""
+        """Stage data for an import."""
         _check_size(image_size)
         request = data.stage(image_id, size=image_size)
         response, body = self.http_client.put(request.target, headers=dict(request.headers), data=image_data)
@@ -131,7 +131,7 @@ class Controller(Base):
         allow_md5_fallback: bool = False,
         prefer: Iterable[str] | None = None,
     ) -> Any:
-        """Give the bytes in pieces, with `len`; None where there are none.
+        """Return the data in chunks, with `len`; None if there is none.
 
         They are held against `os_hash_value`, else against `checksum`, else against Content-MD5: behind the
         last piece comes OSError (EPIPE) if they are others. ValueError for an algorithm not known here.
@@ -148,19 +148,19 @@ class Controller(Base):
         return utils.with_ids(utils.IterableWithLength(body, length), response)
 
     def get_import_info(self) -> Any:
-        """Name the import methods."""
+        """List the import methods."""
         return self._body(imports.methods())
 
     def get_stores_info(self) -> Any:
-        """Name the stores."""
+        """List the stores."""
         return self._body(stores.list_())
 
     def get_stores_info_detail(self) -> Any:
-        """Describe the stores."""
+        """List the stores with details."""
         return self._body(stores.list_detailed())
 
     def delete_from_store(self, store_id: str, image_id: str) -> Any:
-        """Take a copy out of a store."""
+        """Delete a copy from a store."""
         return self._body(stores.delete_copy(store_id, image_id))
 
     def image_import(
@@ -176,7 +176,7 @@ class Controller(Base):
         allow_failure: bool = True,
         all_stores: bool | None = None,
     ) -> Any:
-        """Begin an import. Of several stores `allow_failure` says whether one may fail."""
+        """Begin an import; with `allow_failure`, some of several stores may fail."""
         if uri and method != "web-download":
             raise exc.HTTPBadRequest('URI is only supported with method: "web-download"')
         remote = bool(remote_region and remote_image_id)
@@ -201,7 +201,7 @@ class Controller(Base):
         metadata: dict[str, Any],
         validation_data: dict[str, Any] | None = None,
     ) -> SchemaBasedModel:
-        """Put a location at the end of an image's list, where the operator allows that."""
+        """Append a location to an image's list, if the operator allows it."""
         value = {"url": url, "metadata": metadata}
         if validation_data:
             value["validation_data"] = validation_data
@@ -210,7 +210,7 @@ class Controller(Base):
         return self._get(image_id, {"x-openstack-request-id": response.request_ids[0]})
 
     def delete_locations(self, image_id: str, url_set: Iterable[str]) -> utils.Tuple:
-        """Take locations away; raises HTTPNotFound for an unknown one."""
+        """Remove locations; raises HTTPNotFound for an unknown one."""
         known = [each["url"] for each in _locations_of(self.get(image_id))]
         wanted = set(url_set)
         if missing := wanted - set(known):
@@ -220,7 +220,7 @@ class Controller(Base):
         return self._send_image_update_request(image_id, removed)
 
     def update_location(self, image_id: str, url: str, metadata: dict[str, Any]) -> SchemaBasedModel:
-        """Give a location other metadata; raises HTTPNotFound for an unknown one."""
+        """Replace the metadata of a location; raises HTTPNotFound for an unknown one."""
         found = _locations_of(self.get(image_id))
         location = next((each for each in found if each["url"] == url), None)
         if location is None:
@@ -237,13 +237,13 @@ class Controller(Base):
     def add_image_location(
         self, image_id: str, location_url: str, validation_data: dict[str, Any] | None = None
     ) -> SchemaBasedModel:
-        """Have an image take bytes that are somewhere; raises HTTPNotImplemented before 2.17."""
+        """Add a location of existing data to an image; raises HTTPNotImplemented before 2.17."""
         utils.needs(self.http_client, "v2.17")
         self._send(locations.add(image_id, location_url, validation_data))
         return self._get(image_id)
 
     def get_image_locations(self, image_id: str) -> Any:
-        """Tell where an image's bytes are; raises HTTPNotImplemented before 2.17."""
+        """List the locations of an image's data; raises HTTPNotImplemented before 2.17."""
         utils.needs(self.http_client, "v2.17")
         return self._body(locations.list_(image_id))
 

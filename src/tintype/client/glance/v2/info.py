@@ -11,6 +11,6 @@ class Controller(Base):
     """`glance.info`."""
 
     def get_usage(self, **_kwargs: Any) -> Any:
-        """Tell what the caller's project uses."""
+        """Return the usage and limits of the caller's project."""
         response, body = self._send(info.usage())
         return utils.with_ids(body["usage"], response)

@@ -23,7 +23,7 @@ class _Part(Base):
 
     @property
     def model(self) -> type[SchemaBasedModel]:
-        """Give the class of their records."""
+        """Return the class of their records."""
         return self._model(self.schema)
 
     def _listed(self, request: Request[Any], key: str) -> utils.Generator:
@@ -37,7 +37,7 @@ class _Part(Base):
         return utils.Generator(records())
 
     def _changed(self, old: SchemaBasedModel, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Give a record with other values, without what only the server says; TypeError for bad ones."""
+        """Return a record with other values, without what only the server says; TypeError for bad ones."""
         new = self.model({**old, **values})
         return {name: value for name, value in new.items() if name not in _READ_ONLY}
 
@@ -48,11 +48,11 @@ class NamespaceController(_Part):
     schema = "metadefs/namespace"
 
     def create(self, **kwargs: Any) -> SchemaBasedModel:
-        """Make a namespace; TypeError for bad values."""
+        """Create a namespace; TypeError for bad values."""
         return self._record(self.model, metadefs.create_namespace(**self.model(kwargs)))
 
     def update(self, namespace_name: str, **kwargs: Any) -> SchemaBasedModel:
-        """Change what a namespace is."""
+        """Update the attributes of a namespace."""
         body = self._changed(self.get(namespace_name), kwargs)
         renamed = body.pop("namespace", namespace_name)
         request = metadefs.update_namespace(namespace_name, **body)
@@ -92,19 +92,19 @@ class ResourceTypeController(_Part):
     schema = "metadefs/resource_type"
 
     def associate(self, namespace: str, **kwargs: Any) -> SchemaBasedModel:
-        """Say that a namespace is for a type of resource; TypeError for bad values."""
+        """Associate a namespace with a resource type; TypeError for bad values."""
         return self._record(self.model, metadefs.associate(namespace, **self.model(kwargs)))
 
     def deassociate(self, namespace: str, resource: str) -> utils.Tuple:
-        """Say that it is no more."""
+        """Delete the association."""
         return self._done(metadefs.dissociate(namespace, resource))
 
     def list(self) -> utils.Generator:
-        """List every known type of resource."""
+        """List all resource types."""
         return self._listed(metadefs.list_resource_types(), "resource_types")
 
     def get(self, namespace: str) -> utils.Generator:
-        """List the types of resources that a namespace is for."""
+        """List the resource types associated with a namespace."""
         return self._listed(metadefs.list_associations(namespace), "resource_type_associations")
 
 
@@ -114,7 +114,7 @@ class PropertyController(_Part):
     schema = "metadefs/property"
 
     def create(self, namespace: str, **kwargs: Any) -> SchemaBasedModel:
-        """Put a property into a namespace; TypeError for bad values."""
+        """Create a property in a namespace; TypeError for bad values."""
         return self._record(self.model, metadefs.create_property(namespace, **self.model(kwargs)))
 
     def update(self, namespace: str, prop_name: str, **kwargs: Any) -> SchemaBasedModel:
@@ -152,7 +152,7 @@ class ObjectController(_Part):
     schema = "metadefs/object"
 
     def create(self, namespace: str, **kwargs: Any) -> SchemaBasedModel:
-        """Put an object into a namespace; TypeError for bad values."""
+        """Create an object in a namespace; TypeError for bad values."""
         return self._record(self.model, metadefs.create_object(namespace, **self.model(kwargs)))
 
     def update(self, namespace: str, object_name: str, **kwargs: Any) -> SchemaBasedModel:
@@ -189,11 +189,11 @@ class TagController(_Part):
     schema = "metadefs/tag"
 
     def create(self, namespace: str, tag_name: str) -> SchemaBasedModel:
-        """Put a tag into a namespace."""
+        """Create a tag in a namespace."""
         return self._record(self.model, metadefs.create_tag(namespace, tag_name))
 
     def create_multiple(self, namespace: str, **kwargs: Any) -> utils.Generator:
-        """Give a namespace `tags` in place of those it has, or with `append` besides them."""
+        """Replace the `tags` of a namespace, or add to them with `append`."""
         names, append = kwargs.get("tags", []), bool(kwargs.get("append"))
         return self._listed(metadefs.create_tags(namespace, names, append=append), "tags")
 

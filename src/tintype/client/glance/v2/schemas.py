@@ -53,12 +53,12 @@ class SchemaBasedModel(dict[str, Any]):
 
     @property
     def wrapped(self) -> dict[str, Any]:
-        """Give the plain values."""
+        """Return the plain values."""
         return dict(self)
 
     @property
     def patch(self) -> str:
-        """Give what changed as a JSON patch. What the schema has as an attribute always exists: replace."""
+        """Return what changed as a JSON patch. What the schema has as an attribute always exists: replace."""
         original = self.__dict__["_original"]
         known = self.__dict__.get("schema") or self.schema
         base = {name for name, of in known.get("properties", {}).items() if of.get("is_base", True)}
@@ -103,15 +103,15 @@ class Schema:
         self.properties = [SchemaProperty(name, **of) for name, of in raw_schema["properties"].items()]
 
     def is_core_property(self, property_name: str) -> bool:
-        """Say whether the schema knows an attribute."""
+        """Return whether the schema knows an attribute."""
         return any(each.name == property_name for each in self.properties)
 
     def is_base_property(self, property_name: str) -> bool:
-        """Say whether an attribute is the API's own, and no operator's."""
+        """Return whether an attribute is the API's own, and no operator's."""
         return any(each.name == property_name and each.is_base for each in self.properties)
 
     def raw(self) -> dict[str, Any]:
-        """Give a copy of the JSON."""
+        """Return a copy of the JSON."""
         return copy.deepcopy(self._raw)
 
 

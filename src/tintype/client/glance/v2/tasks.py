@@ -18,7 +18,7 @@ class Controller(Base):
 
     @property
     def model(self) -> type[SchemaBasedModel]:
-        """Give the class of tasks."""
+        """Return the class of tasks."""
         return self._model("task")
 
     def list(self, **kwargs: Any) -> utils.Generator:
@@ -36,13 +36,13 @@ class Controller(Base):
         return self._record(self.model, tasks.get(task_id))
 
     def create(self, **kwargs: Any) -> SchemaBasedModel:
-        """Begin a task of a `type` with an `input`; TypeError for anything else."""
+        """Create a task of a `type` with an `input`; TypeError for anything else."""
         values = dict(self.model(kwargs))
         return self._record(self.model, tasks.create(values.get("type", ""), values.get("input", {})))
 
 
 def sorting(given: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    """Give `marker`, `sort_key` and `sort_dir` of what was asked for; raises ValueError for others."""
+    """Return `marker`, `sort_key` and `sort_dir` of what was asked for; raises ValueError for others."""
     asked = {}
     for name, known in (("sort_key", keys), ("sort_dir", SORT_DIR_VALUES)):
         if given.get(name) is not None:
