@@ -37,7 +37,7 @@ def load(data_dir: Path | None, environment: Mapping[str, str], **server: Any) -
     reading = _Reading(folder / FILE)
     for variable, text in environment.items():
         if variable.startswith(PREFIX):
-            reading.take_variable(variable, text)
+            reading.put_variable(variable, text)
     for name, value in server.items():
         if value is not None:
             reading.put("server", name, value, f"--{name}")
@@ -82,10 +82,10 @@ class _Reading:
         within[name] = value
         self.sources[f"{section}.{name}"] = source
 
-    def take_variable(self, variable: str, text: str) -> None:
+    def put_variable(self, variable: str, text: str) -> None:
         """Set a value from the environment, where lists are written with commas, and tables as JSON."""
         if variable.startswith(_STORE_PREFIX):
-            self._take_store_variable(variable, text)
+            self._put_store_variable(variable, text)
             return
         known = {setting.variable: setting for setting in every_setting()}
         setting = known.get(variable)
@@ -99,7 +99,7 @@ class _Reading:
         if setting.section:
             self.put(setting.section, setting.name, value, variable)
 
-    def _take_store_variable(self, variable: str, text: str) -> None:
+    def _put_store_variable(self, variable: str, text: str) -> None:
         rest = variable.removeprefix(_STORE_PREFIX)
         stores = self.values.setdefault("stores", {})
         if not isinstance(stores, dict):

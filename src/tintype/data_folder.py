@@ -80,7 +80,7 @@ def work(service: Service) -> None:
     make_folders(settings)
     upgrade_database(settings)
     asyncio.run(_join(settings))
-    share_folder(settings.data_dir)
+    join_data_folder(settings.data_dir)
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -93,7 +93,7 @@ def work(service: Service) -> None:
 
 
 @contextlib.contextmanager
-def only_server_of(folder: Path) -> Iterator[None]:
+def lock_data_folder(folder: Path) -> Iterator[None]:
     """Hold the data folder, so that no second server works on it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def only_server_of(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def share_folder(folder: Path) -> None:
+def join_data_folder(folder: Path) -> None:
     """Be one of those who work on a data folder, for as long as this process lives."""
     lock = os.open(folder / _WORKERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_SH)
@@ -127,7 +127,7 @@ async def _bootstrap(service: Service, public_url: str) -> str | None:
     try:
         await recognise_folders(database, settings)
         if settings.database.url is None:  # this process holds the folder: who was writing may be dead
-            await _settle_leases(database, alone=nobody_works(settings.data_dir))
+            await _settle_leases(database, alone=is_unused(settings.data_dir))
         await Catalogue(database).load_first()
         if settings.keystone.auth_url is not None:
             return None
@@ -137,8 +137,8 @@ async def _bootstrap(service: Service, public_url: str) -> str | None:
         await database.close()
 
 
-def nobody_works(folder: Path) -> bool:
-    """Say whether nobody is at work on a data folder: no `tintype worker`, no rest of a killed server."""
+def is_unused(folder: Path) -> bool:
+    """Return whether nobody is at work on a data folder: no `tintype worker`, no rest of a killed server."""
     lock = os.open(folder / _WORKERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -173,14 +173,14 @@ async def _settle_leases(database: Database, *, alone: bool) -> None:
         if alone or restarted:
             await _expire_leases(tx)
         if alone or restarted or known is None:
-            await identity_rows.forget_secret(tx, CLOCK)
+            await identity_rows.remove_secret(tx, CLOCK)
             await identity_rows.set_secret(tx, CLOCK, f"{boot} {clock_offset_now()}")
 
 
 async def _expire_leases(tx: Transaction) -> None:
     await blob_rows.expire_all(tx)
-    await upload_rows.let_go_all(tx)
-    await job_rows.let_go_all(tx)
+    await upload_rows.release_all(tx)
+    await job_rows.expire_all(tx)
 
 
 def _boot_id() -> str:

@@ -101,14 +101,14 @@ async def claim_folder(database: Database, settings: Settings, name: str, *, for
                 f"and `tintype gc` here deletes those files."
             )
         mark = str(uuid.uuid4())  # a new one: whoever else knows the folder must not go on with it
-        await identity_rows.forget_secret(tx, _secret(name))
+        await identity_rows.remove_secret(tx, _secret(name))
         await identity_rows.set_secret(tx, _secret(name), mark)
         _write_mark(name, folder, mark)
     return found
 
 
 async def _is_new(tx: Transaction, name: str, folder: Path, *, shared: bool) -> bool:
-    """Say whether a folder is to be claimed; where no other host can be, a store that is empty may move."""
+    """Return whether a folder is new and may be claimed. Without other hosts, an empty store may move."""
     mark, known = _mark(name, folder), await identity_rows.secret(tx, _secret(name))
     if mark is not None and mark == known:
         return False
@@ -129,7 +129,7 @@ async def _claim(tx: Transaction, name: str, folder: Path) -> None:
         mark = folder_mark(folder) or set_folder_mark(folder, str(uuid.uuid4()))
     except OSError as error:
         raise _unusable(name, folder, error) from None
-    await identity_rows.forget_secret(tx, _secret(name))
+    await identity_rows.remove_secret(tx, _secret(name))
     await identity_rows.set_secret(tx, _secret(name), mark)
 
 
@@ -182,7 +182,7 @@ def _own_folders(settings: Settings) -> dict[str, Path]:
 
 
 def is_usable(folder: Path) -> bool:
-    """Say whether a folder can be written to, or be made."""
+    """Return whether a folder can be written to, or be made."""
     try:
         nearest = next(each for each in (folder, *folder.parents) if each.exists())
     except OSError:

@@ -157,7 +157,7 @@ def place_of(url: str) -> Place | None:
 
 
 def host_of(address: str) -> str:
-    """Give what of an S3 address tells one service from others: host and port, or Amazon."""
+    """Return what of an S3 address tells one service from others: host and port, or Amazon."""
     host = address.rpartition("//")[2].rpartition("@")[2].partition("/")[0].lower()
     return "amazonaws.com" if not host or host.endswith("amazonaws.com") else host
 

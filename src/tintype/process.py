@@ -26,11 +26,11 @@ from uvicorn.supervisors import Multiprocess
 
 from tintype.api.allocator import keep_few_arenas
 from tintype.api.protocol import BoundedConfig
-from tintype.data_folder import share_folder
+from tintype.data_folder import join_data_folder
 from tintype.errors import TintypeError
 from tintype.listener import Listener
 from tintype.observability.logs import make_logger, route_libraries, set_level
-from tintype.observability.metrics import shared
+from tintype.observability.metrics import share_metrics
 from tintype.settings import Settings
 from tintype.wiring.service import Service
 
@@ -60,7 +60,7 @@ def serve(service: Service, listener: Listener, reread: Reread) -> None:
     signal.signal(signal.SIGINT, leave)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what is being loaded need not be reloaded
     if settings.server.workers > 1:
-        with shared(settings.data_dir):
+        with share_metrics(settings.data_dir):
             _Supervisor(config, sockets=[listener]).run()
     else:
         server.run(sockets=[listener])
@@ -129,7 +129,7 @@ class _Config(BoundedConfig):
         asyncio.get_running_loop().call_later(_ABORT_SECONDS, self._abort_connections)
 
     def terminal_is_gone(self) -> bool:
-        """Say whether the terminal that the service was started in has been closed."""
+        """Return whether the terminal that the service was started in has been closed."""
         return self.on_terminal and not os.isatty(0)
 
     def _abort_connections(self) -> None:
@@ -255,7 +255,7 @@ def _app(service: Service) -> ASGIApp:
     route_libraries(service.log)
     parent = multiprocessing.parent_process()
     if parent is not None:  # which holds the folder: nobody may serve it for longer than that
-        share_folder(service.settings.data_dir)
+        join_data_folder(service.settings.data_dir)
         threading.Thread(target=_end_behind, args=[parent], daemon=True).start()
     app = service.app
     gc.collect()

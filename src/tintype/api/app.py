@@ -225,7 +225,7 @@ class App:
     def _explain(self, call: Call, event: str, status: int) -> None:
         """Log why a request failed, which its client is not told."""
         about = {"method": call.method, "path": _shown(call), "request_id": call.request_id}
-        self._failures.note(event, call.failure, status=status, **about)
+        self._failures.record(event, call.failure, status=status, **about)
 
     def _count(self, call: Call, status: int, started: float) -> None:
         self._metrics.requests.labels(call.counted_method, call.route_path, status).inc()

@@ -195,7 +195,7 @@ class KeystoneAuthenticator:
         except Unavailable as error:
             if held is None:
                 raise
-            self._failures.note("a token is trusted without asking", error)
+            self._failures.record("a token is trusted without asking", error)
             return held
 
     def _patience(self, held: Verdict) -> float | None:

@@ -50,7 +50,7 @@ async def finished(work: asyncio.Future[T]) -> T:
     except asyncio.CancelledError:
         await wait_settled(work)
         if not work.cancelled():
-            work.exception()  # whoever is cancelled does not want to know
+            work.exception()  # a cancelled caller ignores the outcome
         raise
     finally:
         del work  # a failure's traceback leads here
@@ -264,7 +264,7 @@ async def run_pipeline(
                 taken += buffer.used
                 busy.append(_Round(buffer, len(steps) + 1))
                 for step in steps:
-                    step.take(busy[-1])
+                    step.submit(busy[-1])
                 busy[-1].end(None)  # of what is done here
         while busy:
             await asyncio.shield(busy[0].done)
@@ -317,9 +317,9 @@ class _Round:
             self._failure = self._failure or failure
             last = not self._ahead
         if last:
-            self.done.get_loop().call_soon_threadsafe(self._tell)
+            self.done.get_loop().call_soon_threadsafe(self._notify)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         if self._failure is None:
             self.done.set_result(None)
         elif isinstance(self._failure, StopIteration):  # no future takes it
@@ -339,7 +339,7 @@ class _InThread:
         self._working = False
         self.failure: BaseException | None = None
 
-    def take(self, one: _Round) -> None:
+    def submit(self, one: _Round) -> None:
         """Do the step when it has done the buffers before."""
         with self._lock:
             self._waiting.append(one)
@@ -376,7 +376,7 @@ class _InLoop:
         self._task: asyncio.Task[None] | None = None
         self.failure: BaseException | None = None
 
-    def take(self, one: _Round) -> None:
+    def submit(self, one: _Round) -> None:
         """Do the step when it has done the buffers before."""
         self._waiting.append(one)
         if self._task is None or self._task.done():

@@ -33,7 +33,7 @@ class FailureLog:
         self._quiet_seconds = quiet_seconds
         self._repeated: dict[Key, int] = {}
 
-    def note(self, event: str, error: BaseException | None, **about: Any) -> None:
+    def record(self, event: str, error: BaseException | None, **about: Any) -> None:
         """Log an event with its cause, unless the same one was logged a moment ago."""
         cause = _words(error)
         key = _key(event, error)

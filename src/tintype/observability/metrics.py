@@ -72,7 +72,7 @@ class Metrics:
 
 
 @contextlib.contextmanager
-def shared(data_dir: Path) -> Iterator[None]:
+def share_metrics(data_dir: Path) -> Iterator[None]:
     """Have the processes that are started inside keep their numbers together, in memory where there is some.
 
     On a disk that is full, a page that is mapped and not yet there ends the process that touches it.

@@ -15,7 +15,7 @@ def check_tracing() -> None:
         raise missing("Tracing", "tracing", error) from None
 
 
-def traced(app: Any, endpoint: str, service: str) -> Any:
+def add_tracing(app: Any, endpoint: str, service: str) -> Any:
     """Wrap an ASGI application so that its requests are told to an OTLP collector over HTTP.
 
     Raises StartError where the extra is not installed.

@@ -48,14 +48,14 @@ class Plugin(Protocol):
     """A step of an import."""
 
     async def apply(self, subject: Subject, stream: Stream, scratch: Path) -> Stream:
-        """Give the bytes that go on. `scratch` is a folder of the import's own, empty afterwards.
+        """Return the bytes that go on. `scratch` is a folder of the import's own, empty afterwards.
 
         Raises UnsupportedMedia or Invalid for bytes that are not taken, OverLimit for too many.
         """
 
 
-def others(name: str) -> Plugin:
-    """Give a plugin of others by its name; raises StartError where none is installed."""
+def load_plugin(name: str) -> Plugin:
+    """Return a plugin of others by its name; raises StartError where none is installed."""
     found = entry_points(group=GROUP, name=name)
     if not found:
         there = sorted({"inject", "decompress", "convert", *entry_points(group=GROUP).names})
@@ -71,8 +71,8 @@ def others(name: str) -> Plugin:
 
 
 @contextlib.asynccontextmanager
-async def scratch_in(folder: Path) -> AsyncIterator[Path]:
-    """Give a folder for files in between, gone afterwards; what a dead process has left goes, too."""
+async def create_scratch(folder: Path) -> AsyncIterator[Path]:
+    """Return a folder for files in between, gone afterwards; what a dead process has left goes, too."""
     mine, lock = await in_thread(_make_scratch, folder)
     try:
         yield mine
@@ -113,8 +113,8 @@ def _delete_abandoned(lock_file: Path) -> None:
             os.close(lock)
 
 
-async def of_file(path: Path) -> AsyncIterator[bytes]:
-    """Give the bytes of a local file."""
+async def read_file(path: Path) -> AsyncIterator[bytes]:
+    """Return the bytes of a local file."""
     file = await in_thread(path.open, "rb", buffering=0)
     try:
         while chunk := await in_thread(file.read, _CHUNK):
@@ -123,7 +123,7 @@ async def of_file(path: Path) -> AsyncIterator[bytes]:
         file.close()
 
 
-async def to_file(stream: Stream, path: Path) -> int:
+async def write_file(stream: Stream, path: Path) -> int:
     """Write bytes to a local file; give how many there were. Raises OverLimit where there is no room."""
     size = 0
     file = await in_thread(path.open, "wb", buffering=0)
@@ -138,7 +138,7 @@ async def to_file(stream: Stream, path: Path) -> int:
 
 
 def room_for_scratch(folder: Path) -> int:
-    """Give the bytes that files in between may take."""
+    """Return the bytes that files in between may take."""
     return max(0, shutil.disk_usage(folder).free - _RESERVE)
 
 

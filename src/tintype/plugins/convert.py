@@ -19,7 +19,7 @@ from tintype.blobs.cancellation import shielded
 from tintype.blobs.stream import Chunks, in_thread, run_pipeline
 from tintype.errors import Invalid, OverLimit, StartError, Unavailable, UnsupportedMedia
 from tintype.formats import Inspector
-from tintype.plugins.base import Stream, Subject, of_file, room_for_scratch, write_scratch
+from tintype.plugins.base import Stream, Subject, read_file, room_for_scratch, write_scratch
 
 _QEMU: Final = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}
 """What qemu-img calls the disk formats that it knows."""
@@ -38,11 +38,11 @@ class Convert:
     """Makes disks of other formats into one of `target`."""
 
     def __init__(self, target: str, *, limit: int, seconds: int) -> None:
-        """Make it, for disks of at most `limit` bytes; raises StartError where a program is missing."""
+        """Create it, for disks of at most `limit` bytes; raises StartError where a program is missing."""
         missing = [name for name in ("qemu-img", "prlimit", "unshare") if shutil.which(name) is None]
         if missing:
             raise StartError(f"The import plugin 'convert' needs {missing[0]}: apt-get install qemu-utils.")
-        tried = subprocess.run([*_alone(), "true"], capture_output=True, check=False)  # noqa: S603 (ours)
+        tried = subprocess.run([*_sandboxed(), "true"], capture_output=True, check=False)  # noqa: S603 (ours)
         if tried.returncode != 0:
             raise StartError(
                 "The import plugin 'convert' runs qemu-img in a network namespace of its own, and can make "
@@ -54,7 +54,7 @@ class Convert:
         self._turn = asyncio.Lock()
 
     async def apply(self, subject: Subject, stream: Stream, scratch: Path) -> Stream:
-        """Give the converted disk; one that has the format already passes as it is."""
+        """Return the converted disk; one that has the format already passes as it is."""
         if subject.disk_format in {self._target, "iso"} or subject.container_format != "bare":
             return stream  # what is no disk to boot a server from, too
         if subject.disk_format not in _QEMU:
@@ -65,15 +65,15 @@ class Convert:
         source, made = scratch / "source" / "disk", scratch / "made" / "disk"
         for path in (source, made):
             await in_thread(path.parent.mkdir, mode=0o700)
-        await self._take(subject, stream, source)
+        await self._write_source(subject, stream, source)
         await in_thread(source.chmod, 0o400)
         async with self._turn:  # each may take all the room and memory that there is
             await self._run(_QEMU[subject.disk_format], source, made)
         await in_thread(source.unlink)
         subject.disk_format = self._target
-        return Stream(of_file(made), made.stat().st_size)
+        return Stream(read_file(made), made.stat().st_size)
 
-    async def _take(self, subject: Subject, stream: Stream, source: Path) -> None:
+    async def _write_source(self, subject: Subject, stream: Stream, source: Path) -> None:
         """Write the bytes to a file; raises UnsupportedMedia where they are not what they are said to be."""
         no_check_is_let_pass: frozenset[str] = frozenset()
         inspector = Inspector(subject.disk_format, no_check_is_let_pass, lambda _finding: None)
@@ -95,7 +95,7 @@ class Convert:
         """Run qemu-img to its end, or to the end of its time."""
         most = min(self._limit, room_for_scratch(source.parent))
         limits = (f"--as={_MEMORY}", f"--cpu={self._seconds}", f"--fsize={most}", "--core=0")
-        command = (*_alone(), "prlimit", *limits, "qemu-img", "convert", "-f", kind, "-O", self._target)
+        command = (*_sandboxed(), "prlimit", *limits, "qemu-img", "convert", "-f", kind, "-O", self._target)
         process = await asyncio.create_subprocess_exec(
             *command,
             source.name,
@@ -110,7 +110,7 @@ class Convert:
         assert process.stderr is not None  # noqa: S101 (a pipe was asked for)
         try:
             async with asyncio.timeout(self._seconds):
-                said = await _read(process.stderr)
+                said = await _read_tail(process.stderr)
                 status = await process.wait()
         except TimeoutError:
             raise Invalid(
@@ -166,13 +166,13 @@ def _reason(said: str) -> str:
     return f"qemu-img reports: {text[:_SAID]}" if text else "qemu-img does not tell why"
 
 
-def _alone() -> tuple[str, ...]:
-    """Give the command that runs another one without network, as whoever we are."""
+def _sandboxed() -> tuple[str, ...]:
+    """Return the command that runs another one without network, as whoever we are."""
     return ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--net")
 
 
-async def _read(said: asyncio.StreamReader) -> bytes:
-    """Give what a program says, the end of it thrown away where that is much."""
+async def _read_tail(said: asyncio.StreamReader) -> bytes:
+    """Return what a program says, the end of it thrown away where that is much."""
     kept = b""
     while part := await said.read(_OUTPUT):
         kept = (kept + part)[:_OUTPUT]

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final, Protocol
 from tintype.blobs.reading import closing
 from tintype.blobs.stream import in_thread
 from tintype.errors import Invalid, OverLimit
-from tintype.plugins.base import Stream, Subject, to_file
+from tintype.plugins.base import Stream, Subject, write_file
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -98,12 +98,12 @@ class Decompress:
     """Unpacks by what the first bytes say; anything else passes as it is, and so does `compressed`."""
 
     def __init__(self, limit: int, ratio: int) -> None:
-        """Make it: at most `limit` bytes come out, and after the first GiB `ratio` times what went in."""
+        """Create it: at most `limit` bytes come out, and after the first GiB `ratio` times what went in."""
         self._limit = limit
         self._ratio = ratio
 
     async def apply(self, subject: Subject, stream: Stream, scratch: Path) -> Stream:
-        """Give the unpacked bytes; their number is not known before."""
+        """Return the unpacked bytes; their number is not known before."""
         if subject.container_format == "compressed":
             return stream
         head, chunks = await _peek(stream.chunks)
@@ -146,7 +146,7 @@ class Decompress:
     async def _unzipped(self, stream: Stream, scratch: Path) -> AsyncIterator[bytes]:
         """Unpack a file's only member; the table of what is in it stands at the end."""
         packed = scratch / "packed.zip"
-        taken, given = await to_file(stream, packed), 0
+        taken, given = await write_file(stream, packed), 0
         archive: zipfile.ZipFile | None = None
         try:
             opened, member = await in_thread(_only_member, packed)
@@ -212,7 +212,7 @@ def _only_member(path: Path) -> tuple[zipfile.ZipFile, zipfile.ZipInfo]:
 
 
 def _table_size(file: BinaryIO) -> int:
-    """Give the bytes of the table at an archive's end (APPNOTE 4.3.16, 4.3.14); no more is read."""
+    """Return the bytes of the table at an archive's end (APPNOTE 4.3.16, 4.3.14); no more is read."""
     length = file.seek(0, io.SEEK_END)
     file.seek(max(0, length - _TAIL))
     tail = file.read(_TAIL)
@@ -227,7 +227,7 @@ def _table_size(file: BinaryIO) -> int:
 
 
 async def _peek(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
-    """Give the first bytes, and all of them."""
+    """Return the first bytes, and all of them."""
     first = b""
     while len(first) < _LONGEST:
         chunk = await anext(chunks, None)

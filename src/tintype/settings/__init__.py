@@ -109,12 +109,12 @@ class Setting(msgspec.Struct, frozen=True):
 
     @property
     def variable(self) -> str:
-        """Give the name of its environment variable."""
+        """Return the name of its environment variable."""
         return PREFIX + "_".join(part.upper() for part in (self.section, self.name) if part)
 
 
 def every_setting() -> Iterator[Setting]:
-    """Give each setting, in the order of this file."""
+    """Return each setting, in the order of this file."""
     yield from _settings_of("", Settings)
     for field in msgspec.structs.fields(Settings):
         if isinstance(field.default, msgspec.Struct):
@@ -122,7 +122,7 @@ def every_setting() -> Iterator[Setting]:
 
 
 def every_store_setting() -> Iterator[Setting]:
-    """Give each setting of each kind of store; they stand in sections `[stores.<name>]`."""
+    """Return each setting of each kind of store; they stand in sections `[stores.<name>]`."""
     for kind in get_args(StoreSettings):
         yield from _settings_of(str(kind.__struct_config__.tag), kind)
 

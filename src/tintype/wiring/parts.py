@@ -11,7 +11,7 @@ from tintype.api.throttle import Throttle
 from tintype.auth.base import Authenticator, Logins
 from tintype.auth.builtin import BuiltinAuthenticator, BuiltinLogins
 from tintype.blobs.base import BlobStore
-from tintype.blobs.cache import PieceFiles
+from tintype.blobs.cache import ChunkFiles
 from tintype.blobs.web import Web
 from tintype.db.engine import Database
 from tintype.domain.images import Limits
@@ -245,7 +245,7 @@ class Parts:
         chosen = self.settings.cache
         if chosen.folder is None:
             return None
-        files, node = PieceFiles(self.settings.data_dir / chosen.folder), chosen.node or socket.gethostname()
+        files, node = ChunkFiles(self.settings.data_dir / chosen.folder), chosen.node or socket.gethostname()
         return Cache(self.database, self.copies, files, self.log, node=node, limit=chosen.limit)
 
     @cached_property

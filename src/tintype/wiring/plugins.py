@@ -2,7 +2,7 @@
 
 from tintype.errors import StartError
 from tintype.formats import every_check
-from tintype.plugins.base import Plugin, others
+from tintype.plugins.base import Plugin, load_plugin
 from tintype.plugins.convert import Convert
 from tintype.plugins.decompress import Decompress
 from tintype.plugins.inject import Inject
@@ -42,4 +42,4 @@ def _plugin(name: str, settings: Settings) -> Plugin:
         case "convert":
             return Convert(chosen.convert_to, limit=limit, seconds=chosen.convert_seconds)
         case _:
-            return others(name)
+            return load_plugin(name)
