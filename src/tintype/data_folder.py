@@ -1,4 +1,4 @@
-"""The data folder: prepared for a start, held by one server, shared by those who work on it."""
+"""The data folder: prepared for a start, locked by one server, shared by worker processes."""
 
 import asyncio
 import contextlib
@@ -35,13 +35,13 @@ from tintype.wiring.service import Service
 _ADMIN: Final = "admin"
 _LOCK: Final = "lock"
 _WORKERS: Final = "workers.lock"
-"""Which all share who work on the folder, but for the process that holds it."""
+"""The lock that all worker processes share; the process that locks the folder does not."""
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _UNKNOWN: Final = "unknown"
 
 
 class FirstStart(msgspec.Struct, frozen=True):
-    """What a person needs to know once."""
+    """What the first start tells the operator, once."""
 
     user: str
     project: str
@@ -49,15 +49,15 @@ class FirstStart(msgspec.Struct, frozen=True):
 
 
 def upgrade_database(settings: Settings) -> None:
-    """Bring the database to this version's schema."""
+    """Migrate the database to this version's schema."""
     schema.upgrade(database_url(settings))
 
 
 def prepare(service: Service, public_url: str) -> FirstStart | None:
     """Prepare the data folder for the service: schema, first project and admin, `clouds.yaml`.
 
-    Returns what the first start made, None later. Raises StartError with one line that says what to
-    do where the folder cannot be used.
+    Returns what the first start has created, None later. Raises StartError with one line that says
+    what to do if the folder cannot be used.
     """
     settings = service.settings
     try:
@@ -72,7 +72,7 @@ def prepare(service: Service, public_url: str) -> FirstStart | None:
 
 
 def work(service: Service) -> None:
-    """Work on jobs until a signal says stop, without serving requests; then hand over what is at work."""
+    """Work on jobs without serving requests until a signal arrives; then requeue the running jobs."""
     settings = service.settings
     keep_few_arenas()
     route_libraries(service.log)
@@ -94,7 +94,7 @@ def work(service: Service) -> None:
 
 @contextlib.contextmanager
 def lock_data_folder(folder: Path) -> Iterator[None]:
-    """Hold the data folder, so that no second server works on it."""
+    """Lock the data folder for one server; raises StartError if another one serves it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -111,7 +111,7 @@ def lock_data_folder(folder: Path) -> Iterator[None]:
 
 
 def join_data_folder(folder: Path) -> None:
-    """Be one of those who work on a data folder, for as long as this process lives."""
+    """Register this process as a worker of a data folder until it ends."""
     lock = os.open(folder / _WORKERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_SH)
 
@@ -123,10 +123,10 @@ async def _bootstrap(service: Service, public_url: str) -> str | None:
         login = clouds_file.Login(_ADMIN, password, _ADMIN)
         clouds_file.create(settings.data_dir / clouds_file.FILE, login, public_url, settings.identity.region)
 
-    database = open_database(settings)  # not the service's own, which belongs to another event loop
+    database = open_database(settings)  # not the service's database, which belongs to another event loop
     try:
         await recognise_folders(database, settings)
-        if settings.database.url is None:  # this process holds the folder: who was writing may be dead
+        if settings.database.url is None:  # this process has locked the folder: earlier writers may be dead
             await _settle_leases(database, alone=is_unused(settings.data_dir))
         await Catalogue(database).load_first()
         if settings.keystone.auth_url is not None:
@@ -138,7 +138,7 @@ async def _bootstrap(service: Service, public_url: str) -> str | None:
 
 
 def is_unused(folder: Path) -> bool:
-    """Return whether nobody is at work on a data folder: no `tintype worker`, no rest of a killed server."""
+    """Return whether no process works on a data folder: no `tintype worker`, no child of a killed server."""
     lock = os.open(folder / _WORKERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -152,7 +152,7 @@ def is_unused(folder: Path) -> bool:
 async def _join(settings: Settings) -> None:
     database = open_database(settings)
     try:
-        await recognise_folders(database, settings)  # who writes elsewhere writes images no server finds
+        await recognise_folders(database, settings)  # in another folder, servers would not find the images
         if settings.database.url is None:
             await _settle_leases(database, alone=False)
     finally:
@@ -160,9 +160,9 @@ async def _join(settings: Settings) -> None:
 
 
 async def _settle_leases(database: Database, *, alone: bool) -> None:
-    """End the leases of the dead: all, where this process is alone or the machine was started since.
+    """Expire the leases of dead processes: all, if this process is alone or the machine has been restarted.
 
-    The clock that they live by begins anew with the machine, so it is started here, too.
+    The lease clock restarts with the machine, so its origin is set here, too.
     """
     boot = _boot_id()
     async with database.write(durable=True) as tx:
@@ -184,7 +184,7 @@ async def _expire_leases(tx: Transaction) -> None:
 
 
 def _boot_id() -> str:
-    """Return what names this run of the machine's kernel, as far as that can be told."""
+    """Return the boot id of the machine, if it has one."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:

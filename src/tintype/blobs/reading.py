@@ -145,8 +145,7 @@ class _BlockReader:
 async def closing(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
     """Yield chunks, and close their source at the end of the block.
 
-    If the block has failed, an error of closing is suppressed in favour of the block's: a cancelled caller
-    must not continue elsewhere.
+    After an error of the block, that of closing is suppressed: a cancelled caller must not continue.
     """
     try:
         yield chunks

@@ -160,9 +160,7 @@ class S3Store(ObjectStore):
                 self._context = get_session().create_client("s3", **self._options)
                 self._client = await self._context.__aenter__()
         with self._meaning():
-            async with asyncio.timeout(
-                self._timeout * ATTEMPTS
-            ):  # its own timeout does not apply to sending a body
+            async with asyncio.timeout(self._timeout * ATTEMPTS):  # its own ignores the time to send a body
                 answer: dict[str, Any] = await getattr(self._client, operation)(
                     Bucket=self.bucket, **arguments
                 )

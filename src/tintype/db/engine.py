@@ -126,9 +126,8 @@ class Database(Protocol):
     ) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction that commits at the end of the block, or rolls back on an exception.
 
-        A `durable` one survives a power failure: use it for rows that bytes in a store depend on. A `single`
-        one has one statement, and may commit with it. Transactions with the same `turn` run one after the
-        other.
+        A `durable` one survives a power failure: bytes in a store may depend on it. A `single` one has
+        one statement, and may commit with it. Transactions with the same `turn` run one after the other.
         """
 
     async def listen(self, wake: Callable[[], None]) -> None:

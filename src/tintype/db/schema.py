@@ -117,9 +117,7 @@ async def _with_postgres(url: str, work: Callable[[Connection], T], *, alone: bo
         async with engine.begin() as connection:
             if alone:
                 await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-                await connection.execute(
-                    text("SET LOCAL lock_timeout = '10s'")
-                )  # other processes wait for this one
+                await connection.execute(text("SET LOCAL lock_timeout = '10s'"))  # others queue behind it
             return await connection.run_sync(work)
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise OSError(str(error)) from error

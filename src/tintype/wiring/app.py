@@ -1,4 +1,4 @@
-"""The ASGI application, and what is put around it."""
+"""The ASGI application and its middleware."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -59,7 +59,7 @@ def create_app(service: Background, routes: Mapping[str, Route]) -> ASGIApp:
 
 
 def _wrapped(app: ASGIApp, settings: Settings) -> ASGIApp:
-    """Put around the application what was asked for; each is others' work, and off by default."""
+    """Wrap the application in third-party middleware that the settings enable; all is off by default."""
     if settings.server.cors_origins:
         app = CORSMiddleware(
             app,

@@ -10,7 +10,7 @@ from tintype.settings import Settings
 
 
 def create_tolerated_checks(settings: Settings) -> frozenset[str]:
-    """Return the format checks that only write to the log; raises StartError for one that there is not."""
+    """Return the format checks that only write to the log; raises StartError for an unknown one."""
     names = settings.images.tolerated_format_checks
     known = every_check()
     unknown = sorted(set(names) - known - {"all"})
@@ -23,7 +23,7 @@ def create_tolerated_checks(settings: Settings) -> frozenset[str]:
 
 
 def create_plugins(settings: Settings) -> list[Plugin]:
-    """Create the plugins of imports, in order; raises StartError for one that is not there, or is twice."""
+    """Create the import plugins, in order; raises StartError for an unknown or repeated one."""
     if len(set(settings.imports.plugins)) < len(settings.imports.plugins):
         raise StartError(f"{settings.named('imports.plugins')}: a plugin is named twice.")
     try:
