@@ -1,4 +1,4 @@
-"""Certificates and keys, looked at before they are used: OpenSSL says little of what is wrong with them."""
+"""Validation of certificates and keys, with better explanations than OpenSSL's."""
 
 import ssl
 from datetime import datetime
@@ -12,9 +12,9 @@ from tintype.errors import StartError
 
 
 def check_certificate(certificate: str | None, key: str | None, settings: tuple[str, str]) -> datetime | None:
-    """Return when the certificate expires; None where the settings, of these names, have none.
+    """Return when the certificate expires; None without one. `settings` are names for messages.
 
-    Raises StartError with the file and what is wrong with it where the two cannot be used together.
+    Raises StartError with the file and what is wrong with it if the two cannot be used together.
     """
     of_certificate, of_key = settings
     if certificate is None:
@@ -38,7 +38,7 @@ def check_certificate(certificate: str | None, key: str | None, settings: tuple[
 
 
 def check_authorities(setting: str, path: str | None) -> None:
-    """Raise StartError where a file of authorities to trust cannot be read as one."""
+    """Raise StartError if a file of trusted CA certificates cannot be read."""
     if path is None:
         return
     try:

@@ -1,4 +1,4 @@
-"""What must be right before a start, and whether the parts work: for the start, and for `tintype check`."""
+"""Checks of the configuration before a start, and of each part at work for `tintype check`."""
 
 import asyncio
 import functools
@@ -28,22 +28,22 @@ from tintype.wiring.web import create_cloud_web
 
 _SOON: Final = timedelta(days=14)
 _PATIENCE_SECONDS: Final = 5
-"""For which a silent part is waited for."""
+"""How long to wait for a part that does not answer."""
 _REQUESTS: Final = 2
-"""To Keystone, each of which may take the seconds of its setting: a login, and the validation of a token."""
+"""Requests to Keystone, each with its own timeout: a login, and the validation of a token."""
 _VALIDATING: Final = frozenset({"admin", "service"})
-"""Roles whose holders may validate other people's tokens, by Keystone's default policy."""
+"""Roles that may validate other users' tokens, by Keystone's default policy."""
 
 
 class Check(msgspec.Struct, frozen=True):
-    """Something that must hold before a start; `verify` raises StartError where it does not."""
+    """A condition for a start; `verify` raises StartError if it is not met."""
 
     part: str
     verify: Callable[[], object]
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What was found of one part."""
+    """The result of checking one part."""
 
     level: Literal["ok", "warning", "failed"]
     part: str
@@ -51,9 +51,9 @@ class Result(msgspec.Struct, frozen=True):
 
 
 def before_start(service: Service) -> list[Check]:
-    """Return what must hold before a start. None of it asks another host, and none changes anything.
+    """Return the conditions for a start. Verifying them contacts no other host and changes nothing.
 
-    Parts are the service's own, but for the way to Keystone: where there is none, nobody else needs it.
+    They use the service's parts, and a new client for Keystone, which nothing else needs without one.
     """
     settings = service.settings
     checks = [
@@ -77,13 +77,13 @@ def before_start(service: Service) -> list[Check]:
 
 
 def check_start(service: Service) -> None:
-    """Raise StartError for the first thing that does not hold."""
+    """Raise StartError for the first condition that is not met."""
     for check in before_start(service):
         check.verify()
 
 
 async def check_all(settings: Settings) -> list[Result]:
-    """Check everything as far as that changes nothing: what a start needs, then each part at work."""
+    """Check the conditions for a start, then each part at work, without changing anything."""
     service = Service(msgspec.structs.replace(settings, stores=_patient(settings.stores)))
     try:
         return await _check_all(service)
@@ -92,7 +92,7 @@ async def check_all(settings: Settings) -> list[Result]:
 
 
 def _patient(stores: Mapping[str, StoreSettings]) -> dict[str, StoreSettings]:
-    """Return settings of stores by which none is waited for longer than a silent part is."""
+    """Return the stores' settings with timeouts of at most `_PATIENCE_SECONDS`."""
     return {
         name: msgspec.structs.replace(chosen, timeout=min(chosen.timeout, _PATIENCE_SECONDS))
         if isinstance(chosen, RbdStore)
@@ -162,7 +162,7 @@ def _expiry(settings: Settings) -> list[Result]:
 
 
 async def _database(service: Service) -> tuple[list[Result], Collection[str]]:
-    """Return what there is to say of the database, and the stores whose folders it has not claimed yet."""
+    """Return the results for the database, and the stores whose folders it has not claimed yet."""
     part, settings = "database", service.settings
     if settings.database.url is None and not (settings.data_dir / DATABASE).exists():
         return [Result("warning", part, "There is none yet; the first start makes it.")], settings.stores
@@ -205,7 +205,7 @@ async def _store(name: str, service: Service) -> Result:
 
 async def _keystone(service: Service) -> Result:
     part, chosen = "identity", service.settings.keystone
-    defaults = Policy(DEFAULTS)  # the operator's may be wrong, which is another finding
+    defaults = Policy(DEFAULTS)  # the operator's policy may be wrong, which is reported separately
     authenticator, _ = create_keystone(service.settings, service.keystone_session, defaults, service.log)
     roles: frozenset[str] = frozenset()
 

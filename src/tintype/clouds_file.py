@@ -1,7 +1,7 @@
-"""The `clouds.yaml` in the data folder, by which official clients log in as the first admin.
+"""The `clouds.yaml` in the data folder, with which official clients log in as the first admin.
 
-It is written once and belongs to its reader from then on. Only the values of one entry are kept current,
-each in its place; whatever else a person wrote there stays as it is.
+It is written once and belongs to the user from then on. Only the values of one entry are updated, each in its
+place; everything else that a user has written stays as it is.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ _LOOPBACK: Final = ("127.", "[::1]", "localhost")
 
 
 class Login(msgspec.Struct, frozen=True):
-    """What the first admin logs in with."""
+    """The credentials of the first admin."""
 
     user: str
     password: str
@@ -50,17 +50,17 @@ clouds:
 
 
 def cacert_of(path: Path) -> str | None:
-    """Return the file of authorities that the entry names, if it names one."""
+    """Return the file of CA certificates that the entry names, if any."""
     with contextlib.suppress(_Unreadable):
         return _Document(path).entry().get("cacert")
     return None
 
 
 def keep_current(path: Path, url: str, region: str, cacert: str | None) -> str | None:
-    """Write a new address, region and file of authorities into the entry.
+    """Update the URL, region and file of CA certificates in the entry.
 
-    Returns None where that is done or need not be, else a sentence that says what to change by hand: an
-    address that a person wrote is left alone.
+    Returns None if the entry is up to date, else a sentence that says what to change by hand: a URL that
+    a user has edited is not overwritten.
     """
     wanted = f"auth_url {url}{_PATH}" + ("" if cacert is None else f", cacert {cacert}")
     try:
@@ -83,9 +83,9 @@ def keep_current(path: Path, url: str, region: str, cacert: str | None) -> str |
 
 
 def set_password(path: Path, user: str, password: str) -> str | None:
-    """Write a user's new password into each entry that logs that user in here.
+    """Update a user's password in each entry that logs that user in to this service.
 
-    Returns None where nothing is left to do, else a sentence that says what to change by hand.
+    Returns None if nothing is left to do, else a sentence that says what to change by hand.
     """
     if not path.exists():
         return None
@@ -108,14 +108,14 @@ def set_password(path: Path, user: str, password: str) -> str | None:
 
 
 class _Unreadable(Exception):
-    """Says, behind the name of the file, why its entry cannot be told from the rest."""
+    """The entry cannot be found in the file; the message continues a sentence that begins with its name."""
 
 
 class _Document:
-    """The text of the file, changed value by value."""
+    """The text of the file, in which single values can be changed."""
 
     def __init__(self, path: Path) -> None:
-        import yaml  # not before there is a file to read
+        import yaml  # imported only if there is a file to read
 
         self._path = path.resolve()
         self._yaml = yaml
@@ -132,21 +132,21 @@ class _Document:
         return [key.value for key, _ in self._mapping("clouds")]
 
     def entry(self, cloud: str = CLOUD) -> dict[str, str]:
-        """Return the texts of an entry and of its login; raises _Unreadable where there is no such entry."""
+        """Return the texts of an entry and of its login; raises _Unreadable if there is no such entry."""
         found: dict[str, str] = {}
         for pairs in (self._mapping("clouds", cloud), self._mapping("clouds", cloud, "auth")):
             found |= {key.value: node.value for key, node in pairs if _is_text(node)}
         return found
 
     def is_ours(self, auth_url: str) -> bool:
-        """Return whether an address is the one that was written here last, or is of this machine only."""
+        """Return whether a URL is the one written here last, or a loopback one."""
         written = _WRITTEN_FOR.search(self._text)
         if written is not None:
             return auth_url == written[1] + _PATH
         return auth_url.endswith(_PATH) and urlsplit(auth_url).netloc.startswith(_LOOPBACK)
 
     def set(self, *keys: str, value: str | None, cloud: str = CLOUD) -> None:
-        """Set one value of an entry; a new one comes first in its mapping."""
+        """Set one value of an entry; a new one is inserted first in its mapping."""
         pairs = self._mapping("clouds", cloud, *keys[:-1])
         shown = "null" if value is None else _quoted(value)
         for key, node in pairs:
@@ -161,7 +161,7 @@ class _Document:
         self._replace(first.index, first.index, f"{keys[-1]}: {shown}{behind}")
 
     def mark(self, url: str) -> None:
-        """Note for which address the entry was written."""
+        """Record the URL for which the entry was written."""
         line = f"# Written for {url}"
         if _WRITTEN_FOR.search(self._text):
             self._text = _WRITTEN_FOR.sub(lambda _: line, self._text, count=1)
@@ -170,7 +170,7 @@ class _Document:
         self._parse()
 
     def save(self) -> None:
-        """Write what has changed."""
+        """Write the changes."""
         if self._text != self._read:
             _write(self._path, self._text)
 
@@ -209,14 +209,14 @@ def _quoted(value: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Put a file in its place whole, readable by its owner alone, who stays the same."""
+    """Replace a file atomically, readable by its owner only; the owner stays the same."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         descriptor = os.open(
             draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
         )
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            with contextlib.suppress(OSError):  # of root alone
+            with contextlib.suppress(OSError):  # only root may
                 before = path.stat()
                 os.fchown(descriptor, before.st_uid, before.st_gid)
             file.write(text)

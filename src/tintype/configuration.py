@@ -1,4 +1,4 @@
-"""Settings from where an operator writes them: `tintype.toml`, the environment, the command line."""
+"""Loading of settings from `tintype.toml`, the environment and the command line."""
 
 import difflib
 import re
@@ -30,14 +30,14 @@ _KINDS: Final = tuple(str(kind.__struct_config__.tag) for kind in get_args(Store
 def load(data_dir: Path | None, environment: Mapping[str, str], **server: Any) -> Settings:
     """Read the settings of a data folder.
 
-    `server` are values of the section of that name from the command line: they win over the
-    environment, which wins over the file. Raises StartError for an unknown name or a wrong value.
+    `server` has values of the section `server` from the command line: they override the environment,
+    which overrides the file. Raises StartError for an unknown name or a wrong value.
     """
     folder = data_dir or _folder(environment)
     reading = _Reading(folder / FILE)
     for variable, text in environment.items():
         if variable.startswith(PREFIX):
-            reading.take_variable(variable, text)
+            reading.put_variable(variable, text)
     for name, value in server.items():
         if value is not None:
             reading.put("server", name, value, f"--{name}")
@@ -45,7 +45,7 @@ def load(data_dir: Path | None, environment: Mapping[str, str], **server: Any) -
     values = {**reading.values, "data_dir": folder, "sources": reading.sources}
     try:
         return msgspec.convert(values, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
-    except msgspec.ValidationError as error:  # what the checks have let pass
+    except msgspec.ValidationError as error:  # what the checks have not caught
         raise StartError(f"A setting has a wrong value: {error}.") from None
 
 
@@ -57,7 +57,7 @@ def _folder(environment: Mapping[str, str]) -> Path:
 
 
 class _Reading:
-    """The values as they were written, and where each was."""
+    """The values as they were written, and the source of each."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -75,17 +75,17 @@ class _Reading:
                     self.sources[f"stores.{name}.{field}"] = str(file)
 
     def put(self, section: str, name: str, value: Any, source: str) -> None:
-        """Set a value that wins over what was there."""
+        """Set a value, overriding the previous one."""
         within = self.values.setdefault(section, {})
         if not isinstance(within, dict):
             raise _no_section(section, self._file)
         within[name] = value
         self.sources[f"{section}.{name}"] = source
 
-    def take_variable(self, variable: str, text: str) -> None:
-        """Set a value from the environment, where lists are written with commas, and tables as JSON."""
+    def put_variable(self, variable: str, text: str) -> None:
+        """Set a value from the environment, where lists are separated by commas, and tables are JSON."""
         if variable.startswith(_STORE_PREFIX):
-            self._take_store_variable(variable, text)
+            self._put_store_variable(variable, text)
             return
         known = {setting.variable: setting for setting in every_setting()}
         setting = known.get(variable)
@@ -99,7 +99,7 @@ class _Reading:
         if setting.section:
             self.put(setting.section, setting.name, value, variable)
 
-    def _take_store_variable(self, variable: str, text: str) -> None:
+    def _put_store_variable(self, variable: str, text: str) -> None:
         rest = variable.removeprefix(_STORE_PREFIX)
         stores = self.values.setdefault("stores", {})
         if not isinstance(stores, dict):
@@ -118,7 +118,7 @@ class _Reading:
         raise StartError(f"Unknown setting {variable} in the environment: no kind of store has it.")
 
     def check(self) -> None:
-        """Raise StartError for the first name that is unknown, or value that is not allowed."""
+        """Raise StartError for the first unknown name or disallowed value."""
         known = {
             f"{setting.section}.{setting.name}": setting for setting in every_setting() if setting.section
         }
@@ -197,7 +197,7 @@ def _from_json(variable: str, text: str) -> Any:
 
 
 def _variable_of(store: str) -> str:
-    """Return how a store's name stands in variables."""
+    """Return a store's name as it appears in variables."""
     return re.sub("[^A-Z0-9]", "_", store.upper())
 
 

@@ -1,4 +1,4 @@
-"""The data folder: prepared for a start, held by one server, shared by those who work on it."""
+"""The data folder: prepared for a start, locked by one server, shared by worker processes."""
 
 import asyncio
 import contextlib
@@ -35,13 +35,13 @@ from tintype.wiring.service import Service
 _ADMIN: Final = "admin"
 _LOCK: Final = "lock"
 _WORKERS: Final = "workers.lock"
-"""Which all share who work on the folder, but for the process that holds it."""
+"""The lock that all worker processes share; the process that locks the folder does not."""
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _UNKNOWN: Final = "unknown"
 
 
 class FirstStart(msgspec.Struct, frozen=True):
-    """What a person needs to know once."""
+    """What the first start tells the operator, once."""
 
     user: str
     project: str
@@ -49,15 +49,15 @@ class FirstStart(msgspec.Struct, frozen=True):
 
 
 def upgrade_database(settings: Settings) -> None:
-    """Bring the database to this version's schema."""
+    """Migrate the database to this version's schema."""
     schema.upgrade(database_url(settings))
 
 
 def prepare(service: Service, public_url: str) -> FirstStart | None:
     """Prepare the data folder for the service: schema, first project and admin, `clouds.yaml`.
 
-    Returns what the first start made, None later. Raises StartError with one line that says what to
-    do where the folder cannot be used.
+    Returns what the first start has created, None later. Raises StartError with one line that says
+    what to do if the folder cannot be used.
     """
     settings = service.settings
     try:
@@ -72,7 +72,7 @@ def prepare(service: Service, public_url: str) -> FirstStart | None:
 
 
 def work(service: Service) -> None:
-    """Work on jobs until a signal says stop, without serving requests; then hand over what is at work."""
+    """Work on jobs without serving requests until a signal arrives; then requeue the running jobs."""
     settings = service.settings
     keep_few_arenas()
     route_libraries(service.log)
@@ -80,7 +80,7 @@ def work(service: Service) -> None:
     make_folders(settings)
     upgrade_database(settings)
     asyncio.run(_join(settings))
-    share_folder(settings.data_dir)
+    join_data_folder(settings.data_dir)
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -93,8 +93,8 @@ def work(service: Service) -> None:
 
 
 @contextlib.contextmanager
-def only_server_of(folder: Path) -> Iterator[None]:
-    """Hold the data folder, so that no second server works on it."""
+def lock_data_folder(folder: Path) -> Iterator[None]:
+    """Lock the data folder for one server; raises StartError if another one serves it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -110,8 +110,8 @@ def only_server_of(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def share_folder(folder: Path) -> None:
-    """Be one of those who work on a data folder, for as long as this process lives."""
+def join_data_folder(folder: Path) -> None:
+    """Register this process as a worker of a data folder until it ends."""
     lock = os.open(folder / _WORKERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_SH)
 
@@ -123,11 +123,11 @@ async def _bootstrap(service: Service, public_url: str) -> str | None:
         login = clouds_file.Login(_ADMIN, password, _ADMIN)
         clouds_file.create(settings.data_dir / clouds_file.FILE, login, public_url, settings.identity.region)
 
-    database = open_database(settings)  # not the service's own, which belongs to another event loop
+    database = open_database(settings)  # not the service's database, which belongs to another event loop
     try:
         await recognise_folders(database, settings)
-        if settings.database.url is None:  # this process holds the folder: who was writing may be dead
-            await _settle_leases(database, alone=nobody_works(settings.data_dir))
+        if settings.database.url is None:  # this process has locked the folder: earlier writers may be dead
+            await _settle_leases(database, alone=is_unused(settings.data_dir))
         await Catalogue(database).load_first()
         if settings.keystone.auth_url is not None:
             return None
@@ -137,8 +137,8 @@ async def _bootstrap(service: Service, public_url: str) -> str | None:
         await database.close()
 
 
-def nobody_works(folder: Path) -> bool:
-    """Say whether nobody is at work on a data folder: no `tintype worker`, no rest of a killed server."""
+def is_unused(folder: Path) -> bool:
+    """Return whether no process works on a data folder: no `tintype worker`, no child of a killed server."""
     lock = os.open(folder / _WORKERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -152,7 +152,7 @@ def nobody_works(folder: Path) -> bool:
 async def _join(settings: Settings) -> None:
     database = open_database(settings)
     try:
-        await recognise_folders(database, settings)  # who writes elsewhere writes images no server finds
+        await recognise_folders(database, settings)  # in another folder, servers would not find the images
         if settings.database.url is None:
             await _settle_leases(database, alone=False)
     finally:
@@ -160,9 +160,9 @@ async def _join(settings: Settings) -> None:
 
 
 async def _settle_leases(database: Database, *, alone: bool) -> None:
-    """End the leases of the dead: all, where this process is alone or the machine was started since.
+    """Expire the leases of dead processes: all, if this process is alone or the machine has been restarted.
 
-    The clock that they live by begins anew with the machine, so it is started here, too.
+    The lease clock restarts with the machine, so its origin is set here, too.
     """
     boot = _boot_id()
     async with database.write(durable=True) as tx:
@@ -173,18 +173,18 @@ async def _settle_leases(database: Database, *, alone: bool) -> None:
         if alone or restarted:
             await _expire_leases(tx)
         if alone or restarted or known is None:
-            await identity_rows.forget_secret(tx, CLOCK)
+            await identity_rows.remove_secret(tx, CLOCK)
             await identity_rows.set_secret(tx, CLOCK, f"{boot} {clock_offset_now()}")
 
 
 async def _expire_leases(tx: Transaction) -> None:
     await blob_rows.expire_all(tx)
-    await upload_rows.let_go_all(tx)
-    await job_rows.let_go_all(tx)
+    await upload_rows.release_all(tx)
+    await job_rows.expire_all(tx)
 
 
 def _boot_id() -> str:
-    """Return what names this run of the machine's kernel, as far as that can be told."""
+    """Return the boot id of the machine, if it has one."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:

@@ -1,30 +1,30 @@
-"""What can go wrong, said once; `api/errors.py` maps each kind to HTTP once.
+"""The errors of the service; `api/errors.py` maps each of them to HTTP.
 
 TintypeError
-├── Invalid                  the request makes no sense
+├── Invalid                  the request is malformed or asks for the impossible
 │   ├── BadRange             … in its Range header
-│   └── ChecksumMismatch     … its bytes are not those that were sent
-├── Unauthenticated          nobody, or somebody else than they say
-├── Forbidden                seen, and refused
-├── NotFound                 absent, or not the caller's business
-├── Conflict                 the thing is in another state than the request needs
+│   └── ChecksumMismatch     … its bytes are not those that the client sent
+├── Unauthenticated          missing or wrong credentials
+├── Forbidden                the caller may see the resource, but not do this
+├── NotFound                 it does not exist, as far as the caller may know
+├── Conflict                 the state of the resource does not allow the request
 │   └── Locked               … because another request works on it
-├── VersionMismatch          another version of a protocol is spoken here
+├── VersionMismatch          the client uses another version of a protocol
 ├── Gone                     it was deleted while the request worked on it
-├── OverLimit                larger or more than allowed
-├── UnsupportedMedia         the bytes or their type are not what they should be
-├── Disconnected             the client went away before it had said everything
-│   └── TooSlow              … or is still there, and sends nothing
-├── Temporary                the same may succeed later: Locked, too
+├── OverLimit                a limit or quota would be exceeded
+├── UnsupportedMedia         the bytes or their media type are not accepted
+├── Disconnected             the client disconnected before the end of its request
+│   └── TooSlow              … or is still connected, but sends nothing
+├── Temporary                the same request may succeed later; so may Locked
 │   ├── TooManyAttempts      … if the caller slows down
-│   └── Unavailable          … when a part that we stand on answers again
-├── Unimplemented            valid HTTP that this service does not know how to read
-└── StartError               the service cannot start; for a person at a terminal
+│   └── Unavailable          … when the database, store or service answers again
+├── Unimplemented            valid HTTP that this service does not implement
+└── StartError               the service cannot start; for the operator at a terminal
 """
 
 
 class TintypeError(Exception):
-    """The root. `message` is one or more sentences for the caller, never a secret."""
+    """The base class. `message` is one or more sentences for the caller, without secrets."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -32,7 +32,7 @@ class TintypeError(Exception):
 
 
 class Temporary(TintypeError):
-    """The same request may succeed later: after `retry_after` seconds, where that is known."""
+    """The same request may succeed later: after `retry_after` seconds, if that is known."""
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class Temporary(TintypeError):
 
 
 class Invalid(TintypeError):
-    """The request is malformed or asks for something that cannot be."""
+    """The request is malformed or asks for something impossible."""
 
 
 class BadRange(Invalid):
@@ -49,11 +49,11 @@ class BadRange(Invalid):
     def __init__(self, message: str, *, size: int) -> None:
         super().__init__(message)
         self.size = size
-        """Number of bytes that there are."""
+        """The actual number of bytes."""
 
 
 class ChecksumMismatch(Invalid):
-    """Bytes arrived, but not the ones that were sent."""
+    """The received bytes do not have the checksum that the client sent."""
 
 
 class Unauthenticated(TintypeError):
@@ -61,32 +61,32 @@ class Unauthenticated(TintypeError):
 
 
 class Forbidden(TintypeError):
-    """The caller may see the thing but not do this to it."""
+    """The caller may see the resource, but not perform this operation."""
 
 
 class NotFound(TintypeError):
-    """There is no such thing, as far as this caller may know."""
+    """The resource does not exist, as far as this caller may know."""
 
 
 class Conflict(TintypeError):
-    """The thing's present state does not allow the request."""
+    """The current state of the resource does not allow the request."""
 
 
 class Locked(Conflict, Temporary):
-    """Another request works on the thing; it will be over soon."""
+    """Another request is using the resource; retry soon."""
 
 
 class VersionMismatch(TintypeError):
-    """The client speaks another version of the protocol."""
+    """The client uses another version of the protocol."""
 
     def __init__(self, message: str, *, supported: str) -> None:
         super().__init__(message)
         self.supported = supported
-        """The version that is spoken here."""
+        """The version that this service supports."""
 
 
 class Gone(TintypeError):
-    """The thing was deleted while the request was working on it."""
+    """The resource was deleted during the request."""
 
 
 class OverLimit(TintypeError):
@@ -94,37 +94,37 @@ class OverLimit(TintypeError):
 
 
 class UnsupportedMedia(TintypeError):
-    """The media type, or the bytes themselves, are not acceptable."""
+    """The media type or the bytes themselves are not accepted."""
 
     def __init__(self, message: str, *, patch_types: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.patch_types = patch_types
-        """Media types that a PATCH may have."""
+        """The media types that a PATCH may have."""
 
 
 class Disconnected(TintypeError):
-    """The connection broke off before the request was whole."""
+    """The connection was closed before the request was complete."""
 
 
 class TooSlow(Disconnected):
-    """The client sent nothing for too long in the middle of its request."""
+    """The client sent nothing for too long during its request."""
 
     def __init__(self, message: str, *, closes: bool = False) -> None:
         super().__init__(message)
         self.closes = closes
-        """Whether the connection is of no more use."""
+        """Whether the connection can no longer be used."""
 
 
 class TooManyAttempts(Temporary):
-    """The caller has to wait before it may try again."""
+    """The caller has to wait before retrying."""
 
 
 class Unimplemented(TintypeError):
-    """The request uses a part of HTTP that is not implemented here."""
+    """The request uses a feature of HTTP that is not implemented."""
 
 
 class Unavailable(Temporary):
-    """The database or a store does not answer now; trying again later is right."""
+    """The database, a store or another service does not answer now; retry later."""
 
 
 class StartError(TintypeError):

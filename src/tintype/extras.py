@@ -1,4 +1,4 @@
-"""Optional parts: the one command that installs what is missing, for the way Tintype itself was installed."""
+"""Optional parts: the command that installs a missing one, depending on how Tintype was installed."""
 
 import json
 import shlex
@@ -27,7 +27,7 @@ def command(extra: str) -> str:
 
 
 def _pip() -> str:
-    """Return the pip of the environment that this process runs in: another one installs elsewhere."""
+    """Return the pip of this process's environment: another one would install elsewhere."""
     if sys.prefix == sys.base_prefix:
         return "pip"
     pip, here = Path(sys.prefix, "bin", "pip"), Path.cwd()
@@ -38,7 +38,7 @@ def _pip() -> str:
 
 
 def _requirement(extra: str) -> str:
-    """Return what pip is asked for: a checkout, the address of a package, or the package's name."""
+    """Return the requirement for pip: a checkout, the URL of a package, or the package's name."""
     origin = _origin()
     url = str(origin.get("url", ""))
     folder = Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
@@ -52,12 +52,12 @@ def _requirement(extra: str) -> str:
 
 
 def _origin() -> dict[str, Any]:
-    """Return where pip had the package from (PEP 610); nothing for one of an index."""
-    from importlib.metadata import PackageNotFoundError, distribution  # slow; only for who lacks something
+    """Return where pip installed the package from (PEP 610); nothing for an index."""
+    from importlib.metadata import PackageNotFoundError, distribution  # slow; only needed for this message
 
     try:
         text = distribution(_NAME).read_text("direct_url.json")
-    except PackageNotFoundError:  # run from a source tree that nobody installed
+    except PackageNotFoundError:  # run from a source tree that is not installed
         text = None
     found: dict[str, Any] = json.loads(text or "{}")
     return found

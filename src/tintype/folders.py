@@ -1,7 +1,7 @@
-"""Folders of the service: which ones it may use, and which store's bytes are in which.
+"""Folders of the service: which ones it may use, and which store each belongs to.
 
-A store's folder carries a mark, and the database knows it: the store's claim. So a disk that is not mounted,
-another host's folder or another service's is never taken for an empty store.
+A store's folder has a mark that is also in the database: the store's claim. So an unmounted disk, or the
+folder of another host or service, is never mistaken for an empty store.
 """
 
 import itertools
@@ -23,22 +23,22 @@ from tintype.settings import Settings
 from tintype.settings.stores import FileStore
 
 _FILES_OF_A_FOLDER: Final = 4
-"""Files that are looked at in each of a store's 256 folders."""
+"""Number of files checked in each of a store's 256 subfolders."""
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """What was found in a folder that became a store's."""
+    """The contents of a folder that was claimed for a store."""
 
     folder: Path
     looked_for: int
-    """Blobs of the database that were looked for in the folder."""
+    """Number of the database's blobs that were looked for in the folder."""
     missing: int
     unknown: int
-    """Files, of those that were looked at, that the database does not know."""
+    """Number of checked files that the database does not know."""
 
 
 def check_folders(settings: Settings) -> None:
-    """Refuse folders that cannot be used, or are inside each other: what is in one is its part's alone."""
+    """Raise StartError for folders that cannot be used, or are inside each other: each has one owner."""
     ours = _own_folders(settings)
     places = {**{f"stores.{name}.folder": folder for name, folder in store_folders(settings)}, **ours}
     resolved = {name: folder.resolve() for name, folder in places.items()}
@@ -51,7 +51,7 @@ def check_folders(settings: Settings) -> None:
 
 
 def make_folders(settings: Settings) -> None:
-    """Make the folders that are this node's own; stores' folders are made when they are claimed."""
+    """Create this node's own folders; stores' folders are created when they are claimed."""
     for name, folder in _own_folders(settings).items():
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -60,10 +60,10 @@ def make_folders(settings: Settings) -> None:
 
 
 async def recognise_folders(database: Database, settings: Settings, *, claim: bool = True) -> list[str]:
-    """Refuse a folder of another service, or another folder than the one where a store's bytes are.
+    """Raise StartError for another service's folder, or one other than the folder with a store's bytes.
 
-    Folders that are new are claimed for their stores, once all folders are known to be right. Returns the
-    names of these stores.
+    New folders are claimed for their stores once all folders have been checked. Returns the names of these
+    stores.
     """
     shared = settings.database.url is not None
     async with database.write() as tx:
@@ -78,10 +78,10 @@ async def recognise_folders(database: Database, settings: Settings, *, claim: bo
 
 
 async def claim_folder(database: Database, settings: Settings, name: str, *, force: bool) -> Claimed:
-    """Make the folder of the settings a store's, in place of the one that was; nothing must be running.
+    """Claim the folder in the settings for a store, replacing its previous one; nothing must be running.
 
-    Raises StartError, unless `force`, where blobs of the database are missing in the folder, or files are
-    there that the database does not know: they would be another service's.
+    Unless `force`, raises StartError if blobs of the database are missing in the folder, or if it has files
+    that the database does not know: they may belong to another service.
     """
     folder = _folder_of(settings, name)
     if not folder.is_dir() or not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
@@ -100,15 +100,15 @@ async def claim_folder(database: Database, settings: Settings, name: str, *, for
                 f"Tintype's? --force claims it all the same: that service refuses the folder from then on, "
                 f"and `tintype gc` here deletes those files."
             )
-        mark = str(uuid.uuid4())  # a new one: whoever else knows the folder must not go on with it
-        await identity_rows.forget_secret(tx, _secret(name))
+        mark = str(uuid.uuid4())  # a new mark: other services that know the folder must stop using it
+        await identity_rows.remove_secret(tx, _secret(name))
         await identity_rows.set_secret(tx, _secret(name), mark)
         _write_mark(name, folder, mark)
     return found
 
 
 async def _is_new(tx: Transaction, name: str, folder: Path, *, shared: bool) -> bool:
-    """Say whether a folder is to be claimed; where no other host can be, a store that is empty may move."""
+    """Return whether a folder is new and may be claimed. Without other hosts, an empty store may move."""
     mark, known = _mark(name, folder), await identity_rows.secret(tx, _secret(name))
     if mark is not None and mark == known:
         return False
@@ -129,12 +129,12 @@ async def _claim(tx: Transaction, name: str, folder: Path) -> None:
         mark = folder_mark(folder) or set_folder_mark(folder, str(uuid.uuid4()))
     except OSError as error:
         raise _unusable(name, folder, error) from None
-    await identity_rows.forget_secret(tx, _secret(name))
+    await identity_rows.remove_secret(tx, _secret(name))
     await identity_rows.set_secret(tx, _secret(name), mark)
 
 
 async def _look(tx: Transaction, name: str, folder: Path) -> Claimed:
-    """Look for some of the database's blobs in a folder, and for some of its files in the database."""
+    """Look up some of the database's blobs in a folder, and some of its files in the database."""
     store = FilesystemStore(name, folder)
     sample = await blob_rows.sample(tx, name)
     missing = [blob for blob, size in sample if _size(store.path(blob.key)) != size]
@@ -182,7 +182,7 @@ def _own_folders(settings: Settings) -> dict[str, Path]:
 
 
 def is_usable(folder: Path) -> bool:
-    """Say whether a folder can be written to, or be made."""
+    """Return whether a folder can be written to or created."""
     try:
         nearest = next(each for each in (folder, *folder.parents) if each.exists())
     except OSError:

@@ -1,7 +1,7 @@
-"""Reading a Glance: its configuration, its database, and where its bytes are.
+"""Reading of a Glance installation: its configuration, its database, and the locations of its bytes.
 
-Facts are Glance's: option names of `glance-api.conf`, tables of its schema (2024.1 and later), forms
-of location URLs of its store drivers.
+Glance defines the option names of `glance-api.conf`, the tables of its schema (2024.1 and later), and the
+forms of location URLs of its store drivers.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Location(msgspec.Struct, frozen=True):
-    """A copy of an image's bytes: `value` is an URL as Glance writes it."""
+    """A copy of an image's bytes: `value` is a URL as Glance writes it."""
 
     value: str
     status: str
@@ -48,7 +48,7 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """An image as Glance has it."""
+    """An image in Glance's database."""
 
     row: Mapping[str, Any]
     properties: dict[str, str]
@@ -58,14 +58,14 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Metadefs(msgspec.Struct, frozen=True):
-    """Metadata definitions: namespaces, and types of resources with when they were made and changed."""
+    """Metadata definitions: namespaces, and resource types with their times of creation and change."""
 
     namespaces: tuple[Namespace, ...]
     types: tuple[tuple[str, int, int], ...]
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where bytes are: the kind of store, what tells it from others of its kind, and their name in it."""
+    """Where bytes are: the kind of store, what identifies it among its kind, and the name in it."""
 
     kind: str
     within: str
@@ -73,15 +73,15 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Configuration(msgspec.Struct, frozen=True):
-    """What of `glance-api.conf` matters: the database, and the sections of `[stores]` that we would need."""
+    """The relevant parts of `glance-api.conf`: the database, and the equivalent sections of `[stores]`."""
 
     database: str
     stores: dict[str, dict[str, str]]
-    """By name, the default one first; with our kind as `type`, or none where we have no such store."""
+    """By name, the default one first; `type` is Tintype's kind of store, missing if there is none."""
 
 
 def read_configuration(path: Path) -> Configuration:
-    """Read `glance-api.conf`; raises StartError where it names no database."""
+    """Read `glance-api.conf`; raises StartError if it names no database."""
     parser = configparser.ConfigParser(interpolation=None, strict=False, default_section="\0")
     try:
         parser.read_string(path.read_text(encoding="utf-8"), str(path))
@@ -106,7 +106,7 @@ def _stores(parser: configparser.ConfigParser) -> Iterator[tuple[str, dict[str, 
     for name, kind, section in sorted(found, key=lambda store: store[0] != default):
         options = dict(parser.items(section)) if parser.has_section(section) else {}
         folders = options.get("filesystem_store_datadirs", "").split(",") if kind in _FILES else [""]
-        for number, folder in enumerate(folders):  # of several each is a store of its own here
+        for number, folder in enumerate(folders):  # each of several is a separate store here
             if folder.strip():
                 options = {"filesystem_store_datadir": folder.strip().partition(":")[0]}
             yield (name if number == 0 else f"{name}-{number + 1}"), _store(kind, options)
@@ -137,7 +137,7 @@ def _store(kind: str, options: Mapping[str, str]) -> dict[str, str]:
 
 
 def place_of(url: str) -> Place | None:
-    """Read a location's URL; None where we have no store of its kind."""
+    """Return the place that a location's URL refers to; None if no kind of store matches."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -157,22 +157,22 @@ def place_of(url: str) -> Place | None:
 
 
 def host_of(address: str) -> str:
-    """Give what of an S3 address tells one service from others: host and port, or Amazon."""
+    """Return the part of an S3 address that identifies the service: host and port, or Amazon."""
     host = address.rpartition("//")[2].rpartition("@")[2].partition("/")[0].lower()
     return "amazonaws.com" if not host or host.endswith("amazonaws.com") else host
 
 
 def with_records(url: str, work: Callable[[Iterator[Record]], T]) -> T:
-    """Read every image of a Glance database, deleted ones too, a batch at a time.
+    """Pass every image of a Glance database to `work`, deleted ones too, in batches.
 
-    PostgreSQL and MySQL show them all as they were at the beginning. `url` is Glance's own, as SQLAlchemy
-    takes it. Raises StartError where it cannot be read.
+    PostgreSQL and MySQL read from one snapshot. `url` is Glance's own SQLAlchemy URL. Raises StartError if
+    the database cannot be read.
     """
     return _with(url, lambda connection: work(_records(connection)))
 
 
 def read_metadefs(url: str) -> Metadefs:
-    """Read the metadata definitions; none where the database has no tables of them."""
+    """Read the metadata definitions; none if the database has no tables for them."""
     return _with(url, _metadefs)
 
 
@@ -287,9 +287,9 @@ def _object(row: Mapping[str, Any]) -> Object:
 
 
 def _json(text: Any) -> dict[str, Any]:
-    """Read a column that drivers give as text, or as what it means.
+    """Return the value of a JSON column, which some drivers have already decoded.
 
-    What cannot be read becomes what cannot be taken: Glance loads files that it has not looked into.
+    Invalid JSON becomes a value that the import rejects: Glance loads files without validating them.
     """
     try:
         value = msgspec.json.decode(text) if isinstance(text, str) else text
@@ -330,7 +330,7 @@ def _member(row: Mapping[str, Any]) -> Member:
 
 
 def _microseconds(moment: datetime | None) -> int:
-    """Read a time of Glance, which has no zone and means UTC; 0 for none."""
+    """Convert a time of Glance, which has no zone and means UTC, to microseconds; 0 for none."""
     if moment is None:
         return 0
     aware = moment.replace(tzinfo=moment.tzinfo or UTC)

@@ -16,10 +16,10 @@ _HINTS: Final[Mapping[int, str]] = {
 
 
 class Listener(socket.socket):
-    """A bound socket. Sent to another process it arrives as one of its own at the same address.
+    """A bound socket. Pickling it to another process creates a new socket at the same address.
 
-    So the system deals connections out to the processes evenly. On one socket the process that wakes
-    first takes all that come at once.
+    So the system distributes connections evenly among the processes. On a shared socket, the process that
+    wakes first accepts all that arrive at once.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -27,7 +27,7 @@ class Listener(socket.socket):
 
     @classmethod
     def at(cls, family: int, address: tuple[Any, ...], *, beside_others: bool) -> "Listener":
-        """Bind a socket, where others of this kind are if need be."""
+        """Bind a socket; with `beside_others`, at an address where other processes have one."""
         listener = cls(family)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # connections inherit it
@@ -42,8 +42,8 @@ class Listener(socket.socket):
 
 
 def listen(host: str, port: int) -> Listener:
-    """Open the socket before anything else is done; raises StartError where that cannot be."""
-    host = host.removeprefix("[").removesuffix("]")  # as an IPv6 address stands in URLs
+    """Open the socket before anything else is done; raises StartError if that fails."""
+    host = host.removeprefix("[").removesuffix("]")  # the form of an IPv6 address in URLs
     try:
         family, *_, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -1,4 +1,4 @@
-"""The serving process: its workers, how it stops, and what it reloads while it runs.
+"""The server process: its workers, its shutdown, and what it reloads at run time.
 
 The first SIGINT or SIGTERM lets requests in flight end within `server.drain_seconds`; the second ends
 them now. SIGHUP reloads the certificate and the log level, as does a renewed certificate by itself.
@@ -26,26 +26,26 @@ from uvicorn.supervisors import Multiprocess
 
 from tintype.api.allocator import keep_few_arenas
 from tintype.api.protocol import BoundedConfig
-from tintype.data_folder import share_folder
+from tintype.data_folder import join_data_folder
 from tintype.errors import TintypeError
 from tintype.listener import Listener
 from tintype.observability.logs import make_logger, route_libraries, set_level
-from tintype.observability.metrics import shared
+from tintype.observability.metrics import share_metrics
 from tintype.settings import Settings
 from tintype.wiring.service import Service
 
 Reread = Callable[[], Settings]
-"""Reads the settings again from where they were read at the start."""
+"""Reads the settings again from their sources."""
 
 _BACKLOG: Final = 2048
 _CERTIFICATE_SECONDS: Final = 60
-"""How often the files of the certificate are looked at for a renewal."""
+"""How often the files of the certificate are checked for a renewal."""
 _ABORT_SECONDS: Final = 1.0
 """Time for the last answers to reach clients after the second signal."""
 
 
 def serve(service: Service, listener: Listener, reread: Reread) -> None:
-    """Serve until a signal says stop."""
+    """Serve until a signal arrives."""
     settings = service.settings
     route_libraries(service.log)
     config = _Config(service, reread)
@@ -54,20 +54,20 @@ def serve(service: Service, listener: Listener, reread: Reread) -> None:
     def leave(_signal: int, _frame: object) -> None:
         if server.started:  # uvicorn raises the signal again when it has drained
             sys.exit(0)
-        os._exit(0)  # at once: an exception is lost where the interpreter runs a callback of its own
+        os._exit(0)  # at once: an exception raised in a callback of the interpreter would be lost
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what is being loaded need not be reloaded
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # settings that are being loaded need not be reloaded
     if settings.server.workers > 1:
-        with shared(settings.data_dir):
+        with share_metrics(settings.data_dir):
             _Supervisor(config, sockets=[listener]).run()
     else:
         server.run(sockets=[listener])
 
 
 class _Config(BoundedConfig):
-    """What uvicorn needs to know, and the signals that a process of it handles."""
+    """uvicorn's configuration, and the signals that its processes handle."""
 
     def __init__(self, service: Service, reread: Reread) -> None:
         chosen = service.settings.server
@@ -83,7 +83,7 @@ class _Config(BoundedConfig):
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # ForwardedRequests knows more of them
+            proxy_headers=False,  # ForwardedRequests supports more of them
             ssl_certfile=chosen.tls_certificate,
             ssl_keyfile=chosen.tls_key,
             workers=chosen.workers,
@@ -98,7 +98,7 @@ class _Config(BoundedConfig):
         self._certificate_files: object = None
 
     def make_log(self) -> structlog.typing.FilteringBoundLogger:
-        """Return a logger; made where it is used, because a configuration is sent to other processes."""
+        """Return a new logger, created on demand because this configuration is sent to other processes."""
         return make_logger(self._log_style)
 
     def load(self) -> None:
@@ -109,11 +109,11 @@ class _Config(BoundedConfig):
         except RuntimeError:  # loaded, but not to be served
             return
         signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(self._hang_up))
-        if self.terminal_is_gone():  # its signal came while nobody listened
+        if self.terminal_is_gone():  # its signal came before the handler was set
             loop.call_soon(os.kill, os.getpid(), signal.SIGTERM)
         with contextlib.suppress(TintypeError):  # a worker may replace one that has reloaded
             set_level(self._reread().log.level)
-        if multiprocessing.parent_process() is not None:  # a worker: its supervisor hears of the rest
+        if multiprocessing.parent_process() is not None:  # a worker: its supervisor handles the rest
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGQUIT, lambda *_: loop.call_soon_threadsafe(self.end_requests))
         if self.ssl is not None:
@@ -121,15 +121,15 @@ class _Config(BoundedConfig):
             loop.call_later(_CERTIFICATE_SECONDS, self._watch_certificate)
 
     def end_requests(self) -> None:
-        """End requests in flight: those without an answer get 503, the others are cut."""
-        if self.server_state is None:  # nobody has connected yet
+        """End requests in flight: those without a response get 503, the others are aborted."""
+        if self.server_state is None:  # no client has connected yet
             return
         for task in list(self.server_state.tasks):
             task.cancel()
         asyncio.get_running_loop().call_later(_ABORT_SECONDS, self._abort_connections)
 
     def terminal_is_gone(self) -> bool:
-        """Say whether the terminal that the service was started in has been closed."""
+        """Return whether the terminal that the service was started in has been closed."""
         return self.on_terminal and not os.isatty(0)
 
     def _abort_connections(self) -> None:
@@ -156,7 +156,7 @@ class _Config(BoundedConfig):
             self._reload_certificate()
 
     def _reload_certificate(self) -> None:
-        """Use the certificate that is in the files now; one that cannot be used leaves the old one."""
+        """Load the certificate from its files again; keep the old one if the new one cannot be used."""
         if self.ssl is None or self.ssl_certfile is None:
             return
         log, files = self.make_log(), self._stat_certificate()
@@ -181,12 +181,12 @@ class _Config(BoundedConfig):
 
 
 class _Server(uvicorn.Server):
-    """One process that serves and hears signals itself."""
+    """A single server process, which handles signals itself."""
 
     config: _Config
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Drain at the first signal, end at the second. Runs as a signal handler: it only schedules."""
+        """Drain at the first signal, end at the second. As a signal handler it only schedules the work."""
         again = self.should_exit
         self._captured_signals.append(sig)
         self.should_exit = True
@@ -200,7 +200,7 @@ class _Server(uvicorn.Server):
 
 
 class _Supervisor(Multiprocess):
-    """The parent of several processes that serve. It alone decides when they stop."""
+    """The parent of several server processes. It alone decides when they stop."""
 
     config: _Config
 
@@ -217,11 +217,11 @@ class _Supervisor(Multiprocess):
     handle_term = handle_int
 
     def handle_hup(self) -> None:
-        """Let each worker reload; a terminal that was closed ends the service."""
+        """Signal each worker to reload; end the service if the terminal was closed."""
         if self.config.terminal_is_gone():
             self.handle_int()
             return
-        for process in self.processes:  # one that is still starting would die of it
+        for process in self.processes:  # the signal would kill one that is still starting
             process.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit)
         self._signal_workers(signal.SIGHUP)
 
@@ -242,7 +242,7 @@ class _Supervisor(Multiprocess):
 
 
 def announce_drain(log: structlog.typing.FilteringBoundLogger, seconds: int) -> None:
-    """Say that requests in flight are waited for, how long, and how not to."""
+    """Log that the service waits for requests in flight, for how long, and how to skip that."""
     with contextlib.suppress(OSError):  # the terminal may be gone
         log.info(
             "stopping: waiting for requests in flight; a second signal (Ctrl-C) ends them now",
@@ -254,12 +254,12 @@ def _app(service: Service) -> ASGIApp:
     keep_few_arenas()
     route_libraries(service.log)
     parent = multiprocessing.parent_process()
-    if parent is not None:  # which holds the folder: nobody may serve it for longer than that
-        share_folder(service.settings.data_dir)
+    if parent is not None:  # which has locked the folder: this process must not outlive it
+        join_data_folder(service.settings.data_dir)
         threading.Thread(target=_end_behind, args=[parent], daemon=True).start()
     app = service.app
     gc.collect()
-    gc.freeze()  # what is there by now stays: each look through it for garbage held up requests for 60 ms
+    gc.freeze()  # start-up objects stay: full collections that include them pause requests for 60 ms
     return app
 
 

@@ -1,4 +1,4 @@
-"""The address by which clients reach a listening socket, and what makes them trust its certificate."""
+"""The URL at which clients reach a listening socket, and the CA file that they need for its certificate."""
 
 import ipaddress
 import socket
@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 _ANYWHERE: Final = {4: "192.0.2.1", 6: "2001:db8::1"}
-"""Addresses for documentation: asking for the way there sends nothing."""
+"""Documentation addresses: looking up the route to them sends nothing."""
 _FLIGHTS: Final = 8
 
 
@@ -23,7 +23,7 @@ class Certificate(msgspec.Struct, frozen=True):
 def client_url(address: str, port: int, certificate: Certificate | None) -> str:
     """Return the URL of a server that listens on an address, wildcards included.
 
-    With a certificate its host is a name that the certificate is for, if it has one that leads there.
+    With a certificate, the host is a name in the certificate that resolves to the address, if there is one.
     """
     host = ipaddress.ip_address(address)
     shown = _outgoing(host.version) if host.is_unspecified else address
@@ -33,10 +33,10 @@ def client_url(address: str, port: int, certificate: Certificate | None) -> str:
 
 
 def authorities(certificate: Certificate, host: str, known: str | None) -> tuple[bool, str | None]:
-    """Return whether clients can trust a certificate for a host, and the file of authorities they need.
+    """Return whether clients can trust a certificate for a host, and the CA file they need.
 
-    None are the system's. What is `known` to a client is kept while it works; a certificate that nobody
-    else has signed is its own authority.
+    None means the system's. The file `known` to a client is kept while it works; a self-signed certificate
+    is its own authority.
     """
     own = str(Path(certificate.file).resolve())
     for cafile in (known, None, own):
@@ -46,7 +46,7 @@ def authorities(certificate: Certificate, host: str, known: str | None) -> tuple
 
 
 def _verifies(certificate: Certificate, host: str, cafile: str | None) -> bool:
-    """Return whether a handshake succeeds; nothing leaves the memory."""
+    """Return whether a handshake in memory succeeds."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:
         server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -69,7 +69,7 @@ def _verifies(certificate: Certificate, host: str, cafile: str | None) -> bool:
 
 
 def _outgoing(version: int) -> str:
-    """Return the address of this host by which it reaches others, loopback where it reaches nobody."""
+    """Return this host's address for outgoing connections; loopback without a route."""
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
@@ -80,14 +80,14 @@ def _outgoing(version: int) -> str:
 
 
 def _certified(file: str, shown: str, *, anywhere: bool) -> str:
-    """Return the host that a URL should name: one that the certificate is for, if there is any."""
+    """Return the host for a URL: a name in the certificate, if there is a suitable one."""
     from cryptography import x509
 
     try:
         found = x509.load_pem_x509_certificate(Path(file).read_bytes())
         names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (OSError, ValueError, x509.ExtensionNotFound):
-        return shown  # whether it can be used at all is found out elsewhere
+        return shown  # check_certificate reports what is wrong with it
     addresses = [str(each) for each in names.get_values_for_type(x509.IPAddress)]
     if shown in addresses:
         return shown

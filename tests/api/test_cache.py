@@ -15,7 +15,7 @@ from test_imports import BARE, new_image, show, working
 
 from inprocess import Prepared, Service, running
 from tintype.blobs import reading
-from tintype.blobs.cache import PIECE, Kept, PieceFiles
+from tintype.blobs.cache import CHUNK_BYTES, CacheKey, ChunkFiles
 from tintype.blobs.memory import MemoryStore
 from tintype.db import blobs as blob_rows
 from tintype.db import cache as cache_rows
@@ -29,7 +29,7 @@ from tintype.settings import CacheSettings
 from tintype.settings import stores as kinds
 
 DATA = bytes(range(256)) * (50 << 10)  # three pieces and a bit
-OF = Kept("image", "sha512-abc")
+OF = CacheKey("image", "sha512-abc")
 LIMIT = 2 * len(DATA) + 100
 
 
@@ -130,15 +130,15 @@ async def test_ranges(cached: Cached) -> None:
     image = await stored(cached)
     assert await download(cached, image, Range="bytes=0-9") == DATA[:10]
     assert cached.slow.asked == [(0, 10)]  # a few bytes are not worth the room of an image
-    large = f"bytes={PIECE - 3}-{2 * PIECE}"
-    assert await download(cached, image, Range=large) == DATA[PIECE - 3 : 2 * PIECE + 1]
+    large = f"bytes={CHUNK_BYTES - 3}-{2 * CHUNK_BYTES}"
+    assert await download(cached, image, Range=large) == DATA[CHUNK_BYTES - 3 : 2 * CHUNK_BYTES + 1]
     assert len(cached.slow.asked) == 4
     assert await download(cached, image, Range="bytes=0-9") == DATA[:10]
     assert len(cached.slow.asked) == 4
     assert (await state(cached))["cached_images"] == []
     assert await download(cached, image, Range="bytes=-5") == DATA[-5:]
     assert await download(cached, image) == DATA
-    assert cached.slow.asked[-1] == (3 * PIECE, len(DATA))
+    assert cached.slow.asked[-1] == (3 * CHUNK_BYTES, len(DATA))
     assert len(cached.slow.asked) == 5
     await kept(cached, image)
 
@@ -147,7 +147,7 @@ async def test_whole_without_a_reader_who_reached_the_end(cached: Cached) -> Non
     """Pieces that readers of parts have brought together are an image, which upkeep finds."""
     image = await stored(cached)
     end = len(DATA) - 1
-    for part in (f"bytes={PIECE}-{end - 1}", f"bytes=0-{2 * PIECE}"):
+    for part in (f"bytes={CHUNK_BYTES}-{end - 1}", f"bytes=0-{2 * CHUNK_BYTES}"):
         await download(cached, image, Range=part)
     assert (await state(cached))["cached_images"] == []
     await cached.cache.maintain()
@@ -207,15 +207,15 @@ async def test_a_slow_reader_has_each_piece_read_once(
 
     monkeypatch.setattr(zlib, "crc32", counted)
     parts = []
-    async for part in cache.read(entry, blobs, 0, PIECE):
+    async for part in cache.read(entry, blobs, 0, CHUNK_BYTES):
         parts.append(part)
         await asyncio.sleep(0.01)
     asked = sum(stop - start for start, stop in cached.slow.asked)
-    print(f"{len(parts)} parts, {sum(checked) / PIECE:.1f} pieces checked, {asked / PIECE:.1f} fetched")
-    assert b"".join(parts) == DATA[:PIECE]
+    print(f"{len(parts)} parts, {sum(checked) / CHUNK_BYTES:.1f} checked, {asked / CHUNK_BYTES:.1f} fetched")
+    assert b"".join(parts) == DATA[:CHUNK_BYTES]
     assert len(parts) == 64
-    assert sum(checked) == (PIECE if is_kept else 0)
-    assert asked == 0 if is_kept else PIECE <= asked <= 2 * PIECE
+    assert sum(checked) == (CHUNK_BYTES if is_kept else 0)
+    assert asked == 0 if is_kept else CHUNK_BYTES <= asked <= 2 * CHUNK_BYTES
 
 
 async def test_what_needs_no_cache(cached: Cached) -> None:
@@ -463,7 +463,7 @@ async def another_process(service: Service) -> AsyncIterator[asyncio.Task[None]]
     """Have another process of the same node look after its cache, too."""
     base = service.parts
     log = make_logger("json")
-    files = PieceFiles(service.folder / "cache")
+    files = ChunkFiles(service.folder / "cache")
     cache = Cache(base.database, base.copies, files, log, node="here", limit=LIMIT)
     prefetching = asyncio.create_task(Prefetcher(cache, log).run())
     yield prefetching
@@ -534,7 +534,7 @@ async def always() -> bool:
 
 async def test_processes_of_a_node_share_the_work(tmp_path: Path) -> None:
     """A piece that another process fetches is waited for; one whose process died is fetched anew."""
-    one, other = PieceFiles(tmp_path), PieceFiles(tmp_path)
+    one, other = ChunkFiles(tmp_path), ChunkFiles(tmp_path)
     fetched = []
 
     async def fetch() -> bytes:
@@ -542,10 +542,10 @@ async def test_processes_of_a_node_share_the_work(tmp_path: Path) -> None:
         await asyncio.sleep(0.2)
         return b"piece"
 
-    found = await asyncio.gather(*(files.piece(OF, 0, fetch, always) for files in (one, other, one)))
+    found = await asyncio.gather(*(files.get_chunk(OF, 0, fetch, always) for files in (one, other, one)))
     assert (found, len(fetched)) == ([b"piece"] * 3, 1)
     (tmp_path / "im" / "image" / "sha512-abc" / "1.part").write_bytes(b"left by the dead")
-    assert await other.piece(OF, 1, fetch, always) == b"piece"
+    assert await other.get_chunk(OF, 1, fetch, always) == b"piece"
 
 
 async def test_a_disk_that_is_broken_costs_no_download(tmp_path: Path) -> None:
@@ -555,7 +555,7 @@ async def test_a_disk_that_is_broken_costs_no_download(tmp_path: Path) -> None:
     async def fetch() -> bytes:
         return b"piece"
 
-    assert await PieceFiles(tmp_path).piece(OF, 0, fetch, always) == b"piece"
+    assert await ChunkFiles(tmp_path).get_chunk(OF, 0, fetch, always) == b"piece"
 
 
 async def test_a_disk_that_breaks_while_a_piece_is_fetched(
@@ -571,14 +571,14 @@ async def test_a_disk_that_breaks_while_a_piece_is_fetched(
         monkeypatch.setattr(Path, "rename", refuse)
         return b"piece"
 
-    one, other = PieceFiles(tmp_path), PieceFiles(tmp_path)
-    found = await asyncio.gather(*(files.piece(OF, 0, fetch, always) for files in (one, other)))
+    one, other = ChunkFiles(tmp_path), ChunkFiles(tmp_path)
+    found = await asyncio.gather(*(files.get_chunk(OF, 0, fetch, always) for files in (one, other)))
     assert found == [b"piece"] * 2
 
 
 async def test_a_fetch_that_fails_beside_one_that_waits(tmp_path: Path) -> None:
     """Who waited fetches the piece and keeps it, although the file it waited for was taken away."""
-    one, other = PieceFiles(tmp_path), PieceFiles(tmp_path)
+    one, other = ChunkFiles(tmp_path), ChunkFiles(tmp_path)
 
     async def fails() -> bytes:
         await asyncio.sleep(0.2)
@@ -587,9 +587,9 @@ async def test_a_fetch_that_fails_beside_one_that_waits(tmp_path: Path) -> None:
     async def fetch() -> bytes:
         return b"piece"
 
-    failing = asyncio.create_task(one.piece(OF, 0, fails, always))
+    failing = asyncio.create_task(one.get_chunk(OF, 0, fails, always))
     await asyncio.sleep(0.1)
-    assert await other.piece(OF, 0, fetch, always) == b"piece"
+    assert await other.get_chunk(OF, 0, fetch, always) == b"piece"
     with pytest.raises(Unavailable):
         await failing
     assert (tmp_path / "im" / "image" / "sha512-abc" / "0").exists()
@@ -610,5 +610,5 @@ async def test_queued_again_while_it_is_fetched(cached: Cached) -> None:
     for _ in range(2):
         assert (await cached.call("admin", "PUT", f"/v2/cache/{key}")).status_code == 202
         await asyncio.sleep(0.3)
-    assert await download(cached, image, Range=f"bytes=0-{PIECE}") == DATA[: PIECE + 1]
+    assert await download(cached, image, Range=f"bytes=0-{CHUNK_BYTES}") == DATA[: CHUNK_BYTES + 1]
     await kept(cached, image)

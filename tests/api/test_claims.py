@@ -103,7 +103,7 @@ async def test_a_folder_with_images_of_others_is_refused(folder: Path) -> None:
 async def test_nothing_is_claimed_while_a_service_runs(folder: Path) -> None:
     """A server holds its data folder, a worker too."""
     copy_images(folder)
-    with data_folder.only_server_of(folder), pytest.raises(StartError, match="serves the data folder"):
+    with data_folder.lock_data_folder(folder), pytest.raises(StartError, match="serves the data folder"):
         await claimed(folder)
 
 

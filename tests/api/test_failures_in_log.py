@@ -142,8 +142,8 @@ async def test_what_is_repeated_is_counted() -> None:
 
     failures = FailureLog(structlog.wrap_logger(None, processors=[record]), quiet_seconds=0.05)
     for _ in range(5):
-        failures.note("request failed", Unavailable("The store 'a' does not answer."), status=503)
-    failures.note("request failed", Unavailable("The store 'b' does not answer."), status=503)
+        failures.record("request failed", Unavailable("The store 'a' does not answer."), status=503)
+    failures.record("request failed", Unavailable("The store 'b' does not answer."), status=503)
     assert [line["reason"] for line in written] == [
         "The store 'a' does not answer.",
         "The store 'b' does not answer.",

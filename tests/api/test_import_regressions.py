@@ -20,7 +20,7 @@ from test_imports import BINARY, DATA, STORES, begin, ended, loopback, new_image
 import web
 from inprocess import Prepared, Service, make_settings, running
 from tintype.blobs import network
-from tintype.blobs.cache import PIECE
+from tintype.blobs.cache import CHUNK_BYTES
 from tintype.blobs.downloads import Download
 from tintype.blobs.network import resolve, resolve_for_proxy
 from tintype.blobs.web import Web
@@ -39,7 +39,7 @@ from tintype.settings.stores import FileStore, HttpStore, MemoryStore
 
 async def test_the_cache_keeps_images_apart(prepared: Prepared, tmp_path: Path) -> None:
     """Where a store spoils somebody's bytes, nobody else's image with the same digest is spoilt by that."""
-    good, evil = bytes(2 * PIECE), b"evil" * (PIECE // 2)
+    good, evil = bytes(2 * CHUNK_BYTES), b"evil" * (CHUNK_BYTES // 2)
     stores = {"slow": MemoryStore(limit=100 << 20)}
     async with running(prepared, tmp_path, stores=stores, cache=CacheSettings(folder="cache")) as service:
         images, slow = {}, service.memory("slow")
@@ -50,9 +50,9 @@ async def test_the_cache_keeps_images_apart(prepared: Prepared, tmp_path: Path) 
             if who == "bob":
                 (key,) = slow.ready
         slow.ready[key] = evil
-        part = {"Range": f"bytes=0-{PIECE}"}
+        part = {"Range": f"bytes=0-{CHUNK_BYTES}"}
         his = await service.call("bob", "GET", f"{images['bob']}/file", headers=part)
-        assert his.content == evil[: PIECE + 1]
+        assert his.content == evil[: CHUNK_BYTES + 1]
         hers = await service.call("alice", "GET", f"{images['alice']}/file")
         assert hers.content == good
 

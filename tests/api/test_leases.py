@@ -148,7 +148,7 @@ async def test_when_all_leases_end(service: Service, known: str | None, alone: b
     blob = Blob(str(uuid.uuid4()), "local", image_id)
     async with database.write() as tx:
         await blob_rows.begin(tx, blob, now=now(), lease=DAY)
-        await identity_rows.forget_secret(tx, CLOCK)
+        await identity_rows.remove_secret(tx, CLOCK)
         if known is not None:
             boot = data_folder._boot_id() if known == "this run" else known
             await identity_rows.set_secret(tx, CLOCK, f"{boot} 0")
@@ -172,7 +172,7 @@ async def test_a_machine_that_does_not_name_its_runs(
     blob = Blob(str(uuid.uuid4()), "local", image_id)
     async with database.write() as tx:
         await blob_rows.begin(tx, blob, now=now(), lease=lease)
-        await identity_rows.forget_secret(tx, CLOCK)
+        await identity_rows.remove_secret(tx, CLOCK)
         await identity_rows.set_secret(tx, CLOCK, "unknown 0")
     await data_folder._settle_leases(database, alone=False)
     async with database.read() as tx:

@@ -578,7 +578,7 @@ async def test_a_request_that_lost_its_upload_changes_nothing(
         late = asyncio.create_task(send(service, upload, 0, b"a" * MIB))
         await saving.wait()
     async with service.parts.database.write() as tx:  # as if the process had slept until its hold was over
-        await upload_rows.let_go_all(tx)
+        await upload_rows.release_all(tx)
     assert (await send(service, upload, 0, b"b" * 2 * MIB)).status_code == 503  # the late one has the file
     go.set()
     assert (await late).status_code == 410

@@ -74,7 +74,7 @@ STATEMENT_BUILDERS = {
     "db/listing.py:_filters": "of _statement",
     "db/listing.py:_has": "of _statement",
     "db/lookups.py:batch": "once for each lookup",
-    "db/schema.py:_note_oldest": "through SQLAlchemy's own engine, at a start",
+    "db/schema.py:_record_oldest": "through SQLAlchemy's own engine, at a start",
     "db/schema.py:_oldest": "through SQLAlchemy's own engine, at a start",
 }
 """Functions that build statements, beside cached ones, each with its reason."""

@@ -225,7 +225,7 @@ class App:
     def _log_failure(self, call: Call, event: str, status: int) -> None:
         """Log the cause of a failed request; the response does not have it."""
         about = {"method": call.method, "path": _shown(call), "request_id": call.request_id}
-        self._failures.note(event, call.failure, status=status, **about)
+        self._failures.record(event, call.failure, status=status, **about)
 
     def _count(self, call: Call, status: int, started: float) -> None:
         self._metrics.requests.labels(call.counted_method, call.route_path, status).inc()

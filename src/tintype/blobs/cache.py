@@ -1,10 +1,10 @@
-"""Pieces of images on this node's disk, in front of slow stores: each a file, below its image and digest.
+"""Chunks of images on this node's disk, in front of slow stores: one file each, by image and digest.
 
-Images of one digest share nothing: what one owner's store gives must not be another one's image.
+Images with the same digest share nothing: data from one owner's store must not become another's image.
 
-A piece is written beside its place, with a checksum behind it, and moved there: what is there is whole.
-One that the disk has changed since is taken for absent. Processes of a node share the folder; a lock on
-the unfinished file has each piece fetched by one of them.
+A chunk is written to a temporary file, with a checksum at its end, and moved into place, so that it is always
+complete. A chunk whose checksum is wrong counts as absent. The processes of a node share the folder; a lock
+on the temporary file lets only one of them fetch a chunk.
 """
 
 import asyncio
@@ -22,33 +22,33 @@ import msgspec
 
 from tintype.blobs.stream import in_thread
 
-PIECE: Final = 4 << 20
-"""Bytes of each piece but the last."""
+CHUNK_BYTES: Final = 4 << 20
+"""Size of each chunk but the last, in bytes."""
 _CHECK: Final = 4
 _PAUSE_SECONDS: Final = 0.05
 Fetch = Callable[[], Awaitable[bytes]]
 Allowed = Callable[[], Awaitable[bool]]
 
 
-class Kept(msgspec.Struct, frozen=True):
-    """What pieces are of: an image's bytes with one digest, written as algorithm and value with a dash."""
+class CacheKey(msgspec.Struct, frozen=True):
+    """Identifies cached data: an image, and its digest as algorithm and value joined by a dash."""
 
     image_id: str
     digest: str
 
 
-class PieceFiles:
-    """The pieces in one folder."""
+class ChunkFiles:
+    """The cached chunks in one folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._fetching: dict[Path, asyncio.Task[bytes]] = {}
 
-    async def piece(self, of: Kept, number: int, fetch: Fetch, has_room: Allowed) -> bytes:
-        """Return a piece, fetched by the first who asks while all others wait for it.
+    async def get_chunk(self, of: CacheKey, number: int, fetch: Fetch, has_room: Allowed) -> bytes:
+        """Return a chunk. If it is not cached, the first caller fetches it while the others wait.
 
-        It is kept if there is room for it, asked before and afterwards: what is dropped meanwhile stays so.
-        Raises what `fetch` raises. A disk that is full or broken costs the cache, not the reader.
+        It is stored if `has_room` allows it before and after writing, so that an image deleted meanwhile
+        stays deleted. Raises what `fetch` raises. A full or broken disk disables the cache, not the download.
         """
         path = self._path(of, number)
         kept = await in_thread(_read, path)
@@ -57,20 +57,20 @@ class PieceFiles:
         fetching = self._fetching.get(path)
         if fetching is None:
             fetching = self._fetching[path] = asyncio.create_task(self._fill(path, fetch, has_room))
-            fetching.add_done_callback(lambda done: self._forget(path, done))
+            fetching.add_done_callback(lambda done: self._discard_fetch(path, done))
         return await asyncio.shield(fetching)
 
-    async def part(self, of: Kept, number: int, first: int, length: int) -> bytes | None:
-        """Return a part of a piece whose checksum the reader has had checked; None where it is not kept."""
+    async def get_part(self, of: CacheKey, number: int, first: int, length: int) -> bytes | None:
+        """Return a part of a chunk whose checksum the caller has verified; None if it is not cached."""
         return await in_thread(_read_part, self._path(of, number), first, length)
 
     @contextlib.asynccontextmanager
-    async def alone(self, image_id: str) -> AsyncIterator[bool]:
-        """Yield whether no other process of this node fetches an image whole; none does until the end."""
+    async def fetch_lock(self, image_id: str) -> AsyncIterator[bool]:
+        """Yield whether this process may fetch the whole image: no other of this node does so meanwhile."""
         path = self._folder / "fetching" / image_id
         try:
             lock = await in_thread(_lock_part, path)
-        except OSError:  # a disk that keeps nothing
+        except OSError:  # a disk that cannot be written
             yield True
             return
         try:
@@ -79,33 +79,33 @@ class PieceFiles:
             if lock is not None:
                 await in_thread(_unlock, lock, path)
 
-    async def has(self, of: Kept, size: int) -> bool:
-        """Return whether every piece of so many bytes is there."""
+    async def has(self, of: CacheKey, size: int) -> bool:
+        """Return whether every chunk of an image of `size` bytes is there."""
         return await in_thread(self._has, of, size)
 
-    async def is_whole(self, of: Kept, size: int) -> bool:
-        """Return whether the pieces together have the digest that they are kept for."""
+    async def is_whole(self, of: CacheKey, size: int) -> bool:
+        """Return whether the chunks together have the expected digest."""
         algorithm, _, value = of.digest.partition("-")
         found = hashlib.new(algorithm, usedforsecurity=False)
-        for number in range(pieces(size)):
+        for number in range(chunk_count(size)):
             data = await in_thread(_read, self._path(of, number))
             if data is None:
                 return False
             await in_thread(found.update, data)
         return found.hexdigest() == value
 
-    async def drop(self, of: Kept) -> None:
-        """Delete the pieces of an image."""
+    async def delete(self, of: CacheKey) -> None:
+        """Delete the chunks of an image."""
         await in_thread(shutil.rmtree, self._path(of, 0).parent, ignore_errors=True)
 
-    async def all(self) -> list[Kept]:
-        """Return everything that is kept, whole or not."""
+    async def list_all(self) -> list[CacheKey]:
+        """Return the keys of everything that is cached, complete or not."""
         return await in_thread(self._all)
 
-    def _forget(self, path: Path, done: asyncio.Task[bytes]) -> None:
+    def _discard_fetch(self, path: Path, done: asyncio.Task[bytes]) -> None:
         self._fetching.pop(path, None)
         if not done.cancelled():
-            done.exception()  # who waits is told; perhaps nobody does any more
+            done.exception()  # waiting callers get it; nobody may be waiting any more
 
     async def _fill(self, path: Path, fetch: Fetch, has_room: Allowed) -> bytes:
         while True:
@@ -120,7 +120,7 @@ class PieceFiles:
                 return kept
             if lock is not None:
                 break
-            await asyncio.sleep(_PAUSE_SECONDS)  # another process of this node is at it
+            await asyncio.sleep(_PAUSE_SECONDS)  # another process of this node is fetching it
         try:
             data = await fetch()
             with contextlib.suppress(OSError):
@@ -132,20 +132,20 @@ class PieceFiles:
         finally:
             await in_thread(_unlock, lock, path)
 
-    def _path(self, of: Kept, number: int) -> Path:
+    def _path(self, of: CacheKey, number: int) -> Path:
         return self._folder / of.image_id[:2] / of.image_id / of.digest / str(number)
 
-    def _has(self, of: Kept, size: int) -> bool:
-        return all(self._path(of, number).exists() for number in range(pieces(size)))
+    def _has(self, of: CacheKey, size: int) -> bool:
+        return all(self._path(of, number).exists() for number in range(chunk_count(size)))
 
-    def _all(self) -> list[Kept]:
+    def _all(self) -> list[CacheKey]:
         found = (path.relative_to(self._folder).parts for path in self._folder.glob("??/*/*"))
-        return [Kept(parts[1], parts[2]) for parts in found]
+        return [CacheKey(parts[1], parts[2]) for parts in found]
 
 
-def pieces(size: int) -> int:
-    """Return into how many pieces so many bytes are cut."""
-    return -(-size // PIECE)
+def chunk_count(size: int) -> int:
+    """Return the number of chunks of an image of `size` bytes."""
+    return -(-size // CHUNK_BYTES)
 
 
 def _read(path: Path) -> bytes | None:
@@ -172,13 +172,13 @@ def _read_part(path: Path, first: int, length: int) -> bytes | None:
 
 
 def _lock_part(path: Path) -> int | None:
-    """Return the unfinished file of a piece, locked; None while another process has it."""
+    """Return the locked temporary file of a chunk; None while another process holds it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = Path(f"{path}.part")
     file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(file).st_ino == part.stat().st_ino:  # who had it before may have taken it away
+        if os.fstat(file).st_ino == part.stat().st_ino:  # its previous holder may have deleted it
             return file
     except (BlockingIOError, FileNotFoundError):
         pass
@@ -190,11 +190,11 @@ def _lock_part(path: Path) -> int | None:
 
 
 def _unlock(file: int, path: Path) -> None:
-    """Take an unfinished file away, which a piece that was kept is no more, and let go of it."""
+    """Delete the temporary file of a chunk unless it has been moved into place, and release its lock."""
     try:
         with contextlib.suppress(OSError):
             Path(f"{path}.part").unlink(missing_ok=True)
-            path.parent.rmdir()  # unless other pieces are there
+            path.parent.rmdir()  # fails if other chunks are there
     finally:
         os.close(file)
 

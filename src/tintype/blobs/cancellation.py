@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 async def wait_settled(work: asyncio.Future[Any]) -> None:
-    """Wait until a future is done, however often the waiting task is cancelled; its result stays in it.
+    """Wait until a future is done, however often the waiting task is cancelled; do not retrieve its result.
 
     A thread cannot be cancelled: what it works on (a buffer, a file descriptor) may be released only then.
     """

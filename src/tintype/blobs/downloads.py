@@ -1,4 +1,4 @@
-"""Downloads from the web that outlive broken connections, within limits of size and time."""
+"""Downloads from the web that survive broken connections, within limits of size and time."""
 
 import asyncio
 import time
@@ -7,18 +7,18 @@ from typing import Final
 
 from tintype.blobs.pace import Pace, paced
 from tintype.blobs.reading import closing
-from tintype.blobs.web import Facts, Web, unreadable
+from tintype.blobs.web import ResourceInfo, Web, unreadable
 from tintype.domain.addresses import display_url
 from tintype.errors import Invalid, NotFound, OverLimit, Unavailable
 
 _TRIES: Final = 3
-"""For a source that gives nothing, until it gives something again."""
+"""Consecutive attempts without a byte before the download fails."""
 
 
 class Download:
-    """One thing from the web, from front to back, across connections that break.
+    """A sequential download that continues after connections break.
 
-    Bytes are only put together where the server says that they are still the same ones.
+    It continues only if the server confirms that the resource has not changed.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Download:
         min_rate: int = 0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Make it: for `limit` bytes and so many seconds at most, of at least `min_rate` bytes a second."""
+        """Create it for at most `limit` bytes and so many seconds, at `min_rate` bytes per second or more."""
         self._web = web
         self._url = url
         self._limit = limit
@@ -40,13 +40,13 @@ class Download:
         self._pace = Pace(min_rate)
         self._until = time.monotonic() + seconds
         self._position = 0
-        self.facts: Facts | None = None
+        self.facts: ResourceInfo | None = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Return the bytes.
+        """Yield the bytes.
 
-        Raises OverLimit where there are too many, Unavailable where they do not come or not in time,
-        Invalid where there is nothing to fetch, or it comes too slowly.
+        Raises OverLimit if there are too many, Unavailable if they do not arrive or not in time,
+        Invalid if there is nothing to fetch or the source is too slow.
         """
         tries = 0
         while True:
@@ -67,7 +67,7 @@ class Download:
                 return
 
     async def begin(self) -> AsyncIterator[bytes]:
-        """Return the bytes once the first of them are there, and with them the facts."""
+        """Wait for the first bytes, which also sets `facts`; return an iterator over all bytes."""
         chunks = self.chunks()
         first = await anext(chunks, b"")
 
@@ -80,7 +80,7 @@ class Download:
         return whole()
 
     async def _once(self) -> AsyncIterator[bytes]:
-        """Return what one connection brings."""
+        """Yield the bytes of one connection."""
         headers = dict(self._headers)
         if self._position and self.facts is not None and self.facts.validator is not None:
             headers["If-Range"] = self.facts.validator
@@ -95,8 +95,8 @@ class Download:
         if size is not None and self._position != size:
             raise unreadable(self._url, "it closed the connection early")
 
-    def _remember(self, facts: Facts) -> None:
-        """Note what is fetched; raises Invalid where it has changed in the middle."""
+    def _remember(self, facts: ResourceInfo) -> None:
+        """Store what the server said of the resource; raises Invalid if it has changed since."""
         if facts.size is not None and facts.size > self._limit:
             raise self._too_large(f"{facts.size} bytes")
         if self._position and self.facts is not None:
@@ -106,7 +106,7 @@ class Download:
         self.facts = facts
 
     def _with_progress(self, error: Unavailable) -> Unavailable:
-        """Add how far it came to why it came no further."""
+        """Return the error with the number of bytes received added to its message."""
         if not self._position:
             return error
         size = self.facts.size if self.facts is not None else None
@@ -118,7 +118,7 @@ class Download:
         return OverLimit(f"{display_url(self._url)} has {size}; an image may have at most {self._limit}.")
 
     async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
-        """Return the next bytes, or None at the end; raises Invalid where the time is over."""
+        """Return the next bytes, or None at the end; raises Invalid if the time is up."""
         try:
             async with asyncio.timeout(max(0.0, self._until - time.monotonic())):
                 return await anext(chunks, None)

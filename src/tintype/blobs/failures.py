@@ -1,6 +1,6 @@
-"""What network failures mean, in words for whoever asked for the download.
+"""Explanations of network failures, for the user who asked for the download.
 
-httpcore maps what the operating system, TLS and HTTP say to kinds of its own; the cause behind them tells
+httpcore maps errors of the operating system, TLS and HTTP to its own classes; the cause behind them tells
 a closed port from a certificate that has expired.
 """
 
@@ -28,13 +28,13 @@ _CERTIFICATE: Final = {
 }
 """By OpenSSL's X509_V_ERR numbers."""
 _TRUST: Final = frozenset({18, 19, 20, 21})
-"""Those that a CA file can mend."""
+"""The errors that a CA file can fix."""
 _NOT_TLS: Final = frozenset(
     {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
 )
 _UNREACHABLE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL})
 _SKEWED: Final = "RequestTimeTooSkewed"
-"""What S3 says where the signature of a request was made too long before or after its own time."""
+"""What S3 answers if a request was signed too long before or after its own time."""
 _SERVICE: Final = (
     (r"NoSuchBucket|ContainerNotFound", "its bucket does not exist"),
     (
@@ -80,11 +80,11 @@ _SERVICE: Final = (
         "the connection broke off",
     ),
 )
-"""What the libraries of stores and of Keystone say or are called, and what that means."""
+"""Error names and texts of the libraries of stores and of Keystone, and their meanings."""
 
 
 def service_failure(error: BaseException) -> str:
-    """Return why a store or another service cannot be used; its own words may hold addresses and secrets."""
+    """Return why a store or another service cannot be used. The library's text may contain secrets."""
     said = "\n".join(f"{type(cause).__name__}: {cause}" for cause in _causes(error))
     if _SKEWED in said:
         return _clock_failure(error, said)
@@ -93,7 +93,7 @@ def service_failure(error: BaseException) -> str:
 
 
 def connection_failure(error: Exception, seconds: float) -> str:
-    """Return why a TCP connection could not be made, given how long it was waited for."""
+    """Return why a TCP connection could not be made, given the timeout in seconds."""
     if isinstance(error, httpcore2.ConnectTimeout):
         return f"no connection within {seconds:.0f} s"
     for cause in _causes(error):
@@ -105,7 +105,7 @@ def connection_failure(error: Exception, seconds: float) -> str:
 
 
 def tls_failure(error: Exception, seconds: float) -> str:
-    """Return why TLS could not be agreed on over a connection that was made."""
+    """Return why the TLS handshake failed."""
     if isinstance(error, httpcore2.ConnectTimeout):
         return f"the TLS handshake took longer than {seconds:.0f} s"
     for cause in _causes(error):
@@ -123,14 +123,14 @@ def tls_failure(error: Exception, seconds: float) -> str:
 
 
 def is_for_good(error: Exception) -> bool:
-    """Whether a failure of TLS will be the same next time."""
+    """Return whether a TLS failure is permanent."""
     return any(
         isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError) for cause in _causes(error)
     )
 
 
 def exchange_failure(error: Exception, seconds: float) -> str:
-    """Return why a connection that was made brought no answer, or not all of it."""
+    """Return why an established connection brought no response, or an incomplete one."""
     match error:
         case httpcore2.ReadTimeout() | httpcore2.WriteTimeout():
             return f"it was silent for {seconds:.0f} s"
@@ -147,7 +147,7 @@ def exchange_failure(error: Exception, seconds: float) -> str:
 
 
 def status_text(status: int) -> str:
-    """Return an HTTP status as people know it; its words are the standard's, not the server's."""
+    """Return an HTTP status with its standard reason phrase, not the server's."""
     try:
         return f"HTTP {status} {HTTPStatus(status).phrase}"
     except ValueError:
@@ -155,7 +155,7 @@ def status_text(status: int) -> str:
 
 
 def _clock_failure(error: BaseException, said: str) -> str:
-    """Return by how much the clocks of this machine and of S3 differ, as far as its answer tells the time."""
+    """Return by how much the clocks of this machine and of S3 differ, if its response contains the time."""
     answers = [getattr(cause, "response", None) for cause in _causes(error)]
     answer = next((each for each in answers if isinstance(each, dict)), {})
     stamp = re.search(r"<ServerTime>([^<]{1,40})</ServerTime>", said)
@@ -181,7 +181,7 @@ def _certificate_failure(error: ssl.SSLCertVerificationError) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Return an error and what led to it; httpcore drops the cause but leaves the context."""
+    """Yield an error and its causes; httpcore drops the cause but leaves the context."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause

@@ -1,4 +1,4 @@
-"""Blobs as files: written beside their place, synced, then moved there."""
+"""Blobs as files: written to a temporary file, synced, then moved into place."""
 
 import asyncio
 import contextlib
@@ -20,10 +20,10 @@ from tintype.errors import Gone, NotFound, OverLimit, Unavailable
 
 _PARTIAL: Final = "partial"
 _PROBE: Final = ".tintype-probe"
-"""What a check writes; always the same file, so that none is left over where a process ends in between."""
+"""The file that a check writes; always the same one, so that killed processes leave no others behind."""
 _PAGE: Final = 4096
 _DIRECT: Final = getattr(os, "O_DIRECT", 0)
-"""How Linux is told to write past the page cache; elsewhere nothing."""
+"""Flag of Linux for direct writes that bypass the page cache; 0 elsewhere."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 P = ParamSpec("P")
@@ -31,31 +31,31 @@ T = TypeVar("T")
 
 
 class FilesystemStore:
-    """Files under one folder, spread over 256 others by the first two letters of their key."""
+    """Files in 256 subfolders of one folder, named by the first two letters of their keys."""
 
     type = "file"
 
     def __init__(
         self, store_id: str, folder: Path, *, reserve: int = 0, accel_redirect: str | None = None
     ) -> None:
-        """Make a store that leaves `reserve` bytes of the disk free.
+        """Create a store that leaves `reserve` bytes of the disk free.
 
-        `accel_redirect` is the path by which a front server knows the folder.
+        `accel_redirect` is the path under which a reverse proxy serves the folder.
         """
         self.id = store_id
         self._folder = folder
         self._reserve = reserve
         self._accel_redirect = accel_redirect
         self.modes = (0o600, 0o700) if accel_redirect is None else (0o640, 0o750)
-        """Of files and of folders: a front server reads as one of the group."""
+        """Modes of files and of folders: a reverse proxy in the group may read them."""
 
     async def create(self, key: str, size: int | None) -> Writer:
-        """Begin to write; raises OverLimit where the disk has no room for that many bytes."""
+        """Start writing; raises OverLimit if the disk has no room for that many bytes."""
         await self._make_sure(size or 0)
         return _FileWriter(self, key, 0)
 
     async def resume(self, key: str, offset: int, size: int) -> "_FileWriter":
-        """Go on writing at an offset; bytes that were complete but not yet in use, too."""
+        """Continue writing at an offset, also after a commit that was not recorded."""
         await self._make_sure(size - offset)
         writer = _FileWriter(self, key, offset)
         if offset:
@@ -66,7 +66,7 @@ class FilesystemStore:
         return writer
 
     async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Return the bytes in pieces, one read ahead of the reader."""
+        """Yield the bytes in chunks, one of them read ahead."""
         file = await self._opened(self.path(key))
 
         async def read(offset: int, length: int) -> bytes:
@@ -84,13 +84,11 @@ class FilesystemStore:
         try:
             return (await self.run(os.stat, self.path(key))).st_size
         except NotFound:
-            await self.run(
-                self.check_mark
-            )  # in a folder that is not mounted is nothing, but that says nothing
+            await self.run(self.check_mark)  # an unmounted folder has no files, but that proves nothing
             return None
 
     async def delete(self, key: str) -> None:
-        """Delete the bytes, half-written ones too; that there are none is no error."""
+        """Delete the bytes, half-written ones too; succeed if there are none."""
         found = False
         for path in (self.partial(key), self.path(key)):
             with contextlib.suppress(NotFound):
@@ -100,18 +98,18 @@ class FilesystemStore:
             await self.run(self.check_mark)
 
     async def keys(self) -> AsyncIterator[str]:
-        """Return the name of every file, one folder at a time."""
+        """Yield the name of every file, one folder at a time."""
         for folder in await self.run(_names, self._folder):
             for name in await self.run(_names, self._folder / folder):
                 if name != _PROBE:
                     yield name
 
     async def check(self) -> None:
-        """Raise Unavailable where the folder is not there, or cannot be written to."""
+        """Raise Unavailable if the folder is missing or cannot be written to."""
         await self.run(self._check_folder)
 
     async def close(self) -> None:
-        """Let go of nothing: files are open only while they are used."""
+        """Do nothing: files are open only while they are used."""
 
     def internal_path(self, key: str) -> str | None:
         """Return the path for `X-Accel-Redirect`."""
@@ -120,38 +118,38 @@ class FilesystemStore:
         return f"{self._accel_redirect.rstrip('/')}/{_inside(key)}"
 
     async def properties(self) -> dict[str, Any]:
-        """Return the folder, the bytes of one read, and that zeros are written, not left out as holes."""
+        """Return the folder, the size of one read, and that zeros are written, not left as holes."""
         return {"data_dir": str(self._folder.absolute()), "chunk_size": LARGEST, "thin_provisioning": False}
 
     async def url(self, key: str) -> str:
-        """Return the address of a file."""
+        """Return the URL of a file."""
         return f"file://{self.path(key).absolute()}"
 
     async def place(self, url: str) -> str | None:
-        """Know none: nobody names a path of ours."""
+        """Return None: no user may name a path on this host."""
         return None
 
     def path(self, key: str) -> Path:
-        """Return the place of complete bytes."""
+        """Return the path of complete bytes."""
         return self._folder / _inside(key)
 
     def partial(self, key: str) -> Path:
-        """Return the place of half-written bytes."""
+        """Return the path of half-written bytes."""
         return self._folder / _PARTIAL / key
 
     def check_space(self, file: int, size: int) -> None:
-        """Refuse bytes that would leave less than the reserve."""
+        """Raise OverLimit if so many bytes would leave less than the reserve."""
         disk = os.fstatvfs(file)
         if size > disk.f_bavail * disk.f_frsize - self._reserve:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def check_mark(self) -> None:
-        """Raise Unavailable where the folder has no mark: a disk or share that is not mounted has none."""
+        """Raise Unavailable if the folder has no mark, as when a disk or share is not mounted."""
         if folder_mark(self._folder) is None:
             raise self._absent()
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking call beside the event loop; what the file system says comes back as meaning."""
+        """Run a blocking call in a thread; map errors of the file system to the service's errors."""
         try:
             return await in_thread(call, *args, **kwargs)
         except FileNotFoundError as error:
@@ -174,9 +172,9 @@ class FilesystemStore:
         return failure
 
     def _check_folder(self) -> None:
-        """Raise Unavailable where the folder is another one, or bytes cannot be written there.
+        """Raise Unavailable if the folder is another store's, or cannot be written to.
 
-        A file is written and deleted: neither the folder's mode nor that of its file system tells for sure.
+        A file is written and deleted: modes and mount options do not tell for sure.
         """
         self.check_mark()
         for folder in (self._folder, self._folder / _PARTIAL):
@@ -189,7 +187,7 @@ class FilesystemStore:
                 _write_probe(folder / _PROBE)
 
     async def _opened(self, path: Path) -> FileIO:
-        """Open a file; who is cancelled meanwhile leaves it closed."""
+        """Open a file; close it again on cancellation."""
         opening = asyncio.create_task(self.run(_open_to_read, path))
         try:
             return await asyncio.shield(opening)
@@ -206,7 +204,7 @@ class FilesystemStore:
             raise self._absent() from error
 
     def _check_space(self, size: int) -> None:
-        """Raise what says that there is no room, or no folder: a share that is not mounted has no mark."""
+        """Raise OverLimit if there is no room, Unavailable if the folder is missing: then it has no mark."""
         (self._folder / MARK).stat()
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -228,12 +226,12 @@ class _FileWriter:
         await self._store.run(self._write, data)
 
     async def flush(self) -> None:
-        """Sync what was written."""
+        """Sync the bytes written so far."""
         if self._file >= 0:
             await self._store.run(os.fdatasync, self._file)
 
     async def commit(self) -> None:
-        """Sync and move; a crash in between leaves a file that `delete` and `resume` find."""
+        """Sync the file and move it into place; after a crash in between, `delete` and `resume` find it."""
         try:
             await self._store.run(self._commit)
         except NotFound:
@@ -245,7 +243,7 @@ class _FileWriter:
         await self._store.run(self._close)
 
     def reopen(self) -> None:
-        """Open what was written before, and drop what stands behind the offset."""
+        """Open the bytes written before, and drop those after the offset."""
         try:
             self._file = _locked(self._partial)
         except FileNotFoundError:
@@ -262,7 +260,7 @@ class _FileWriter:
             self._partial.parent.mkdir(exist_ok=True)
             self._file = _locked(self._partial, os.O_CREAT)
             os.ftruncate(self._file, 0)
-            os.fchmod(self._file, self._store.modes[0])  # whatever the umask
+            os.fchmod(self._file, self._store.modes[0])  # regardless of the umask
         return self._file
 
     def _write(self, data: memoryview) -> None:
@@ -274,10 +272,10 @@ class _FileWriter:
             data = data[written:]
 
     def _write_some(self, file: int, data: memoryview) -> int:
-        """Write whole pages past the page cache, where the file system can, and the rest through it.
+        """Write whole pages directly to the disk, if possible, and the rest through the page cache.
 
-        Who fills an image reads none of it: the cache would cost a copy and a wait for the disk in
-        the end, and push out what others read.
+        An upload is not read back: the page cache would cost a copy and a long sync at the end, and would
+        evict what others read.
         """
         whole = 0 if self._offset % _PAGE else len(data) // _PAGE * _PAGE
         if whole and self._direct:
@@ -285,7 +283,7 @@ class _FileWriter:
                 fcntl.fcntl(file, fcntl.F_SETFL, _DIRECT)
                 return os.write(file, data[:whole])
             except OSError as error:
-                if error.errno != errno.EINVAL:  # what file systems say that cannot
+                if error.errno != errno.EINVAL:  # errors of file systems without support
                     raise
                 self._direct = False
         fcntl.fcntl(file, fcntl.F_SETFL, 0)
@@ -308,7 +306,7 @@ class _FileWriter:
 
 
 def _write_probe(path: Path) -> None:
-    """Write a file and delete it; another process may be doing the same, or was another user's and died."""
+    """Write a file and delete it; another process may do the same, or another user's may have left one."""
     path.unlink(missing_ok=True)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -319,7 +317,7 @@ def _write_probe(path: Path) -> None:
 
 
 def _open_to_read(path: Path) -> FileIO:
-    """Open a file that is read from front to back: the system reads further ahead when it knows."""
+    """Open a file for sequential reading, for which the system reads further ahead."""
     file = FileIO(path)
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
@@ -327,10 +325,10 @@ def _open_to_read(path: Path) -> FileIO:
 
 
 def _locked(path: Path, flags: int = 0) -> int:
-    """Open a file for one writer alone; raises BlockingIOError while another one has it.
+    """Open a file exclusively; raises BlockingIOError while another writer has it open.
 
-    The lock ends with its process. Who lost an upload to another request and does not know it yet (it
-    slept, or the database was slow) must not write between that one's bytes.
+    The lock ends with its process. A stalled request that has lost its upload without knowing it must not
+    write between the bytes of its successor.
     """
     file = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o600)
     try:
@@ -342,7 +340,7 @@ def _locked(path: Path, flags: int = 0) -> int:
 
 
 def _inside(key: str) -> str:
-    """Return the place of complete bytes in the folder; those of others lie in it directly."""
+    """Return the path of complete bytes relative to the folder; external files are directly in it."""
     return key.removeprefix(FOREIGN) if key.startswith(FOREIGN) else f"{key[:2]}/{key}"
 
 
@@ -351,7 +349,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _unlink(path: Path) -> None:
-    """Delete a file for good: after a power cut it must not be back, when its row is not."""
+    """Delete a file durably: after a power failure it must not reappear without its row."""
     path.unlink()
     _sync_folder(path.parent)
 

@@ -1,4 +1,4 @@
-"""Blobs on the web, to read only: below one address of the operator's, or wherever images say."""
+"""Read-only blobs on the web: below a URL that the operator sets, or at any URL in an image's location."""
 
 from collections.abc import AsyncIterator
 from urllib.parse import quote
@@ -11,22 +11,22 @@ from tintype.errors import Invalid, NotFound, Unavailable
 
 
 class HttpStore:
-    """What lies on web servers. With an address of its own it is the operator's, and trusted."""
+    """A read-only store of files on web servers. A URL of its own is set by the operator, and trusted."""
 
     type = "http"
 
     def __init__(self, store_id: str, url: str | None, web: Web) -> None:
-        """Make it; without a URL each blob's place is its whole address."""
+        """Create it; without a URL, each blob's place is a complete URL."""
         self.id = store_id
         self._url = url
         self._web = web
 
     async def create(self, key: str, size: int | None) -> Writer:
-        """Refuse: this store is read-only."""
+        """Raise Invalid: this store is read-only."""
         raise Invalid(f"The store '{self.id}' is read-only.")
 
     async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Return the bytes of a range; of a server that knows no ranges those before it are passed over."""
+        """Yield the bytes of a range; if the server does not support ranges, skip those before it."""
         if start == stop:
             return
         position = start
@@ -35,7 +35,7 @@ class HttpStore:
                 async for chunk in chunks:
                     position += len(chunk)
                     yield chunk
-        except Invalid as error:  # of a server that refuses us, or an address that may no longer be gone to
+        except Invalid as error:  # the server refuses, or the address is no longer allowed
             raise Unavailable(f"The store '{self.id}' cannot be read: {error.message}") from error
         if position != stop:
             message = f"The server of the store '{self.id}' sent {position - start} of {stop - start} bytes."
@@ -52,10 +52,10 @@ class HttpStore:
                     return
 
     async def size(self, key: str) -> int | None:
-        """Return the length that the server tells."""
+        """Return the length that the server reports."""
         try:
             facts = await self._web.facts(self._address(key))
-        except Invalid as error:  # of an address that may no longer be gone to
+        except Invalid as error:  # the address is no longer allowed
             raise Unavailable(f"The store '{self.id}' cannot be read: {error.message}") from error
         if facts is None:
             return None
@@ -67,18 +67,18 @@ class HttpStore:
         return facts.size
 
     async def delete(self, key: str) -> None:
-        """Leave the bytes where they are: they are not ours."""
+        """Do nothing: the bytes belong to others."""
 
     async def keys(self) -> AsyncIterator[str]:
-        """Return nothing: nothing there is ours to look after."""
+        """Yield nothing: the service stores no bytes here."""
         nothing: tuple[str, ...] = ()
         for key in nothing:
             yield key
 
     async def check(self) -> None:
-        """Ask the operator's server for anything; without an address there is no place to ask.
+        """Send a request to the operator's server, if there is one.
 
-        What it says to that is its own business: only where it is silent are its bytes out of reach.
+        Any response will do: the store is unavailable only if the server does not answer.
         """
         if self._url is None:
             return
@@ -90,15 +90,15 @@ class HttpStore:
             raise Unavailable(f"The store '{self.id}' does not answer.", retry_after=5) from error
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         await self._web.close()
 
     async def url(self, key: str) -> str:
-        """Return a blob's address."""
+        """Return a blob's URL."""
         return self._address(key)
 
     async def place(self, url: str) -> str | None:
-        """Take any address that the rules of the web let through, where the store has none of its own."""
+        """Accept any URL that the rules allow, unless the store has a URL of its own."""
         if self._url is not None:
             return None
         await self._web.check(url)

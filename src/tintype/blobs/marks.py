@@ -1,4 +1,4 @@
-"""Marks of folders: a file in each, by which a store's folder is known wherever it is mounted or moved to."""
+"""Marks of folders: a file that identifies a store's folder wherever it is mounted or moved to."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ MARK: Final = ".tintype-store"
 
 
 def folder_mark(folder: Path) -> str | None:
-    """Return a folder's mark; None for a new folder, or one that is not there."""
+    """Return a folder's mark; None for a new folder, or one that does not exist."""
     try:
         return (folder / MARK).read_text().strip()
     except FileNotFoundError:
@@ -17,7 +17,7 @@ def folder_mark(folder: Path) -> str | None:
 
 
 def set_folder_mark(folder: Path, mark: str) -> str:
-    """Mark a folder unless another process has just done so; return the mark that it has then."""
+    """Mark a folder unless another process has just done so; return its mark."""
     draft = _draft(folder, mark)
     with contextlib.suppress(FileExistsError):
         os.link(draft, folder / MARK)
@@ -26,7 +26,7 @@ def set_folder_mark(folder: Path, mark: str) -> str:
 
 
 def replace_folder_mark(folder: Path, mark: str) -> None:
-    """Replace the folder's mark; services that know the old mark refuse the folder."""
+    """Replace the folder's mark; services that know the old mark reject the folder."""
     _draft(folder, mark).replace(folder / MARK)
 
 

@@ -1,4 +1,4 @@
-"""Blobs in memory: for tests, and for what may be lost."""
+"""Blobs in memory: for tests, and for data that may be lost."""
 
 from collections.abc import AsyncIterator
 from typing import Final
@@ -14,20 +14,20 @@ class MemoryStore:
     type = "memory"
 
     def __init__(self, store_id: str, limit: int) -> None:
-        """Make a store that takes `limit` bytes in all."""
+        """Create a store of at most `limit` bytes in all."""
         self.id = store_id
         self.limit = limit
         self.ready: dict[str, bytes] = {}
         self.partial: dict[str, bytearray] = {}
 
     async def create(self, key: str, size: int | None) -> "_MemoryWriter":
-        """Begin to write."""
+        """Start writing."""
         if size is not None:
             self.check_space(size)
         return _MemoryWriter(self, key)
 
     async def resume(self, key: str, offset: int, size: int) -> "_MemoryWriter":
-        """Go on writing at an offset."""
+        """Continue writing at an offset."""
         self.check_space(size - offset)
         if offset:
             kept = self.partial.get(key)
@@ -41,7 +41,7 @@ class MemoryStore:
         return _MemoryWriter(self, key)
 
     async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Return the bytes from `start` to before `stop`."""
+        """Yield the bytes from `start` to before `stop`."""
         if key not in self.ready:
             raise NotFound("The stored bytes are missing.")
         data = self.ready[key]
@@ -54,23 +54,23 @@ class MemoryStore:
         return None if data is None else len(data)
 
     async def delete(self, key: str) -> None:
-        """Delete the bytes; well if there are none."""
+        """Delete the bytes; succeed if there are none."""
         self.ready.pop(key, None)
         self.partial.pop(key, None)
 
     async def keys(self) -> AsyncIterator[str]:
-        """Return the key of everything."""
+        """Yield the key of everything."""
         for key in (*self.ready, *self.partial):
             yield key
 
     async def check(self) -> None:
-        """Memory is always there."""
+        """Do nothing: memory is always available."""
 
     async def close(self) -> None:
-        """Let go of nothing."""
+        """Do nothing."""
 
     def check_space(self, size: int) -> None:
-        """Refuse bytes that there is no room for."""
+        """Raise OverLimit if there is no room for so many bytes."""
         used = sum(len(data) for data in (*self.ready.values(), *self.partial.values()))
         if used + size > self.limit:
             raise OverLimit("Image storage media is full.")
@@ -87,15 +87,15 @@ class _MemoryWriter:
         self._bytes().extend(data)
 
     async def flush(self) -> None:
-        """Nothing outlives this process."""
+        """Do nothing: nothing survives this process."""
 
     async def commit(self) -> None:
-        """Show the bytes."""
+        """Make the bytes visible."""
         self._store.ready[self._key] = bytes(self._bytes())
         del self._store.partial[self._key]
 
     async def close(self) -> None:
-        """Let go of nothing."""
+        """Do nothing."""
 
     def _bytes(self) -> bytearray:
         if not self._begun:

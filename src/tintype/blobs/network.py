@@ -1,6 +1,6 @@
-"""Connections to addresses that were checked: what httpcore makes them over.
+"""Network backends for httpcore that connect to checked addresses only.
 
-A host is resolved once; each address that it has is checked, and the connection is made to a checked one.
+A host is resolved once; all its addresses are checked, and the connection is made to one of them.
 """
 
 import asyncio
@@ -21,25 +21,25 @@ from tintype.errors import Invalid, TintypeError, Unavailable
 CONNECT_SECONDS: Final = 10.0
 _RESOLVE_SECONDS: Final = 10.0
 _REFUSAL_SECONDS: Final = 3.0
-"""After which a name is refused: as long as callers are made to wait for name servers."""
+"""Time after which a name is refused: as long as callers may have to wait for name servers."""
 _NAMES: Final = ThreadPoolExecutor(8, "names")
-"""Slow name servers keep only these waiting. A thread is made when it is first needed."""
+"""Slow name servers block only these threads. A thread is created when it is first needed."""
 _NO_SUCH_NAME: Final = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 _READ: Final = 1 << 20
 
 
 class NoConnection(httpcore2.ConnectError):
-    """A connection that could not be made, with the reason in words."""
+    """A connection could not be made; `reason` explains why."""
 
     def __init__(self, reason: str, *, for_good: bool = False) -> None:
-        """Note the reason; `for_good` where another attempt would fail for the same one."""
+        """Create it; `for_good` means that another attempt would fail for the same reason."""
         super().__init__(reason)
         self.reason = reason
         self.for_good = for_good
 
 
-class Checked(httpcore2.AsyncNetworkBackend):
-    """The network, without the addresses that may not be reached."""
+class CheckedNetwork(httpcore2.AsyncNetworkBackend):
+    """A network backend that refuses addresses which the rules forbid."""
 
     def __init__(self, rules: WebRules) -> None:
         self._rules = rules
@@ -57,7 +57,7 @@ class Checked(httpcore2.AsyncNetworkBackend):
         failure: Exception | None = None
         for address in await resolve(self._rules, host, port):
             try:
-                return _Wide(
+                return _LargeReads(
                     await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
                 )
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
@@ -66,7 +66,7 @@ class Checked(httpcore2.AsyncNetworkBackend):
         raise NoConnection(reason) from failure
 
     async def connect_unix_socket(self, *_arguments: Any, **_options: Any) -> httpcore2.AsyncNetworkStream:
-        """Refuse: no URL leads there."""
+        """Raise NoConnection: no URL leads to a Unix socket."""
         raise NoConnection("no URL leads to a Unix socket", for_good=True)
 
     async def sleep(self, seconds: float) -> None:
@@ -74,8 +74,8 @@ class Checked(httpcore2.AsyncNetworkBackend):
         await asyncio.sleep(seconds)
 
 
-class ToProxy(Checked):
-    """The network as far as the proxy of a setting, which an operator has named: any address is right."""
+class ProxyNetwork(CheckedNetwork):
+    """A network backend for connections to a configured proxy: any address is allowed."""
 
     def __init__(self, setting: str) -> None:
         super().__init__(WebRules(anywhere=True))
@@ -84,7 +84,7 @@ class ToProxy(Checked):
     async def connect_tcp(
         self, host: str, port: int, *more: Any, **options: Any
     ) -> httpcore2.AsyncNetworkStream:
-        """Connect; callers are not told where the proxy is."""
+        """Connect; errors do not reveal the proxy's address."""
         try:
             return await super().connect_tcp(host, port, *more, **options)
         except NoConnection as error:
@@ -94,14 +94,14 @@ class ToProxy(Checked):
         raise NoConnection(f"the proxy of {self._setting} cannot be reached: {reason}")
 
 
-class _Wide(httpcore2.AsyncNetworkStream):
-    """A connection that gives all it has: httpcore asks for 64 KiB, and each time costs the same."""
+class _LargeReads(httpcore2.AsyncNetworkStream):
+    """A stream with large reads: httpcore asks for 64 KiB, and each read has a fixed cost."""
 
     def __init__(self, inner: httpcore2.AsyncNetworkStream) -> None:
         self._inner = inner
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        """Read more than was asked for, if it is there: the parser takes any number."""
+        """Read more than was asked for, if it is available: the parser accepts any amount."""
         return await self._inner.read(max(max_bytes, _READ), timeout)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
@@ -118,24 +118,24 @@ class _Wide(httpcore2.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> httpcore2.AsyncNetworkStream:
-        """Go on encrypted."""
+        """Start TLS on the connection."""
         try:
-            return _Wide(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+            return _LargeReads(await self._inner.start_tls(ssl_context, server_hostname, timeout))
         except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
             reason = tls_failure(error, timeout or CONNECT_SECONDS)
             raise NoConnection(reason, for_good=is_for_good(error)) from error
 
     def get_extra_info(self, info: str) -> Any:
-        """Return what is known of the connection."""
+        """Return a property of the connection."""
         return self._inner.get_extra_info(info)
 
 
 async def resolve(rules: WebRules, host: str, port: int, seconds: float = _RESOLVE_SECONDS) -> list[str]:
     """Return the addresses of a host, all of them checked.
 
-    Raises Invalid where it has none or one that may not be reached, Unavailable where no name server answers.
+    Raises Invalid if it has none or one that is not allowed, Unavailable if no name server answers.
     """
-    async with _refused_late(rules, host):
+    async with _delay_refusals(rules, host):
         addresses = await _look_up(host, port, seconds)
         rules.check_addresses(host, addresses)
     return addresses
@@ -144,13 +144,13 @@ async def resolve(rules: WebRules, host: str, port: int, seconds: float = _RESOL
 async def resolve_for_proxy(
     rules: WebRules, host: str, port: int, seconds: float = _RESOLVE_SECONDS
 ) -> list[str]:
-    """Return the addresses of a host, all of them checked; none where the name is unknown here.
+    """Return the addresses of a host, all of them checked; an empty list if the name is unknown here.
 
-    The proxy looks names up itself, perhaps with name servers that know more than ours. Raises Invalid for
-    an address that may not be reached.
+    The proxy looks names up itself, perhaps with other name servers. Raises Invalid for an address that is
+    not allowed.
     """
     with contextlib.suppress(Unavailable):
-        async with _refused_late(rules, host):
+        async with _delay_refusals(rules, host):
             addresses = await _look_up(host, port, seconds)
             if addresses:
                 rules.check_addresses(host, addresses)
@@ -159,10 +159,10 @@ async def resolve_for_proxy(
 
 
 @contextlib.asynccontextmanager
-async def _refused_late(rules: WebRules, host: str) -> AsyncIterator[None]:
-    """Have every refusal of a name come at the same moment: a name that exists inside is found sooner.
+async def _delay_refusals(rules: WebRules, host: str) -> AsyncIterator[None]:
+    """Delay every refusal of a name to the same moment, so that its timing does not reveal internal names.
 
-    Addresses tell nothing, nor do names to an operator.
+    Addresses are refused at once, as are names that an operator gives: they reveal nothing.
     """
     late = asyncio.get_running_loop().time() + _REFUSAL_SECONDS
     try:

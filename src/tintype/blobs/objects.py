@@ -1,7 +1,7 @@
 """Blobs as objects in a bucket, through obstore: S3, Google Cloud Storage, Azure Blob Storage.
 
-Reads are ranges of a few megabytes, some of them ahead of the reader: each is a request with a time of
-its own that may be tried again, so a long download outlives a gateway that does not.
+Reads are ranges of a few megabytes, some of them read ahead: each is a request with its own timeout and
+retries, so a long download survives a restart of the gateway.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ from tintype.errors import NotFound, Unavailable
 _BLOCK: Final = 4 << 20
 _AHEAD: Final = 2
 _PATIENCE_SECONDS: Final = 10.0
-"""For a service that goes away in the middle of a download."""
+"""For a service that becomes unavailable during a download."""
 _PART: Final = 8 << 20
 ATTEMPTS: Final = 3
 _OURS: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""What our own names begin with where there is no prefix."""
+"""What the names of the service's objects begin with if there is no prefix."""
 _MARK: Final = ".writing"
-"""Ends the name of the empty object that stands beside an upload: the provider lists no upload of its own."""
+"""Suffix of the empty object that marks an upload: the provider cannot list unfinished uploads."""
 _SCHEMES: Final = {"s3": "s3", "gcs": "gs", "azure": "az"}
 
 
@@ -40,7 +40,7 @@ class ObjectStore:
     """The objects below one prefix of a bucket, each named by its key."""
 
     def __init__(self, store_id: str, kind: str, bucket: Bucket, prefix: str, name: str) -> None:
-        """Make it; `name` is the bucket's."""
+        """Create it; `name` is the bucket's."""
         self.id = store_id
         self.type = kind
         self._root = f"{_SCHEMES[kind]}://{name}/"
@@ -48,14 +48,13 @@ class ObjectStore:
         self._prefix = prefix
 
     async def create(self, key: str, size: int | None) -> Writer:
-        """Begin to write. Size and room are the provider's affair."""
+        """Start writing. The provider enforces limits of size and space."""
         return _ObjectWriter(self, key)
 
     async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Return the bytes in pieces, some ranges read ahead of the reader.
+        """Yield the bytes in chunks, with some ranges read ahead.
 
-        Where the service goes away for a moment, they go on by range: each range is asked for until it is
-        there, for some seconds.
+        If the service is unavailable for a moment, each range is retried for some seconds.
         """
         ranges = _Ranges(self, self.path(key))
         pieces = read_ahead(ranges.read, start, stop, block=_BLOCK, ahead=_AHEAD)
@@ -68,13 +67,13 @@ class ObjectStore:
         return await self._size(self.path(key))
 
     async def delete(self, key: str) -> None:
-        """Delete the object; well if there is none. Its mark goes first: who is writing looks for it last."""
+        """Delete the object; succeed if there is none. Its mark is deleted first: a writer checks it last."""
         if not key.startswith(FOREIGN):
             await self.delete_object(self.path(key) + _MARK)
         await self.delete_object(self.path(key))
 
     async def keys(self) -> AsyncIterator[str]:
-        """Return the key of every object and upload, a page at a time; some twice."""
+        """Yield the key of every object and upload, a page at a time; some twice."""
         try:
             async for page in obstore.list(self._bucket, prefix=self._prefix or None):
                 for found in page:
@@ -83,7 +82,7 @@ class ObjectStore:
             raise self.unavailable(error) from error
 
     async def signed_url(self, key: str, seconds: int) -> str:
-        """Return an address that anybody may read from for a while."""
+        """Return a URL by which anybody may read the object for so many seconds."""
         duration = dt.timedelta(seconds=seconds)
         try:
             return await obstore.sign_async(self._signer(), "GET", self.path(key), duration)
@@ -91,19 +90,19 @@ class ObjectStore:
             raise self.unavailable(error) from error
 
     async def url(self, key: str) -> str:
-        """Return the address of an object, as the image service's users know them."""
+        """Return the URL of an object, in the form that users of image services know."""
         return f"{self._root}{self.path(key)}"
 
     async def place(self, url: str) -> str | None:
-        """Know the objects of this bucket that are not ours."""
+        """Return the name of an object in this bucket that the service has not written."""
         name = url.removeprefix(self._root)
-        if name == url or {"", ".", ".."} & set(name.split("/")):  # which the library would write otherwise
+        if name == url or {"", ".", ".."} & set(name.split("/")):  # which the library would normalize
             return None
         ours = name.startswith(self._prefix) if self._prefix else _OURS.match(name)
         return None if ours else name
 
     async def check(self) -> None:
-        """List one object: so the bucket, the credentials and the right to list are proved."""
+        """List one object, which tests the bucket, the credentials and the right to list."""
         try:
             async for _page in obstore.list(self._bucket, prefix=self._prefix or None, chunk_size=1):
                 return
@@ -113,7 +112,7 @@ class ObjectStore:
             raise self.unavailable(error) from error
 
     async def close(self) -> None:
-        """Let go of nothing: obstore looks after its connections."""
+        """Do nothing: obstore manages its connections."""
 
     def path(self, key: str) -> str:
         """Return the name of a key's object."""
@@ -124,29 +123,29 @@ class ObjectStore:
         return bytes((await self.get_version(path, start, stop))[1])
 
     async def get_version(self, path: str, start: int, stop: int) -> tuple[str | None, memoryview]:
-        """Return a range of an object, and the tag of the version that it is from."""
+        """Return a range of an object, and the ETag of its version."""
         try:
             found = await obstore.get_async(self._bucket, path, options={"range": (start, stop)})
             return found.meta["e_tag"], memoryview(await found.bytes_async())
         except FileNotFoundError as error:
-            await self.check()  # a bucket that is missing is another matter
+            await self.check()  # a missing bucket is another error
             raise NotFound("The stored bytes are missing.") from error
         except (BaseError, OSError) as error:
             raise self.unavailable(error) from error
 
     async def has(self, path: str) -> bool:
-        """Return whether there is an object."""
+        """Return whether an object exists."""
         return await self._size(path) is not None
 
     async def put(self, path: str, data: bytes | bytearray | memoryview) -> None:
-        """Store a small object at once."""
+        """Store a small object in one request."""
         try:
             await obstore.put_async(self._bucket, path, data, use_multipart=False)
         except (BaseError, OSError) as error:
             raise self.unavailable(error) from error
 
     async def delete_object(self, path: str) -> None:
-        """Delete an object; well if there is none."""
+        """Delete an object; succeed if there is none."""
         try:
             await obstore.delete_async(self._bucket, path)
         except FileNotFoundError:
@@ -159,7 +158,7 @@ class ObjectStore:
         return obstore.open_writer_async(self._bucket, path, buffer_size=_PART, max_concurrency=1)
 
     def unavailable(self, error: Exception) -> Unavailable:
-        """Return the error for a store that cannot be used; its own words may hold addresses."""
+        """Return the error for a store that cannot be used; the library's text may contain addresses."""
         message = f"The store '{self.id}' cannot be used: {service_failure(error)}."
         failure = Unavailable(message, retry_after=5)
         failure.add_note(f"objects below {self._root}{self._prefix}")
@@ -175,7 +174,7 @@ class ObjectStore:
         try:
             return int((await obstore.head_async(self._bucket, path))["size"])
         except FileNotFoundError:
-            await self.check()  # where the bucket is missing is no object, but that says nothing
+            await self.check()  # without the bucket there is no object, but that proves nothing
             return None
         except (BaseError, OSError) as error:
             raise self.unavailable(error) from error
@@ -185,7 +184,7 @@ class ObjectStore:
 
 
 class _Ranges:
-    """Ranges of one version of an object, across failures of the service that pass."""
+    """Reads ranges of one version of an object, and retries transient failures of the service."""
 
     def __init__(self, store: ObjectStore, path: str) -> None:
         self._store = store
@@ -194,14 +193,14 @@ class _Ranges:
         self._begun = False
 
     async def read(self, at: int, length: int) -> memoryview:
-        """Return a range; raises Unavailable where it cannot be had, or is from another version."""
+        """Return a range; raises Unavailable if it cannot be read, or is from another version."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         pause = 0.25
         while True:
             try:
                 tag, data = await self._store.get_version(self._path, at, at + length)
             except Unavailable:
-                if not self._begun or time.monotonic() + pause > deadline:  # others may have the bytes
+                if not self._begun or time.monotonic() + pause > deadline:  # other stores may have the bytes
                     raise
             else:
                 break
@@ -215,17 +214,16 @@ class _Ranges:
 
 
 class _ObjectWriter:
-    """A large object by the provider's own means.
+    """Writes a large object by the provider's own kind of multipart upload.
 
-    An empty object marks the upload until it is committed, so that it is found, and can be deleted. Its
-    parts are seen by nobody: Azure drops them after a week; for Google a life-cycle rule of the bucket must
-    (docs/howto).
+    An empty object marks the upload until it is committed, so that it can be found and deleted. Its parts are
+    invisible: Azure drops them after a week; for Google, a lifecycle rule of the bucket has to (docs/howto).
     """
 
     def __init__(self, store: ObjectStore, key: str) -> None:
         self._store = store
         self._path = store.path(key)
-        self._writer: Any = None  # obstore exports its type to checkers only
+        self._writer: Any = None  # obstore exports the type to type checkers only
 
     async def write(self, data: memoryview) -> None:
         """Append bytes."""
@@ -238,7 +236,7 @@ class _ObjectWriter:
             raise self._store.unavailable(error) from error
 
     async def commit(self) -> None:
-        """Put the parts together; raises NotFound, and deletes the object, where the mark is gone by then."""
+        """Complete the upload; if the mark is gone by then, delete the object and raise NotFound."""
         if self._writer is None:
             await self._store.put(self._path, b"")
             return
@@ -253,12 +251,12 @@ class _ObjectWriter:
             await self._store.delete_object(self._path + _MARK)
 
     async def close(self) -> None:
-        """Let go of the parts."""
+        """Abandon the parts."""
         self._writer = None
 
 
-def patience(timeout: int) -> dict[str, Any]:
-    """Return obstore's settings for requests that may be silent for so many seconds, and are tried again."""
+def retry_options(timeout: int) -> dict[str, Any]:
+    """Return obstore's settings for requests that time out after so many seconds and are retried."""
     return {
         "client_options": {"connect_timeout": "5s", "timeout": f"{timeout}s", "allow_http": True},
         "retry_config": {"max_retries": ATTEMPTS - 1, "retry_timeout": dt.timedelta(seconds=timeout)},
@@ -282,9 +280,9 @@ def azure(
 
 
 def _opened(kind: Any, bucket: str, timeout: int, options: Mapping[str, str]) -> Any:
-    """Open a bucket; raises ValueError for options that obstore does not take, without their values."""
+    """Open a bucket; raises ValueError for options that obstore rejects, without their values."""
     try:
-        return kind(bucket, config=dict(options), **patience(timeout))
+        return kind(bucket, config=dict(options), **retry_options(timeout))
     except BaseError as error:
         first = str(error).splitlines()[0].rstrip(".")
         raise ValueError(re.sub(r'"[^"]*"', "…", first)) from None

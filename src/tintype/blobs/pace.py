@@ -1,7 +1,7 @@
-"""How fast a source gives bytes, measured over the time spent waiting for it.
+"""The rate of a source, measured over the time spent waiting for it.
 
-So a slow store of ours does not count against the source, and neither does the time in which a connection is
-opened or broken.
+So a slow store does not count against the source, and neither does the time in which a connection is opened
+or broken.
 """
 
 import time
@@ -12,7 +12,7 @@ from tintype.blobs.reading import closing
 from tintype.errors import Invalid, TintypeError
 
 _WINDOW_SECONDS: Final = 60.0
-"""Over which the rate is measured."""
+"""The period over which the rate is measured."""
 
 
 def _refuse_source(measured: str) -> TintypeError:
@@ -20,17 +20,17 @@ def _refuse_source(measured: str) -> TintypeError:
 
 
 class Pace:
-    """Measures a source across all its connections; refuses one of fewer bytes a second than `min_rate`."""
+    """Measures a source across all its connections; rejects one slower than `min_rate` bytes per second."""
 
     def __init__(self, min_rate: int, refuse: Callable[[str], TintypeError] = _refuse_source) -> None:
-        """Start measuring; `refuse` makes the error of the rate that was measured and the one required."""
+        """Start measuring; `refuse` makes the error from a text with the measured and the required rate."""
         self._min_rate = min_rate
         self._refuse = refuse
         self._seconds = 0.0
         self._bytes = 0
 
-    def note(self, count: int, seconds: float) -> None:
-        """Count bytes that came after so many seconds; raise what `refuse` makes if the rate is too low."""
+    def record(self, count: int, seconds: float) -> None:
+        """Record bytes received after so many seconds; raise the error of `refuse` if the rate is too low."""
         self._seconds += seconds
         self._bytes += count
         if self._seconds < _WINDOW_SECONDS:
@@ -45,15 +45,15 @@ class Pace:
 
 
 async def paced(chunks: AsyncIterator[bytes], pace: Pace) -> AsyncIterator[bytes]:
-    """Return the bytes of one connection, measured from the first ones on.
+    """Yield the bytes of one connection, measured after the first chunk.
 
-    Raises what `pace` raises if they come too slowly. A wait that ends with an error is not counted: the
+    Raises what `pace` raises if they arrive too slowly. A wait that ends with an error is not counted: the
     connection broke.
     """
     asked: float | None = None
     async with closing(chunks):
         async for chunk in chunks:
             if asked is not None:
-                pace.note(len(chunk), time.monotonic() - asked)
+                pace.record(len(chunk), time.monotonic() - asked)
             yield chunk
             asked = time.monotonic()

@@ -1,7 +1,7 @@
 """Blobs as images in a Ceph pool, each with a protected snapshot `snap`: what Nova clones to boot from.
 
-The bindings are Ceph's own (`python3-rbd`, `python3-rados` of the distribution). They block, so every
-call runs in a thread; a cluster that does not answer is given up after the timeout. An image without
+The bindings are Ceph's own (`python3-rbd`, `python3-rados` of the distribution). They block,
+so every call runs in a thread; calls fail after the timeout if the cluster does not answer. An image without
 the snapshot is half-written.
 """
 
@@ -27,10 +27,10 @@ from tintype.errors import Conflict, Gone, NotFound, OverLimit, StartError, Tint
 
 _DISTRIBUTION: Final = "/usr/lib/python3/dist-packages"
 _PREFIX: Final = "tintype-"
-"""Of the images that are ours: a pool may hold others."""
+"""Prefix of the service's images: a pool may contain others."""
 _SNAPSHOT: Final = "snap"
 _ORDER: Final = 23
-"""Objects of 8 MiB, as Glance makes them."""
+"""Objects of 8 MiB, as in Glance."""
 _BLOCK: Final = 4 << 20
 _GROWTH: Final = 1 << 30
 _THREADS: Final = 16
@@ -46,7 +46,7 @@ class RbdStore:
     type = "rbd"
 
     def __init__(self, store_id: str, *, pool: str, user: str, conf: str, timeout: int) -> None:
-        """Make a store; raises StartError where the bindings or Ceph's configuration are missing."""
+        """Create a store; raises StartError if the bindings or Ceph's configuration are missing."""
         self.id = store_id
         self._rados, self.rbd = _bindings()
         if not os.access(conf, os.R_OK):
@@ -55,7 +55,7 @@ class RbdStore:
         self._user = user
         self._conf = conf
         self._timeout = timeout
-        self._threads = ThreadPoolExecutor(_THREADS, f"rbd-{store_id}")  # a silent cluster fills only these
+        self._threads = ThreadPoolExecutor(_THREADS, f"rbd-{store_id}")  # a silent cluster blocks only these
         self._connecting = asyncio.Lock()
         self._failed_at = -math.inf
         self._failure: Unavailable | None = None
@@ -64,11 +64,11 @@ class RbdStore:
         self._pool_io: Any = None
 
     async def create(self, key: str, size: int | None) -> "_RbdWriter":
-        """Begin to write."""
+        """Start writing."""
         return _RbdWriter(self, key, size)
 
     async def resume(self, key: str, offset: int, size: int) -> "_RbdWriter":
-        """Go on writing at an offset."""
+        """Continue writing at an offset."""
         writer = _RbdWriter(self, key, size)
         if offset == 0:
             await self.delete(key)
@@ -80,7 +80,7 @@ class RbdStore:
         return writer
 
     async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Return the bytes in pieces, some read ahead of the reader."""
+        """Yield the bytes in chunks, with some of them read ahead."""
         image = await self.run(self._open_snapshot, key)
 
         async def read(offset: int, length: int) -> bytes:
@@ -91,7 +91,7 @@ class RbdStore:
                 async for chunk in chunks:
                     yield chunk
         finally:
-            with contextlib.suppress(TintypeError):  # how the reading ended is told, not this
+            with contextlib.suppress(TintypeError):  # the outcome of the reading is raised, not this
                 await shielded(self.run(lambda _pool: image.close()))
 
     async def size(self, key: str) -> int | None:
@@ -104,30 +104,30 @@ class RbdStore:
     async def delete(self, key: str) -> None:
         """Delete the image and what an interrupted removal left of it.
 
-        Raises Conflict where others were cloned from it or use it, and while the pool's trash keeps it.
+        Raises Conflict if it has clones or is in use, and while the pool's trash keeps it.
         """
         await self.run(self._delete, key)
 
     async def in_use(self, key: str) -> bool:
-        """Say whether there are clones."""
+        """Return whether there are clones."""
         try:
             return await self.run(self._has_clones, key)
         except NotFound:
             return False
 
     async def url(self, key: str) -> str:
-        """Return the address by which Nova and Cinder clone an image: cluster, pool, image, snapshot."""
+        """Return the URL by which Nova and Cinder clone an image: cluster, pool, image, snapshot."""
         name = quote(name_in_store(key, _PREFIX + key), safe="")
         return f"{await self._root()}{name}/{_SNAPSHOT}"
 
     async def properties(self) -> dict[str, Any]:
-        """Return the pool and cluster, by which Nova and Cinder see that they can clone, and more."""
+        """Return the store's properties; from pool and cluster Nova and Cinder see that they can clone."""
         fsid = (await self._root()).split("/")[2]
         made = {"chunk_size": 1 << _ORDER, "thin_provisioning": False}
         return {"pool": self._pool, "fsid": fsid, **made}
 
     async def place(self, url: str) -> str | None:
-        """Know the images of this pool that others made, with their snapshot."""
+        """Return the name of an image in this pool, with a snapshot, that the service has not made."""
         root = await self._root()
         name, _, snapshot = url.removeprefix(root).rpartition("/")
         name = unquote(name)
@@ -135,17 +135,17 @@ class RbdStore:
         return name if ours and name and "/" not in name else None
 
     async def keys(self) -> AsyncIterator[str]:
-        """Return the key of every image that is ours, also of those in the pool's trash."""
+        """Yield the key of every image of the service, also of those in the pool's trash."""
         for name in await self.run(self._names):
             if name.startswith(_PREFIX):
                 yield name.removeprefix(_PREFIX)
 
     async def check(self) -> None:
-        """Ask for the pool's directory of images: it takes the user, its key, the pool and rights on it."""
+        """Read the pool's directory of images, which tests the user, its key, the pool and its rights."""
         await self.run(self._look)
 
     async def close(self) -> None:
-        """Let go of the cluster."""
+        """Disconnect from the cluster."""
         if self._cluster is not None:
             await self._in_thread(self._pool_io.close)
             await self._in_thread(self._cluster.shutdown)
@@ -153,14 +153,14 @@ class RbdStore:
         self._threads.shutdown(wait=False)
 
     async def run(self, call: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call something with the pool, in a thread; what Ceph says comes back as meaning."""
+        """Run a call with the pool in a thread; map Ceph's errors to the service's errors."""
         try:
             async with self._connecting:
                 if self._cluster is None:
                     await self._connect_once()
             return await self._in_thread(call, self._pool_io, *args, **kwargs)
         except self.rbd.ImageNotFound as error:
-            await self._in_thread(self._look, self._pool_io)  # in a pool that is gone is no image either
+            await self._in_thread(self._look, self._pool_io)  # a missing pool has no image either
             raise NotFound("The stored bytes are missing.") from error
         except (self.rbd.ImageBusy, self.rbd.ImageHasSnapshots) as error:
             raise Conflict("The image is in use in its store.") from error
@@ -175,12 +175,12 @@ class RbdStore:
         return self.rbd.Image(pool, name_in_store(key, _PREFIX + key), snapshot=snapshot, read_only=read_only)
 
     def make(self, pool: Any, key: str, size: int) -> Any:
-        """Make an image in place of any that was half-written, and open it."""
+        """Create an image, replacing a half-written one, and open it."""
         self.rbd.RBD().create(pool, _PREFIX + key, size, order=_ORDER, old_format=False)
         return self.open(pool, key)
 
     async def _connect_once(self) -> None:
-        """Connect; who waited while another could not is told so at once."""
+        """Connect once; callers that waited for a failed attempt get its error at once."""
         if time.monotonic() < self._failed_at + _PAUSE_SECONDS:
             failed = "" if self._failure is None else self._failure.message
             raise Unavailable(failed, retry_after=5) from self._failure
@@ -218,7 +218,7 @@ class RbdStore:
         self._cluster = cluster
 
     def _not_let_in(self, error: Exception) -> Unavailable:
-        """Say in words why a cluster could not be connected to."""
+        """Return why the cluster refused the connection."""
         user = f"client.{self._user}"
         match error:
             case self._rados.ObjectNotFound():
@@ -242,7 +242,7 @@ class RbdStore:
     def _look(self, pool: Any) -> None:
         try:
             pool.stat("rbd_directory")
-        except self._rados.ObjectNotFound as error:  # the pool is gone, or nothing was ever in it
+        except self._rados.ObjectNotFound as error:  # the pool is gone, or has never had an image
             self._check_pool(pool, error)
         except (self._rados.PermissionError, self._rados.PermissionDeniedError) as error:
             failure = self._unavailable("may not read its pool")
@@ -252,7 +252,7 @@ class RbdStore:
             raise failure from error
 
     def _check_pool(self, pool: Any, error: Exception) -> None:
-        """Raise Unavailable where the pool was deleted; one that was created anew is used from now on."""
+        """Raise Unavailable if the pool was deleted; if it was created anew, use it from now on."""
         there = self._cluster.pool_lookup(self._pool)
         if there is None:
             raise self._unavailable(f"has no pool '{self._pool}' in its cluster") from error
@@ -279,7 +279,7 @@ class RbdStore:
             self._check_pool(pool, error)
 
     async def _root(self) -> str:
-        """Return how addresses begin; the cluster is asked for its name once."""
+        """Return the beginning of URLs; the cluster is asked for its id once."""
         if self._fsid is None:
             self._fsid = await self.run(lambda _pool: str(self._cluster.get_fsid()))
         return f"rbd://{self._fsid}/{quote(self._pool, safe='')}/"
@@ -300,7 +300,7 @@ class _RbdWriter:
         self._image: Any = None
 
     def reopen(self, pool: Any, offset: int) -> None:
-        """Open what was written before, complete or not."""
+        """Open the image written before, complete or not."""
         self._image = self._store.open(pool, self._key)
         remove_snapshots(self._store.rbd, self._image)
         self._length = int(self._image.size())
@@ -311,17 +311,17 @@ class _RbdWriter:
         await self._store.run(self._write, bytes(data))
 
     async def flush(self) -> None:
-        """Have the cluster keep what was written."""
+        """Flush the bytes written so far to the cluster."""
         if self._image is not None:
             await self._store.run(lambda _pool: self._image.flush())
 
     async def commit(self) -> None:
-        """Cut the image to its size, then take the snapshot that says that it is complete."""
+        """Truncate the image to its size, then take the snapshot that marks it as complete."""
         await self._store.run(self._commit)
         await self.close()
 
     async def close(self) -> None:
-        """Let go of the image: nobody can delete one that is open."""
+        """Close the image: one that is open cannot be deleted."""
         if self._image is not None:
             image, self._image = self._image, None
             await self._store.run(lambda _pool: image.close())
@@ -349,7 +349,7 @@ class _RbdWriter:
 
 @functools.cache
 def _bindings() -> tuple[Any, Any]:
-    """Return Ceph's modules; a virtual environment does not see the distribution's packages by itself."""
+    """Return Ceph's modules, which a virtual environment does not find by itself."""
     if _DISTRIBUTION not in sys.path:
         sys.path.append(_DISTRIBUTION)
     try:

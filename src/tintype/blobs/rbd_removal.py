@@ -1,9 +1,9 @@
 """Removal of RBD images, in whatever state an earlier removal has left them.
 
-A removal that is killed leaves a snapshot in the image's trash, or the image in the pool's: then it is
-listed but cannot be opened, and librbd goes on with it by its name. That librbd does not find an image, when
-it opens or removes it, is no proof that the image is gone: the pool's directory and trash are asked in the
-end. `rbd` and `rados` are Ceph's modules, `pool` is an I/O context; all of it blocks.
+A removal that is killed leaves a snapshot in the image's trash, or the image in the pool's: then it is listed
+but cannot be opened, and librbd continues the removal by its name. If librbd does not find an image, that
+does not prove that it is gone: the pool's directory and trash are checked at the end. `rbd` and `rados` are
+Ceph's modules, `pool` is an I/O context; all of it blocks.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from tintype.errors import Conflict
 def remove_image(rbd: Any, rados: Any, pool: Any, name: str, *, is_ours: bool) -> None:
     """Remove an image, and return only once the pool no longer has it.
 
-    Raises Conflict where the pool keeps it for now, rados.ObjectNotFound where the pool has no directory.
+    Raises Conflict if the pool has to keep it for now, rados.ObjectNotFound if the pool has no directory.
     """
     image_id = None
     with contextlib.suppress(rbd.ImageNotFound), rbd.Image(pool, name) as image:
@@ -25,7 +25,7 @@ def remove_image(rbd: Any, rados: Any, pool: Any, name: str, *, is_ours: bool) -
         rbd.RBD().remove(pool, name)
     if image_id is not None:
         _remove_from_trash(rbd, pool, image_id)
-    elif is_ours:  # names of others' images may have been used twice
+    elif is_ours:  # names of external images may have been reused
         for entry in rbd.RBD().trash_list(pool):
             if entry["name"] == name:
                 _remove_from_trash(rbd, pool, entry["id"])
@@ -45,19 +45,19 @@ def remove_snapshots(rbd: Any, image: Any) -> None:
 
 
 def _remove_from_trash(rbd: Any, pool: Any, image_id: str) -> None:
-    """Remove an image that was moved to the trash: by hand, or by `rbd_move_to_trash_on_remove`."""
+    """Remove an image that was moved to the trash, by hand or by `rbd_move_to_trash_on_remove`."""
     try:
         rbd.RBD().trash_remove(pool, image_id)
     except rbd.PermissionError as error:
         raise Conflict("The image is kept in the trash of its pool for now.") from error
-    except rbd.ImageNotFound:  # that may be said of a part of it, too
+    except rbd.ImageNotFound:  # the error may be about a part of it
         with contextlib.suppress(rbd.ImageNotFound):
             rbd.RBD().trash_get(pool, image_id)
             raise Conflict("The image is still in the trash of its pool.") from None
 
 
 def _is_listed(rados: Any, pool: Any, name: str) -> bool:
-    """Ask the pool's directory for one name; to list it would take longer with every image."""
+    """Return whether the pool's directory has a name; listing it would take longer with every image."""
     with rados.ReadOpCtx() as operation:
         found, _ = pool.get_omap_vals_by_keys(operation, (f"name_{name}",))
         pool.operate_read_op(operation, "rbd_directory")

@@ -1,4 +1,4 @@
-"""Bytes on their way out of a store, read ahead only for clients that keep reading."""
+"""Reading from a store, with read-ahead only for clients that keep reading."""
 
 import asyncio
 import contextlib
@@ -11,55 +11,55 @@ from tintype.blobs.cancellation import wait_settled
 from tintype.errors import TintypeError, Unavailable
 
 LARGEST: Final = 1 << 20
-"""Bytes of a piece for a client that has shown that it reads."""
+"""Largest chunk, in bytes: for a client that is known to keep reading."""
 _SMALLEST: Final = 64 << 10
 _FIRST_BLOCK: Final = 128 << 10
-"""Bytes read at once, from any store, until a client has shown that it reads."""
+"""Bytes per read, from any store, until a client is known to keep reading."""
 _SHOWN: Final = 1 << 20
-"""Bytes that a client must take without a stall to get large pieces: more than systems buffer for it."""
+"""Bytes that a client must read without a stall to get large chunks: more than systems buffer for it."""
 _STALL_SECONDS: Final = 1.0
-"""After a client has taken no piece for this long, only the piece it is being sent is kept."""
+"""After a client has not asked for a chunk for this long, all but the one being sent is dropped."""
 
 Read = Callable[[int, int], Awaitable[bytes | memoryview]]
-"""Returns so many bytes from an offset on; fewer only where the bytes end."""
+"""Returns so many bytes from an offset on; fewer only at the end of the data."""
 
 
 async def read_ahead(
     read: Read, start: int, stop: int, *, block: int | None = None, ahead: int = 1
 ) -> AsyncGenerator[bytes, None]:
-    """Return the bytes from `start` to before `stop` in pieces of at most `LARGEST`.
+    """Yield the bytes from `start` to before `stop` in chunks of at most `LARGEST`.
 
-    Up to `ahead` blocks of `block` bytes are read before they are asked for, once the client has shown that
-    it reads. Raises Unavailable where the bytes end early.
+    Up to `ahead` blocks of `block` bytes are read before they are asked for, once the client is known
+    to keep reading. Raises Unavailable if the bytes end early.
     """
-    supply = _Supply(read, start, stop, block, ahead)
+    supply = _BlockReader(read, start, stop, block, ahead)
     loop = asyncio.get_running_loop()
     try:
         while supply.position < stop:
             piece = await supply.next_piece()
             asked = time.monotonic()
-            timer = loop.call_later(_STALL_SECONDS, supply.let_go)
+            timer = loop.call_later(_STALL_SECONDS, supply.release)
             try:
                 yield piece
             finally:
                 timer.cancel()
-            supply.note(len(piece), time.monotonic() - asked)
+            supply.record(len(piece), time.monotonic() - asked)
     finally:
         await supply.close()
 
 
-class _Supply:
-    """Blocks that are being read or were, and how much of them a piece may be."""
+class _BlockReader:
+    """Reads blocks ahead, and cuts them into chunks of a size that suits the client."""
 
     def __init__(self, read: Read, start: int, stop: int, block: int | None, ahead: int) -> None:
         self.position = start
-        """Of the next piece."""
+        """Offset of the next chunk."""
         self._read = read
         self._stop = stop
         self._block = block
         self._ahead = ahead
         self._asked = start
-        """Where the next block begins."""
+        """Offset of the next block."""
         self._blocks: deque[asyncio.Future[bytes | memoryview]] = deque()
         self._dropped: set[asyncio.Future[bytes | memoryview]] = set()
         self._rest = memoryview(b"")
@@ -68,7 +68,7 @@ class _Supply:
         self._is_slow = False
 
     async def next_piece(self) -> bytes:
-        """Return the next bytes; those behind them are read meanwhile."""
+        """Return the next chunk, while those after it are being read."""
         if not self._rest:
             self._fill(1)
             block = await self._blocks[0]
@@ -84,8 +84,8 @@ class _Supply:
         self.position += len(piece)
         return piece
 
-    def note(self, count: int, seconds: float) -> None:
-        """Note how long the client took for a piece: one that does not stall gets larger pieces."""
+    def record(self, count: int, seconds: float) -> None:
+        """Record how long the client took for a chunk: one that does not stall gets larger chunks."""
         if seconds >= _STALL_SECONDS:
             self._size, self._taken, self._is_slow = _SMALLEST, 0, True
             return
@@ -93,24 +93,24 @@ class _Supply:
         if self._taken >= _SHOWN:
             self._size, self._is_slow = LARGEST, False
 
-    def let_go(self) -> None:
-        """Drop what was read ahead; it is read again once it is asked for."""
+    def release(self) -> None:
+        """Drop the blocks read ahead; they are read again on demand."""
         for block in self._blocks:
             block.cancel()
             self._dropped.add(block)
-            block.add_done_callback(self._forget)
+            block.add_done_callback(self._discard)
         self._blocks.clear()
         self._rest = memoryview(b"")
         self._asked = self.position
 
     async def close(self) -> None:
-        """Wait for what cannot be interrupted: it may use a file that is closed next."""
-        self.let_go()
+        """Wait for reads that cannot be interrupted: they may use a file that is closed next."""
+        self.release()
         for block in list(self._dropped):
             await wait_settled(block)
 
     def _fill(self, count: int) -> None:
-        """Read blocks until there are so many, or no more."""
+        """Start reading blocks until there are `count` of them, or no more."""
         while len(self._blocks) < count and self._asked < self._stop:
             block = self._block_now()
             size = min(block - self._asked % block, self._stop - self._asked)
@@ -121,7 +121,7 @@ class _Supply:
         return self._ahead if self._size == LARGEST else 0
 
     def _block_now(self) -> int:
-        """Return how many bytes to read at once."""
+        """Return the size of the next block, in bytes."""
         if self._is_slow:  # the rest of a larger block would be dropped and read again
             return _SMALLEST
         return (self._block or LARGEST) if self._size == LARGEST else _FIRST_BLOCK
@@ -134,8 +134,8 @@ class _Supply:
             )
         return block
 
-    def _forget(self, block: asyncio.Future[bytes | memoryview]) -> None:
-        """Forget a dropped block, and retrieve its outcome so that asyncio does not log it."""
+    def _discard(self, block: asyncio.Future[bytes | memoryview]) -> None:
+        """Drop a block, and retrieve its exception so that asyncio does not log it."""
         self._dropped.discard(block)
         if not block.cancelled():
             block.exception()
@@ -143,9 +143,9 @@ class _Supply:
 
 @contextlib.asynccontextmanager
 async def closing(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Yield chunks, and let go of where they come from as soon as nobody wants more of them.
+    """Yield chunks, and close their source at the end of the block.
 
-    Where that fails behind something else, this is told: who is cancelled must not read on elsewhere.
+    After an error of the block, that of closing is suppressed: a cancelled caller must not continue.
     """
     try:
         yield chunks

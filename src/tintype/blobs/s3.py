@@ -1,9 +1,9 @@
-"""Blobs in S3 and what speaks as it does. obstore reads; aiobotocore writes.
+"""Blobs in S3 and compatible services. obstore reads; aiobotocore writes.
 
 A large object is written as a multipart upload, which S3 keeps apart until it is completed: obstore can
-neither abort one nor go on with one, so that needs the whole API. Parts are made in order and, but
-for the last, all of one size, so that an offset tells which parts there are. What is written of the
-next part when an upload rests lies in an object `<key>.rest-<part>` beside it.
+neither abort nor resume one, so that needs the whole API. Parts are made in order and, but for the last, all
+of one size, so that an offset determines which parts exist. When an upload pauses, the bytes of the
+unfinished part are in an object `<key>.rest-<part>` beside it.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 from obstore.store import S3Store as Bucket
 
-from tintype.blobs.objects import ATTEMPTS, ObjectStore, patience
+from tintype.blobs.objects import ATTEMPTS, ObjectStore, retry_options
 from tintype.errors import Conflict, Gone, NotFound, OverLimit
 
 _REST: Final = ".rest-"
 _PART: Final = 8 << 20
 _PARTS: Final = 10_000
-"""That an object may have at most."""
+"""The maximum number of parts of an object."""
 _MISSING: Final = frozenset({"NoSuchKey", "NoSuchUpload", "404"})
 _FULL: Final = frozenset({"QuotaExceeded", "EntityTooLarge", "StorageFull", "XMinioStorageFull"})
 _ADVICE: Final = {
@@ -33,11 +33,11 @@ _ADVICE: Final = {
     "PermanentRedirect": "the bucket is in another region: the setting region",
     "AuthorizationHeaderMalformed": "the bucket is in another region: the setting region",
 }
-"""What answers of S3 to a check mean."""
+"""The meanings of S3's responses to a check."""
 
 
 class S3Store(ObjectStore):
-    """The objects below one prefix of a bucket."""
+    """The objects with one prefix in a bucket."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class S3Store(ObjectStore):
         secret_key: str,
         timeout: int,
     ) -> None:
-        """Make a store; without an endpoint it is Amazon's."""
+        """Create a store; without an endpoint it is Amazon's."""
         config: Any = {
             "access_key_id": access_key,
             "secret_access_key": secret_key,
@@ -60,7 +60,7 @@ class S3Store(ObjectStore):
         }
         if endpoint:
             config["endpoint"] = endpoint
-        kept = Bucket(bucket, config=config, **patience(timeout))
+        kept = Bucket(bucket, config=config, **retry_options(timeout))
         super().__init__(store_id, "s3", kept, prefix, bucket)
         self.bucket = bucket
         self._timeout = timeout
@@ -84,11 +84,11 @@ class S3Store(ObjectStore):
         self._client: Any = None
 
     async def create(self, key: str, size: int | None) -> "_S3Writer":
-        """Begin to write."""
+        """Start writing."""
         return _S3Writer(self, key, size)
 
     async def resume(self, key: str, offset: int, size: int) -> "_S3Writer":
-        """Go on writing behind the parts and the rest that there are."""
+        """Continue writing after the existing parts and the rest."""
         writer = _S3Writer(self, key, size)
         if offset == 0:
             await self.delete(key)
@@ -97,24 +97,24 @@ class S3Store(ObjectStore):
         return writer
 
     async def delete(self, key: str) -> None:
-        """Delete the object, its rest, and parts that were not put together."""
+        """Delete the object, its rest, and the parts of unfinished uploads."""
         path = self.path(key)
         aborted = await self._abort_uploads(path)
-        if aborted and await self._abort_uploads(path):  # parts in flight may outlive an abort
+        if aborted and await self._abort_uploads(path):  # parts in flight may survive an abort
             raise Conflict("The store is still receiving parts of the image.")
         await self.delete_object(path)
         await self.delete_rests(path)
 
     async def _abort_uploads(self, path: str) -> int:
-        """Abort the multipart uploads of an object; return how many there were."""
+        """Abort the multipart uploads of an object; return their number."""
         found = [upload_id async for each, upload_id in self.uploads(path) if each == path]
         for upload_id in found:
-            with contextlib.suppress(NotFound):  # completed, or aborted by others, since
+            with contextlib.suppress(NotFound):  # completed or aborted meanwhile
                 await self.call("abort_multipart_upload", Key=path, UploadId=upload_id)
         return len(found)
 
     async def delete_rests(self, path: str, but: Collection[str] = ()) -> None:
-        """Delete what was kept of unfinished parts, but for some."""
+        """Delete the rests of unfinished parts, except `but`."""
         more: dict[str, str] = {}
         while True:
             page = await self.call("list_objects_v2", Prefix=path + _REST, **more)
@@ -126,24 +126,24 @@ class S3Store(ObjectStore):
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
     async def keys(self) -> AsyncIterator[str]:
-        """Return the key of every object and of every upload that was not completed."""
+        """Yield the key of every object and of every unfinished upload."""
         async for key in super().keys():
             yield key.partition(_REST)[0]
         async for path, _ in self.uploads(self._prefix):
             yield path.removeprefix(self._prefix)
 
     async def check(self) -> None:
-        """List one object: so the bucket, the credentials and the right to list are proved."""
+        """List one object, which tests the bucket, the credentials and the right to list."""
         await self.call("list_objects_v2", Prefix=self._prefix, MaxKeys=1)
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         if self._context is not None:
             await self._context.__aexit__(None, None, None)
             self._context = self._client = None
 
     async def uploads(self, prefix: str) -> AsyncIterator[tuple[str, str]]:
-        """Return path and id of the multipart uploads below a prefix that were not completed."""
+        """Yield path and id of the unfinished multipart uploads with a prefix."""
         after: dict[str, str] = {}
         while True:
             page = await self.call("list_multipart_uploads", Prefix=prefix, **after)
@@ -154,13 +154,13 @@ class S3Store(ObjectStore):
             after = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
     async def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        """Call an operation of the S3 API; what it answers comes back as meaning."""
+        """Call an operation of the S3 API; map its errors to the service's errors."""
         async with self._opening:
             if self._client is None:
                 self._context = get_session().create_client("s3", **self._options)
                 self._client = await self._context.__aenter__()
         with self._meaning():
-            async with asyncio.timeout(self._timeout * ATTEMPTS):  # its own does not bound sending a body
+            async with asyncio.timeout(self._timeout * ATTEMPTS):  # its own ignores the time to send a body
                 answer: dict[str, Any] = await getattr(self._client, operation)(
                     Bucket=self.bucket, **arguments
                 )
@@ -188,10 +188,10 @@ class S3Store(ObjectStore):
 
 
 class _Part(io.BytesIO):
-    """A part being filled; who sends it may not close it, because it may have to be sent again."""
+    """A part being filled. The client must not close it, because it may have to be sent again."""
 
     def close(self) -> None:
-        """Stay open."""
+        """Do nothing: stay open."""
 
 
 class _S3Writer:
@@ -208,14 +208,14 @@ class _S3Writer:
         self._noted: str | None = None
 
     async def reopen(self, offset: int) -> None:
-        """Find the parts before an offset, and the rest."""
+        """Load the parts before an offset, and the rest."""
         length = self._part_length()
         count, rest = divmod(offset, length)
         uploads = [found async for found in self._store.uploads(self._path)]
         self._upload = next((upload_id for path, upload_id in uploads if path == self._path), None)
         self._begun = True
         if self._upload is None and self._size and await self._store.size(self._key) == self._size:
-            self._complete = True  # whoever completed it died before saying so
+            self._complete = True  # the process that completed it died before recording that
             return
         try:
             if self._upload is not None:
@@ -229,7 +229,7 @@ class _S3Writer:
             raise Gone("The bytes received so far are no longer there.")
 
     async def write(self, data: memoryview) -> None:
-        """Append bytes; a whole part is sent when more follows, so that the last one can still be kept."""
+        """Append bytes; a full part is sent once more follows, so that the last one can still be kept."""
         self._begun = True
         while data and not self._complete:
             if self._buffer.tell() == self._part_length():
@@ -239,7 +239,7 @@ class _S3Writer:
             data = data[room:]
 
     async def flush(self) -> None:
-        """Keep what is not yet a part; what the flush before kept stays, until this one is noted."""
+        """Store the unfinished part; the previous flush's object stays until this flush is recorded."""
         if self._complete or not self._buffer.tell():
             return
         rest = self._rest()
@@ -248,7 +248,7 @@ class _S3Writer:
         self._noted = rest
 
     async def commit(self) -> None:
-        """Put the parts together; few bytes are an object at once."""
+        """Complete the upload; few bytes are stored as an object in one request."""
         if self._complete:
             return
         if self._upload is None:
@@ -265,7 +265,7 @@ class _S3Writer:
         await self._store.delete_rests(self._path)
 
     async def close(self) -> None:
-        """Let go of the buffer."""
+        """Release the buffer."""
         self._buffer = _Part()
 
     async def _send(self) -> None:
@@ -283,7 +283,7 @@ class _S3Writer:
                 "upload_part", Key=self._path, UploadId=self._upload, PartNumber=number, Body=self._buffer
             )
         finally:
-            self._buffer.seek(0, io.SEEK_END)  # a part that was not taken is still to be kept
+            self._buffer.seek(0, io.SEEK_END)  # a part that was rejected is still to be kept
         self._parts.append({"PartNumber": number, "ETag": sent["ETag"]})
         self._buffer = _Part()
 
@@ -304,7 +304,7 @@ class _S3Writer:
         return f"{self._path}{_REST}{len(self._parts) + 1}"
 
     def _part_length(self) -> int:
-        """Return the bytes of the next part: the same for all where the size is known, else ever more."""
+        """Return the size of the next part in bytes: constant if the total size is known, else growing."""
         if self._size is not None:
             return max(_PART, -(-self._size // (_PARTS - 1)))
         return _PART << min(3, len(self._parts) // 1000)

@@ -1,8 +1,9 @@
 """The digest pipeline: bytes are hashed, inspected and written in one pass, over a few reused buffers.
 
-While one buffer is filled from the network, threads work on the others: each digest and the store goes
-on to the next buffer without waiting for the slowest stage, or for the event loop, which is called once all
-are done with a buffer. A stream takes at most three buffers of memory, and none while its source is slow.
+While one buffer is filled from the network, threads work on the others: each digest and the store continues
+with the next buffer without waiting for the slowest stage, or for the event loop, which is notified once all
+stages are done with a buffer. A stream uses at most three buffers of memory, and none while its source is
+slow.
 """
 
 import asyncio
@@ -26,16 +27,16 @@ from tintype.formats import Inspector
 P = ParamSpec("P")
 T = TypeVar("T")
 Stage = Callable[[memoryview], None]
-"""Works on a buffer in a thread."""
+"""Processes a buffer in a thread."""
 Write = Callable[[memoryview], Awaitable[None]]
-"""Works on a buffer in the event loop."""
+"""Processes a buffer in the event loop."""
 
 BUFFER: Final = 4 << 20
-"""Few large ones, not many small: what each costs to hand from thread to thread does not grow with it."""
+"""A few large buffers: the cost of handing one from thread to thread does not depend on its size."""
 _BUFFERS: Final = 3
-"""Of each upload: one fills, the others are worked on."""
+"""Buffers of each upload: one is filled while the others are processed."""
 _PATIENCE: Final = 60.0
-"""Seconds after which a buffer is worth having as it is: what trickles in takes little room."""
+"""Seconds after which a partly filled buffer is processed: a slow source needs little memory."""
 
 
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -50,7 +51,7 @@ async def finished(work: asyncio.Future[T]) -> T:
     except asyncio.CancelledError:
         await wait_settled(work)
         if not work.cancelled():
-            work.exception()  # whoever is cancelled does not want to know
+            work.exception()  # a cancelled caller ignores the outcome
         raise
     finally:
         del work  # a failure's traceback leads here
@@ -59,27 +60,27 @@ async def finished(work: asyncio.Future[T]) -> T:
 class Buffer:
     """Memory that a source fills, `used` bytes of it so far.
 
-    It takes room only as far as it is filled, and none when it is let go of. `bytearray` does neither:
-    what malloc has once given back it clears, and so touches, whole.
+    It uses memory only as far as it is filled, and none once it is released. A `bytearray` would not do:
+    it clears memory that malloc has reused, and so touches all of it.
     """
 
     def __init__(self, length: int, *, whole: bool = False) -> None:
-        """Make one; what will be filled `whole` may take large pages, which cost the kernel less."""
+        """Create it; one that will be filled `whole` may use huge pages, which are cheaper."""
         memory = mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS if whole else mmap.MAP_SHARED)
         if whole:
-            with contextlib.suppress(AttributeError, OSError):  # systems without, kernels built without
+            with contextlib.suppress(AttributeError, OSError):  # systems or kernels without support
                 memory.madvise(mmap.MADV_HUGEPAGE)
         self.memory = memoryview(memory)
         self.whole = whole
         self.begin(_PATIENCE)
 
     def begin(self, patience: float) -> None:
-        """Empty it; after so many seconds a part of it is enough."""
+        """Empty it; after `patience` seconds it is ready even if it is not full."""
         self.used = 0
         self.until = time.monotonic() + patience
 
     def add(self, data: memoryview) -> int:
-        """Copy what there is room for; give how much that is."""
+        """Copy as much as fits; return the number of bytes copied."""
         part = data[: len(self.memory) - self.used]
         self.memory[self.used : self.used + len(part)] = part
         self.used += len(part)
@@ -87,30 +88,30 @@ class Buffer:
 
     @property
     def ready(self) -> bool:
-        """Whether it is time to take it."""
+        """Whether it should be processed now."""
         return self.used == len(self.memory) or (self.used > 0 and time.monotonic() > self.until)
 
 
 class Source(Protocol):
-    """Where bytes come from."""
+    """A source of bytes."""
 
     async def fill(self, buffer: Buffer) -> bool:
-        """Fill a buffer until it is ready; False at the end of the bytes.
+        """Fill a buffer until it is ready; return False at the end of the bytes.
 
-        However this ends, what has come is in the buffer.
+        The buffer contains all bytes received so far, even after an exception.
         """
 
 
 class Chunks:
-    """A source of bytes that come as they please."""
+    """A source of chunks of any size."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self.rest = memoryview(b"")
-        """What has come and not been taken yet."""
+        """Received bytes that are not in a buffer yet."""
         self._chunks = chunks
 
     async def fill(self, buffer: Buffer) -> bool:
-        """Copy chunks."""
+        """Copy chunks into the buffer."""
         while not buffer.ready:
             if not self.rest:
                 chunk = await anext(self._chunks, None)
@@ -122,7 +123,7 @@ class Chunks:
 
 
 class SizeCheckedSource:
-    """A source that must have the declared size, where there is one, and stay within the limit."""
+    """A source that must have the declared size, if there is one, and stay within the limit."""
 
     def __init__(self, source: Source, size: int | None, limit: int) -> None:
         self._source = source
@@ -131,7 +132,7 @@ class SizeCheckedSource:
         self._seen = 0
 
     async def fill(self, buffer: Buffer) -> bool:
-        """Fill a buffer; raises Invalid where the size is not the declared one, OverLimit past the limit."""
+        """Fill a buffer; raises Invalid if the size is not the declared one, OverLimit past the limit."""
         before = buffer.used
         more = await self._source.fill(buffer)
         self._seen += buffer.used - before
@@ -145,7 +146,7 @@ class SizeCheckedSource:
 
 
 class Digests(msgspec.Struct, frozen=True):
-    """What one pass found out. `virtual_size` is None where the format does not tell."""
+    """The results of a digest pipeline. `virtual_size` is None if the format does not contain it."""
 
     size: int
     checksum: str
@@ -155,7 +156,7 @@ class Digests(msgspec.Struct, frozen=True):
 
 
 class DigestPipeline:
-    """Hashes and inspects the bytes that pass through, in one run or in several, one after the other."""
+    """Hashes and inspects the bytes that pass through, in one run or several successive ones."""
 
     def __init__(
         self,
@@ -165,9 +166,9 @@ class DigestPipeline:
         algorithm: str,
         expected: Mapping[str, str] | None = None,
     ) -> None:
-        """Start one. `expected` are digests in hex by algorithm, as hashlib names them, checked at the end.
+        """Create it. `expected` maps algorithms, as hashlib names them, to hex digests, checked at the end.
 
-        `formats` are those that the inspector was made for.
+        `formats` are the disk and container formats that the inspector was created for.
         """
         self.size = 0
         self.formats = formats
@@ -186,16 +187,15 @@ class DigestPipeline:
     ) -> None:
         """Read the source to its end, and write every byte; raises what the source and `write` raise.
 
-        There are about `size` bytes. None waits for more than `patience` seconds to be written while
-        others arrive. They pass through the stages `others`, too.
+        `size` is the approximate number of bytes. No byte waits for more than `patience` seconds to be
+        written. The bytes pass through the stages `others`, too.
         """
         self.size += await run_pipeline(source, write, [*self._stages(), *others], size, patience)
 
     def finish(self) -> Digests:
-        """Return what was found.
+        """Return the results.
 
-        Raises UnsupportedMedia where the bytes are refused for their format, Invalid where their
-        digest is not the expected one.
+        Raises UnsupportedMedia if the format is rejected, Invalid if a digest is not the expected one.
         """
         for name, digest in self._expected.items():
             if (found := self._hashes[name].hexdigest()) != digest:
@@ -213,7 +213,7 @@ class DigestPipeline:
         first, *others = (each.update for each in self._hashes.values())
         if self._inspector is None:
             return [first, *others]
-        feed = self._inspector.feed  # which soon only counts: less work than to wake a thread for it
+        feed = self._inspector.feed  # it soon only counts bytes, which is cheaper than waking a thread
 
         def both(data: memoryview) -> None:
             feed(data)
@@ -228,9 +228,9 @@ class _Hash(NamedTuple):
 
 
 def _hash(name: str) -> _Hash:
-    """Begin a digest; MD5 with the OpenSSL of `cryptography`, 5 % faster than 3.0, which many a Linux has."""
+    """Start a digest. MD5 uses the OpenSSL of `cryptography`, 5 % faster than 3.0 of many Linux systems."""
     if name == "md5":
-        with contextlib.suppress(UnsupportedAlgorithm, InternalError):  # of an OpenSSL told to (FIPS)
+        with contextlib.suppress(UnsupportedAlgorithm, InternalError):  # an OpenSSL in FIPS mode
             md5 = hashes.Hash(hashes.MD5())  # noqa: S303 (clients ask for it)
             return _Hash(md5.update, lambda: md5.copy().finalize().hex())
     other = hashlib.new(name, usedforsecurity=False)
@@ -246,8 +246,8 @@ async def run_pipeline(
 ) -> int:
     """Fill buffers, and pass each through `write` and the stages while others fill; return the byte count.
 
-    Each step sees the buffers in order, whatever the other steps are at. `size` says how large a
-    buffer is worth having, no more. One that has been filling for `patience` seconds is taken as it is.
+    Each step gets the buffers in order, independently of the other steps. `size` only limits the size of
+    a buffer. A buffer that has been filling for `patience` seconds is processed as it is.
     """
     steps: list[_InThread | _InLoop] = [_InThread(stage) for stage in stages]
     if write is not None:
@@ -264,8 +264,8 @@ async def run_pipeline(
                 taken += buffer.used
                 busy.append(_Round(buffer, len(steps) + 1))
                 for step in steps:
-                    step.take(busy[-1])
-                busy[-1].end(None)  # of what is done here
+                    step.submit(busy[-1])
+                busy[-1].end(None)  # the filling was a step, too
         while busy:
             await asyncio.shield(busy[0].done)
             busy.popleft()
@@ -275,22 +275,22 @@ async def run_pipeline(
 
 
 async def _release(busy: "deque[_Round]", steps: "list[_InThread | _InLoop]") -> None:
-    """Wait until nothing works on the buffers, and drop the references to them.
+    """Wait until no step uses the buffers, and drop the references to them.
 
-    A failure's traceback leads to what failed: it must not lead back, or memory waits for the collector.
+    A failure's traceback refers to the step; without reference cycles the memory is freed at once.
     """
     while busy:
         done = busy.popleft().done
         await wait_settled(done)  # threads still read the buffer
-        done.exception()  # what came first is told, not this
+        done.exception()  # the first failure is raised, not this one
     for step in steps:
         step.failure = None
 
 
 async def _free_buffer(busy: "deque[_Round]", length: int) -> Buffer:
-    """Return the buffer that has been busy for longest, once it is free; a new one while there are few."""
+    """Return the longest busy buffer once it is free, or a new one while there are few."""
     while busy and busy[-1].buffer.used < length:  # a slow or silent source holds no memory
-        await asyncio.shield(busy[0].done)  # who is cancelled here does not end what works on the buffer
+        await asyncio.shield(busy[0].done)  # cancellation here does not stop the steps
         busy.popleft()
     if not busy or (len(busy) < _BUFFERS and not busy[0].done.done()):
         return Buffer(length, whole=bool(busy))
@@ -300,7 +300,7 @@ async def _free_buffer(busy: "deque[_Round]", length: int) -> Buffer:
 
 
 class _Round:
-    """A buffer on its way through the steps: `done`, or failed, when it has been through all of them."""
+    """A buffer on its way through the steps. `done` is set, to a result or a failure, after the last."""
 
     def __init__(self, buffer: Buffer, steps: int) -> None:
         self.buffer = buffer
@@ -311,25 +311,25 @@ class _Round:
         self._failure: BaseException | None = None
 
     def end(self, failure: BaseException | None) -> None:
-        """Note the end of a step, in whatever thread; only of the last one the event loop is told."""
+        """Record the end of a step, in any thread; only the last one notifies the event loop."""
         with self._lock:
             self._ahead -= 1
             self._failure = self._failure or failure
             last = not self._ahead
         if last:
-            self.done.get_loop().call_soon_threadsafe(self._tell)
+            self.done.get_loop().call_soon_threadsafe(self._notify)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         if self._failure is None:
             self.done.set_result(None)
-        elif isinstance(self._failure, StopIteration):  # no future takes it
+        elif isinstance(self._failure, StopIteration):  # a future does not accept it
             self.done.set_exception(RuntimeError("a step raised StopIteration"))
         else:
             self.done.set_exception(self._failure)
 
 
 class _InThread:
-    """A step done in a thread, which goes on to the next buffer by itself, and to none behind a failure."""
+    """A step run in a thread, which continues with the next buffer by itself, and stops after a failure."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -339,7 +339,7 @@ class _InThread:
         self._working = False
         self.failure: BaseException | None = None
 
-    def take(self, one: _Round) -> None:
+    def submit(self, one: _Round) -> None:
         """Do the step when it has done the buffers before."""
         with self._lock:
             self._waiting.append(one)
@@ -347,7 +347,7 @@ class _InThread:
         if asleep:
             try:
                 self._loop.run_in_executor(None, self._work)
-            except RuntimeError as failure:  # no thread is to be had
+            except RuntimeError as failure:  # no thread can be started
                 self.failure = failure
                 self._work()
 
@@ -361,14 +361,14 @@ class _InThread:
             try:
                 if self.failure is None:
                     self._stage(one.data)
-            except BaseException as failure:  # noqa: BLE001 (whoever waits is told)
+            except BaseException as failure:  # noqa: BLE001 (the waiting task gets it)
                 self.failure = failure
             one.end(self.failure)
             del one  # a failure's traceback leads here
 
 
 class _InLoop:
-    """A step done in the event loop, which takes one buffer after the other, and none behind a failure."""
+    """A step run in the event loop, which processes one buffer after the other, and stops after a failure."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
@@ -376,7 +376,7 @@ class _InLoop:
         self._task: asyncio.Task[None] | None = None
         self.failure: BaseException | None = None
 
-    def take(self, one: _Round) -> None:
+    def submit(self, one: _Round) -> None:
         """Do the step when it has done the buffers before."""
         self._waiting.append(one)
         if self._task is None or self._task.done():
@@ -384,7 +384,7 @@ class _InLoop:
             self._task.add_done_callback(self._end)
 
     def _end(self, task: asyncio.Task[None]) -> None:
-        while task.cancelled() and self._waiting:  # before it began
+        while task.cancelled() and self._waiting:  # before it started
             self.failure = asyncio.CancelledError()
             self._waiting.popleft().end(self.failure)
 

@@ -1,7 +1,7 @@
-"""The web, as far as the service may go there for a user: to checked addresses, within limits.
+"""The HTTP client for URLs of users: it connects to checked addresses only, within limits.
 
-httpcore makes the connections, over a network of ours (`network.py`) that goes to checked addresses only.
-What comes in between (a redirect, a broken connection) goes the same way again.
+httpcore makes the connections, over a network backend (`network.py`) that connects to checked addresses only.
+After a redirect or a broken connection, everything is checked again.
 """
 
 import asyncio
@@ -16,23 +16,30 @@ import httpcore2
 import msgspec
 
 from tintype.blobs.failures import exchange_failure, status_text
-from tintype.blobs.network import CONNECT_SECONDS, Checked, NoConnection, ToProxy, resolve, resolve_for_proxy
+from tintype.blobs.network import (
+    CONNECT_SECONDS,
+    CheckedNetwork,
+    NoConnection,
+    ProxyNetwork,
+    resolve,
+    resolve_for_proxy,
+)
 from tintype.domain.addresses import Target, WebRules, display_url
 from tintype.domain.proxies import Proxy, ProxyRules
 from tintype.errors import Invalid, NotFound, TintypeError, Unauthenticated, Unavailable
 
 _CHECK_SECONDS: Final = 3.0
-"""For name servers, while a caller waits."""
+"""Timeout for name servers while a caller waits."""
 _SILENT_SECONDS: Final = 30.0
 _HEAD_SECONDS: Final = 40.0
-"""For the head of an answer, whatever comes before it and however slowly; connections included."""
+"""Timeout for the head of a response, including connections and redirects."""
 _REDIRECTS: Final = 5
 _LONGEST_SKIP: Final = 32 << 20
-"""Bytes before a part that is asked for, of a server that knows no ranges."""
+"""Maximum number of bytes to skip before a range, if the server does not support ranges."""
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _PROXY_AUTHENTICATION: Final = 407
 _OF_PROXIES: Final = frozenset({403, 502, 503, 504})
-"""Statuses by which proxies refuse what servers may refuse, too."""
+"""Statuses that may come from the proxy or from the server."""
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _TIMEOUTS: Final = {
@@ -44,33 +51,33 @@ _TIMEOUTS: Final = {
 _AGENT: Final = ("User-Agent", "tintype")
 
 
-class Facts(msgspec.Struct, frozen=True):
-    """What a server said of a thing before its bytes."""
+class ResourceInfo(msgspec.Struct, frozen=True):
+    """What a server says of a resource in its response headers."""
 
     url: str
-    """After redirects."""
+    """The URL after redirects."""
     size: int | None
     validator: str | None
-    """By which the same bytes are known again."""
+    """ETag or date that identifies this version of the bytes."""
 
 
 class Web:
-    """A way to the web under some rules, perhaps through a proxy."""
+    """An HTTP client under some rules, perhaps through a proxy."""
 
     def __init__(
         self, rules: WebRules, proxies: ProxyRules | None = None, *, trust: ssl.SSLContext | None = None
     ) -> None:
-        """Make it; `trust` has the certificates to trust where these are not the system's."""
+        """Create it; `trust` has the certificates to trust if these are not the system's."""
         self._rules = rules
         self._proxies = proxies or ProxyRules()
         self._trust = trust or ssl.create_default_context()
-        self._direct = self._pool(Checked(rules))
+        self._direct = self._pool(CheckedNetwork(rules))
         self._through = {proxy: self._pool_through(proxy) for proxy in self._proxies.proxies.values()}
 
     async def check(self, url: str) -> None:
-        """Refuse a URL that may not be fetched, as far as that can be known soon: raises Invalid.
+        """Raise Invalid for a URL that may not be fetched, as far as that can be found out quickly.
 
-        Where name servers are silent it passes: it is checked again when it is fetched.
+        If name servers do not answer, the URL passes: it is checked again when it is fetched.
         """
         target = self._rules.check_url(url)
         look_up = resolve_for_proxy if self._proxies.choose(target) else resolve
@@ -78,11 +85,11 @@ class Web:
             await look_up(self._rules, target.host, target.port, _CHECK_SECONDS)
 
     async def get_json(self, url: str, headers: Mapping[str, str], limit: int) -> Any:
-        """Return a small document.
+        """Return a JSON document of at most `limit` bytes.
 
-        Raises Unauthenticated or NotFound as the server says, Unavailable, or Invalid for what is no JSON.
+        Raises Unauthenticated or NotFound as the server responds, Unavailable, or Invalid if it is not JSON.
         """
-        async with self._ask("GET", url, headers) as (answer, _):
+        async with self._request("GET", url, headers) as (answer, _):
             if answer.status == 401:
                 raise Unauthenticated(_answered(url, answer.status))
             if answer.status in {403, 404}:
@@ -99,9 +106,9 @@ class Web:
         except msgspec.DecodeError:
             raise Invalid(f"{display_url(url)} did not send JSON.") from None
 
-    async def facts(self, url: str) -> Facts | None:
-        """Ask what there is, without its bytes; None where there is nothing."""
-        async with self._ask("HEAD", url, {}) as (answer, final):
+    async def facts(self, url: str) -> ResourceInfo | None:
+        """Return information about a resource without fetching it; None if it does not exist."""
+        async with self._request("HEAD", url, {}) as (answer, final):
             if answer.status in {404, 410}:
                 return None
             if answer.status not in {405, 501}:
@@ -116,10 +123,10 @@ class Web:
     @contextlib.asynccontextmanager
     async def bytes(
         self, url: str, headers: Mapping[str, str], start: int = 0, stop: int | None = None
-    ) -> AsyncIterator[tuple[Facts, AsyncIterator[bytes]]]:
-        """Ask for bytes, from `start` on or all; a server that knows no ranges gives the ones before, too."""
+    ) -> AsyncIterator[tuple[ResourceInfo, AsyncIterator[bytes]]]:
+        """Yield the response's headers and the bytes from `start` on; `stop` is a hint to the server."""
         wanted = {} if start == 0 and stop is None else {"Range": _range(start, stop)}
-        async with self._ask("GET", url, {**headers, **wanted}) as (answer, final):
+        async with self._request("GET", url, {**headers, **wanted}) as (answer, final):
             if answer.status in {404, 410}:
                 raise NotFound(_answered(url, answer.status))
             _check(answer, {200, 206} if wanted else {200}, url)
@@ -131,18 +138,18 @@ class Web:
             yield _facts(answer, final), _from(answer, url, skip)
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         for pool in (self._direct, *self._through.values()):
             await pool.aclose()
 
     @contextlib.asynccontextmanager
-    async def _ask(
+    async def _request(
         self, method: str, url: str, headers: Mapping[str, str]
     ) -> AsyncIterator[tuple[httpcore2.Response, str]]:
-        """Send a request and follow redirects; each URL is checked as the first one was."""
+        """Send a request and follow redirects; each URL is checked like the first one."""
         for _ in range(_REDIRECTS + 1):
             target = self._rules.check_url(url)
-            with _told(url):
+            with _map_errors(url):
                 pool = await self._choose(target)
                 context = pool.stream(
                     method,
@@ -173,9 +180,9 @@ class Web:
         raise Invalid(f"There were more than {_REDIRECTS} redirects; the last one led to {display_url(url)}.")
 
     async def _choose(self, target: Target) -> httpcore2.AsyncConnectionPool:
-        """Return the connections to use, once it is known that the target may be fetched by them.
+        """Return the connection pool to use, after checking that it may fetch the target.
 
-        A proxy is asked for a name only after we have looked it up, where we can, and have checked it.
+        A proxy gets a name only after the name has been looked up here, if possible, and checked.
         """
         proxy = self._proxies.choose(target)
         if proxy is None:
@@ -197,10 +204,10 @@ class Web:
 
     def _pool_through(self, proxy: Proxy) -> httpcore2.AsyncConnectionPool:
         credentials = proxy.credentials and (proxy.credentials[0].encode(), proxy.credentials[1].encode())
-        return self._pool(ToProxy(self._proxies.setting), httpcore2.Proxy(proxy.url, auth=credentials))
+        return self._pool(ProxyNetwork(self._proxies.setting), httpcore2.Proxy(proxy.url, auth=credentials))
 
     def _check_proxied(self, url: str, status: int) -> None:
-        """Refuse an answer to a plain HTTP request that the proxy may have given in place of the server."""
+        """Reject a response to a plain HTTP request that may come from the proxy instead of the server."""
         if status == _PROXY_AUTHENTICATION:
             raise self._refused_by_proxy(url, status)
         if status in _OF_PROXIES:
@@ -209,7 +216,7 @@ class Web:
             raise unreadable(url, reason, for_good=status not in _TRANSIENT)
 
     def _refused_by_proxy(self, url: str, status: int) -> TintypeError:
-        """Return the error of a proxy's refusal; where the proxy is, is not the callers' business."""
+        """Return the error for a proxy's refusal, without the proxy's address."""
         by = f"the proxy of {self._proxies.setting}"
         if status == _PROXY_AUTHENTICATION:
             reason = f"{by} accepts no request without the right credentials ({status_text(status)})"
@@ -219,7 +226,7 @@ class Web:
 
 
 def _check(answer: httpcore2.Response, wanted: Iterable[int], url: str) -> None:
-    """Refuse an answer of another status: for good, or for now."""
+    """Raise an error for a response with another status: Invalid if it is permanent, else Unavailable."""
     if answer.status in wanted:
         return
     message = _answered(url, answer.status)
@@ -234,18 +241,18 @@ def _answered(url: str, status: int) -> str:
 
 
 def unreadable(url: str, reason: str, *, for_good: bool = False) -> TintypeError:
-    """Return the error for a URL that cannot be read, and why."""
+    """Return the error for a URL that cannot be read, with the reason."""
     message = f"Cannot read {display_url(url)}: {reason}."
     return Invalid(message) if for_good else Unavailable(message, retry_after=5)
 
 
 def _status_of(error: httpcore2.ProxyError) -> int:
-    """Return the status by which a proxy has refused a connection."""
+    """Return the status with which a proxy has refused a connection."""
     number = str(error).partition(" ")[0]
     return int(number) if number.isascii() and number.isdigit() else 502
 
 
-def _facts(answer: httpcore2.Response, url: str) -> Facts:
+def _facts(answer: httpcore2.Response, url: str) -> ResourceInfo:
     length, size = _header(answer, b"content-length") or "", None
     if answer.status == 206:
         match = _RANGE.fullmatch(_header(answer, b"content-range") or "")
@@ -254,12 +261,12 @@ def _facts(answer: httpcore2.Response, url: str) -> Facts:
         size = int(length)
     tag = _header(answer, b"etag")
     weak = tag is None or tag.startswith("W/")
-    return Facts(url, size, _header(answer, b"last-modified") if weak else tag)
+    return ResourceInfo(url, size, _header(answer, b"last-modified") if weak else tag)
 
 
 async def _from(answer: httpcore2.Response, url: str, skip: int) -> AsyncIterator[bytes]:
-    """Return the body, but for its first bytes."""
-    with _told(url):
+    """Yield the body without its first `skip` bytes."""
+    with _map_errors(url):
         async for chunk in answer.aiter_stream():
             if skip >= len(chunk):
                 skip -= len(chunk)
@@ -269,7 +276,7 @@ async def _from(answer: httpcore2.Response, url: str, skip: int) -> AsyncIterato
 
 
 def _begin(answer: httpcore2.Response) -> int | None:
-    """Return the first byte of a partial answer; None where it does not say."""
+    """Return the offset of a partial response; None if it does not contain it."""
     match = _RANGE.fullmatch(_header(answer, b"content-range") or "")
     return int(match[1]) if match else None
 
@@ -284,8 +291,8 @@ def _header(answer: httpcore2.Response, name: bytes) -> str | None:
 
 
 @contextlib.contextmanager
-def _told(url: str) -> Iterator[None]:
-    """Raise what the network says as an error of ours, in words."""
+def _map_errors(url: str) -> Iterator[None]:
+    """Map network errors to the service's errors, with an explanation."""
     try:
         yield
     except NoConnection as error:

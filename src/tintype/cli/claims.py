@@ -15,8 +15,8 @@ def claim(data_dir: Path | None, name: str, *, force: bool) -> None:
     """Bind a store to the folder in the settings; raises StartError while a process uses its database."""
     os.umask(0o077)
     settings = admin.existing(data_dir)
-    with data_folder.only_server_of(settings.data_dir):
-        if not data_folder.nobody_works(settings.data_dir):
+    with data_folder.lock_data_folder(settings.data_dir):
+        if not data_folder.is_unused(settings.data_dir):
             raise StartError("A `tintype worker` is using the data folder; stop it first.")
         if settings.database.url is not None and (others := schema.others(database_url(settings))):
             raise StartError(

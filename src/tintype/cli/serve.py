@@ -40,7 +40,7 @@ def serve(
     listener = listen(settings.server.host, settings.server.port)
     address, bound_port = listener.getsockname()[:2]
     url = settings.server.public_url or client_url(address, bound_port, _certificate(settings))
-    with data_folder.only_server_of(settings.data_dir):
+    with data_folder.lock_data_folder(settings.data_dir):
         service = Service(settings)
         first = data_folder.prepare(service, url)
         clouds = (settings.data_dir / clouds_file.FILE).resolve()

@@ -11,7 +11,7 @@ from typing import BinaryIO, Final
 from tintype.blobs.pace import Pace, paced
 from tintype.blobs.stream import in_thread
 from tintype.errors import OverLimit, TintypeError, TooSlow, Unavailable
-from tintype.plugins.base import scratch_in
+from tintype.plugins.base import create_scratch
 
 _CHUNK: Final = 1 << 20
 _MIN_RATE: Final = 64 << 10
@@ -40,7 +40,7 @@ class Spool:
         """
         size = 0
         try:
-            async with scratch_in(self._folder) as scratch:
+            async with create_scratch(self._folder) as scratch:
                 with (scratch / "file").open("w+b", buffering=0) as file:
                     async for piece in _gathered(paced(chunks, Pace(_MIN_RATE, _refuse))):
                         size += len(piece)

@@ -12,7 +12,7 @@ from tintype.errors import Conflict, NotFound
 
 
 class ApplicationCredential(msgspec.Struct, frozen=True):
-    """A secret by which a program logs in for a user, to one project."""
+    """A secret with which a program logs in as a user, to one project."""
 
     id: str
     user_id: str
@@ -21,7 +21,7 @@ class ApplicationCredential(msgspec.Struct, frozen=True):
     description: str | None
     secret_hash: str
     roles: tuple[str, ...]
-    """All that its tokens may have, implied ones included."""
+    """The roles that its tokens may have, implied ones included."""
     unrestricted: bool
     expires_at: int | None
     """In microseconds since the epoch."""
@@ -41,9 +41,9 @@ _DELETE_ALL_OF: Final = delete(table).where(_OF_USER)
 
 
 async def add(tx: Transaction, credential: ApplicationCredential) -> None:
-    """Store a credential; raises Conflict where its user has one of that name.
+    """Store a credential; raises Conflict if its user already has one of that name.
 
-    Raises NotFound where its user or project do not exist any more.
+    Raises NotFound if its user or project no longer exists.
     """
     values = msgspec.structs.asdict(credential)
     values["roles"] = msgspec.json.encode(credential.roles).decode()
@@ -56,22 +56,22 @@ async def add(tx: Transaction, credential: ApplicationCredential) -> None:
 
 
 async def count_of(tx: Transaction, user_id: str) -> int:
-    """Return how many credentials a user has."""
+    """Return the number of a user's credentials."""
     return int((await tx.execute(_COUNT, {"of_user": user_id})).scalar_one())
 
 
 async def find(tx: Transaction, credential_id: str) -> ApplicationCredential | None:
-    """Return a credential."""
+    """Return a credential by id, or None if it does not exist."""
     return next(iter(await _read(tx, _GET, {"key": credential_id})), None)
 
 
 async def find_named(tx: Transaction, user_id: str, name: str) -> ApplicationCredential | None:
-    """Return a user's credential of a name."""
+    """Return a user's credential by name, or None if it does not exist."""
     return next(iter(await _read(tx, _GET_NAMED, {"of_user": user_id, "named": name})), None)
 
 
 async def of_user(tx: Transaction, user_id: str) -> list[ApplicationCredential]:
-    """Return a user's credentials, by name."""
+    """Return a user's credentials, sorted by name."""
     return await _read(tx, _ALL_OF, {"of_user": user_id})
 
 

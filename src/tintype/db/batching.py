@@ -8,7 +8,7 @@ import asyncpg
 
 from tintype.db.compiled import compile_statement
 from tintype.db.driver import OPTIONS, SETTINGS, map_driver_errors
-from tintype.db.engine import silent
+from tintype.db.engine import database_unavailable
 from tintype.db.lookups import Lookup
 from tintype.errors import Unavailable
 
@@ -43,7 +43,7 @@ class QueryBatcher:
         """
         if self._busy:
             if len(self._waiting) >= _MAX_WAITING:
-                raise silent()
+                raise database_unavailable()
             answer = asyncio.get_running_loop().create_future()
             self._waiting.append((parameters, answer))
             return await answer
@@ -87,7 +87,7 @@ class QueryBatcher:
                 if self._connection is None or self._connection.is_closed():
                     self._connection = await self._connect()
                 return await self._connection.fetch(sql, *values)
-        except Unavailable as error:  # those who wait would wait for the same
+        except Unavailable as error:  # the waiting requests would fail in the same way
             self.close()
             waiting, self._waiting = self._waiting, []
             _fail(waiting, error)

@@ -1,7 +1,7 @@
 """Blobs in the database. The states and the edges between them are those of `domain/blobs.py`.
 
-Each statement that moves blobs names the edges it is for, and names none that is not in the table of
-transitions: the module does not import otherwise. A blob that is in another state is left as it is.
+Each statement that moves blobs names its edges. Importing this module fails if one of them is not in the
+table of transitions. A blob that is in another state is left as it is.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -29,7 +29,7 @@ _EDGES: Final = [(old, new) for old, states in TRANSITIONS.items() for new in so
 
 
 def _move(old: str, new: str, **values: Any) -> Update:
-    """Make the statement that moves one blob along an edge of the table of transitions."""
+    """Return the statement that moves one blob along an edge of the table of transitions."""
     check_transition(old, new)
     return (
         update(table).where(table.c.id == bindparam("key"), table.c.state == old).values(state=new, **values)
@@ -82,18 +82,18 @@ _COMPLETE: Final = {
     )
     for state in (READY, STAGED)
 }
-_TAKE: Final = _move(PARTIAL, WRITING, lease_expires_at=LEASE_CLOCK + bindparam("lease"))
+_ACQUIRE: Final = _move(PARTIAL, WRITING, lease_expires_at=LEASE_CLOCK + bindparam("lease"))
 _RENEW: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.state == WRITING)
     .values(lease_expires_at=LEASE_CLOCK + bindparam("lease"))
 )
-_KEEP: Final = (
+_KEEP_UNTIL: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), table.c.state.in_((PARTIAL, STAGED)))
     .values(lease_expires_at=bindparam("until"))
 )
-_RENEW_OF: Final = (
+_RENEW_ALL_OF: Final = (
     update(table)
     .where(table.c.image_id == bindparam("image"), table.c.state == WRITING)
     .values(lease_expires_at=LEASE_CLOCK + bindparam("lease"))
@@ -131,21 +131,21 @@ _CONDEMN_ALL_OF: Final = (
     )
 )
 _CONDEMN_SOME_OF: Final = _CONDEMN_ALL_OF.where(table.c.state == bindparam("expected"))
-_PLACED: Final = select(table.c.image_id).where(
+_IMAGES_AT: Final = select(table.c.image_id).where(
     table.c.store == bindparam("store"), table.c.place == bindparam("name"), table.c.state != CONDEMNED
 )
-_NOTE_DIGESTS: Final = update(table).where(table.c.id == bindparam("key")).values(digests=bindparam("text"))
-_NOTE: Final = update(table).where(table.c.id == bindparam("key")).values(metadata=bindparam("text"))
+_SET_DIGESTS: Final = update(table).where(table.c.id == bindparam("key")).values(digests=bindparam("text"))
+_SET_METADATA: Final = update(table).where(table.c.id == bindparam("key")).values(metadata=bindparam("text"))
 _REMOVE: Final = delete(table).where(table.c.id == bindparam("key"))
 
 
 async def begin(tx: Transaction, blob: Blob, *, now: int, lease: int, size: int | None = None) -> None:
-    """Add the row of a blob that is about to be written: of `size` bytes, where that is declared."""
+    """Add the row of a blob that is about to be written; `size` is its declared size in bytes, if known."""
     await tx.execute(_BEGIN, {**_row(blob, now, size), "lease": lease})
 
 
 async def begin_partial(tx: Transaction, blob: Blob, *, now: int, keep_until: int, size: int) -> None:
-    """Add the row of a resumable upload's blob, which is kept until a time of day."""
+    """Add the row of a resumable upload's blob, which is kept until the time `keep_until`."""
     await tx.execute(_ADD, {**_row(blob, now, size), "lease_expires_at": keep_until})
 
 
@@ -162,28 +162,28 @@ def _row(blob: Blob, now: int, size: int | None) -> dict[str, str | int | None]:
 
 
 async def adopt(tx: Transaction, blob: Blob, *, size: int, digests: str | None, now: int) -> None:
-    """Add the row of bytes that others have written, complete where they are."""
+    """Add the row of a complete blob that another service has written."""
     row = {**msgspec.structs.asdict(blob), "size": size, "digests": digests}
     await tx.execute(_ADD, {**row, "lease_expires_at": 0, "created_at": now})
 
 
 async def renew(tx: Transaction, blob_id: str, lease: int) -> bool:
-    """Renew the lease of bytes being written; False where a deletion or a sweeper has taken them."""
+    """Renew the lease of a blob being written; return False if a deletion or a sweeper has claimed it."""
     return (await tx.execute(_RENEW, {"key": blob_id, "lease": lease})).rowcount == 1
 
 
-async def take(tx: Transaction, blob_id: str, lease: int) -> bool:
-    """Move a partial blob to writing, under a lease from now; False where it is in another state."""
-    return (await tx.execute(_TAKE, {"key": blob_id, "lease": lease})).rowcount == 1
+async def acquire(tx: Transaction, blob_id: str, lease: int) -> bool:
+    """Move a partial blob to writing, under a new lease; return False if it is in another state."""
+    return (await tx.execute(_ACQUIRE, {"key": blob_id, "lease": lease})).rowcount == 1
 
 
-async def keep(tx: Transaction, blob_id: str, until: int) -> None:
-    """Keep the bytes of a resumable upload, or staged ones, until a time of day."""
-    await tx.execute(_KEEP, {"key": blob_id, "until": until})
+async def keep_until(tx: Transaction, blob_id: str, until: int) -> None:
+    """Keep a partial or staged blob until a time of day."""
+    await tx.execute(_KEEP_UNTIL, {"key": blob_id, "until": until})
 
 
 async def move(tx: Transaction, blob_id: str, old: str, new: str, until: int = 0) -> bool:
-    """Move a blob from one state to another; False where it is not in the first, or does not exist.
+    """Move a blob from one state to another; return False if it is in another state or does not exist.
 
     `until` is the time of day until which the new state is kept. Raises Conflict for an edge that is not in
     the table of transitions.
@@ -193,24 +193,24 @@ async def move(tx: Transaction, blob_id: str, old: str, new: str, until: int = 0
 
 
 async def complete(tx: Transaction, blob_id: str, state: str, *, size: int, digests: str, until: int) -> bool:
-    """Move a blob from writing to ready or staged, with what its bytes are; False where the lease is lost."""
+    """Move a blob from writing to ready or staged, with its size and digests; False if the lease is lost."""
     row = {"key": blob_id, "size": size, "digests": digests, "until": until}
     return (await tx.execute(_COMPLETE[state], row)).rowcount == 1
 
 
 async def get(tx: Transaction, blob_id: str) -> Blob | None:
-    """Return a blob, or None."""
+    """Return a blob, or None if it does not exist."""
     row = (await tx.execute(_GET, {"key": blob_id})).first()
     return None if row is None else Blob(*row)
 
 
 async def condemn(tx: Transaction, blob_id: str, expected: str = WRITING) -> bool:
-    """Condemn a blob that nobody writes any more; return False where it is in another state."""
+    """Condemn a blob that is no longer written; return False if it is in another state."""
     return (await tx.execute(_CONDEMN[expected], {"key": blob_id})).rowcount == 1
 
 
 async def end_lease(tx: Transaction, blob_id: str) -> None:
-    """End the lease that a writer still has on a condemned blob; its claim, where there is one, stays."""
+    """End the lease that a writer still has on a condemned blob; a claim on it stays."""
     await tx.execute(_END_LEASE, {"key": blob_id})
 
 
@@ -230,14 +230,14 @@ async def ready_of_many(tx: Transaction, image_ids: Sequence[str]) -> list[Blob]
 
 
 async def staged_of(tx: Transaction, image_id: str) -> tuple[Blob, int, str] | None:
-    """Return the staged blob of an image, its size and its digests as JSON; None where there is none."""
+    """Return the staged blob of an image, its size and its digests as JSON; None if there is none."""
     row = (await tx.execute(_STAGED_OF, {"image": image_id})).first()
     return None if row is None else (Blob(*row[:-2]), row[-2], row[-1])
 
 
-async def renew_of(tx: Transaction, image_id: str, lease: int) -> None:
-    """Renew the leases of everything that is being written for an image."""
-    await tx.execute(_RENEW_OF, {"image": image_id, "lease": lease})
+async def renew_all_of(tx: Transaction, image_id: str, lease: int) -> None:
+    """Renew the leases of all blobs that are being written for an image."""
+    await tx.execute(_RENEW_ALL_OF, {"image": image_id, "lease": lease})
 
 
 async def condemn_some_of(tx: Transaction, image_id: str, expected: str) -> None:
@@ -245,23 +245,23 @@ async def condemn_some_of(tx: Transaction, image_id: str, expected: str) -> None
     await tx.execute(_CONDEMN_SOME_OF, {"image": image_id, "expected": expected})
 
 
-async def placed(tx: Transaction, store_id: str, place: str) -> list[str]:
-    """Return the images that have bytes of others at a place."""
-    return [row[0] for row in await tx.execute(_PLACED, {"store": store_id, "name": place})]
+async def images_at(tx: Transaction, store_id: str, place: str) -> list[str]:
+    """Return the ids of images that refer to the external data at a place."""
+    return [row[0] for row in await tx.execute(_IMAGES_AT, {"store": store_id, "name": place})]
 
 
-async def note_digests(tx: Transaction, blob_id: str, digests: str) -> None:
-    """Note what bytes of others are."""
-    await tx.execute(_NOTE_DIGESTS, {"key": blob_id, "text": digests})
+async def set_digests(tx: Transaction, blob_id: str, digests: str) -> None:
+    """Store the digests of external data."""
+    await tx.execute(_SET_DIGESTS, {"key": blob_id, "text": digests})
 
 
-async def note(tx: Transaction, blob_id: str, metadata: str) -> None:
-    """Note metadata of a location."""
-    await tx.execute(_NOTE, {"key": blob_id, "text": metadata})
+async def set_metadata(tx: Transaction, blob_id: str, metadata: str) -> None:
+    """Store the metadata of a location."""
+    await tx.execute(_SET_METADATA, {"key": blob_id, "text": metadata})
 
 
 async def all_complete(database: Database) -> AsyncIterator[StoredBlob]:
-    """Yield all complete bytes, read a batch at a time; none twice."""
+    """Yield all complete blobs, each once, read in batches."""
     after = ""
     while True:
         async with database.read() as tx:
@@ -274,12 +274,12 @@ async def all_complete(database: Database) -> AsyncIterator[StoredBlob]:
 
 
 async def any_in(tx: Transaction, store_id: str) -> bool:
-    """Say whether there is any blob in a store."""
+    """Return whether a store has any blob."""
     return (await tx.execute(_ANY_IN, {"store": store_id})).first() is not None
 
 
 async def sample(tx: Transaction, store_id: str) -> list[tuple[Blob, int | None]]:
-    """Return some complete blobs of a store with their sizes, from all over its range of ids."""
+    """Return a sample of a store's complete blobs with their sizes, spread over its range of ids."""
     found: dict[str, tuple[Blob, int | None]] = {}
     for number in range(256):
         row = (await tx.execute(_NEXT_IN, {"store": store_id, "after": f"{number:02x}"})).first()
@@ -291,13 +291,13 @@ async def sample(tx: Transaction, store_id: str) -> list[tuple[Blob, int | None]
 
 
 async def unknown(tx: Transaction, keys: list[str]) -> list[str]:
-    """Return those of some keys that no blob has."""
+    """Return those of the given keys that no blob has."""
     known = {row[0] for row in await tx.execute(_KNOWN, {"keys": keys})}
     return [key for key in keys if key not in known]
 
 
 async def expired(database: Database, now: int) -> AsyncIterator[Blob]:
-    """Yield the blobs whose writer has not been heard of in time, the longest silent first."""
+    """Yield the blobs whose lease has expired, the one that expired first first."""
     place = {"since": -1, "after": ""}
     while True:
         async with database.read() as tx:
@@ -310,7 +310,7 @@ async def expired(database: Database, now: int) -> AsyncIterator[Blob]:
 
 
 async def expire(tx: Transaction, blob: Blob, state: str, now: int, until: int = 0) -> bool:
-    """Move a blob whose lease has expired; False where its writer renewed it, or another process was first.
+    """Move a blob whose lease has expired; False if the lease was renewed or another process was first.
 
     Raises Conflict for an edge that is not in the table of transitions.
     """
@@ -320,10 +320,10 @@ async def expire(tx: Transaction, blob: Blob, state: str, now: int, until: int =
 
 
 async def expire_all(tx: Transaction) -> None:
-    """End every lease: for when it is known that no writer lives."""
+    """Expire every lease. Call it only when no writer is alive."""
     await tx.execute(_EXPIRE_ALL)
 
 
 async def remove(tx: Transaction, blob_id: str) -> None:
-    """Delete the row of a blob whose bytes are others' to delete."""
+    """Delete the row of a blob whose data belongs to another service."""
     await tx.execute(_REMOVE, {"key": blob_id})

@@ -1,9 +1,9 @@
-"""What nodes keep of images, or are asked to keep.
+"""The images that nodes cache, or have been asked to cache.
 
-`queued`   an operator asked for it
-`fetching` it is being brought whole, its room is taken; to operators it is queued until it is ready
-`filling`  readers bring it, piece by piece; its room is taken
-`ready`    it is whole, and was held against its digest
+`queued`   an operator has asked for it
+`fetching` it is being fetched as a whole, with its space reserved; shown as queued until it is ready
+`filling`  downloads fill it, chunk by chunk, with its space reserved
+`ready`    it is complete, and its digest has been verified
 """
 
 from collections.abc import Sequence
@@ -22,16 +22,16 @@ FETCHING: Final = "fetching"
 FILLING: Final = "filling"
 READY: Final = "ready"
 WAITING: Final = (QUEUED, FETCHING)
-"""States of what operators see as queued."""
+"""The states that are shown as queued."""
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """An image on a node. Sizes are bytes, times microseconds since the epoch."""
+    """A cached image on a node. Sizes are in bytes, times in microseconds since the epoch."""
 
     node: str
     image_id: str
     digest: str
-    """Algorithm and value, with a dash between them."""
+    """Algorithm and value, joined by a dash."""
     size: int
     state: str
     hits: int
@@ -40,7 +40,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     @property
     def is_whole(self) -> bool:
-        """Say whether readers need no store for it."""
+        """Return whether it can be read without its store."""
         return self.state == READY
 
 
@@ -48,13 +48,13 @@ _SELECT: Final = select(*(table.c[name] for name in Entry.__struct_fields__))
 _KEY: Final = (table.c.node == bindparam("of"), table.c.image_id == bindparam("image"))
 _GET: Final = _SELECT.where(*_KEY)
 _OF: Final = _SELECT.where(table.c.node == bindparam("of")).order_by(table.c.accessed_at, table.c.image_id)
-_LISTED: Final = _OF.where(exists(select(images.c.id).where(images.c.id == table.c.image_id)))
+_EXISTING: Final = _OF.where(exists(select(images.c.id).where(images.c.id == table.c.image_id)))
 _NODES: Final = (
     select(table.c.node)
     .where(table.c.image_id == bindparam("image"), table.c.state == READY)
     .order_by(table.c.node)
 )
-_TAKEN: Final = select(func.coalesce(func.sum(table.c.size), 0)).where(
+_USED_BYTES: Final = select(func.coalesce(func.sum(table.c.size), 0)).where(
     table.c.node == bindparam("of"), table.c.state != QUEUED
 )
 _PUT: Final = insert_once(table)
@@ -78,53 +78,53 @@ _DELETE_STALE: Final = delete(table).where(
 
 
 async def get(tx: Transaction, node: str, image_id: str) -> Entry | None:
-    """Give an entry, or None."""
+    """Return an entry, or None if it does not exist."""
     row = (await tx.execute(_GET, {"of": node, "image": image_id})).first()
     return None if row is None else Entry(*row)
 
 
-async def of(tx: Transaction, node: str) -> list[Entry]:
-    """Give the entries of a node, the one that was not asked for the longest time first."""
+async def list_of(tx: Transaction, node: str) -> list[Entry]:
+    """Return the entries of a node, least recently used first."""
     return [Entry(*row) for row in await tx.execute(_OF, {"of": node})]
 
 
-async def listed(tx: Transaction, node: str) -> list[Entry]:
-    """Return the entries of a node whose image was not deleted, in the same order."""
-    return [Entry(*row) for row in await tx.execute(_LISTED, {"of": node})]
+async def list_existing(tx: Transaction, node: str) -> list[Entry]:
+    """Return the entries of a node whose images still exist, least recently used first."""
+    return [Entry(*row) for row in await tx.execute(_EXISTING, {"of": node})]
 
 
-async def nodes(tx: Transaction, image_id: str) -> Sequence[str]:
-    """Give the nodes that have an image whole."""
+async def nodes_with(tx: Transaction, image_id: str) -> Sequence[str]:
+    """Return the nodes that have the complete image."""
     return [row[0] for row in await tx.execute(_NODES, {"image": image_id})]
 
 
-async def taken(tx: Transaction, node: str) -> int:
-    """Give the bytes that a node has given room to."""
-    return int((await tx.execute(_TAKEN, {"of": node})).scalar_one())
+async def used_bytes(tx: Transaction, node: str) -> int:
+    """Return the number of bytes that a node's entries use or have reserved."""
+    return int((await tx.execute(_USED_BYTES, {"of": node})).scalar_one())
 
 
 async def put(tx: Transaction, entry: Entry) -> None:
-    """Store an entry, in place of one that there is."""
+    """Store an entry, replacing an existing one."""
     row: dict[str, Any] = msgspec.structs.asdict(entry)
     await tx.execute(_PUT_ONCE, row)
 
 
 async def set_state(tx: Transaction, entry: Entry, state: str) -> bool:
-    """Let an entry that was filled have a state; False where it is gone, of other bytes, or not filled."""
+    """Set the state of an entry being filled; False if it is not being filled or has another digest."""
     row = {"of": entry.node, "image": entry.image_id, "of_digest": entry.digest, "to": state}
     return (await tx.execute(_SET, row)).rowcount == 1
 
 
-async def hit(tx: Transaction, node: str, image_id: str, hits: int, now: int) -> None:
-    """Note that an entry was read so many times."""
+async def record_hits(tx: Transaction, node: str, image_id: str, hits: int, now: int) -> None:
+    """Add to an entry's hits, and set the time of its last use."""
     await tx.execute(_HIT, {"of": node, "image": image_id, "more": hits, "now": now})
 
 
 async def remove(tx: Transaction, node: str, image_id: str) -> bool:
-    """Forget an entry; False where there is none."""
+    """Delete an entry; return False if it does not exist."""
     return (await tx.execute(_DELETE, {"of": node, "image": image_id})).rowcount == 1
 
 
 async def remove_deleted(tx: Transaction, node: str) -> None:
-    """Forget the entries of images that there are no more."""
+    """Delete the entries of images that no longer exist."""
     await tx.execute(_DELETE_STALE, {"of": node})

@@ -1,6 +1,6 @@
 """Deletions of condemned blobs, each by the one process that has claimed it.
 
-A claim has a name and a lease. Who has lost one, because it stood still, can change nothing under its name.
+A claim has a name and a lease. A stalled process that has lost its claim is fenced off by the name.
 """
 
 from typing import Final
@@ -30,39 +30,39 @@ _CLAIM: Final = (
     .where(_IS_CONDEMNED, table.c.lease_expires_at <= LEASE_CLOCK)
     .values(claimed_by=bindparam("by"), lease_expires_at=LEASE_CLOCK + bindparam("lease"))
 )
-_PROLONG: Final = update(table).where(_IS_CLAIMED).values(lease_expires_at=LEASE_CLOCK + bindparam("lease"))
+_RENEW: Final = update(table).where(_IS_CLAIMED).values(lease_expires_at=LEASE_CLOCK + bindparam("lease"))
 _POSTPONE: Final = update(table).where(_IS_CLAIMED).values(claimed_by=None, lease_expires_at=LEASE_CLOCK)
-_FORGET: Final = delete(table).where(_IS_CLAIMED)
+_REMOVE: Final = delete(table).where(_IS_CLAIMED)
 
 
 async def lease_moment(tx: Transaction) -> int:
-    """Return what the clock of leases shows, in microseconds."""
+    """Return the time of the lease clock, in microseconds."""
     return int((await tx.execute(_MOMENT)).scalar_one())
 
 
 async def condemned(tx: Transaction, store_id: str, moment: int) -> list[Blob]:
-    """Return some of the blobs to be deleted from a store, whose leases ended before a moment."""
+    """Return a batch of a store's condemned blobs whose leases expired before a moment."""
     return [Blob(*row) for row in await tx.execute(_CONDEMNED, {"store": store_id, "moment": moment})]
 
 
 async def claim(tx: Transaction, blob_id: str, by: str, lease: int) -> bool:
-    """Claim a condemned blob in order to delete its bytes; return False where another has it, or it is gone.
+    """Claim a condemned blob in order to delete its bytes; return False if it is claimed already or gone.
 
-    `by` names the claim: what follows changes nothing once the claim is another's.
+    `by` names the claim: the calls below change nothing once another process has claimed the blob.
     """
     return (await tx.execute(_CLAIM, {"key": blob_id, "by": by, "lease": lease})).rowcount == 1
 
 
-async def prolong(tx: Transaction, blob_id: str, by: str, lease: int) -> bool:
-    """Prolong a claim; return False where it was lost."""
-    return (await tx.execute(_PROLONG, {"key": blob_id, "by": by, "lease": lease})).rowcount == 1
+async def renew(tx: Transaction, blob_id: str, by: str, lease: int) -> bool:
+    """Renew a claim; return False if it was lost."""
+    return (await tx.execute(_RENEW, {"key": blob_id, "by": by, "lease": lease})).rowcount == 1
 
 
 async def postpone(tx: Transaction, blob_id: str, by: str) -> None:
-    """Give a claim back, and put the blob behind the others."""
+    """Release a claim, and put the blob behind the others."""
     await tx.execute(_POSTPONE, {"key": blob_id, "by": by})
 
 
-async def forget(tx: Transaction, blob_id: str, by: str) -> None:
+async def remove(tx: Transaction, blob_id: str, by: str) -> None:
     """Delete the row of a claimed blob, whose bytes are gone."""
-    await tx.execute(_FORGET, {"key": blob_id, "by": by})
+    await tx.execute(_REMOVE, {"key": blob_id, "by": by})

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from tintype.db.engine import Violation, silent
+from tintype.db.engine import Violation, database_unavailable
 
 TIMEOUT_SECONDS: Final = 10.0
 """For a connection, and for the answer to a statement."""
@@ -36,4 +36,4 @@ def map_driver_errors() -> Iterator[None]:
     except (asyncpg.DataError, asyncpg.SyntaxOrAccessError):
         raise
     except CONNECTION_ERRORS as error:
-        raise silent() from error
+        raise database_unavailable() from error

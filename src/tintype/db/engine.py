@@ -1,8 +1,8 @@
-"""One face for two kinds of database: `async with database.write() as tx: await tx.execute(…)`.
+"""One interface to two kinds of database: `async with database.write() as tx: await tx.execute(…)`.
 
-SQLite runs inline in the event loop, because a statement takes 20 to 50 µs and a hop to a thread more.
-Writes start with BEGIN IMMEDIATE; a database that another process is writing to is waited for in
-the event loop, never in the driver.
+SQLite runs inline in the event loop, because a statement takes 20 to 50 µs, less than a switch to a thread.
+Writes start with BEGIN IMMEDIATE. While another process writes, they wait in the event loop, never in the
+driver.
 """
 
 import asyncio
@@ -32,27 +32,27 @@ _STATEMENT_CACHE: Final = 1000
 
 
 CLOCK: Final = "lease clock"
-"""The secret in which a SQLite file keeps since when its clock runs: the machine's start, and an offset."""
+"""Name of the secret that holds the origin of a SQLite file's clock: the boot id, and an offset."""
 
 
 class LeaseClock(FunctionElement[int]):
-    """The kind of LEASE_CLOCK, by which each database has SQL of its own for it."""
+    """The type of LEASE_CLOCK, for which each database has its own SQL."""
 
     type = BigInteger()
     inherit_cache = True
 
 
 LEASE_CLOCK: Final = LeaseClock()
-"""Microseconds of the clock that leases live by, in a statement; all who share a database have the same one.
+"""The clock of leases in microseconds, as an SQL expression; all processes of a database share it.
 
-With PostgreSQL it is the server's, when the statement arrives. With SQLite it is the machine's monotonic
-clock, which stands still while the machine sleeps and does not follow when the time is set. Its readings are
-close to the time of day, which older versions used.
+With PostgreSQL it is the server's time when the statement arrives. With SQLite it is the machine's monotonic
+clock, which stops while the machine sleeps and is not affected when the time is set. Its readings are close
+to the time of day, which older versions used.
 """
 
 
 def now() -> int:
-    """Return the time of day in microseconds since the epoch, for what people read and what lasts days."""
+    """Return the time of day in microseconds since the epoch, for times that users see and long periods."""
     return time.time_ns() // 1000
 
 
@@ -62,45 +62,45 @@ def _machine_clock(*_context: object, **_options: object) -> str:
 
 
 class Violation(Exception):
-    """A row would break what the tables promise: that a name is unique, or that another row exists."""
+    """A row would violate a constraint: a name that must be unique, or a reference to another row."""
 
 
 class Rows(Protocol):
-    """What a statement gave."""
+    """The result of a statement."""
 
     @property
     def rowcount(self) -> int:
-        """Give the number of rows that were changed."""
+        """Return the number of changed rows."""
 
     def __iter__(self) -> Iterator[Any]:
-        """Give each row."""
+        """Return each row."""
 
     def all(self) -> Sequence[Any]:
-        """Give every row."""
+        """Return every row."""
 
     def first(self) -> Any:
-        """Give the first row, or None."""
+        """Return the first row, or None if there is none."""
 
     def one(self) -> Any:
-        """Give the only row."""
+        """Return the only row."""
 
     def scalars(self) -> Any:
-        """Give the first value of each row."""
+        """Return the first value of each row."""
 
     def scalar_one(self) -> Any:
-        """Give the only value."""
+        """Return the only value."""
 
     def scalar_one_or_none(self) -> Any:
-        """Give the only value, or None."""
+        """Return the only value, or None if there is no row."""
 
 
 class Transaction(Protocol):
-    """What a use case sees of the database."""
+    """A transaction, as use cases see it."""
 
     async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
-        """Run one statement. Take its rows at once: the next statement may end them.
+        """Run one statement. Read its rows at once: the next statement may invalidate them.
 
-        Raises Violation, and Unavailable where the database does not answer.
+        Raises Violation, or Unavailable if the database does not answer.
         """
 
     async def statement(
@@ -108,33 +108,33 @@ class Transaction(Protocol):
     ) -> Executable:
         """Return the statement of a shape, for parameters of these names.
 
-        The first time `make` makes it, and it is compiled, beside the event loop; groups take turns.
+        The first time, `make` builds it and it is compiled, in a thread; groups take turns.
         """
 
 
 class Database(Protocol):
-    """Where transactions come from."""
+    """A database, which opens transactions."""
 
     def read(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction that only reads."""
 
     async def first(self, lookup: Lookup, parameters: Mapping[str, str | None]) -> Any:
-        """Return the row that a lookup finds, or None. Concurrent lookups may share a query."""
+        """Return the row that a lookup finds, or None. Concurrent lookups may be batched."""
 
     def write(
         self, *, durable: bool = False, single: bool = False, turn: str | None = None
     ) -> AbstractAsyncContextManager[Transaction]:
-        """Open a transaction that commits at the end of the block, or leaves nothing on an exception.
+        """Open a transaction that commits at the end of the block, or rolls back on an exception.
 
-        A durable one outlives a power cut: for what bytes in a store depend on. A single one is of one
-        statement, and may be committed with that. Those with the same `turn` come one after the other.
+        A `durable` one survives a power failure: bytes in a store may depend on it. A `single` one has
+        one statement, and may commit with it. Transactions with the same `turn` run one after the other.
         """
 
     async def listen(self, wake: Callable[[], None]) -> None:
-        """Call `wake` whenever a job waits for a worker, as far as the database tells; never ends."""
+        """Call `wake` whenever the database reports that a job waits for a worker; never return."""
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
 
 
 class SQLite:
@@ -149,11 +149,11 @@ class SQLite:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
-        """Give the reading connection: WAL readers never block. Each statement sees its own moment."""
+        """Yield the reading connection: WAL readers never block. Each statement sees its own snapshot."""
         yield self._read_face
 
     async def first(self, lookup: Lookup, parameters: Mapping[str, str | None]) -> Any:
-        """Read at once."""
+        """Run the lookup immediately."""
         return (await self._read_face.execute(lookup.single, parameters)).first()
 
     @asynccontextmanager
@@ -164,7 +164,7 @@ class SQLite:
         single: bool = False,  # noqa: ARG002 (all are begun and ended)
         turn: str | None = None,  # noqa: ARG002 (only one is open at a time)
     ) -> AsyncIterator[Transaction]:
-        """Commit at the end; raises Unavailable where others keep the database busy for ten seconds."""
+        """Commit at the end; raises Unavailable if other processes keep the database busy for ten seconds."""
         deadline = time.monotonic() + _BUSY_SECONDS
         try:
             async with asyncio.timeout(_BUSY_SECONDS):
@@ -181,10 +181,10 @@ class SQLite:
                 yield self._write_face
                 self._writer.exec_driver_sql("COMMIT")
             except BaseException as error:
-                if self._in_transaction():  # of some failures SQLite rolls back by itself
+                if self._in_transaction():  # after some failures SQLite rolls back by itself
                     self._writer.exec_driver_sql("ROLLBACK")
                 if isinstance(error, OperationalError):
-                    raise silent() from error
+                    raise database_unavailable() from error
                 raise
         finally:
             try:
@@ -198,11 +198,11 @@ class SQLite:
         return isinstance(connection, sqlite3.Connection) and connection.in_transaction
 
     async def listen(self, wake: Callable[[], None]) -> None:  # noqa: ARG002
-        """Tell nothing: a file cannot."""
+        """Do nothing: a file sends no notifications."""
         await asyncio.Event().wait()
 
     async def close(self) -> None:
-        """Let go of both connections."""
+        """Close both connections."""
         for face in (self._read_face, self._write_face):
             face.statements.close()
         for connection in (self._reader, self._writer):
@@ -221,7 +221,7 @@ class _Inline:
         return await self.statements.get(shape, make, names, group=group)
 
     def _compile(self, statement: Executable, names: Collection[str]) -> None:
-        """Put a statement into the engine's cache, where executing it looks."""
+        """Compile a statement into the engine's cache, which executing it uses."""
         engine = self._connection.engine
         statement._compile_w_cache(  # noqa: SLF001 (what `execute` calls)
             engine.dialect,
@@ -233,7 +233,7 @@ class _Inline:
         try:
             return self._connection.execute(statement, parameters)
         except OperationalError as error:
-            raise silent() from error
+            raise database_unavailable() from error
         except IntegrityError as error:
             raise Violation(str(error.orig)) from error
 
@@ -259,7 +259,7 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")  # docs/explanation/decisions/0002
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA cache_size = -32768")  # KiB; the default of 2 MiB is for telephones
+    connection.execute("PRAGMA cache_size = -32768")  # KiB; the default of 2 MiB is too small for a server
     connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: each checkpoint syncs, so less often
     offset = _clock_offset(connection)
     connection.create_function("lease_clock", 0, lambda: time.monotonic_ns() // 1000 + offset)
@@ -267,7 +267,7 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def clock_offset_now() -> int:
-    """Return the offset with which a clock that begins to run shows the time of day."""
+    """Return the offset that makes a clock started now show the time of day."""
     return (time.time_ns() - time.monotonic_ns()) // 1000
 
 
@@ -287,13 +287,13 @@ async def _begin(connection: Connection, deadline: float) -> None:
         except OperationalError as error:
             busy = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
             if not busy or time.monotonic() > deadline:
-                raise silent() from error
+                raise database_unavailable() from error
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 (jitter, no secret)
             pause = min(pause * 1.5, 0.008)
         else:
             return
 
 
-def silent() -> Unavailable:
-    """Return the error for a database that does not answer; the cause is chained to it, for the log."""
+def database_unavailable() -> Unavailable:
+    """Return the error for a database that does not answer. Chain the cause to it, for the log."""
     return Unavailable("The database does not answer.", retry_after=1)

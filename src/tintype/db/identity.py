@@ -22,12 +22,12 @@ from tintype.errors import Conflict
 
 
 class User(msgspec.Struct, frozen=True):
-    """A person or program that logs in."""
+    """A person or a program that logs in."""
 
     id: str
     name: str
     password_hash: str
-    """Empty for a user who has no password, and so cannot log in with one."""
+    """Empty for a user without a password, who cannot log in with one."""
     enabled: bool
     tokens_valid_from: int
     description: str | None = None
@@ -36,7 +36,7 @@ class User(msgspec.Struct, frozen=True):
 
 
 class Project(msgspec.Struct, frozen=True):
-    """What owns images."""
+    """A project, which owns images."""
 
     id: str
     name: str
@@ -83,7 +83,7 @@ _USER_BY_NAME: Final = _SELECT_USER.where(users.c.name == bindparam("named"))
 _USERS: Final = _SELECT_USER.order_by(users.c.name)
 _ADD_USER: Final = insert(users)
 _CHANGE_USER: Final = update(users).where(users.c.id == bindparam("key"))
-"""Sets the columns that the parameters name; so does _CHANGE_PROJECT."""
+"""Sets the columns that the parameters name, as does _CHANGE_PROJECT."""
 _DELETE_USER: Final = delete(users).where(users.c.id == bindparam("key"))
 _SELECT_PROJECT: Final = select(*_PROJECT)
 _PROJECT_BY_ID: Final = _SELECT_PROJECT.where(projects.c.id == bindparam("key"))
@@ -131,13 +131,13 @@ class Delegation(msgspec.Struct, frozen=True):
     id: str
     name: str
     roles: frozenset[str]
-    """All that the token may have, implied ones included."""
+    """The roles that the token may have, implied ones included."""
     unrestricted: bool
     """Whether the token may create and delete application credentials."""
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """Everything that decides whether a token still holds, from one statement."""
+    """Everything that decides whether a token is still valid, read in one statement."""
 
     user: User
     project_id: str | None
@@ -148,13 +148,13 @@ class Standing(msgspec.Struct, frozen=True):
     limits: str
     """Of the project, as JSON."""
     delegation: Delegation | None
-    """None for a token of the user's own, and for a credential that has been deleted."""
+    """None for a token not issued for an application credential, and if the credential has been deleted."""
 
 
 async def standing(
     tx: Transaction, user_id: str, project_id: str | None, token_id: str, credential_id: str | None
 ) -> Standing | None:
-    """Return what a token's user may do in a project now; None where there is no such user."""
+    """Return the current rights of a token's user in a project; None if the user does not exist."""
     parameters = {
         "user_id": user_id,
         "project_id": project_id,
@@ -180,7 +180,7 @@ async def standing(
 
 
 async def find_user(tx: Transaction, *, user_id: str | None = None, name: str | None = None) -> User | None:
-    """Return a user by id or by name."""
+    """Return a user by id or by name, or None if there is none."""
     statement = _USER_BY_NAME if user_id is None else _USER_BY_ID
     row = (await tx.execute(statement, {"named": name} if user_id is None else {"key": user_id})).first()
     return None if row is None else User(*row)
@@ -189,7 +189,7 @@ async def find_user(tx: Transaction, *, user_id: str | None = None, name: str | 
 async def find_project(
     tx: Transaction, *, project_id: str | None = None, name: str | None = None
 ) -> Project | None:
-    """Return a project by id or by name."""
+    """Return a project by id or by name, or None if there is none."""
     statement = _PROJECT_BY_NAME if project_id is None else _PROJECT_BY_ID
     row = (
         await tx.execute(statement, {"named": name} if project_id is None else {"key": project_id})
@@ -198,24 +198,24 @@ async def find_project(
 
 
 async def all_users(tx: Transaction) -> list[User]:
-    """Give every user, by name."""
+    """Return every user, sorted by name."""
     return [User(*row) for row in await tx.execute(_USERS)]
 
 
 async def all_projects(tx: Transaction) -> list[Project]:
-    """Give every project, by name."""
+    """Return every project, sorted by name."""
     return [Project(*row) for row in await tx.execute(_PROJECTS)]
 
 
 async def projects_of(tx: Transaction, user_id: str) -> list[Project]:
-    """Give the enabled projects in which a user has a role, by name."""
+    """Return the enabled projects in which a user has a role, sorted by name."""
     return [Project(*row) for row in await tx.execute(_PROJECTS_OF, {"of_user": user_id})]
 
 
 async def assignments(
     tx: Transaction, *, user_id: str | None = None, project_id: str | None = None, role: str | None = None
 ) -> list[Assignment]:
-    """Return roles of users in projects, in order: all of them, or those of a user, project or role."""
+    """Return role assignments in order: all of them, or those of a user, a project or a role."""
     wanted = {"user_id": user_id, "project_id": project_id, "role": role}
     values = {name: value for name, value in wanted.items() if value is not None}
     return [Assignment(*row) for row in await tx.execute(_select_assignments(tuple(values)), values)]
@@ -223,40 +223,40 @@ async def assignments(
 
 @functools.cache
 def _select_assignments(filters: tuple[str, ...]) -> Select[Any]:
-    """Return the statement for filters by these columns of the grants."""
+    """Return the statement that filters the grants by these columns."""
     return _ASSIGNMENTS.where(*(grants.c[name] == bindparam(name) for name in filters))
 
 
 async def add_user(tx: Transaction, user: User) -> None:
-    """Store a user; raises Conflict where the name is taken."""
+    """Store a user; raises Conflict if the name is taken."""
     await _add(tx, _ADD_USER, user, f"There is a user named {user.name} already.")
 
 
 async def add_project(tx: Transaction, project: Project) -> None:
-    """Store a project; raises Conflict where the name is taken."""
+    """Store a project; raises Conflict if the name is taken."""
     await _add(tx, _ADD_PROJECT, project, f"There is a project named {project.name} already.")
 
 
 async def change_user(tx: Transaction, user_id: str, **values: Any) -> None:
-    """Set columns of a user; raises Conflict where a new name is taken."""
+    """Set columns of a user; raises Conflict if a new name is taken."""
     await _change(
         tx, _CHANGE_USER, {"key": user_id, **values}, f"There is a user named {values.get('name')} already."
     )
 
 
 async def change_project(tx: Transaction, project_id: str, **values: Any) -> None:
-    """Set columns of a project; raises Conflict where a new name is taken."""
+    """Set columns of a project; raises Conflict if a new name is taken."""
     taken = f"There is a project named {values.get('name')} already."
     await _change(tx, _CHANGE_PROJECT, {"key": project_id, **values}, taken)
 
 
 async def remove_user(tx: Transaction, user_id: str) -> None:
-    """Delete a user and its roles."""
+    """Delete a user and their roles."""
     await tx.execute(_DELETE_USER, {"key": user_id})
 
 
 async def limits(tx: Transaction, project_id: str) -> str:
-    """Give a project's limits as JSON."""
+    """Return a project's limits as JSON."""
     return str((await tx.execute(_LIMITS, {"key": project_id})).scalar_one())
 
 
@@ -266,65 +266,65 @@ async def set_limits(tx: Transaction, project_id: str, limits: str) -> None:
 
 
 async def remove_project(tx: Transaction, project_id: str) -> None:
-    """Delete a project and the roles in it."""
+    """Delete a project and its role assignments."""
     await tx.execute(_DELETE_PROJECT, {"key": project_id})
 
 
 async def grant(tx: Transaction, user_id: str, project_id: str, role: str) -> bool:
-    """Give a user a role in a project; False where it has it."""
+    """Grant a user a role in a project; return False if the user already has it."""
     row = {"user_id": user_id, "project_id": project_id, "role": role}
     return (await tx.execute(_GRANT, row)).rowcount == 1
 
 
 async def withdraw(tx: Transaction, user_id: str, project_id: str, role: str) -> bool:
-    """Take a role from a user; False where it has none."""
+    """Withdraw a role in a project from a user; return False if the user does not have it."""
     row = {"of_user": user_id, "in_project": project_id, "named": role}
     return (await tx.execute(_WITHDRAW, row)).rowcount == 1
 
 
 async def revoke(tx: Transaction, token_id: str, expires_at: int) -> None:
-    """Make a token void until it would have expired."""
+    """Revoke a token; the record is kept until the token would have expired."""
     await tx.execute(_REVOKE, {"id": token_id, "expires_at": expires_at})
 
 
 async def failures(tx: Transaction, key: str) -> FailedLogins:
-    """Give what is known of failed attempts under a key."""
+    """Return the record of failed attempts under a key."""
     row = (await tx.execute(_FAILURES, {"the_key": key})).first()
     return FailedLogins(0, 0) if row is None else FailedLogins(*row)
 
 
 async def lock_failures(tx: Transaction, key: str) -> FailedLogins:
-    """Do the same while nobody else can note one: of parallel attempts each counts."""
+    """Return the record and lock it, so that each of several parallel attempts counts."""
     await tx.execute(_FIRST_FAILURE, {"key": key, "count": 0, "not_before": 0})
     return FailedLogins(*(await tx.execute(_LOCK_FAILURES, {"the_key": key})).one())
 
 
 async def set_failures(tx: Transaction, key: str, failed: FailedLogins) -> None:
-    """Note failed attempts; none at all deletes the note."""
+    """Store the record of failed attempts, or delete it if there are none."""
     if failed.count:
         await tx.execute(_SET_FAILURES, {"the_key": key, "n": failed.count, "moment": failed.not_before})
     else:
         await tx.execute(_FORGET_FAILURES, {"the_key": key})
 
 
-async def prune(tx: Transaction, now: int, forget_failures_before: int) -> None:
-    """Delete notes that no longer matter."""
+async def prune(tx: Transaction, now: int, failures_before: int) -> None:
+    """Delete records that have expired."""
     await tx.execute(_PRUNE_REVOKED, {"moment": now})
-    await tx.execute(_PRUNE_FAILURES, {"moment": forget_failures_before})
+    await tx.execute(_PRUNE_FAILURES, {"moment": failures_before})
 
 
 async def secret(tx: Transaction, name: str) -> str | None:
-    """Give a secret that all processes share, or None."""
+    """Return a secret that all processes share, or None if it does not exist."""
     value = (await tx.execute(_SECRET, {"named": name})).scalar_one_or_none()
     return None if value is None else str(value)
 
 
 async def set_secret(tx: Transaction, name: str, value: str) -> bool:
-    """Store a secret that all processes share; False where another one did."""
+    """Store a secret that all processes share; return False if another process was first."""
     return (await tx.execute(_SET_SECRET, {"name": name, "value": value})).rowcount == 1
 
 
-async def forget_secret(tx: Transaction, name: str) -> None:
+async def remove_secret(tx: Transaction, name: str) -> None:
     """Delete a secret."""
     await tx.execute(_DELETE_SECRET, {"named": name})
 

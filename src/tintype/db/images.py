@@ -1,6 +1,6 @@
 """Images in the database: rows in, `Image` out. Rules live in `domain/images.py`.
 
-Triggers keep the tables of properties and tags, by which lists are filtered
+Triggers maintain the tables of properties and tags, by which lists are filtered
 (migrations/versions/0013_initial.py).
 """
 
@@ -34,7 +34,7 @@ from tintype.errors import Conflict
 
 _JSON: Final = ("properties", "tags", "stores")
 COLUMNS: Final = tuple(images.c[name] for name in Image.__struct_fields__ if name != "member_id")
-"""The columns of an image in the order of its fields; a row of them, then member_id, is one."""
+"""The columns of an image in the order of its fields. A row of them, followed by member_id, is an image."""
 _decode_map: Final = msgspec.json.Decoder(dict[str, str]).decode
 _decode_list: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -53,7 +53,7 @@ _FIND: Final = Lookup(_select_image, "image_id", "project_id")
 _GET: Final = _FIND.single
 _GET_LOCKED: Final = _GET.with_for_update(of=images)
 _LOCK: Final = select(images.c.id).where(images.c.id == bindparam("image_id")).with_for_update()
-_TAKEN_BY: Final = select(images.c.id).where(
+_IS_CLAIMED_BY: Final = select(images.c.id).where(
     images.c.id == bindparam("key"), images.c.import_task == bindparam("task")
 )
 _INSERT: Final = insert(images)
@@ -69,16 +69,16 @@ _SET_STATUS: Final = (
     .where(images.c.id == bindparam("key"), images.c.status.in_(bindparam("expected", expanding=True)))
     .values(version=images.c.version + 1)
 )
-"""Sets the columns that the parameters name, too."""
+"""Also sets the columns that the parameters name."""
 _DELETE: Final = delete(images).where(
     images.c.id == bindparam("key"), images.c.version == bindparam("expected")
 )
 _NAMES: Final = select(images.c.id, images.c.name, images.c.status, images.c.owner).where(
     images.c.id.in_(bindparam("ids", expanding=True))
 )
-_BURY: Final = insert(image_tombstones)
-_BURIED: Final = select(image_tombstones.c.id).where(image_tombstones.c.id == bindparam("key"))
-_BURY_ONCE: Final = insert_once(image_tombstones).on_conflict_do_nothing()
+_RESERVE_ID: Final = insert(image_tombstones)
+_IS_RESERVED: Final = select(image_tombstones.c.id).where(image_tombstones.c.id == bindparam("key"))
+_RESERVE_ID_ONCE: Final = insert_once(image_tombstones).on_conflict_do_nothing()
 
 
 def _bytes(which: ColumnElement[bool]) -> ColumnElement[int]:
@@ -89,7 +89,7 @@ _IS_STAGED: Final = or_(blobs.c.state == STAGED, and_(blobs.c.state == WRITING, 
 _IS_FILLING: Final = or_(
     images.c.status.in_(BUSY), images.c.importing_to != "", images.c.import_task.is_not(None)
 )
-"""Images whose bytes are on their way; an active one that is copied to more stores, too, as in Glance."""
+"""Images that are receiving data; as in Glance, also an active one that is copied to more stores."""
 _COUNTS: Final = (
     select(func.count().label("images"), func.count().filter(_IS_FILLING).label("filling"))
     .where(images.c.owner == bindparam("owner"))
@@ -111,15 +111,15 @@ _USAGE: Final = select(
 
 
 async def find(database: Database, image_id: str, project_id: str | None) -> Image | None:
-    """Give the image with its `member_id` as the project sees it, or None."""
+    """Return the image with its `member_id` as the project sees it, or None if it does not exist."""
     row = await database.first(_FIND, {"image_id": image_id, "project_id": project_id})
     return None if row is None else from_row(row)
 
 
 async def get(tx: Transaction, image_id: str, project_id: str | None, *, lock: bool = False) -> Image | None:
-    """Do the same in a transaction.
+    """Return the image as `find` does, in a transaction.
 
-    With `lock` nobody else changes it before the transaction ends.
+    With `lock`, the image is locked until the transaction ends.
     """
     statement = _GET_LOCKED if lock else _GET
     result = await tx.execute(statement, {"image_id": image_id, "project_id": project_id})
@@ -128,25 +128,25 @@ async def get(tx: Transaction, image_id: str, project_id: str | None, *, lock: b
 
 
 async def names(tx: Transaction, ids: Collection[str]) -> list[tuple[str, str | None, str, str | None]]:
-    """Return id, name, status and owner of those images that there are."""
+    """Return id, name, status and owner of those images that exist."""
     return [tuple(row) for row in await tx.execute(_NAMES, {"ids": list(ids)})]
 
 
 async def lock(tx: Transaction, image_id: str) -> None:
-    """Let nobody else change an image before the transaction ends.
+    """Lock an image until the transaction ends.
 
-    What changes an upload or a blob, and perhaps the image, begins with this: locks are taken in one order.
+    Whatever changes an upload or a blob, and perhaps the image, calls this first: a fixed lock order.
     """
     await tx.execute(_LOCK, {"image_id": image_id})
 
 
-async def is_taken_by(tx: Transaction, image_id: str, task_id: str) -> bool:
-    """Say whether there is an image still, and a task is at work on it."""
-    return (await tx.execute(_TAKEN_BY, {"key": image_id, "task": task_id})).first() is not None
+async def is_claimed_by(tx: Transaction, image_id: str, task_id: str) -> bool:
+    """Return whether an image still exists and belongs to a task's import."""
+    return (await tx.execute(_IS_CLAIMED_BY, {"key": image_id, "task": task_id})).first() is not None
 
 
 async def add(tx: Transaction, image: Image) -> None:
-    """Store a new image; raises Conflict where its id is, or ever was, in use."""
+    """Store a new image; raises Conflict if its id is, or ever was, in use."""
     try:
         await tx.execute(_INSERT, _to_row(image))
     except Violation:
@@ -154,28 +154,28 @@ async def add(tx: Transaction, image: Image) -> None:
 
 
 async def save(tx: Transaction, before: Image, after: Image) -> bool:
-    """Replace one version of an image by the next; False where `before` is no longer what is stored."""
+    """Replace one version of an image with the next; return False if `before` is no longer what is stored."""
     row = _to_row(after) | {"key": before.id, "expected": before.version, "version": before.version + 1}
     del row["id"], row["created_at"]
     return (await tx.execute(_UPDATE, row)).rowcount == 1
 
 
 async def remove(tx: Transaction, image: Image, now: int) -> bool:
-    """Delete an image for good, its id included; False where it is no longer what is stored."""
+    """Delete an image and reserve its id; return False if it is no longer what is stored."""
     if (await tx.execute(_DELETE, {"key": image.id, "expected": image.version})).rowcount == 0:
         return False
-    await tx.execute(_BURY, {"id": image.id, "deleted_at": now})
+    await tx.execute(_RESERVE_ID, {"id": image.id, "deleted_at": now})
     return True
 
 
-async def bury(tx: Transaction, image_id: str, moment: int) -> None:
-    """Note an id that was in use elsewhere; well if it is noted."""
-    await tx.execute(_BURY_ONCE, {"id": image_id, "deleted_at": moment})
+async def reserve_id(tx: Transaction, image_id: str, moment: int) -> None:
+    """Reserve an id that was in use elsewhere; succeed if it is reserved already."""
+    await tx.execute(_RESERVE_ID_ONCE, {"id": image_id, "deleted_at": moment})
 
 
-async def is_buried(tx: Transaction, image_id: str) -> bool:
-    """Say whether an id was in use before."""
-    return (await tx.execute(_BURIED, {"key": image_id})).first() is not None
+async def is_reserved(tx: Transaction, image_id: str) -> bool:
+    """Return whether an id is reserved because it was in use before."""
+    return (await tx.execute(_IS_RESERVED, {"key": image_id})).first() is not None
 
 
 async def set_status(
@@ -187,9 +187,9 @@ async def set_status(
     stores: Sequence[str] = (),
     **values: Any,
 ) -> bool:
-    """Move an image from one of some statuses to another, whatever else is changed meanwhile.
+    """Move an image from one of some statuses to another, regardless of other concurrent changes.
 
-    False where it is gone or in another status. `values` are further columns to set.
+    Returns False if it is gone or in another status. `values` are further columns to set.
     """
     expected, status = change
     row = {"key": image_id, "expected": list(expected), "status": status, "updated_at": now, **values}
@@ -197,12 +197,12 @@ async def set_status(
 
 
 async def usage(tx: Transaction, owner: str) -> Usage:
-    """Give what a project has: counted, not kept, so that it is never wrong."""
+    """Return a project's usage, counted each time so that it is never wrong."""
     return Usage(*(int(value) for value in (await tx.execute(_USAGE, {"owner": owner})).one()))
 
 
 def from_row(row: Sequence[Any]) -> Image:
-    """Read a row of COLUMNS followed by the member's project."""
+    """Return the image of a row of COLUMNS that is followed by the member's project."""
     *plain, properties, tags, stores, version, member_id = row
     decoded = (
         {} if properties == "{}" else _decode_map(properties),

@@ -1,8 +1,8 @@
-"""Jobs in the database: who has which, for how long without a sign of life, and how far it is.
+"""Jobs in the database: their claims, leases and progress.
 
-A job is claimed by an attempt, under a name that each of its writes must give. Who has lost a job, to
-another attempt after its lease was over or to its end, changes nothing any more. Leases and pauses are by the
-database's LEASE_CLOCK; what is shown of a job is by the time of day.
+An attempt claims a job under a name that each of its writes must carry. An attempt that has lost its job,
+because its lease expired or the job ended, is fenced off: its writes are rejected. Leases and pauses use the
+database's LEASE_CLOCK; the times that users see are times of day.
 """
 
 import functools
@@ -21,10 +21,10 @@ from tintype.domain.tasks import FAILURE, PENDING, PROCESSING, Task, TaskQuery
 from tintype.errors import Conflict
 
 
-class Claimed(msgspec.Struct, frozen=True):
-    """A job that an attempt has taken: for whom it is done, and the secret that it was given.
+class ClaimedJob(msgspec.Struct, frozen=True):
+    """A job that an attempt has claimed, the caller it runs for, and its secret.
 
-    None of it where this version of the code cannot read it.
+    All three are None if this version of the code cannot read the job.
     """
 
     id: str
@@ -41,7 +41,7 @@ _COLUMNS: Final = tuple(table.c[name] for name in Task.__struct_fields__)
 _SELECT: Final = select(*_COLUMNS)
 _ADD: Final = insert(table)
 _GET: Final = _SELECT.where(table.c.id == bindparam("key"))
-_OF: Final = (
+_LATEST_OF: Final = (
     _SELECT.where(table.c.image_id == bindparam("image"))
     .order_by(table.c.created_at.desc(), table.c.id)
     .limit(100)
@@ -89,7 +89,7 @@ _CLAIM: Final = (
     .returning(*_COLUMNS, *_PRIVATE)
 )
 _MINE: Final = (table.c.id == bindparam("key"), table.c.holder == bindparam("by"))
-_BEAT: Final = (
+_RENEW: Final = (
     update(table)
     .where(*_MINE)
     .values(
@@ -100,7 +100,7 @@ _BEAT: Final = (
     )
     .returning(table.c.cancelled)
 )
-_END: Final = (
+_FINISH: Final = (
     update(table)
     .where(*_MINE)
     .values(
@@ -115,7 +115,7 @@ _END: Final = (
         expires_at=bindparam("expires"),
     )
 )
-_PUT_BACK: Final = (
+_REQUEUE: Final = (
     update(table)
     .where(*_MINE)
     .values(
@@ -129,14 +129,14 @@ _PUT_BACK: Final = (
         updated_at=bindparam("now"),
     )
 )
-_HOLDS: Final = select(table.c.id).where(*_MINE)
-_TAKE: Final = (
+_IS_CLAIMED_BY: Final = select(table.c.id).where(*_MINE)
+_ACQUIRE: Final = (
     update(table)
     .where(table.c.id == bindparam("key"), LIVE, table.c.held_until < LEASE_CLOCK)
     .values(holder=bindparam("by"), held_until=LEASE_CLOCK + bindparam("lease"))
     .returning(*_COLUMNS, *_PRIVATE)
 )
-_SPOIL: Final = (
+_FAIL_UNREADABLE: Final = (
     update(table)
     .where(*_MINE)
     .values(state=FAILURE, message=bindparam("said"), holder=None, held_until=0, expires_at=bindparam("then"))
@@ -149,7 +149,7 @@ _CANCEL: Final = (
 _UNFINISHED: Final = (
     select(func.count()).select_from(table).where(LIVE, func.coalesce(bindparam("whose"), "") == _OWNER)
 )
-_LET_GO_ALL: Final = (
+_EXPIRE_ALL: Final = (
     update(table)
     .where((table.c.held_until > 0) | (table.c.not_before > 0))
     .values(held_until=0, not_before=0)
@@ -158,7 +158,7 @@ _PRUNE: Final = delete(table).where(table.c.expires_at < bindparam("now"))
 
 
 async def add(tx: Transaction, task: Task, caller: Caller, secret: str | None) -> None:
-    """Store a new job; raises Conflict where its image is the object of another one."""
+    """Store a new job; raises Conflict if another unfinished job works on its image."""
     row = msgspec.structs.asdict(task) | {
         "input": _encode(task.input).decode(),
         "caller": _encode(caller).decode(),
@@ -177,18 +177,18 @@ async def add(tx: Transaction, task: Task, caller: Caller, secret: str | None) -
 
 
 async def get(tx: Transaction, task_id: str) -> Task | None:
-    """Give a job, or None."""
+    """Return a job, or None if it does not exist."""
     row = (await tx.execute(_GET, {"key": task_id})).first()
     return None if row is None else _from_row(row)
 
 
-async def of(tx: Transaction, image_id: str) -> list[Task]:
-    """Give the latest jobs of an image, the oldest of them first."""
-    return [_from_row(row) for row in await tx.execute(_OF, {"image": image_id})][::-1]
+async def list_latest(tx: Transaction, image_id: str) -> list[Task]:
+    """Return the latest jobs of an image, oldest first."""
+    return [_from_row(row) for row in await tx.execute(_LATEST_OF, {"image": image_id})][::-1]
 
 
 async def page(tx: Transaction, query: TaskQuery, marker: Task | None) -> list[Task]:
-    """Return a page of jobs without their input; `marker` is the last one of the page before."""
+    """Return a page of jobs without their input; `marker` is the last job of the previous page."""
     names = tuple(name for name, _ in query.filters)
     statement = _select_page(query.sort_key, query.descending, names, marker is not None)
     values: dict[str, Any] = {**dict(query.filters), "limit": query.limit}
@@ -220,100 +220,100 @@ def _select_page(sort_key: str, descending: bool, filters: tuple[str, ...], mark
 
 async def claim(
     tx: Transaction, holder: str, lane: str, *, at_limit: Collection[str], now: int, lease: int
-) -> Claimed | None:
-    """Take a job of a lane that is due, whoever had it before; None where there is none.
+) -> ClaimedJob | None:
+    """Claim a job of a lane that is due, whichever attempt had it before; None if none is due.
 
-    It is the oldest one of an owner with the fewest at work. Jobs of owners `at_limit` wait.
+    The oldest job of the owner with the fewest running jobs is claimed. Owners `at_limit` have to wait.
     """
     values = {"by": holder, "among": lane, "now": now, "lease": lease, "at_limit": list(at_limit)}
     row = (await tx.execute(_CLAIM, values)).first()
     return None if row is None else _claimed(row)
 
 
-async def take(tx: Transaction, task_id: str, holder: str, lease: int) -> Claimed | None:
-    """Take one job that nobody is at work on; None where somebody is, or it has ended."""
-    row = (await tx.execute(_TAKE, {"key": task_id, "by": holder, "lease": lease})).first()
+async def acquire(tx: Transaction, task_id: str, holder: str, lease: int) -> ClaimedJob | None:
+    """Claim a job by its id; None if another attempt has it, or it has ended."""
+    row = (await tx.execute(_ACQUIRE, {"key": task_id, "by": holder, "lease": lease})).first()
     return None if row is None else _claimed(row)
 
 
-async def holds(tx: Transaction, task_id: str, holder: str) -> bool:
-    """Say whether an attempt has its job still."""
-    return (await tx.execute(_HOLDS, {"key": task_id, "by": holder})).first() is not None
+async def is_claimed_by(tx: Transaction, task_id: str, holder: str) -> bool:
+    """Return whether an attempt still has its job."""
+    return (await tx.execute(_IS_CLAIMED_BY, {"key": task_id, "by": holder})).first() is not None
 
 
-async def spoil(tx: Transaction, task_id: str, holder: str, message: str, then: int) -> None:
-    """End a job that cannot be read."""
-    await tx.execute(_SPOIL, {"key": task_id, "by": holder, "said": message, "then": then})
+async def fail_unreadable(tx: Transaction, task_id: str, holder: str, message: str, then: int) -> None:
+    """Fail a job that cannot be read."""
+    await tx.execute(_FAIL_UNREADABLE, {"key": task_id, "by": holder, "said": message, "then": then})
 
 
-async def beat(tx: Transaction, task: Task, holder: str, *, now: int, lease: int) -> bool | None:
-    """Give a sign of life, and say how far the job is.
+async def renew(tx: Transaction, task: Task, holder: str, *, now: int, lease: int) -> bool | None:
+    """Renew the lease and record the job's progress.
 
-    Gives whether it shall end; None where the attempt has lost it.
+    Returns whether the job has been cancelled; None if the attempt has lost it.
     """
     row = {"key": task.id, "by": holder, "lease": lease, "now": now}
     row |= {"done": task.bytes_done, "total": task.bytes_total}
-    found = (await tx.execute(_BEAT, row)).first()
+    found = (await tx.execute(_RENEW, row)).first()
     return None if found is None else bool(found[0])
 
 
-async def end(tx: Transaction, task: Task, holder: str, *, now: int, lifetime: int) -> bool:
-    """Store how a job has ended; False where the attempt has lost it."""
+async def finish(tx: Transaction, task: Task, holder: str, *, now: int, lifetime: int) -> bool:
+    """Record how a job has ended; return False if the attempt has lost it."""
     row = {"key": task.id, "by": holder, "to": task.state, "said": task.message, "now": now}
     row |= {"done": task.bytes_done, "expires": now + lifetime}
     row["outcome"] = None if task.result is None else _encode(task.result).decode()
-    return (await tx.execute(_END, row)).rowcount == 1
+    return (await tx.execute(_FINISH, row)).rowcount == 1
 
 
-async def put_back(
+async def requeue(
     tx: Transaction, task_id: str, holder: str, *, now: int, pause: int, message: str, counted: bool
 ) -> bool:
-    """Let another attempt have a job, after a pause; False where it was lost already.
+    """Return a job to the queue, to be tried again after a pause; return False if it was lost already.
 
-    An attempt that is not `counted` was not the job's fault.
+    An attempt that failed through no fault of the job is not `counted`.
     """
     row = {"key": task_id, "by": holder, "said": message, "pause": pause, "now": now}
-    return (await tx.execute(_PUT_BACK, row | {"uncounted": 0 if counted else 1})).rowcount == 1
+    return (await tx.execute(_REQUEUE, row | {"uncounted": 0 if counted else 1})).rowcount == 1
 
 
 async def cancel(tx: Transaction, task_id: str, now: int) -> bool:
-    """Ask for the end of a job; False where it has ended."""
+    """Request the cancellation of a job; return False if it has ended."""
     return (await tx.execute(_CANCEL, {"key": task_id, "now": now})).rowcount == 1
 
 
 async def is_due(tx: Transaction, lane: str, at_limit: Collection[str]) -> bool:
-    """Return whether there is a job of a lane to be taken, of an owner who is not `at_limit`."""
+    """Return whether a job of a lane can be claimed: one whose owner is not `at_limit`."""
     row = {"among": lane, "at_limit": list(at_limit)}
     return (await tx.execute(_ANY_DUE, row)).first() is not None
 
 
-async def unfinished(tx: Transaction, owner: str | None) -> int:
+async def count_unfinished(tx: Transaction, owner: str | None) -> int:
     """Return how many jobs of an owner have not ended."""
     return int((await tx.execute(_UNFINISHED, {"whose": owner})).scalar_one())
 
 
-async def let_go_all(tx: Transaction) -> None:
-    """End every lease and every pause: for when it is known that nobody works on any job."""
-    await tx.execute(_LET_GO_ALL)
+async def expire_all(tx: Transaction) -> None:
+    """Expire every lease and every pause. Call it only when no job is being worked on."""
+    await tx.execute(_EXPIRE_ALL)
 
 
 async def prune(tx: Transaction, now: int) -> None:
-    """Forget jobs that have ended, and whose time is over."""
+    """Delete the records of ended jobs that have expired."""
     await tx.execute(_PRUNE, {"now": now})
 
 
 _COLUMN: Final = {"status": "state"}
-"""What the API calls otherwise than the table."""
+"""Columns whose names differ from the API's."""
 
 
-def _claimed(row: Sequence[Any]) -> Claimed:
+def _claimed(row: Sequence[Any]) -> ClaimedJob:
     *columns, caller, secret = row
     values = dict(zip(Task.__struct_fields__, columns, strict=True))
     try:
         task, for_whom = _from_row(columns), _decode_caller(caller)
     except (msgspec.MsgspecError, TypeError, ValueError):
-        return Claimed(values["id"], values["image_id"])
-    return Claimed(task.id, task.image_id, task, for_whom, secret)
+        return ClaimedJob(values["id"], values["image_id"])
+    return ClaimedJob(task.id, task.image_id, task, for_whom, secret)
 
 
 def _from_row(row: Sequence[Any]) -> Task:

@@ -1,4 +1,4 @@
-"""Leases of every kind: of blobs, of uploads and of jobs."""
+"""Leases of all kinds: of blobs, uploads and jobs."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from tintype.db.tables import blobs, jobs, uploads
 from tintype.domain.blobs import CONDEMNED, WRITING
 
 _LONGEST: Final = 60_000_000
-"""Microseconds; each lease is given for less."""
+"""Microseconds; every lease is shorter."""
 _LATER: Final = LEASE_CLOCK + _LONGEST
 _FROM_BEFORE: Final = select(
     or_(
@@ -21,5 +21,5 @@ _FROM_BEFORE: Final = select(
 
 
 async def any_from_before(tx: Transaction) -> bool:
-    """Return whether a lease ends later than the clock can have given it: the clock has begun anew since."""
+    """Return whether a lease ends later than the clock can explain: the clock has restarted since."""
     return bool((await tx.execute(_FROM_BEFORE)).scalar_one())

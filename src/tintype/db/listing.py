@@ -1,8 +1,8 @@
-"""A page of images: a union of index scans (own, open, shared with me), cut at a key, never an offset.
+"""Pages of images: a union of index scans (own, public, shared with me), paged by key, never by offset.
 
-Each branch is sorted and cut by itself, so what other projects own is never read. The marker is an
-image; the page starts behind its values of the sort keys. A statement is made once for each shape
-of request and kept; only its parameters change.
+Each branch is sorted and limited by itself, so other projects' images are never read. The marker is an
+image; the page starts after its values of the sort keys. A statement is built once for each shape of request
+and cached; only its parameters change.
 """
 
 import functools
@@ -44,16 +44,16 @@ T = TypeVar("T")
 _VISIBILITY: Final[Mapping[str, ColumnElement[str]]] = {
     name: literal_column(f"'{name}'") for name in VISIBILITIES
 }
-"""Written into the statement: PostgreSQL knows how many images have each, and plans once, not each time."""
+"""Literals in the statement: PostgreSQL has statistics for each value, and plans only once."""
 _LIKELY: Final = 200
-"""Characters at most that are looked for in an image's own row, before its row in the index is."""
+"""Maximum number of characters searched for in an image's own row before its index row is looked up."""
 _KEY: Final = 255
-"""Characters of a property's value that is a key in the index as it is."""
+"""Maximum number of characters of a property's value that is stored in the index as it is."""
 _SHARED_WITH: Final = image_members.c.member_id == bindparam("project_id")
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """What of a request decides its statement, values apart."""
+    """The parts of a request that decide its statement, without the values."""
 
     is_admin: bool
     visibility: str | None
@@ -61,14 +61,14 @@ class Shape(msgspec.Struct, frozen=True):
     order: tuple[tuple[str, str], ...]
     conditions: tuple[tuple[str, str], ...]
     properties: tuple[bool, ...]
-    """For each property that is asked for, whether its value is too long for the index to decide."""
+    """For each property filter, whether its value is too long for the index to decide."""
     tags: int
     nulls: frozenset[str] | None
-    """The sort keys of which the marker has no value; None without a marker."""
+    """The sort keys for which the marker has no value; None without a marker."""
 
 
 async def page(tx: Transaction, caller: Caller, query: Query, marker: Image | None) -> list[Image]:
-    """Return the images of one page, in order."""
+    """Return the page's images in sort order."""
     query = _padded(query)
     keys = [key for key, _ in query.order]
     shape = Shape(
@@ -90,9 +90,9 @@ async def page(tx: Transaction, caller: Caller, query: Query, marker: Image | No
 
 
 def _padded(query: Query) -> Query:
-    """Return the same request in one of few shapes.
+    """Return an equivalent request that has one of few shapes.
 
-    What is asked for stands in one order, and so often that there are 1, 2, 4, … of each kind.
+    Filters are sorted, and repeated until there are 1, 2, 4, … of each kind.
     """
     short = [pair for pair in query.properties if len(pair[1]) <= _KEY]
     long = [pair for pair in query.properties if len(pair[1]) > _KEY]
@@ -105,14 +105,14 @@ def _padded(query: Query) -> Query:
 
 
 def _repeated(items: Sequence[T]) -> Sequence[T]:
-    """Repeat the last item until the number of them is a power of two."""
+    """Repeat the last item until the number of items is a power of two."""
     if not items:
         return items
     return [*items, *[items[-1]] * ((1 << (len(items) - 1).bit_length()) - len(items))]
 
 
 def _values(query: Query, marker: Image | None) -> Iterator[tuple[str, Any]]:
-    """Return the parameters that the statement's shape has names for."""
+    """Return the parameters that the statement's shape names."""
     for number, condition in enumerate(query.conditions):
         if condition.op == "outside":
             yield from ((f"low{number}", condition.value[0]), (f"high{number}", condition.value[1]))
@@ -142,7 +142,7 @@ def _statement(shape: Shape) -> Any:
 
 
 def _branches(shape: Shape) -> list[Select[Any]]:
-    """Split what the caller may list into parts that do not overlap, each along one index."""
+    """Split what the caller may list into disjoint parts, each served by one index."""
     wanted = shape.visibility
     own = images.c.owner == bindparam("project_id")
     if shape.is_admin:
@@ -184,7 +184,7 @@ def _filters(shape: Shape) -> Iterator[ColumnElement[bool]]:
         elif op == "in":
             yield column.in_(bindparam(f"value{number}", expanding=True))
         else:
-            kind = BigInteger() if isinstance(column.type, Integer) else None  # a client may name any number
+            kind = BigInteger() if isinstance(column.type, Integer) else None  # a client may send any number
             yield _OPERATORS[op](column, bindparam(f"value{number}", type_=kind))
     for number, is_long in enumerate(shape.properties):
         of, name = image_properties.c, bindparam(f"property{number}", type_=Text())
@@ -203,11 +203,11 @@ def _filters(shape: Shape) -> Iterator[ColumnElement[bool]]:
 
 
 def _has(shape: Shape, likely: ColumnElement[bool], *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Hold for images with a row like that.
+    """Match images that have such a row.
 
-    Of an admin's images, which are everybody's, the database may begin with the rows. A member's are
-    few: each is looked at by itself, so that other people's rows cost nothing, and first at the text
-    that is at hand, because the way down a large index is long.
+    An admin lists everybody's images, so the database may start from the rows. A member's images are few:
+    each is checked by itself, so that other projects' rows cost nothing. The text in the image's own row is
+    checked first, because a lookup in a large index is slow.
     """
     if shape.is_admin:
         return exists().where(*conditions)
@@ -215,17 +215,17 @@ def _has(shape: Shape, likely: ColumnElement[bool], *conditions: ColumnElement[b
 
 
 def _json(text: str) -> str:
-    """Write a text as it stands in a row's JSON."""
+    """Encode a text as it appears in a row's JSON."""
     return msgspec.json.encode(text).decode()
 
 
 def _digest_key(value: str) -> str:
-    """Return what stands for a value in PostgreSQL's index: itself, or its digest where it is long."""
+    """Return a value's key in PostgreSQL's index: the value itself, or its digest if it is long."""
     return value if len(value) <= _KEY else "sha256:" + hashlib.sha256(value.encode()).hexdigest()
 
 
 class index_key(GenericFunction[str]):  # noqa: N801 (SQL names its functions so)
-    """What stands for a value in the index, of its beginning and its digest: as the triggers have it."""
+    """A value's index key, made from its beginning and its digest as the triggers do."""
 
     inherit_cache = True
 
@@ -241,7 +241,7 @@ def _digest(element: index_key, compiler: Any, **options: Any) -> str:
 
 
 class property_of(GenericFunction[str]):  # noqa: N801
-    """The value of a property, from the JSON in an image's own row."""
+    """The value of a property, from the JSON in the image's own row."""
 
     type = Text()
     inherit_cache = True
@@ -260,7 +260,7 @@ def _by_arrow(element: property_of, compiler: Any, **options: Any) -> str:
 
 
 class contains(GenericFunction[int]):  # noqa: N801 (SQL names its functions so)
-    """Where one text is in another, from 1 on; 0 where it is not."""
+    """The position of one text in another, from 1 on; 0 if it does not occur."""
 
     type = Integer()
     inherit_cache = True
@@ -287,7 +287,7 @@ _OPERATORS: Final[Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
 def _ordering(order: Sequence[tuple[str, str]], columns: Any) -> list[Any]:
     """Sort with null as the lowest value, on every database.
 
-    Where there is no null nothing is said of it: PostgreSQL would find no index for that.
+    Columns without nulls get no NULLS clause: PostgreSQL would not use an index for it.
     """
     return [_ordered(columns[key], direction, nullable=images.c[key].nullable) for key, direction in order]
 
@@ -295,8 +295,8 @@ def _ordering(order: Sequence[tuple[str, str]], columns: Any) -> list[Any]:
 def _sorted(shape: Shape) -> Mapping[str, Any]:
     """Return the columns to sort by.
 
-    A member's images are few and are sorted. Along an index of everybody's, by id or name, SQLite would
-    walk through a million others to find them: so the first key is one that no index has.
+    A member's images are few and are sorted. SQLite would otherwise scan everybody's images by an index on id
+    or name to find them, so the first key is one that no index has.
     """
     columns: dict[str, Any] = dict(images.c)
     first = shape.order[0][0]
@@ -312,7 +312,7 @@ def _ordered(column: Any, direction: str, *, nullable: bool | None) -> Any:
 
 
 def _behind(shape: Shape) -> ColumnElement[bool]:
-    """Hold for rows that sort behind the marker: later in the first key that differs."""
+    """Match rows that sort after the marker: later in the first key that differs."""
     nulls, columns = shape.nulls or frozenset(), _sorted(shape)
     alternatives: list[ColumnElement[bool]] = []
     equal: list[ColumnElement[bool]] = []
@@ -327,7 +327,7 @@ def _behind(shape: Shape) -> ColumnElement[bool]:
 
 
 def _not_before(column: Any, direction: str, value: Any, *, nullable: bool | None) -> ColumnElement[bool]:
-    """Hold for rows whose first key is at or behind the marker's: a bound that an index can use."""
+    """Match rows whose first key is at or after the marker's: a bound that an index can use."""
     if value is None:
         return column.is_(None) if direction == "desc" else literal(True)
     if direction == "asc":

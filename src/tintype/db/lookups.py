@@ -8,7 +8,7 @@ from sqlalchemy import ARRAY, Select, Text, bindparam, column, func, literal_col
 
 
 class Lookup:
-    """A query for one row by parameters that are text or null. No two of its columns have the same name."""
+    """A query for one row by parameters that are text or null. The names of its columns must differ."""
 
     def __init__(self, build: Callable[..., Select[Any]], *names: str) -> None:
         """Create it; `build` returns the query with the given expressions in place of the parameters."""

@@ -1,4 +1,4 @@
-"""With whom images are shared."""
+"""The members of images: the projects they are shared with."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -37,24 +37,24 @@ _DELETE: Final = delete(table).where(
 
 
 async def of_image(tx: Transaction, image_id: str) -> list[Member]:
-    """Give the members of an image, oldest first."""
+    """Return the members of an image, oldest first."""
     return [_from_row(row) for row in await tx.execute(_OF_IMAGE, {"image_id": image_id})]
 
 
 async def of_project(tx: Transaction, project_id: str, most: int) -> list[Member]:
-    """Return what is shared with a project: what it has not answered first, then the newest."""
+    """Return the memberships of a project: pending ones first, then newest first."""
     rows = await tx.execute(_OF_PROJECT, {"member_id": project_id, "most": most})
     return [_from_row(row) for row in rows]
 
 
 async def get(tx: Transaction, image_id: str, member_id: str) -> Member | None:
-    """Give one member, or None."""
+    """Return one member, or None if it does not exist."""
     row = (await tx.execute(_ONE, {"image_id": image_id, "member_id": member_id})).first()
     return None if row is None else _from_row(row)
 
 
 async def count(tx: Transaction, image_id: str) -> int:
-    """Give the number of projects that an image is shared with."""
+    """Return the number of an image's members."""
     return int((await tx.execute(_COUNT, {"image_id": image_id})).scalar_one())
 
 
@@ -64,7 +64,7 @@ async def add(tx: Transaction, member: Member) -> None:
 
 
 async def set_status(tx: Transaction, member: Member) -> bool:
-    """Store a member's answer; False where it is no member any more."""
+    """Store a member's status; return False if it is no longer a member."""
     row = {
         "image": member.image_id,
         "member": member.member_id,
@@ -75,7 +75,7 @@ async def set_status(tx: Transaction, member: Member) -> bool:
 
 
 async def remove(tx: Transaction, image_id: str, member_id: str) -> bool:
-    """Delete a member; False where there was none."""
+    """Delete a member; return False if it does not exist."""
     return (await tx.execute(_DELETE, {"image": image_id, "member": member_id})).rowcount == 1
 
 

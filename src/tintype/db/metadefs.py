@@ -35,7 +35,7 @@ _DOCUMENTS: Final = {
 }
 _WHOLE: Final = Namespace.__struct_fields__
 _HEAD: Final = tuple(name for name in _WHOLE if name not in {"properties", "objects", "tags"})
-"""What lists show."""
+"""The columns that lists show."""
 _DECODERS: Final = {name: msgspec.json.Decoder(kind).decode for name, kind in _DOCUMENTS.items()}
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -72,13 +72,13 @@ _CLEAR: Final = tuple(delete(each) for each in (links, table, types))
 
 
 async def get(tx: Transaction, name: str, *, lock: bool = False) -> Namespace | None:
-    """Give a namespace, or None. With `lock` nobody else changes it before the transaction ends."""
+    """Return a namespace, or None. With `lock`, it is locked until the transaction ends."""
     row = (await tx.execute(_GET_LOCKED if lock else _GET, {"name": name})).first()
     return None if row is None else _from_row(_WHOLE, row)
 
 
 class _Shape(NamedTuple):
-    """What decides the statement of a page."""
+    """The parts of a request that decide the statement of a page."""
 
     names: tuple[str, ...]
     is_admin: bool
@@ -93,7 +93,7 @@ class _Shape(NamedTuple):
 async def page(
     tx: Transaction, caller: Caller, listing: Listing, marker: Namespace | None, *, whole: bool = False
 ) -> list[Namespace]:
-    """Return a page of what the caller may list, in one statement; without what is in it unless `whole`."""
+    """Return a page of what the caller may list, in one statement; with the contents only if `whole`."""
     names = ("limit", "visibility", "resource_types")
     wanted = {name: getattr(listing, name) for name in names}
     values: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
@@ -140,17 +140,17 @@ def _select_page(shape: _Shape) -> Select[Any]:
 
 
 async def for_resource(tx: Transaction, resource_type: str) -> list[Namespace]:
-    """Give every namespace that is for a type of resource, whole."""
+    """Return every namespace for a resource type, with its contents."""
     return [_from_row(_WHOLE, row) for row in await tx.execute(_FOR, {"resource_type": resource_type})]
 
 
 async def count_of(tx: Transaction, owner: str | None) -> int:
-    """Return how many namespaces a project owns."""
+    """Return the number of namespaces that a project owns."""
     return int((await tx.execute(_COUNT_OF, {"owner": owner})).scalar_one())
 
 
 async def add(tx: Transaction, namespace: Namespace) -> None:
-    """Store a new namespace; raises Conflict where its name is taken."""
+    """Store a new namespace; raises Conflict if its name is taken."""
     try:
         await tx.execute(_ADD, _to_row(namespace))
     except Violation:
@@ -159,7 +159,7 @@ async def add(tx: Transaction, namespace: Namespace) -> None:
 
 
 async def save(tx: Transaction, before: Namespace, after: Namespace) -> None:
-    """Replace a namespace that is locked; raises Conflict where its new name is taken."""
+    """Replace a namespace that is locked; raises Conflict if its new name is taken."""
     row = _to_row(after) | {"key": before.id}
     del row["id"]
     try:
@@ -172,47 +172,47 @@ async def save(tx: Transaction, before: Namespace, after: Namespace) -> None:
 
 
 async def remove(tx: Transaction, namespace: Namespace) -> None:
-    """Delete a namespace and what is in it."""
+    """Delete a namespace and its contents."""
     await tx.execute(_DELETE, {"key": namespace.id})
 
 
 async def clear(tx: Transaction) -> None:
-    """Delete every namespace and type of resource."""
+    """Delete every namespace and resource type."""
     for statement in _CLEAR:
         await tx.execute(statement)
 
 
 async def resource_types(tx: Transaction) -> list[tuple[str, int, int]]:
-    """Give each known type of resource, oldest first: name, and when it was made and changed."""
+    """Return each resource type, oldest first: its name, and when it was created and changed."""
     return [(row[0], row[1], row[2]) for row in await tx.execute(_TYPES)]
 
 
 async def was_loaded(tx: Transaction) -> bool:
-    """Say whether definitions were loaded once."""
+    """Return whether definitions have been loaded before."""
     return (await tx.execute(_LOADED, {"name": _FIRST_LOAD})).first() is not None
 
 
 async def claim_first_load(tx: Transaction) -> bool:
-    """Say, once and never again, that definitions have not been loaded yet."""
+    """Claim the first load of definitions; return True for the first caller only."""
     return (await tx.execute(_CLAIM, {"name": _FIRST_LOAD, "value": "1"})).rowcount == 1
 
 
-async def taken(tx: Transaction) -> dict[str, str]:
-    """Give the digest of each namespace that was taken over, as it was then."""
+async def taken_over(tx: Transaction) -> dict[str, str]:
+    """Return the digest that each imported namespace had at the time of the import."""
     return {row[0]: row[1] for row in await tx.execute(_TAKEN)}
 
 
-async def note_taken(tx: Transaction, digests: Mapping[str, str]) -> None:
-    """Note what was taken over, in place of what was noted before."""
+async def record_taken_over(tx: Transaction, digests: Mapping[str, str]) -> None:
+    """Record the digests of imported namespaces, replacing earlier records."""
     await tx.execute(_FORGET_TAKEN)
     for name, digest in digests.items():
         await tx.execute(_NOTE_TAKEN, {"namespace": name, "digest": digest})
 
 
-async def know_types(database: Database, types: Iterable[tuple[str, int, int]]) -> None:
-    """Note types of resources, each with when it was made and changed; well if they are noted.
+async def add_resource_types(database: Database, types: Iterable[tuple[str, int, int]]) -> None:
+    """Add resource types, each with its times of creation and change; skip those that exist.
 
-    Each by itself: of two who note the same in another order, in a transaction each, both would wait.
+    Each has its own transaction: two that added the same types in different orders would deadlock.
     """
     for name, created_at, updated_at in types:
         async with database.write(single=True) as tx:

@@ -42,7 +42,7 @@ class Postgres:
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
-        """Acquire a connection. Each statement sees its own snapshot."""
+        """Yield a connection. Each statement sees its own snapshot."""
         with map_driver_errors():
             connection = await self._acquire()
         try:
@@ -65,7 +65,7 @@ class Postgres:
         single: bool = False,
         turn: str | None = None,
     ) -> AsyncIterator[Transaction]:
-        """Commit at the end; raises Unavailable where the server does not answer."""
+        """Commit at the end; raises Unavailable if the server does not answer."""
         if turn is None and single:  # without BEGIN the server commits each statement: two round trips fewer
             async with self.read() as tx:
                 yield tx
@@ -122,7 +122,7 @@ class Postgres:
                 connection = await asyncpg.connect(self._url, **OPTIONS)
                 connection.add_termination_listener(lambda _connection, lost=lost: lost.set())
                 await connection.add_listener(_JOBS, lambda *_notification: wake())
-                wake()  # for jobs added while nobody listened
+                wake()  # for jobs added while not listening
                 is_logged = False
                 await lost.wait()
             except CONNECTION_ERRORS as error:

@@ -1,4 +1,4 @@
-"""Bring a database to the schema of this code, or say why that cannot be."""
+"""Migrate a database to the schema of this code, or report why that is impossible."""
 
 import asyncio
 import itertools
@@ -19,9 +19,9 @@ from tintype.errors import StartError
 from tintype.extras import missing
 
 HEAD: Final = "0013"
-"""The newest revision; a test holds it to the migrations, so that a usual start need not load alembic."""
+"""The newest revision. A test compares it with the migrations; so a normal start need not load alembic."""
 _BRIDGE: Final = "the wheel in tests/previous of the source tree (0.1.0)"
-"""The version that brings databases from before the initial revision up to that."""
+"""The version that migrates databases older than the initial revision up to it."""
 _OLDEST: Final = "oldest schema whose code works with this one"
 SCRIPTS: Final = Path(__file__).parent / "migrations"
 _CONNECT_SECONDS: Final = 10
@@ -30,60 +30,60 @@ _OTHERS: Final = (
     "AND application_name = 'tintype' AND pid <> pg_backend_pid()"
 )
 _LOCK: Final = 7468837
-"""Held in PostgreSQL by the one process that migrates."""
+"""The PostgreSQL advisory lock of the process that migrates."""
 
 T = TypeVar("T")
 
 
 class State(msgspec.Struct, frozen=True):
-    """Where a database is on the way of its migrations."""
+    """The migration state of a database."""
 
     revision: str | None
     newest: str
-    """What this version of the code needs."""
+    """The revision that this version of the code needs."""
     contractions: tuple[str, ...]
-    """Migrations that may be applied once no process of an older version runs."""
+    """Migrations that may be applied once no process of an older version is running."""
     behind: bool = False
-    """Whether the next start changes the tables."""
+    """Whether the next start will migrate the database."""
     refusal: str = ""
-    """Why this version of the code cannot work with the database; empty where it can."""
+    """Why this version of the code cannot use the database; empty if it can."""
 
 
 def upgrade(url: str, *, contract: bool = False) -> None:
-    """Apply the migrations that are missing, all or none of them.
+    """Apply all missing migrations, in one transaction.
 
-    Those at the end that take away what older code still uses are left, unless `contract` says so.
-    Raises StartError where the database cannot be opened or written, or is newer than this code.
+    Trailing migrations that remove what older code still uses are applied only with `contract`. Raises
+    StartError if the database cannot be opened or written, or is newer than this code.
     """
     _with(url, lambda connection: _upgrade(connection, contract=contract), alone=True)
 
 
 def state(url: str, seconds: int = _CONNECT_SECONDS) -> State:
-    """Say where a database is; raises StartError where it cannot be opened, in so many seconds."""
+    """Return the state of a database; raises StartError if it cannot be opened within so many seconds."""
     return _with(url, _state, seconds=seconds)
 
 
 def check(url: str) -> list[str]:
-    """Give a line for each thing that is not as the migrations make it; none where all is well."""
+    """Return a line for each difference from the schema that the migrations make."""
     return _with(url, _differences)
 
 
 def others(url: str) -> int:
-    """Count the connections that Tintype's processes have to a PostgreSQL now, as far as it tells us."""
+    """Return the number of connections of Tintype's processes to PostgreSQL, as far as it shows them."""
     return _with(url, lambda connection: int(connection.execute(text(_OTHERS)).scalar_one()))
 
 
 def _with(
     url: str, work: Callable[[Connection], T], *, alone: bool = False, seconds: int = _CONNECT_SECONDS
 ) -> T:
-    """Do something with the database, `alone` as the only one that changes its tables."""
+    """Run `work` on the database; with `alone`, as the only process that changes its tables."""
     try:
         if url.startswith("sqlite"):
             return _with_sqlite(url, work, alone=alone)
         return asyncio.run(_with_postgres(url, work, alone=alone, seconds=seconds))
     except (DBAPIError, OSError, TimeoutError, ValueError, OverflowError) as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error)
-        if isinstance(error, (ValueError, OverflowError)):  # its words may quote the URL
+        if isinstance(error, (ValueError, OverflowError)):  # its text may quote the URL
             reason = "its URL cannot be read; what is special in a password is written as %40 for @"
         shown = re.sub(r"//.*@|\?.*", "//…@" if "@" in url else "", url.partition("?")[0])
         raise StartError(f"Cannot use the database {shown}: {reason}.") from error
@@ -117,7 +117,7 @@ async def _with_postgres(url: str, work: Callable[[Connection], T], *, alone: bo
         async with engine.begin() as connection:
             if alone:
                 await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-                await connection.execute(text("SET LOCAL lock_timeout = '10s'"))  # others wait behind us
+                await connection.execute(text("SET LOCAL lock_timeout = '10s'"))  # others queue behind it
             return await connection.run_sync(work)
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise OSError(str(error)) from error
@@ -131,7 +131,7 @@ def _upgrade(connection: Connection, *, contract: bool) -> None:
 
 
 def _leave_transactions_to_us(connection: sqlite3.Connection, _record: object) -> None:
-    """Python's driver commits before each CREATE by itself; a migration must hold whole or not at all."""
+    """Disable the implicit commit of Python's driver before each CREATE: migrations must be atomic."""
     connection.isolation_level = None
 
 
@@ -168,7 +168,7 @@ def _migrate(connection: Connection, *, contract: bool) -> None:
         if _revision(connection) in known | {None}:
             if contract or _revision(connection) not in _contractions(script):
                 command.upgrade(config, "head" if contract else expanded(script))
-                _note_oldest(connection, script)
+                _record_oldest(connection, script)
             return
         refusal = _refusal(connection, known)
     except CommandError as error:
@@ -178,7 +178,7 @@ def _migrate(connection: Connection, *, contract: bool) -> None:
 
 
 def _refusal(connection: Connection, known: Collection[str]) -> str:
-    """Say why this code cannot work with a database; nothing of one that it can."""
+    """Return why this code cannot use a database; an empty text if it can."""
     revision = _revision(connection)
     if revision is None or revision in known:
         return ""
@@ -195,15 +195,15 @@ def _refusal(connection: Connection, known: Collection[str]) -> str:
             f"{min(known)} to {HEAD}."
         )
     if (_oldest(connection) or "~") <= HEAD:
-        return ""  # a newer version has only added to it: as when the last one starts again meanwhile
+        return ""  # a newer version has only added to it, as when the previous version is started again
     return (
         f"The database has schema {revision}, which this version of Tintype does not know: it was made by a "
         f"newer one. Install that, or use another data folder."
     )
 
 
-def _note_oldest(connection: Connection, script: Any) -> None:
-    """Note the oldest schema whose code can work with this one: where something was last taken away."""
+def _record_oldest(connection: Connection, script: Any) -> None:
+    """Record the oldest schema whose code can use this one: that of the last applied contraction."""
     revision = _revision(connection) or ""
     taken = [each for each in script.walk_revisions() if each.module.phase == "contract"]
     first = min(each.revision for each in script.walk_revisions())
@@ -219,13 +219,13 @@ def _oldest(connection: Connection) -> str | None:
 
 
 def expanded(script: Any) -> str:
-    """Give the newest revision that older code can still work with."""
+    """Return the newest revision that older code can still use."""
     left = _contractions(script)
     return next(str(each.revision) for each in script.walk_revisions() if each.revision not in left)
 
 
 def _contractions(script: Any) -> list[str]:
-    """Give the migrations at the end of the way that only take away, the last one first."""
+    """Return the trailing migrations that only remove something, newest first."""
     revisions = script.walk_revisions()
     takes_away = itertools.takewhile(lambda each: each.module.phase == "contract", revisions)
     return [each.revision for each in takes_away]

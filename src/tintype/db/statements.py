@@ -1,7 +1,7 @@
 """A cache of statements by shape, built and compiled off the event loop.
 
-One thread builds them, so requests for new shapes wait for each other, and no other request waits for them.
-Projects take turns.
+One thread builds them, so requests for new shapes wait for each other, but no other request waits. Projects
+take turns.
 """
 
 import asyncio
@@ -18,19 +18,19 @@ from tintype.errors import Unavailable
 
 _KEPT: Final = 512
 _KEPT_NEW: Final = 128
-"""Of shapes that were asked for once; they do not evict those that were asked for again."""
+"""Maximum number of shapes requested once; they do not evict those that were requested again."""
 PER_GROUP: Final = 50
-"""New ones of a project that may wait to be made."""
+"""Maximum number of a project's shapes that wait to be built."""
 _WAITING: Final = 1000
-"""New ones of all projects together."""
+"""Maximum number of all projects' waiting shapes."""
 _FRESH: Final = 500
-"""New ones after which an unused statement is compiled again: drivers keep the last 1,000 compiled."""
+"""New statements after which an unused one is compiled again: drivers keep the last 1,000 compiled."""
 
 
 class _Kept(NamedTuple):
     statement: Executable
     used_at: int
-    """How many had been made when it was used last."""
+    """The number of statements that had been built when it was last used."""
 
 
 class _New(NamedTuple):
@@ -57,9 +57,9 @@ class Statements:
     async def get(
         self, shape: Hashable, make: Callable[[], Executable], names: Collection[str], *, group: str
     ) -> Executable:
-        """Return the statement of a shape, which `make` makes the first time, in its turn among groups.
+        """Return the statement of a shape, which `make` builds the first time, in its group's turn.
 
-        Raises Unavailable where too many wait to be made.
+        Raises Unavailable if too many wait to be built.
         """
         found = self._kept.get(shape)
         if found is None:
@@ -81,7 +81,7 @@ class Statements:
         return await asyncio.shield(made)
 
     async def _make_all(self) -> None:
-        """Make what waits, one after the other."""
+        """Build the waiting statements, one after the other."""
         try:
             while (new := self._waiting.next()) is not None:
                 await self._make(new)
@@ -96,9 +96,9 @@ class Statements:
 
         try:
             statement = await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except Exception as error:  # noqa: BLE001 (it is told to those who asked)
+        except Exception as error:  # noqa: BLE001 (the waiting callers get it)
             new.made.set_exception(error)
-            new.made.exception()  # perhaps nobody waits any more
+            new.made.exception()  # nobody may be waiting any more
         except BaseException:
             new.made.cancel()
             raise
@@ -111,13 +111,13 @@ class Statements:
             del self._promised[new.shape]
 
     def close(self) -> None:
-        """Let go of the thread."""
+        """Release the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _keep(
         self, among: OrderedDict[Hashable, _Kept], shape: Hashable, statement: Executable, most: int
     ) -> None:
-        """Note a statement as the latest of so many."""
+        """Store a statement as the most recently used of at most `most`."""
         among[shape] = _Kept(statement, self._count)
         among.move_to_end(shape)
         if len(among) > most:

@@ -26,7 +26,7 @@ metadata: Final = MetaData(
 )
 
 ONLY: Final = "only"
-"""Of an index: the one database that has it."""
+"""Key of an index's `info`: the only kind of database that has the index."""
 
 images: Final = Table(
     "images",
@@ -47,11 +47,11 @@ images: Final = Table(
     Column("checksum", String(32)),
     Column("os_hash_algo", String(64)),
     Column("os_hash_value", String(128)),
-    Column("failure", Text),  # why the last upload came to nothing
+    Column("failure", Text),  # why the last upload failed
     Column("importing_to", Text),  # of the last import: what its job still has to fill, what it could not,
     Column("import_failed", Text),
     Column("import_task", String(36)),  # and its id, until it ends
-    # Properties, tags and stores stand here once more, as JSON ready to show: a page is one statement.
+    # Properties, tags and stores are repeated here as JSON ready to show: a page is one statement.
     Column("properties", Text, nullable=False),
     Column("tags", Text, nullable=False),
     Column("stores", Text, nullable=False),
@@ -62,7 +62,7 @@ images: Final = Table(
     Index(None, "owner", "created_at", "id"),
     Index(None, "visibility", "created_at", "id"),
     Index(None, "name", "visibility", "owner"),
-    # A member's lists look up each image shared with it: one page each, where the primary key is four deep.
+    # A member's lists look up each image shared with it: one page read each; the primary key takes four.
     Index(None, "id", postgresql_using="hash", info={ONLY: "postgresql"}),
     Index(
         None,
@@ -83,7 +83,7 @@ image_properties: Final = Table(
     metadata,
     Column("image_id", String(36), ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
     Column("name", String(255), primary_key=True),
-    Column("value_key", String(255), nullable=False),  # the value, or what stands for a long one: listing.py
+    Column("value_key", String(255), nullable=False),  # the value, or the key of a long one: listing.py
     Index(None, "name", "value_key", "image_id"),
 )
 
@@ -106,7 +106,7 @@ image_members: Final = Table(
     Index(None, "member_id", "status", "image_id"),
 )
 
-# Ids of deleted images are never given again: whoever noted one must not get other bytes by it.
+# Ids of deleted images are never reused: a client that kept one must not get other bytes by it.
 image_tombstones: Final = Table(
     "image_tombstones",
     metadata,
@@ -119,15 +119,15 @@ blobs: Final = Table(
     metadata,
     Column("id", String(36), primary_key=True),
     Column("store", String(64), nullable=False),
-    Column("image_id", String(36)),  # what it was written for; kept until the bytes are gone
+    Column("image_id", String(36)),  # the image it was written for; kept until the bytes are deleted
     Column("state", String(20), nullable=False),  # of db/blobs.py
     Column("size", BigInteger),
-    Column("digests", Text),  # what was found out about complete bytes, as JSON
-    Column("lease_expires_at", BigInteger, nullable=False),  # of a blob that is not ready
+    Column("digests", Text),  # the digests of complete bytes, as JSON
+    Column("lease_expires_at", BigInteger, nullable=False),  # for a blob that is not ready
     Column("created_at", BigInteger, nullable=False),
-    Column("place", Text),  # the name in the store of bytes that others wrote
-    Column("metadata", Text),  # of a location, as JSON
-    Column("claimed_by", String(36)),  # who deletes the bytes of a condemned blob
+    Column("place", Text),  # the name in the store of external data
+    Column("metadata", Text),  # for a location, as JSON
+    Column("claimed_by", String(36)),  # the process that deletes the bytes of a condemned blob
     Index(None, "image_id"),
     Index(None, "state", "lease_expires_at"),
     Index(  # a hash, because a URL may be longer than what PostgreSQL's B-trees take
@@ -139,7 +139,7 @@ blobs: Final = Table(
     ),
 )
 
-# Work that goes on without a request; the API shows it as tasks.
+# Background work, which the API shows as tasks.
 jobs: Final = Table(
     "jobs",
     metadata,
@@ -153,12 +153,12 @@ jobs: Final = Table(
     Column("input", Text, nullable=False),  # this and the result as JSON
     Column("result", Text),
     Column("message", Text, nullable=False),
-    Column("caller", Text, nullable=False),  # for whom it is done, as JSON
-    Column("secret", Text),  # the caller's token, where another service is asked with it; until the end
+    Column("caller", Text, nullable=False),  # the caller it runs for, as JSON
+    Column("secret", Text),  # the caller's token, if another service needs it; deleted when the job ends
     Column("bytes_done", BigInteger, nullable=False),
     Column("bytes_total", BigInteger),
     Column("attempts", Integer, nullable=False),
-    Column("not_before", BigInteger, nullable=False),  # when it is tried again
+    Column("not_before", BigInteger, nullable=False),  # when it is next tried
     Column("holder", String(36)),  # the attempt that works on it
     Column("held_until", BigInteger, nullable=False),
     Column("cancelled", Boolean, nullable=False),
@@ -171,10 +171,10 @@ jobs: Final = Table(
 )
 LIVE: Final = text("state IN ('pending', 'processing')")
 Index("ix_jobs_live", jobs.c.created_at, sqlite_where=LIVE, postgresql_where=LIVE)
-# An image is the object of one job at a time.
+# Only one job at a time works on an image.
 Index("uq_jobs_image_id", jobs.c.image_id, unique=True, sqlite_where=LIVE, postgresql_where=LIVE)
 
-# Which images each node keeps, or is asked to keep, in front of slow stores.
+# The images that each node caches, or has been asked to cache, in front of slow stores.
 cached_images: Final = Table(
     "cached_images",
     metadata,
@@ -189,13 +189,13 @@ cached_images: Final = Table(
     Index(None, "image_id"),
 )
 
-# What images were like elsewhere when they were taken over: by that it is seen who has changed them since.
+# The state of imported images in the other service at that time: it shows who has changed them since.
 takeovers: Final = Table(
     "takeovers",
     metadata,
     Column("image_id", String(36), primary_key=True),
     Column("updated_at", BigInteger, nullable=False),
-    Column("members", Text, nullable=False),  # answers by project, as JSON
+    Column("members", Text, nullable=False),  # statuses by project, as JSON
 )
 
 # Resumable uploads; the id is the blob's.
@@ -207,14 +207,14 @@ uploads: Final = Table(
     Column("length", BigInteger, nullable=False),
     Column("offset", BigInteger, nullable=False),
     Column("metadata", Text, nullable=False),
-    Column("expected", Text, nullable=False),  # digests that the whole must have, as JSON
+    Column("expected", Text, nullable=False),  # digests that the complete data must have, as JSON
     Column("expires_at", BigInteger, nullable=False, index=True),
-    Column("holder", String(36)),  # the request that works on it
+    Column("holder", String(36)),  # the request that holds it
     Column("held_until", BigInteger, nullable=False),
     Column("wanted", Boolean, nullable=False),  # by another request
 )
 
-# A namespace of metadata definitions is one document, in parts that lists need and parts that they do not.
+# A namespace of metadata definitions is one document, split into parts that lists need and other parts.
 metadef_namespaces: Final = Table(
     "metadef_namespaces",
     metadata,
@@ -227,14 +227,14 @@ metadef_namespaces: Final = Table(
     Column("owner", String(255), index=True),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
-    Column("properties", Text, nullable=False),  # this and what follows as JSON, by name
+    Column("properties", Text, nullable=False),  # this and the next columns: JSON, by name
     Column("objects", Text, nullable=False),
     Column("tags", Text, nullable=False),
     Column("associations", Text, nullable=False),
     Column("loaded", String(64)),  # the digest of the document it was loaded from
 )
 
-# Types of resources stay known when no namespace is for them any more.
+# Resource types remain when no namespace uses them any more.
 metadef_resource_types: Final = Table(
     "metadef_resource_types",
     metadata,
@@ -243,7 +243,7 @@ metadef_resource_types: Final = Table(
     Column("updated_at", BigInteger, nullable=False),
 )
 
-# The associations of namespaces once more, to find namespaces by them.
+# The associations of namespaces, repeated to find namespaces by them.
 metadef_associations: Final = Table(
     "metadef_associations",
     metadata,
@@ -254,7 +254,7 @@ metadef_associations: Final = Table(
     Index(None, "resource_type", "namespace_id"),
 )
 
-# What namespaces were like elsewhere when they were taken over: by that it is seen what was deleted since.
+# The state of imported namespaces in the other service at that time: it shows what was deleted since.
 metadef_takeovers: Final = Table(
     "metadef_takeovers",
     metadata,
@@ -281,10 +281,10 @@ users: Final = Table(
     Column("enabled", Boolean, nullable=False),
     Column(
         "tokens_valid_from", BigInteger, nullable=False
-    ),  # older tokens are void: a new password ends them
+    ),  # older tokens are invalid: a new password revokes them
     Column("description", Text),
     Column("email", String(255)),
-    Column("default_project_id", String(64)),  # the scope of a login that names none; it need not exist
+    Column("default_project_id", String(64)),  # the default scope of a login; it need not exist
 )
 
 grants: Final = Table(
@@ -295,7 +295,7 @@ grants: Final = Table(
     Column("role", String(64), primary_key=True),
 )
 
-# Secrets by which programs log in for a user, to one project and with some of the user's roles there.
+# Secrets with which programs log in as a user, to one project and with some of the user's roles there.
 application_credentials: Final = Table(
     "application_credentials",
     metadata,

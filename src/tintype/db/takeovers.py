@@ -1,4 +1,4 @@
-"""Images that were taken over from another service, as they were there at that time."""
+"""Images imported from another service, as they were there at the time of the import."""
 
 from typing import Final
 
@@ -14,27 +14,27 @@ _DELETE: Final = delete(table).where(table.c.image_id == bindparam("key"))
 _decode: Final = msgspec.json.Decoder(dict[str, str]).decode
 
 
-class Taken(msgspec.Struct, frozen=True):
-    """What an image was like elsewhere: when it was last changed, and its members' answers by project."""
+class TakenOver(msgspec.Struct, frozen=True):
+    """The state of an image in the other service: its last change, and its members' statuses by project."""
 
     updated_at: int
     members: dict[str, str]
 
 
-async def get(tx: Transaction, image_id: str) -> Taken | None:
-    """Give what is noted of an image; None where it was not taken over."""
+async def get(tx: Transaction, image_id: str) -> TakenOver | None:
+    """Return the recorded state of an image; None if it was not imported from another service."""
     row = (await tx.execute(_GET, {"image_id": image_id})).first()
-    return None if row is None else Taken(row[0], _decode(row[1]))
+    return None if row is None else TakenOver(row[0], _decode(row[1]))
 
 
-async def note(tx: Transaction, image_id: str, taken: Taken) -> None:
-    """Note an image, in place of what was noted before."""
+async def record(tx: Transaction, image_id: str, taken: TakenOver) -> None:
+    """Record the state of an image, replacing an earlier record."""
     await tx.execute(_DELETE, {"key": image_id})
     members = msgspec.json.encode(taken.members).decode()
     row = {"image_id": image_id, "updated_at": taken.updated_at, "members": members}
     await tx.execute(_ADD, row)
 
 
-async def forget(tx: Transaction, image_id: str) -> None:
-    """Delete the note."""
+async def remove(tx: Transaction, image_id: str) -> None:
+    """Delete the record of an image."""
     await tx.execute(_DELETE, {"key": image_id})

@@ -1,4 +1,4 @@
-"""What are these bytes, and are they safe? `inspector.py` decides; the rest are checks of single formats."""
+"""Detection and safety checks of disk formats. `inspector.py` decides; the rest check single formats."""
 
 from tintype.formats.inspector import OWN_CHECKS, Inspector, every_check, inspector_for
 

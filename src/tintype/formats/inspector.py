@@ -1,9 +1,9 @@
-"""What are these bytes, and are they safe? oslo.utils' format inspector, with checks of ours beside it.
+"""Detection and safety checks of disk formats: oslo.utils' format inspector, with additional checks.
 
-The parser is the maintained, security-reviewed one of OpenStack; which findings refuse an image,
-and what is allowed through, is Glance's behaviour. Where the two differ, docs/explanation/formats.md
-has the reason: fixed VHD disks and qcow2 with extended L2 entries are taken, and whatever another reader
-could take for a reference to another file is refused.
+The parser is the maintained, security-reviewed one of OpenStack. Which findings reject an image follows
+Glance. docs/explanation/formats.md gives the reasons for the differences: fixed VHD disks and qcow2 with
+extended L2 entries are accepted, and whatever another reader could interpret as a reference to another file
+is rejected.
 """
 
 import io
@@ -19,11 +19,11 @@ from tintype.formats.structures import SECTOR
 
 _INSPECTABLE: Final = frozenset(oslo.ALL_FORMATS)
 _SLICE: Final = 64 << 10
-"""Bytes shown to the parser at once: in larger ones it misses structures that point to others (vhdx)."""
+"""Bytes per call of the parser: in larger chunks it misses structures that point to others (vhdx)."""
 _LARGEST: Final = 2**63 - 1
 _MAY_HOLD_A_BROKEN_MBR: Final = frozenset({"aki", "ari"})
 _PLAIN: Final = frozenset({"raw", "gpt"})
-"""What the library calls bytes in which nothing but a partition table is recognised."""
+"""The library's name for data in which only a partition table is recognised."""
 _MAGIC: Final = (
     (b"QFI\xfb", "qcow2"),
     (b"QED\0", "qed"),
@@ -32,36 +32,36 @@ _MAGIC: Final = (
     (b"conectix", "vhd"),
     (b"vhdxfile", "vhdx"),
 )
-"""How files begin whose formats can refer to others."""
+"""Signatures of formats that can refer to other files."""
 _BEFORE_TEXT: Final = (b"#", b"v", b" ", b"\r", b"\n")
-"""How a VMDK that is only a descriptor may begin."""
+"""Possible beginnings of a VMDK that is only a descriptor."""
 
 
 OWN_CHECKS: Final = ("format", "header", "virtual_size", "parent", "footer")
-"""Checks of ours: another format than declared, a header that makes no sense, a size no disk has, a disk
-that is the difference to another one, the footer of a fixed VHD."""
+"""Additional checks: another format than declared, an invalid header, an impossible size, a differencing
+disk, the footer of a fixed VHD."""
 
 
 def every_check() -> frozenset[str]:
-    """Give the name of each check that can refuse an image."""
+    """Return the name of each check that can reject an image."""
     names = {name for kind in oslo.ALL_FORMATS.values() for name in kind()._safety_checks}  # noqa: SLF001
     return frozenset(names - {"null"}) | frozenset(OWN_CHECKS)
 
 
 class _Qcow2(oslo.QcowInspector):
-    """Knows extended L2 entries, too: they only say which parts of a cluster hold data."""
+    """Accepts extended L2 entries, too: they only mark the parts of a cluster that have data."""
 
     I_FEATURES_MAX_BIT = max(5, oslo.QcowInspector.I_FEATURES_MAX_BIT)
 
 
 class _Vmdk(oslo.VMDKInspector):
-    """Knows no type until it has read one: the library fails on text with a letter beyond ASCII."""
+    """Has no type until it has read one: the library fails on text with non-ASCII characters."""
 
     vmdktype = "formatnotfound"
 
 
 class _Vhdx(oslo.VHDXInspector):
-    """Keeps the headers and the second region table, too."""
+    """Also captures the headers and the second region table."""
 
     def _initialize(self) -> None:
         super()._initialize()
@@ -70,7 +70,7 @@ class _Vhdx(oslo.VHDXInspector):
 
 
 class _Wrapper(oslo.InspectWrapper):
-    """The library's, with inspectors of ours."""
+    """The library's wrapper, with the inspectors of this module."""
 
     def __init__(self, source: IO[bytes]) -> None:
         super().__init__(source)
@@ -80,12 +80,12 @@ class _Wrapper(oslo.InspectWrapper):
 
 
 class Inspector:
-    """Looks at an image's bytes as they pass. Feed it everything, then ask for the verdict."""
+    """Inspects an image's bytes as they pass. Feed it everything, then call `finish`."""
 
     def __init__(
         self, disk_format: str | None, tolerated: frozenset[str], warn: Callable[[str], object]
     ) -> None:
-        """Make an inspector that refuses what fails a check, or only tells `warn` where that is tolerated."""
+        """Create an inspector; a failed check rejects the image, or only calls `warn` if it is tolerated."""
         self._disk_format = disk_format
         self._tolerated = tolerated
         self._warn = warn
@@ -96,29 +96,29 @@ class Inspector:
         self._tail = b""
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Look at the next bytes: closely while the parser waits for some, then only count them."""
+        """Inspect the next bytes: parse them while the parser needs more, then only count them."""
         position = 0
         while position < len(data):
             length = _SLICE if self._wrapper.formats is None else len(data) - position
             self._window.data = data[position : position + length]
             if length == _SLICE:
-                self._window.data = bytes(self._window.data)  # the parser keeps what it wants of it
+                self._window.data = bytes(self._window.data)  # the parser keeps parts of it
             self._wrapper.read(length)
             position += length
-        self._window.data = b""  # the buffer is somebody else's
+        self._window.data = b""  # the buffer belongs to the caller
         self._size += len(data)
         if len(self._head) < vmdk.HEAD:
             self._head += bytes(data[: vmdk.HEAD - len(self._head)])
         self._tail = (self._tail + bytes(data[-SECTOR:]))[-SECTOR:]
 
     def finish(self) -> int | None:
-        """Give the size of the disk inside, in bytes; None where the format does not tell.
+        """Return the virtual size of the disk, in bytes; None if the format does not contain it.
 
-        Raises UnsupportedMedia where the bytes are not what they are declared to be, or fail a
-        safety check; the message names it.
+        Raises UnsupportedMedia if the bytes do not have the declared format, or fail a safety check; the
+        message names the check.
         """
         failures: dict[str, str] = {}
-        virtual_size = self._look(failures)
+        virtual_size = self._inspect(failures)
         refused = {name: reason for name, reason in failures.items() if name not in self._tolerated}
         if refused:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
@@ -127,23 +127,23 @@ class Inspector:
             self._warn(f"{name}: {reason}")
         return None if failures else virtual_size
 
-    def _look(self, failures: dict[str, str]) -> int | None:
-        """Give the virtual size; note in `failures` which checks fail, and why."""
+    def _inspect(self, failures: dict[str, str]) -> int | None:
+        """Return the virtual size; add failed checks and their reasons to `failures`."""
         virtual_size: int | None = None
         try:
             self._wrapper.close()
             inspector = self._match()
             found = str(inspector)
             declared = self._disk_format or found
-            if declared == "vhd" and found in _PLAIN:  # a fixed one is a plain disk with a footer behind it
-                virtual_size = self._look_at_fixed_vhd(found, failures)
+            if declared == "vhd" and found in _PLAIN:  # a fixed one is a plain disk followed by a footer
+                virtual_size = self._check_fixed_vhd(found, failures)
             elif found == declared:
                 virtual_size = inspector.virtual_size
             elif declared == "raw":
-                virtual_size = inspector.actual_size  # any bytes may be used as a raw disk
+                virtual_size = inspector.actual_size  # any data is a valid raw disk
             elif found != "raw" or declared in _INSPECTABLE:
                 failures["format"] = f"disk_format {declared} does not match stream data {found}"
-            self._look_closely(inspector, found, failures)
+            self._check_structures(inspector, found, failures)
             inspector.safety_check()
         except oslo.SafetyCheckFailed as error:
             failures |= {name: str(reason) for name, reason in error.failures.items()}
@@ -157,8 +157,8 @@ class Inspector:
             failures["virtual_size"] = f"the header says {virtual_size} bytes: no disk is that large"
         return virtual_size or None
 
-    def _look_at_fixed_vhd(self, found: str, failures: dict[str, str]) -> int | None:
-        """Return the size of the disk in front of the footer, which must be right in every respect."""
+    def _check_fixed_vhd(self, found: str, failures: dict[str, str]) -> int | None:
+        """Return the size of the disk before the footer, which must be completely valid."""
         footer, size = structures.vhd_footer(self._tail), self._size - SECTOR
         if footer is None:
             failures["format"] = f"disk_format vhd does not match stream data {found}: no footer at its end"
@@ -172,15 +172,15 @@ class Inspector:
             return size
         return None
 
-    def _look_closely(self, inspector: Any, found: str, failures: dict[str, str]) -> None:
-        """Make the checks that the library does not make, of what could refer to another file."""
+    def _check_structures(self, inspector: Any, found: str, failures: dict[str, str]) -> None:
+        """Check what could refer to another file and the library does not check."""
         reason = None
         for magic, name in _MAGIC:
             if self._head.startswith(magic) and name != found:
                 failures["header"] = f"it begins as a {name} does, but is none that can be read"
         match found:
             case "vmdk":
-                reason = self._look_at_vmdk(inspector)
+                reason = self._check_vmdk(inspector)
                 check = "descriptor"
             case "vhd":
                 reason, check = structures.vhd_fault(self._head, self._tail), "parent"
@@ -197,7 +197,7 @@ class Inspector:
         if reason is not None:
             failures[check] = reason
 
-    def _look_at_vmdk(self, inspector: Any) -> str | None:
+    def _check_vmdk(self, inspector: Any) -> str | None:
         """Return why a VMDK may refer to other files."""
         if not self._head.startswith(vmdk.SIGNATURE):
             return "a VMDK that is only a descriptor consists of other files"
@@ -209,12 +209,12 @@ class Inspector:
     def _match(self) -> Any:
         matches = {str(match): match for match in self._wrapper.formats or ()}
         if matches.keys() == {"iso", "gpt"}:
-            return matches["iso"]  # a bootable ISO may carry a partition table in front
+            return matches["iso"]  # a bootable ISO may begin with a partition table
         return self._wrapper.format
 
 
 class _Window(io.RawIOBase):
-    """The one chunk that the wrapper is about to read."""
+    """The source of the wrapper: the one chunk that it reads next."""
 
     data: bytes | memoryview = b""
 
@@ -228,5 +228,5 @@ def inspector_for(
     tolerated: frozenset[str],
     warn: Callable[[str], object],
 ) -> Inspector | None:
-    """Give an inspector where there is something to look at: bare disks, as in Glance, or who knows."""
+    """Return an inspector for bare or unknown formats, as in Glance; otherwise None."""
     return Inspector(disk_format, tolerated, warn) if container_format in {"bare", None} else None

@@ -1,4 +1,4 @@
-"""Structures of qcow2, VHD, VHDX and VDI that refer to other files, or that readers read differently."""
+"""Structures of qcow2, VHD, VHDX and VDI that refer to other files, or that readers interpret differently."""
 
 import struct
 import uuid
@@ -6,35 +6,35 @@ from typing import Final, NamedTuple
 
 SECTOR: Final = 512
 FIXED, DYNAMIC = 2, 3
-"""Types of a VHD that stand for themselves; any other one has a parent, or is reserved."""
+"""Types of self-contained VHDs; any other type has a parent, or is reserved."""
 _PARENT_LOCATOR: Final = uuid.UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c").bytes_le
 """The metadata item of a VHDX that names its parent (MS-VHDX 2.6.2.6)."""
 _METADATA: Final = uuid.UUID("8b7ca206-4790-4b9a-b8fe-575f050f886e").bytes_le
-"""The region of a VHDX that has its metadata."""
+"""The region of a VHDX that contains its metadata."""
 _ITEM: Final = 32
-"""Bytes of each item of a VHDX's metadata, and of the header before them; of each region's entry, too."""
+"""Size in bytes of each metadata item of a VHDX, of the header before them, and of each region's entry."""
 _REGIONS: Final = 16
-"""Where the entries of a region table begin."""
+"""The offset of the entries in a region table."""
 HEADERS: Final = (64 << 10, 128 << 10)
-"""Where a VHDX has its two headers, of which the newest that is sound counts."""
+"""The offsets of the two headers of a VHDX, of which the newest valid one counts."""
 _HEADER: Final = 4096
 _CASTAGNOLI: Final = 0x82F63B78
 """The polynomial of CRC-32C, reflected."""
 _VDI_TYPES: Final = (1, 2)
-"""Dynamic and static; others are differences to another disk."""
+"""Dynamic and static; others are differencing disks."""
 
 
 class Footer(NamedTuple):
-    """What the footer of a VHD says, or the copy of it at the start of one that is not fixed."""
+    """The footer of a VHD, or its copy at the start of one that is not fixed."""
 
     kind: int
     size: int
     sound: bool
-    """Whether its checksum is right."""
+    """Whether its checksum is correct."""
 
 
 def vhd_footer(sector: bytes) -> Footer | None:
-    """Return the footer that a sector holds, or None."""
+    """Return the footer in a sector, or None if there is none."""
     if len(sector) != SECTOR or not sector.startswith(b"conectix"):
         return None
     size, kind, checksum = struct.unpack(">48xQ4xII444x", sector)
@@ -44,8 +44,8 @@ def vhd_footer(sector: bytes) -> Footer | None:
 def vhd_fault(head: bytes, tail: bytes) -> str | None:
     """Return why a VHD that begins with a footer has a parent.
 
-    Some readers ask the footer first, and some the copy of it at the start. The dynamic header behind the
-    copy has places for the parent's name.
+    Some readers use the footer first, and some its copy at the start. The dynamic header after the copy has
+    fields for the parent's name.
     """
     footers = [each for each in (vhd_footer(head[:SECTOR]), vhd_footer(tail)) if each is not None]
     if wrong := [each.kind for each in footers if each.kind != DYNAMIC]:
@@ -61,8 +61,8 @@ def vhd_fault(head: bytes, tail: bytes) -> str | None:
 def vhdx_fault(headers: bytes, regions: bytes, copy: bytes, metadata: bytes) -> str | None:
     """Return why a VHDX has a parent, or may have one for some readers.
 
-    Those are readers that use the other region table, or that replay the log first: it can change any byte.
-    `headers` begins where the first one does.
+    These are readers that use the other region table, or that replay the log first: it can change any byte.
+    `headers` starts at the first header.
     """
     if _has_log([headers[at - HEADERS[0] :][:_HEADER] for at in HEADERS]):
         return "the VHDX has a log that was not replayed; 'qemu-img check -r all' replays it"
@@ -77,7 +77,7 @@ def vhdx_fault(headers: bytes, regions: bytes, copy: bytes, metadata: bytes) -> 
 
 
 def _has_log(headers: list[bytes]) -> bool:
-    """Return whether the header that counts names a log, for readers that check its checksum or do not."""
+    """Return whether the current header names a log, for readers with or without a check of its checksum."""
     there = [each for each in headers if len(each) == _HEADER and each.startswith(b"head")]
     for among in (there, [each for each in there if _is_sound(each)]):
         newest = max((_sequence(each) for each in among), default=None)
@@ -91,7 +91,7 @@ def _sequence(header: bytes) -> int:
 
 
 def _is_sound(header: bytes) -> bool:
-    """Return whether the checksum (CRC-32C) of a VHDX's header is right."""
+    """Return whether the checksum (CRC-32C) of a VHDX's header is correct."""
     found = 0xFFFFFFFF
     for byte in header[:4] + bytes(4) + header[8:]:
         found ^= byte
@@ -101,7 +101,7 @@ def _is_sound(header: bytes) -> bool:
 
 
 def vdi_fault(head: bytes) -> str | None:
-    """Return why a VDI is the difference to another disk: its type, or the identity of a parent."""
+    """Return why a VDI is a differencing disk: its type, or the identity of a parent."""
     (kind,) = struct.unpack_from("<I", head, 0x4C)
     if kind not in _VDI_TYPES:
         return f"a VDI is dynamic (1) or static (2), not of type {kind}"

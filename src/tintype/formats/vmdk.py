@@ -1,8 +1,8 @@
-"""VMDK: whether a sparse disk is all there is, as QEMU and VMware read it.
+"""VMDK: whether a sparse disk is self-contained, as QEMU and VMware read it.
 
-The text descriptor inside such a disk says which files it consists of. Readers find a key in it by plain text
-search, the first of several, even in a comment, and each in its own spelling. So the descriptor must be one
-that no two readers can understand differently: each key once, and one extent, which is the disk itself.
+The text descriptor in such a disk names the files it consists of. Readers find a key by plain text search:
+the first of several, even in a comment, and each in its own spelling. So the descriptor must have only one
+possible meaning for all readers: each key once, and one extent, which is the disk itself.
 """
 
 import re
@@ -14,7 +14,7 @@ _FIELDS: Final = struct.Struct("<4sIIQQQQI")
 """Signature, version, flags, capacity, grain size, descriptor's place and size, entries of a grain table."""
 _SECTOR: Final = 512
 _READ_FOR_PARENT: Final = 20 * _SECTOR
-"""Bytes behind the header in which QEMU looks for a parent, however long the descriptor is."""
+"""Bytes after the header in which QEMU looks for a parent, however long the descriptor is."""
 HEAD: Final = _SECTOR + _READ_FOR_PARENT
 _KIND: Final = re.compile(rb'createtype="(?:monolithicsparse|streamoptimized)"')
 _NO_PARENT: Final = re.compile(rb"parentcid=ffffffff")
@@ -26,9 +26,9 @@ _VERSION_LINE: Final = re.compile(rb"version=[123]\r?")
 
 
 def fault(head: bytes, descriptor: bytes) -> str | None:
-    """Return why a sparse disk may refer to other files; None where it does not.
+    """Return why a sparse disk may refer to other files; None if it does not.
 
-    `head` has the first `HEAD` bytes of the file, `descriptor` what its header says is the descriptor.
+    `head` is the first `HEAD` bytes of the file, `descriptor` the descriptor that its header points to.
     """
     if len(head) < _SECTOR:
         return "the header is cut short"
@@ -40,7 +40,7 @@ def fault(head: bytes, descriptor: bytes) -> str | None:
 
 
 def _text_fault(text: bytes) -> str | None:
-    """Return why a descriptor, in small letters, can be understood in another way than as one sparse file."""
+    """Return why a lower-case descriptor can have another meaning than one sparse file."""
     for key in _ONCE:
         if text.count(key) > 1:
             return f"the descriptor has several {key.decode()}, comments included"
@@ -56,15 +56,16 @@ def _text_fault(text: bytes) -> str | None:
 
 
 def footer_fault(head: bytes, footer: bytes) -> str | None:
-    """Return why a disk whose footer stands in for its header says two things."""
+    """Return why the footer of a disk, which replaces its header, contradicts the header."""
     header_fields, footer_fields = _FIELDS.unpack_from(head)[3:], _FIELDS.unpack_from(footer, _SECTOR)[3:]
     return None if header_fields == footer_fields else "the footer says another disk than the header"
 
 
 def is_descriptor_file(head: bytes) -> bool:
-    """Return whether readers that guess take a file for a VMDK which is nothing but a descriptor.
+    """Return whether readers that guess the format see a VMDK that is only a descriptor.
 
-    So does QEMU: comments and empty lines, then a version. All such a disk has is in other files.
+    QEMU does so for comments and empty lines followed by a version. All data of such a disk is in other
+    files.
     """
     for line in head[: 4 * _SECTOR].split(b"\n"):
         text = line.lstrip(b"\r")

@@ -46,7 +46,7 @@ class Attempt:
 
     async def requeue(self, tx: Transaction, message: str, pause: int, *, counted: bool) -> None:
         """Release the job for another attempt after a pause. Raises Gone if the lease is lost."""
-        if not await jobs.put_back(
+        if not await jobs.requeue(
             tx, self.task.id, self._holder, now=now(), pause=pause, message=message, counted=counted
         ):
             raise Gone(LOST)
@@ -57,25 +57,25 @@ class Attempt:
         Return the error to end the work with if the job was lost or cancelled, or its image deleted.
         """
         image_id = self.task.image_id
-        beat = await jobs.beat(tx, self.task, self._holder, now=now(), lease=JOB_LEASE)
+        beat = await jobs.renew(tx, self.task, self._holder, now=now(), lease=JOB_LEASE)
         if beat is None:
             return Gone(LOST)
         if beat:
             return Conflict(CANCELLED)
         if image_id is not None:
-            if not await image_rows.is_taken_by(tx, image_id, self.task.id):
+            if not await image_rows.is_claimed_by(tx, image_id, self.task.id):
                 return Gone(DELETED)
-            await blob_rows.renew_of(tx, image_id, LEASE)
+            await blob_rows.renew_all_of(tx, image_id, LEASE)
         return None
 
     async def check(self, tx: Transaction) -> None:
         """Raise Gone if the lease on the job is lost. Call it before writing anything for the job."""
-        if not await jobs.holds(tx, self.task.id, self._holder):
+        if not await jobs.is_claimed_by(tx, self.task.id, self._holder):
             raise Gone(LOST)
 
     async def _end(self, tx: Transaction, state: str, message: str, result: dict[str, str] | None) -> None:
         self.task = msgspec.structs.replace(self.task, state=state, message=message, result=result)
-        if not await jobs.end(tx, self.task, self._holder, now=now(), lifetime=self._lifetime):
+        if not await jobs.finish(tx, self.task, self._holder, now=now(), lifetime=self._lifetime):
             raise Gone(LOST)
 
 

@@ -29,7 +29,7 @@ from tintype.errors import Gone, Invalid, TintypeError
 from tintype.jobs.attempts import DELETED, LOST, Attempt
 from tintype.jobs.import_adapter import ImportAdapter, ImportPlan, Staged
 from tintype.jobs.regions import Regions
-from tintype.plugins.base import Plugin, Stream, Subject, scratch_in
+from tintype.plugins.base import Plugin, Stream, Subject, create_scratch
 from tintype.policy.properties import Protections
 from tintype.services.copies import Copies
 from tintype.services.data import UNINSPECTED
@@ -120,7 +120,7 @@ class ImportWork:
                 raise Gone(LOST)
             found = await blob_rows.staged_of(tx, image.id)
             if found is not None:
-                await blob_rows.keep(tx, found[0].id, now() + STAGED_LIFETIME)
+                await blob_rows.keep_until(tx, found[0].id, now() + STAGED_LIFETIME)
             blobs = await blob_rows.ready_of(tx, image.id)
         if found is None:
             return image, blobs, None
@@ -143,7 +143,7 @@ class ImportWork:
             stack.push_async_callback(_close, stream)
             if plugins:
                 stream, expected = Stream(_verified(stream.chunks, expected), stream.size), {}
-                scratch = await stack.enter_async_context(scratch_in(self._options.scratch))
+                scratch = await stack.enter_async_context(create_scratch(self._options.scratch))
                 for plugin in plugins:
                     stream = await plugin.apply(subject, stream, scratch)
                     stack.push_async_callback(_close, stream)

@@ -170,7 +170,7 @@ class LocationWork:
                 await self._locations.check_free(tx, blob.store, blob.place or "")
                 await blob_rows.adopt(tx, blob, size=size, digests=text, now=now())
             elif text is not None:
-                await blob_rows.note_digests(tx, blob.id, text)
+                await blob_rows.set_digests(tx, blob.id, text)
             changes = {
                 **values,
                 "size": size,

@@ -73,7 +73,7 @@ class Worker:
             if found is not None:
                 await image_rows.lock(tx, found.image_id or "")
             holder = str(uuid.uuid4())
-            taken = await jobs.take(tx, task_id, holder, JOB_LEASE)
+            taken = await jobs.acquire(tx, task_id, holder, JOB_LEASE)
             if taken is None:
                 return await jobs.cancel(tx, task_id, now())
             attempt = self._attempt(taken, holder)
@@ -151,16 +151,16 @@ class Worker:
                 await self._fail_unreadable(tx, claimed, holder)
         return attempt
 
-    def _attempt(self, claimed: jobs.Claimed, holder: str) -> Attempt | None:
+    def _attempt(self, claimed: jobs.ClaimedJob, holder: str) -> Attempt | None:
         """Return the attempt at a job, or None if this version cannot do it."""
         task, caller = claimed.task, claimed.caller
         if task is None or caller is None or task.type not in self._works:
             return None
         return Attempt(task, holder, caller, claimed.secret, self._lifetime)
 
-    async def _fail_unreadable(self, tx: Transaction, claimed: jobs.Claimed, holder: str) -> None:
+    async def _fail_unreadable(self, tx: Transaction, claimed: jobs.ClaimedJob, holder: str) -> None:
         """Fail a job that this version cannot do, and release its image."""
-        await jobs.spoil(tx, claimed.id, holder, _UNREADABLE, now() + self._lifetime)
+        await jobs.fail_unreadable(tx, claimed.id, holder, _UNREADABLE, now() + self._lifetime)
         await release_from_task(tx, claimed.image_id or "", claimed.id, _UNREADABLE)
 
     async def _work(self, attempt: Attempt) -> None:

@@ -1,6 +1,6 @@
-"""Why requests failed, for operators: one line a cause, and a count while it goes on.
+"""Logging of why requests failed: one line per cause, and a count while it persists.
 
-Clients learn what failed and the kind of cause; addresses, paths and the words of libraries are logged only.
+Clients learn what failed and the kind of cause; addresses, paths and texts of libraries are only logged.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import structlog
 from tintype.errors import TintypeError
 
 _QUIET_SECONDS: Final = 10.0
-"""For which a cause that has been logged is only counted."""
+"""The time during which a logged cause is only counted."""
 _MOST_CAUSES: Final = 1000
 _DEEPEST: Final = 6
 _LONGEST: Final = 400
@@ -28,13 +28,13 @@ class FailureLog:
     def __init__(
         self, log: structlog.typing.FilteringBoundLogger, *, quiet_seconds: float = _QUIET_SECONDS
     ) -> None:
-        """Create it; a cause is logged once in `quiet_seconds`, with how often it occurred meanwhile."""
+        """Create it; a cause is logged once per `quiet_seconds`, with the number of its occurrences."""
         self._log = log
         self._quiet_seconds = quiet_seconds
         self._repeated: dict[Key, int] = {}
 
-    def note(self, event: str, error: BaseException | None, **about: Any) -> None:
-        """Log an event with its cause, unless the same one was logged a moment ago."""
+    def record(self, event: str, error: BaseException | None, **about: Any) -> None:
+        """Log an event with its cause, unless the same cause was logged recently."""
         cause = _words(error)
         key = _key(event, error)
         if key not in self._repeated and len(self._repeated) >= _MOST_CAUSES:
@@ -64,10 +64,10 @@ class FailureLog:
 
 
 def cause_of(error: BaseException) -> str:
-    """Return why an error was raised: its notes and the errors behind it, without credentials."""
+    """Return why an error was raised: its notes and its causes, without credentials."""
     parts: list[str] = []
     for number, each in enumerate(_chain(error)):
-        said = [_one_line(each)] if number else []  # what it says itself is its message
+        said = [_one_line(each)] if number else []  # its own text is the message
         for part in (*said, *getattr(each, "__notes__", ())):
             if not any(part.partition(": ")[2] in known for known in parts if ": " in part):
                 parts.append(part)
@@ -90,7 +90,7 @@ def _words(error: BaseException | None) -> dict[str, str]:
 
 
 def _key(event: str, error: BaseException | None) -> Key:
-    """Return what tells causes apart: kinds and messages, but neither numbers nor the names of blobs."""
+    """Return what distinguishes causes: types and messages, without numbers and names of blobs."""
     if error is None:
         return (event,)
     kinds = [f"{type(each).__name__} {getattr(each, 'errno', '')}" for each in _chain(error)]
@@ -108,14 +108,14 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _one_line(error: BaseException) -> str:
-    """Return the first line of what an error says; libraries add hints and statements below it."""
+    """Return the first line of an error's text; libraries add hints and statements below it."""
     said = error.message if isinstance(error, TintypeError) else str(error)
     first = next(iter(said.strip().splitlines()), "")
     return first if isinstance(error, TintypeError) else f"{type(error).__name__}: {first}".rstrip(": ")
 
 
 def without_secrets(text: str) -> str:
-    """Return a text whose URLs have neither credentials nor queries."""
+    """Return a text with credentials and queries removed from its URLs."""
     return _QUERY.sub("?…", _CREDENTIALS.sub("…@", text))
 
 

@@ -1,7 +1,7 @@
-"""Structured logs on standard error: JSON lines, or colours where a person looks on.
+"""Structured logs on standard error: JSON lines, or coloured text on a terminal.
 
-A log event is a dict passed through a list of functions; the logger is made here and passed in. What
-libraries and the interpreter itself have to say comes out as events, too: each line is one of them.
+A log event is a dict passed through a list of functions; the logger is created here and passed in. Messages
+of libraries and of the interpreter become events, too: each line is one event.
 """
 
 import contextlib
@@ -18,11 +18,11 @@ import structlog
 from tintype.observability.failures import without_secrets
 
 _NAME: Final = "tintype structured"
-"""Of the standard library's logger that holds the level."""
+"""Name of the standard library's logger that has the level."""
 
 
 def make_logger(style: Literal["auto", "json", "console"]) -> structlog.typing.FilteringBoundLogger:
-    """Return a logger. It drops events below the level of the process, see `set_level`."""
+    """Return a logger, which drops events below the level of the process (`set_level`)."""
     human = style == "console" or (style == "auto" and sys.stderr.isatty())
     last: list[structlog.typing.Processor] = (
         [escape_controls, structlog.dev.ConsoleRenderer()] if human else [structlog.processors.JSONRenderer()]
@@ -48,10 +48,10 @@ def set_level(level: str) -> None:
 
 
 def route_libraries(logger: structlog.typing.FilteringBoundLogger) -> None:
-    """Send everything that this process writes to standard error through a logger of ours.
+    """Send everything that this process writes to standard error through a structured logger.
 
-    That is what libraries log, Python's warnings, and the tracebacks of threads and destructors. Libraries
-    are heard from the level of warnings on: what they log below it may contain secrets.
+    That is the logs of libraries, Python's warnings, and the tracebacks of threads and destructors. Libraries
+    are logged from the level of warnings on: what they log below it may contain secrets.
     """
     root = logging.getLogger()
     root.handlers = [_Forward(logger)]
@@ -69,9 +69,9 @@ def route_libraries(logger: structlog.typing.FilteringBoundLogger) -> None:
 def escape_controls(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    r"""Return an event whose texts command no terminal: `\x9b` stands for the character, in every field.
+    r"""Return an event without control characters, which are written as escapes such as `\x9b`.
 
-    What is not text is shown by its `repr`, which escapes likewise. Tracebacks keep their lines.
+    Other values than texts are shown by their `repr`, which escapes, too. Tracebacks keep their lines.
     """
     return {
         name: _escaped(value, kept="\n" if name == "exception" else "") if isinstance(value, str) else value
@@ -80,7 +80,7 @@ def escape_controls(
 
 
 def _traceback(exc_info: structlog.typing.ExcInfo) -> str:
-    """Return a traceback without credentials: libraries put URLs into what they raise."""
+    """Return a traceback without credentials: errors of libraries may contain URLs."""
     return without_secrets("".join(traceback.format_exception(*exc_info)).rstrip("\n"))
 
 
@@ -94,7 +94,7 @@ def _escaped(text: str, kept: str) -> str:
 
 
 class _Writer(structlog.WriteLogger):
-    """Writes lines. To structlog's `filter_by_level` it looks like the logger that holds the level."""
+    """Writes lines. To structlog's `filter_by_level` it looks like the logger that has the level."""
 
     _holder = logging.getLogger(_NAME)
     isEnabledFor = _holder.isEnabledFor  # noqa: N815 (the standard library's name)
@@ -103,14 +103,14 @@ class _Writer(structlog.WriteLogger):
 
 
 class _Forward(logging.Handler):
-    """Hands what a library logs to our logger."""
+    """Forwards the logs of libraries to the structured logger."""
 
     def __init__(self, logger: structlog.typing.FilteringBoundLogger) -> None:
         super().__init__()
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log it as an event of ours."""
+        """Log the record as an event."""
         try:
             message = record.getMessage()
         except Exception:  # noqa: BLE001 (arguments that do not fit: the text says more than nothing)
@@ -127,7 +127,7 @@ class _Forward(logging.Handler):
 def _reporter(
     logger: structlog.typing.FilteringBoundLogger,
 ) -> Callable[[str, type[BaseException], BaseException | None, TracebackType | None], None]:
-    """Return what logs an exception that nobody has caught."""
+    """Return a function that logs an uncaught exception."""
 
     def report(
         event: str, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None

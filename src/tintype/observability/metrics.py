@@ -1,4 +1,4 @@
-"""What Prometheus is told of this service, by all of its processes on this host."""
+"""Metrics for Prometheus, of all processes of this service on this host."""
 
 import contextlib
 import hashlib
@@ -21,13 +21,13 @@ from prometheus_client import (
 from tintype.errors import StartError
 
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""Where the library keeps the numbers of several processes: read by it when it is imported."""
+"""Folder where the library keeps the metrics of several processes; it reads this when it is imported."""
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS: Final = (*(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25), *(0.5, 1, 2.5, 5, 10, 30, 60, 300))
 
 
 class Metrics:
-    """The numbers. Whoever counts does so on them directly."""
+    """The metrics, as attributes that the service updates directly."""
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
@@ -60,10 +60,10 @@ class Metrics:
             ProcessCollector(registry=registry)
 
     def text(self) -> bytes:
-        """Give all numbers as Prometheus reads them."""
+        """Return the metrics in Prometheus's text format."""
         if self._folder is None:
             return generate_latest(self._registry)
-        for path in Path(self._folder).glob("gauge_live*_*.db"):  # what died is not under way
+        for path in Path(self._folder).glob("gauge_live*_*.db"):  # requests of dead processes are not running
             if not Path("/proc", path.stem.rpartition("_")[2]).exists():
                 path.unlink(missing_ok=True)
         everybody = CollectorRegistry()
@@ -72,11 +72,11 @@ class Metrics:
 
 
 @contextlib.contextmanager
-def shared(data_dir: Path) -> Iterator[None]:
-    """Have the processes that are started inside keep their numbers together, in memory where there is some.
+def share_metrics(data_dir: Path) -> Iterator[None]:
+    """Share metrics among the processes that are started inside, in memory if the host has /dev/shm.
 
-    On a disk that is full, a page that is mapped and not yet there ends the process that touches it.
-    The folder is the same one each time: what a killed service left is not left for long.
+    On a full disk, touching a mapped page without storage kills the process. The folder's name is always
+    the same, so that the next start deletes what a killed service has left.
     """
     memory = Path("/dev/shm")  # noqa: S108 (the folder below it is our own)
     digest = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Traces by OpenTelemetry, for those who collect them: a span a request, under the caller's own trace."""
+"""Traces by OpenTelemetry: a span for each request, in the caller's trace."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from tintype.extras import missing
 
 
 def check_tracing() -> None:
-    """Raise StartError where the extra is not installed."""
+    """Raise StartError if the extra is not installed."""
     try:
         import opentelemetry.exporter.otlp.proto.http.trace_exporter
         import opentelemetry.instrumentation.asgi
@@ -15,10 +15,10 @@ def check_tracing() -> None:
         raise missing("Tracing", "tracing", error) from None
 
 
-def traced(app: Any, endpoint: str, service: str) -> Any:
-    """Wrap an ASGI application so that its requests are told to an OTLP collector over HTTP.
+def add_tracing(app: Any, endpoint: str, service: str) -> Any:
+    """Wrap an ASGI application so that its requests are reported to an OTLP collector over HTTP.
 
-    Raises StartError where the extra is not installed.
+    Raises StartError if the extra is not installed.
     """
     check_tracing()
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

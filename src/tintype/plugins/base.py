@@ -1,7 +1,7 @@
-"""What may happen to bytes between their source and the stores: plugins of imports, ours and others'.
+"""Import plugins, which process bytes between their source and the stores.
 
-A plugin of others is an entry point of the group `tintype.import_plugins`, named as in
-`imports.plugins`: a callable that takes no arguments and gives a `Plugin`.
+A third-party plugin is an entry point of the group `tintype.import_plugins`, named as in
+`imports.plugins`: a callable without arguments that returns a `Plugin`.
 """
 
 import contextlib
@@ -23,22 +23,22 @@ from tintype.errors import OverLimit, StartError
 GROUP: Final = "tintype.import_plugins"
 _CHUNK: Final = 1 << 20
 _RESERVE: Final = 256 << 20
-"""Bytes of the disk that are left to others."""
+"""Bytes of the disk that are left free."""
 
 
 class Subject(msgspec.Struct):
-    """The image that is imported, as a plugin may see and change it."""
+    """The imported image, as a plugin may read and change it."""
 
     image_id: str
     disk_format: str
     container_format: str
     properties: dict[str, str]
     roles: frozenset[str]
-    """Of who asked for the import."""
+    """The roles of the caller who requested the import."""
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """Bytes on their way, and how many there are where that is known."""
+    """A stream of bytes, and its size if it is known."""
 
     chunks: AsyncIterator[bytes]
     size: int | None
@@ -48,14 +48,14 @@ class Plugin(Protocol):
     """A step of an import."""
 
     async def apply(self, subject: Subject, stream: Stream, scratch: Path) -> Stream:
-        """Give the bytes that go on. `scratch` is a folder of the import's own, empty afterwards.
+        """Return the processed stream. `scratch` is a folder of this import, deleted afterwards.
 
-        Raises UnsupportedMedia or Invalid for bytes that are not taken, OverLimit for too many.
+        Raises UnsupportedMedia or Invalid for rejected bytes, OverLimit for too many.
         """
 
 
-def others(name: str) -> Plugin:
-    """Give a plugin of others by its name; raises StartError where none is installed."""
+def load_plugin(name: str) -> Plugin:
+    """Return a third-party plugin by its name; raises StartError if it is not installed."""
     found = entry_points(group=GROUP, name=name)
     if not found:
         there = sorted({"inject", "decompress", "convert", *entry_points(group=GROUP).names})
@@ -71,8 +71,8 @@ def others(name: str) -> Plugin:
 
 
 @contextlib.asynccontextmanager
-async def scratch_in(folder: Path) -> AsyncIterator[Path]:
-    """Give a folder for files in between, gone afterwards; what a dead process has left goes, too."""
+async def create_scratch(folder: Path) -> AsyncIterator[Path]:
+    """Yield a new folder for temporary files, and delete it afterwards; delete those of dead processes."""
     mine, lock = await in_thread(_make_scratch, folder)
     try:
         yield mine
@@ -81,7 +81,7 @@ async def scratch_in(folder: Path) -> AsyncIterator[Path]:
 
 
 def _make_scratch(folder: Path) -> tuple[Path, int]:
-    """Make a folder with a locked file beside it: who holds the lock is alive."""
+    """Create a folder with a locked file beside it: the lock shows that the process is alive."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for lock_file in folder.glob("*.lock"):
         _delete_abandoned(lock_file)
@@ -90,7 +90,7 @@ def _make_scratch(folder: Path) -> tuple[Path, int]:
         lock_file = mine.with_suffix(".lock")
         lock = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if lock_file.exists():  # nobody took it for a dead one's in between
+        if lock_file.exists():  # no other process took it for abandoned meanwhile
             mine.mkdir(mode=0o700)
             return mine, lock
         os.close(lock)
@@ -103,7 +103,7 @@ def _delete_scratch(mine: Path, lock: int) -> None:
 
 
 def _delete_abandoned(lock_file: Path) -> None:
-    with contextlib.suppress(OSError):  # somebody else deletes it, or holds it
+    with contextlib.suppress(OSError):  # another process deletes it or holds it
         lock = os.open(lock_file, os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -113,8 +113,8 @@ def _delete_abandoned(lock_file: Path) -> None:
             os.close(lock)
 
 
-async def of_file(path: Path) -> AsyncIterator[bytes]:
-    """Give the bytes of a local file."""
+async def read_file(path: Path) -> AsyncIterator[bytes]:
+    """Yield the bytes of a local file."""
     file = await in_thread(path.open, "rb", buffering=0)
     try:
         while chunk := await in_thread(file.read, _CHUNK):
@@ -123,8 +123,8 @@ async def of_file(path: Path) -> AsyncIterator[bytes]:
         file.close()
 
 
-async def to_file(stream: Stream, path: Path) -> int:
-    """Write bytes to a local file; give how many there were. Raises OverLimit where there is no room."""
+async def write_file(stream: Stream, path: Path) -> int:
+    """Write a stream to a local file; return its size in bytes. Raises OverLimit if there is no room."""
     size = 0
     file = await in_thread(path.open, "wb", buffering=0)
     try:
@@ -138,12 +138,12 @@ async def to_file(stream: Stream, path: Path) -> int:
 
 
 def room_for_scratch(folder: Path) -> int:
-    """Give the bytes that files in between may take."""
+    """Return the number of bytes that temporary files may use."""
     return max(0, shutil.disk_usage(folder).free - _RESERVE)
 
 
 def write_scratch(file: int, data: memoryview) -> None:
-    """Write all of it, and leave others some of the disk; raises OverLimit where there is no room."""
+    """Write all data; raises OverLimit if less than the reserve would be left on the disk."""
     disk = os.fstatvfs(file)
     if disk.f_bavail * disk.f_frsize < len(data) + _RESERVE:
         raise OverLimit(

@@ -1,4 +1,4 @@
-"""Converts imported disks to the format that an operator wants, by qemu-img: on looked-at bytes, in a cage.
+"""Converts imported disks to a configured format with qemu-img: inspected bytes only, in a sandbox.
 
 The bytes are written to a local file and inspected on the way. qemu-img then runs without network, under
 limits on memory, time and output (`unshare` and `prlimit` of util-linux), and is told the format that was
@@ -19,15 +19,15 @@ from tintype.blobs.cancellation import shielded
 from tintype.blobs.stream import Chunks, in_thread, run_pipeline
 from tintype.errors import Invalid, OverLimit, StartError, Unavailable, UnsupportedMedia
 from tintype.formats import Inspector
-from tintype.plugins.base import Stream, Subject, of_file, room_for_scratch, write_scratch
+from tintype.plugins.base import Stream, Subject, read_file, room_for_scratch, write_scratch
 
 _QEMU: Final = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}
-"""What qemu-img calls the disk formats that it knows."""
+"""qemu-img's names for the disk formats."""
 _MEMORY: Final = 1 << 30
 _OUTPUT: Final = 64 << 10
-"""Bytes of what qemu-img says that are read."""
+"""Bytes of qemu-img's output that are kept."""
 _SAID: Final = 200
-"""Characters of it that are repeated."""
+"""Characters of it that are shown."""
 _ENCRYPTED: Final = re.compile(r"key-secret' is required|encrypt|AES-encrypted", re.IGNORECASE)
 _NO_MEMORY: Final = ("Cannot allocate memory", "Could not allocate", "Resource temporarily unavailable")
 _FILES: Final = re.compile(r"^(?:Could not open '[^']*'|[^:]*: error while converting \w+): ")
@@ -35,14 +35,14 @@ _PATHS: Final = re.compile(r"'[^']*/[^']*'|\S*/\S*")
 
 
 class Convert:
-    """Makes disks of other formats into one of `target`."""
+    """Converts disks of other formats to the format `target`."""
 
     def __init__(self, target: str, *, limit: int, seconds: int) -> None:
-        """Make it, for disks of at most `limit` bytes; raises StartError where a program is missing."""
+        """Create it, for disks of at most `limit` bytes; raises StartError if a program is missing."""
         missing = [name for name in ("qemu-img", "prlimit", "unshare") if shutil.which(name) is None]
         if missing:
             raise StartError(f"The import plugin 'convert' needs {missing[0]}: apt-get install qemu-utils.")
-        tried = subprocess.run([*_alone(), "true"], capture_output=True, check=False)  # noqa: S603 (ours)
+        tried = subprocess.run([*_sandboxed(), "true"], capture_output=True, check=False)  # noqa: S603 (ours)
         if tried.returncode != 0:
             raise StartError(
                 "The import plugin 'convert' runs qemu-img in a network namespace of its own, and can make "
@@ -54,9 +54,9 @@ class Convert:
         self._turn = asyncio.Lock()
 
     async def apply(self, subject: Subject, stream: Stream, scratch: Path) -> Stream:
-        """Give the converted disk; one that has the format already passes as it is."""
+        """Return the converted disk; one that already has the format passes unchanged."""
         if subject.disk_format in {self._target, "iso"} or subject.container_format != "bare":
-            return stream  # what is no disk to boot a server from, too
+            return stream  # also what is not a boot disk
         if subject.disk_format not in _QEMU:
             raise UnsupportedMedia(
                 f"Disks of the format {subject.disk_format} cannot be converted; convertible formats: "
@@ -65,16 +65,16 @@ class Convert:
         source, made = scratch / "source" / "disk", scratch / "made" / "disk"
         for path in (source, made):
             await in_thread(path.parent.mkdir, mode=0o700)
-        await self._take(subject, stream, source)
+        await self._write_source(subject, stream, source)
         await in_thread(source.chmod, 0o400)
-        async with self._turn:  # each may take all the room and memory that there is
+        async with self._turn:  # each may use all the space and memory available
             await self._run(_QEMU[subject.disk_format], source, made)
         await in_thread(source.unlink)
         subject.disk_format = self._target
-        return Stream(of_file(made), made.stat().st_size)
+        return Stream(read_file(made), made.stat().st_size)
 
-    async def _take(self, subject: Subject, stream: Stream, source: Path) -> None:
-        """Write the bytes to a file; raises UnsupportedMedia where they are not what they are said to be."""
+    async def _write_source(self, subject: Subject, stream: Stream, source: Path) -> None:
+        """Write the bytes to a file; raises UnsupportedMedia if they do not have the declared format."""
         no_check_is_let_pass: frozenset[str] = frozenset()
         inspector = Inspector(subject.disk_format, no_check_is_let_pass, lambda _finding: None)
         with source.open("wb", buffering=0) as file:
@@ -92,10 +92,10 @@ class Convert:
             )
 
     async def _run(self, kind: str, source: Path, made: Path) -> None:
-        """Run qemu-img to its end, or to the end of its time."""
+        """Run qemu-img until it ends or its time is up."""
         most = min(self._limit, room_for_scratch(source.parent))
         limits = (f"--as={_MEMORY}", f"--cpu={self._seconds}", f"--fsize={most}", "--core=0")
-        command = (*_alone(), "prlimit", *limits, "qemu-img", "convert", "-f", kind, "-O", self._target)
+        command = (*_sandboxed(), "prlimit", *limits, "qemu-img", "convert", "-f", kind, "-O", self._target)
         process = await asyncio.create_subprocess_exec(
             *command,
             source.name,
@@ -110,7 +110,7 @@ class Convert:
         assert process.stderr is not None  # noqa: S101 (a pipe was asked for)
         try:
             async with asyncio.timeout(self._seconds):
-                said = await _read(process.stderr)
+                said = await _read_tail(process.stderr)
                 status = await process.wait()
         except TimeoutError:
             raise Invalid(
@@ -124,7 +124,7 @@ class Convert:
             self._explain(status, said.decode(errors="replace"), made, most)
 
     def _explain(self, status: int, said: str, made: Path, most: int) -> None:
-        """Raise the error that says why qemu-img failed."""
+        """Raise an error that explains why qemu-img failed."""
         if "unshare" in said[:20]:
             raise Unavailable(
                 "qemu-img cannot be run here: the host does not let it have a network of its own."
@@ -159,20 +159,20 @@ def _size(made: Path) -> int:
 
 
 def _reason(said: str) -> str:
-    """Return qemu-img's own reason, without names of files."""
+    """Return qemu-img's own reason, without file names."""
     lines = [line for line in said.splitlines() if line.startswith("qemu-img: ")]
     text = _FILES.sub("", lines[-1].removeprefix("qemu-img: ")) if lines else ""
     text = _PATHS.sub("…", "".join(each for each in text if " " <= each <= "~")).strip(" .")
     return f"qemu-img reports: {text[:_SAID]}" if text else "qemu-img does not tell why"
 
 
-def _alone() -> tuple[str, ...]:
-    """Give the command that runs another one without network, as whoever we are."""
+def _sandboxed() -> tuple[str, ...]:
+    """Return the command prefix that runs a command without network, as root or not."""
     return ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--net")
 
 
-async def _read(said: asyncio.StreamReader) -> bytes:
-    """Give what a program says, the end of it thrown away where that is much."""
+async def _read_tail(said: asyncio.StreamReader) -> bytes:
+    """Return the first `_OUTPUT` bytes of a program's output, and discard the rest."""
     kept = b""
     while part := await said.read(_OUTPUT):
         kept = (kept + part)[:_OUTPUT]

@@ -1,7 +1,7 @@
-"""Unpacks what is imported packed: gzip, xz, zstd, bzip2, and zip with one file in it.
+"""Decompresses imports: gzip, xz, zstd, bzip2, and zip with one file in it.
 
-What comes out is bounded at each step, and in all by what the images' size and a ratio allow: a small
-file that unpacks to a disk full of nothing is refused on the way.
+The output is bounded at each step, and in total by the size limit of images and a ratio: a decompression bomb
+is rejected on the way.
 """
 
 import bz2
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final, Protocol
 from tintype.blobs.reading import closing
 from tintype.blobs.stream import in_thread
 from tintype.errors import Invalid, OverLimit
-from tintype.plugins.base import Stream, Subject, to_file
+from tintype.plugins.base import Stream, Subject, write_file
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -26,18 +26,18 @@ else:
 
 _STEP: Final = 1 << 20
 _MEMORY: Final = 80 << 20
-"""Bytes that xz may take to unpack: `xz -9` needs 65 MiB."""
+"""Memory in bytes that xz may use: `xz -9` needs 65 MiB."""
 _WINDOW_LOG: Final = 27
-"""Of zstd: 128 MiB of memory, what its own command takes without being asked."""
+"""For zstd: 128 MiB of memory, the default of its own command."""
 _FREE: Final = 1 << 30
-"""Bytes that may come out whatever went in."""
+"""Output in bytes that is allowed regardless of the input's size."""
 _ZIP: Final = b"PK\x03\x04"
 _END: Final = b"PK\x05\x06"
 _LOCATOR: Final = b"PK\x06\x07"
 _TAIL: Final = (64 << 10) + 42
-"""Bytes in which an archive's end record is, and the locator of the 64-bit one before it."""
+"""Bytes that contain an archive's end record, and the locator of the 64-bit record before it."""
 _TABLE: Final = 64 << 10
-"""Bytes that the table of an archive with one file may have."""
+"""Maximum size in bytes of the central directory of an archive with one file."""
 _BROKEN: Final = (
     zlib.error,
     lzma.LZMAError,
@@ -50,18 +50,18 @@ _BROKEN: Final = (
 
 
 class Unpacker(Protocol):
-    """As the standard library's: bytes in, at most `max_length` bytes out."""
+    """The interface of the standard library: bytes in, at most `max_length` bytes out."""
 
     eof: bool
     needs_input: bool
     unused_data: bytes
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        """Take bytes and give what comes out, to be called with none until it needs some."""
+        """Return the output of some input; call it with empty input until it needs more."""
 
 
 class _Gzip:
-    """zlib's unpacker with the face of the others."""
+    """zlib's decompressor with the interface of the others."""
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=31)
@@ -95,15 +95,15 @@ _LONGEST: Final = max(map(len, (*KINDS, _ZIP)))
 
 
 class Decompress:
-    """Unpacks by what the first bytes say; anything else passes as it is, and so does `compressed`."""
+    """Decompresses what the first bytes identify; anything else, and `compressed`, passes unchanged."""
 
     def __init__(self, limit: int, ratio: int) -> None:
-        """Make it: at most `limit` bytes come out, and after the first GiB `ratio` times what went in."""
+        """Create it. The output is at most `limit` bytes, and after the first GiB `ratio` times the input."""
         self._limit = limit
         self._ratio = ratio
 
     async def apply(self, subject: Subject, stream: Stream, scratch: Path) -> Stream:
-        """Give the unpacked bytes; their number is not known before."""
+        """Return the decompressed stream, whose size is not known in advance."""
         if subject.container_format == "compressed":
             return stream
         head, chunks = await _peek(stream.chunks)
@@ -117,14 +117,14 @@ class Decompress:
     async def _unpacked(
         self, chunks: AsyncIterator[bytes], kind: Callable[[], Unpacker]
     ) -> AsyncIterator[bytes]:
-        """Unpack streams that follow each other, as the commands do."""
+        """Decompress concatenated streams, as the commands do."""
         taken = given = 0
         unpacker: Unpacker | None = None
         async with closing(chunks):
             async for chunk in chunks:
                 taken += len(chunk)
                 if unpacker is None and taken > len(chunk) and not chunk.strip(b"\0"):
-                    continue  # what others fill up with is no further stream
+                    continue  # padding is not another stream
                 rest, more = chunk, True
                 while more:
                     unpacker = unpacker or kind()
@@ -144,9 +144,9 @@ class Decompress:
             raise Invalid(f"The image cannot be unpacked: its {_NAMES[kind]} data ends after {taken} bytes.")
 
     async def _unzipped(self, stream: Stream, scratch: Path) -> AsyncIterator[bytes]:
-        """Unpack a file's only member; the table of what is in it stands at the end."""
+        """Decompress the only member of an archive, whose central directory is at the end."""
         packed = scratch / "packed.zip"
-        taken, given = await to_file(stream, packed), 0
+        taken, given = await write_file(stream, packed), 0
         archive: zipfile.ZipFile | None = None
         try:
             opened, member = await in_thread(_only_member, packed)
@@ -156,7 +156,7 @@ class Decompress:
                     given += len(out)
                     self._check(taken, given)
                     yield out
-        except (*_BROKEN, RuntimeError) as error:  # also of a password, and of a method nobody has
+        except (*_BROKEN, RuntimeError) as error:  # also for passwords and unsupported methods
             raise _broken("zip", error) from None
         finally:
             if archive is not None:
@@ -173,7 +173,7 @@ class Decompress:
 
 
 def _broken(kind: str, error: Exception) -> Invalid:
-    """Return why packed bytes cannot be unpacked; of what the libraries say, paths and names are left out."""
+    """Return why data cannot be decompressed, without paths and names from the library's text."""
     said = str(error).lower()
     if "memory" in said:
         most = _MEMORY if kind == "xz" else 1 << _WINDOW_LOG
@@ -192,10 +192,10 @@ def _broken(kind: str, error: Exception) -> Invalid:
 
 
 def _only_member(path: Path) -> tuple[zipfile.ZipFile, zipfile.ZipInfo]:
-    """Open an archive whose table is small, and give the one file in it.
+    """Open the only file of an archive, whose central directory must be small.
 
-    Only methods that are unpacked a step at a time are taken: of the others the library unpacks what
-    one read brings in, whatever that comes to.
+    Only methods that are decompressed in steps are accepted: with the others, the library decompresses all
+    of what one read returns, however large that becomes.
     """
     with path.open("rb") as file:
         if _table_size(file) > _TABLE:
@@ -212,7 +212,7 @@ def _only_member(path: Path) -> tuple[zipfile.ZipFile, zipfile.ZipInfo]:
 
 
 def _table_size(file: BinaryIO) -> int:
-    """Give the bytes of the table at an archive's end (APPNOTE 4.3.16, 4.3.14); no more is read."""
+    """Return the size in bytes of an archive's central directory (APPNOTE 4.3.16, 4.3.14)."""
     length = file.seek(0, io.SEEK_END)
     file.seek(max(0, length - _TAIL))
     tail = file.read(_TAIL)
@@ -227,7 +227,7 @@ def _table_size(file: BinaryIO) -> int:
 
 
 async def _peek(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
-    """Give the first bytes, and all of them."""
+    """Return the first bytes, and an iterator over all of them."""
     first = b""
     while len(first) < _LONGEST:
         chunk = await anext(chunks, None)

@@ -1,4 +1,4 @@
-"""Gives imported images properties that an operator wants them to have: Glance's inject_image_metadata."""
+"""Sets configured properties of imported images: Glance's inject_image_metadata."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ from tintype.plugins.base import Stream, Subject
 
 
 class Inject:
-    """Sets properties, except for callers of some roles."""
+    """Sets properties, except for callers with some roles."""
 
     def __init__(self, properties: Mapping[str, str], ignored_roles: frozenset[str]) -> None:
         wrong = [name for name in properties if not name or name in BASE_ATTRIBUTES]
@@ -21,7 +21,7 @@ class Inject:
         self._ignored_roles = ignored_roles
 
     async def apply(self, subject: Subject, stream: Stream, scratch: Path) -> Stream:  # noqa: ARG002
-        """Set the properties; the bytes stay as they are."""
+        """Set the properties; the bytes are not changed."""
         if not subject.roles & self._ignored_roles:
             subject.properties |= self._properties
         return stream

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from tintype.blobs.cache import PIECE, Kept, PieceFiles
+from tintype.blobs.cache import CHUNK_BYTES, CacheKey, ChunkFiles
 from tintype.blobs.reading import closing, read_ahead
 from tintype.db import blobs as blob_rows
 from tintype.db import cache as rows
@@ -42,7 +42,7 @@ class Cache:
         self,
         database: Database,
         copies: Copies,
-        files: PieceFiles,
+        files: ChunkFiles,
         log: structlog.typing.FilteringBoundLogger,
         *,
         node: str,
@@ -83,7 +83,7 @@ class Cache:
     async def read(self, entry: Entry, blobs: Sequence[Blob], start: int, stop: int) -> AsyncIterator[bytes]:
         """Yield the bytes piece by piece, and store pieces that are not cached yet."""
         if entry.state == NEW:
-            if stop - start < min(PIECE, entry.size):  # not worth a piece, nor space for the whole image
+            if stop - start < min(CHUNK_BYTES, entry.size):  # not worth a piece
                 async with closing(self._copies.read(self._copies.ordered(blobs), start, stop)) as chunks:
                     async for chunk in chunks:
                         yield chunk
@@ -98,7 +98,7 @@ class Cache:
     async def entries(self) -> list[Entry]:
         """Return the cached and queued entries of images that have not been deleted."""
         async with self._database.read() as tx:
-            return await rows.listed(tx, self._node)
+            return await rows.list_existing(tx, self._node)
 
     async def entry(self, image_id: str) -> Entry | None:
         """Return the entry of an image, perhaps of a deleted one, or None."""
@@ -126,14 +126,14 @@ class Cache:
     async def clear(self, states: Collection[str]) -> int:
         """Delete all entries in the given states; return how many."""
         async with self._database.read() as tx:
-            found = [entry for entry in await rows.of(tx, self._node) if entry.state in states]
+            found = [entry for entry in await rows.list_of(tx, self._node) if entry.state in states]
         await self.drop(found)
         return len(found)
 
     async def clean(self) -> None:
         """Delete entries that are incomplete and unread for a day, and files that belong to no image."""
         async with self._database.read() as tx:
-            found = await rows.of(tx, self._node)
+            found = await rows.list_of(tx, self._node)
         stale = now() - _STALLED
         await self.drop([entry for entry in found if entry.state == FILLING and entry.accessed_at < stale])
         await self.maintain()
@@ -148,7 +148,7 @@ class Cache:
             for entry in entries:
                 await rows.remove(tx, self._node, entry.image_id)
         for entry in entries:
-            await self._files.drop(_kept(entry))
+            await self._files.delete(_kept(entry))
 
     async def fetch_queued(self) -> None:
         """Fetch queued images one by one; an image that cannot be fetched at all leaves the queue.
@@ -156,9 +156,9 @@ class Cache:
         An image that another live process of this node is fetching is skipped.
         """
         async with self._database.read() as tx:
-            queued = [entry for entry in await rows.of(tx, self._node) if entry.state in WAITING]
+            queued = [entry for entry in await rows.list_of(tx, self._node) if entry.state in WAITING]
         for entry in queued:
-            async with self._files.alone(entry.image_id) as alone:
+            async with self._files.fetch_lock(entry.image_id) as alone:
                 if alone:
                     await self._fetch_or_give_up(entry)
 
@@ -168,12 +168,12 @@ class Cache:
         async with self._database.write() as tx:
             await rows.remove_deleted(tx, self._node)
             for image_id, (count, moment) in hits.items():
-                await rows.hit(tx, self._node, image_id, count, moment)
-        there = await self._files.all()  # list files before rows: a row exists before its files
+                await rows.record_hits(tx, self._node, image_id, count, moment)
+        there = await self._files.list_all()  # list files before rows: a row exists before its files
         async with self._database.read() as tx:
-            known = await rows.of(tx, self._node)
+            known = await rows.list_of(tx, self._node)
         for kept in set(there) - {_kept(entry) for entry in known}:
-            await self._files.drop(kept)
+            await self._files.delete(kept)
         for entry in known:
             if entry.state == FILLING:
                 await self._verify(entry)
@@ -186,7 +186,7 @@ class Cache:
             async with self._database.write() as tx:
                 again = await rows.set_state(tx, entry, QUEUED)
             if again:
-                await self._files.drop(_kept(entry))
+                await self._files.delete(_kept(entry))
         except Exception as error:  # noqa: BLE001 (the others are fetched all the same)
             self._log.error("image was not cached", image_id=entry.image_id, reason=reason_of(error))
             await self.drop([entry])
@@ -237,16 +237,16 @@ class Cache:
         """Pieces that this reader has read completely and thereby verified."""
 
         async def read(at: int, length: int) -> bytes:
-            number, first = divmod(at, PIECE)
+            number, first = divmod(at, CHUNK_BYTES)
             if number in had:
-                part = await self._files.part(of, number, first, length)
+                part = await self._files.get_part(of, number, first, length)
                 return await fetch(at, at + length) if part is None else part
-            begin, end = number * PIECE, min((number + 1) * PIECE, entry.size)
-            whole = await self._files.piece(of, number, functools.partial(fetch, begin, end), has_room)
+            begin, end = number * CHUNK_BYTES, min((number + 1) * CHUNK_BYTES, entry.size)
+            whole = await self._files.get_chunk(of, number, functools.partial(fetch, begin, end), has_room)
             had.add(number)
             return whole[first : first + length]
 
-        async with closing(read_ahead(read, start, stop, block=PIECE)) as chunks:
+        async with closing(read_ahead(read, start, stop, block=CHUNK_BYTES)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -267,8 +267,8 @@ class Cache:
     async def _make_room(self, size: int, entry: Entry | None = None) -> list[Entry]:
         gone: list[Entry] = []
         async with self._database.write(turn=self._turn) as tx:
-            too_many = await rows.taken(tx, self._node) + size - self._limit
-            others = await rows.of(tx, self._node) if too_many > 0 else []
+            too_many = await rows.used_bytes(tx, self._node) + size - self._limit
+            others = await rows.list_of(tx, self._node) if too_many > 0 else []
             for other in sorted(others, key=lambda each: each.state == FETCHING):  # evict these last
                 if (
                     too_many > 0
@@ -281,7 +281,7 @@ class Cache:
             if entry is not None:
                 await rows.put(tx, entry)
         for other in gone:
-            await self._files.drop(_kept(other))
+            await self._files.delete(_kept(other))
         return gone
 
     async def _count(self, entry: Entry) -> None:
@@ -291,7 +291,7 @@ class Cache:
         if moment - entry.accessed_at > _FRESH:
             hits, _ = self._hits.pop(entry.image_id)
             async with self._database.write() as tx:
-                await rows.hit(tx, self._node, entry.image_id, hits, moment)
+                await rows.record_hits(tx, self._node, entry.image_id, hits, moment)
 
     def _verify_soon(self, entry: Entry) -> None:
         if entry.image_id not in self._verifying:
@@ -319,5 +319,5 @@ def _digest_of(image: Image) -> str:
     return f"{image.os_hash_algo}-{image.os_hash_value}"
 
 
-def _kept(entry: Entry) -> Kept:
-    return Kept(entry.image_id, entry.digest)
+def _kept(entry: Entry) -> CacheKey:
+    return CacheKey(entry.image_id, entry.digest)

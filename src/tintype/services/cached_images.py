@@ -83,7 +83,7 @@ class CachedImages:
         self._require("list_cached_nodes", caller)
         image = await self._access.get(caller, image_id)
         async with self._database.read() as tx:
-            return await rows.nodes(tx, image.id)
+            return await rows.nodes_with(tx, image.id)
 
     def _require(self, rule: str, caller: Caller) -> Cache:
         self._policy.require(rule, caller, {})

@@ -66,7 +66,7 @@ class Catalogue:
     async def _register_types(self, bodies: Sequence[NamespaceBody]) -> None:
         moment = now()
         names = dict.fromkeys(each.name for body in bodies for each in body.resource_type_associations)
-        await rows.know_types(self._database, [(name, moment, moment) for name in names])
+        await rows.add_resource_types(self._database, [(name, moment, moment) for name in names])
 
     async def _load(
         self, tx: Transaction, bodies: Sequence[NamespaceBody], mode: Mode
@@ -113,10 +113,10 @@ class Catalogue:
         have not been changed here since follow the other service, including deletions.
         """
         if not dry_run:
-            await rows.know_types(self._database, types)
+            await rows.add_resource_types(self._database, types)
         outcome = []
         async with self._database.write(turn=_TURN) as tx:
-            before = await rows.taken(tx)
+            before = await rows.taken_over(tx)
             there = {each.namespace for each in namespaces}
             digests = {name: digest for name, digest in before.items() if name in there}
             for theirs in namespaces:
@@ -128,7 +128,7 @@ class Catalogue:
             for name in before.keys() - there:
                 outcome += await self._follow_deletion(tx, name, before[name], dry_run=dry_run)
             if not dry_run:
-                await rows.note_taken(tx, digests)
+                await rows.record_taken_over(tx, digests)
                 await rows.claim_first_load(tx)
         return outcome
 

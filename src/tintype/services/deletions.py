@@ -46,7 +46,7 @@ class Deletions:
                 await rows.postpone(tx, blob.id, name)
             raise
         async with self._database.write(single=True) as tx:
-            await rows.forget(tx, blob.id, name)
+            await rows.remove(tx, blob.id, name)
         return True
 
     async def _delete(self, blob: Blob, name: str) -> None:
@@ -54,7 +54,7 @@ class Deletions:
 
         async def renew() -> TintypeError | None:
             async with self._database.write(single=True) as tx:
-                mine = await rows.prolong(tx, blob.id, name, _LEASE)
+                mine = await rows.renew(tx, blob.id, name, _LEASE)
             return None if mine else Gone("The claim was lost to another process.")
 
         async with heartbeat(renew, _HEARTBEAT_SECONDS):

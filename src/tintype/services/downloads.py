@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
-from tintype.blobs.base import HandsOff
+from tintype.blobs.base import Offloadable
 from tintype.db import blobs as blob_rows
 from tintype.db.engine import Database
 from tintype.domain import conditions
@@ -85,6 +85,6 @@ class Downloads:
         if self._cache is not None and cached is not None:
             return msgspec.structs.replace(found, chunks=self._cache.read(cached, blobs, start, stop))
         store = self._copies.store(blobs[0])
-        path = store.internal_path(blobs[0].key) if isinstance(store, HandsOff) else None
+        path = store.internal_path(blobs[0].key) if isinstance(store, Offloadable) else None
         chunks = self._copies.read(blobs, start, stop)
         return msgspec.structs.replace(found, internal_path=path, chunks=chunks)

@@ -150,7 +150,7 @@ class Ingest:
                 await pipeline.run(checked, writers.write, size, adapter.patience)
                 digests = pipeline.finish()
                 await writers.commit()
-                await shielded(writers.close())  # before the end of the job is stored, which ends its lease
+                await writers.close()  # before the end of the job is stored, which ends its lease
                 await adapter.close_source()
                 await self.finish(adapter, writers.blobs, digests)
         except BaseException as error:

@@ -163,7 +163,7 @@ class Locations:
         async with self._database.write() as tx:
             for url, blob in zip(urls, known, strict=True):
                 kept = {name: value for name, value in metadata[url].items() if name != "store"}
-                await blob_rows.note(tx, blob.id, msgspec.json.encode(kept).decode())
+                await blob_rows.set_metadata(tx, blob.id, msgspec.json.encode(kept).decode())
         return image
 
     async def remove(self, caller: Caller, image_id: str, position: int) -> Image:
@@ -239,7 +239,7 @@ class Locations:
 
     async def check_free(self, tx: Transaction, store: str, place: str, image_id: str | None = None) -> None:
         """Raise Invalid if an image has these bytes already and deleting either image would delete them."""
-        others = await blob_rows.placed(tx, store, place)
+        others = await blob_rows.images_at(tx, store, place)
         if image_id in others or (others and not self._copies.infos[store].read_only):
             raise Invalid("An image has this location already.")
 

@@ -116,7 +116,7 @@ class Metadefs:
         needed = [rule for field, rule in _CONTENTS.items() if getattr(namespace, field)]
         self._require(("add_metadef_namespace", *needed), caller)
         types = namespace.associations.values()
-        await rows.know_types(
+        await rows.add_resource_types(
             self._database, [(each.name, each.created_at, each.updated_at) for each in types]
         )
         async with self._database.write(turn=f"namespaces of {namespace.owner}") as tx:
@@ -205,7 +205,7 @@ class Metadefs:
         """Associate a namespace with a resource type. Raises Conflict if it is associated already."""
         await self.show(caller, name, (_ASSOCIATE,))  # before a new type is registered
         known = (association.name, association.created_at, association.updated_at)
-        await rows.know_types(self._database, [known])
+        await rows.add_resource_types(self._database, [known])
 
         def decide(namespace: Namespace) -> Namespace:
             items = metadefs.added(namespace.associations, association.name, association)
@@ -220,7 +220,7 @@ class Metadefs:
         """
         await self.show(caller, name, (_ASSOCIATE,))
         known = [(each.name, each.created_at, each.updated_at) for each in wanted]
-        await rows.know_types(self._database, known)
+        await rows.add_resource_types(self._database, known)
 
         def decide(namespace: Namespace) -> Namespace:
             items = namespace.associations

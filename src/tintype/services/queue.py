@@ -33,7 +33,7 @@ class JobQueue:
 
         Raises OverLimit if the project has too many unfinished jobs, Conflict if the image has another one.
         """
-        if await jobs.unfinished(tx, task.owner) >= self._most:
+        if await jobs.count_unfinished(tx, task.owner) >= self._most:
             raise OverLimit(
                 f"The project has {self._most} unfinished tasks, the limit of jobs.waiting_per_project. "
                 "Wait for one to end, or cancel one."

@@ -20,7 +20,7 @@ from tintype.db import images as image_rows
 from tintype.db import members as member_rows
 from tintype.db import takeovers as rows
 from tintype.db.engine import Database, Transaction, Violation, now
-from tintype.db.takeovers import Taken
+from tintype.db.takeovers import TakenOver
 from tintype.domain.blobs import READY, Blob
 from tintype.domain.images import ACTIVE, DEACTIVATED, QUEUED, RESERVED_PREFIX, Image
 from tintype.domain.members import Member
@@ -50,7 +50,7 @@ class _Local(msgspec.Struct, frozen=True):
     """What exists here of an image."""
 
     image: Image | None
-    taken: Taken | None
+    taken: TakenOver | None
     deleted: bool
     blobs: tuple[Blob, ...]
 
@@ -94,7 +94,7 @@ class Takeover:
             return _Local(
                 image,
                 await rows.get(tx, image_id),
-                image is None and await image_rows.is_buried(tx, image_id),
+                image is None and await image_rows.is_reserved(tx, image_id),
                 tuple(await blob_rows.ready_of(tx, image_id)),
             )
 
@@ -128,7 +128,7 @@ class Takeover:
                 await self._write(tx, local, image, record, blobs)
         if local.image is None or local.taken is None:
             return TAKEN, detail
-        await self._follow_members(image, Taken(image.updated_at, local.taken.members), record)
+        await self._follow_members(image, TakenOver(image.updated_at, local.taken.members), record)
         return UPDATED, detail
 
     async def _find_bytes(self, image_id: str, local: _Local, record: Record) -> tuple[list[Blob], list[str]]:
@@ -185,16 +185,16 @@ class Takeover:
         if not self._dry_run:
             async with self._database.write() as tx:
                 if local.image is None:
-                    await image_rows.bury(tx, image_id, record.row["deleted_at"] or now())
+                    await image_rows.reserve_id(tx, image_id, record.row["deleted_at"] or now())
                 elif await image_rows.remove(tx, local.image, now()):
                     for blob in local.blobs:
                         await blob_rows.remove(tx, blob.id)  # the bytes were Glance's to delete
-                    await rows.forget(tx, image_id)
+                    await rows.remove(tx, image_id)
                 else:
                     raise Conflict("it was changed here at the same time")
         return DELETED, ""
 
-    async def _follow_members(self, image: Image, taken: Taken, record: Record) -> bool:
+    async def _follow_members(self, image: Image, taken: TakenOver, record: Record) -> bool:
         """Apply the changes of members in Glance since the last import; return False if there are none."""
         theirs = {each.id: each.status for each in record.members}
         if theirs == taken.members:
@@ -209,7 +209,7 @@ class Takeover:
                         member = Member(image.id, each.id, each.status, each.created_at, each.updated_at)
                         change = member_rows.set_status if each.id in here else member_rows.add
                         await change(tx, member)
-                await rows.note(tx, image.id, Taken(taken.updated_at, theirs))
+                await rows.record(tx, image.id, TakenOver(taken.updated_at, theirs))
         return True
 
     async def _write(
@@ -232,7 +232,7 @@ class Takeover:
         members = {each.id: each.status for each in record.members}
         if local.taken is not None:  # members are synchronized, and recorded, separately
             members = local.taken.members
-        await rows.note(tx, image.id, Taken(image.updated_at, members))
+        await rows.record(tx, image.id, TakenOver(image.updated_at, members))
 
 
 def _image(image_id: str, record: Record, stores: tuple[str, ...]) -> Image:

@@ -53,7 +53,7 @@ class Tasks:
         image = await self._access.get(caller, image_id)
         self._access.authorize("get_image", caller, image)
         async with self._database.read() as tx:
-            return [task for task in await jobs.of(tx, image.id) if _sees(caller, task)]
+            return [task for task in await jobs.list_latest(tx, image.id) if _sees(caller, task)]
 
     async def images(self, caller: Caller, tasks: Sequence[Task]) -> dict[str, tuple[str | None, str]]:
         """Return name and status by id of those images of the tasks that belong to the caller's project."""

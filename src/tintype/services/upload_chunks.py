@@ -44,11 +44,11 @@ class UploadLock:
 
         async def renew() -> TintypeError | None:
             async with database.read() as tx:
-                hold = await upload_rows.hold_of(tx, self.upload.id)
+                hold = await upload_rows.get_lease(tx, self.upload.id)
             mine = hold is not None and hold.holder == self.holder
             if hold is not None and mine and hold.left < LOCK_LEASE // 2:
                 async with database.write() as tx:
-                    mine = await upload_rows.keep(tx, self.upload.id, self.holder, LOCK_LEASE)
+                    mine = await upload_rows.renew(tx, self.upload.id, self.holder, LOCK_LEASE)
             if not mine and not self.removed:
                 return Gone(_LOST)
             if hold is not None and hold.wanted and self.interruptible and not self.removed:
@@ -125,7 +125,7 @@ class CheckpointedWriter:
         async with self._database.write() as tx:
             if not await upload_rows.advance(tx, self.upload, self._holder):
                 raise Gone(_LOST)
-            await blob_rows.keep(tx, self.upload.id, self.upload.expires_at)
+            await blob_rows.keep_until(tx, self.upload.id, self.upload.expires_at)
 
 
 async def receive(

@@ -96,9 +96,9 @@ class Uploads:
             self._access.authorize("upload_image", caller, image)
             images.changed_status(image, SAVING)
             self._ingest.signatures.check(image)
-            if await upload_rows.open_of(tx, image.id) >= OPEN_LIMIT:
+            if await upload_rows.count_open(tx, image.id) >= OPEN_LIMIT:
                 raise OverLimit(f"An image may have {OPEN_LIMIT} unfinished uploads at once.")
-            if image.owner and await upload_rows.open_of_owner(tx, image.owner) >= self._open_limit:
+            if image.owner and await upload_rows.count_open_of_owner(tx, image.owner) >= self._open_limit:
                 raise OverLimit(f"A project may have {self._open_limit} unfinished uploads at once.")
             await blob_rows.begin_partial(tx, blob, now=moment, keep_until=upload.expires_at, size=length)
             await upload_rows.add(tx, upload)
@@ -111,7 +111,7 @@ class Uploads:
         """Return the uploads of an image, including finished ones until they are pruned."""
         image = await self._load(caller, image_id)
         async with self._database.read() as tx:
-            return await upload_rows.of(tx, image.id)
+            return await upload_rows.list_of(tx, image.id)
 
     async def show(self, caller: Caller, image_id: str, upload_id: str) -> Upload:
         """Return an upload once no request has it locked; its offset is where the next chunk must begin."""
@@ -225,8 +225,8 @@ class Uploads:
             self._access.authorize("upload_image", caller, image)
             await self._ingest.claim(tx, image, SAVING)
             if not (
-                await upload_rows.keep(tx, upload.id, lock.holder, LOCK_LEASE)
-                and await blob_rows.take(tx, blob.id, LEASE)
+                await upload_rows.renew(tx, upload.id, lock.holder, LOCK_LEASE)
+                and await blob_rows.acquire(tx, blob.id, LEASE)
             ):
                 raise Locked("Another request has this upload; ask for it again soon.", retry_after=5)
         try:
@@ -273,7 +273,7 @@ class Uploads:
         """Make the upload wait for a retry; return False if another request has it, or it is gone."""
         async with self._database.write() as tx:
             await image_rows.lock(tx, blob.image_id)
-            mine = await upload_rows.keep(tx, blob.id, lock.holder, LOCK_LEASE)
+            mine = await upload_rows.renew(tx, blob.id, lock.holder, LOCK_LEASE)
             if mine and await blob_rows.move(tx, blob.id, WRITING, PARTIAL, lock.upload.expires_at):
                 await release_image(tx, [blob], reason)
         return mine
@@ -326,13 +326,13 @@ class Uploads:
 
     async def _lock(self, upload_id: str, holder: str) -> bool:
         async with self._database.write() as tx:
-            return await upload_rows.hold(tx, upload_id, holder, LOCK_LEASE)
+            return await upload_rows.acquire(tx, upload_id, holder, LOCK_LEASE)
 
     async def _wait(self, upload_id: str, deadline: float) -> None:
         """Wait until an upload may be free. Raises Locked when that takes too long."""
         while True:
             async with self._database.read() as tx:
-                hold = await upload_rows.hold_of(tx, upload_id)
+                hold = await upload_rows.get_lease(tx, upload_id)
             if hold is None:
                 raise NotFound(f"There is no upload {upload_id} any more.")
             if hold.left < 0:
@@ -344,4 +344,4 @@ class Uploads:
     async def _unlock(self, upload_id: str, holder: str) -> None:
         with contextlib.suppress(Unavailable):  # the lock expires by itself
             async with self._database.write() as tx:
-                await upload_rows.let_go(tx, upload_id, holder)
+                await upload_rows.release(tx, upload_id, holder)

@@ -1,7 +1,7 @@
-"""Every setting: its type, its default, what it means. `docs/reference/settings.md` is made from this.
+"""All settings: their types, defaults and meanings. `docs/reference/settings.md` is generated from them.
 
 A setting comes from `tintype.toml` (`[server]` then `port = 9292`) or from the environment
-(`TINTYPE_SERVER_PORT=9292`), which wins. An unknown name stops the start.
+(`TINTYPE_SERVER_PORT=9292`), which overrides the file. An unknown name prevents the start.
 """
 
 from collections.abc import Iterator
@@ -56,16 +56,16 @@ __all__ = [
 
 PREFIX: Final = "TINTYPE_"
 DATABASE: Final = "tintype.db"
-"""Where SQLite has its tables, in `data_dir`."""
+"""The file of the SQLite database, in `data_dir`."""
 
 StoreName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,255}$")]
-"""Names stand in lists with commas, in headers and in URLs."""
+"""Names appear in lists with commas, in headers and in URLs."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All of them. `data_dir` is where the database, the images and `clouds.yaml` are."""
+    """All settings. `data_dir` contains the database, the images and `clouds.yaml`."""
 
-    data_dir: Annotated[Path, Meta(description="Folder of everything that the service keeps.")] = Path("data")
+    data_dir: Annotated[Path, Meta(description="Folder for all data of the service.")] = Path("data")
     server: Server = Server()
     database: DatabaseSettings = DatabaseSettings()
     identity: IdentitySettings = IdentitySettings()
@@ -86,10 +86,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         default_factory=lambda: {"local": FileStore()}
     )
     sources: dict[str, str] = {}
-    """Where the settings that are not defaults were read from: a file, a variable, an option."""
+    """The sources of settings that are not defaults: a file, a variable or an option."""
 
     def named(self, name: str) -> str:
-        """Return a setting's name with where its value was read from, for messages."""
+        """Return a setting's name with the source of its value, for messages."""
         source = self.sources.get(name)
         return name if source is None else f"{name} ({source})"
 
@@ -103,18 +103,18 @@ class Setting(msgspec.Struct, frozen=True):
     default: Any
     description: str
     annotation: Any
-    """Its type, with all that a value is checked for."""
+    """Its type, with the constraints on its values."""
     form: Form | None
     secret: bool
 
     @property
     def variable(self) -> str:
-        """Give the name of its environment variable."""
+        """Return the name of its environment variable."""
         return PREFIX + "_".join(part.upper() for part in (self.section, self.name) if part)
 
 
 def every_setting() -> Iterator[Setting]:
-    """Give each setting, in the order of this file."""
+    """Yield each setting, in the order of this file."""
     yield from _settings_of("", Settings)
     for field in msgspec.structs.fields(Settings):
         if isinstance(field.default, msgspec.Struct):
@@ -122,13 +122,13 @@ def every_setting() -> Iterator[Setting]:
 
 
 def every_store_setting() -> Iterator[Setting]:
-    """Give each setting of each kind of store; they stand in sections `[stores.<name>]`."""
+    """Yield each setting of each kind of store, for sections `[stores.<name>]`."""
     for kind in get_args(StoreSettings):
         yield from _settings_of(str(kind.__struct_config__.tag), kind)
 
 
 def settings_of_store(kind: str) -> dict[str, Setting]:
-    """Return the settings of a kind of store by their names; none where there is no such kind."""
+    """Return the settings of a kind of store by name; none if there is no such kind."""
     return {setting.name: setting for setting in every_store_setting() if setting.section == kind}
 
 

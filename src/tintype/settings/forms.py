@@ -1,4 +1,4 @@
-"""What the text of a setting must be, where its type alone does not say so."""
+"""The forms that text settings must have, beyond their type."""
 
 import ipaddress
 import re
@@ -13,7 +13,7 @@ _ORIGIN: Final = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5
 
 
 class Form(msgspec.Struct, frozen=True):
-    """What is allowed, in words, and a call that is false for, or raises ValueError for, anything else."""
+    """A description of what is allowed, and a function that rejects the rest with False or ValueError."""
 
     words: str
     holds: Callable[[str], object]

@@ -1,4 +1,4 @@
-"""Settings of who is calling and who may do what."""
+"""Settings of authentication and authorization."""
 
 from typing import Annotated, Literal
 
@@ -21,37 +21,37 @@ class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(
             ge=1,
-            description="Log-ins and other requests with passwords that may wait for a core, in each server "
-            "process; others get 429. Addresses of clients take turns.",
+            description="Maximum number of log-ins and other requests with passwords that wait for a core, "
+            "in each server process; excess requests get 429. Client addresses take turns.",
         ),
     ] = 256
     login_queue_per_address: Annotated[
         int,
-        Meta(ge=1, description="How many of them may come from one address, or one /64 of IPv6."),
+        Meta(ge=1, description="Maximum number of them from one address, or one IPv6 /64 network."),
     ] = 32
     application_credentials: Annotated[
-        int, Meta(ge=0, description="Application credentials of a user at most.")
+        int, Meta(ge=0, description="Maximum number of a user's application credentials.")
     ] = 100
 
 
 class KeystoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A cloud's Keystone, in place of the built-in identity."""
+    """A cloud's Keystone, instead of the built-in identity."""
 
     auth_url: Annotated[
         str | None,
         Meta(
-            description="URL of Keystone. With it, its tokens are taken and no others.",
+            description="URL of Keystone. If set, only Keystone's tokens are accepted.",
             extra={"form": forms.URL},
         ),
     ] = None
     public_url: Annotated[
         str | None,
-        Meta(description="URL that clients are told; without it, auth_url.", extra={"form": forms.URL}),
+        Meta(description="URL of Keystone for clients; by default, auth_url.", extra={"form": forms.URL}),
     ] = None
-    username: Annotated[str, Meta(description="The service's own user, who may validate tokens.")] = "glance"
+    username: Annotated[str, Meta(description="The service's user, which validates tokens.")] = "glance"
     password: Annotated[
         str,
-        Meta(description="Its password; better in the environment than in the file.", extra={"secret": True}),
+        Meta(description="Password of the user; preferably set in the environment.", extra={"secret": True}),
     ] = ""
     project_name: Annotated[str, Meta(description="The service's own project.")] = "service"
     user_domain_name: Annotated[str, Meta(description="Domain of the user.")] = "Default"
@@ -60,44 +60,44 @@ class KeystoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     proxy: Annotated[
         str | None,
         Meta(
-            description="HTTP proxy for calls to Keystone and to image services of other regions, as "
-            "http://proxy.example.org:3128. HTTP_PROXY and the like are never used."
+            description="HTTP proxy for requests to Keystone and to image services of other regions, such "
+            "as http://proxy.example.org:3128. HTTP_PROXY and similar variables are ignored."
         ),
     ] = None
     endpoint_id: Annotated[
         str | None,
-        Meta(description="Id of our endpoint in Keystone. With it quotas are Keystone's unified limits."),
+        Meta(description="ID of this endpoint in Keystone. If set, quotas are Keystone's unified limits."),
     ] = None
-    timeout: Annotated[int, Meta(ge=1, description="Seconds to wait for an answer.")] = 10
+    timeout: Annotated[int, Meta(ge=1, description="Seconds to wait for a response.")] = 10
     cache_seconds: Annotated[
         int,
         Meta(
             ge=0,
             description=(
-                "Seconds for which a validated token is trusted, even if it is revoked meanwhile. While "
-                "Keystone takes long to answer, up to 5 seconds more; with 0, every request is validated."
+                "Seconds for which a validated token is trusted; a revoked token stays valid up to this "
+                "long, and up to 5 seconds longer while Keystone is slow. 0 validates every request."
             ),
         ),
     ] = 60
     service_roles: Annotated[
-        tuple[str, ...], Meta(description="Roles of services that may speak for users (X-Service-Token).")
+        tuple[str, ...], Meta(description="Roles of services that may act for users (X-Service-Token).")
     ] = ("service",)
 
 
 class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who may do what."""
+    """Policy."""
 
     file: Annotated[
         str,
         Meta(
             min_length=1,
-            description="Rules that differ from the defaults, below `data_dir`; it may be missing.",
+            description="File of rules that override the defaults, relative to `data_dir`; optional.",
         ),
     ] = "policy.yaml"
     property_file: Annotated[
         str | None,
-        Meta(description="Property protections, as Glance has them; a relative path is below `data_dir`."),
+        Meta(description="Glance's file of property protections; a relative path starts at `data_dir`."),
     ] = None
     property_rules: Annotated[
-        Literal["roles", "policies"], Meta(description="What stands in that file: roles, or policy rules.")
+        Literal["roles", "policies"], Meta(description="Whether that file contains roles or policy rules.")
     ] = "roles"

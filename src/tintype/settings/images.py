@@ -13,22 +13,20 @@ from tintype.settings import forms
 class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Limits and formats of images. The defaults are Glance's."""
 
-    page_size: Annotated[int, Meta(ge=1, description="Images in a list where the caller names no limit.")] = (
-        25
-    )
-    max_page_size: Annotated[int, Meta(ge=1, description="Images in a list at most.")] = 1000
-    size_limit: Annotated[int, Meta(ge=1, description="Bytes that an image may have.")] = 1 << 40
-    property_limit: Annotated[int, Meta(ge=0, description="Custom properties of an image.")] = 128
+    page_size: Annotated[int, Meta(ge=1, description="Images in a list if the request has no limit.")] = 25
+    max_page_size: Annotated[int, Meta(ge=1, description="Maximum number of images in a list.")] = 1000
+    size_limit: Annotated[int, Meta(ge=1, description="Maximum size of an image in bytes.")] = 1 << 40
+    property_limit: Annotated[int, Meta(ge=0, description="Maximum number of custom properties.")] = 128
     property_bytes_limit: Annotated[
-        int, Meta(ge=0, description="Bytes of all custom properties of an image, names included.")
+        int, Meta(ge=0, description="Maximum size in bytes of all custom properties, names included.")
     ] = 128 << 10
-    tag_limit: Annotated[int, Meta(ge=0, description="Tags of an image.")] = 128
-    member_limit: Annotated[int, Meta(ge=0, description="Projects that an image is shared with.")] = 128
+    tag_limit: Annotated[int, Meta(ge=0, description="Maximum number of tags of an image.")] = 128
+    member_limit: Annotated[int, Meta(ge=0, description="Maximum number of members of an image.")] = 128
     property_check: Annotated[
         Literal["off", "warn", "refuse"],
         Meta(
-            description="What becomes of properties that no public metadata definition accepts: nothing, "
-            "a header OpenStack-image-property-warnings in the answer, or a refusal."
+            description="How to treat properties that no public metadata definition accepts: ignore them, "
+            "warn in the response header OpenStack-image-property-warnings, or refuse the request."
         ),
     ] = "off"
     signatures: Annotated[
@@ -42,27 +40,27 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tolerated_format_checks: Annotated[
         tuple[str, ...],
         Meta(
-            description="Checks of the bytes that only write to the log where they fail, instead of refusing "
-            "the image, by the names in the refusals (such as format, mbr, backing_file); or all."
+            description="Format checks that only log a failure instead of refusing the image, by their "
+            "names in the error messages (such as format, mbr, backing_file); or all."
         ),
     ] = ()
     parallel_downloads: Annotated[
         int,
         Meta(
             ge=1,
-            description="Downloads that a project may have at once in each server process. What nginx sends "
-            "is not counted.",
+            description="Maximum number of a project's concurrent downloads in each server process. "
+            "Downloads that nginx sends are not counted.",
         ),
     ] = 256
     upload_lifetime: Annotated[
-        int, Meta(ge=60, description="Seconds for which a resumable upload waits for its next piece.")
+        int, Meta(ge=60, description="Seconds that a resumable upload waits for its next chunk.")
     ] = 24 * 3600
     open_uploads: Annotated[
         int,
-        Meta(ge=1, description="Unfinished resumable uploads of a project; an image may have 32 of them."),
+        Meta(ge=1, description="Maximum number of a project's unfinished uploads; an image may have 32."),
     ] = 200
     hash_algorithm: Annotated[
-        Literal["sha256", "sha512", "blake2b"], Meta(description="Digest shown as os_hash_value.")
+        Literal["sha256", "sha512", "blake2b"], Meta(description="Algorithm of the digest in os_hash_value.")
     ] = "sha512"
     disk_formats: Annotated[
         tuple[str, ...],
@@ -77,13 +75,13 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(
             min_length=1,
-            description="Glance's `schema-image.json`, below `data_dir`: definitions that custom properties "
-            "must match, and properties that new images must have. It may be missing.",
+            description="Glance's `schema-image.json`, relative to `data_dir`: definitions that custom "
+            "properties must match, and properties that new images must have. Optional.",
         ),
     ] = "schema-image.json"
 
     def limits(self, schema: PropertySchema | None = None) -> Limits:
-        """Return what the rules of images need to know."""
+        """Return the limits for the rules of images."""
         return Limits(
             disk_formats=self.disk_formats,
             container_formats=self.container_formats,
@@ -97,26 +95,26 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LocationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where images' data is, and who is told."""
+    """Locations of image data, and whether they are shown."""
 
     show_direct_url: Annotated[
         bool,
         Meta(
-            description="Whether images show the address of their data to everybody who sees them: Nova and "
-            "Cinder clone by it, with the token of their user."
+            description="Whether images show the URL of their data to everybody who can see them. Nova and "
+            "Cinder need it to clone, with their user's token."
         ),
     ] = False
     show_multiple: Annotated[
         bool,
         Meta(
-            description="Whether images show all their locations, and have them changed by PATCH: the API "
-            "before 2.17, by which users can exchange data (OSSN-0065)."
+            description="Whether images show all their locations and PATCH can change them, as in the API "
+            "before 2.17. Users can exchange an image's data with it (OSSN-0065)."
         ),
     ] = False
 
     @property
     def are_shown(self) -> bool:
-        """Whether images are shown with any of their locations."""
+        """Whether images show any of their locations."""
         return self.show_direct_url or self.show_multiple
 
 
@@ -127,21 +125,19 @@ class MetadefSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(
             ge=0,
-            description="Namespaces of metadata definitions that a project may own; one has 4 MiB at most.",
+            description="Maximum number of a project's metadata definition namespaces, each up to 4 MiB.",
         ),
     ] = 1000
 
 
 class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Images kept on this node in front of slow stores."""
+    """The cache of images on this node, in front of slow stores."""
 
     folder: Annotated[
         str | None,
-        Meta(
-            description="Folder of its own; a relative one is below `data_dir`. Without it nothing is kept."
-        ),
+        Meta(description="Folder of the cache; a relative path starts at `data_dir`. Without it, no cache."),
     ] = None
-    limit: Annotated[int, Meta(ge=1, description="Bytes that it may take.")] = 10 << 30
-    node: Annotated[str | None, Meta(description="Name of this node; without it, the name of the host.")] = (
+    limit: Annotated[int, Meta(ge=1, description="Maximum size of the cache in bytes.")] = 10 << 30
+    node: Annotated[str | None, Meta(description="Name of this node; by default, the name of the host.")] = (
         None
     )

@@ -1,4 +1,4 @@
-"""Settings of the process: where it listens, what it writes, which database it uses."""
+"""Settings of the server process: listening, logs, database and dashboard."""
 
 from typing import Annotated, Literal
 
@@ -9,30 +9,30 @@ from tintype.settings import forms
 
 
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where and how the service listens."""
+    """The HTTP server."""
 
     host: Annotated[str, Meta(description="Address to listen on.", extra={"form": forms.HOST})] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 takes a free one.")] = 9292
-    workers: Annotated[int, Meta(ge=1, le=256, description="Server processes.")] = 1
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 chooses a free one.")] = 9292
+    workers: Annotated[int, Meta(ge=1, le=256, description="Number of server processes.")] = 1
     public_url: Annotated[
         str | None,
         Meta(
-            description="URL that clients reach the service by. Without it, the one each request came to.",
+            description="URL at which clients reach the service. By default, the URL of each request.",
             extra={"form": forms.URL},
         ),
     ] = None
     tls_certificate: Annotated[
         str | None,
-        Meta(description="File of the certificate and its chain (PEM). With it only HTTPS is spoken."),
+        Meta(description="File of the certificate and its chain (PEM). If set, only HTTPS is served."),
     ] = None
     tls_key: Annotated[
-        str | None, Meta(description="File of the certificate's key, if that is not beside it in one file.")
+        str | None, Meta(description="File of the certificate's key, if it is not in the same file.")
     ] = None
     trusted_proxies: Annotated[
         tuple[str, ...],
         Meta(
             description="Addresses or networks of proxies whose X-Forwarded-For, -Proto, -Host, -Port and "
-            "-Prefix are believed.",
+            "-Prefix headers are trusted.",
             extra={"form": forms.NETWORK},
         ),
     ] = ()
@@ -44,45 +44,45 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = ()
     rate_limit: Annotated[
-        float, Meta(ge=0, description="Requests a second of each project and worker process; 0 for no limit.")
+        float, Meta(ge=0, description="Requests per second of a project in each process; 0 for no limit.")
     ] = 0
-    rate_burst: Annotated[int, Meta(ge=1, description="Requests that may come at once with it.")] = 100
+    rate_burst: Annotated[int, Meta(ge=1, description="Burst that the rate limit allows.")] = 100
     form_spool_limit: Annotated[
         int,
         Meta(
             ge=0,
-            description="Bytes in `imports.scratch` of files that came to the dashboard in a form before its "
-            "fields, in each worker process; a project may have half of it.",
+            description="Maximum size in bytes of files in `imports.scratch` that a dashboard form sent "
+            "before its fields, in each server process; a project may use half of it.",
         ),
     ] = 16 << 30
     silent_seconds: Annotated[
         int,
         Meta(
             ge=1,
-            description="Seconds for which an upload may bring no byte before it is answered with 408; other "
-            "requests with a body have 60 at most.",
+            description="Seconds without a byte after which an upload gets 408; for other requests with a "
+            "body, at most 60.",
         ),
     ] = 900
     unread_seconds: Annotated[
         int,
         Meta(
             ge=1,
-            description="Seconds for which a client may read nothing of its answer before it is cut off.",
+            description="Seconds after which a client that reads nothing of its response is disconnected.",
         ),
     ] = 60
     min_read_rate: Annotated[
         int,
         Meta(
             ge=0,
-            description="Minimum rate in bytes per second at which a client must read its answer, averaged "
-            "over two minutes of waiting; 0 for no limit.",
+            description="Minimum rate in bytes per second at which a client must read its response, "
+            "averaged over two minutes of waiting; 0 for no limit.",
         ),
     ] = 1024
     drain_seconds: Annotated[
-        int, Meta(ge=0, description="How long requests in flight may take to end when the service stops.")
+        int, Meta(ge=0, description="Seconds that requests in flight have to complete at shutdown.")
     ] = 30
     metadata_body_limit: Annotated[
-        int, Meta(ge=1024, description="Bytes that a request body may have, image data apart.")
+        int, Meta(ge=1024, description="Maximum size in bytes of a request body without image data.")
     ] = 1 << 20
 
 
@@ -92,12 +92,12 @@ class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: Annotated[
         str | None,
         Meta(
-            description="PostgreSQL, as in postgresql://user@host/name. Without it, SQLite in `data_dir`.",
+            description="URL such as postgresql://user@host/name. By default, SQLite in `data_dir`.",
             extra={"form": forms.POSTGRES, "secret": True},
         ),
     ] = None
     connections: Annotated[
-        int, Meta(ge=3, le=1000, description="Connections to PostgreSQL of each server process at most.")
+        int, Meta(ge=3, le=1000, description="Maximum connections to PostgreSQL of each server process.")
     ] = 10
 
 
@@ -105,21 +105,21 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Logs, on standard error."""
 
     level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="The least important events to write.")
+        Literal["debug", "info", "warning", "error"], Meta(description="Minimum level of logged events.")
     ] = "info"
     style: Annotated[
         Literal["auto", "json", "console"],
-        Meta(description="json for machines, console for people; auto asks whether there is a terminal."),
+        Meta(description="json for machines, console for people; auto is console on a terminal, else json."),
     ] = "auto"
 
 
 class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Numbers for Prometheus."""
+    """Metrics for Prometheus."""
 
     token: Annotated[
         str | None,
         Meta(
-            description="Bearer token for `/metrics` and `/healthcheck/detail`; admins may use their own.",
+            description="Bearer token for `/metrics` and `/healthcheck/detail`; tokens of admins work, too.",
             extra={"form": forms.BEARER, "secret": True},
         ),
     ] = None
@@ -131,7 +131,7 @@ class TracingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     endpoint: Annotated[
         str | None,
         Meta(
-            description="OTLP collector (HTTP) that is told of each request, such as http://localhost:4318.",
+            description="OTLP collector (HTTP) for a span per request, such as http://localhost:4318.",
             extra={"form": forms.URL_WITH_LOGIN},
         ),
     ] = None
@@ -139,11 +139,11 @@ class TracingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DashboardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The page for people, and the REST that it stands on."""
+    """The dashboard and its REST API."""
 
     enabled: Annotated[bool, Meta(description="Whether `/dashboard/` and `/api/` are served.")] = True
     streams: Annotated[
         int,
-        Meta(ge=1, description="Open pages that each server process tells of tasks (event streams) at most."),
+        Meta(ge=1, description="Maximum number of event streams for open pages in each server process."),
     ] = 500
-    user_streams: Annotated[int, Meta(ge=1, description="How many of them one user may have.")] = 20
+    user_streams: Annotated[int, Meta(ge=1, description="Maximum number of event streams of a user.")] = 20

@@ -7,19 +7,19 @@ from msgspec import Meta
 
 from tintype.settings import forms
 
-_PREFIX_MEANING: Final = "Folder of the objects, with a slash at its end: this service's alone."
-_TIMEOUT_MEANING: Final = "Seconds after which a silent request is given up; some are tried again."
+_PREFIX_MEANING: Final = "Prefix of the objects' names, with a trailing slash; no other service may use it."
+_TIMEOUT_MEANING: Final = "Seconds after which a request without a response fails; some requests are retried."
 
 
 class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What stores of every kind have."""
+    """Settings of all kinds of stores."""
 
-    description: Annotated[str, Meta(description="What users are told of it.")] = ""
+    description: Annotated[str, Meta(description="Description that users see.")] = ""
     weight: Annotated[
-        int, Meta(description="Which copy of an image is read first: the one in the heaviest store.")
+        int, Meta(description="Priority for reading: an image's copy in the heaviest store is read first.")
     ] = 0
     default: Annotated[
-        bool, Meta(description="Whether images go there that name no store; without one, the first does.")
+        bool, Meta(description="Whether images that name no store go here; by default, to the first one.")
     ] = False
 
 
@@ -27,32 +27,32 @@ class FileStore(Store, frozen=True, forbid_unknown_fields=True, tag="file", tag_
     """Files in a folder."""
 
     folder: Annotated[
-        str, Meta(min_length=1, description="The folder; a relative one is below `data_dir`.")
+        str, Meta(min_length=1, description="The folder; a relative path starts at `data_dir`.")
     ] = "images"
     reserve: Annotated[
-        int, Meta(ge=0, description="Bytes of its disk that uploads leave free, for the database and others.")
+        int, Meta(ge=0, description="Bytes of its disk that uploads leave free, such as for the database.")
     ] = 64 << 20
     accel_redirect: Annotated[
         str | None,
         Meta(
-            description="Path by which a front server knows the folder: it sends the bytes (docs/howto).",
+            description="Path at which a reverse proxy serves the folder to send the bytes (docs/howto).",
             extra={"form": forms.PATH},
         ),
     ] = None
 
 
 class S3Store(Store, frozen=True, forbid_unknown_fields=True, tag="s3", tag_field="type"):
-    """A bucket of Amazon S3, Ceph's gateway, MinIO, and others that speak as they do."""
+    """A bucket of Amazon S3, Ceph's gateway, MinIO, or another compatible service."""
 
     bucket: Annotated[str, Meta(description="The bucket; it must exist.", extra={"form": forms.BUCKET})]
-    access_key: Annotated[str, Meta(description="Name of the credentials.")]
+    access_key: Annotated[str, Meta(description="ID of the access key.")]
     secret_key: Annotated[
         str,
-        Meta(description="The secret; better in the environment than in the file.", extra={"secret": True}),
+        Meta(description="The secret key; preferably set in the environment.", extra={"secret": True}),
     ]
     endpoint: Annotated[
         str | None,
-        Meta(description="URL of the service; without it, Amazon's.", extra={"form": forms.URL}),
+        Meta(description="URL of the service; by default, Amazon's.", extra={"form": forms.URL}),
     ] = None
     region: Annotated[str, Meta(description="Region of the bucket.")] = "us-east-1"
     prefix: Annotated[str, Meta(description=_PREFIX_MEANING, extra={"form": forms.PREFIX})] = "tintype/"
@@ -60,7 +60,7 @@ class S3Store(Store, frozen=True, forbid_unknown_fields=True, tag="s3", tag_fiel
 
 
 class BucketStore(Store, frozen=True, forbid_unknown_fields=True):
-    """What Google's and Microsoft's have in common."""
+    """The common settings of Google's and Microsoft's stores."""
 
     bucket: Annotated[
         str, Meta(description="The bucket or container; it must exist.", extra={"form": forms.BUCKET})
@@ -68,7 +68,7 @@ class BucketStore(Store, frozen=True, forbid_unknown_fields=True):
     options: Annotated[
         dict[str, str],
         Meta(
-            description="Credentials and more, as obstore names them; JSON in the environment.",
+            description="Credentials and other options of obstore; JSON in the environment.",
             extra={"secret": True},
         ),
     ] = {}
@@ -92,26 +92,26 @@ class RbdStore(Store, frozen=True, forbid_unknown_fields=True, tag="rbd", tag_fi
         str, Meta(description="Ceph user, without `client.`.", extra={"form": forms.CEPH_USER})
     ] = "tintype"
     conf: Annotated[str, Meta(description="Ceph's configuration file.")] = "/etc/ceph/ceph.conf"
-    timeout: Annotated[int, Meta(ge=1, description="Seconds after which a silent cluster is given up.")] = 30
+    timeout: Annotated[int, Meta(ge=1, description="Seconds to wait for the cluster.")] = 30
 
 
 class HttpStore(Store, frozen=True, forbid_unknown_fields=True, tag="http", tag_field="type"):
-    """What lies on web servers, to read only."""
+    """Files on web servers, read-only."""
 
     url: Annotated[
         str | None,
         Meta(
-            description="Address below which the bytes are. Without it images may have locations anywhere on "
-            "the web where `imports` lets downloads come from.",
+            description="Base URL of the files. Without it, images may have locations anywhere on the web "
+            "that `imports` may download from.",
             extra={"form": forms.URL},
         ),
     ] = None
 
 
 class MemoryStore(Store, frozen=True, forbid_unknown_fields=True, tag="memory", tag_field="type"):
-    """Memory of one server process: for tests."""
+    """Memory of one server process, for tests."""
 
-    limit: Annotated[int, Meta(ge=1, description="Bytes in all.")] = 1 << 30
+    limit: Annotated[int, Meta(ge=1, description="Maximum size of all images in bytes.")] = 1 << 30
 
 
 StoreSettings = FileStore | S3Store | GoogleStore | AzureStore | RbdStore | HttpStore | MemoryStore

@@ -1,4 +1,4 @@
-"""Whether a value may be a setting's, and if not, what may: in words, from the setting's type."""
+"""Validation of a setting's value, with a description of what is allowed, from the setting's type."""
 
 import math
 import re
@@ -10,7 +10,7 @@ import msgspec
 from tintype.settings import Setting
 
 _LONGEST: Final = 10 * 365 * 24 * 3600
-"""Seconds of a duration at most: what is added to a time must still be one."""
+"""Longest duration in seconds: added to a time, it must still give a valid time."""
 _LARGEST: Final = 1 << 53
 _DURATION: Final = re.compile("(.*_)?(seconds|lifetime|timeout)")
 _SHOWN: Final = 100
@@ -18,14 +18,14 @@ _CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]*@")
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """The value, or the part of it, that is wrong, and what is allowed in its place."""
+    """The wrong value, or the wrong part of it, and what is allowed instead."""
 
     shown: str
     allowed: str
 
 
 def fault(setting: Setting, value: Any) -> Fault | None:
-    """Return what is wrong with a value; None where the setting may have it."""
+    """Return what is wrong with a value; None if the setting may have it."""
     kind, bounds = _unwrapped(setting.annotation)
     many = get_origin(kind) is tuple
     allowed = _allowed(setting, kind, bounds)
@@ -65,7 +65,7 @@ def _text_holds(setting: Setting, text: str) -> bool:
 
 
 def _allowed(setting: Setting, kind: Any, bounds: dict[str, Any]) -> str:
-    """Say in words what one value may be."""
+    """Describe the allowed values."""
     if get_origin(kind) is tuple:
         kind, bounds = _unwrapped(_element(setting.annotation))
     if get_origin(kind) is Literal:
@@ -86,7 +86,7 @@ def _most(setting: Setting) -> int:
 
 
 def _unwrapped(annotation: Any) -> tuple[Any, dict[str, Any]]:
-    """Return the type inside of what it is annotated with, or may be absent, and its bounds."""
+    """Return the type without annotations and None, and its bounds."""
     bounds: dict[str, Any] = {}
     for each in _inside(annotation):
         if get_origin(each) is Annotated:

@@ -1,1 +1,1 @@
-"""What authors of drivers run against their own: the suites that ours pass."""
+"""Test suites for authors of drivers. The drivers of this project pass them."""

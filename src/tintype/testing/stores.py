@@ -1,10 +1,10 @@
-"""What every blob store must do: a driver exists once it passes this (docs/howto/test-a-store.md).
+"""Conformance tests for blob stores: every driver has to pass them (docs/howto/test-a-store.md).
 
     for check in checks_of(store):
         await check(store, put)
 
-`put` brings bytes into the store: `by_writing(store)`, or for a read-only one whatever does it.
-A check raises AssertionError with a sentence. Each uses keys of its own and leaves nothing behind.
+`put` stores bytes: `by_writing(store)`, or for a read-only store a function of the caller's. A check raises
+AssertionError with a message. Each uses its own keys and leaves nothing behind.
 """
 
 import os
@@ -18,11 +18,11 @@ Put = Callable[[str, bytes], Awaitable[None]]
 Check = Callable[[BlobStore, Put], Awaitable[None]]
 _MIB = 1 << 20
 LARGE = 21 * _MIB + 12_345
-"""Bytes of what is large here: several parts or objects of any driver."""
+"""Size in bytes of large test data: several parts or objects in any driver."""
 
 
 def checks_of(store: BlobStore, *, read_only: bool = False) -> list[Check]:
-    """Return the checks that a store of its abilities must pass."""
+    """Return the checks that a store with its capabilities must pass."""
     checks: list[Check] = [says_that_it_works, reads_what_was_stored, reads_ranges, knows_what_is_missing]
     if read_only:
         return [*checks, refuses_to_write]
@@ -44,7 +44,7 @@ def checks_of(store: BlobStore, *, read_only: bool = False) -> list[Check]:
 
 
 def by_writing(store: BlobStore) -> Put:
-    """Return a `put` for a store that can be written to."""
+    """Return a `put` for a writable store."""
 
     async def put(key: str, data: bytes) -> None:
         await write(await store.create(key, len(data)), data)
@@ -61,7 +61,7 @@ async def write(writer: Writer, data: bytes, step: int = 4 * _MIB) -> None:
 
 
 async def read(store: BlobStore, key: str, start: int, stop: int) -> bytes:
-    """Read at once."""
+    """Return the bytes of a range."""
     return b"".join([bytes(chunk) async for chunk in store.read(key, start, stop)])
 
 
@@ -71,12 +71,12 @@ async def keys(store: BlobStore) -> set[str]:
 
 
 def new_key() -> str:
-    """Return a key that nobody has."""
+    """Return a new unique key."""
     return str(uuid.uuid4())
 
 
 async def fails(kind: type[TintypeError], work: Awaitable[object], what: str) -> None:
-    """Insist on a failure of one kind."""
+    """Assert that an operation fails with one kind of error."""
     try:
         await work
     except kind:
@@ -86,14 +86,14 @@ async def fails(kind: type[TintypeError], work: Awaitable[object], what: str) ->
 
 
 async def says_that_it_works(store: BlobStore, _put: Put) -> None:
-    """A store that works passes its own check, and the check leaves nothing in it."""
+    """Assert that a working store passes its own check, which leaves nothing behind."""
     before = await keys(store)
     await store.check()
     assert await keys(store) == before, "check() changes nothing"
 
 
 async def says_what_is_wrong(store: BlobStore) -> None:
-    """A store that is set up wrongly says so when it is asked: for a driver's own tests, of broken ones."""
+    """Assert that a misconfigured store fails its check. For a driver's own tests of broken stores."""
     try:
         await store.check()
     except Unavailable as failure:
@@ -104,7 +104,7 @@ async def says_what_is_wrong(store: BlobStore) -> None:
 
 
 async def reads_what_was_stored(store: BlobStore, put: Put) -> None:
-    """What comes out is what went in, in several chunks where it is large."""
+    """Assert that the stored bytes are read back, in several chunks if they are large."""
     for size in (1, 1000, 4 * _MIB, LARGE):
         key, data = new_key(), os.urandom(size)
         await put(key, data)
@@ -116,7 +116,7 @@ async def reads_what_was_stored(store: BlobStore, put: Put) -> None:
 
 
 async def reads_ranges(store: BlobStore, put: Put) -> None:
-    """Any range, to the byte."""
+    """Assert that any range can be read exactly."""
     key, data = new_key(), os.urandom(9 * _MIB + 7)
     await put(key, data)
     size = len(data)
@@ -129,7 +129,7 @@ async def reads_ranges(store: BlobStore, put: Put) -> None:
 
 
 async def knows_what_is_missing(store: BlobStore, _put: Put) -> None:
-    """A key without bytes has no size, cannot be read, and is well deleted."""
+    """Assert that a key without bytes has no size, cannot be read, and can be deleted."""
     key = new_key()
     assert await store.size(key) is None, "size() of nothing is None"
     await fails(NotFound, read(store, key, 0, 1), "read() of nothing")
@@ -137,7 +137,7 @@ async def knows_what_is_missing(store: BlobStore, _put: Put) -> None:
 
 
 async def shows_nothing_before_commit(store: BlobStore, _put: Put) -> None:
-    """Bytes are there all at once."""
+    """Assert that bytes appear only at the commit, all at once."""
     key, data = new_key(), os.urandom(LARGE)
     writer = await store.create(key, len(data))
     assert key not in await keys(store), "create() alone leaves nothing"
@@ -150,7 +150,7 @@ async def shows_nothing_before_commit(store: BlobStore, _put: Put) -> None:
 
 
 async def takes_nothing(store: BlobStore, _put: Put) -> None:
-    """No bytes at all are bytes, too."""
+    """Assert that an empty blob can be stored."""
     key = new_key()
     for size in (0, None):
         await (await store.create(key, size)).commit()
@@ -160,7 +160,7 @@ async def takes_nothing(store: BlobStore, _put: Put) -> None:
 
 
 async def takes_pieces_of_any_size(store: BlobStore, _put: Put) -> None:
-    """A writer may be given little, much, and an unknown total; the buffer is the caller's again at once."""
+    """Assert that a writer accepts chunks of any size and an unknown total, and does not keep the buffer."""
     key, data = new_key(), os.urandom(LARGE)
     writer = await store.create(key, None)
     done = 0
@@ -176,7 +176,7 @@ async def takes_pieces_of_any_size(store: BlobStore, _put: Put) -> None:
 
 
 async def is_given_up_without_a_trace(store: BlobStore, _put: Put) -> None:
-    """Before the first byte, after some, and after the commit."""
+    """Assert that a writer can be closed before the first byte, after some, and after the commit."""
     for size, committed in ((0, False), (1000, False), (LARGE, False), (LARGE, True)):
         key = new_key()
         writer = await store.create(key, size)
@@ -191,7 +191,7 @@ async def is_given_up_without_a_trace(store: BlobStore, _put: Put) -> None:
 
 
 async def deletes(store: BlobStore, put: Put) -> None:
-    """Deleted bytes are gone, and may be deleted again."""
+    """Assert that deleted bytes are gone, and can be deleted again."""
     key = new_key()
     await put(key, os.urandom(LARGE))
     for _ in range(2):
@@ -201,7 +201,7 @@ async def deletes(store: BlobStore, put: Put) -> None:
 
 
 async def deletes_what_is_half_written(store: BlobStore, _put: Put) -> None:
-    """Whoever wrote it died: somebody else deletes it by its key."""
+    """Assert that half-written bytes of a dead process can be deleted by their key."""
     for size in (1000, LARGE):
         key = new_key()
         writer = await store.create(key, None)
@@ -215,7 +215,7 @@ async def deletes_what_is_half_written(store: BlobStore, _put: Put) -> None:
 
 
 async def lists_every_key(store: BlobStore, put: Put) -> None:
-    """Complete bytes and half-written ones, so that what nobody knows of can be found."""
+    """Assert that complete and half-written bytes are listed, so that unknown ones can be found."""
     whole, half = new_key(), new_key()
     await put(whole, b"abc")
     writer = await store.create(half, None)
@@ -229,14 +229,14 @@ async def lists_every_key(store: BlobStore, put: Put) -> None:
 
 
 async def commits_nothing_that_was_deleted(store: BlobStore, _put: Put) -> None:
-    """A sweeper that was faster wins: the late writer learns it, and leaves nothing."""
+    """Assert that a deletion wins over a late commit, which fails and leaves nothing."""
     key = new_key()
     writer = await store.create(key, None)
     await writer.write(memoryview(os.urandom(LARGE)))
     try:
         await store.delete(key)
     except Conflict:
-        pass  # the store keeps what is being written from others
+        pass  # the store does not let others delete what is being written
     else:
         await fails(NotFound, writer.commit(), "commit() of bytes that were deleted")
     await writer.close()
@@ -245,7 +245,7 @@ async def commits_nothing_that_was_deleted(store: BlobStore, _put: Put) -> None:
 
 
 async def goes_on_in_another_process(store: BlobStore, _put: Put) -> None:
-    """Three writers, each from where the last one flushed."""
+    """Assert that three writers can each continue where the previous one flushed."""
     assert isinstance(store, Resumable)
     key, data = new_key(), os.urandom(LARGE)
     for start, stop in ((0, 1000), (1000, 9 * _MIB), (9 * _MIB, LARGE)):
@@ -263,7 +263,7 @@ async def goes_on_in_another_process(store: BlobStore, _put: Put) -> None:
 
 
 async def drops_what_stands_behind(store: BlobStore, _put: Put) -> None:
-    """Bytes behind the offset, flushed or not, never were."""
+    """Assert that bytes after the offset are dropped, flushed or not."""
     assert isinstance(store, Resumable)
     key, data = new_key(), os.urandom(LARGE)
     first = await store.resume(key, 0, LARGE)
@@ -280,7 +280,7 @@ async def drops_what_stands_behind(store: BlobStore, _put: Put) -> None:
 
 
 async def goes_on_after_a_commit(store: BlobStore, _put: Put) -> None:
-    """Who died between the commit and noting it goes on from the last byte."""
+    """Assert that an upload can be resumed after a commit that was not recorded."""
     assert isinstance(store, Resumable)
     key, data = new_key(), os.urandom(LARGE)
     await write(await store.resume(key, 0, LARGE), data)
@@ -291,7 +291,7 @@ async def goes_on_after_a_commit(store: BlobStore, _put: Put) -> None:
 
 
 async def goes_on_at_the_last_byte(store: BlobStore, _put: Put) -> None:
-    """Everything was written and flushed, nothing committed: whatever the sizes of a driver's parts."""
+    """Assert that a completely flushed upload can be resumed, whatever the sizes of a driver's parts."""
     assert isinstance(store, Resumable)
     for size in (1000, 8 * _MIB, 16 * _MIB, 16 * _MIB + 1):
         key, data = new_key(), os.urandom(size)
@@ -305,7 +305,7 @@ async def goes_on_at_the_last_byte(store: BlobStore, _put: Put) -> None:
 
 
 async def takes_many_small_pieces(store: BlobStore, _put: Put) -> None:
-    """Each written by another process; nothing of them is left beside the blob."""
+    """Assert that many small pieces of different processes make one blob, and leave nothing else."""
     assert isinstance(store, Resumable)
     key, data = new_key(), os.urandom(LARGE)
     step = 2_700_001
@@ -323,13 +323,13 @@ async def takes_many_small_pieces(store: BlobStore, _put: Put) -> None:
 
 
 async def does_not_go_on_from_nothing(store: BlobStore, _put: Put) -> None:
-    """Bytes that are not there cannot be gone on with."""
+    """Assert that missing bytes cannot be resumed."""
     assert isinstance(store, Resumable)
     await fails(Gone, store.resume(new_key(), 1000, LARGE), "resume() behind bytes that are not there")
 
 
 async def begins_anew(store: BlobStore, _put: Put) -> None:
-    """From 0 an upload begins again, whatever was there."""
+    """Assert that resuming at 0 starts anew, whatever was there."""
     assert isinstance(store, Resumable)
     key = new_key()
     first = await store.resume(key, 0, LARGE)
@@ -346,7 +346,7 @@ async def begins_anew(store: BlobStore, _put: Put) -> None:
 
 
 async def refuses_to_write(store: BlobStore, _put: Put) -> None:
-    """A read-only store says so."""
+    """Assert that a read-only store raises Invalid."""
     await fails(Invalid, store.create(new_key(), 3), "create() in a read-only store")
 
 

@@ -1,1 +1,1 @@
-"""The composition root: settings in, the parts of the service out, each made once, when it is needed."""
+"""The composition root: creates the parts of the service from the settings, each once, when it is needed."""

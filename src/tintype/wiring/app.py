@@ -1,4 +1,4 @@
-"""The ASGI application, and what is put around it."""
+"""The ASGI application and its middleware."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,7 +11,7 @@ from tintype.api.base_url import ForwardedRequests
 from tintype.api.front import Front
 from tintype.api.info import minor_versions
 from tintype.api.route import Route
-from tintype.observability.tracing import traced
+from tintype.observability.tracing import add_tracing
 from tintype.settings import Settings
 from tintype.wiring.background import Background
 from tintype.wiring.lifespan import lifespan
@@ -59,7 +59,7 @@ def create_app(service: Background, routes: Mapping[str, Route]) -> ASGIApp:
 
 
 def _wrapped(app: ASGIApp, settings: Settings) -> ASGIApp:
-    """Put around the application what was asked for; each is others' work, and off by default."""
+    """Wrap the application in third-party middleware that the settings enable; all is off by default."""
     if settings.server.cors_origins:
         app = CORSMiddleware(
             app,
@@ -70,7 +70,7 @@ def _wrapped(app: ASGIApp, settings: Settings) -> ASGIApp:
             max_age=_PREFLIGHT_SECONDS,
         )
     if settings.tracing.endpoint is not None:
-        app = traced(app, settings.tracing.endpoint, settings.tracing.service)
+        app = add_tracing(app, settings.tracing.endpoint, settings.tracing.service)
     if settings.server.trusted_proxies:
         app = ForwardedRequests(app, list(settings.server.trusted_proxies))
     return app

@@ -1,4 +1,4 @@
-"""The parts that work without requests."""
+"""The parts that work in the background."""
 
 from functools import cached_property
 
@@ -10,11 +10,11 @@ from tintype.wiring.parts import Parts
 
 
 class Background(Parts):
-    """Parts, and what works beside requests."""
+    """The parts, with those that work in the background."""
 
     @cached_property
     def worker(self) -> Worker:
-        """Works on jobs."""
+        """The worker, which runs jobs."""
         worker = Worker(
             self.database,
             create_works(self),
@@ -28,7 +28,7 @@ class Background(Parts):
 
     @cached_property
     def sweeper(self) -> Sweeper:
-        """Undoes what was left half done."""
+        """The sweeper, which cleans up after interrupted work."""
         sweeper = Sweeper(self.database, self.ingest, self.identity, self.log, self.metrics)
         self.blobs_condemned.subscribe(sweeper.wake)
         return sweeper

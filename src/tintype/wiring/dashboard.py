@@ -73,7 +73,7 @@ def _image_services(service: Background) -> ImageServices:
 
 
 def _spool(settings: Settings) -> Spool:
-    """Create the place where files of forms wait; its disk is likely a store's, and keeps that reserve."""
+    """Create the spool for files in forms; its disk is probably a store's, so it keeps the same reserve."""
     reserves = [store.reserve for store in settings.stores.values() if isinstance(store, FileStore)]
     folder = settings.data_dir / settings.imports.scratch
     return Spool(folder, most=settings.server.form_spool_limit, reserve=max(reserves, default=0))

@@ -11,7 +11,7 @@ def database_url(settings: Settings) -> str:
 
 
 def open_database(settings: Settings) -> Database:
-    """Open the database, for one event loop; its driver is imported only where it is needed."""
+    """Open the database for one event loop; only the driver that is needed is imported."""
     if settings.database.url is None:
         return SQLite(settings.data_dir / DATABASE)
     try:

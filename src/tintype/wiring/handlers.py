@@ -38,7 +38,7 @@ from tintype.wiring.dashboard import create_dashboard_routes
 
 
 def create_routes(service: Background, handlers: Handlers, cache_api: CacheApi) -> dict[str, Route]:
-    """Create the routes of everything that is served; one of the dashboard stands before the API's `/`."""
+    """Create all routes; one of the dashboard precedes the API's `/`."""
     settings = service.settings
     metadefs = MetadefsApi(service.metadefs, **_pages(settings))
     routes = table(handlers) | cache_table(cache_api) | metadefs_table(metadefs)

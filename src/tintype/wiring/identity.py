@@ -1,4 +1,4 @@
-"""Who is calling: the built-in identity, or a cloud's Keystone."""
+"""Authentication: the built-in identity, or a cloud's Keystone."""
 
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def create_identity(settings: Settings, database: Database, policy: Policy) -> Identity:
-    """Create the built-in identity; the policy decides who is admin."""
+    """Create the built-in identity; the policy determines who is an admin."""
     chosen = settings.identity
     passwords = Passwords(
         database,
@@ -42,7 +42,7 @@ def create_identity(settings: Settings, database: Database, policy: Policy) -> I
 
 
 def open_keystone_session(settings: Settings) -> "Session":
-    """Open the session in which the service talks to Keystone; nothing is sent yet.
+    """Open the session for requests to Keystone; nothing is sent yet.
 
     Raises StartError for settings that cannot work.
     """
@@ -73,7 +73,7 @@ def open_keystone_session(settings: Settings) -> "Session":
 def create_keystone(
     settings: Settings, session: "Session", policy: Policy, log: structlog.typing.FilteringBoundLogger
 ) -> tuple["KeystoneAuthenticator", Logins]:
-    """Create what recognises the callers of a cloud's Keystone, and what lets people log in there."""
+    """Create the authenticator for tokens of a cloud's Keystone, and the log-in with it."""
     from tintype.auth.keystone import KeystoneAuthenticator
     from tintype.auth.keystone_calls import v3_url
     from tintype.auth.keystone_logins import KeystoneLogins

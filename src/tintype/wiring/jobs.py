@@ -1,4 +1,4 @@
-"""The work on each type of job, and where images of other regions come from."""
+"""The handlers of each type of job, and the access to images of other regions."""
 
 from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, LOCATION
 from tintype.jobs.attempts import Work
@@ -9,7 +9,7 @@ from tintype.wiring.parts import Parts
 
 
 def create_regions(parts: Parts) -> Regions:
-    """Create what finds images of other regions, by the catalogue of the identity parts."""
+    """Create the access to images of other regions, using Keystone's service catalogue."""
     settings = parts.settings
     chosen = settings.imports
     if settings.keystone.auth_url is None:
@@ -25,7 +25,7 @@ def create_regions(parts: Parts) -> Regions:
 
 
 def create_works(parts: Parts) -> dict[str, Work]:
-    """Create what does the work, for each type of job."""
+    """Create the handler of each type of job."""
     settings = parts.settings
     chosen = settings.imports
     importing = ImportWork(

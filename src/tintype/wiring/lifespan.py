@@ -1,4 +1,4 @@
-"""What goes on beside requests while the service runs, and the end of it."""
+"""The background tasks of the service, and its shutdown."""
 
 import asyncio
 import contextlib
@@ -14,18 +14,18 @@ from tintype.services.health import Health
 from tintype.wiring.background import Background
 
 _FIRST: Final = frozenset({"MainProcess", "SpawnProcess-1"})
-"""What Python calls the only process, and the first one of several."""
+"""Python's names for the only process, and for the first of several."""
 _SWITCH_SECONDS: Final = 0.001
-"""For which a thread that computes may keep the event loop waiting; Python's own is five times as much."""
+"""How long a computing thread may block the event loop, in seconds; Python's default is five times that."""
 _THREADS: Final = 32
-"""That read, hash and write at once, in each process."""
+"""Threads in each process that read, hash and write."""
 
 
 @contextlib.asynccontextmanager
 async def lifespan(service: Background, health: Health) -> AsyncIterator[None]:
     """Run sweeper, worker and cache in the background; close the service at the end.
 
-    The first process of several logs the parts of `health` that do not work now.
+    Only the first of several processes logs the parts of `health` that do not work.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "bytes"))

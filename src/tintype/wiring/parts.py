@@ -1,4 +1,4 @@
-"""The parts of a service, without what works in the background and what is served."""
+"""The parts of a service, except background work and HTTP handlers."""
 
 import socket
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from tintype.api.throttle import Throttle
 from tintype.auth.base import Authenticator, Logins
 from tintype.auth.builtin import BuiltinAuthenticator, BuiltinLogins
 from tintype.blobs.base import BlobStore
-from tintype.blobs.cache import PieceFiles
+from tintype.blobs.cache import ChunkFiles
 from tintype.blobs.web import Web
 from tintype.db.engine import Database
 from tintype.domain.images import Limits
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 class Parts:
-    """The service of some settings. A part is made when it is first asked for, and only once.
+    """The parts of the service for some settings. Each is created once, when it is first used.
 
     What needs connections belongs to the event loop in which it is first used: the database, the stores and
     the ways to the web. Everything else may be made before, and serve several loops.
@@ -65,21 +65,21 @@ class Parts:
         self._stores: dict[str, BlobStore] = {}
 
     def __reduce__(self) -> tuple[type[Self], tuple[Settings]]:
-        """Send the settings alone to another process, which makes its own parts."""
+        """Pickle only the settings: another process creates its own parts."""
         return type(self), (self.settings,)
 
     async def close(self) -> None:
-        """Close what has been opened."""
+        """Close the parts that have been opened."""
         made = vars(self)
         for part in (made.get("web"), made.get("cloud_web"), *self._stores.values(), made.get("database")):
             if part is not None:
                 await part.close()
 
-    # What the settings name.
+    # Parts that the settings describe.
 
     @cached_property
     def log(self) -> structlog.typing.FilteringBoundLogger:
-        """The logger; the level of the settings holds for this process from now on."""
+        """The logger; creating it sets the log level of this process."""
         set_level(self.settings.log.level)
         return make_logger(self.settings.log.style)
 
@@ -105,7 +105,7 @@ class Parts:
 
     @cached_property
     def limits(self) -> Limits:
-        """What the rules of images need to know."""
+        """The limits for the rules of images."""
         return self.settings.images.limits(self.property_schema)
 
     @cached_property
@@ -120,21 +120,21 @@ class Parts:
 
     @cached_property
     def web(self) -> Web:
-        """The way to the web of imports and locations."""
+        """The HTTP client for imports and locations."""
         return create_web(self.settings)
 
     @cached_property
     def cloud_web(self) -> Web:
-        """The way to Keystone and the services in its catalogue."""
+        """The HTTP client for Keystone and the services in its catalogue."""
         return create_cloud_web(self.settings)
 
     @cached_property
     def store_infos(self) -> dict[str, StoreInfo]:
-        """What is known of the stores by name, the default one first."""
+        """Information about the stores by name, the default one first."""
         return create_store_infos(self.settings)
 
     def store(self, name: str) -> BlobStore:
-        """Return a store, which is opened the first time."""
+        """Return a store, which is opened on first use."""
         if name not in self._stores:
             self._stores[name] = open_store(name, self.settings)
         return self._stores[name]
@@ -144,7 +144,7 @@ class Parts:
         """The stores by name, the default one first."""
         return {name: self.store(name) for name in self.store_infos}
 
-    # Who is calling.
+    # Authentication.
 
     @cached_property
     def identity(self) -> Identity:
@@ -153,29 +153,29 @@ class Parts:
 
     @cached_property
     def builtin_authenticator(self) -> BuiltinAuthenticator:
-        """What recognises the callers of the built-in identity."""
+        """The authenticator of the built-in identity."""
         return BuiltinAuthenticator(self.identity)
 
     @cached_property
     def keystone_session(self) -> "Session":
-        """The session in which the service talks to Keystone."""
+        """The session for requests to Keystone."""
         return open_keystone_session(self.settings)
 
     @cached_property
     def identification(self) -> tuple[Authenticator, Logins]:
-        """What recognises callers, and what lets people log in."""
+        """The authenticator, and the log-in of users."""
         if self.settings.keystone.auth_url is not None:
             return create_keystone(self.settings, self.keystone_session, self.policy, self.log)
         return self.builtin_authenticator, BuiltinLogins(self.identity, self.builtin_authenticator)
 
     @property
     def authenticator(self) -> Authenticator:
-        """What recognises callers."""
+        """The authenticator."""
         return self.identification[0]
 
     @property
     def logins(self) -> Logins:
-        """What lets people log in."""
+        """The log-in of users."""
         return self.identification[1]
 
     # The use cases.
@@ -201,7 +201,7 @@ class Parts:
 
     @cached_property
     def rights(self) -> Rights:
-        """Tells callers what they may do."""
+        """Reports what callers may do."""
         return Rights(self.policy, self.protections)
 
     @cached_property
@@ -245,7 +245,7 @@ class Parts:
         chosen = self.settings.cache
         if chosen.folder is None:
             return None
-        files, node = PieceFiles(self.settings.data_dir / chosen.folder), chosen.node or socket.gethostname()
+        files, node = ChunkFiles(self.settings.data_dir / chosen.folder), chosen.node or socket.gethostname()
         return Cache(self.database, self.copies, files, self.log, node=node, limit=chosen.limit)
 
     @cached_property
@@ -265,7 +265,7 @@ class Parts:
 
     @cached_property
     def locations(self) -> Locations:
-        """Bytes that are somewhere already."""
+        """The locations of images: data that exists elsewhere."""
         return Locations(
             self.database,
             self.policy,
@@ -278,7 +278,7 @@ class Parts:
 
     @cached_property
     def imports(self) -> Imports:
-        """Imports of bytes."""
+        """Imports of image data."""
         return Imports(
             self.database,
             self.policy,
@@ -292,7 +292,7 @@ class Parts:
 
     @cached_property
     def members(self) -> Members:
-        """Projects that images are shared with."""
+        """The members of images."""
         return Members(self.database, self.policy, self.limits)
 
     @cached_property
@@ -302,13 +302,13 @@ class Parts:
 
     @cached_property
     def property_check(self) -> PropertyCheck | None:
-        """Checks properties against the metadata definitions, if that is wanted."""
+        """Checks properties against the metadata definitions, if that is enabled."""
         wanted = self.settings.images.property_check
         return None if wanted == "off" else PropertyCheck(self.database, refuse=wanted == "refuse")
 
     @cached_property
     def info(self) -> Info:
-        """What the service can do."""
+        """Information about the service's capabilities."""
         return Info(self.database, self.policy, self.stores, self.store_infos)
 
     @cached_property
@@ -318,7 +318,7 @@ class Parts:
 
     @cached_property
     def metrics(self) -> Metrics:
-        """The counters of this process."""
+        """The metrics of this process."""
         return Metrics()
 
     @cached_property
@@ -328,6 +328,6 @@ class Parts:
 
     @cached_property
     def throttle(self) -> Throttle | None:
-        """Limits how often a caller may ask, if that is wanted."""
+        """Limits the rate of requests of a project, if that is enabled."""
         server = self.settings.server
         return Throttle(server.rate_limit, server.rate_burst) if server.rate_limit else None

@@ -2,7 +2,7 @@
 
 from tintype.errors import StartError
 from tintype.formats import every_check
-from tintype.plugins.base import Plugin, others
+from tintype.plugins.base import Plugin, load_plugin
 from tintype.plugins.convert import Convert
 from tintype.plugins.decompress import Decompress
 from tintype.plugins.inject import Inject
@@ -10,7 +10,7 @@ from tintype.settings import Settings
 
 
 def create_tolerated_checks(settings: Settings) -> frozenset[str]:
-    """Return the format checks that only write to the log; raises StartError for one that there is not."""
+    """Return the format checks that only write to the log; raises StartError for an unknown one."""
     names = settings.images.tolerated_format_checks
     known = every_check()
     unknown = sorted(set(names) - known - {"all"})
@@ -23,7 +23,7 @@ def create_tolerated_checks(settings: Settings) -> frozenset[str]:
 
 
 def create_plugins(settings: Settings) -> list[Plugin]:
-    """Create the plugins of imports, in order; raises StartError for one that is not there, or is twice."""
+    """Create the import plugins, in order; raises StartError for an unknown or repeated one."""
     if len(set(settings.imports.plugins)) < len(settings.imports.plugins):
         raise StartError(f"{settings.named('imports.plugins')}: a plugin is named twice.")
     try:
@@ -42,4 +42,4 @@ def _plugin(name: str, settings: Settings) -> Plugin:
         case "convert":
             return Convert(chosen.convert_to, limit=limit, seconds=chosen.convert_seconds)
         case _:
-            return others(name)
+            return load_plugin(name)

@@ -1,4 +1,4 @@
-"""What operators write in files of their own: policy, property protections, schema of image properties."""
+"""Files of the operator: policy, property protections, schema of image properties."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ from tintype.settings import ImageSettings, PolicySettings, Settings
 
 
 def create_policy(settings: Settings, log: structlog.typing.FilteringBoundLogger) -> Policy:
-    """Read the rules: the defaults, and what the operator's file says instead."""
+    """Read the policy: the default rules, overridden by the operator's file."""
     path = settings.data_dir / settings.policy.file
     try:
         rules = read_rules(path.read_text(encoding="utf-8"), str(path))
@@ -30,7 +30,7 @@ def create_policy(settings: Settings, log: structlog.typing.FilteringBoundLogger
 
 
 def compile_policy(rules: Mapping[str, Any], origin: str) -> Policy:
-    """Return the defaults with an operator's rules over them; raises StartError that names their file."""
+    """Return the default rules overridden by an operator's; raises StartError that names their file."""
     try:
         return Policy({**DEFAULTS, **rules})
     except StartError as error:

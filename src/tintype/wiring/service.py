@@ -14,7 +14,7 @@ from tintype.wiring.handlers import create_handlers, create_routes
 
 
 class Service(Background):
-    """The whole service of some settings."""
+    """The whole service for some settings."""
 
     @cached_property
     def handlers(self) -> Handlers:
@@ -28,7 +28,7 @@ class Service(Background):
 
     @cached_property
     def routes(self) -> dict[str, Route]:
-        """The routes of everything that is served."""
+        """All routes."""
         return create_routes(self, self.handlers, self.cache_api)
 
     @cached_property

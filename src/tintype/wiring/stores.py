@@ -19,7 +19,7 @@ from tintype.wiring.web import create_web
 
 
 def create_store_infos(settings: Settings) -> dict[str, StoreInfo]:
-    """Return what is known of the stores by name, the default one first; raises StartError for two such."""
+    """Return information about the stores by name, the default first; raises StartError for two defaults."""
     infos = {
         name: StoreInfo(
             name,
@@ -40,9 +40,9 @@ def create_store_infos(settings: Settings) -> dict[str, StoreInfo]:
 
 
 def open_store(name: str, settings: Settings) -> BlobStore:
-    """Open a store; what only its kind needs is imported for it alone. Nothing is sent or read yet.
+    """Open a store; only the modules that its kind needs are imported. Nothing is sent or read yet.
 
-    Raises StartError where its settings can never work.
+    Raises StartError if its settings can never work.
     """
     try:
         return _open_store(name, settings.stores[name], settings)

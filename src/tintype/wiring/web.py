@@ -1,4 +1,4 @@
-"""The ways to the web: of imports and locations, and to the services of the cloud."""
+"""The HTTP clients: for imports and locations, and for the services of the cloud."""
 
 import ssl
 
@@ -10,9 +10,9 @@ from tintype.settings import Settings
 
 
 def create_web(settings: Settings, rules: WebRules | None = None) -> Web:
-    """Create the way to the web of imports and locations; `rules` in place of those in the settings.
+    """Create the HTTP client for imports and locations; `rules` replace those in the settings.
 
-    Raises StartError for networks, proxies and certificates that make no sense.
+    Raises StartError for invalid networks, proxies and certificates.
     """
     chosen = settings.imports
     proxies = parse_proxies(settings.named("imports.proxy"), chosen.proxy.items(), chosen.no_proxy)
@@ -20,16 +20,16 @@ def create_web(settings: Settings, rules: WebRules | None = None) -> Web:
 
 
 def create_cloud_web(settings: Settings) -> Web:
-    """Create the way to Keystone and the services in its catalogue, which an operator trusts.
+    """Create the HTTP client for Keystone and the services in its catalogue, which the operator trusts.
 
-    Raises StartError for a proxy and certificates that make no sense.
+    Raises StartError for an invalid proxy or certificates.
     """
     trust = _trust(settings, settings.keystone.cafile)
     return Web(WebRules(anywhere=True), keystone_proxy(settings), trust=trust)
 
 
 def keystone_proxy(settings: Settings) -> ProxyRules:
-    """Return the proxy on the way to Keystone, if there is one."""
+    """Return the proxy for requests to Keystone, if there is one."""
     url = settings.keystone.proxy
     return parse_proxies(
         settings.named("keystone.proxy"), () if url is None else (("http", url), ("https", url))
@@ -47,7 +47,7 @@ def _web_rules(settings: Settings) -> WebRules:
 
 
 def _trust(settings: Settings, instead: str | None) -> ssl.SSLContext:
-    """Return what is trusted: a cloud's certificates or the system's, and those of `imports.cafile`."""
+    """Return the trusted certificates: a cloud's or the system's, and those of `imports.cafile`."""
     beside = settings.imports.cafile
     check_authorities(settings.named("keystone.cafile"), instead)
     check_authorities(settings.named("imports.cafile"), beside)
