@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import quote, unquote
 
@@ -207,7 +208,7 @@ class RbdStore:
         try:
             cluster.connect(timeout=self._timeout)
         except self._rados.Error as error:
-            raise self._not_let_in(error) from error
+            raise self._not_let_in(error, cluster.conf_get("keyring") or "") from error
         try:
             self._pool_io = cluster.open_ioctx(self._pool)
         except BaseException as error:
@@ -217,13 +218,15 @@ class RbdStore:
             raise
         self._cluster = cluster
 
-    def _not_let_in(self, error: Exception) -> Unavailable:
+    def _not_let_in(self, error: Exception, keyrings: str) -> Unavailable:
         """Return why the cluster refused the connection."""
         user = f"client.{self._user}"
         match error:
             case self._rados.ObjectNotFound():
                 return self._unavailable(f"finds no keyring for the Ceph user {user}")
             case self._rados.PermissionError():
+                return self._unavailable(f"finds no key of the Ceph user {user} in its keyring")
+            case self._rados.PermissionDeniedError() if not _has_key(keyrings, user):
                 return self._unavailable(f"finds no key of the Ceph user {user} in its keyring")
             case self._rados.PermissionDeniedError():
                 return self._unavailable(
@@ -362,3 +365,17 @@ def _bindings() -> tuple[Any, Any]:
             f"{_DISTRIBUTION}; this process runs Python {sys.version_info[0]}.{sys.version_info[1]}."
         ) from error
     return rados, rbd
+
+
+def _has_key(keyrings: str, user: str) -> bool:
+    """Return whether one of the keyrings (paths with commas between) has a section for the user.
+
+    Without a key librados reports either error, depending on what the monitor answers first.
+    """
+    for path in keyrings.split(","):
+        try:
+            if f"[{user}]" in Path(path.strip()).read_text(errors="replace"):
+                return True
+        except OSError:
+            continue
+    return False
