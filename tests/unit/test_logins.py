@@ -13,7 +13,7 @@ def failed(count: int, now: int) -> FailedLogins:
     """Return what is noted of so many failures in a row."""
     failures = FailedLogins(0, 0)
     for _ in range(count):
-        failures = failures.with_failure(now)
+        failures = failures.increment(now)
     return failures
 
 
@@ -37,12 +37,12 @@ def test_a_delay_of_a_clock_that_was_ahead_does_not_count(ahead: int) -> None:
     failures = failed(9, NOW + ahead * SECOND)
     failures.check(NOW)
     with pytest.raises(TooManyAttempts) as refused:
-        failures.with_failure(NOW).check(NOW)
+        failures.increment(NOW).check(NOW)
     assert refused.value.retry_after == 60
 
 
 def test_failures_are_forgotten_after_a_quarter_of_an_hour() -> None:
     """From the end of the delay on; until then each counts."""
     noted, quarter = FailedLogins(9, NOW), 900 * SECOND
-    assert noted.with_failure(NOW + quarter - 1).count == 10
-    assert noted.with_failure(NOW + quarter) == FailedLogins(1, NOW + quarter)
+    assert noted.increment(NOW + quarter - 1).count == 10
+    assert noted.increment(NOW + quarter) == FailedLogins(1, NOW + quarter)

@@ -152,7 +152,7 @@ SECTION = "[a]\ncreate = x\nread = x\nupdate = x\ndelete = "
 @pytest.mark.parametrize(
     ("text", "policy", "reason"),
     [
-        ("", None, "it has no section, so every property would be nobody's"),
+        ("", None, "it has no sections, so every property would be inaccessible"),
         ("create = x\n", None, "File contains no section headers"),
         (f"{SECTION}x\nmore = y\n", None, "[a] has 'more', which is no operation"),
         ("[a]\ncreate = x\n", None, "No option 'read' in section: 'a'"),

@@ -81,9 +81,8 @@ class BuiltinLogins:
     async def projects(self, token: str) -> Sequence[ProjectRef]:
         """Return the projects in which the bearer has a role."""
         user = (await self._tokens.token(token)).caller.user_id
-        return [
-            ProjectRef(project.id, project.name) for project in await self._identity.projects.of_user(user)
-        ]
+        projects = await self._identity.projects.of_user(user)
+        return [ProjectRef(each.id, each.name) for each in projects]
 
     async def rescope(self, token: str, project_id: str) -> Login:
         """Return a token of a project."""

@@ -29,7 +29,7 @@ class FailedLogins(msgspec.Struct, frozen=True):
             message = f"Too many failed attempts. Try again in {seconds} s."
             raise TooManyAttempts(message, retry_after=seconds)
 
-    def with_failure(self, now: int) -> "FailedLogins":
+    def increment(self, now: int) -> "FailedLogins":
         """Return the state after one more failure."""
         count = self.count + 1 if now - self.not_before < FAILURES_EXPIRE_AFTER else 1
         over = count - _FREE_ATTEMPTS

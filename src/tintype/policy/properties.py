@@ -129,7 +129,7 @@ def read_protections(text: str, origin: str, policy: Policy | None) -> Protectio
 
 def _check_shape(parser: configparser.ConfigParser) -> None:
     if not parser.sections():
-        raise ValueError("it has no section, so every property would be nobody's")
+        raise ValueError("it has no sections, so every property would be inaccessible")
     for section in parser.sections():
         if unknown := set(parser.options(section)) - set(_OPERATIONS):
             raise ValueError(f"[{section}] has '{unknown.pop()}', which is no operation")

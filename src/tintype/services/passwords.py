@@ -64,9 +64,7 @@ class Passwords:
             (await rows.failures(tx, key)).check(_now())
         allowed = await self._hasher.verify(stored, secret) and usable
         async with self._database.write() as tx:
-            failed = (
-                FailedLogins(0, 0) if allowed else (await rows.lock_failures(tx, key)).with_failure(_now())
-            )
+            failed = FailedLogins(0, 0) if allowed else (await rows.lock_failures(tx, key)).increment(_now())
             await rows.set_failures(tx, key, failed)
         return allowed
 

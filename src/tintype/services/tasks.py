@@ -69,8 +69,7 @@ class Tasks:
     async def cancel(self, caller: Caller, task_id: str) -> Task:
         """Cancel a task. Raises Conflict if it has ended.
 
-        Admins may cancel any task, others those of their project whose image they may modify. Raises NotFound
-        if the image is not visible to the caller.
+        Admins may cancel any task, others those of their project whose image is visible and theirs to modify.
         """
         async with self._database.read() as tx:
             task = await jobs.get(tx, task_id.lower())
