@@ -84,14 +84,14 @@ def check_start(service: Service) -> None:
 
 async def check_all(settings: Settings) -> list[Result]:
     """Check the conditions for a start, then each part at work, without changing anything."""
-    service = Service(msgspec.structs.replace(settings, stores=_patient(settings.stores)))
+    service = Service(msgspec.structs.replace(settings, stores=_with_short_timeouts(settings.stores)))
     try:
         return await _check_all(service)
     finally:
         await service.close()
 
 
-def _patient(stores: Mapping[str, StoreSettings]) -> dict[str, StoreSettings]:
+def _with_short_timeouts(stores: Mapping[str, StoreSettings]) -> dict[str, StoreSettings]:
     """Return the stores' settings with timeouts of at most `_PATIENCE_SECONDS`."""
     return {
         name: msgspec.structs.replace(chosen, timeout=min(chosen.timeout, _PATIENCE_SECONDS))
@@ -117,7 +117,7 @@ async def _check_all(service: Service) -> list[Result]:
     if settings.keystone.auth_url is not None and "identity" not in broken:
         live.append(_keystone(service))
     seen = {result.part: result for result in await asyncio.gather(*live)}
-    seen |= {part: result for part, result in _new(settings, new_stores).items() if part not in broken}
+    seen |= {part: each for part, each in _unclaimed(settings, new_stores).items() if part not in broken}
     return [*(result for result in found if result.part not in seen), *seen.values()]
 
 
@@ -132,7 +132,7 @@ def _result(check: Check) -> Result:
 def _check_workers(settings: Settings) -> None:
     in_memory = any(isinstance(store, MemoryStore) for store in settings.stores.values())
     if in_memory and settings.server.workers > 1:
-        raise StartError("A store of type memory is in one process: start with one worker.")
+        raise StartError("A store of type memory works in one process only: start with one worker.")
 
 
 def _certificate(settings: Settings) -> datetime | None:
@@ -183,7 +183,7 @@ async def _database(service: Service) -> tuple[list[Result], Collection[str]]:
         return [*found, Result("failed", "folders of stores", reason_of(error))], ()
 
 
-def _new(settings: Settings, names: Collection[str]) -> dict[str, Result]:
+def _unclaimed(settings: Settings, names: Collection[str]) -> dict[str, Result]:
     """Report whether the next start can claim each unclaimed store folder."""
     found = {}
     for name, folder in store_folders(settings):

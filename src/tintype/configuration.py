@@ -34,7 +34,7 @@ def load(data_dir: Path | None, environment: Mapping[str, str], **server: Any) -
     which overrides the file. Raises StartError for an unknown name or a wrong value.
     """
     folder = data_dir or _folder(environment)
-    reading = _Reading(folder / FILE)
+    reading = _Values(folder / FILE)
     for variable, text in environment.items():
         if variable.startswith(PREFIX):
             reading.put_variable(variable, text)
@@ -56,7 +56,7 @@ def _folder(environment: Mapping[str, str]) -> Path:
     return Path(text)
 
 
-class _Reading:
+class _Values:
     """The values as they were written, and the source of each."""
 
     def __init__(self, file: Path) -> None:

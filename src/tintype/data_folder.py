@@ -71,7 +71,7 @@ def prepare(service: Service, public_url: str) -> FirstStart | None:
     return None if password is None else FirstStart(_ADMIN, _ADMIN, password)
 
 
-def work(service: Service) -> None:
+def run_worker(service: Service) -> None:
     """Work on jobs without serving requests until a signal arrives; then requeue the running jobs."""
     settings = service.settings
     keep_few_arenas()
@@ -79,7 +79,7 @@ def work(service: Service) -> None:
     check_start(service)
     make_folders(settings)
     upgrade_database(settings)
-    asyncio.run(_join(settings))
+    asyncio.run(_prepare_worker(settings))
     join_data_folder(settings.data_dir)
 
     async def run() -> None:
@@ -149,7 +149,7 @@ def is_unused(folder: Path) -> bool:
     return True
 
 
-async def _join(settings: Settings) -> None:
+async def _prepare_worker(settings: Settings) -> None:
     database = open_database(settings)
     try:
         await recognise_folders(database, settings)  # in another folder, servers would not find the images

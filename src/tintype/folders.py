@@ -26,7 +26,7 @@ _FILES_OF_A_FOLDER: Final = 4
 """Number of files checked in each of a store's 256 subfolders."""
 
 
-class Claimed(msgspec.Struct, frozen=True):
+class ClaimedFolder(msgspec.Struct, frozen=True):
     """The contents of a folder that was claimed for a store."""
 
     folder: Path
@@ -77,7 +77,7 @@ async def recognise_folders(database: Database, settings: Settings, *, claim: bo
     return [name for name, _ in new]
 
 
-async def claim_folder(database: Database, settings: Settings, name: str, *, force: bool) -> Claimed:
+async def claim_folder(database: Database, settings: Settings, name: str, *, force: bool) -> ClaimedFolder:
     """Claim the folder in the settings for a store, replacing its previous one; nothing must be running.
 
     Unless `force`, raises StartError if blobs of the database are missing in the folder, or if it has files
@@ -87,7 +87,7 @@ async def claim_folder(database: Database, settings: Settings, name: str, *, for
     if not folder.is_dir() or not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise StartError(f"The folder {folder} of the store '{name}' is not there, or cannot be written to.")
     async with database.write(durable=True) as tx:
-        found = await _look(tx, name, folder)
+        found = await _inspect(tx, name, folder)
         if found.missing and not force:
             raise StartError(
                 f"Of {found.looked_for} blobs of the store '{name}' that were looked for, {found.missing} "
@@ -133,14 +133,14 @@ async def _claim(tx: Transaction, name: str, folder: Path) -> None:
     await identity_rows.set_secret(tx, _secret(name), mark)
 
 
-async def _look(tx: Transaction, name: str, folder: Path) -> Claimed:
+async def _inspect(tx: Transaction, name: str, folder: Path) -> ClaimedFolder:
     """Look up some of the database's blobs in a folder, and some of its files in the database."""
     store = FilesystemStore(name, folder)
     sample = await blob_rows.sample(tx, name)
     missing = [blob for blob, size in sample if _size(store.path(blob.key)) != size]
     there = list(_some_files(folder))
     unknown = await blob_rows.unknown(tx, there)
-    return Claimed(folder, len(sample), len(missing), len(unknown))
+    return ClaimedFolder(folder, len(sample), len(missing), len(unknown))
 
 
 def _some_files(folder: Path) -> Iterator[str]:

@@ -162,21 +162,21 @@ def host_of(address: str) -> str:
     return "amazonaws.com" if not host or host.endswith("amazonaws.com") else host
 
 
-def with_records(url: str, work: Callable[[Iterator[Record]], T]) -> T:
+def read_records(url: str, work: Callable[[Iterator[Record]], T]) -> T:
     """Pass every image of a Glance database to `work`, deleted ones too, in batches.
 
     PostgreSQL and MySQL read from one snapshot. `url` is Glance's own SQLAlchemy URL. Raises StartError if
     the database cannot be read.
     """
-    return _with(url, lambda connection: work(_records(connection)))
+    return _run(url, lambda connection: work(_records(connection)))
 
 
 def read_metadefs(url: str) -> Metadefs:
     """Read the metadata definitions; none if the database has no tables for them."""
-    return _with(url, _metadefs)
+    return _run(url, _metadefs)
 
 
-def _with(url: str, work: Callable[[Connection], T]) -> T:
+def _run(url: str, work: Callable[[Connection], T]) -> T:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "postgresql":
@@ -217,7 +217,7 @@ async def _with_postgres(url: Any, work: Callable[[Connection], T]) -> T:
 def _records(connection: Connection) -> Iterator[Record]:
     metadata = MetaData()
     if not inspect(connection).has_table("image_locations"):
-        raise StartError("This database has no images of a Glance.")
+        raise StartError("This is not a database of Glance: it has no table of images' locations.")
     tables = {name: Table(name, metadata, autoload_with=connection) for name in _TABLES}
     images, after = tables["images"], ""
     while True:

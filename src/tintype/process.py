@@ -256,13 +256,13 @@ def _app(service: Service) -> ASGIApp:
     parent = multiprocessing.parent_process()
     if parent is not None:  # which has locked the folder: this process must not outlive it
         join_data_folder(service.settings.data_dir)
-        threading.Thread(target=_end_behind, args=[parent], daemon=True).start()
+        threading.Thread(target=_exit_with_parent, args=[parent], daemon=True).start()
     app = service.app
     gc.collect()
     gc.freeze()  # start-up objects stay: full collections that include them pause requests for 60 ms
     return app
 
 
-def _end_behind(parent: multiprocessing.process.BaseProcess) -> None:
+def _exit_with_parent(parent: multiprocessing.process.BaseProcess) -> None:
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)

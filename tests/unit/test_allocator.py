@@ -15,7 +15,9 @@ class Configured(Exception):
 
 
 @pytest.mark.parametrize(
-    ("module", "start"), [(process, process._app), (data_folder, data_folder.work)], ids=["server", "worker"]
+    ("module", "start"),
+    [(process, process._app), (data_folder, data_folder.run_worker)],
+    ids=["server", "worker"],
 )
 def test_few_arenas(
     module: object, start: Callable[[Service], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

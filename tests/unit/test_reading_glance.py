@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tintype.errors import StartError
-from tintype.glance import Place, place_of, read_configuration, with_records
+from tintype.glance import Place, place_of, read_configuration, read_records
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,6 @@ def test_configurations_without_a_database(tmp_path: Path, text: str) -> None:
 def test_databases_that_cannot_be_read(url: str) -> None:
     """One line, without the password."""
     with pytest.raises(StartError) as failure:
-        with_records(url, list)
+        read_records(url, list)
     assert "hidden" not in failure.value.message
     assert "\n" not in failure.value.message

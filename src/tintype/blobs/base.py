@@ -54,7 +54,7 @@ class BlobStore(Protocol):
         """Yield the bytes from `start` to before `stop`; raises NotFound if there are none."""
 
     async def size(self, key: str) -> int | None:
-        """Return the number of bytes, or None where there are none."""
+        """Return the number of bytes, or None if there are none."""
 
     async def delete(self, key: str) -> None:
         """Delete the bytes, half-written ones too; return only once the store no longer has them.

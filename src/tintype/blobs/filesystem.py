@@ -51,12 +51,12 @@ class FilesystemStore:
 
     async def create(self, key: str, size: int | None) -> Writer:
         """Start writing; raises OverLimit if the disk has no room for that many bytes."""
-        await self._make_sure(size or 0)
+        await self._require_space(size or 0)
         return _FileWriter(self, key, 0)
 
     async def resume(self, key: str, offset: int, size: int) -> "_FileWriter":
         """Continue writing at an offset, also after a commit that was not recorded."""
-        await self._make_sure(size - offset)
+        await self._require_space(size - offset)
         writer = _FileWriter(self, key, offset)
         if offset:
             try:
@@ -67,7 +67,7 @@ class FilesystemStore:
 
     async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
         """Yield the bytes in chunks, one of them read ahead."""
-        file = await self._opened(self.path(key))
+        file = await self._open_file(self.path(key))
 
         async def read(offset: int, length: int) -> bytes:
             return await self.run(os.pread, file.fileno(), length, offset)
@@ -80,7 +80,7 @@ class FilesystemStore:
             file.close()
 
     async def size(self, key: str) -> int | None:
-        """Return the number of bytes, or None where there are none."""
+        """Return the number of bytes, or None if there are none."""
         try:
             return (await self.run(os.stat, self.path(key))).st_size
         except NotFound:
@@ -115,7 +115,7 @@ class FilesystemStore:
         """Return the path for `X-Accel-Redirect`."""
         if self._accel_redirect is None:
             return None
-        return f"{self._accel_redirect.rstrip('/')}/{_inside(key)}"
+        return f"{self._accel_redirect.rstrip('/')}/{_relative_path(key)}"
 
     async def properties(self) -> dict[str, Any]:
         """Return the folder, the size of one read, and that zeros are written, not left as holes."""
@@ -131,7 +131,7 @@ class FilesystemStore:
 
     def path(self, key: str) -> Path:
         """Return the path of complete bytes."""
-        return self._folder / _inside(key)
+        return self._folder / _relative_path(key)
 
     def partial(self, key: str) -> Path:
         """Return the path of half-written bytes."""
@@ -186,7 +186,7 @@ class FilesystemStore:
             if there:
                 _write_probe(folder / _PROBE)
 
-    async def _opened(self, path: Path) -> FileIO:
+    async def _open_file(self, path: Path) -> FileIO:
         """Open a file; close it again on cancellation."""
         opening = asyncio.create_task(self.run(_open_to_read, path))
         try:
@@ -197,14 +197,14 @@ class FilesystemStore:
                 opening.result().close()
             raise
 
-    async def _make_sure(self, size: int) -> None:
+    async def _require_space(self, size: int) -> None:
         try:
             await self.run(self._check_space, size)
         except NotFound as error:
             raise self._absent() from error
 
     def _check_space(self, size: int) -> None:
-        """Raise OverLimit if there is no room, Unavailable if the folder is missing: then it has no mark."""
+        """Raise OverLimit if there is no room; fail if the folder has no mark, as when it is not mounted."""
         (self._folder / MARK).stat()
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -245,10 +245,10 @@ class _FileWriter:
     def reopen(self) -> None:
         """Open the bytes written before, and drop those after the offset."""
         try:
-            self._file = _locked(self._partial)
+            self._file = _open_locked(self._partial)
         except FileNotFoundError:
             self._final.rename(self._partial)
-            self._file = _locked(self._partial)
+            self._file = _open_locked(self._partial)
         if os.fstat(self._file).st_size < self._offset:
             self._close()
             raise FileNotFoundError(errno.ENOENT, "too short", str(self._partial))
@@ -258,7 +258,7 @@ class _FileWriter:
     def _open(self) -> int:
         if self._file < 0:
             self._partial.parent.mkdir(exist_ok=True)
-            self._file = _locked(self._partial, os.O_CREAT)
+            self._file = _open_locked(self._partial, os.O_CREAT)
             os.ftruncate(self._file, 0)
             os.fchmod(self._file, self._store.modes[0])  # regardless of the umask
         return self._file
@@ -324,7 +324,7 @@ def _open_to_read(path: Path) -> FileIO:
     return file
 
 
-def _locked(path: Path, flags: int = 0) -> int:
+def _open_locked(path: Path, flags: int = 0) -> int:
     """Open a file exclusively; raises BlockingIOError while another writer has it open.
 
     The lock ends with its process. A stalled request that has lost its upload without knowing it must not
@@ -339,7 +339,7 @@ def _locked(path: Path, flags: int = 0) -> int:
     return file
 
 
-def _inside(key: str) -> str:
+def _relative_path(key: str) -> str:
     """Return the path of complete bytes relative to the folder; external files are directly in it."""
     return key.removeprefix(FOREIGN) if key.startswith(FOREIGN) else f"{key[:2]}/{key}"
 

@@ -49,7 +49,7 @@ class MemoryStore:
             yield data[offset : min(offset + _CHUNK, stop)]
 
     async def size(self, key: str) -> int | None:
-        """Return the number of bytes, or None where there are none."""
+        """Return the number of bytes, or None if there are none."""
         data = self.ready.get(key)
         return None if data is None else len(data)
 

@@ -26,7 +26,7 @@ from tintype.errors import NotFound, Unavailable
 _BLOCK: Final = 4 << 20
 _AHEAD: Final = 2
 _PATIENCE_SECONDS: Final = 10.0
-"""For a service that becomes unavailable during a download."""
+"""Seconds of retries for a service that becomes unavailable during a download."""
 _PART: Final = 8 << 20
 ATTEMPTS: Final = 3
 _OURS: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -63,7 +63,7 @@ class ObjectStore:
                 yield piece
 
     async def size(self, key: str) -> int | None:
-        """Return the number of bytes, or None where there are none."""
+        """Return the number of bytes, or None if there are none."""
         return await self._size(self.path(key))
 
     async def delete(self, key: str) -> None:

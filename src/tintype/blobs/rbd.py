@@ -23,7 +23,7 @@ from tintype.blobs.cancellation import shielded
 from tintype.blobs.failures import service_failure
 from tintype.blobs.rbd_removal import remove_image, remove_snapshots
 from tintype.blobs.reading import read_ahead
-from tintype.blobs.stream import finished
+from tintype.blobs.stream import wait_finished
 from tintype.errors import Conflict, Gone, NotFound, OverLimit, StartError, TintypeError, Unavailable
 
 _DISTRIBUTION: Final = "/usr/lib/python3/dist-packages"
@@ -96,7 +96,7 @@ class RbdStore:
                 await shielded(self.run(lambda _pool: image.close()))
 
     async def size(self, key: str) -> int | None:
-        """Return the number of bytes, or None where there are none."""
+        """Return the number of bytes, or None if there are none."""
         try:
             return await self.run(self._size, key)
         except NotFound:
@@ -119,17 +119,17 @@ class RbdStore:
     async def url(self, key: str) -> str:
         """Return the URL by which Nova and Cinder clone an image: cluster, pool, image, snapshot."""
         name = quote(name_in_store(key, _PREFIX + key), safe="")
-        return f"{await self._root()}{name}/{_SNAPSHOT}"
+        return f"{await self._url_prefix()}{name}/{_SNAPSHOT}"
 
     async def properties(self) -> dict[str, Any]:
         """Return the store's properties; from pool and cluster Nova and Cinder see that they can clone."""
-        fsid = (await self._root()).split("/")[2]
+        fsid = (await self._url_prefix()).split("/")[2]
         made = {"chunk_size": 1 << _ORDER, "thin_provisioning": False}
         return {"pool": self._pool, "fsid": fsid, **made}
 
     async def place(self, url: str) -> str | None:
         """Return the name of an image in this pool, with a snapshot, that the service has not made."""
-        root = await self._root()
+        root = await self._url_prefix()
         name, _, snapshot = url.removeprefix(root).rpartition("/")
         name = unquote(name)
         ours = url.startswith(root) and snapshot == _SNAPSHOT and not name.startswith(_PREFIX)
@@ -142,8 +142,8 @@ class RbdStore:
                 yield name.removeprefix(_PREFIX)
 
     async def check(self) -> None:
-        """Read the pool's directory of images, which tests the user, its key, the pool and its rights."""
-        await self.run(self._look)
+        """Look up the pool's directory of images, which tests the user, its key, the pool and its rights."""
+        await self.run(self._check_directory)
 
     async def close(self) -> None:
         """Disconnect from the cluster."""
@@ -161,7 +161,7 @@ class RbdStore:
                     await self._connect_once()
             return await self._in_thread(call, self._pool_io, *args, **kwargs)
         except self.rbd.ImageNotFound as error:
-            await self._in_thread(self._look, self._pool_io)  # a missing pool has no image either
+            await self._in_thread(self._check_directory, self._pool_io)  # a missing pool has no image either
             raise NotFound("The stored bytes are missing.") from error
         except (self.rbd.ImageBusy, self.rbd.ImageHasSnapshots) as error:
             raise Conflict("The image is in use in its store.") from error
@@ -193,7 +193,7 @@ class RbdStore:
 
     async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         work = functools.partial(call, *args, **kwargs)
-        return await finished(asyncio.get_running_loop().run_in_executor(self._threads, work))
+        return await wait_finished(asyncio.get_running_loop().run_in_executor(self._threads, work))
 
     def _connect(self) -> None:
         settings = {
@@ -208,7 +208,7 @@ class RbdStore:
         try:
             cluster.connect(timeout=self._timeout)
         except self._rados.Error as error:
-            raise self._not_let_in(error, cluster.conf_get("keyring") or "") from error
+            raise self._connection_refused(error, cluster.conf_get("keyring") or "") from error
         try:
             self._pool_io = cluster.open_ioctx(self._pool)
         except BaseException as error:
@@ -218,7 +218,7 @@ class RbdStore:
             raise
         self._cluster = cluster
 
-    def _not_let_in(self, error: Exception, keyrings: str) -> Unavailable:
+    def _connection_refused(self, error: Exception, keyrings: str) -> Unavailable:
         """Return why the cluster refused the connection."""
         user = f"client.{self._user}"
         match error:
@@ -242,7 +242,7 @@ class RbdStore:
         failure.add_note(f"pool {self._pool}, user client.{self._user}, configuration {self._conf}")
         return failure
 
-    def _look(self, pool: Any) -> None:
+    def _check_directory(self, pool: Any) -> None:
         try:
             pool.stat("rbd_directory")
         except self._rados.ObjectNotFound as error:  # the pool is gone, or has never had an image
@@ -281,14 +281,14 @@ class RbdStore:
         except self._rados.ObjectNotFound as error:
             self._check_pool(pool, error)
 
-    async def _root(self) -> str:
+    async def _url_prefix(self) -> str:
         """Return the beginning of URLs; the cluster is asked for its id once."""
         if self._fsid is None:
             self._fsid = await self.run(lambda _pool: str(self._cluster.get_fsid()))
         return f"rbd://{self._fsid}/{quote(self._pool, safe='')}/"
 
     def _names(self, pool: Any) -> list[str]:
-        self._look(pool)
+        self._check_directory(pool)
         names = {str(name) for name in self.rbd.RBD().list(pool)}
         return sorted(names | {str(entry["name"]) for entry in self.rbd.RBD().trash_list(pool)})
 

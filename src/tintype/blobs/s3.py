@@ -159,7 +159,7 @@ class S3Store(ObjectStore):
             if self._client is None:
                 self._context = get_session().create_client("s3", **self._options)
                 self._client = await self._context.__aenter__()
-        with self._meaning():
+        with self._map_errors():
             async with asyncio.timeout(self._timeout * ATTEMPTS):  # its own ignores the time to send a body
                 answer: dict[str, Any] = await getattr(self._client, operation)(
                     Bucket=self.bucket, **arguments
@@ -167,7 +167,7 @@ class S3Store(ObjectStore):
         return answer
 
     @contextlib.contextmanager
-    def _meaning(self) -> Iterator[None]:
+    def _map_errors(self) -> Iterator[None]:
         try:
             yield
         except ClientError as error:

@@ -41,10 +41,10 @@ _PATIENCE: Final = 60.0
 
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a blocking call in a thread; on cancellation, wait for the thread to finish, then re-raise."""
-    return await finished(asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs)))
+    return await wait_finished(asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs)))
 
 
-async def finished(work: asyncio.Future[T]) -> T:
+async def wait_finished(work: asyncio.Future[T]) -> T:
     """Return the result of a thread's work; on cancellation, wait for it to finish, then re-raise."""
     try:
         return await asyncio.shield(work)

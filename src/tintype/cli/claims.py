@@ -18,7 +18,7 @@ def claim(data_dir: Path | None, name: str, *, force: bool) -> None:
     with data_folder.lock_data_folder(settings.data_dir):
         if not data_folder.is_unused(settings.data_dir):
             raise StartError("A `tintype worker` is using the data folder; stop it first.")
-        if settings.database.url is not None and (others := schema.others(database_url(settings))):
+        if settings.database.url is not None and (others := schema.count_connections(database_url(settings))):
             raise StartError(
                 f"Tintype is connected to the database {others} times: stop every server and worker before, "
                 f"on all hosts."

@@ -64,7 +64,7 @@ def import_glance(
                 if outcome.detail:
                     notes.append((outcome.image_id, outcome.name, outcome.what, outcome.detail))
 
-        await asyncio.to_thread(glance.with_records, found.database, import_all)
+        await asyncio.to_thread(glance.read_records, found.database, import_all)
         metadefs = await asyncio.to_thread(glance.read_metadefs, found.database)
         catalogue = Catalogue(database)
         taken = await catalogue.import_namespaces(metadefs.namespaces, metadefs.types, dry_run=dry_run)

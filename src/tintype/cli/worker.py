@@ -34,4 +34,4 @@ def worker(
         settings.jobs, concurrency=concurrency or settings.jobs.concurrency or JobSettings().concurrency
     )
     print(f"Tintype works on jobs for {settings.data_dir.resolve()}", flush=True)
-    data_folder.work(Service(msgspec.structs.replace(settings, jobs=jobs)))
+    data_folder.run_worker(Service(msgspec.structs.replace(settings, jobs=jobs)))

@@ -39,7 +39,7 @@ class QueryBatcher:
     async def first(self, parameters: _Parameters) -> Any:
         """Return the row found for these parameters, or None.
 
-        Raises Unavailable where the database does not answer, or too many requests wait.
+        Raises Unavailable if the database does not answer, or too many requests wait.
         """
         if self._busy:
             if len(self._waiting) >= _MAX_WAITING:

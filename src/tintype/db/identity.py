@@ -122,7 +122,7 @@ _FIRST_FAILURE: Final = insert(failed_logins).on_conflict_do_nothing()
 _SET_FAILURES: Final = (
     update(failed_logins).where(_OF_KEY).values(count=bindparam("n"), not_before=bindparam("moment"))
 )
-_FORGET_FAILURES: Final = delete(failed_logins).where(_OF_KEY)
+_DELETE_FAILURES: Final = delete(failed_logins).where(_OF_KEY)
 
 
 class Delegation(msgspec.Struct, frozen=True):
@@ -304,7 +304,7 @@ async def set_failures(tx: Transaction, key: str, failed: FailedLogins) -> None:
     if failed.count:
         await tx.execute(_SET_FAILURES, {"the_key": key, "n": failed.count, "moment": failed.not_before})
     else:
-        await tx.execute(_FORGET_FAILURES, {"the_key": key})
+        await tx.execute(_DELETE_FAILURES, {"the_key": key})
 
 
 async def prune(tx: Transaction, now: int, failures_before: int) -> None:

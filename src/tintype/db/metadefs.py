@@ -55,7 +55,7 @@ _UPDATE: Final = (
 )
 _DELETE: Final = delete(table).where(table.c.id == bindparam("key"))
 _UNLINK: Final = delete(links).where(links.c.namespace_id == bindparam("key"))
-_KNOW_TYPE: Final = insert_once(types).on_conflict_do_nothing()
+_ADD_TYPE: Final = insert_once(types).on_conflict_do_nothing()
 _TYPES: Final = select(types.c.name, types.c.created_at, types.c.updated_at).order_by(
     types.c.created_at, types.c.name
 )
@@ -65,9 +65,9 @@ _COUNT_OF: Final = (
 _FIRST_LOAD: Final = "metadata definitions were loaded"
 _CLAIM: Final = insert_once(secrets).on_conflict_do_nothing()
 _LOADED: Final = select(secrets.c.name).where(secrets.c.name == bindparam("name"))
-_NOTE_TAKEN: Final = insert(notes)
-_FORGET_TAKEN: Final = delete(notes)
-_TAKEN: Final = select(notes.c.namespace, notes.c.digest)
+_RECORD_TAKEN_OVER: Final = insert(notes)
+_CLEAR_TAKEN_OVER: Final = delete(notes)
+_TAKEN_OVER: Final = select(notes.c.namespace, notes.c.digest)
 _CLEAR: Final = tuple(delete(each) for each in (links, table, types))
 
 
@@ -199,14 +199,14 @@ async def claim_first_load(tx: Transaction) -> bool:
 
 async def taken_over(tx: Transaction) -> dict[str, str]:
     """Return the digest that each imported namespace had at the time of the import."""
-    return {row[0]: row[1] for row in await tx.execute(_TAKEN)}
+    return {row[0]: row[1] for row in await tx.execute(_TAKEN_OVER)}
 
 
 async def record_taken_over(tx: Transaction, digests: Mapping[str, str]) -> None:
     """Record the digests of imported namespaces, replacing earlier records."""
-    await tx.execute(_FORGET_TAKEN)
+    await tx.execute(_CLEAR_TAKEN_OVER)
     for name, digest in digests.items():
-        await tx.execute(_NOTE_TAKEN, {"namespace": name, "digest": digest})
+        await tx.execute(_RECORD_TAKEN_OVER, {"namespace": name, "digest": digest})
 
 
 async def add_resource_types(database: Database, types: Iterable[tuple[str, int, int]]) -> None:
@@ -217,7 +217,7 @@ async def add_resource_types(database: Database, types: Iterable[tuple[str, int,
     for name, created_at, updated_at in types:
         async with database.write(single=True) as tx:
             row = {"name": name, "created_at": created_at, "updated_at": updated_at}
-            await tx.execute(_KNOW_TYPE, row)
+            await tx.execute(_ADD_TYPE, row)
 
 
 async def _link(tx: Transaction, namespace: Namespace) -> None:

@@ -55,25 +55,25 @@ def upgrade(url: str, *, contract: bool = False) -> None:
     Trailing migrations that remove what older code still uses are applied only with `contract`. Raises
     StartError if the database cannot be opened or written, or is newer than this code.
     """
-    _with(url, lambda connection: _upgrade(connection, contract=contract), alone=True)
+    _run(url, lambda connection: _upgrade(connection, contract=contract), alone=True)
 
 
 def state(url: str, seconds: int = _CONNECT_SECONDS) -> State:
     """Return the state of a database; raises StartError if it cannot be opened within so many seconds."""
-    return _with(url, _state, seconds=seconds)
+    return _run(url, _state, seconds=seconds)
 
 
 def check(url: str) -> list[str]:
     """Return a line for each difference from the schema that the migrations make."""
-    return _with(url, _differences)
+    return _run(url, _differences)
 
 
-def others(url: str) -> int:
+def count_connections(url: str) -> int:
     """Return the number of connections of Tintype's processes to PostgreSQL, as far as it shows them."""
-    return _with(url, lambda connection: int(connection.execute(text(_OTHERS)).scalar_one()))
+    return _run(url, lambda connection: int(connection.execute(text(_OTHERS)).scalar_one()))
 
 
-def _with(
+def _run(
     url: str, work: Callable[[Connection], T], *, alone: bool = False, seconds: int = _CONNECT_SECONDS
 ) -> T:
     """Run `work` on the database; with `alone`, as the only process that changes its tables."""
@@ -91,7 +91,7 @@ def _with(
 
 def _with_sqlite(url: str, work: Callable[[Connection], T], *, alone: bool) -> T:
     engine = create_engine(url, poolclass=NullPool)
-    event.listen(engine, "connect", _leave_transactions_to_us)
+    event.listen(engine, "connect", _disable_implicit_commit)
     event.listen(engine, "begin", _begin_alone if alone else _begin)
     try:
         with engine.begin() as connection:
@@ -130,7 +130,7 @@ def _upgrade(connection: Connection, *, contract: bool) -> None:
         _migrate(connection, contract=contract)
 
 
-def _leave_transactions_to_us(connection: sqlite3.Connection, _record: object) -> None:
+def _disable_implicit_commit(connection: sqlite3.Connection, _record: object) -> None:
     """Disable the implicit commit of Python's driver before each CREATE: migrations must be atomic."""
     connection.isolation_level = None
 
@@ -214,7 +214,7 @@ def _record_oldest(connection: Connection, script: Any) -> None:
 
 def _oldest(connection: Connection) -> str | None:
     if not inspect(connection).has_table(secrets.name):
-        raise StartError("This is no database of a Tintype.")
+        raise StartError("This is not a database of Tintype.")
     return connection.execute(select(secrets.c.value).where(secrets.c.name == _OLDEST)).scalar_one_or_none()
 
 

@@ -77,18 +77,18 @@ class Statements:
                 raise Unavailable("Too many unusual lists are asked for at once.", retry_after=1)
             self._promised[shape] = made
             if self._maker is None:
-                self._maker = asyncio.create_task(self._make_all())
+                self._maker = asyncio.create_task(self._build_all())
         return await asyncio.shield(made)
 
-    async def _make_all(self) -> None:
+    async def _build_all(self) -> None:
         """Build the waiting statements, one after the other."""
         try:
             while (new := self._waiting.next()) is not None:
-                await self._make(new)
+                await self._build(new)
         finally:
             self._maker = None
 
-    async def _make(self, new: _New) -> None:
+    async def _build(self, new: _New) -> None:
         def work() -> Executable:
             statement = new.make()
             self._compile(statement, new.names)

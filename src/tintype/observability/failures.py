@@ -44,17 +44,17 @@ class FailureLog:
             return
         unexpected = error if error is not None and not isinstance(error, TintypeError) else None
         self._write(event, **about, **cause, exc_info=unexpected)
-        self._be_quiet(key, {"status": about.get("status"), **cause})
+        self._suppress(key, {"status": about.get("status"), **cause})
 
-    def _be_quiet(self, key: Key, cause: dict[str, Any]) -> None:
+    def _suppress(self, key: Key, cause: dict[str, Any]) -> None:
         self._repeated[key] = 0
-        asyncio.get_running_loop().call_later(self._quiet_seconds, self._sum_up, key, cause)
+        asyncio.get_running_loop().call_later(self._quiet_seconds, self._log_repeated, key, cause)
 
-    def _sum_up(self, key: Key, cause: dict[str, Any]) -> None:
+    def _log_repeated(self, key: Key, cause: dict[str, Any]) -> None:
         repeated = self._repeated.pop(key)
         if repeated:
             self._write(key[0], **cause, repeated=repeated, seconds=self._quiet_seconds)
-            self._be_quiet(key, cause)
+            self._suppress(key, cause)
 
     def _write(self, event: str, **about: Any) -> None:
         try:

@@ -137,7 +137,7 @@ async def write_file(stream: Stream, path: Path) -> int:
     return size
 
 
-def room_for_scratch(folder: Path) -> int:
+def available_scratch(folder: Path) -> int:
     """Return the number of bytes that temporary files may use."""
     return max(0, shutil.disk_usage(folder).free - _RESERVE)
 

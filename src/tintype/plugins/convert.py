@@ -19,7 +19,7 @@ from tintype.blobs.cancellation import shielded
 from tintype.blobs.stream import Chunks, in_thread, run_pipeline
 from tintype.errors import Invalid, OverLimit, StartError, Unavailable, UnsupportedMedia
 from tintype.formats import Inspector
-from tintype.plugins.base import Stream, Subject, read_file, room_for_scratch, write_scratch
+from tintype.plugins.base import Stream, Subject, available_scratch, read_file, write_scratch
 
 _QEMU: Final = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}
 """qemu-img's names for the disk formats."""
@@ -93,7 +93,7 @@ class Convert:
 
     async def _run(self, kind: str, source: Path, made: Path) -> None:
         """Run qemu-img until it ends or its time is up."""
-        most = min(self._limit, room_for_scratch(source.parent))
+        most = min(self._limit, available_scratch(source.parent))
         limits = (f"--as={_MEMORY}", f"--cpu={self._seconds}", f"--fsize={most}", "--core=0")
         command = (*_sandboxed(), "prlimit", *limits, "qemu-img", "convert", "-f", kind, "-O", self._target)
         process = await asyncio.create_subprocess_exec(

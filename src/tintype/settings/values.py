@@ -32,14 +32,14 @@ def fault(setting: Setting, value: Any) -> Fault | None:
     if many:
         if not isinstance(value, list | tuple):
             return Fault(_show(setting, value), f"a list, each of it {allowed}")
-        wrong = [each for each in value if not _holds(setting, kind, each, _element(setting.annotation))]
+        wrong = [each for each in value if not _is_allowed(setting, kind, each, _element(setting.annotation))]
         return Fault(_show(setting, wrong[0]), allowed) if wrong else None
-    if _holds(setting, kind, value, setting.annotation):
+    if _is_allowed(setting, kind, value, setting.annotation):
         return None
     return Fault(_show(setting, value), allowed)
 
 
-def _holds(setting: Setting, kind: Any, value: Any, annotation: Any) -> bool:
+def _is_allowed(setting: Setting, kind: Any, value: Any, annotation: Any) -> bool:
     try:
         found = msgspec.convert(value, annotation, strict=False, dec_hook=lambda to, given: to(given))
     except (msgspec.ValidationError, TypeError):
@@ -49,11 +49,11 @@ def _holds(setting: Setting, kind: Any, value: Any, annotation: Any) -> bool:
     if isinstance(found, int | float) and not isinstance(found, bool):
         return abs(found) <= _most(setting)
     if isinstance(found, str) and get_origin(kind) is not dict:
-        return _text_holds(setting, found)
+        return _is_allowed_text(setting, found)
     return True
 
 
-def _text_holds(setting: Setting, text: str) -> bool:
+def _is_allowed_text(setting: Setting, text: str) -> bool:
     if any(ord(each) < 32 for each in text):
         return False
     if setting.form is not None:
@@ -88,7 +88,7 @@ def _most(setting: Setting) -> int:
 def _unwrapped(annotation: Any) -> tuple[Any, dict[str, Any]]:
     """Return the type without annotations and None, and its bounds."""
     bounds: dict[str, Any] = {}
-    for each in _inside(annotation):
+    for each in _unwrap_steps(annotation):
         if get_origin(each) is Annotated:
             for meta in each.__metadata__:
                 bounds |= {
@@ -98,7 +98,7 @@ def _unwrapped(annotation: Any) -> tuple[Any, dict[str, Any]]:
     return annotation, bounds
 
 
-def _inside(annotation: Any) -> Iterator[Any]:
+def _unwrap_steps(annotation: Any) -> Iterator[Any]:
     while True:
         yield annotation
         if get_origin(annotation) is Annotated:

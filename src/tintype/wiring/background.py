@@ -5,7 +5,7 @@ from functools import cached_property
 from tintype.jobs.sweeper import Sweeper
 from tintype.jobs.worker import Worker
 from tintype.services.tasks import Tasks
-from tintype.wiring.jobs import create_works
+from tintype.wiring.jobs import create_job_handlers
 from tintype.wiring.parts import Parts
 
 
@@ -17,7 +17,7 @@ class Background(Parts):
         """The worker, which runs jobs."""
         worker = Worker(
             self.database,
-            create_works(self),
+            create_job_handlers(self),
             self.log,
             self.metrics,
             concurrency=self.settings.jobs.concurrency,

@@ -24,7 +24,7 @@ def create_regions(parts: Parts) -> Regions:
     )
 
 
-def create_works(parts: Parts) -> dict[str, Work]:
+def create_job_handlers(parts: Parts) -> dict[str, Work]:
     """Create the handler of each type of job."""
     settings = parts.settings
     chosen = settings.imports

@@ -32,7 +32,7 @@ def create_store_infos(settings: Settings) -> dict[str, StoreInfo]:
     }
     wished = [name for name, chosen in settings.stores.items() if chosen.default]
     if len(wished) > 1 or any(infos[name].read_only for name in wished):
-        raise StartError(f"One store is the default one, and can be written to; not: {', '.join(wished)}.")
+        raise StartError(f"Exactly one writable store may be the default; found: {', '.join(wished)}.")
     first = next((name for name, info in infos.items() if not info.read_only), next(iter(infos)))
     default = (wished or [first])[0]
     infos[default] = msgspec.structs.replace(infos[default], default=True)
