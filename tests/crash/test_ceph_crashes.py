@@ -153,7 +153,11 @@ def check(server: Server, tables: Tables, known: Known, token: str, store: Bucke
         assert complete[image]["os_hash_value"] == digest, "an acknowledged upload is gone"
     headers = {"X-Auth-Token": token}
     for image in random.sample(sorted(known.active), min(3, len(known.active))):
-        answer = httpx2.get(f"{server.url}/v2/images/{image}/file", headers=headers, timeout=60)
+        try:
+            answer = httpx2.get(f"{server.url}/v2/images/{image}/file", headers=headers, timeout=60)
+        except httpx2.TransportError as error:
+            log = server.folder.with_name(f"{server.folder.name}.log").read_text().splitlines()
+            pytest.fail("\n".join([f"{error}; the server's last lines:", *log[-8:]]))
         assert hashlib.sha512(answer.content).hexdigest() == known.active[image]
     assert not known.deleted & set(images), "an acknowledged deletion is undone"
 
