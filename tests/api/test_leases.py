@@ -71,6 +71,7 @@ async def test_what_this_process_writes_is_not_swept(service: Service) -> None:
     assert (await show(service, image_id))["status"] == "active"
 
 
+@pytest.mark.needs("time")
 @pytest.mark.parametrize(("stood_still", "status"), [(True, 204), (False, 410)])
 async def test_who_stood_still_lets_others_beat_first(
     service: Service, monkeypatch: pytest.MonkeyPatch, stood_still: bool, status: int

@@ -174,6 +174,7 @@ with Client(cloud="alice", endpoint=sys.argv[1]) as client:
 """
 
 
+@pytest.mark.needs("time")
 def test_a_later_process_goes_on(client: Client, cloud: Cloud, tmp_path: Path) -> None:
     """A push, and a download, that were killed go on in another process with what had arrived."""
     file, target, log = (tmp_path / name for name in ("slow.raw", "got.raw", "got.raw.part.log"))

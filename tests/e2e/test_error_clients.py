@@ -70,6 +70,7 @@ def image(server: Server, token: str) -> str:
         pytest.param("4.", "", id="newest"),
     ],
 )
+@pytest.mark.needs("time")
 def test_glanceclient(server: Server, token: str, image: str, version: str, path: str) -> None:
     """Both ways into the library, old and new: one line with our reason, no failure of its parser."""
     command = (sys.executable, "-c", GLANCECLIENT, server.url, token, image)
@@ -86,6 +87,7 @@ def test_glanceclient(server: Server, token: str, image: str, version: str, path
 @pytest.mark.parametrize(
     "path", [pytest.param(str(OLD_GLANCECLIENT), marks=pytest.mark.needs("glanceclient")), ""]
 )
+@pytest.mark.needs("time")
 def test_the_glance_command(server: Server, path: str) -> None:
     """The command prints one line, too."""
     command = (sys.executable, "-c", "from glanceclient.shell import main; main()", "image-show", "nope")

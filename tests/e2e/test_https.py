@@ -44,6 +44,7 @@ def test_large_bodies_over_https(certificate: tuple[Path, Path], tmp_path: Path)
             httpx2.get(server.url.replace("https:", "http:"), timeout=10)
 
 
+@pytest.mark.needs("time")
 @pytest.mark.needs("openssl")
 def test_the_line_to_try(tmp_path: Path) -> None:
     """As printed it works in a shell: with TLS, IPv6, another port, and a folder with awkward characters."""

@@ -101,6 +101,7 @@ def test_application_credentials_of_the_sdk(server: Server) -> None:
             assert not is_let_in(robot)
 
 
+@pytest.mark.needs("time")
 def test_the_openstack_command(server: Server) -> None:
     """A project, a user in it, a role, a password of one's own, an application credential."""
 

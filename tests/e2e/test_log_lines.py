@@ -30,6 +30,7 @@ def write(style: str, *statements: str) -> str:
     return done.stderr
 
 
+@pytest.mark.needs("time")
 @pytest.mark.parametrize(("outage", "workers"), [("refuses", "1"), ("freezes", "2")])
 def test_every_line_is_json_while_keystone_is_away(tmp_path: Path, outage: str, workers: str) -> None:
     """Each attempt that failed used to leave a bare line of keystoneauth."""

@@ -41,6 +41,7 @@ def test_the_two_commands_exist(line: str) -> None:
     assert line in re.sub(r" +", " ", shown)
 
 
+@pytest.mark.needs("time")
 def test_make_serve_starts(tmp_path: Path) -> None:
     """The first command of a newcomer ends in a service that says where it is."""
     command = ["make", "--no-print-directory", "serve", f"DATA_DIR={tmp_path / 'data'}", "ARGS=--port 0"]

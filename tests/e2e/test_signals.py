@@ -36,6 +36,7 @@ def certificate_of(server: Server) -> str:
 
 
 @WORKERS
+@pytest.mark.needs("time")
 def test_sighup_reloads_the_log_level(tmp_path: Path, workers: str) -> None:
     """Every worker writes from then on what the settings say; a wrong file changes nothing and is logged."""
     folder = tmp_path / "data"
@@ -66,6 +67,7 @@ def _quiet(server: Server) -> bool:
 
 @pytest.mark.needs("openssl")
 @WORKERS
+@pytest.mark.needs("time")
 def test_sighup_reloads_the_certificate(tmp_path: Path, workers: str) -> None:
     """New connections get the renewed one, running ones go on; files that do not fit leave the old one."""
     make_certificate(tmp_path, "first")
@@ -92,6 +94,7 @@ def test_sighup_reloads_the_certificate(tmp_path: Path, workers: str) -> None:
 
 
 @WORKERS
+@pytest.mark.needs("time")
 def test_a_closed_terminal_ends_the_service(tmp_path: Path, workers: str) -> None:
     """Its SIGHUP is no request to reload: nobody is left who could stop the service."""
     leader, follower = pty.openpty()

@@ -97,6 +97,7 @@ _callers = st.builds(
 )
 
 
+@pytest.mark.needs("time")
 @settings(max_examples=1500, deadline=None)
 @given(_rules, _rules, _rules, _callers, _targets)
 def test_oslo_policy_says_the_same(
