@@ -24,6 +24,8 @@ import pytest
 
 from processes import BIN, Server, started
 
+pytestmark = pytest.mark.needs("time")
+
 UPLOAD = {"Content-Type": "application/octet-stream"}
 
 
@@ -174,7 +176,6 @@ def test_garbage_is_not_looked_for_in_what_was_there_from_the_start(tmp_path: Pa
     assert int(done.stdout.rpartition("kept ")[2]) > 50_000
 
 
-@pytest.mark.needs("time")
 def test_an_upload_that_dies_with_its_process_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,7 +240,6 @@ def test_a_cut_connection_leaves_nothing(tmp_path: Path) -> None:
         assert httpx2.put(f"{url}/file", content=b"abc", headers={**headers, **UPLOAD}).status_code == 204
 
 
-@pytest.mark.needs("time")
 def test_several_workers_serve_one_folder(tmp_path: Path) -> None:
     """What one process stores another shows; all of them end when told."""
     with started(tmp_path / "data", "--workers", "3") as server:
@@ -254,7 +254,6 @@ def test_several_workers_serve_one_folder(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-@pytest.mark.needs("time")
 def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     """Also where it is killed: nobody serves a folder that is not held, and the next start finds it free."""
     with started(tmp_path / "data", "--workers", "2") as server:
@@ -568,7 +567,6 @@ def test_downloads_under_way_when_the_service_stops_are_cut(tmp_path: Path) -> N
     assert "response was cut" in log
 
 
-@pytest.mark.needs("time")
 def test_a_store_that_nothing_is_in_may_move(tmp_path: Path) -> None:
     """Until it has bytes; then its folder must be the one that they are in."""
     folder, other = tmp_path / "data", tmp_path / "other"
