@@ -192,7 +192,7 @@ async def told_by_keystone(url: str, proxy: str | None = None, **more: Any) -> s
     )
     with pytest.raises(Unavailable) as failed:
         await keystone.authenticate("token", address="192.0.2.1")
-    await keystone.calls.close()
+    await keystone.close()
     assert SECRET not in failed.value.message + str(log.calls)
     return failed.value.message.removeprefix("The identity service ")
 

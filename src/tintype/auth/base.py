@@ -21,6 +21,9 @@ class Authenticator(Protocol):
     async def check(self) -> None:
         """Raise Unavailable if callers cannot be authenticated."""
 
+    async def close(self) -> None:
+        """Stop what runs in the background."""
+
 
 class Login(msgspec.Struct, frozen=True):
     """A token, which is secret, and its expiry (seconds since the epoch)."""

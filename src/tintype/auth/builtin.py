@@ -38,6 +38,9 @@ class BuiltinAuthenticator:
     async def check(self) -> None:
         """Do nothing: the database has a check of its own."""
 
+    async def close(self) -> None:
+        """Do nothing: nothing runs in the background."""
+
     async def token(self, value: str) -> Token:
         """Return the validated token."""
         moment = time.monotonic()

@@ -141,6 +141,10 @@ class KeystoneAuthenticator:
         """Raise Unavailable if Keystone does not answer or the service's own user cannot log in."""
         await self.calls.run("tokens", _OWN, self._ask_version)
 
+    async def close(self) -> None:
+        """Stop probing Keystone."""
+        await self.calls.close()
+
     def _ask_version(self) -> None:
         self._session.get_token()  # sends a request only if the last token expires soon
         self._session.get(self._version, authenticated=False, log=False)

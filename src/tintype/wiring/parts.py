@@ -71,6 +71,8 @@ class Parts:
     async def close(self) -> None:
         """Close the parts that have been opened."""
         made = vars(self)
+        if "identification" in made:
+            await self.authenticator.close()
         for part in (made.get("web"), made.get("cloud_web"), *self._stores.values(), made.get("database")):
             if part is not None:
                 await part.close()
