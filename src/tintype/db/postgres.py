@@ -18,7 +18,8 @@ from tintype.db.compiled import compile_statement
 from tintype.db.driver import CONNECTION_ERRORS, OPTIONS, SETTINGS, TIMEOUT_SECONDS, map_driver_errors
 from tintype.db.engine import Parameters, Rows, Transaction
 from tintype.db.lookups import Lookup
-from tintype.db.statements import Statements
+from tintype.db.statements import WAITING, Statements
+from tintype.domain.turns import Bounds
 from tintype.errors import Unavailable
 
 _TAKE_TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
@@ -31,12 +32,13 @@ _log: Final = logging.getLogger("tintype.postgres")
 class Postgres:
     """A PostgreSQL database: up to `connections` connections of this process, opened as they are needed."""
 
-    def __init__(self, url: str, *, connections: int) -> None:
+    def __init__(self, url: str, *, connections: int, waiting: Bounds = WAITING) -> None:
+        """Create it; `waiting` bounds the statements of new shapes that wait to be compiled."""
         self._url = url
         self._connections = connections
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
-        self._statements = Statements(compile_statement)
+        self._statements = Statements(compile_statement, waiting)
         self._batchers: dict[Lookup, QueryBatcher] = {}
         self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 

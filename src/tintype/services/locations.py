@@ -45,8 +45,10 @@ class Locations:
         signatures: Signatures,
         queue: JobQueue,
         condemned: Wakeup,
+        *,
+        most: int,
     ) -> None:
-        """`condemned` wakes the sweeper."""
+        """`condemned` wakes the sweeper; an image may have `most` locations."""
         self._database = database
         self._policy = policy
         self._access = ImageAccess(database, policy)
@@ -55,6 +57,7 @@ class Locations:
         self.signatures = signatures
         self._queue = queue
         self._condemned = condemned
+        self._most = most
 
     async def begin(
         self, caller: Caller, image_id: str, location: Location, body: Any, request_id: str
@@ -131,8 +134,8 @@ class Locations:
             self.signatures.accept(image)
             await self.check_free(tx, store, place, image.id)
             known = await blob_rows.ready_of(tx, image.id)
-            if len(known) >= locations.MOST:
-                raise Conflict(f"An image may have {locations.MOST} locations.")
+            if len(known) >= self._most:
+                raise Conflict(f"An image may have {self._most} locations.")
             metadata = msgspec.json.encode(location.metadata).decode()
             blob = Blob(str(uuid.uuid4()), store, image.id, READY, place, metadata)
             await blob_rows.adopt(tx, blob, size=size, digests=None, now=now())
