@@ -6,25 +6,50 @@ driver.
 """
 
 import asyncio
+import functools
 import random
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Hashable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import BigInteger, Executable, create_engine, event
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Executable,
+    Select,
+    Text,
+    bindparam,
+    column,
+    create_engine,
+    event,
+    func,
+    literal_column,
+    select,
+    true,
+)
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql.functions import FunctionElement
 
-from tintype.db.lookups import Lookup
 from tintype.db.statements import Statements
 from tintype.errors import StartError, Unavailable
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Parameters = Mapping[str, Any] | None
 
 _BUSY_SECONDS: Final = 10.0
@@ -84,14 +109,38 @@ class Rows(Protocol):
     def one(self) -> Any:
         """Return the only row."""
 
-    def scalars(self) -> Any:
-        """Return the first value of each row."""
-
     def scalar_one(self) -> Any:
         """Return the only value."""
 
-    def scalar_one_or_none(self) -> Any:
-        """Return the only value, or None if there is no row."""
+
+class Lookup:
+    """A query for one row by parameters that are text or null, which PostgreSQL can answer for many callers.
+
+    The names of its columns must differ.
+    """
+
+    def __init__(self, build: Callable[..., Select[Any]], *names: str) -> None:
+        """Create it; `build` returns the query with the given expressions in place of the parameters."""
+        self.names = names
+        self._build = build
+        self.single = build(*(bindparam(name) for name in names))
+        """The query for one caller."""
+
+    @functools.cached_property
+    def batch(self) -> Select[Any]:
+        """The query for many callers, whose parameters are arrays of the same names.
+
+        A row is the number of a caller, from 1 on, then the columns of `single`. A caller for whom nothing is
+        found has no row.
+        """
+        arrays = (bindparam(name, type_=ARRAY(Text)) for name in self.names)
+        columns = (column(name, Text) for name in self.names)
+        unnested = func.unnest(*arrays).table_valued(*columns, with_ordinality="number")
+        asked = unnested.render_derived(name="asked")
+        found = (
+            self._build(*(asked.c[name] for name in self.names)).limit(literal_column("1")).lateral("found")
+        )
+        return select(asked.c.number, *found.c).select_from(asked.join(found, true()))
 
 
 class Transaction(Protocol):
@@ -135,6 +184,17 @@ class Database(Protocol):
 
     async def close(self) -> None:
         """Close every connection."""
+
+
+async def fetch(
+    database: Database,
+    query: Callable[Concatenate[Transaction, P], Awaitable[T]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    """Return the result of one query, in a transaction of its own that only reads."""
+    async with database.read() as tx:
+        return await query(tx, *args, **kwargs)
 
 
 class SQLite:

@@ -24,8 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as insert_once  # its ON CONFLICT is SQLite's, too
 
-from tintype.db.engine import Database, Transaction, Violation
-from tintype.db.lookups import Lookup
+from tintype.db.engine import Database, Lookup, Transaction, Violation
 from tintype.db.tables import blobs, image_members, image_tombstones, images
 from tintype.domain.blobs import CONDEMNED, PARTIAL, STAGED, WRITING
 from tintype.domain.images import BUSY, UPLOADING, Image
