@@ -25,7 +25,7 @@ from tintype.db.application_credentials import ApplicationCredential
 from tintype.domain.roles import check_role
 from tintype.errors import Forbidden, Invalid
 from tintype.services.application_credentials import ApplicationCredentials
-from tintype.services.identity import Token
+from tintype.services.tokens import Token
 
 _FIELDS: Final = ("name", "description", "secret", "roles", "expires_at", "unrestricted")
 

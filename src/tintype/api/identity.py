@@ -25,7 +25,8 @@ from tintype.api.identity_wire import (
 )
 from tintype.api.presence import while_present
 from tintype.errors import Forbidden, Invalid, NotFound, Unauthenticated
-from tintype.services.identity import Identity, Token
+from tintype.services.identity import Identity
+from tintype.services.tokens import Token
 
 _DOMAIN_VIEW: Final = {**DOMAIN, "description": "The one domain", "enabled": True, "options": {}, "tags": []}
 _VERSION_DATE: Final = "2026-01-01T00:00:00Z"
@@ -60,7 +61,7 @@ class IdentityApi:
                 token = await while_present(call, self._with_credential(call, auth, credential))
             case ["token"]:
                 value = text(object_at(identity, "token"), "id")
-                token = await self._identity.rescope(value, _scope(auth.get("scope")))
+                token = await self._identity.tokens.rescope(value, _scope(auth.get("scope")))
             case _:
                 raise Unauthenticated(
                     "The methods offered here are: password, application_credential, token; one at a time."
@@ -108,8 +109,7 @@ class IdentityApi:
     async def revoke(self, call: Call) -> Response:
         """Revoke a token."""
         token = await self._subject(call, also=frozenset({"admin"}))
-        await self._identity.revoke(token)
-        self._reader.invalidate(token.value)
+        await self._identity.tokens.revoke(token)
         return wire.no_content()
 
     async def catalog(self, call: Call) -> Response:
@@ -138,7 +138,7 @@ class IdentityApi:
         if not value:
             raise Invalid("The header X-Subject-Token is missing.")
         try:
-            subject = await self._identity.validate(value)
+            subject = await self._identity.tokens.validate(value)
         except Unauthenticated as error:
             raise NotFound(error.message) from None
         if subject.caller.user_id != caller.caller.user_id and not caller.caller.roles & also:

@@ -2,14 +2,13 @@
 
 import asyncio
 import hashlib
-import time
 import weakref
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from tintype.blobs.cancellation import shielded
 from tintype.db import identity as rows
-from tintype.db.engine import Database
+from tintype.db.engine import Database, fetch, now
 from tintype.domain.logins import FailedLogins
 from tintype.domain.turns import address_group
 from tintype.errors import Invalid
@@ -60,14 +59,9 @@ class Passwords:
             return await shielded(self._check(secret, stored, key, usable=usable))
 
     async def _check(self, secret: str, stored: str | None, key: str, *, usable: bool) -> bool:
-        async with self._database.read() as tx:
-            (await rows.failures(tx, key)).check(_now())
+        (await fetch(self._database, rows.failures, key)).check(now())
         allowed = await self._hasher.verify(stored, secret) and usable
         async with self._database.write() as tx:
-            failed = FailedLogins(0, 0) if allowed else (await rows.lock_failures(tx, key)).increment(_now())
+            failed = FailedLogins(0, 0) if allowed else (await rows.lock_failures(tx, key)).increment(now())
             await rows.set_failures(tx, key, failed)
         return allowed
-
-
-def _now() -> int:
-    return time.time_ns() // 1000

@@ -81,7 +81,7 @@ def create_handlers(service: Background) -> Handlers:
 
 
 def _identity_routes(service: Background) -> dict[str, Route]:
-    identity, reader = service.identity, TokenReader(service.builtin_authenticator)
+    identity, reader = service.identity, TokenReader(service.identity.tokens)
     return identity_table(
         IdentityHandlers(
             IdentityApi(identity, reader, region=service.settings.identity.region),

@@ -9,7 +9,7 @@ import structlog
 
 from tintype.api.throttle import Throttle
 from tintype.auth.base import Authenticator, Logins
-from tintype.auth.builtin import BuiltinAuthenticator, BuiltinLogins
+from tintype.auth.builtin import BuiltinLogins
 from tintype.blobs.base import BlobStore
 from tintype.blobs.cache import ChunkFiles
 from tintype.blobs.web import Web
@@ -154,11 +154,6 @@ class Parts:
         return create_identity(self.settings, self.database, self.policy)
 
     @cached_property
-    def builtin_authenticator(self) -> BuiltinAuthenticator:
-        """The authenticator of the built-in identity."""
-        return BuiltinAuthenticator(self.identity)
-
-    @cached_property
     def keystone_session(self) -> "Session":
         """The session for requests to Keystone."""
         return open_keystone_session(self.settings)
@@ -168,7 +163,7 @@ class Parts:
         """The authenticator, and the log-in of users."""
         if self.settings.keystone.auth_url is not None:
             return create_keystone(self.settings, self.keystone_session, self.policy, self.log)
-        return self.builtin_authenticator, BuiltinLogins(self.identity, self.builtin_authenticator)
+        return self.identity.tokens, BuiltinLogins(self.identity)
 
     @property
     def authenticator(self) -> Authenticator:
