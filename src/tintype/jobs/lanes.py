@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from tintype.domain.shares import max_at_once, owners_at_limit
+from tintype.domain.tasks import max_at_once, owners_at_limit
 from tintype.jobs.attempts import Attempt
-from tintype.jobs.waiting import wait_detecting_stall
+from tintype.services.leases import wait_detecting_stall
 
 
 class Lane:

@@ -15,7 +15,7 @@ from tintype.blobs.reading import closing
 from tintype.blobs.stream import Chunks, Digests
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.engine import Database, Transaction, now
+from tintype.db.engine import Database, Transaction, fetch, now
 from tintype.domain import images, quotas
 from tintype.domain.addresses import display_url
 from tintype.domain.blobs import READY, Blob
@@ -127,8 +127,7 @@ class LocationWork:
         return paced(chunks, Pace(self._min_source_rate))
 
     async def _load(self, task: Task) -> Image:
-        async with self._database.read() as tx:
-            return _checked(await image_rows.get(tx, task.image_id or "", None), task)
+        return _checked(await fetch(self._database, image_rows.get, task.image_id or "", None), task)
 
     async def _claim(self, attempt: Attempt) -> Image:
         """Claim the image (`queued` → `importing`) while its bytes are read, and return it."""

@@ -9,7 +9,7 @@ from tintype.blobs.downloads import Download
 from tintype.blobs.pace import Pace, paced
 from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
-from tintype.db.engine import Database
+from tintype.db.engine import Database, fetch
 from tintype.domain.images import ACTIVE, BASE_ATTRIBUTES
 from tintype.domain.imports import Import
 from tintype.errors import Invalid, NotFound, Unauthenticated
@@ -61,8 +61,7 @@ class OwnRegion:
         image = await self._access.get(attempt.caller, wanted.remote_id or "")
         for rule in ("get_image", "download_image"):
             self._access.authorize(rule, attempt.caller, image)
-        async with self._database.read() as tx:
-            blobs = await blob_rows.ready_of(tx, image.id)
+        blobs = await fetch(self._database, blob_rows.ready_of, image.id)
         if image.status != ACTIVE or image.size is None or not blobs:
             raise _not_active(wanted)
         return Remote(

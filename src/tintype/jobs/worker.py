@@ -58,7 +58,11 @@ class Worker:
         self._works = works
         self._log = log
         self._metrics = metrics
-        self._lanes = tuple(Lane(name, concurrency, self._log_failure) for name in LANES)
+
+        def log_failure(error: BaseException) -> None:
+            log.error("a job was left", reason=reason_of(error))
+
+        self._lanes = tuple(Lane(name, concurrency, log_failure) for name in LANES)
         self._lifetime = lifetime
 
     def wake(self) -> None:
@@ -96,9 +100,6 @@ class Worker:
                 task.cancel()
             await asyncio.wait(serving)
             await asyncio.gather(*(lane.close() for lane in self._lanes))
-
-    def _log_failure(self, error: BaseException) -> None:
-        self._log.error("a job was left", reason=reason_of(error))
 
     async def _serve(self, lane: Lane) -> None:
         """Start jobs of a lane as soon as they may run."""

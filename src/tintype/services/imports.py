@@ -18,9 +18,8 @@ from tintype.domain.blobs import STAGED, WRITING
 from tintype.domain.callers import Caller
 from tintype.domain.images import IMPORTING, QUEUED, Image
 from tintype.domain.imports import COPY, DIRECT, GLANCE, WEB, Import
-from tintype.domain.shares import lane_of
 from tintype.domain.stores import StoreInfo
-from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, Task
+from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, Task, lane_of
 from tintype.errors import Conflict, Invalid
 from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess, contended

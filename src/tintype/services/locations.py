@@ -10,16 +10,15 @@ from msgspec.structs import replace
 from tintype.blobs.base import Addressed, BlobStore
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.engine import Database, Transaction, now
+from tintype.db.engine import Database, Transaction, fetch, now
 from tintype.domain import images, locations, quotas
 from tintype.domain.addresses import display_url
 from tintype.domain.blobs import READY, Blob
 from tintype.domain.callers import Caller
 from tintype.domain.images import ACTIVE, QUEUED, Image
 from tintype.domain.locations import Location
-from tintype.domain.shares import lane_of
 from tintype.domain.stores import in_order
-from tintype.domain.tasks import LOCATION, Task
+from tintype.domain.tasks import LOCATION, Task, lane_of
 from tintype.errors import Conflict, Forbidden, Invalid, Unavailable
 from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess, contended
@@ -154,8 +153,7 @@ class Locations:
         if image.status == QUEUED and len(wanted) == 1:
             return await self.add(caller, image_id, wanted[0])
         _check_changeable(image)
-        async with self._database.read() as tx:
-            known = await blob_rows.ready_of(tx, image.id)
+        known = await fetch(self._database, blob_rows.ready_of, image.id)
         urls = [await self._url(blob) for blob in known]
         if sorted(urls) != sorted(location.url for location in wanted):
             raise Invalid("Original locations cannot be replaced, only their metadata.")
@@ -170,8 +168,7 @@ class Locations:
         """Remove one of an image's locations, and its bytes if they are ours."""
         image = await self._access.get(caller, image_id)
         self._access.authorize("delete_image_location", caller, image)
-        async with self._database.read() as tx:
-            known = self._copies.ordered(await blob_rows.ready_of(tx, image.id))
+        known = self._copies.ordered(await fetch(self._database, blob_rows.ready_of, image.id))
         checked = known[position] if position < len(known) else None
         if checked is not None:
             await self._copies.check_unused(checked)
