@@ -125,7 +125,11 @@ class Web:
         self, url: str, headers: Mapping[str, str], start: int = 0, stop: int | None = None
     ) -> AsyncIterator[tuple[ResourceInfo, AsyncIterator[bytes]]]:
         """Yield the response's headers and the bytes from `start` on; `stop` is a hint to the server."""
-        wanted = {} if start == 0 and stop is None else {"Range": _range(start, stop)}
+        wanted = (
+            {}
+            if start == 0 and stop is None
+            else {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"}
+        )
         async with self._request("GET", url, {**headers, **wanted}) as (answer, final):
             if answer.status in {404, 410}:
                 raise NotFound(_answered(url, answer.status))
@@ -279,10 +283,6 @@ def _begin(answer: httpcore2.Response) -> int | None:
     """Return the offset of a partial response; None if it does not contain it."""
     match = _RANGE.fullmatch(_header(answer, b"content-range") or "")
     return int(match[1]) if match else None
-
-
-def _range(start: int, stop: int | None) -> str:
-    return f"bytes={start}-" if stop is None else f"bytes={start}-{stop - 1}"
 
 
 def _header(answer: httpcore2.Response, name: bytes) -> str | None:

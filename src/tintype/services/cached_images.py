@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from tintype.db import cache as rows
 from tintype.db.cache import WAITING, Entry
-from tintype.db.engine import Database
+from tintype.db.engine import Database, fetch
 from tintype.domain.callers import Caller
 from tintype.domain.images import Image
 from tintype.errors import NotFound
@@ -82,8 +82,7 @@ class CachedImages:
         """Return the names of the nodes that have the whole image cached."""
         self._require("list_cached_nodes", caller)
         image = await self._access.get(caller, image_id)
-        async with self._database.read() as tx:
-            return await rows.nodes_with(tx, image.id)
+        return await fetch(self._database, rows.nodes_with, image.id)
 
     def _require(self, rule: str, caller: Caller) -> Cache:
         self._policy.require(rule, caller, {})

@@ -12,7 +12,7 @@ from typing import Final
 
 from tintype.blobs.stream import Digests, Source
 from tintype.db import images as image_rows
-from tintype.db.engine import Database, Transaction
+from tintype.db.engine import Database, Transaction, fetch
 from tintype.domain import quotas
 from tintype.domain.blobs import Blob
 from tintype.domain.callers import Caller
@@ -73,8 +73,7 @@ class ImageData:
         most = self._ingest.limits.size
         if caller.quota == quotas.NO_LIMITS or caller.project_id is None:
             return most
-        async with self._database.read() as tx:
-            usage = await image_rows.usage(tx, caller.project_id)
+        usage = await fetch(self._database, image_rows.usage, caller.project_id)
         return quotas.room(caller.quota.image_size_total, usage.stored, most)
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from tintype.blobs.base import Offloadable
 from tintype.db import blobs as blob_rows
-from tintype.db.engine import Database
+from tintype.db.engine import Database, fetch
 from tintype.domain import conditions
 from tintype.domain.callers import Caller
 from tintype.domain.images import DEACTIVATED, Image
@@ -69,8 +69,7 @@ class Downloads:
         check_known(request.stores, self._copies.infos)
         if request.stores:
             self._access.authorize("download_from_store", caller, image)
-        async with self._database.read() as tx:
-            blobs = await blob_rows.ready_of(tx, image.id)
+        blobs = await fetch(self._database, blob_rows.ready_of, image.id)
         if not blobs or image.size is None:
             return None
         tag = conditions.etag(image)

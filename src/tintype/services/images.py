@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db import listing
-from tintype.db.engine import Database, now
+from tintype.db.engine import Database, fetch, now
 from tintype.domain import images, patch, quotas
 from tintype.domain.callers import Caller
 from tintype.domain.images import DEACTIVATED, Image, Limits
@@ -268,8 +268,7 @@ class Images:
 
     async def _check_unused(self, image: Image) -> None:
         if self._copies.may_be_in_use(image.stores):
-            async with self._database.read() as tx:
-                blobs = await blob_rows.ready_of(tx, image.id)
+            blobs = await fetch(self._database, blob_rows.ready_of, image.id)
             for blob in blobs:
                 await self._copies.check_unused(blob)
 

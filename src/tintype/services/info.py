@@ -5,7 +5,7 @@ from typing import Any
 
 from tintype.blobs.base import BlobStore, Described
 from tintype.db import images as image_rows
-from tintype.db.engine import Database
+from tintype.db.engine import Database, fetch
 from tintype.domain import quotas
 from tintype.domain.callers import Caller
 from tintype.domain.stores import StoreInfo
@@ -55,8 +55,7 @@ class Info:
 
     async def usage(self, caller: Caller) -> dict[str, dict[str, int]]:
         """Return usage and limits of the caller's project: sizes in MiB, -1 for no limit (as in Glance)."""
-        async with self._database.read() as tx:
-            used = (await image_rows.usage(tx, caller.project_id or "")).counted()
+        used = (await fetch(self._database, image_rows.usage, caller.project_id or "")).counted()
         return {
             name: {"usage": getattr(used, name), "limit": getattr(caller.quota, name)}
             for name in quotas.NAMES

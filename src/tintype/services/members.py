@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from tintype.db import members as rows
-from tintype.db.engine import Database, now
+from tintype.db.engine import Database, fetch, now
 from tintype.domain import members
 from tintype.domain.callers import Caller
 from tintype.domain.images import Image, Limits
@@ -43,8 +43,7 @@ class Members:
         """
         if caller.project_id is None:
             return []
-        async with self._database.read() as tx:
-            return await rows.of_project(tx, caller.project_id, most)
+        return await fetch(self._database, rows.of_project, caller.project_id, most)
 
     async def show(self, caller: Caller, image_id: str, member_id: str) -> Member:
         """Return one member. Raises NotFound for any that the caller cannot see."""
@@ -102,8 +101,7 @@ class Members:
         self._policy.require("get_member", caller, image.target())
         member = None
         if members.sees_all_members(image, caller) or member_id == caller.project_id:
-            async with self._database.read() as tx:
-                member = await rows.get(tx, image.id, member_id)
+            member = await fetch(self._database, rows.get, image.id, member_id)
         if member is None:
             raise _no_member(image, member_id)
         return member

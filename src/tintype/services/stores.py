@@ -6,7 +6,7 @@ import msgspec
 
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.engine import Database, Transaction, now
+from tintype.db.engine import Database, Transaction, fetch, now
 from tintype.domain.blobs import CONDEMNED, READY, Blob
 from tintype.domain.callers import Caller
 from tintype.domain.images import ACTIVE, Image
@@ -39,8 +39,7 @@ class Stores:
         image = await self._access.get(caller, image_id)
         self._access.authorize("get_image_location", caller, image)
         self._access.authorize("delete_image_location", caller, image)
-        async with self._database.read() as tx:
-            known = await blob_rows.ready_of(tx, image.id)
+        known = await fetch(self._database, blob_rows.ready_of, image.id)
         for blob in known:
             if blob.store == store_id:
                 await self._copies.check_unused(blob)

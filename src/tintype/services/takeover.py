@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from tintype.blobs.base import BlobStore
 from tintype.blobs.stream import Digests
@@ -120,7 +121,11 @@ class Takeover:
             return LEFT, "; ".join(problems)
         image = _image(image_id, record, tuple(dict.fromkeys(blob.store for blob in blobs)))
         detail = "; ".join(f"a copy was left: {problem}" for problem in problems)
-        if local.image is not None and local.taken is not None and _same(local.image, image):
+        if (
+            local.image is not None
+            and local.taken is not None
+            and replace(local.image, version=image.version, failure=None) == image
+        ):
             changed = await self._follow_members(local.image, local.taken, record)
             return UPDATED if changed else KNOWN, detail
         if not self._dry_run:
@@ -257,10 +262,6 @@ def _image(image_id: str, record: Record, stores: tuple[str, ...]) -> Image:
         tags=tuple(sorted(set(record.tags))),
         stores=stores,
     )
-
-
-def _same(before: Image, image: Image) -> bool:
-    return msgspec.structs.replace(before, version=image.version, failure=None) == image
 
 
 def _digests(image: Image) -> str | None:
