@@ -22,10 +22,10 @@ _COMMANDS: Final = {
     "metadef": "metadefs",
     "cache": "cache",
     "info": "info",
-    "serve": "serve",
-    "worker": "worker",
+    "serve": "serve:serve",
+    "worker": "worker:worker",
     "healthcheck": "healthcheck:healthcheck",
-    "check": "check",
+    "check": "check:check",
     "gc": "upkeep:gc",
     "scrub": "upkeep:scrub",
     "import-glance": "takeover:import_glance",
@@ -36,7 +36,6 @@ _COMMANDS: Final = {
     "role": "roles",
 }
 """The module of each command: its `app`, or the named function."""
-_ALONE: Final = {"serve": "serve", "worker": "worker", "check": "check"}
 
 
 class Commands(typer.core.TyperGroup):
@@ -58,7 +57,6 @@ class Commands(typer.core.TyperGroup):
         if cmd_name not in _COMMANDS:
             return super().get_command(ctx, cmd_name)
         module, _, function = _COMMANDS[cmd_name].partition(":")
-        function = function or _ALONE.get(cmd_name, "")
         try:
             found = importlib.import_module(f"tintype.cli.{module}")
         except ModuleNotFoundError as error:

@@ -7,7 +7,8 @@ import typer
 
 from tintype.cli import output
 from tintype.cli.image_options import Named
-from tintype.cli.session import command, group
+from tintype.cli.options import group
+from tintype.cli.session import command
 from tintype.client import errors
 from tintype.client.blocking.client import Client
 from tintype.client.models import Image, Task

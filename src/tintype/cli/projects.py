@@ -6,6 +6,7 @@ import msgspec
 import typer
 
 from tintype.cli import admin, output
+from tintype.cli.options import group
 from tintype.cli.serve import DataDir
 from tintype.domain.quotas import NAMES, Quota
 from tintype.errors import Invalid
@@ -15,9 +16,7 @@ Limit = Annotated[
     str | None, typer.Option(metavar="N", help="A number (MiB for sizes), -1 for none, or default.")
 ]
 
-app = typer.Typer(
-    help="Manage projects of the built-in identity.", no_args_is_help=True, add_completion=False
-)
+app = group("Manage projects of the built-in identity.")
 
 
 @app.command("create")

@@ -1,15 +1,10 @@
 """`tintype role`: roles of users in projects."""
 
-import typer
-
 from tintype.cli import admin, output
+from tintype.cli.options import group
 from tintype.cli.serve import DataDir
 
-app = typer.Typer(
-    help="Manage the roles of users in projects: admin, member, reader, service.",
-    no_args_is_help=True,
-    add_completion=False,
-)
+app = group("Manage the roles of users in projects: admin, member, reader, service.")
 
 
 @app.command("add")

@@ -8,10 +8,11 @@ import typer
 
 from tintype import clouds_file
 from tintype.cli import admin, output
+from tintype.cli.options import group
 from tintype.cli.serve import DataDir
 from tintype.errors import Invalid
 
-app = typer.Typer(help="Manage users of the built-in identity.", no_args_is_help=True, add_completion=False)
+app = group("Manage users of the built-in identity.")
 Password = Annotated[
     str | None, typer.Option(help="Password; - reads standard input. [default: a random one]")
 ]
