@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -193,24 +194,16 @@ class ImportAdapter(IngestAdapter):
         return [staged.blob.store] if adopted else []
 
 
+@dataclass
 class ImportWork:
     """The work of both types of import jobs."""
 
-    def __init__(
-        self,
-        database: Database,
-        ingest: Ingest,
-        copies: Copies,
-        web: Web,
-        regions: Regions,
-        options: ImportOptions,
-    ) -> None:
-        self._database = database
-        self._ingest = ingest
-        self._copies = copies
-        self._web = web
-        self._regions = regions
-        self._options = options
+    _database: Database
+    _ingest: Ingest
+    _copies: Copies
+    _web: Web
+    _regions: Regions
+    _options: ImportOptions
 
     async def run(self, attempt: Attempt) -> None:
         """Fetch the bytes and make the image active."""

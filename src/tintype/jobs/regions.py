@@ -14,7 +14,6 @@ from tintype.domain.images import ACTIVE, BASE_ATTRIBUTES
 from tintype.domain.imports import Import
 from tintype.errors import Invalid, NotFound, Unauthenticated
 from tintype.jobs.attempts import Attempt
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess
 from tintype.services.copies import Copies
 
@@ -46,10 +45,10 @@ class OwnRegion:
     """The only region of the built-in identity: this service's own images, by the caller's rights."""
 
     def __init__(
-        self, database: Database, policy: Policy, copies: Copies, region: str, min_rate: int
+        self, database: Database, access: ImageAccess, copies: Copies, region: str, min_rate: int
     ) -> None:
         self._database = database
-        self._access = ImageAccess(database, policy)
+        self._access = access
         self._copies = copies
         self._region = region
         self._min_rate = min_rate

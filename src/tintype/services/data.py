@@ -17,7 +17,6 @@ from tintype.domain import quotas
 from tintype.domain.blobs import Blob
 from tintype.domain.callers import Caller
 from tintype.domain.images import SAVING, UPLOADING
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess
 from tintype.services.ingest import Ingest, IngestAdapter, Reservation, release_image
 from tintype.services.quotas import enforce_quota, quota_turn
@@ -29,9 +28,9 @@ UNINSPECTED: Final = '{"inspected":false}'
 class ImageData:
     """The use cases: upload and stage."""
 
-    def __init__(self, database: Database, policy: Policy, ingest: Ingest) -> None:
+    def __init__(self, database: Database, access: ImageAccess, ingest: Ingest) -> None:
         self._database = database
-        self._access = ImageAccess(database, policy)
+        self._access = access
         self._ingest = ingest
 
     async def upload(

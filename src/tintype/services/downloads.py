@@ -13,7 +13,6 @@ from tintype.domain.images import DEACTIVATED, Image
 from tintype.domain.ranges import ByteRange
 from tintype.domain.stores import check_known
 from tintype.errors import Forbidden
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess
 from tintype.services.cache import Cache
 from tintype.services.copies import Copies
@@ -49,9 +48,9 @@ class Download(msgspec.Struct, frozen=True):
 class Downloads:
     """The use case. Downloads go through the cache if there is one."""
 
-    def __init__(self, database: Database, policy: Policy, copies: Copies, cache: Cache | None) -> None:
+    def __init__(self, database: Database, access: ImageAccess, copies: Copies, cache: Cache | None) -> None:
         self._database = database
-        self._access = ImageAccess(database, policy)
+        self._access = access
         self._copies = copies
         self._cache = cache
 

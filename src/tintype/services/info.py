@@ -1,6 +1,7 @@
 """Information about the service: stores and usage."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tintype.blobs.base import BlobStore, Described
@@ -13,20 +14,14 @@ from tintype.errors import Unavailable
 from tintype.policy.engine import Policy
 
 
+@dataclass
 class Info:
     """The use cases."""
 
-    def __init__(
-        self,
-        database: Database,
-        policy: Policy,
-        stores: Mapping[str, BlobStore],
-        infos: Mapping[str, StoreInfo],
-    ) -> None:
-        self._database = database
-        self._policy = policy
-        self._stores = stores
-        self._infos = infos
+    _database: Database
+    _policy: Policy
+    _stores: Mapping[str, BlobStore]
+    _infos: Mapping[str, StoreInfo]
 
     def stores(self) -> list[dict[str, Any]]:
         """Return descriptions of the stores, the default one first."""

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +21,6 @@ from tintype.domain.locations import Location
 from tintype.domain.stores import in_order
 from tintype.domain.tasks import LOCATION, Task, lane_of
 from tintype.errors import Conflict, Forbidden, Invalid, Unavailable
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess, contended
 from tintype.services.copies import Copies
 from tintype.services.queue import JobQueue
@@ -32,28 +32,18 @@ from tintype.services.wakeups import Wakeup
 _WEB: Final = ("http://", "https://")
 
 
+@dataclass
 class Locations:
     """The use cases."""
 
-    def __init__(
-        self,
-        database: Database,
-        policy: Policy,
-        stores: Mapping[str, BlobStore],
-        copies: Copies,
-        signatures: Signatures,
-        queue: JobQueue,
-        condemned: Wakeup,
-    ) -> None:
-        """`condemned` wakes the sweeper."""
-        self._database = database
-        self._policy = policy
-        self._access = ImageAccess(database, policy)
-        self._stores = stores
-        self._copies = copies
-        self.signatures = signatures
-        self._queue = queue
-        self._condemned = condemned
+    _database: Database
+    _access: ImageAccess
+    _stores: Mapping[str, BlobStore]
+    _copies: Copies
+    signatures: Signatures
+    _queue: JobQueue
+    _condemned: Wakeup
+    """Wakes the sweeper."""
 
     async def begin(
         self, caller: Caller, image_id: str, location: Location, body: Any, request_id: str

@@ -11,17 +11,16 @@ from tintype.domain.callers import Caller
 from tintype.domain.images import Image, Limits
 from tintype.domain.members import Member
 from tintype.errors import Conflict, Forbidden, NotFound, OverLimit
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess
 
 
 class Members:
     """The use cases. Only images of visibility `shared` have members."""
 
-    def __init__(self, database: Database, policy: Policy, limits: Limits) -> None:
+    def __init__(self, database: Database, access: ImageAccess, limits: Limits) -> None:
         self._database = database
-        self._policy = policy
-        self._access = ImageAccess(database, policy)
+        self._policy = access.policy
+        self._access = access
         self._limits = limits
 
     async def list(self, caller: Caller, image_id: str) -> list[Member]:

@@ -12,7 +12,6 @@ from tintype.domain.callers import Caller
 from tintype.domain.images import ACTIVE, Image
 from tintype.domain.stores import in_order
 from tintype.errors import Conflict, Forbidden, NotFound
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess, contended
 from tintype.services.copies import Copies
 from tintype.services.wakeups import Wakeup
@@ -21,10 +20,10 @@ from tintype.services.wakeups import Wakeup
 class Stores:
     """The use cases."""
 
-    def __init__(self, database: Database, policy: Policy, copies: Copies, condemned: Wakeup) -> None:
+    def __init__(self, database: Database, access: ImageAccess, copies: Copies, condemned: Wakeup) -> None:
         """`condemned` wakes the sweeper."""
         self._database = database
-        self._access = ImageAccess(database, policy)
+        self._access = access
         self._copies = copies
         self._condemned = condemned
 

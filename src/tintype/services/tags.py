@@ -2,12 +2,10 @@
 
 import msgspec
 
-from tintype.db.engine import Database
 from tintype.domain import images as rules
 from tintype.domain.callers import Caller
 from tintype.domain.images import Image, Limits
 from tintype.errors import NotFound
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess
 from tintype.services.images import Images
 
@@ -15,8 +13,8 @@ from tintype.services.images import Images
 class Tags:
     """The use cases."""
 
-    def __init__(self, database: Database, policy: Policy, limits: Limits, images: Images) -> None:
-        self._access = ImageAccess(database, policy)
+    def __init__(self, access: ImageAccess, limits: Limits, images: Images) -> None:
+        self._access = access
         self._limits = limits
         self._images = images
 

@@ -8,7 +8,6 @@ from tintype.db.engine import Database, fetch
 from tintype.domain.callers import Caller
 from tintype.domain.tasks import Task, TaskQuery
 from tintype.errors import Conflict, Forbidden, Invalid, NotFound
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess
 
 
@@ -16,12 +15,12 @@ class Tasks:
     """The use cases."""
 
     def __init__(
-        self, database: Database, policy: Policy, *, cancel: Callable[[str], Awaitable[bool]]
+        self, database: Database, access: ImageAccess, *, cancel: Callable[[str], Awaitable[bool]]
     ) -> None:
         """`cancel` cancels a job, now or soon, and returns whether there was one to cancel."""
         self._database = database
-        self._policy = policy
-        self._access = ImageAccess(database, policy)
+        self._policy = access.policy
+        self._access = access
         self._cancel = cancel
 
     def check_access(self, caller: Caller) -> None:

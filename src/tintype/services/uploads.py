@@ -34,7 +34,6 @@ from tintype.domain.callers import Caller
 from tintype.domain.images import SAVING, Image
 from tintype.domain.uploads import Checksum, Upload
 from tintype.errors import Gone, Invalid, Locked, NotFound, OverLimit, TintypeError, Unavailable
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess
 from tintype.services.ingest import Ingest, reason_of, release_image
 from tintype.services.leases import LEASE
@@ -52,14 +51,14 @@ class Uploads:
     """The use cases. Each raises NotFound for an image or upload that is not visible to the caller."""
 
     def __init__(
-        self, database: Database, policy: Policy, ingest: Ingest, *, lifetime: int, open_limit: int
+        self, database: Database, access: ImageAccess, ingest: Ingest, *, lifetime: int, open_limit: int
     ) -> None:
         """`lifetime` is how many microseconds an upload waits for its next chunk.
 
         A project may have `open_limit` unfinished uploads.
         """
         self._database = database
-        self._access = ImageAccess(database, policy)
+        self._access = access
         self._ingest = ingest
         self._lifetime = lifetime
         self._open_limit = open_limit

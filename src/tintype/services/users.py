@@ -24,10 +24,6 @@ class Users:
         self._database = database
         self._passwords = passwords
 
-    async def find(self, ref: str) -> User:
-        """Return a user by id or name. Raises NotFound."""
-        return await fetch(self._database, find_user, ref)
-
     async def get(self, user_id: str) -> User:
         """Return a user by id. Raises NotFound."""
         user = await fetch(self._database, rows.find_user, user_id=user_id)

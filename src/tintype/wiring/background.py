@@ -36,4 +36,4 @@ class Background(Parts):
     @cached_property
     def tasks(self) -> Tasks:
         """Jobs, as the API shows them."""
-        return Tasks(self.database, self.policy, cancel=self.worker.cancel)
+        return Tasks(self.database, self.access, cancel=self.worker.cancel)

@@ -63,16 +63,16 @@ def create_handlers(service: Background) -> Handlers:
         ImagesApi(service.images, service.locations, service.info, limits, options),
         DataApi(
             service.data,
-            Downloads(database, policy, service.copies, service.cache),
+            Downloads(database, service.access, service.copies, service.cache),
             DownloadSlots(settings.images.parallel_downloads),
         ),
         UploadsApi(service.uploads, limits),
-        TagsApi(Tags(database, policy, limits, service.images)),
+        TagsApi(Tags(service.access, limits, service.images)),
         MembersApi(service.members),
         ImportsApi(service.imports),
         TasksApi(service.tasks, service.imports, **_pages(settings)),
         LocationsApi(service.locations),
-        StoresApi(Stores(database, policy, service.copies, service.blobs_condemned)),
+        StoresApi(Stores(database, service.access, service.copies, service.blobs_condemned)),
         InfoApi(service.info, limits, methods=methods, cache=service.cache is not None),
         OperationsApi(
             service.health, service.metrics, service.authenticator, policy, token=settings.metrics.token

@@ -14,7 +14,7 @@ def create_regions(parts: Parts) -> Regions:
     chosen = settings.imports
     if settings.keystone.auth_url is None:
         region, rate = settings.identity.region, chosen.min_source_rate
-        return OwnRegion(parts.database, parts.policy, parts.copies, region, rate)
+        return OwnRegion(parts.database, parts.access, parts.copies, region, rate)
     return KeystoneRegions(
         settings.keystone.auth_url,
         parts.cloud_web,

@@ -22,6 +22,7 @@ from tintype.observability.metrics import Metrics
 from tintype.plugins.base import Plugin
 from tintype.policy.engine import Policy
 from tintype.policy.properties import Protections
+from tintype.services.access import ImageAccess
 from tintype.services.cache import Cache
 from tintype.services.copies import Copies
 from tintype.services.data import ImageData
@@ -183,11 +184,16 @@ class Parts:
         return Copies(self.stores, self.store_infos)
 
     @cached_property
+    def access(self) -> ImageAccess:
+        """Loads images for callers, and authorizes what they do with them."""
+        return ImageAccess(self.database, self.policy)
+
+    @cached_property
     def images(self) -> Images:
         """The use cases of images."""
         return Images(
             self.database,
-            self.policy,
+            self.access,
             self.protections,
             self.limits,
             self.copies,
@@ -223,14 +229,14 @@ class Parts:
     @cached_property
     def data(self) -> ImageData:
         """Uploads and stages bytes."""
-        return ImageData(self.database, self.policy, self.ingest)
+        return ImageData(self.database, self.access, self.ingest)
 
     @cached_property
     def uploads(self) -> Uploads:
         """Resumable uploads."""
         return Uploads(
             self.database,
-            self.policy,
+            self.access,
             self.ingest,
             lifetime=self.settings.images.upload_lifetime * 1_000_000,
             open_limit=self.settings.images.open_uploads,
@@ -265,7 +271,7 @@ class Parts:
         """The locations of images: data that exists elsewhere."""
         return Locations(
             self.database,
-            self.policy,
+            self.access,
             self.stores,
             self.copies,
             self.signatures,
@@ -278,7 +284,7 @@ class Parts:
         """Imports of image data."""
         return Imports(
             self.database,
-            self.policy,
+            self.access,
             self.store_infos,
             self.web,
             self.images,
@@ -290,7 +296,7 @@ class Parts:
     @cached_property
     def members(self) -> Members:
         """The members of images."""
-        return Members(self.database, self.policy, self.limits)
+        return Members(self.database, self.access, self.limits)
 
     @cached_property
     def metadefs(self) -> Metadefs:
