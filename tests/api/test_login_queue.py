@@ -12,7 +12,7 @@ import pytest
 from inprocess import PASSWORD, Prepared, Service, running
 from tintype.db import identity as identity_rows
 from tintype.db.tables import failed_logins
-from tintype.services.hashing import Hasher
+from tintype.services.passwords import Hasher
 from tintype.services.turns import Queue
 from tintype.settings import IdentitySettings
 

@@ -21,9 +21,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from tintype.api import errors as error_responses
 from tintype.api.call import Call
-from tintype.api.route import Route
+from tintype.api.route import NOT_FOUND, Route, build_tree
 from tintype.api.throttle import Throttle
-from tintype.api.tree import NOT_FOUND, build_tree
 from tintype.auth.base import Authenticator
 from tintype.domain.callers import Caller
 from tintype.errors import Invalid, NotFound, TintypeError, Unauthenticated, Unimplemented

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from tintype.api import wire
 from tintype.api.call import Call
-from tintype.domain.roles import ROLES
+from tintype.domain.identity import ROLES
 from tintype.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from tintype.services.tokens import Token, Tokens
 

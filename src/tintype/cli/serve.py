@@ -13,8 +13,7 @@ import typer
 
 from tintype import clouds_file, data_folder, process
 from tintype.configuration import load
-from tintype.listener import listen
-from tintype.reachable import Certificate, authorities, client_url
+from tintype.listener import Certificate, authorities, client_url, listen
 from tintype.settings import Settings
 from tintype.wiring.service import Service
 

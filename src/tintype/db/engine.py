@@ -24,21 +24,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Executable,
-    Select,
-    Text,
-    bindparam,
-    column,
-    create_engine,
-    event,
-    func,
-    literal_column,
-    select,
-    true,
-)
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.compiler import compiles
@@ -63,7 +49,7 @@ CLOCK: Final = "lease clock"
 class LeaseClock(FunctionElement[int]):
     """The type of LEASE_CLOCK, for which each database has its own SQL."""
 
-    type = BigInteger()
+    type = sa.BigInteger()
     inherit_cache = True
 
 
@@ -119,42 +105,44 @@ class Lookup:
     The names of its columns must differ.
     """
 
-    def __init__(self, build: Callable[..., Select[Any]], *names: str) -> None:
+    def __init__(self, build: Callable[..., sa.Select[Any]], *names: str) -> None:
         """Create it; `build` returns the query with the given expressions in place of the parameters."""
         self.names = names
         self._build = build
-        self.single = build(*(bindparam(name) for name in names))
+        self.single = build(*(sa.bindparam(name) for name in names))
         """The query for one caller."""
 
     @functools.cached_property
-    def batch(self) -> Select[Any]:
+    def batch(self) -> sa.Select[Any]:
         """The query for many callers, whose parameters are arrays of the same names.
 
         A row is the number of a caller, from 1 on, then the columns of `single`. A caller for whom nothing is
         found has no row.
         """
-        arrays = (bindparam(name, type_=ARRAY(Text)) for name in self.names)
-        columns = (column(name, Text) for name in self.names)
-        unnested = func.unnest(*arrays).table_valued(*columns, with_ordinality="number")
+        arrays = (sa.bindparam(name, type_=sa.ARRAY(sa.Text)) for name in self.names)
+        columns = (sa.column(name, sa.Text) for name in self.names)
+        unnested = sa.func.unnest(*arrays).table_valued(*columns, with_ordinality="number")
         asked = unnested.render_derived(name="asked")
         found = (
-            self._build(*(asked.c[name] for name in self.names)).limit(literal_column("1")).lateral("found")
+            self._build(*(asked.c[name] for name in self.names))
+            .limit(sa.literal_column("1"))
+            .lateral("found")
         )
-        return select(asked.c.number, *found.c).select_from(asked.join(found, true()))
+        return sa.select(asked.c.number, *found.c).select_from(asked.join(found, sa.true()))
 
 
 class Transaction(Protocol):
     """A transaction, as use cases see it."""
 
-    async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
+    async def execute(self, statement: sa.Executable, parameters: Parameters = None) -> Rows:
         """Run one statement. Read its rows at once: the next statement may invalidate them.
 
         Raises Violation, or Unavailable if the database does not answer.
         """
 
     async def statement(
-        self, shape: Hashable, make: Callable[[], Executable], names: Collection[str], *, group: str
-    ) -> Executable:
+        self, shape: Hashable, make: Callable[[], sa.Executable], names: Collection[str], *, group: str
+    ) -> sa.Executable:
         """Return the statement of a shape, for parameters of these names.
 
         The first time, `make` builds it and it is compiled, in a thread; groups take turns.
@@ -276,11 +264,11 @@ class _Inline:
         self.statements = Statements(self._compile)
 
     async def statement(
-        self, shape: Hashable, make: Callable[[], Executable], names: Collection[str], *, group: str
-    ) -> Executable:
+        self, shape: Hashable, make: Callable[[], sa.Executable], names: Collection[str], *, group: str
+    ) -> sa.Executable:
         return await self.statements.get(shape, make, names, group=group)
 
-    def _compile(self, statement: Executable, names: Collection[str]) -> None:
+    def _compile(self, statement: sa.Executable, names: Collection[str]) -> None:
         """Compile a statement into the engine's cache, which executing it uses."""
         engine = self._connection.engine
         statement._compile_w_cache(  # noqa: SLF001 (what `execute` calls)
@@ -289,7 +277,7 @@ class _Inline:
             column_keys=sorted(names),
         )
 
-    async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
+    async def execute(self, statement: sa.Executable, parameters: Parameters = None) -> Rows:
         try:
             return self._connection.execute(statement, parameters)
         except OperationalError as error:
@@ -299,7 +287,7 @@ class _Inline:
 
 
 def _connect(path: Path) -> Connection:
-    engine = create_engine(
+    engine = sa.create_engine(
         f"sqlite:///{path}",
         poolclass=StaticPool,
         connect_args={"timeout": 0, "check_same_thread": False},
@@ -307,7 +295,7 @@ def _connect(path: Path) -> Connection:
         query_cache_size=_STATEMENT_CACHE,
         hide_parameters=True,  # a failure that is logged must not carry secrets
     )
-    event.listen(engine, "connect", _prepare)
+    sa.event.listen(engine, "connect", _prepare)
     try:
         return engine.connect()
     except OperationalError as error:

@@ -17,7 +17,7 @@ from tintype.db.tables import (
     secrets,
     users,
 )
-from tintype.domain.logins import FailedLogins
+from tintype.domain.identity import FailedLogins
 from tintype.errors import Conflict
 
 

@@ -9,8 +9,7 @@ from tintype.db import identity as identity_rows
 from tintype.db.application_credentials import ApplicationCredential
 from tintype.db.engine import Database, Transaction, fetch, now
 from tintype.domain.callers import Caller
-from tintype.domain.names import check_name
-from tintype.domain.roles import ROLES, expanded
+from tintype.domain.identity import ROLES, check_name, expanded
 from tintype.errors import Forbidden, Invalid, NotFound
 from tintype.services.passwords import Passwords
 

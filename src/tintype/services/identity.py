@@ -8,7 +8,7 @@ from typing import Final
 from tintype.db import identity as rows
 from tintype.db.engine import Database, fetch, now
 from tintype.db.identity import Project, User
-from tintype.domain.logins import FAILURES_EXPIRE_AFTER
+from tintype.domain.identity import FAILURES_EXPIRE_AFTER
 from tintype.domain.quotas import Quota
 from tintype.errors import Unauthenticated
 from tintype.services.application_credentials import ApplicationCredentials

@@ -9,7 +9,7 @@ import msgspec
 from tintype.db import identity as rows
 from tintype.db.engine import Database, Transaction, fetch
 from tintype.db.identity import Project
-from tintype.domain.names import check_name
+from tintype.domain.identity import check_name
 from tintype.domain.quotas import MOST, NAMES, UNLIMITED, Quota
 from tintype.errors import Invalid, NotFound
 

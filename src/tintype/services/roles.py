@@ -3,7 +3,7 @@
 from tintype.db import identity as rows
 from tintype.db.engine import Database, fetch
 from tintype.db.identity import Assignment
-from tintype.domain.roles import check_role
+from tintype.domain.identity import check_role
 from tintype.errors import NotFound
 from tintype.services.projects import find_project
 from tintype.services.users import find_user

@@ -17,8 +17,8 @@ from tintype.db import identity as rows
 from tintype.db.engine import Database, fetch, now
 from tintype.db.identity import Delegation, Project, Standing, User
 from tintype.domain.callers import Caller
+from tintype.domain.identity import expanded
 from tintype.domain.quotas import Quota
-from tintype.domain.roles import expanded
 from tintype.errors import Forbidden, Unauthenticated
 
 SIGNING_KEY: Final = "token signing key"

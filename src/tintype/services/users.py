@@ -9,8 +9,7 @@ from tintype.db import application_credentials as credential_rows
 from tintype.db import identity as rows
 from tintype.db.engine import Database, Transaction, fetch
 from tintype.db.identity import Project, User
-from tintype.domain.names import check_name
-from tintype.domain.roles import check_role
+from tintype.domain.identity import check_name, check_role
 from tintype.errors import NotFound, Unauthenticated
 from tintype.services.passwords import ADMINS, Passwords
 

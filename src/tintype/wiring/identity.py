@@ -10,9 +10,8 @@ from tintype.db.engine import Database
 from tintype.errors import StartError
 from tintype.extras import missing
 from tintype.policy.engine import Policy
-from tintype.services.hashing import Hasher
 from tintype.services.identity import Identity
-from tintype.services.passwords import Passwords
+from tintype.services.passwords import Hasher, Passwords
 from tintype.services.tokens import Tokens
 from tintype.settings import Settings
 from tintype.wiring.web import keystone_proxy
