@@ -171,7 +171,7 @@ class Postgres:
                         max_inactive_connection_lifetime=0,
                         reset=_keep_session,
                         **_OPTIONS,
-                        init=_configure,
+                        init=lambda connection: connection.execute(_SETTINGS),
                     )
         return await self._pool.acquire(timeout=_TIMEOUT_SECONDS)
 
@@ -236,10 +236,6 @@ class _Rows:
 
     def scalar_one(self) -> Any:
         return self.one()[0]
-
-
-async def _configure(connection: Any) -> None:
-    await connection.execute(_SETTINGS)
 
 
 async def _keep_session(_connection: object) -> None:

@@ -137,7 +137,9 @@ class ImportAdapter(IngestAdapter):
         if image is None or image.import_task != task.id:
             raise Gone(DELETED)
         self._attempt.progress(digests.size)
-        await self._attempt.succeed(tx, {"image_id": image.id}, self._message(names, digests.size))
+        message = f"Copied {size_text(digests.size)} to {', '.join(names)}." if names else ""
+        failures = "".join(f" Not copied to {name}: {error}" for name, error in self.failures.items())
+        await self._attempt.succeed(tx, {"image_id": image.id}, message + failures)
         text = msgspec.json.encode(digests).decode()
         for blob in blobs:
             if not await blob_rows.complete(tx, blob.id, READY, size=digests.size, digests=text, until=0):
@@ -177,10 +179,6 @@ class ImportAdapter(IngestAdapter):
     def progress(self, count: int) -> None:
         """Report the progress of the job."""
         self._attempt.progress(self._attempt.task.bytes_done + count)
-
-    def _message(self, names: Sequence[str], size: int) -> str:
-        message = f"Copied {size_text(size)} to {', '.join(names)}." if names else ""
-        return message + "".join(f" Not copied to {name}: {error}" for name, error in self.failures.items())
 
     def _with_formats(self, image: Image) -> Image:
         disk_format, container_format = self._plan.formats

@@ -91,8 +91,9 @@ class Cache:
         async with closing(self._pieces(entry, blobs, start, stop)) as chunks:
             async for chunk in chunks:
                 yield chunk
-        if not entry.is_whole and stop == entry.size:
-            self._verify_soon(entry)
+        if not entry.is_whole and stop == entry.size and entry.image_id not in self._verifying:
+            task = self._verifying[entry.image_id] = asyncio.create_task(self._verify(entry))
+            task.add_done_callback(lambda _done: self._verifying.pop(entry.image_id, None))
 
     async def entries(self) -> list[Entry]:
         """Return the cached and queued entries of images that have not been deleted."""
@@ -286,11 +287,6 @@ class Cache:
             hits, _ = self._hits.pop(entry.image_id)
             async with self._database.write() as tx:
                 await rows.record_hits(tx, self._node, entry.image_id, hits, moment)
-
-    def _verify_soon(self, entry: Entry) -> None:
-        if entry.image_id not in self._verifying:
-            task = self._verifying[entry.image_id] = asyncio.create_task(self._verify(entry))
-            task.add_done_callback(lambda _done: self._verifying.pop(entry.image_id, None))
 
     async def _verify(self, entry: Entry) -> bool:
         """Return whether the image is cached completely; delete it if its digest does not match."""

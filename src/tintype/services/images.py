@@ -1,4 +1,4 @@
-"""Images: create, show, list, update, delete, deactivate and reactivate."""
+"""Images: create, show, list, update, tag, delete, deactivate and reactivate."""
 
 import contextlib
 import uuid
@@ -182,6 +182,27 @@ class Images:
     async def reactivate(self, caller: Caller, image_id: str) -> None:
         """Allow access to a deactivated image's data again."""
         await self._switch(caller, image_id, "reactivate", images.reactivated)
+
+    async def add_tag(self, caller: Caller, image_id: str, tag: str) -> None:
+        """Add a tag to an image; do nothing if it has the tag."""
+        images.check_tag(tag)
+
+        def tagged(image: Image) -> Image:
+            if tag in image.tags:
+                return image
+            return replace(image, tags=images.checked_tags((*image.tags, tag), self._limits))
+
+        await self._switch(caller, image_id, "modify_image", tagged)
+
+    async def remove_tag(self, caller: Caller, image_id: str, tag: str) -> None:
+        """Remove a tag from an image. Raises NotFound if the image does not have it."""
+
+        def untagged(image: Image) -> Image:
+            if tag not in image.tags:
+                raise NotFound(f"Image {image_id} has no tag '{tag}'.")
+            return replace(image, tags=tuple(other for other in image.tags if other != tag))
+
+        await self._switch(caller, image_id, "modify_image", untagged)
 
     async def _switch(self, caller: Caller, image_id: str, rule: str, turn: Callable[[Image], Image]) -> None:
         def decide(image: Image) -> Image:

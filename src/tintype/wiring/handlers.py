@@ -31,7 +31,6 @@ from tintype.api.uploads import UploadsApi
 from tintype.api.users import UsersApi
 from tintype.services.downloads import Downloads
 from tintype.services.stores import Stores
-from tintype.services.tags import Tags
 from tintype.settings import Settings
 from tintype.wiring.background import Background
 from tintype.wiring.dashboard import create_dashboard_routes
@@ -67,7 +66,7 @@ def create_handlers(service: Background) -> Handlers:
             DownloadSlots(settings.images.parallel_downloads),
         ),
         UploadsApi(service.uploads, limits),
-        TagsApi(Tags(service.access, limits, service.images)),
+        TagsApi(service.images),
         MembersApi(service.members),
         ImportsApi(service.imports),
         TasksApi(service.tasks, service.imports, **_pages(settings)),

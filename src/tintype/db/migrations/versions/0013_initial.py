@@ -241,9 +241,7 @@ def _create_images() -> None:
     )
     op.create_table(
         "image_members",
-        sa.Column(
-            "image_id", sa.String(36), sa.ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
-        ),
+        _parent("image_id", "images.id", 36, primary_key=True),
         sa.Column("member_id", sa.String(255), primary_key=True),
         sa.Column("status", sa.String(20), nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
@@ -252,31 +250,21 @@ def _create_images() -> None:
     )
     op.create_table(
         "image_properties",
-        sa.Column(
-            "image_id", sa.String(36), sa.ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
-        ),
+        _parent("image_id", "images.id", 36, primary_key=True),
         sa.Column("name", sa.String(255), primary_key=True),
         sa.Column("value_key", sa.String(255), nullable=False),
         sa.Index(None, "name", "value_key", "image_id"),
     )
     op.create_table(
         "image_tags",
-        sa.Column(
-            "image_id", sa.String(36), sa.ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
-        ),
+        _parent("image_id", "images.id", 36, primary_key=True),
         sa.Column("tag", sa.String(255), primary_key=True),
         sa.Index(None, "tag", "image_id"),
     )
     op.create_table(
         "uploads",
         sa.Column("id", sa.String(36), primary_key=True),
-        sa.Column(
-            "image_id",
-            sa.String(36),
-            sa.ForeignKey("images.id", ondelete="CASCADE"),
-            nullable=False,
-            index=True,
-        ),
+        _parent("image_id", "images.id", 36, nullable=False, index=True),
         sa.Column("length", sa.BigInteger, nullable=False),
         sa.Column("offset", sa.BigInteger, nullable=False),
         sa.Column("metadata", sa.Text, nullable=False),
@@ -354,12 +342,7 @@ def _create_metadefs() -> None:
     )
     op.create_table(
         "metadef_associations",
-        sa.Column(
-            "namespace_id",
-            sa.String(36),
-            sa.ForeignKey("metadef_namespaces.id", ondelete="CASCADE"),
-            primary_key=True,
-        ),
+        _parent("namespace_id", "metadef_namespaces.id", 36, primary_key=True),
         sa.Column("resource_type", sa.String(80), primary_key=True),
         sa.Index(None, "resource_type", "namespace_id"),
     )
@@ -405,10 +388,8 @@ def _create_identity() -> None:
     op.create_table(
         "application_credentials",
         sa.Column("id", sa.String(64), primary_key=True),
-        sa.Column("user_id", sa.String(64), sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
-        sa.Column(
-            "project_id", sa.String(64), sa.ForeignKey("projects.id", ondelete="CASCADE"), nullable=False
-        ),
+        _parent("user_id", "users.id", 64, nullable=False),
+        _parent("project_id", "projects.id", 64, nullable=False),
         sa.Column("name", sa.String(255), nullable=False),
         sa.Column("description", sa.Text),
         sa.Column("secret_hash", sa.String(255), nullable=False),
@@ -419,9 +400,12 @@ def _create_identity() -> None:
     )
     op.create_table(
         "grants",
-        sa.Column("user_id", sa.String(64), sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
-        sa.Column(
-            "project_id", sa.String(64), sa.ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True
-        ),
+        _parent("user_id", "users.id", 64, primary_key=True),
+        _parent("project_id", "projects.id", 64, primary_key=True),
         sa.Column("role", sa.String(64), primary_key=True),
     )
+
+
+def _parent(name: str, target: str, length: int, **options: bool) -> sa.Column[str]:
+    """Return a column with the id of another row, with which its own row is deleted."""
+    return sa.Column(name, sa.String(length), sa.ForeignKey(target, ondelete="CASCADE"), **options)
