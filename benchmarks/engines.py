@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from tintype.db import images, listing, schema
 from tintype.db.engine import Transaction
 from tintype.db.postgres import Postgres
-from tintype.db.statements import Statements
+from tintype.db.statements import WAITING, Statements
 from tintype.domain.callers import Caller
 from tintype.domain.images import Image
 from tintype.domain.query import Query
@@ -73,7 +73,7 @@ async def measure(url: str, rounds: int, calls: int) -> None:
         isolation_level="AUTOCOMMIT",
         pool_reset_on_return=None,
     )
-    statements = Statements(lambda _statement, _names: None)
+    statements = Statements(lambda _statement, _names: None, WAITING)
 
     @contextlib.asynccontextmanager
     async def through_sqlalchemy() -> AsyncIterator[Any]:

@@ -413,6 +413,7 @@ def main() -> None:
     )
     os.environ["TINTYPE_IMPORTS_ALLOWED_NETWORKS"] = "127.0.0.0/8"
     os.environ["TINTYPE_IMPORTS_PORTS"] = str(NGINX)
+    os.environ["TINTYPE_IMAGES_PARALLEL_UPLOADS"] = "1000"  # trickle's, all of one project
     with contextlib.ExitStack() as stack:
         targets = [stack.enter_context(tintype(19292))]
         if not options.no_glance:

@@ -17,6 +17,7 @@ from tintype.folders import recognise_folders
 from tintype.settings import CacheSettings, ImportSettings, KeystoneSettings, LocationSettings
 from tintype.settings.stores import FileStore, HttpStore
 from tintype.wiring import service as wiring
+from tintype.wiring.identity import keystone_calls
 
 DATA = bytes(range(256)) * 4000
 """Of the disk in the web."""
@@ -74,9 +75,16 @@ async def tintype(prepared: Prepared, folder: Path, port: int = 80) -> AsyncIter
         cache=CacheSettings(folder="cache"),
     )
     made = wiring.Service(settings)
-    options: Any = {"cache_seconds": 0, "service_roles": (), "quota": Quota(), "limits": None}
+    options: Any = {
+        "cache_seconds": 0,
+        "cached_tokens": 9,
+        "service_roles": (),
+        "quota": Quota(),
+        "limits": None,
+    }
     session: Any = None
-    made.identification = AllWhoSayIt(session, "http://192.0.2.1", made.policy, made.log, **options), session
+    calls = keystone_calls(KeystoneSettings(auth_url="http://192.0.2.1"), session, made.log)
+    made.identification = AllWhoSayIt(calls, made.policy, made.log, **options), session
     await recognise_folders(made.database, settings)
     transport = httpx2.ASGITransport(app=made.app, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from tintype import clouds_file
-from tintype.api.allocator import keep_few_arenas
+from tintype.allocator import keep_few_arenas
 from tintype.checks import check_start
 from tintype.db import blobs as blob_rows
 from tintype.db import identity as identity_rows

@@ -24,7 +24,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
-from tintype.api.allocator import keep_few_arenas
+from tintype.allocator import keep_few_arenas
 from tintype.api.protocol import BoundedConfig
 from tintype.data_folder import join_data_folder
 from tintype.errors import TintypeError

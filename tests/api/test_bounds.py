@@ -87,6 +87,32 @@ async def test_unfinished_uploads_of_a_project(prepared: Prepared, tmp_path: Pat
         assert (await begin("alice", images[0]))[0] == 201
 
 
+async def test_unfinished_uploads_of_an_image(prepared: Prepared, tmp_path: Path) -> None:
+    """Other images of the project are not affected."""
+    async with running(prepared, tmp_path, images=ImageSettings(open_uploads_per_image=2)) as service:
+        full = await image(service, "alice")
+        begun = [await service.call("alice", "POST", f"{full}/uploads", headers=TUS) for _ in range(3)]
+        assert [answer.status_code for answer in begun] == [201, 201, 413]
+        assert "may have 2 unfinished uploads" in begun[2].text
+        other = await image(service, "alice")
+        assert (await service.call("alice", "POST", f"{other}/uploads", headers=TUS)).status_code == 201
+
+
+async def test_size_of_a_namespace(prepared: Prepared, tmp_path: Path) -> None:
+    """Its contents count, whichever request brings them; what is refused leaves no trace."""
+    async with running(prepared, tmp_path, metadefs=MetadefSettings(namespace_bytes=300)) as service:
+        path = "/v2/metadefs/namespaces"
+        large = {"namespace": "large", "objects": [{"name": "o", "description": "x" * 300}]}
+        assert (await service.call("admin", "POST", path, json=large)).status_code == 413
+        assert (await service.call("admin", "POST", path, json={"namespace": "small"})).status_code == 201
+        objects = [{"name": f"o{number}", "description": "x" * 60} for number in range(2)]
+        made = [await service.call("admin", "POST", f"{path}/small/objects", json=each) for each in objects]
+        assert [answer.status_code for answer in made] == [201, 413]
+        assert "may have 300 bytes" in made[1].text
+        listed = (await service.call("admin", "GET", f"{path}/small/objects")).json()["objects"]
+        assert [each["name"] for each in listed] == ["o0"]
+
+
 async def test_namespaces_of_a_project(prepared: Prepared, tmp_path: Path) -> None:
     """Metadata definitions that a project owns; those that came with the service are no project's."""
     async with running(prepared, tmp_path, metadefs=MetadefSettings(namespaces=2)) as service:

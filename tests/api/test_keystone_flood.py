@@ -7,7 +7,6 @@ import pytest
 from test_keystone_outage import HERE, trusting, until
 
 from frozen import FrozenServer
-from tintype.auth import keystone as tokens
 from tintype.auth.keystone import KeystoneAuthenticator
 from tintype.auth.keystone_logins import KeystoneLogins
 from tintype.errors import TooManyAttempts, Unauthenticated
@@ -44,16 +43,22 @@ async def test_made_up_tokens_hold_nobody_else_up(keystone: FrozenServer) -> Non
         assert {type(error) for error in ended} == {Unauthenticated}
 
 
-async def test_one_address_has_a_part_of_the_queue(keystone: FrozenServer) -> None:
+@pytest.mark.parametrize(
+    ("bounds", "heard"),
+    [({}, 8 + 128), ({"concurrent_tokens": 2, "token_queue_per_address": 10}, 12), ({"token_queue": 5}, 13)],
+)
+async def test_one_address_has_a_part_of_the_queue(
+    keystone: FrozenServer, bounds: dict[str, int], heard: int
+) -> None:
     """One more token is refused at once, with a time to come back; others are heard."""
-    async with trusting(keystone) as (authenticator, _):
+    async with trusting(keystone, **bounds) as (authenticator, _):
         await authenticator.authenticate("known", address=HERE)
         asked, keystone.slow = keystone.requests, 0.05
         ended = await asyncio.gather(*flood(authenticator, 200), return_exceptions=True)
         refused = [error for error in ended if isinstance(error, TooManyAttempts)]
-        assert len(refused) == 200 - 8 - 128
+        assert len(refused) == 200 - heard
         assert {(error.retry_after or 0) > 0 for error in refused} == {True}
-        assert keystone.requests - asked == 8 + 128
+        assert keystone.requests - asked == heard
 
 
 async def test_logins_of_clients_that_left_are_not_asked_for(keystone: FrozenServer) -> None:
@@ -75,11 +80,9 @@ async def test_logins_of_clients_that_left_are_not_asked_for(keystone: FrozenSer
         assert keystone.requests < 30
 
 
-async def test_refusals_are_remembered_apart(keystone: FrozenServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_refusals_are_remembered_apart(keystone: FrozenServer) -> None:
     """Made-up tokens do not make a confirmed one forgotten, nor do others while it is used."""
-    monkeypatch.setattr(tokens, "_CONFIRMED_TOKENS", 4)
-    monkeypatch.setattr(tokens, "_REFUSED_TOKENS", 2)
-    async with trusting(keystone, cache_seconds=60) as (authenticator, _):
+    async with trusting(keystone, cache_seconds=60, cached_tokens=20) as (authenticator, _):
 
         async def asked_for(*values: str) -> int:
             before = keystone.requests
@@ -91,7 +94,7 @@ async def test_refusals_are_remembered_apart(keystone: FrozenServer, monkeypatch
         assert await asked_for(*(f"made-up-{number}" for number in range(6))) == 6
         assert await asked_for("used", "made-up-5", "made-up-4") == 0
         assert await asked_for("made-up-0") == 1
-        for number in range(6):
+        for number in range(20):
             assert await asked_for(f"other-{number}", "used") == 1
         assert await asked_for("other-0") == 1
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 import structlog
+from msgspec.structs import replace
 
 from frozen import FrozenServer
 from tintype.auth.keystone import KeystoneAuthenticator, open_session
@@ -18,6 +19,8 @@ from tintype.domain.quotas import Quota
 from tintype.errors import TintypeError, Unauthenticated, Unavailable
 from tintype.policy.engine import Policy
 from tintype.policy.rules import DEFAULTS
+from tintype.settings import KeystoneSettings
+from tintype.wiring.identity import keystone_calls
 
 CLIENTS = 12
 HERE = "192.0.2.1"
@@ -35,7 +38,7 @@ def keystone() -> Iterator[FrozenServer]:
 
 @contextlib.asynccontextmanager
 async def trusting(
-    keystone: FrozenServer, *, cache_seconds: int = 0
+    keystone: FrozenServer, *, cache_seconds: int = 0, cached_tokens: int = 1000, **bounds: int
 ) -> AsyncIterator[tuple[KeystoneAuthenticator, Log]]:
     """Give who asks that Keystone, by default for every request: what it said of a token is stale at once."""
     log = Log()
@@ -50,11 +53,14 @@ async def trusting(
     session = open_session(auth_url=keystone.url, **about)
     options: dict[str, Any] = {
         "cache_seconds": cache_seconds,
+        "cached_tokens": cached_tokens,
         "service_roles": (),
         "quota": Quota(),
         "limits": None,
     }
-    yield KeystoneAuthenticator(session, keystone.url, Policy(DEFAULTS), log, **options), log
+    chosen = replace(KeystoneSettings(auth_url=keystone.url), **bounds)
+    calls = keystone_calls(chosen, session, log)
+    yield KeystoneAuthenticator(calls, Policy(DEFAULTS), log, **options), log
 
 
 async def timed(call: Callable[[], Awaitable[Any]]) -> tuple[float, str]:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from inprocess import Service
-from tintype.db.statements import PER_GROUP, Statements
+from tintype.db.statements import WAITING, Statements
 from tintype.errors import Unavailable
 
 
@@ -121,7 +121,7 @@ async def get(statements: Statements, shape: Hashable, make: Callable[[], Any], 
 @contextlib.contextmanager
 def slow_statements() -> Iterator[tuple[Slow, Statements]]:
     slow = Slow()
-    statements = Statements(slow)
+    statements = Statements(slow, WAITING)
     try:
         yield slow, statements
     finally:
@@ -133,7 +133,7 @@ async def test_known_statements_do_not_wait_for_new_ones() -> None:
     """New ones wait for each other, each is made once, and only so many of a project may wait."""
     with slow_statements() as (slow, statements):
         assert await get(statements, "known", lambda: "known", group="a") == "known"
-        count = PER_GROUP
+        count = WAITING.per_group
         new = [
             asyncio.ensure_future(get(statements, n // 2, given(n // 2), group="a")) for n in range(2 * count)
         ]
@@ -158,7 +158,7 @@ async def test_projects_take_turns_with_new_statements() -> None:
         slow.go_on.set()
         assert await asyncio.gather(*others) == ["x", "y"]
         refused = await asyncio.gather(*flood, return_exceptions=True)
-        assert sum(isinstance(each, Unavailable) for each in refused) == 300 - PER_GROUP
+        assert sum(isinstance(each, Unavailable) for each in refused) == 300 - WAITING.per_group
         assert {"x", "y"} <= set(slow.made[:4])
 
 

@@ -14,7 +14,7 @@ from test_imports import BARE, BINARY, DATA, ended, loopback, new_image, show, w
 
 import web
 from inprocess import Prepared, Service, running
-from tintype.settings import LocationSettings
+from tintype.settings import ImageSettings, LocationSettings
 from tintype.settings.stores import FileStore, HttpStore
 
 SHA512 = hashlib.sha512(DATA).hexdigest()
@@ -57,6 +57,7 @@ async def located(prepared: Prepared, tmp_path: Path) -> AsyncIterator[Service]:
             stores={"local": FileStore(), "web": HttpStore()},
             imports=loopback(server),
             locations=LocationSettings(show_multiple=True, show_direct_url=True),
+            images=ImageSettings(location_limit=2),
         ) as service:
             service.web = server
             async with working(service):
@@ -281,6 +282,9 @@ async def test_the_older_form(located: Service) -> None:
     second = {"url": f"{located.web.url}/disk#new", "metadata": {}}
     assert len((await patch(op="add", path="/locations/-", value=second)).json()["locations"]) == 2
     assert (await patch(op="add", path="/locations/-", value=second)).status_code == 400
+    third = {"url": f"{located.web.url}/disk#third", "metadata": {}}
+    full = await patch(op="add", path="/locations/-", value=third)
+    assert (full.status_code, "may have 2 locations" in full.text) == (409, True)
     locations = (await show(located, image))["locations"]
     locations[0]["metadata"]["date"] = "today"
     changed = await patch(op="replace", path="/locations", value=locations)

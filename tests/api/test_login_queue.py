@@ -12,6 +12,7 @@ import pytest
 from inprocess import PASSWORD, Prepared, Service, running
 from tintype.db import identity as identity_rows
 from tintype.db.tables import failed_logins
+from tintype.domain.turns import Bounds
 from tintype.services.passwords import Hasher
 from tintype.services.turns import Queue
 from tintype.settings import IdentitySettings
@@ -125,7 +126,7 @@ async def test_who_is_gone_leaves_the_queue(service: Service, monkeypatch: pytes
 
 async def test_a_turn_that_is_cancelled_as_it_comes_is_passed_on() -> None:
     """It is neither lost nor given twice."""
-    queue = Queue(at_once=1, per_group=9, total=9)
+    queue = Queue(1, Bounds(9, 9))
     served = []
 
     async def one(name: str) -> None:
@@ -144,7 +145,7 @@ async def test_a_turn_that_is_cancelled_as_it_comes_is_passed_on() -> None:
 
 async def test_a_turn_that_ends_as_the_next_one_leaves_is_not_lost() -> None:
     """The first ends after the second was cancelled, and before that has run: the slot is free again."""
-    queue = Queue(at_once=1, per_group=9, total=9)
+    queue = Queue(1, Bounds(9, 9))
     end = asyncio.Event()
 
     async def one(name: str) -> None:

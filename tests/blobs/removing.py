@@ -13,6 +13,10 @@ from ceph import Ceph
 from tintype.blobs.rbd import RbdStore
 from tintype.errors import Conflict
 
+CONNECTING_SECONDS = 90
+TIMEOUT_SECONDS = 30
+"""How long an operation on a cluster may take that shares its disk with other tests."""
+
 
 def left_in(ceph: Ceph) -> list[str]:
     """Return the objects of a pool that belong to an image, also to one in the trash, by RADOS itself."""
@@ -38,6 +42,8 @@ class Killer:
         ours, theirs = self._processes.Pipe()
         process = self._processes.Process(target=_remove, args=(self._conf, list(keys), theirs))
         process.start()
+        theirs.close()  # or a process that failed before it began would be waited for
+        assert ours.poll(CONNECTING_SECONDS), "A process does not reach the cluster."
         ours.recv()
         time.sleep(self._chance.uniform(0, within))
         if process.exitcode is None and process.pid is not None:
@@ -51,7 +57,7 @@ def _remove(conf: str, keys: Sequence[str], began: object) -> None:
 
 
 async def _remove_all(conf: str, keys: Sequence[str], began: object) -> None:
-    store = RbdStore("rbd", pool=cluster.POOL, user="admin", conf=conf, timeout=5)
+    store = RbdStore("rbd", pool=cluster.POOL, user="admin", conf=conf, timeout=TIMEOUT_SECONDS)
     await store.check()
     began.send(None)  # type: ignore[attr-defined]
     for key in keys:

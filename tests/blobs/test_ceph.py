@@ -63,7 +63,7 @@ async def s3(ceph: Ceph) -> AsyncIterator[S3Store]:
 @pytest_asyncio.fixture
 async def rbd(ceph: Ceph) -> AsyncIterator[RbdStore]:
     """Give a store in a pool that is empty before and after."""
-    store = RbdStore("rbd", pool=cluster.POOL, user="admin", conf=str(ceph.conf), timeout=5)
+    store = RbdStore("rbd", pool=cluster.POOL, user="admin", conf=str(ceph.conf), timeout=30)
     yield store
     await store.close()
     assert ceph.run("rbd", "ls", cluster.POOL) == ""
@@ -182,7 +182,7 @@ async def test_a_part_that_is_not_taken_is_not_forgotten(ceph: Ceph) -> None:
 @pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
 async def test_what_was_cloned_stays(prepared: Prepared, tmp_path: Path, ceph: Ceph, rbd: RbdStore) -> None:
     """An image that a volume was cloned from is not deleted: 409; afterwards it can be."""
-    stores = {"rbd": store_settings.RbdStore(user="admin", conf=str(ceph.conf), timeout=5)}
+    stores = {"rbd": store_settings.RbdStore(user="admin", conf=str(ceph.conf), timeout=30)}
     async with running(prepared, tmp_path, stores=stores) as service:
         data = os.urandom(3 * MIB + 5)
         image = await make(service)
@@ -221,7 +221,7 @@ async def test_others_boot_from_an_image_without_a_copy(
     prepared: Prepared, tmp_path: Path, ceph: Ceph, rbd: RbdStore
 ) -> None:
     """Nova reads `direct_url` with the token of its user, of another project, and clones what is there."""
-    stores = {"rbd": store_settings.RbdStore(user="admin", conf=str(ceph.conf), timeout=5)}
+    stores = {"rbd": store_settings.RbdStore(user="admin", conf=str(ceph.conf), timeout=30)}
     shown_to_all = LocationSettings(show_direct_url=True)
     async with running(prepared, tmp_path, stores=stores, locations=shown_to_all) as service:
         data = os.urandom(MIB)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from removing import Killer, left_in
+from removing import TIMEOUT_SECONDS, Killer, left_in
 
 import ceph as cluster
 from ceph import Ceph
@@ -43,7 +43,7 @@ async def rbd(ceph: Ceph) -> AsyncIterator[RbdStore]:
 
 
 def opened(ceph: Ceph, pool: str = cluster.POOL) -> RbdStore:
-    return RbdStore("rbd", pool=pool, user="admin", conf=str(ceph.conf), timeout=5)
+    return RbdStore("rbd", pool=pool, user="admin", conf=str(ceph.conf), timeout=TIMEOUT_SECONDS)
 
 
 async def deleted_by_all(store: RbdStore, left: Sequence[str]) -> None:
@@ -134,7 +134,7 @@ async def test_many_sweepers_leave_nothing(
         await delete(self, key)
 
     monkeypatch.setattr(RbdStore, "delete", counted)
-    stores = {"rbd": store_settings.RbdStore(user="admin", conf=str(ceph.conf), timeout=5)}
+    stores = {"rbd": store_settings.RbdStore(user="admin", conf=str(ceph.conf), timeout=TIMEOUT_SECONDS)}
     async with running(prepared, tmp_path, stores=stores) as service:
         for each in [await filled(service) for _ in range(IMAGES)]:
             assert (await service.call("alice", "DELETE", each)).status_code == 204
@@ -171,7 +171,11 @@ async def test_a_pool_that_is_gone_is_not_an_empty_one(ceph: Ceph) -> None:
 async def test_a_download_from_a_pool_that_is_gone(prepared: Prepared, tmp_path: Path, ceph: Ceph) -> None:
     """503, not 404; operators see it in the service's health, and nothing is forgotten of what is deleted."""
     ceph.run("ceph", "config", "set", "mon", "mon_allow_pool_delete", "true")
-    stores = {"rbd": store_settings.RbdStore(pool="gone", user="admin", conf=str(ceph.conf), timeout=5)}
+    stores = {
+        "rbd": store_settings.RbdStore(
+            pool="gone", user="admin", conf=str(ceph.conf), timeout=TIMEOUT_SECONDS
+        )
+    }
     async with running(prepared, tmp_path, stores=stores) as service:
         with pool_of(ceph, "gone"):
             image = await filled(service)

@@ -26,6 +26,8 @@ from tintype.errors import Invalid, Unavailable
 from tintype.jobs.regions import KeystoneRegions
 from tintype.policy.engine import Policy
 from tintype.policy.rules import DEFAULTS
+from tintype.settings import KeystoneSettings
+from tintype.wiring.identity import keystone_calls
 
 SECRET = "s3cr3t"
 
@@ -187,9 +189,9 @@ async def told_by_keystone(url: str, proxy: str | None = None, **more: Any) -> s
     urls = () if proxy is None else (("http", proxy), ("https", proxy))
     set_proxies(session, parse_proxies("keystone.proxy", urls))
     policy, quota = Policy(DEFAULTS), Quota()
-    keystone = KeystoneAuthenticator(
-        session, url, policy, log, cache_seconds=1, service_roles=(), quota=quota, limits=None, **more
-    )
+    options: dict[str, Any] = {"cache_seconds": 1, "cached_tokens": 9, "service_roles": (), "limits": None}
+    calls = keystone_calls(KeystoneSettings(auth_url=url), session, log)
+    keystone = KeystoneAuthenticator(calls, policy, log, quota=quota, **options, **more)
     with pytest.raises(Unavailable) as failed:
         await keystone.authenticate("token", address="192.0.2.1")
     await keystone.close()

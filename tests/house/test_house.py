@@ -23,7 +23,16 @@ LAYERS = (
     ("plugins",),
     ("policy", "db", "blobs", "formats", "glance"),
     ("domain",),
-    ("errors", "observability", "listener", "reachable", "clouds_file", "extras", "certificates"),
+    (
+        "errors",
+        "observability",
+        "listener",
+        "reachable",
+        "clouds_file",
+        "extras",
+        "certificates",
+        "allocator",
+    ),
 )
 """Rooms from top to bottom. A room imports from its own layer or from below, never upwards."""
 

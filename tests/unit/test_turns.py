@@ -2,7 +2,7 @@
 
 import pytest
 
-from tintype.domain.turns import Turns, address_group
+from tintype.domain.turns import Bounds, Turns, address_group
 
 
 def served(turns: Turns[str]) -> list[str]:
@@ -12,7 +12,7 @@ def served(turns: Turns[str]) -> list[str]:
 
 def test_groups_take_turns() -> None:
     """One of a small group waits for one of a large one, not for all of them."""
-    turns: Turns[str] = Turns(per_group=10, total=100)
+    turns: Turns[str] = Turns(Bounds(10, 100))
     for name in ("a1", "a2", "a3", "b1", "c1", "b2"):
         assert turns.add(name[0], name)
     assert served(turns) == ["a1", "b1", "c1", "a2", "b2", "a3"]
@@ -21,7 +21,7 @@ def test_groups_take_turns() -> None:
 
 def test_who_comes_later_is_not_served_before_those_who_wait() -> None:
     """A group that comes back while others wait is behind each of them once."""
-    turns: Turns[str] = Turns(per_group=10, total=100)
+    turns: Turns[str] = Turns(Bounds(10, 100))
     turns.add("a", "a1")
     turns.add("b", "b1")
     assert turns.next() == "a1"
@@ -31,7 +31,7 @@ def test_who_comes_later_is_not_served_before_those_who_wait() -> None:
 
 def test_a_group_has_its_bound_and_so_has_the_queue() -> None:
     """A group that is full leaves room for others, until the whole queue is full."""
-    turns: Turns[str] = Turns(per_group=2, total=3)
+    turns: Turns[str] = Turns(Bounds(2, 3))
     assert [turns.add("a", name) for name in ("a1", "a2", "a3")] == [True, True, False]
     assert [turns.add("b", name) for name in ("b1", "b2")] == [True, False]
     assert not turns.add("c", "c1")
@@ -41,7 +41,7 @@ def test_a_group_has_its_bound_and_so_has_the_queue() -> None:
 
 def test_who_is_gone_is_not_served_and_takes_no_room() -> None:
     """One that leaves the queue is forgotten, its group too if it was the last; twice does no harm."""
-    turns: Turns[str] = Turns(per_group=1, total=10)
+    turns: Turns[str] = Turns(Bounds(1, 10))
     turns.add("a", "a1")
     turns.add("b", "b1")
     turns.discard("a", "a1")
@@ -52,7 +52,7 @@ def test_who_is_gone_is_not_served_and_takes_no_room() -> None:
 
 def test_how_many_are_ahead() -> None:
     """Of each group as many as the asking one has wait before its last; of a group without any, nobody."""
-    turns: Turns[str] = Turns(per_group=10, total=100)
+    turns: Turns[str] = Turns(Bounds(10, 100))
     for name in ("a1", "a2", "a3", "b1", "b2", "c1"):
         turns.add(name[0], name)
     assert [turns.ahead_of(group) for group in "abcd"] == [6, 5, 3, 0]

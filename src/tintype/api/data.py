@@ -9,13 +9,13 @@ from starlette.types import Receive, Scope, Send
 
 from tintype.api.call import Call
 from tintype.api.extensions import TAKEN
-from tintype.api.slots import DownloadSlots
 from tintype.blobs.reading import closing
 from tintype.domain import conditions, ranges
 from tintype.domain.stores import parse_names
 from tintype.errors import Invalid
 from tintype.services.data import ImageData
 from tintype.services.downloads import DownloadRequest, Downloads
+from tintype.services.quotas import Slots
 
 _BINARY = "application/octet-stream"
 _HAND_OFF = "x-accel-redirect"
@@ -26,7 +26,7 @@ bytes would look like an empty image."""
 class DataApi:
     """Handlers of `/v2/images/{id}/file`."""
 
-    def __init__(self, data: ImageData, downloads: Downloads, slots: DownloadSlots) -> None:
+    def __init__(self, data: ImageData, downloads: Downloads, slots: Slots) -> None:
         self._data = data
         self._downloads = downloads
         self._slots = slots
@@ -88,26 +88,21 @@ class DataApi:
         in_front = headers.get("x-sendfile-type", "").lower() == _HAND_OFF
         if download.internal_path is not None and in_front:
             return _handed_off(download.internal_path, answer)
-        project = call.caller.project_id or call.caller.user_id
-        ended = functools.partial(self._slots.release, project)
-        stream = _Stream(download.chunks, status, answer, ended)
-        self._slots.acquire(project)  # last: only the stream releases it
+        stream = _Stream(download.chunks, status, answer)
+        slot = self._slots.acquire(call.caller)  # last: only the stream releases it
+        stream.ended = functools.partial(self._slots.release, slot)
         return stream
 
 
 class _Stream(StreamingResponse):
     """Reads chunks no faster than the client takes them, and releases everything at the end."""
 
-    def __init__(
-        self,
-        chunks: AsyncIterator[bytes],
-        status: int,
-        headers: Mapping[str, str],
-        ended: Callable[[], None],
-    ) -> None:
+    ended: Callable[[], None]
+    """Called when it has ended, however it ends."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], status: int, headers: Mapping[str, str]) -> None:
         super().__init__(chunks, status, headers, _BINARY)
         self._chunks = chunks
-        self._ended = ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         taken = scope.get("extensions", {}).get(TAKEN)
@@ -118,7 +113,7 @@ class _Stream(StreamingResponse):
                 else:
                     await self._send_as_taken(send, taken)
         finally:
-            self._ended()
+            self.ended()
 
     async def _send_as_taken(self, send: Send, taken: Callable[[], Awaitable[bool]]) -> None:
         """Read the next chunk only after the client has taken the previous one; raises ClientDisconnect."""

@@ -7,6 +7,7 @@ waiting.
 
 import asyncio
 import hashlib
+import math
 import time
 from collections import OrderedDict
 from datetime import datetime
@@ -29,9 +30,6 @@ from tintype.errors import Unauthenticated, Unavailable
 from tintype.observability.failures import FailureLog
 from tintype.policy.engine import Policy
 
-_CONFIRMED_TOKENS: Final = 10_000
-_REFUSED_TOKENS: Final = 1_000
-"""Cached separately, so that forged tokens cannot evict confirmed ones."""
 _REFUSED_SECONDS: Final = 10.0
 """How long an invalid token is refused without asking again."""
 _OUTAGE_SECONDS: Final = 600.0
@@ -85,30 +83,34 @@ class _Answer(msgspec.Struct):
 
 
 class KeystoneAuthenticator:
-    """Authenticates tokens. `session` is that of the service's user, whose role may validate tokens."""
+    """Authenticates tokens, with calls as the service's user, whose role may validate tokens."""
 
     def __init__(
         self,
-        session: keystone.Session,
-        auth_url: str,
+        calls: KeystoneCalls,
         policy: Policy,
         log: structlog.typing.FilteringBoundLogger,
         *,
         cache_seconds: int,
+        cached_tokens: int,
         service_roles: tuple[str, ...],
         quota: Quota,
         limits: UnifiedLimits | None,
     ) -> None:
-        """`quota` applies to every project, unless `limits` come from Keystone."""
-        self._session = session
-        self._version = v3_url(auth_url)
-        self._url = f"{self._version}/auth/tokens?nocatalog"
+        """`quota` applies to every project, unless `limits` come from Keystone.
+
+        At most `cached_tokens` valid tokens are cached, and separately a tenth as many invalid ones, so that
+        forged tokens cannot evict valid ones.
+        """
+        self.calls = calls
+        self._session = calls.session
+        self._url = f"{calls.url}/auth/tokens?nocatalog"
         self._quota = quota
         self._limits = limits
         self._policy = policy
-        self.calls = KeystoneCalls(session, auth_url, log)
         self._failures = FailureLog(log)
         self._cache_seconds = cache_seconds
+        self._cached_tokens = cached_tokens
         self._service_roles = frozenset(role.lower() for role in service_roles)
         self._confirmed: OrderedDict[bytes, Verdict] = OrderedDict()
         self._refused: OrderedDict[bytes, Verdict] = OrderedDict()
@@ -147,7 +149,7 @@ class KeystoneAuthenticator:
 
     def _ask_version(self) -> None:
         self._session.get_token()  # sends a request only if the last token expires soon
-        self._session.get(self._version, authenticated=False, log=False)
+        self._session.get(self.calls.url, authenticated=False, log=False)
 
     async def own_roles(self) -> frozenset[str]:
         """Log in as the service's own user, validate that token as any other, and return its roles."""
@@ -211,9 +213,10 @@ class KeystoneAuthenticator:
             return
         self._drop(key)
         verdict = asked.result()
-        verdicts = self._refused if verdict.caller is None else self._confirmed
+        valid = verdict.caller is not None
+        verdicts = self._confirmed if valid else self._refused
         verdicts[key] = verdict
-        if len(verdicts) > (_REFUSED_TOKENS if verdict.caller is None else _CONFIRMED_TOKENS):
+        if len(verdicts) > (self._cached_tokens if valid else math.ceil(self._cached_tokens / 10)):
             verdicts.popitem(last=False)
 
     def _remembered(self, key: bytes) -> Verdict | None:
@@ -254,7 +257,7 @@ class KeystoneAuthenticator:
 
     def _not_validated(self, status: int) -> Unavailable:
         failure = unexpected_status(status)
-        failure.add_note(f"{self._version}/auth/tokens was asked to validate a token")
+        failure.add_note(f"{self.calls.url}/auth/tokens was asked to validate a token")
         if status == 403:
             failure.add_note("the user of keystone.username needs a role that may do so: admin or service")
         return failure

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final, Literal, ParamSpec, TypeVar
+from typing import Any, Final, Literal, NamedTuple, ParamSpec, TypeVar
 
 import structlog
 from keystoneauth1 import session as keystone
@@ -27,15 +27,11 @@ from keystoneauth1.exceptions import ConnectionError as NoConnection
 
 from tintype.blobs.failures import service_failure, status_text
 from tintype.domain.breaker import Breaker
+from tintype.domain.turns import Bounds
 from tintype.errors import TintypeError, Unavailable
 from tintype.observability.failures import cause_of, reason_of
 from tintype.services.turns import Queue
 
-_BOUNDS: Final = {
-    "tokens": {"at_once": 8, "per_group": 128, "total": 1024},
-    "logins": {"at_once": 4, "per_group": 32, "total": 256},
-}
-"""Threads, and how many calls may wait for one. Logins never delay the validation of tokens."""
 _SILENT_SECONDS: Final = 1.0
 """How long a call may be unanswered before Keystone is probed."""
 _PROBE_SECONDS: Final = 2.0
@@ -46,12 +42,19 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class CallBounds(NamedTuple):
+    """How many calls of a kind run at once, and how many may wait."""
+
+    at_once: int
+    waiting: Bounds
+
+
 class _Pool:
     """Threads for calls, and the queue in which calls wait for one."""
 
-    def __init__(self, name: str) -> None:
-        self.queue = Queue(**_BOUNDS[name])
-        self.threads = ThreadPoolExecutor(_BOUNDS[name]["at_once"], f"keystone {name}")
+    def __init__(self, name: str, bounds: CallBounds) -> None:
+        self.queue = Queue(bounds.at_once, bounds.waiting)
+        self.threads = ThreadPoolExecutor(bounds.at_once, f"keystone {name}")
 
 
 class KeystoneCalls:
@@ -62,10 +65,13 @@ class KeystoneCalls:
         session: keystone.Session,
         auth_url: str,
         log: structlog.typing.FilteringBoundLogger,
+        *,
+        tokens: CallBounds,
+        logins: CallBounds,
     ) -> None:
-        """Probes use `session`."""
-        self._session = session
-        self._url = v3_url(auth_url)
+        """Probes use `session`. Logins never delay the validation of tokens."""
+        self.session = session
+        self.url = v3_url(auth_url)
         self._log = log
         self._breaker = Breaker(pause=_PAUSE_SECONDS)
         self._failure: Unavailable | None = None
@@ -74,7 +80,8 @@ class KeystoneCalls:
         """Done when an outage begins, for callers that can continue without an answer."""
         self._probing: asyncio.Task[None] | None = None
         self._prober = ThreadPoolExecutor(1, "keystone probe")
-        self._pools = _new_pools()
+        self._bounds = {"tokens": tokens, "logins": logins}
+        self._pools = self._new_pools()
 
     async def run(
         self,
@@ -166,8 +173,11 @@ class KeystoneCalls:
             self._outage = None
         for pool in self._pools.values():
             pool.queue.cancel_waiting()
-        self._pools = _new_pools()
+        self._pools = self._new_pools()
         self._probe()
+
+    def _new_pools(self) -> dict[str, _Pool]:
+        return {name: _Pool(name, bounds) for name, bounds in self._bounds.items()}
 
     def _close(self) -> None:
         seconds = self._breaker.record_answer(time.monotonic())
@@ -194,11 +204,7 @@ class KeystoneCalls:
 
     def _ask_version(self) -> None:
         """Request the version document, which needs no token; any answer will do."""
-        self._session.get(self._url, authenticated=False, raise_exc=False, log=False, timeout=_PROBE_SECONDS)
-
-
-def _new_pools() -> dict[str, _Pool]:
-    return {name: _Pool(name) for name in _BOUNDS}
+        self.session.get(self.url, authenticated=False, raise_exc=False, log=False, timeout=_PROBE_SECONDS)
 
 
 def _retrieve(call: "asyncio.Task[Any]") -> None:

@@ -31,7 +31,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql.functions import FunctionElement
 
-from tintype.db.statements import Statements
+from tintype.db.statements import WAITING, Statements
+from tintype.domain.turns import Bounds
 from tintype.errors import StartError, Unavailable
 
 P = ParamSpec("P")
@@ -188,12 +189,13 @@ async def fetch(
 class SQLite:
     """A SQLite file, one connection to read and one to write, both used by the event loop only."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, waiting: Bounds = WAITING) -> None:
+        """Create it; `waiting` bounds the statements of new shapes that wait to be compiled."""
         self._reader = _connect(path)
         self._writer = _connect(path)
         self._writing = asyncio.Lock()
-        self._read_face = _Inline(self._reader)
-        self._write_face = _Inline(self._writer)
+        self._read_face = _Inline(self._reader, waiting)
+        self._write_face = _Inline(self._writer, waiting)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
@@ -259,9 +261,9 @@ class SQLite:
 
 
 class _Inline:
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, waiting: Bounds) -> None:
         self._connection = connection
-        self.statements = Statements(self._compile)
+        self.statements = Statements(self._compile, waiting)
 
     async def statement(
         self, shape: Hashable, make: Callable[[], sa.Executable], names: Collection[str], *, group: str

@@ -16,7 +16,6 @@ from tintype.db.tables import metadef_takeovers as notes
 from tintype.db.tables import secrets
 from tintype.domain.callers import Caller
 from tintype.domain.metadefs import (
-    MOST_BYTES,
     PUBLIC,
     Association,
     Definition,
@@ -151,18 +150,26 @@ async def count_of(tx: Transaction, owner: str | None) -> int:
     return int((await tx.execute(_COUNT_OF, {"owner": owner})).scalar_one())
 
 
-async def add(tx: Transaction, namespace: Namespace) -> None:
-    """Store a new namespace; raises Conflict if its name is taken."""
+async def add(tx: Transaction, namespace: Namespace, *, most_bytes: int | None = None) -> None:
+    """Store a new namespace.
+
+    Raises Conflict if its name is taken, OverLimit if it is larger than `most_bytes` with its contents.
+    """
     try:
-        await tx.execute(_ADD, _to_row(namespace))
+        await tx.execute(_ADD, _to_row(namespace, most_bytes))
     except Violation:
         raise _taken(namespace) from None
     await _link(tx, namespace)
 
 
-async def save(tx: Transaction, before: Namespace, after: Namespace) -> None:
-    """Replace a namespace that is locked; raises Conflict if its new name is taken."""
-    row = _to_row(after) | {"key": before.id}
+async def save(
+    tx: Transaction, before: Namespace, after: Namespace, *, most_bytes: int | None = None
+) -> None:
+    """Replace a namespace that is locked.
+
+    Raises Conflict if its new name is taken, OverLimit if it is larger than `most_bytes` with its contents.
+    """
+    row = _to_row(after, most_bytes) | {"key": before.id}
     del row["id"]
     try:
         await tx.execute(_UPDATE, row)
@@ -238,10 +245,10 @@ def _from_row(names: Sequence[str], row: Sequence[Any]) -> Namespace:
     return Namespace(**values)
 
 
-def _to_row(namespace: Namespace) -> dict[str, Any]:
+def _to_row(namespace: Namespace, most_bytes: int | None) -> dict[str, Any]:
     row = msgspec.structs.asdict(namespace)
     for name in _DOCUMENTS:
         row[name] = _encode(row[name]).decode()
-    if sum(len(row[name]) for name in _DOCUMENTS) > MOST_BYTES:
-        raise OverLimit(f"A namespace may have {MOST_BYTES} bytes with all that is in it.")
+    if most_bytes is not None and sum(len(row[name]) for name in _DOCUMENTS) > most_bytes:
+        raise OverLimit(f"A namespace may have {most_bytes} bytes with all that is in it.")
     return row

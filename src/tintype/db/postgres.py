@@ -15,7 +15,8 @@ from sqlalchemy import Executable
 
 from tintype.db.compiled import compile_statement
 from tintype.db.engine import Lookup, Parameters, Rows, Transaction, Violation, database_unavailable
-from tintype.db.statements import Statements
+from tintype.db.statements import WAITING, Statements
+from tintype.domain.turns import Bounds
 from tintype.errors import Unavailable
 
 _TIMEOUT_SECONDS: Final = 10.0
@@ -48,12 +49,13 @@ _Request = tuple[_Parameters, asyncio.Future[Any]]
 class Postgres:
     """A PostgreSQL database: up to `connections` connections of this process, opened as they are needed."""
 
-    def __init__(self, url: str, *, connections: int) -> None:
+    def __init__(self, url: str, *, connections: int, waiting: Bounds = WAITING) -> None:
+        """Create it; `waiting` bounds the statements of new shapes that wait to be compiled."""
         self._url = url
         self._connections = connections
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
-        self._statements = Statements(compile_statement)
+        self._statements = Statements(compile_statement, waiting)
         self._batchers: dict[Lookup, _Batcher] = {}
         self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 

@@ -13,16 +13,14 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Executable
 
-from tintype.domain.turns import Turns
+from tintype.domain.turns import Bounds, Turns
 from tintype.errors import Unavailable
 
+WAITING: Final = Bounds(per_group=50, total=1000)
+"""The default for the shapes that wait to be built: for each project and in all."""
 _KEPT: Final = 512
 _KEPT_NEW: Final = 128
 """Maximum number of shapes requested once; they do not evict those that were requested again."""
-PER_GROUP: Final = 50
-"""Maximum number of a project's shapes that wait to be built."""
-_WAITING: Final = 1000
-"""Maximum number of all projects' waiting shapes."""
 _FRESH: Final = 500
 """New statements after which an unused one is compiled again: drivers keep the last 1,000 compiled."""
 
@@ -43,13 +41,16 @@ class _New(NamedTuple):
 class Statements:
     """The statements of one database."""
 
-    def __init__(self, compile_one: Callable[[Executable, Collection[str]], object]) -> None:
-        """Create it; `compile_one` compiles a statement for parameters of these names, in any thread."""
+    def __init__(self, compile_one: Callable[[Executable, Collection[str]], object], waiting: Bounds) -> None:
+        """Create it; `compile_one` compiles a statement for parameters of these names, in any thread.
+
+        At most `waiting` shapes wait to be built.
+        """
         self._compile = compile_one
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._new: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._count = 0
-        self._waiting: Turns[_New] = Turns(per_group=PER_GROUP, total=_WAITING)
+        self._waiting: Turns[_New] = Turns(waiting)
         self._promised: dict[Hashable, asyncio.Future[Executable]] = {}
         self._maker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "statements")

@@ -1,6 +1,6 @@
 """Locations: URLs of bytes that services, and users if enabled, add to an image."""
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -8,9 +8,6 @@ from tintype.domain.addresses import LONGEST
 from tintype.domain.images import QUEUED, Image
 from tintype.domain.imports import checked_digest
 from tintype.errors import Conflict, Invalid
-
-MOST: Final = 10
-"""The most locations of an image, as in Glance."""
 
 
 class Location(msgspec.Struct, frozen=True):

@@ -22,8 +22,6 @@ SORT_KEYS: Final = (
     *("created_at", "updated_at", "id"),
 )
 TAG_SORT_KEYS: Final = ("name", "created_at", "updated_at")
-MOST_BYTES: Final = 4 << 20
-"""The largest size of a namespace with its contents, as JSON."""
 TYPES: Final = ("array", "boolean", "integer", "number", "object", "string")
 
 Definition = dict[str, Any]

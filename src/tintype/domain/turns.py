@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections import OrderedDict, deque
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -10,12 +10,18 @@ _IPV6_SITE_BITS: Final = 64
 """Leading bits of an IPv6 address that identify a site, which can use every address below them."""
 
 
+class Bounds(NamedTuple):
+    """How many items may wait, of one group and in all."""
+
+    per_group: int
+    total: int
+
+
 class Turns(Generic[T]):
     """The waiting items, by group."""
 
-    def __init__(self, *, per_group: int, total: int) -> None:
-        self._per_group = per_group
-        self._total = total
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
         self._groups: OrderedDict[str, deque[T]] = OrderedDict()
         """In the order in which they are served."""
 
@@ -26,7 +32,7 @@ class Turns(Generic[T]):
     def add(self, group: str, item: T) -> bool:
         """Add an item; return False, and add nothing, if the queue or the group's part of it is full."""
         waiting = self._groups.get(group, deque())
-        if len(waiting) >= self._per_group or len(self) >= self._total:
+        if len(waiting) >= self._bounds.per_group or len(self) >= self._bounds.total:
             return False
         waiting.append(item)
         self._groups[group] = waiting

@@ -244,7 +244,7 @@ class Worker:
                 await work.run(attempt)
         except (TintypeError, asyncio.CancelledError) as error:
             if isinstance(error, Unavailable) or hasattr(error, "__notes__"):  # only the log says why
-                log.error("job attempt failed", reason=reason_of(error))  # noqa: TRY400 (no mistake of ours)
+                log.warning("job attempt failed", reason=reason_of(error))  # maybe a user's source
             return error
         except Exception as error:
             log.exception("job failed")

@@ -19,7 +19,7 @@ from tintype.domain.callers import Caller
 from tintype.domain.images import SAVING, UPLOADING
 from tintype.services.access import ImageAccess
 from tintype.services.ingest import Ingest, IngestAdapter, Reservation, release_image
-from tintype.services.quotas import enforce_quota, quota_turn
+from tintype.services.quotas import Slots, enforce_quota, quota_turn
 
 UNINSPECTED: Final = '{"inspected":false}'
 """Metadata of staged bytes that were not inspected because plugins will change them first."""
@@ -28,10 +28,11 @@ UNINSPECTED: Final = '{"inspected":false}'
 class ImageData:
     """The use cases: upload and stage."""
 
-    def __init__(self, database: Database, access: ImageAccess, ingest: Ingest) -> None:
+    def __init__(self, database: Database, access: ImageAccess, ingest: Ingest, slots: Slots) -> None:
         self._database = database
         self._access = access
         self._ingest = ingest
+        self._slots = slots
 
     async def upload(
         self,
@@ -46,11 +47,13 @@ class ImageData:
         """Fill a queued image with the bytes of `source`, all or none.
 
         The caller declares `size` and `expected` (hex digests by algorithm), and may choose the store. Raises
-        Conflict if the image is not queued, and whatever `Ingest.run` raises.
+        Conflict if the image is not queued, TooManyAttempts if the project has too many uploads running, and
+        whatever `Ingest.run` raises.
         """
         blob = Blob(str(uuid.uuid4()), self._ingest.store(store_id).id, image_id.lower())
         adapter = _WholeUpload(self._access, self._ingest, caller, SAVING, size)
-        await self._ingest.run(adapter, [blob], source, size, expected)
+        with self._slots.hold(caller):
+            await self._ingest.run(adapter, [blob], source, size, expected)
 
     async def stage(
         self,
@@ -65,7 +68,8 @@ class ImageData:
         metadata = None if self._ingest.adopts else UNINSPECTED
         blob = Blob(str(uuid.uuid4()), self._ingest.store(None).id, image_id.lower(), metadata=metadata)
         adapter = _WholeUpload(self._access, self._ingest, caller, UPLOADING, size)
-        await self._ingest.run(adapter, [blob], source, size, expected)
+        with self._slots.hold(caller):
+            await self._ingest.run(adapter, [blob], source, size, expected)
 
     async def room(self, caller: Caller) -> int:
         """Return how many bytes an image may have within the quota of the caller's project."""

@@ -44,6 +44,8 @@ class Locations:
     _queue: JobQueue
     _condemned: Wakeup
     """Wakes the sweeper."""
+    most: int
+    """How many locations an image may have."""
 
     async def begin(
         self, caller: Caller, image_id: str, location: Location, body: Any, request_id: str
@@ -120,8 +122,8 @@ class Locations:
             self.signatures.accept(image)
             await self.check_free(tx, store, place, image.id)
             known = await blob_rows.ready_of(tx, image.id)
-            if len(known) >= locations.MOST:
-                raise Conflict(f"An image may have {locations.MOST} locations.")
+            if len(known) >= self.most:
+                raise Conflict(f"An image may have {self.most} locations.")
             metadata = msgspec.json.encode(location.metadata).decode()
             blob = Blob(str(uuid.uuid4()), store, image.id, READY, place, metadata)
             await blob_rows.adopt(tx, blob, size=size, digests=None, now=now())

@@ -59,9 +59,10 @@ _CONTENTS: Final = {
 class Metadefs:
     """The use cases. Each raises NotFound for a namespace that is not visible to the caller."""
 
-    def __init__(self, database: Database, policy: Policy, *, namespaces: int) -> None:
-        """Allow each project at most `namespaces` namespaces."""
-        self._most = namespaces
+    def __init__(self, database: Database, policy: Policy, *, most: int, most_bytes: int) -> None:
+        """Allow each project at most `most` namespaces, each of `most_bytes` bytes with its contents."""
+        self._most = most
+        self._most_bytes = most_bytes
         self._database = database
         self._policy = policy
 
@@ -121,7 +122,7 @@ class Metadefs:
         async with self._database.write(turn=f"namespaces of {namespace.owner}") as tx:
             if await rows.count_of(tx, namespace.owner) >= self._most:
                 raise OverLimit(f"A project may own {self._most} namespaces of metadata definitions.")
-            await rows.add(tx, namespace)
+            await rows.add(tx, namespace, most_bytes=self._most_bytes)
         return namespace
 
     async def update(self, caller: Caller, name: str, body: NamespaceBody) -> Namespace:
@@ -253,7 +254,7 @@ class Metadefs:
             after = decide(before)
             if deletes:
                 metadefs.check_unprotected(before)
-            await rows.save(tx, before, after)
+            await rows.save(tx, before, after, most_bytes=self._most_bytes)
         return after
 
     def _require(self, rules: Sequence[str], caller: Caller, namespace: Namespace | None = None) -> None:

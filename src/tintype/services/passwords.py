@@ -20,7 +20,7 @@ from tintype.blobs.cancellation import shielded
 from tintype.db import identity as rows
 from tintype.db.engine import Database, fetch, now
 from tintype.domain.identity import FailedLogins
-from tintype.domain.turns import address_group
+from tintype.domain.turns import Bounds, address_group
 from tintype.errors import Invalid
 from tintype.services.turns import Queue
 
@@ -105,7 +105,7 @@ class Passwords:
         self._database = database
         self._hasher = hasher
         at_once = hasher.at_once + 1  # one uses the database while the others hash
-        self._queue = Queue(at_once=at_once, per_group=waiting_of_one, total=waiting)
+        self._queue = Queue(at_once, Bounds(waiting_of_one, waiting))
         self._owners: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     async def hash(self, secret: str, *, group: str) -> str:

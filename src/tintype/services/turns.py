@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Final
 
-from tintype.domain.turns import Turns
+from tintype.domain.turns import Bounds, Turns
 from tintype.errors import TooManyAttempts
 
 _FIRST_GUESS_SECONDS: Final = 0.05
@@ -19,10 +19,10 @@ _WEIGHT: Final = 0.1
 class Queue:
     """Runs at most `at_once` pieces of work in this process; the rest wait, and groups take turns."""
 
-    def __init__(self, *, at_once: int, per_group: int, total: int) -> None:
+    def __init__(self, at_once: int, bounds: Bounds) -> None:
         self._at_once = at_once
         self._free = at_once
-        self._waiting: Turns[asyncio.Future[None]] = Turns(per_group=per_group, total=total)
+        self._waiting: Turns[asyncio.Future[None]] = Turns(bounds)
         self._seconds = _FIRST_GUESS_SECONDS
 
     @contextlib.asynccontextmanager

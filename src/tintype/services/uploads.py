@@ -37,11 +37,9 @@ from tintype.errors import Gone, Invalid, Locked, NotFound, OverLimit, TintypeEr
 from tintype.services.access import ImageAccess
 from tintype.services.ingest import Ingest, reason_of, release_image
 from tintype.services.leases import LEASE
-from tintype.services.quotas import enforce_quota, quota_turn
+from tintype.services.quotas import Slots, enforce_quota, quota_turn
 from tintype.services.upload_chunks import LOCK_LEASE, CheckpointedWriter, UploadChunk, UploadLock, receive
 
-OPEN_LIMIT: Final = 32
-"""Unfinished uploads of one image."""
 _CACHED_PIPELINES: Final = 64
 """Number of uploads whose digests each process keeps in memory between requests."""
 _PATIENCE_SECONDS: Final = 8.0
@@ -51,17 +49,27 @@ class Uploads:
     """The use cases. Each raises NotFound for an image or upload that is not visible to the caller."""
 
     def __init__(
-        self, database: Database, access: ImageAccess, ingest: Ingest, *, lifetime: int, open_limit: int
+        self,
+        database: Database,
+        access: ImageAccess,
+        ingest: Ingest,
+        slots: Slots,
+        *,
+        lifetime: int,
+        open_limit: int,
+        open_limit_of_image: int,
     ) -> None:
         """`lifetime` is how many microseconds an upload waits for its next chunk.
 
-        A project may have `open_limit` unfinished uploads.
+        A project may have `open_limit` unfinished uploads, and an image `open_limit_of_image`.
         """
         self._database = database
         self._access = access
         self._ingest = ingest
+        self._slots = slots
         self._lifetime = lifetime
         self._open_limit = open_limit
+        self._open_limit_of_image = open_limit_of_image
         self._pipelines: OrderedDict[str, DigestPipeline] = OrderedDict()
 
     async def create(
@@ -95,8 +103,8 @@ class Uploads:
             self._access.authorize("upload_image", caller, image)
             images.changed_status(image, SAVING)
             self._ingest.signatures.check(image)
-            if await upload_rows.count_open(tx, image.id) >= OPEN_LIMIT:
-                raise OverLimit(f"An image may have {OPEN_LIMIT} unfinished uploads at once.")
+            if await upload_rows.count_open(tx, image.id) >= self._open_limit_of_image:
+                raise OverLimit(f"An image may have {self._open_limit_of_image} unfinished uploads at once.")
             if image.owner and await upload_rows.count_open_of_owner(tx, image.owner) >= self._open_limit:
                 raise OverLimit(f"A project may have {self._open_limit} unfinished uploads at once.")
             await blob_rows.begin_partial(tx, blob, now=moment, keep_until=upload.expires_at, size=length)
@@ -147,7 +155,8 @@ class Uploads:
             if size is not None and offset + size > upload.length:
                 raise Invalid(f"The upload has {upload.length} bytes: the piece goes beyond them.")
             chunk = UploadChunk(source, upload.length - offset, checksum)
-            return await self._receive(caller, image, lock, chunk, size)
+            with self._slots.hold(caller):
+                return await self._receive(caller, image, lock, chunk, size)
 
     async def delete(self, caller: Caller, image_id: str, upload_id: str) -> None:
         """Delete an upload and its bytes; the bytes of a finished one belong to the image and stay."""

@@ -79,6 +79,37 @@ class KeystoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ),
         ),
     ] = 60
+    cached_tokens: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Maximum number of valid tokens, and a tenth as many invalid ones, that each server "
+            "process caches.",
+        ),
+    ] = 10_000
+    concurrent_tokens: Annotated[
+        int, Meta(ge=1, description="Maximum number of tokens that each server process validates at once.")
+    ] = 8
+    token_queue: Annotated[
+        int, Meta(ge=1, description="Maximum number of tokens that wait; excess requests get 429.")
+    ] = 1024
+    token_queue_per_address: Annotated[
+        int, Meta(ge=1, description="Maximum number of them from one address, or one IPv6 /64 network.")
+    ] = 128
+    concurrent_logins: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Maximum number of the dashboard's log-ins and look-ups of projects that each server "
+            "process requests at once.",
+        ),
+    ] = 4
+    login_queue: Annotated[
+        int, Meta(ge=1, description="Maximum number of them that wait; excess requests get 429.")
+    ] = 256
+    login_queue_per_address: Annotated[
+        int, Meta(ge=1, description="Maximum number of them from one address or user.")
+    ] = 32
     service_roles: Annotated[
         tuple[str, ...], Meta(description="Roles of services that may act for users (X-Service-Token).")
     ] = ("service",)

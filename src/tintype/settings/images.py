@@ -52,13 +52,25 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "Downloads that nginx sends are not counted.",
         ),
     ] = 256
+    parallel_uploads: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Maximum number of a project's concurrent uploads in each server process: requests "
+            "with image data, including chunks of resumable uploads. Each uses up to 12 MiB of memory.",
+        ),
+    ] = 128
     upload_lifetime: Annotated[
         int, Meta(ge=60, description="Seconds that a resumable upload waits for its next chunk.")
     ] = 24 * 3600
     open_uploads: Annotated[
         int,
-        Meta(ge=1, description="Maximum number of a project's unfinished uploads; an image may have 32."),
+        Meta(ge=1, description="Maximum number of a project's unfinished resumable uploads."),
     ] = 200
+    open_uploads_per_image: Annotated[
+        int, Meta(ge=1, description="Maximum number of unfinished resumable uploads of an image.")
+    ] = 32
+    location_limit: Annotated[int, Meta(ge=1, description="Maximum number of locations of an image.")] = 10
     hash_algorithm: Annotated[
         Literal["sha256", "sha512", "blake2b"], Meta(description="Algorithm of the digest in os_hash_value.")
     ] = "sha512"
@@ -125,9 +137,12 @@ class MetadefSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(
             ge=0,
-            description="Maximum number of a project's metadata definition namespaces, each up to 4 MiB.",
+            description="Maximum number of a project's metadata definition namespaces.",
         ),
     ] = 1000
+    namespace_bytes: Annotated[
+        int, Meta(ge=1, description="Maximum size of a namespace with its contents, in bytes of JSON.")
+    ] = 4 << 20
 
 
 class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

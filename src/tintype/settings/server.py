@@ -14,6 +14,10 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: Annotated[str, Meta(description="Address to listen on.", extra={"form": forms.HOST})] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 chooses a free one.")] = 9292
     workers: Annotated[int, Meta(ge=1, le=256, description="Number of server processes.")] = 1
+    threads: Annotated[
+        int,
+        Meta(ge=4, le=1024, description="Threads of each server process that read, hash and write data."),
+    ] = 32
     public_url: Annotated[
         str | None,
         Meta(
@@ -99,6 +103,17 @@ class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     connections: Annotated[
         int, Meta(ge=3, le=1000, description="Maximum connections to PostgreSQL of each server process.")
     ] = 10
+    list_queue: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Maximum number of lists with a new combination of filters and sort keys that wait "
+            "to be compiled in each server process; excess requests get 503. Projects take turns.",
+        ),
+    ] = 1000
+    list_queue_per_project: Annotated[
+        int, Meta(ge=1, description="Maximum number of them of one project.")
+    ] = 50
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -23,13 +23,13 @@ from tintype.api.routes import (
     metadefs_table,
     table,
 )
-from tintype.api.slots import DownloadSlots
 from tintype.api.stores import StoresApi
 from tintype.api.tags import TagsApi
 from tintype.api.tasks import TasksApi
 from tintype.api.uploads import UploadsApi
 from tintype.api.users import UsersApi
 from tintype.services.downloads import Downloads
+from tintype.services.quotas import Slots
 from tintype.services.stores import Stores
 from tintype.settings import Settings
 from tintype.wiring.background import Background
@@ -63,7 +63,7 @@ def create_handlers(service: Background) -> Handlers:
         DataApi(
             service.data,
             Downloads(database, service.access, service.copies, service.cache),
-            DownloadSlots(settings.images.parallel_downloads),
+            Slots(settings.images.parallel_downloads, "downloads"),
         ),
         UploadsApi(service.uploads, limits),
         TagsApi(service.images),

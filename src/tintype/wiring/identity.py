@@ -7,19 +7,21 @@ import structlog
 from tintype.auth.base import Logins
 from tintype.certificates import check_authorities
 from tintype.db.engine import Database
+from tintype.domain.turns import Bounds
 from tintype.errors import StartError
 from tintype.extras import missing
 from tintype.policy.engine import Policy
 from tintype.services.identity import Identity
 from tintype.services.passwords import Hasher, Passwords
 from tintype.services.tokens import Tokens
-from tintype.settings import Settings
+from tintype.settings import KeystoneSettings, Settings
 from tintype.wiring.web import keystone_proxy
 
 if TYPE_CHECKING:
     from keystoneauth1.session import Session
 
     from tintype.auth.keystone import KeystoneAuthenticator
+    from tintype.auth.keystone_calls import KeystoneCalls
 
 
 def create_identity(settings: Settings, database: Database, policy: Policy) -> Identity:
@@ -66,6 +68,23 @@ def open_keystone_session(settings: Settings) -> "Session":
     return session
 
 
+def keystone_calls(
+    chosen: KeystoneSettings, session: "Session", log: structlog.typing.FilteringBoundLogger
+) -> "KeystoneCalls":
+    """Create what runs the calls to Keystone, within the bounds of the settings."""
+    from tintype.auth.keystone_calls import CallBounds, KeystoneCalls
+
+    tokens = Bounds(chosen.token_queue_per_address, chosen.token_queue)
+    logins = Bounds(chosen.login_queue_per_address, chosen.login_queue)
+    return KeystoneCalls(
+        session,
+        chosen.auth_url or "",
+        log,
+        tokens=CallBounds(chosen.concurrent_tokens, tokens),
+        logins=CallBounds(chosen.concurrent_logins, logins),
+    )
+
+
 def create_keystone(
     settings: Settings, session: "Session", policy: Policy, log: structlog.typing.FilteringBoundLogger
 ) -> tuple["KeystoneAuthenticator", Logins]:
@@ -81,11 +100,11 @@ def create_keystone(
         url = v3_url(auth_url)
         limits = UnifiedLimits(session, url, chosen.endpoint_id, cache_seconds=chosen.cache_seconds)
     authenticator = KeystoneAuthenticator(
-        session,
-        auth_url,
+        keystone_calls(chosen, session, log),
         policy,
         log,
         cache_seconds=chosen.cache_seconds,
+        cached_tokens=chosen.cached_tokens,
         service_roles=chosen.service_roles,
         quota=settings.quotas,
         limits=limits,

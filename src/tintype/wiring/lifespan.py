@@ -17,8 +17,6 @@ _FIRST: Final = frozenset({"MainProcess", "SpawnProcess-1"})
 """Python's names for the only process, and for the first of several."""
 _SWITCH_SECONDS: Final = 0.001
 """How long a computing thread may block the event loop, in seconds; Python's default is five times that."""
-_THREADS: Final = 32
-"""Threads in each process that read, hash and write."""
 
 
 @contextlib.asynccontextmanager
@@ -28,7 +26,8 @@ async def lifespan(service: Background, health: Health) -> AsyncIterator[None]:
     Only the first of several processes logs the parts of `health` that do not work.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "bytes"))
+    threads = ThreadPoolExecutor(service.settings.server.threads, "bytes")
+    asyncio.get_running_loop().set_default_executor(threads)
     work: list[Callable[[], Coroutine[Any, Any, None]]] = [service.sweeper.run]
     if service.settings.jobs.concurrency:
         work.append(service.worker.run)

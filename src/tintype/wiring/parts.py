@@ -37,6 +37,7 @@ from tintype.services.members import Members
 from tintype.services.metadefs import Metadefs
 from tintype.services.property_checks import PropertyCheck
 from tintype.services.queue import JobQueue
+from tintype.services.quotas import Slots
 from tintype.services.rights import Rights
 from tintype.services.signatures import Signatures
 from tintype.services.upkeep import Upkeep
@@ -227,9 +228,14 @@ class Parts:
         )
 
     @cached_property
+    def upload_slots(self) -> Slots:
+        """Limits the concurrent uploads of each project."""
+        return Slots(self.settings.images.parallel_uploads, "uploads")
+
+    @cached_property
     def data(self) -> ImageData:
         """Uploads and stages bytes."""
-        return ImageData(self.database, self.access, self.ingest)
+        return ImageData(self.database, self.access, self.ingest, self.upload_slots)
 
     @cached_property
     def uploads(self) -> Uploads:
@@ -238,8 +244,10 @@ class Parts:
             self.database,
             self.access,
             self.ingest,
+            self.upload_slots,
             lifetime=self.settings.images.upload_lifetime * 1_000_000,
             open_limit=self.settings.images.open_uploads,
+            open_limit_of_image=self.settings.images.open_uploads_per_image,
         )
 
     @cached_property
@@ -277,6 +285,7 @@ class Parts:
             self.signatures,
             self.queue,
             self.blobs_condemned,
+            most=self.settings.images.location_limit,
         )
 
     @cached_property
@@ -301,7 +310,8 @@ class Parts:
     @cached_property
     def metadefs(self) -> Metadefs:
         """Metadata definitions."""
-        return Metadefs(self.database, self.policy, namespaces=self.settings.metadefs.namespaces)
+        chosen = self.settings.metadefs
+        return Metadefs(self.database, self.policy, most=chosen.namespaces, most_bytes=chosen.namespace_bytes)
 
     @cached_property
     def property_check(self) -> PropertyCheck | None:

@@ -12,6 +12,8 @@ What is not a JSON object or array of strings is refused.
 Constraints and indexes are named by the convention of db/tables.py, which must therefore stay as it is.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -406,6 +408,6 @@ def _create_identity() -> None:
     )
 
 
-def _parent(name: str, target: str, length: int, **options: bool) -> sa.Column[str]:
+def _parent(name: str, target: str, length: int, **options: Any) -> sa.Column[str]:
     """Return a column with the id of another row, with which its own row is deleted."""
     return sa.Column(name, sa.String(length), sa.ForeignKey(target, ondelete="CASCADE"), **options)
