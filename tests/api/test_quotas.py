@@ -11,7 +11,7 @@ from test_imports import ended, loopback, working
 
 import web
 from inprocess import Prepared, Service, running
-from tintype.cli.projects import limits as limits_command
+from tintype.cli.identity import limits as limits_command
 from tintype.domain.quotas import Quota
 from tintype.errors import Invalid
 from tintype.settings.stores import FileStore, HttpStore

@@ -31,11 +31,11 @@ _COMMANDS: Final = {
     "import-glance": "takeover:import_glance",
     "db": "database",
     "catalogue": "catalogue",
-    "user": "users",
-    "project": "projects",
-    "role": "roles",
+    "user": "identity:users",
+    "project": "identity:projects",
+    "role": "identity:roles",
 }
-"""The module of each command: its `app`, or the named function."""
+"""The module of each command: its `app`, or what is named."""
 
 
 class Commands(typer.core.TyperGroup):
@@ -61,8 +61,8 @@ class Commands(typer.core.TyperGroup):
             found = importlib.import_module(f"tintype.cli.{module}")
         except ModuleNotFoundError as error:
             return _absent(cmd_name, error)
-        app = getattr(found, function) if function else found.app
-        if function:
+        app = getattr(found, function or "app")
+        if not isinstance(app, typer.Typer):
             alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
             alone.command(cmd_name)(app)
             app = alone

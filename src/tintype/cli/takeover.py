@@ -79,11 +79,15 @@ def import_glance(
     else:
         admin.with_service(data_dir, lambda service: work(service.database, service.stores), claims=True)
     output.table(("image", "name", "what", "detail"), notes)
-    print(", ".join(f"{counts[what]} {what}" for what in (TAKEN, UPDATED, KNOWN, DELETED, LEFT)))
-    print("namespaces of metadata definitions:", end=" ")
-    print(", ".join(f"{namespaces[what]} {what}" for what in (ADDED, REPLACED, KEPT, DELETED, LEFT)))
+    _print_summary(counts, namespaces)
     if counts[LEFT] or namespaces[LEFT]:
         raise typer.Exit(1)
+
+
+def _print_summary(images: Counter[str], namespaces: Counter[str]) -> None:
+    print(", ".join(f"{images[what]} {what}" for what in (TAKEN, UPDATED, KNOWN, DELETED, LEFT)))
+    print("namespaces of metadata definitions:", end=" ")
+    print(", ".join(f"{namespaces[what]} {what}" for what in (ADDED, REPLACED, KEPT, DELETED, LEFT)))
 
 
 def _stores_by_location(chosen: settings.Settings) -> Mapping[tuple[str, str], str]:

@@ -144,7 +144,7 @@ class ImportAdapter(IngestAdapter):
         for blob in blobs:
             if not await blob_rows.complete(tx, blob.id, READY, size=digests.size, digests=text, until=0):
                 raise Gone(LOST)
-        await blob_rows.condemn_some_of(tx, image.id, WRITING)  # in stores that were left out
+        await blob_rows.condemn_all_of(tx, image.id, WRITING)  # in stores that were left out
         if self._plan.staged is not None:
             names += await self._end_staging(tx, self._plan.staged)
         copy = self._plan.wanted.method == COPY
@@ -223,7 +223,7 @@ class ImportWork:
     async def undo(self, tx: Transaction, task: Task) -> None:
         """Condemn the blobs that were being written for the image."""
         await image_rows.lock(tx, task.image_id or "")
-        await blob_rows.condemn_some_of(tx, task.image_id or "", WRITING)
+        await blob_rows.condemn_all_of(tx, task.image_id or "", WRITING)
 
     async def fail(self, tx: Transaction, task: Task, reason: str) -> None:
         """Release the image with the reason: queued again, or active as before a copy."""

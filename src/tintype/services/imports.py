@@ -144,7 +144,7 @@ async def release_from_task(
     }
     if image.status == IMPORTING:
         for state in (STAGED, WRITING):
-            await blob_rows.condemn_some_of(tx, image.id, state)
+            await blob_rows.condemn_all_of(tx, image.id, state)
         after = images.changed_status(image, QUEUED, size=None, **changes)
     else:
         after = msgspec.structs.replace(image, **changes)
