@@ -166,7 +166,7 @@ async def test_an_end(service: Service, monkeypatch: pytest.MonkeyPatch) -> None
     assert credential["expires_at"] == f"{soon}.000000"
     answer = await log_in(service, {name: credential[name] for name in ("id", "secret")})
     assert answer.json()["token"]["expires_at"] == f"{soon}.000000Z"
-    monkeypatch.setattr(identity_service, "_now", lambda: moment + 600_000_000)
+    monkeypatch.setattr(identity_service, "now", lambda: moment + 600_000_000)
     expired = await log_in(service, {name: credential[name] for name in ("id", "secret")})
     assert expired.status_code == 401
     for form in ("2050-01-01T00:00:00Z", "2050-01-01T00:00:00.5+02:00", "2050-01-01T00:00:00"):
