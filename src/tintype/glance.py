@@ -320,13 +320,14 @@ def _record(row: Mapping[str, Any], of: Mapping[str, list[Mapping[str, Any]]]) -
         row={**row, **times, "updated_at": times["updated_at"] or times["created_at"]},
         properties={each["name"]: each["value"] or "" for each in of["image_properties"]},
         tags=tuple(each["value"] for each in of["image_tags"]),
-        members=tuple({each["member"]: _member(each) for each in of["image_members"]}.values()),
+        members=tuple(
+            {
+                each["member"]: Member(each["member"], each["status"], *_stamps(each))
+                for each in of["image_members"]
+            }.values()
+        ),
         locations=tuple(Location(each["value"], each["status"]) for each in of["image_locations"]),
     )
-
-
-def _member(row: Mapping[str, Any]) -> Member:
-    return Member(row["member"], row["status"], *_stamps(row))
 
 
 def _microseconds(moment: datetime | None) -> int:

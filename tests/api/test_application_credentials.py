@@ -8,6 +8,7 @@ import jwt
 import pytest
 
 from inprocess import PASSWORD, Service
+from tintype.db.engine import now
 from tintype.services import identity as identity_service
 from tintype.services import passwords
 
@@ -18,7 +19,7 @@ TOKENS = f"{V3}/auth/tokens"
 @pytest.fixture(autouse=True)
 def _untrusted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every token looked up each time: what these tests change must show at once."""
-    monkeypatch.setattr("tintype.auth.builtin._TRUSTED_SECONDS", 0)
+    monkeypatch.setattr("tintype.services.tokens._TRUSTED_SECONDS", 0)
 
 
 FAR = ("9999-12-31T23:59:59-12:00",)
@@ -27,7 +28,7 @@ FAR = ("9999-12-31T23:59:59-12:00",)
 
 async def user_of(service: Service, token: str) -> str:
     """Return the id of a token's user."""
-    return (await service.parts.identity.validate(token)).caller.user_id
+    return (await service.parts.identity.tokens.validate(token)).caller.user_id
 
 
 async def create(service: Service, who: str = "alice", **body: object) -> httpx2.Response:
@@ -129,8 +130,8 @@ async def test_guessing_is_slowed_down(service: Service, monkeypatch: pytest.Mon
     project = {"id": service.projects["alpha"]}
     own = {"user_id": credential["user_id"], "user_name": None, "password": PASSWORD, "project": project}
     await service.parts.identity.login(**own, address="127.0.0.1")
-    later = passwords._now() + 60_000_001
-    monkeypatch.setattr(passwords, "_now", lambda: later)
+    later = now() + 60_000_001
+    monkeypatch.setattr(passwords, "now", lambda: later)
     assert (await log_in(service, right)).status_code == 201
 
 
@@ -142,7 +143,7 @@ async def test_a_subset_of_the_roles(service: Service) -> None:
     assert await status(service, token, "POST", json={}) == 403
     more = await made(service, "admin", name="more", roles=[{"id": "role-member"}])
     assert [role["name"] for role in more["roles"]] == ["member", "reader"]
-    member = (await service.parts.identity.validate(await token_of(service, more))).caller
+    member = (await service.parts.identity.tokens.validate(await token_of(service, more))).caller
     assert (member.is_admin, member.roles) == (False, frozenset({"member", "reader"}))
     for wrong, code in (
         ([{"name": "admin"}], 400),
@@ -165,7 +166,7 @@ async def test_an_end(service: Service, monkeypatch: pytest.MonkeyPatch) -> None
     assert credential["expires_at"] == f"{soon}.000000"
     answer = await log_in(service, {name: credential[name] for name in ("id", "secret")})
     assert answer.json()["token"]["expires_at"] == f"{soon}.000000Z"
-    monkeypatch.setattr(identity_service, "_now", lambda: moment + 600_000_000)
+    monkeypatch.setattr(identity_service, "now", lambda: moment + 600_000_000)
     expired = await log_in(service, {name: credential[name] for name in ("id", "secret")})
     assert expired.status_code == 401
     for form in ("2050-01-01T00:00:00Z", "2050-01-01T00:00:00.5+02:00", "2050-01-01T00:00:00"):
@@ -230,7 +231,7 @@ async def test_versions_that_know_no_credentials_refuse_their_tokens(service: Se
     """While versions are mixed, a process that would take the token for the user's own gives 401."""
     token = await token_of(service, await made(service))
     with pytest.raises(jwt.InvalidAudienceError):
-        jwt.decode(token, await service.parts.identity._signing_key(), algorithms=["HS256"])
+        jwt.decode(token, await service.parts.identity.tokens._signing_key(), algorithms=["HS256"])
 
 
 async def test_what_ends_a_credential(service: Service) -> None:
@@ -279,7 +280,7 @@ async def test_what_a_credential_outlives(service: Service) -> None:
     token = await token_of(service, credential)
     assert await status(service, token, "POST", json={}) == 201
     await identity.roles.grant("alice", "alpha", "admin")
-    assert not (await identity.validate(token)).caller.is_admin
+    assert not (await identity.tokens.validate(token)).caller.is_admin
     await identity.roles.revoke("alice", "alpha", "admin")
     await identity.roles.grant("alice", "alpha", "reader")
     await identity.roles.revoke("alice", "alpha", "member")

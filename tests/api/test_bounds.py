@@ -27,7 +27,7 @@ async def test_application_credentials_of_a_user(prepared: Prepared, tmp_path: P
     async with running(prepared, tmp_path, identity=few) as service:
 
         async def create(who: str, name: str) -> tuple[int, str]:
-            user = (await service.parts.identity.validate(service.tokens[who])).caller.user_id
+            user = (await service.parts.identity.tokens.validate(service.tokens[who])).caller.user_id
             path = f"/identity/v3/users/{user}/application_credentials"
             body = {"application_credential": {"name": name}}
             answer = await service.call(who, "POST", path, json=body)
@@ -52,7 +52,7 @@ async def test_why_an_application_credential_cannot_be_stored(
     service: Service, field: str | None, raised: type[Exception]
 ) -> None:
     """A user or project that was deleted meanwhile is not told as a name that is taken."""
-    caller = (await service.parts.identity.validate(service.tokens["alice"])).caller
+    caller = (await service.parts.identity.tokens.validate(service.tokens["alice"])).caller
     credentials, more = service.parts.identity.application_credentials, {"secret": "s", "expires_at": None}
     wished: dict[str, Any] = {
         "name": "robot",

@@ -14,7 +14,7 @@ import pytest
 from inprocess import PASSWORD, Prepared, Service, running
 from tintype.errors import Unauthenticated
 from tintype.services import passwords
-from tintype.services.identity import Token
+from tintype.services.tokens import Token
 from tintype.settings import IdentitySettings
 
 TOKENS = "/identity/v3/auth/tokens"
@@ -112,7 +112,7 @@ async def test_an_unknown_user_takes_as_long_as_a_wrong_password(service: Servic
 async def test_guessing_is_slowed_down(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """After three failures a user must wait at this address, longer each time; others need not."""
     moment = time.time_ns() // 1000
-    monkeypatch.setattr(passwords, "_now", lambda: moment)
+    monkeypatch.setattr(passwords, "now", lambda: moment)
     for _ in range(3):
         assert (await login(service, "bob", "wrong", "beta")).status_code == 401
     assert (await login(service, "bob", "wrong", "beta")).status_code == 401
@@ -134,7 +134,7 @@ async def test_guessing_is_slowed_down(service: Service, monkeypatch: pytest.Mon
 async def test_guesses_at_once_are_slowed_down_too(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of fifty guesses sent together a few are heard, and the right one behind them is not."""
     moment = time.time_ns() // 1000  # the delay of a second must not pass meanwhile on a busy machine
-    monkeypatch.setattr(passwords, "_now", lambda: moment)
+    monkeypatch.setattr(passwords, "now", lambda: moment)
     guesses = [login(service, "alice", f"wrong {number}") for number in range(50)]
     answers = await asyncio.gather(*guesses, login(service, "alice"))
     heard = [answer.status_code for answer in answers].count(401)
@@ -169,16 +169,16 @@ async def test_a_password_that_changes_during_an_exchange(
 ) -> None:
     """It ends the old token, so none is given for it: that one would have been valid for hours."""
     identity = service.parts.identity
-    validate = identity.validate
+    validate = identity.tokens.validate
 
     async def changed_meanwhile(value: str) -> Token:
         token = await validate(value)
         await identity.users.update(token.caller.user_id, password="another secret")
         return token
 
-    monkeypatch.setattr(identity, "validate", changed_meanwhile)
+    monkeypatch.setattr(identity.tokens, "validate", changed_meanwhile)
     with pytest.raises(Unauthenticated):
-        await identity.rescope(service.tokens["alice"], None)
+        await identity.tokens.rescope(service.tokens["alice"], None)
 
 
 async def test_a_user_who_is_disabled_during_a_login(
@@ -238,7 +238,7 @@ async def test_only_admins_and_services_look_into_other_tokens(service: Service)
 
 async def test_what_is_taken_away_is_gone(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """A role withdrawn, a password changed, an account closed: old tokens end within a second."""
-    monkeypatch.setattr("tintype.auth.builtin._TRUSTED_SECONDS", 0)
+    monkeypatch.setattr("tintype.services.tokens._TRUSTED_SECONDS", 0)
     identity = service.parts.identity
 
     async def status(token: str) -> int:
@@ -266,7 +266,7 @@ async def test_a_token_expires(prepared: Prepared, tmp_path: Path, monkeypatch: 
         service.tokens["alice"] = (await login(service, "alice")).headers["x-subject-token"]
         real = time.time_ns()
         assert (await service.call("alice", "GET", "/v2/images")).status_code == 200
-        monkeypatch.setattr("tintype.auth.builtin.time.time_ns", lambda: real + 61_000_000_000)
+        monkeypatch.setattr("tintype.services.tokens.now", lambda: (real + 61_000_000_000) // 1000)
         monkeypatch.setattr("jwt.api_jwt.datetime", _Later)
         assert (await service.call("alice", "GET", "/v2/images")).status_code == 401
 

@@ -18,7 +18,7 @@ from tintype.db import identity as identity_rows
 from tintype.db.engine import CLOCK, LEASE_CLOCK, Database, SQLite, now
 from tintype.db.tables import blobs
 from tintype.domain.blobs import Blob
-from tintype.jobs.waiting import wait_detecting_stall
+from tintype.services.leases import wait_detecting_stall
 
 SQLITE = pytest.mark.parametrize("prepared", ["sqlite"], indirect=True)
 MINUTE, DAY = 60_000_000, 24 * 3600 * 1_000_000
@@ -107,7 +107,7 @@ async def test_standing_still_is_noticed(monkeypatch: pytest.MonkeyPatch) -> Non
     """By a clock that goes on while the process is stopped, or its machine sleeps."""
     assert not await wait_detecting_stall(asyncio.Event(), 0.01)
     moments = iter([0.0, 30.0])
-    monkeypatch.setattr("tintype.jobs.waiting.time.clock_gettime", lambda _clock: next(moments))
+    monkeypatch.setattr("tintype.services.leases.time.clock_gettime", lambda _clock: next(moments))
     assert await wait_detecting_stall(asyncio.Event(), 5)
 
 

@@ -13,7 +13,7 @@ from inprocess import PASSWORD, Prepared, Service, running
 from tintype.db import identity as identity_rows
 from tintype.db.tables import failed_logins
 from tintype.domain.turns import Bounds
-from tintype.services.hashing import Hasher
+from tintype.services.passwords import Hasher
 from tintype.services.turns import Queue
 from tintype.settings import IdentitySettings
 

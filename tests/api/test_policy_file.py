@@ -167,7 +167,7 @@ async def test_nothing_without_a_project(prepared: Prepared, tmp_path: Path) -> 
     rules = dict.fromkeys(("get_images", "add_image", "get_image"), "@")
     async with obeying(prepared, tmp_path, rules) as service:
         path = await make(service, "admin", visibility="public")
-        token = await service.parts.identity.rescope(service.tokens["bob"], None)
+        token = await service.parts.identity.tokens.rescope(service.tokens["bob"], None)
         service.tokens["nowhere"] = token.value
         assert (await service.call("nowhere", "GET", "/v2/images")).status_code == 403
         assert (await service.call("nowhere", "POST", "/v2/images", json={})).status_code == 403

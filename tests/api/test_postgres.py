@@ -18,7 +18,7 @@ from sqlalchemy import literal, select
 from inprocess import Prepared, Service, make_settings, running
 from tintype import data_folder
 from tintype.cli.upkeep import gc as gc_command
-from tintype.db import compiled, driver
+from tintype.db import compiled, postgres
 from tintype.db import images as image_rows
 from tintype.db.postgres import Postgres
 from tintype.errors import StartError, Unavailable
@@ -191,7 +191,7 @@ async def test_what_is_asked_together_is_answered_each(service: Service) -> None
 async def test_who_goes_away_takes_nobody_along(service: Service) -> None:
     """A reader that is cancelled while others wait for the same question leaves them their answers."""
     image = (await service.call("alice", "POST", "/v2/images", json={"name": "n"})).json()["id"]
-    caller = (await service.parts.identity.validate(service.tokens["alice"])).caller
+    caller = (await service.parts.identity.tokens.validate(service.tokens["alice"])).caller
     show = functools.partial(service.parts.images.show, caller, image)
     for number in range(30):
         tasks = [asyncio.create_task(show()) for _ in range(8)]
@@ -346,7 +346,7 @@ async def test_hosts_have_one_folder_in_common(prepared: Prepared, tmp_path: Pat
 @pytest.mark.parametrize("kind", [asyncpg.InternalClientError, asyncpg.InterfaceError, ConnectionResetError])
 def test_what_a_dying_connection_says(prepared: Prepared, kind: type[Exception]) -> None:
     """All of it means 503 to a client, who is told nothing of the driver."""
-    with pytest.raises(Unavailable) as failure, driver.map_driver_errors():
+    with pytest.raises(Unavailable) as failure, postgres._map_driver_errors():
         raise kind("cannot switch to state 12")
     assert "state" not in failure.value.message
 

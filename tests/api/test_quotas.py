@@ -11,7 +11,7 @@ from test_imports import ended, loopback, working
 
 import web
 from inprocess import Prepared, Service, running
-from tintype.cli.projects import limits as limits_command
+from tintype.cli.identity import limits as limits_command
 from tintype.domain.quotas import Quota
 from tintype.errors import Invalid
 from tintype.settings.stores import FileStore, HttpStore
@@ -278,7 +278,7 @@ async def test_limits_of_one_project(service: Service) -> None:
     """They are set by an operator, count within a second, and may be taken back."""
     identity = service.parts.identity
     await identity.projects.set_limit("alpha", "image_count_total", 0)
-    token = (await identity.validate(service.tokens["alice"])).caller
+    token = (await identity.tokens.validate(service.tokens["alice"])).caller
     assert token.quota.image_count_total == 0
     await asyncio.sleep(1.1)
     assert (await service.call("alice", "POST", "/v2/images", json=RAW)).status_code == 413

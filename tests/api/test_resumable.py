@@ -188,7 +188,7 @@ async def test_a_broken_connection_keeps_what_arrived(service: Service) -> None:
             yield data[start : start + 1000]
         raise Disconnected("gone")
 
-    caller = (await service.parts.identity.validate(service.tokens["alice"])).caller
+    caller = (await service.parts.identity.tokens.validate(service.tokens["alice"])).caller
     image_id, upload_id = image.rsplit("/", 1)[1], upload.rsplit("/", 1)[1]
     with pytest.raises(Disconnected):
         await service.parts.uploads.append(
@@ -540,7 +540,7 @@ async def test_dying_while_finishing_costs_the_last_byte(
 
 
 async def append_directly(service: Service, image: str, upload: str, data: bytes) -> Upload:
-    caller = (await service.parts.identity.validate(service.tokens["alice"])).caller
+    caller = (await service.parts.identity.tokens.validate(service.tokens["alice"])).caller
 
     async def source() -> AsyncIterator[bytes]:
         yield data

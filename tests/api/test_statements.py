@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.exc import SAWarning
 
 from inprocess import Service
-from tintype.db import batching, engine, postgres
+from tintype.db import engine, postgres
 from tintype.services.catalogue import Catalogue
 
 BINARY = {"Content-Type": "application/octet-stream"}
@@ -33,7 +33,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     listen(engine._Inline, "execute")
     listen(postgres._Connection, "execute")
-    listen(batching.QueryBatcher, "_fetch")
+    listen(postgres._Batcher, "_fetch")
     return asked
 
 

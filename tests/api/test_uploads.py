@@ -63,7 +63,7 @@ async def test_a_client_that_goes_away_leaves_nothing(service: Service) -> None:
         yield b"x" * 9 * MIB
         raise ConnectionResetError
 
-    caller = (await service.parts.identity.validate(service.tokens["alice"])).caller
+    caller = (await service.parts.identity.tokens.validate(service.tokens["alice"])).caller
     with pytest.raises(ConnectionResetError):
         await service.parts.data.upload(
             caller, image_id, Chunks(cut()), size=None, store_id=None, expected={}

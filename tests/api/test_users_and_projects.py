@@ -6,6 +6,7 @@ import httpx2
 import pytest
 
 from inprocess import PASSWORD, Service
+from tintype.db.engine import now
 from tintype.services import passwords
 
 V3 = "/identity/v3"
@@ -15,7 +16,7 @@ TOKENS = f"{V3}/auth/tokens"
 @pytest.fixture(autouse=True)
 def _untrusted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every token looked up each time: what these tests change must show at once."""
-    monkeypatch.setattr("tintype.auth.builtin._TRUSTED_SECONDS", 0)
+    monkeypatch.setattr("tintype.services.tokens._TRUSTED_SECONDS", 0)
 
 
 async def log_in(
@@ -160,8 +161,8 @@ async def test_guessing_an_original_password_is_slowed_down(
         assert (await service.call("bob", "POST", url, json=body)).status_code == 401
     assert (await service.call("bob", "POST", url, json=body)).status_code == 429
     assert (await log_in(service, "alice")).status_code == 429
-    later = passwords._now() + 60_000_001
-    monkeypatch.setattr(passwords, "_now", lambda: later)
+    later = now() + 60_000_001
+    monkeypatch.setattr(passwords, "now", lambda: later)
     assert (await log_in(service, "alice")).status_code == 201
 
 

@@ -82,7 +82,7 @@ STATEMENT_BUILDERS = {
     "db/listing.py:_plain": "of _statement",
     "db/listing.py:_filters": "of _statement",
     "db/listing.py:_has": "of _statement",
-    "db/lookups.py:batch": "once for each lookup",
+    "db/engine.py:batch": "once for each lookup",
     "db/schema.py:_record_oldest": "through SQLAlchemy's own engine, at a start",
     "db/schema.py:_oldest": "through SQLAlchemy's own engine, at a start",
 }

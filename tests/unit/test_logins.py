@@ -2,7 +2,7 @@
 
 import pytest
 
-from tintype.domain.logins import FailedLogins
+from tintype.domain.identity import FailedLogins
 from tintype.errors import TooManyAttempts
 
 SECOND = 1_000_000

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tintype.reachable import Certificate, authorities, client_url
+from tintype.listener import Certificate, authorities, client_url
 
 Pair = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 

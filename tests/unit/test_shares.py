@@ -6,8 +6,17 @@ import pytest
 
 from tintype.blobs import pace as paces
 from tintype.blobs.pace import Pace, paced
-from tintype.domain.shares import lane_of, max_at_once, owners_at_limit
-from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, LOCAL_LANE, LOCATION, WEB_LANE, Task
+from tintype.domain.tasks import (
+    IMPORT,
+    LEGACY_IMPORT,
+    LOCAL_LANE,
+    LOCATION,
+    WEB_LANE,
+    Task,
+    lane_of,
+    max_at_once,
+    owners_at_limit,
+)
 from tintype.errors import Invalid, Unavailable
 
 SLOTS = 4

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tintype.domain.sizes import size_text
+from tintype.domain.tasks import size_text
 
 
 @pytest.mark.parametrize(

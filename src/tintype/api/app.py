@@ -8,11 +8,12 @@ import contextlib
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+import msgspec
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -20,19 +21,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from tintype.api import errors as error_responses
 from tintype.api.call import Call
-from tintype.api.front import Front
-from tintype.api.lifespan import run_lifespan
-from tintype.api.route import Route
-from tintype.api.tree import NOT_FOUND, build_tree
+from tintype.api.route import NOT_FOUND, Route, build_tree
+from tintype.api.throttle import Throttle
 from tintype.auth.base import Authenticator
 from tintype.domain.callers import Caller
-from tintype.errors import (
-    Invalid,
-    NotFound,
-    TintypeError,
-    Unauthenticated,
-    Unimplemented,
-)
+from tintype.errors import Invalid, NotFound, TintypeError, Unauthenticated, Unimplemented
 from tintype.observability.failures import FailureLog, cause_of
 from tintype.observability.metrics import Metrics
 
@@ -45,9 +38,25 @@ _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 """Stops browsers from guessing content types: image data is untrusted."""
 _ONLY_TLS: Final = (b"strict-transport-security", b"max-age=31536000")
 """Makes browsers use TLS only. Sent if the request came by TLS, to us or a trusted proxy that says so."""
+_LAST_SECONDS: Final = 15
+"""How long the end of the service waits for requests that were cancelled."""
 _STOPPING: Final = "The service is stopping."
 _CLOSED: Final = 499
 """Logged when the client disconnects before the response; never sent."""
+
+
+class Front(msgspec.Struct, frozen=True):
+    """What the application needs of the settings: public URLs, limits and API versions."""
+
+    public_url: str | None
+    """URL by which clients reach the service; None for the one that each request was sent to."""
+    identity_url: str | None
+    """URL of the identity service; None for the built-in one."""
+    body_limit: int
+    """Most bytes in a request's body, except image data."""
+    throttle: Throttle | None
+    minor_versions: Sequence[int]
+    """Minor versions of the API; each is also served below its own prefix."""
 
 
 class _ResponseSender:
@@ -101,7 +110,7 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event of ASGI."""
         if scope["type"] == "lifespan":
-            await run_lifespan(self._lifespan(), self._idle, receive, send)
+            await _run_lifespan(self._lifespan(), self._idle, receive, send)
         elif scope["type"] == "http":
             await self._serve(scope, receive, send)
 
@@ -250,6 +259,27 @@ class App:
                 user_id=caller.user_id if caller else None,
                 client=call.scope["client"][0] if call.scope.get("client") else None,
             )
+
+
+async def _run_lifespan(
+    lifespan: AbstractAsyncContextManager[None], idle: asyncio.Event, receive: Receive, send: Send
+) -> None:
+    """Enter the lifespan, and leave it when the server stops and `idle` is set.
+
+    Cancelled requests are rolled back before that, because the rollback needs the database.
+    """
+    await receive()
+    try:
+        async with lifespan:
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_SECONDS):
+                    await idle.wait()
+    except TintypeError as error:
+        await send({"type": "lifespan.startup.failed", "message": error.message})
+        return
+    await send({"type": "lifespan.shutdown.complete"})
 
 
 def _shown(call: Call) -> str:

@@ -5,27 +5,15 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from tintype.api import identity_wire as forms
 from tintype.api import wire
 from tintype.api.call import Call
-from tintype.api.identity_wire import (
-    TokenReader,
-    listing,
-    optional_flag,
-    optional_text,
-    query,
-    read_object,
-    refuse_others,
-    role_of,
-    role_view,
-    self_link,
-    text,
-)
 from tintype.api.presence import while_present
 from tintype.db.application_credentials import ApplicationCredential
-from tintype.domain.roles import check_role
+from tintype.domain.identity import check_role
 from tintype.errors import Forbidden, Invalid
 from tintype.services.application_credentials import ApplicationCredentials
-from tintype.services.identity import Token
+from tintype.services.tokens import Token
 
 _FIELDS: Final = ("name", "description", "secret", "roles", "expires_at", "unrestricted")
 
@@ -33,17 +21,17 @@ _FIELDS: Final = ("name", "description", "secret", "roles", "expires_at", "unres
 class ApplicationCredentialsApi:
     """Handlers of application credentials."""
 
-    def __init__(self, credentials: ApplicationCredentials, reader: TokenReader) -> None:
+    def __init__(self, credentials: ApplicationCredentials, reader: forms.TokenReader) -> None:
         self._credentials = credentials
         self._reader = reader
 
     async def index(self, call: Call) -> Response:
         """List a user's application credentials: their own, or any user's for an admin."""
         await self._reader.user_or_admin(call, call.params["id"])
-        name = query(call).get("name")
+        name = forms.query(call).get("name")
         found = await self._credentials.list(call.params["id"])
         kept = [_view(call, each) for each in found if name in {None, each.name}]
-        return listing(call, "application_credentials", kept)
+        return forms.listing(call, "application_credentials", kept)
 
     async def show(self, call: Call) -> Response:
         """Show an application credential, without its secret."""
@@ -60,12 +48,12 @@ class ApplicationCredentialsApi:
         body = await _body(call)
         creation = self._credentials.create(
             token.caller,
-            name=text(body, "name"),
-            description=optional_text(body, "description"),
-            secret=optional_text(body, "secret") or None,
+            name=forms.text(body, "name"),
+            description=forms.optional_text(body, "description"),
+            secret=forms.optional_text(body, "secret") or None,
             roles=_roles(body.get("roles")),
-            unrestricted=optional_flag(body, "unrestricted") is True,
-            expires_at=_expires_at(optional_text(body, "expires_at")),
+            unrestricted=forms.optional_flag(body, "unrestricted") is True,
+            expires_at=_expires_at(forms.optional_text(body, "expires_at")),
         )
         made, secret = await while_present(call, creation)
         return wire.json_response({"application_credential": {**_view(call, made), "secret": secret}}, 201)
@@ -85,12 +73,12 @@ def _require_unrestricted(token: Token) -> None:
 
 
 async def _body(call: Call) -> dict[str, Any]:
-    body = await read_object(call, "application_credential")
+    body = await forms.read_object(call, "application_credential")
     if body.get("access_rules"):
         raise Invalid(
             "The built-in identity has no access rules: create the credential without access_rules."
         )
-    refuse_others(body, "application credential", _FIELDS)
+    forms.refuse_others(body, "application credential", _FIELDS)
     return body
 
 
@@ -102,7 +90,7 @@ def _roles(wished: Any) -> list[str]:
         raise Invalid("roles must be a list of objects, each with the id or the name of a role.")
     found = []
     for each in wished:
-        found.append(role_of(text(each, "id")) if each.get("id") else text(each, "name"))
+        found.append(forms.role_of(forms.text(each, "id")) if each.get("id") else forms.text(each, "name"))
         check_role(found[-1])
     return found
 
@@ -130,9 +118,9 @@ def _view(call: Call, credential: ApplicationCredential) -> dict[str, Any]:
         "description": credential.description,
         "user_id": credential.user_id,
         "project_id": credential.project_id,
-        "roles": [role_view(role) for role in credential.roles],
+        "roles": [forms.role_view(role) for role in credential.roles],
         "unrestricted": credential.unrestricted,
         "expires_at": None if expires_at is None else wire.bare_timestamp(expires_at),
         "system": None,
-        "links": self_link(call, f"users/{credential.user_id}/application_credentials/{credential.id}"),
+        "links": forms.self_link(call, f"users/{credential.user_id}/application_credentials/{credential.id}"),
     }

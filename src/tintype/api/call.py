@@ -8,9 +8,10 @@ from tintype.api.base_url import base_url
 from tintype.api.direct import BROKEN_OFF
 from tintype.api.extensions import DIRECT, SILENCE
 from tintype.blobs.stream import Buffer, Chunks, Source
+from tintype.domain import digests
 from tintype.domain.access_rules import allowed, dispatched_path
 from tintype.domain.callers import Caller
-from tintype.errors import Disconnected, Invalid, OverLimit, TooSlow, Unauthenticated
+from tintype.errors import Disconnected, Invalid, OverLimit, TooSlow, Unauthenticated, UnsupportedMedia
 from tintype.observability.metrics import Metrics
 
 
@@ -73,6 +74,24 @@ class Call(Request):
         if len(values) > 1:
             raise Invalid(f"The request has several {name} headers with different values. Send one.")
         return values.pop() if values else None
+
+    @property
+    def media_type(self) -> str:
+        """The media type that the request declares for its body, without parameters, in lower case."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    def check_type(self, wanted: str) -> None:
+        """Raise UnsupportedMedia unless the body is image data of this media type."""
+        if self.media_type != wanted:
+            given = self.headers.get("content-type", "")
+            raise UnsupportedMedia(f"Image data is sent as {wanted}, not as '{given}'.")
+
+    def expected_digests(self) -> dict[str, str]:
+        """Return the digests that the client declares for the whole content."""
+        repr_digest, content_md5 = self.headers.get("repr-digest"), self.headers.get("content-md5")
+        if repr_digest is None and content_md5 is None:
+            return {}
+        return digests.expected(repr_digest, content_md5)
 
     def data(self) -> Source:
         """Return the body as a source of bytes; reading it raises Disconnected if the connection breaks."""

@@ -10,9 +10,9 @@ from starlette.types import Receive, Scope, Send
 from tintype.api.call import Call
 from tintype.api.extensions import TAKEN
 from tintype.blobs.reading import closing
-from tintype.domain import conditions, digests, ranges
+from tintype.domain import conditions, ranges
 from tintype.domain.stores import parse_names
-from tintype.errors import Invalid, UnsupportedMedia
+from tintype.errors import Invalid
 from tintype.services.data import ImageData
 from tintype.services.downloads import DownloadRequest, Downloads
 from tintype.services.quotas import Slots
@@ -33,26 +33,26 @@ class DataApi:
 
     async def upload(self, call: Call) -> Response:
         """Store the bytes of an image."""
-        check_type(call, _BINARY)
+        call.check_type(_BINARY)
         await self._data.upload(
             call.caller,
             call.params["id"],
             call.data(),
             size=_declared_size(call),
             store_id=call.headers.get("x-image-meta-store"),
-            expected=expected_digests(call),
+            expected=call.expected_digests(),
         )
         return Response(status_code=204)
 
     async def stage(self, call: Call) -> Response:
         """Store bytes for a later import."""
-        check_type(call, _BINARY)
+        call.check_type(_BINARY)
         await self._data.stage(
             call.caller,
             call.params["id"],
             call.data(),
             size=_declared_size(call),
-            expected=expected_digests(call),
+            expected=call.expected_digests(),
         )
         return Response(status_code=204)
 
@@ -123,26 +123,6 @@ class _Stream(StreamingResponse):
             if not await taken():
                 raise ClientDisconnect
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def check_type(call: Call, wanted: str) -> None:
-    """Raise UnsupportedMedia unless the body has the wanted media type."""
-    if not is_type(call, wanted):
-        given = call.headers.get("content-type", "")
-        raise UnsupportedMedia(f"Image data is sent as {wanted}, not as '{given}'.")
-
-
-def is_type(call: Call, wanted: str) -> bool:
-    """Return whether the request declares a body of this media type."""
-    return call.headers.get("content-type", "").partition(";")[0].strip().lower() == wanted
-
-
-def expected_digests(call: Call) -> dict[str, str]:
-    """Return the digests that the client declares for the whole content."""
-    repr_digest, content_md5 = call.headers.get("repr-digest"), call.headers.get("content-md5")
-    if repr_digest is None and content_md5 is None:
-        return {}
-    return digests.expected(repr_digest, content_md5)
 
 
 def _handed_off(path: str, headers: dict[str, str]) -> Response:

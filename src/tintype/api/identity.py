@@ -8,33 +8,28 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from tintype.api import identity_wire as forms
 from tintype.api import wire
 from tintype.api.call import Call
-from tintype.api.identity_wire import (
-    DOMAIN,
-    TokenReader,
-    links,
-    listing,
-    object_at,
-    optional_text,
-    query,
-    read_object,
-    role_view,
-    text,
-    timestamp,
-)
 from tintype.api.presence import while_present
 from tintype.errors import Forbidden, Invalid, NotFound, Unauthenticated
-from tintype.services.identity import Identity, Token
+from tintype.services.identity import Identity
+from tintype.services.tokens import Token
 
-_DOMAIN_VIEW: Final = {**DOMAIN, "description": "The one domain", "enabled": True, "options": {}, "tags": []}
+_DOMAIN_VIEW: Final = {
+    **forms.DOMAIN,
+    "description": "The one domain",
+    "enabled": True,
+    "options": {},
+    "tags": [],
+}
 _VERSION_DATE: Final = "2026-01-01T00:00:00Z"
 
 
 class IdentityApi:
     """Handlers of tokens, the catalogue and the only domain."""
 
-    def __init__(self, identity: Identity, reader: TokenReader, *, region: str) -> None:
+    def __init__(self, identity: Identity, reader: forms.TokenReader, *, region: str) -> None:
         self._identity = identity
         self._reader = reader
         self._region = region
@@ -49,18 +44,18 @@ class IdentityApi:
 
     async def login(self, call: Call) -> Response:
         """Return a token for a password, an application credential or another token."""
-        auth = await read_object(call, "auth")
-        identity = object_at({"auth": auth}, "auth", "identity")
+        auth = await forms.read_object(call, "auth")
+        identity = forms.object_at({"auth": auth}, "auth", "identity")
         match identity.get("methods"):
             case ["password"]:
-                user = object_at(identity, "password", "user")
+                user = forms.object_at(identity, "password", "user")
                 token = await while_present(call, self._with_password(call, auth, user))
             case ["application_credential"]:
-                credential = object_at(identity, "application_credential")
+                credential = forms.object_at(identity, "application_credential")
                 token = await while_present(call, self._with_credential(call, auth, credential))
             case ["token"]:
-                value = text(object_at(identity, "token"), "id")
-                token = await self._identity.rescope(value, _scope(auth.get("scope")))
+                value = forms.text(forms.object_at(identity, "token"), "id")
+                token = await self._identity.tokens.rescope(value, _scope(auth.get("scope")))
             case _:
                 raise Unauthenticated(
                     "The methods offered here are: password, application_credential, token; one at a time."
@@ -75,7 +70,7 @@ class IdentityApi:
         return await self._identity.login(
             user_id=user_id,
             user_name=user_name,
-            password=text(user, "password"),
+            password=forms.text(user, "password"),
             project=scope,
             address=call.address,
             to_default="scope" not in auth,
@@ -86,13 +81,13 @@ class IdentityApi:
             raise Unauthenticated(
                 "Application credentials cannot request a scope: each one is of one project."
             )
-        credential_id, name = optional_text(credential, "id"), None
+        credential_id, name = forms.optional_text(credential, "id"), None
         user_id = user_name = None
         if credential_id is None:
-            name = text(credential, "name")
-            user_id, user_name = _user_of(object_at(credential, "user"))
+            name = forms.text(credential, "name")
+            user_id, user_name = _user_of(forms.object_at(credential, "user"))
         return await self._identity.login_with_credential(
-            text(credential, "secret"),
+            forms.text(credential, "secret"),
             credential_id=credential_id,
             name=name,
             user_id=user_id,
@@ -108,26 +103,25 @@ class IdentityApi:
     async def revoke(self, call: Call) -> Response:
         """Revoke a token."""
         token = await self._subject(call, also=frozenset({"admin"}))
-        await self._identity.revoke(token)
-        self._reader.invalidate(token.value)
+        await self._identity.tokens.revoke(token)
         return wire.no_content()
 
     async def catalog(self, call: Call) -> Response:
         """Show the service catalogue."""
         await self._reader.caller(call)
-        return wire.json_response({"catalog": self._catalog(call), "links": links(call)})
+        return wire.json_response({"catalog": self._catalog(call), "links": forms.links(call)})
 
     async def domains(self, call: Call) -> Response:
         """List the only domain."""
         await self._reader.caller(call)
-        wanted = query(call).get("name")
+        wanted = forms.query(call).get("name")
         found = [_DOMAIN_VIEW] if wanted is None or wanted.lower() == "default" else []
-        return listing(call, "domains", found)
+        return forms.listing(call, "domains", found)
 
     async def domain(self, call: Call) -> Response:
         """Show the only domain."""
         await self._reader.caller(call)
-        if call.params["id"] != DOMAIN["id"]:
+        if call.params["id"] != forms.DOMAIN["id"]:
             raise NotFound(f"Could not find domain: {call.params['id']}.")
         return wire.json_response({"domain": _DOMAIN_VIEW})
 
@@ -138,7 +132,7 @@ class IdentityApi:
         if not value:
             raise Invalid("The header X-Subject-Token is missing.")
         try:
-            subject = await self._identity.validate(value)
+            subject = await self._identity.tokens.validate(value)
         except Unauthenticated as error:
             raise NotFound(error.message) from None
         if subject.caller.user_id != caller.caller.user_id and not caller.caller.roles & also:
@@ -152,12 +146,12 @@ class IdentityApi:
             "user": {
                 "id": caller.user_id,
                 "name": caller.user_name,
-                "domain": DOMAIN,
+                "domain": forms.DOMAIN,
                 "password_expires_at": None,
             },
             "audit_ids": [token.id],
-            "expires_at": timestamp(token.expires_at),
-            "issued_at": timestamp(token.issued_at),
+            "expires_at": forms.timestamp(token.expires_at),
+            "issued_at": forms.timestamp(token.issued_at),
         }
         if token.delegation is not None:
             view["application_credential"] = {
@@ -166,10 +160,10 @@ class IdentityApi:
                 "restricted": not token.delegation.unrestricted,
             }
         if token.project is not None:
-            view["project"] = {"id": token.project.id, "name": token.project.name, "domain": DOMAIN}
+            view["project"] = {"id": token.project.id, "name": token.project.name, "domain": forms.DOMAIN}
             view["is_domain"] = False
-            view["roles"] = [role_view(role, short=True) for role in sorted(caller.roles)]
-            if "nocatalog" not in query(call):
+            view["roles"] = [forms.role_view(role, short=True) for role in sorted(caller.roles)]
+            if "nocatalog" not in forms.query(call):
                 view["catalog"] = self._catalog(call)
         return {"token": view}
 
@@ -213,9 +207,9 @@ def _user_of(user: dict[str, Any]) -> tuple[str | None, str | None]:
     if "id" in user:
         if "domain" in user:
             _check_domain(user)
-        return text(user, "id"), optional_text(user, "name")
+        return forms.text(user, "id"), forms.optional_text(user, "name")
     _check_domain(user)
-    return None, text(user, "name")
+    return None, forms.text(user, "name")
 
 
 def _scope(scope: Any) -> dict[str, str] | None:
@@ -223,15 +217,15 @@ def _scope(scope: Any) -> dict[str, str] | None:
         return None
     if isinstance(scope, dict) and scope.keys() != {"project"}:
         raise Unauthenticated("Tokens here are scoped to projects only.")
-    project = object_at({"scope": scope}, "scope", "project")
+    project = forms.object_at({"scope": scope}, "scope", "project")
     if "id" in project:
-        return {"id": text(project, "id")}
+        return {"id": forms.text(project, "id")}
     _check_domain(project)
-    return {"name": text(project, "name")}
+    return {"name": forms.text(project, "name")}
 
 
 def _check_domain(body: dict[str, Any]) -> None:
     """Check that a domain, given by id or name, is the only one."""
-    domain = object_at(body, "domain")
-    if domain.get("id") != DOMAIN["id"] and str(domain.get("name", "")).lower() != "default":
+    domain = forms.object_at(body, "domain")
+    if domain.get("id") != forms.DOMAIN["id"] and str(domain.get("name", "")).lower() != "default":
         raise Unauthenticated("The only domain here is Default (id default).")

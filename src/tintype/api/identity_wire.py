@@ -9,10 +9,9 @@ from starlette.responses import Response
 
 from tintype.api import wire
 from tintype.api.call import Call
-from tintype.auth.builtin import BuiltinAuthenticator
-from tintype.domain.roles import ROLES
+from tintype.domain.identity import ROLES
 from tintype.errors import Forbidden, Invalid, NotFound, Unauthenticated
-from tintype.services.identity import Token
+from tintype.services.tokens import Token, Tokens
 
 DOMAIN: Final = {"id": "default", "name": "Default"}
 _LONGEST: Final = 4096
@@ -21,7 +20,7 @@ _LONGEST: Final = 4096
 class TokenReader:
     """Reads the token of a request, and raises if its user may not send the request."""
 
-    def __init__(self, tokens: BuiltinAuthenticator) -> None:
+    def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
 
     async def caller(self, call: Call) -> Token:

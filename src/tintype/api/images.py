@@ -78,7 +78,7 @@ class ImagesApi:
 
     async def update(self, call: Call) -> Response:
         """Patch an image, in either JSON patch dialect."""
-        media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+        media_type = call.media_type
         if media_type not in patch.MEDIA_TYPES:
             patch.parse(media_type, None, self._limits)  # refuses before the body is read
         body = wire.parse_json(await call.bounded_body())

@@ -8,24 +8,9 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from tintype.api import identity_wire as forms
 from tintype.api import wire
 from tintype.api.call import Call
-from tintype.api.identity_wire import (
-    DOMAIN,
-    TokenReader,
-    check_domain,
-    in_domain,
-    is_set,
-    listing,
-    optional_flag,
-    optional_text,
-    query,
-    read_object,
-    refuse_others,
-    require_admin,
-    self_link,
-    text,
-)
 from tintype.db.identity import Project
 from tintype.errors import Invalid
 from tintype.services.projects import Projects
@@ -36,33 +21,33 @@ _FIELDS: Final = ("name", "description", "enabled", "domain_id", "parent_id", "i
 class ProjectsApi:
     """Handlers of projects."""
 
-    def __init__(self, projects: Projects, reader: TokenReader) -> None:
+    def __init__(self, projects: Projects, reader: forms.TokenReader) -> None:
         self._projects = projects
         self._reader = reader
 
     async def index(self, call: Call) -> Response:
         """List projects, or look one up by its exact name."""
         token = await self._reader.caller(call)
-        wanted = query(call)
+        wanted = forms.query(call)
         if "name" not in wanted:
-            require_admin(token)
-        found = [] if is_set(wanted, "is_domain") else await self._projects.list(wanted.get("name"))
-        if wanted.get("parent_id", DOMAIN["id"]) != DOMAIN["id"]:
+            forms.require_admin(token)
+        found = [] if forms.is_set(wanted, "is_domain") else await self._projects.list(wanted.get("name"))
+        if wanted.get("parent_id", forms.DOMAIN["id"]) != forms.DOMAIN["id"]:
             found = []
-        kept = [project for project in found if in_domain(wanted, enabled=project.enabled)]
-        return listing(call, "projects", [_view(call, project) for project in kept])
+        kept = [project for project in found if forms.in_domain(wanted, enabled=project.enabled)]
+        return forms.listing(call, "projects", [_view(call, project) for project in kept])
 
     async def mine(self, call: Call) -> Response:
         """List the projects that the caller may work in."""
         token = await self._reader.caller(call)
         found = await self._projects.of_user(token.caller.user_id)
-        return listing(call, "projects", [_view(call, project) for project in found])
+        return forms.listing(call, "projects", [_view(call, project) for project in found])
 
     async def of_user(self, call: Call) -> Response:
         """List the projects that a user may work in."""
         await self._reader.user_or_admin(call, call.params["id"])
         found = await self._projects.of_user(call.params["id"])
-        return listing(call, "projects", [_view(call, project) for project in found])
+        return forms.listing(call, "projects", [_view(call, project) for project in found])
 
     async def show(self, call: Call) -> Response:
         """Show a project."""
@@ -73,9 +58,11 @@ class ProjectsApi:
         """Create a project."""
         await self._reader.admin(call)
         body = await _body(call)
-        enabled = optional_flag(body, "enabled")
+        enabled = forms.optional_flag(body, "enabled")
         project = await self._projects.create(
-            text(body, "name"), optional_text(body, "description") or "", enabled=enabled is not False
+            forms.text(body, "name"),
+            forms.optional_text(body, "description") or "",
+            enabled=enabled is not False,
         )
         return self._shown(call, project, 201)
 
@@ -86,10 +73,10 @@ class ProjectsApi:
         body = await _body(call)
         changes: dict[str, Any] = {}
         if "name" in body:
-            changes["name"] = text(body, "name")
+            changes["name"] = forms.text(body, "name")
         if "description" in body:
-            changes["description"] = optional_text(body, "description") or ""
-        if (enabled := optional_flag(body, "enabled")) is not None:
+            changes["description"] = forms.optional_text(body, "description") or ""
+        if (enabled := forms.optional_flag(body, "enabled")) is not None:
             changes["enabled"] = enabled
         return self._shown(call, await self._projects.update(project.id, **changes))
 
@@ -106,10 +93,12 @@ class ProjectsApi:
 
 async def _body(call: Call) -> dict[str, Any]:
     """Return the project of a request; raises Invalid for unsupported fields."""
-    body = await read_object(call, "project")
-    refuse_others(body, "project", _FIELDS)
-    check_domain(body)
-    if optional_text(body, "parent_id") not in {None, "", DOMAIN["id"]} or optional_flag(body, "is_domain"):
+    body = await forms.read_object(call, "project")
+    forms.refuse_others(body, "project", _FIELDS)
+    forms.check_domain(body)
+    if forms.optional_text(body, "parent_id") not in {None, "", forms.DOMAIN["id"]} or forms.optional_flag(
+        body, "is_domain"
+    ):
         raise Invalid("Projects have no parents here, and there are no domains but Default.")
     return body
 
@@ -125,5 +114,5 @@ def _view(call: Call, project: Project) -> dict[str, Any]:
         "is_domain": False,
         "tags": [],
         "options": {},
-        "links": self_link(call, f"projects/{project.id}"),
+        "links": forms.self_link(call, f"projects/{project.id}"),
     }

@@ -112,10 +112,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.flow = _Flow(transport, self.pipeline)
         self._limit_unsent(_UNSENT_BYTES)
         self._stopping = asyncio.Event()
-        self._reader = Reader(self.config.unread_seconds, self.config.min_read_rate)
         self._cycles: deque[RequestResponseCycle] = deque()
         """Requests without a complete response, the current one first."""
         self._expect_within(HEAD_SECONDS)
+
+    @functools.cached_property
+    def _reader(self) -> Reader:
+        """The client's rate of reading: few connections ever wait for their client."""
+        return Reader(self.config.unread_seconds, self.config.min_read_rate)
 
     def shutdown(self) -> None:
         """Finish the current request; end a response that would be endless."""

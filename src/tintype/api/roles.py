@@ -4,20 +4,11 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from tintype.api import identity_wire as forms
 from tintype.api import wire
 from tintype.api.call import Call
-from tintype.api.identity_wire import (
-    DOMAIN,
-    TokenReader,
-    is_set,
-    listing,
-    query,
-    role_of,
-    role_view,
-    self_link,
-)
 from tintype.db.identity import Assignment
-from tintype.domain.roles import ROLES
+from tintype.domain.identity import ROLES
 from tintype.errors import NotFound
 from tintype.services.identity import Identity
 
@@ -28,7 +19,7 @@ _ELSEWHERE: Final = ("group.id", "scope.domain.id", "scope.system", "scope.OS-IN
 class RolesApi:
     """Handlers of roles and of their assignments."""
 
-    def __init__(self, identity: Identity, reader: TokenReader) -> None:
+    def __init__(self, identity: Identity, reader: forms.TokenReader) -> None:
         self._roles = identity.roles
         self._users = identity.users
         self._projects = identity.projects
@@ -37,26 +28,26 @@ class RolesApi:
     async def index(self, call: Call) -> Response:
         """List the roles."""
         await self._reader.caller(call)
-        wanted = query(call)
+        wanted = forms.query(call)
         here = not wanted.get("domain_id")
-        found = [role_view(role) for role in ROLES if here and wanted.get("name", role) == role]
-        return listing(call, "roles", found)
+        found = [forms.role_view(role) for role in ROLES if here and wanted.get("name", role) == role]
+        return forms.listing(call, "roles", found)
 
     async def show(self, call: Call) -> Response:
         """Show a role."""
         await self._reader.caller(call)
-        return wire.json_response({"role": role_view(role_of(call.params["id"]))})
+        return wire.json_response({"role": forms.role_view(forms.role_of(call.params["id"]))})
 
     async def granted(self, call: Call) -> Response:
         """List the roles that a user has in a project."""
         await self._reader.admin(call)
         found = await self._roles.assignments(**await self._pair(call))
-        return listing(call, "roles", [role_view(each.role) for each in found])
+        return forms.listing(call, "roles", [forms.role_view(each.role) for each in found])
 
     async def check(self, call: Call) -> Response:
         """Return 204 if a user has a role in a project, else 404."""
         await self._reader.admin(call)
-        role = role_of(call.params["role"])
+        role = forms.role_of(call.params["role"])
         if not await self._roles.assignments(**await self._pair(call), role=role):
             raise NotFound(f"Could not find role assignment with role: {call.params['role']}.")
         return wire.no_content()
@@ -64,24 +55,24 @@ class RolesApi:
     async def grant(self, call: Call) -> Response:
         """Grant a user a role in a project."""
         await self._reader.admin(call)
-        role, pair = role_of(call.params["role"]), await self._pair(call)
+        role, pair = forms.role_of(call.params["role"]), await self._pair(call)
         await self._roles.grant(pair["user_id"], pair["project_id"], role)
         return wire.no_content()
 
     async def withdraw(self, call: Call) -> Response:
         """Withdraw a role in a project from a user."""
         await self._reader.admin(call)
-        role, pair = role_of(call.params["role"]), await self._pair(call)
+        role, pair = forms.role_of(call.params["role"]), await self._pair(call)
         await self._roles.revoke(pair["user_id"], pair["project_id"], role)
         return wire.no_content()
 
     async def assignments(self, call: Call) -> Response:
         """List role assignments; `effective` adds implied roles, `include_names` adds names."""
         await self._reader.admin(call)
-        wanted = query(call)
+        wanted = forms.query(call)
         found: list[dict[str, Any]] = []
         if not any(wanted.get(name) for name in _ELSEWHERE):
-            effective, names = is_set(wanted, "effective"), is_set(wanted, "include_names")
+            effective, names = forms.is_set(wanted, "effective"), forms.is_set(wanted, "include_names")
             for each in await self._roles.assignments(
                 user_id=wanted.get("user.id"), project_id=wanted.get("scope.project.id")
             ):
@@ -89,7 +80,7 @@ class RolesApi:
                 found += [_view(call, each, role, names=names) for role in roles]
         if "role.id" in wanted:
             found = [each for each in found if each["role"]["id"] == wanted["role.id"]]
-        return listing(call, "role_assignments", found)
+        return forms.listing(call, "role_assignments", found)
 
     async def _pair(self, call: Call) -> dict[str, str]:
         """Return the ids of the user and project in a path; raises NotFound."""
@@ -101,10 +92,10 @@ class RolesApi:
 def _view(call: Call, each: Assignment, role: str, *, names: bool) -> dict[str, Any]:
     user: dict[str, Any] = {"id": each.user_id}
     project: dict[str, Any] = {"id": each.project_id}
-    shown = role_view(role, short=True)
+    shown = forms.role_view(role, short=True)
     if names:
-        user |= {"name": each.user_name, "domain": DOMAIN}
-        project |= {"name": each.project_name, "domain": DOMAIN}
+        user |= {"name": each.user_name, "domain": forms.DOMAIN}
+        project |= {"name": each.project_name, "domain": forms.DOMAIN}
     else:
         del shown["name"]
     path = f"projects/{each.project_id}/users/{each.user_id}/roles/role-{each.role}"
@@ -112,5 +103,5 @@ def _view(call: Call, each: Assignment, role: str, *, names: bool) -> dict[str, 
         "role": shown,
         "user": user,
         "scope": {"project": project},
-        "links": {"assignment": self_link(call, path)["self"]},
+        "links": {"assignment": forms.self_link(call, path)["self"]},
     }

@@ -4,21 +4,21 @@ from starlette.responses import Response
 
 from tintype.api import wire
 from tintype.api.call import Call
-from tintype.services.tags import Tags
+from tintype.services.images import Images
 
 
 class TagsApi:
     """Handlers of `/v2/images/{id}/tags/{tag}`."""
 
-    def __init__(self, tags: Tags) -> None:
-        self._tags = tags
+    def __init__(self, images: Images) -> None:
+        self._images = images
 
     async def add(self, call: Call) -> Response:
         """Add a tag to an image."""
-        await self._tags.add(call.caller, call.params["id"], call.params["tag"])
+        await self._images.add_tag(call.caller, call.params["id"], call.params["tag"])
         return wire.no_content()
 
     async def remove(self, call: Call) -> Response:
         """Remove a tag from an image."""
-        await self._tags.remove(call.caller, call.params["id"], call.params["tag"])
+        await self._images.remove_tag(call.caller, call.params["id"], call.params["tag"])
         return wire.no_content()

@@ -8,8 +8,7 @@ from starlette.responses import Response
 from tintype.api import wire
 from tintype.api.call import Call
 from tintype.domain import tasks as rules
-from tintype.domain.sizes import size_text
-from tintype.domain.tasks import PROCESSING, Task
+from tintype.domain.tasks import PROCESSING, Task, size_text
 from tintype.services.imports import Imports
 from tintype.services.tasks import Tasks
 

@@ -11,7 +11,6 @@ from starlette.responses import Response
 
 from tintype.api import wire
 from tintype.api.call import Call
-from tintype.api.data import check_type, expected_digests, is_type
 from tintype.domain import uploads as rules
 from tintype.domain.images import Limits
 from tintype.domain.uploads import Upload
@@ -46,7 +45,7 @@ class UploadsApi:
         """Create an upload, optionally with its first chunk."""
         self._check_version(call)
         length = rules.parse_length(call.headers.get("upload-length"), self._limit)
-        has_piece = is_type(call, _CHUNK_TYPE)
+        has_piece = call.media_type == _CHUNK_TYPE
         if not has_piece:
             await _check_empty(call)
         upload = await self._uploads.create(
@@ -54,7 +53,7 @@ class UploadsApi:
             call.params["id"],
             length,
             metadata=rules.check_metadata(call.headers.get("upload-metadata")),
-            expected=expected_digests(call),
+            expected=call.expected_digests(),
             store_id=call.headers.get("x-image-meta-store"),
         )
         if has_piece and length:
@@ -75,7 +74,7 @@ class UploadsApi:
     async def append(self, call: Call) -> Response:
         """Append the next chunk."""
         self._check_version(call)
-        check_type(call, _CHUNK_TYPE)
+        call.check_type(_CHUNK_TYPE)
         offset = rules.parse_offset(call.headers.get("upload-offset"))
         upload = await self._append(call, call.params["upload"], offset)
         return Response(status_code=204, headers=_progress(upload))
@@ -118,11 +117,7 @@ async def _check_empty(call: Call) -> None:
     """Check the media type if there is a body; without one, clients such as aiohttp send any type."""
     async for part in call.stream():
         if part:
-            check_type(call, _CHUNK_TYPE)
-
-
-def _path(upload: Upload) -> str:
-    return f"/v2/images/{upload.image_id}/uploads/{upload.id}"
+            call.check_type(_CHUNK_TYPE)
 
 
 def _progress(upload: Upload) -> dict[str, str]:
@@ -138,5 +133,5 @@ def _view(upload: Upload) -> dict[str, Any]:
         "offset": upload.offset,
         "metadata": upload.metadata,
         "expires_at": wire.timestamp(upload.expires_at),
-        "self": _path(upload),
+        "self": f"/v2/images/{upload.image_id}/uploads/{upload.id}",
     }

@@ -4,22 +4,9 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from tintype.api import identity_wire as forms
 from tintype.api import wire
 from tintype.api.call import Call
-from tintype.api.identity_wire import (
-    TokenReader,
-    check_domain,
-    in_domain,
-    listing,
-    optional_flag,
-    optional_text,
-    query,
-    read_object,
-    refuse_others,
-    require_admin,
-    self_link,
-    text,
-)
 from tintype.api.presence import while_present
 from tintype.db.identity import User
 from tintype.services.users import Users
@@ -32,19 +19,19 @@ _FIELDS: Final = ("name", "password", "enabled", "domain_id", *_ABOUT)
 class UsersApi:
     """Handlers of users."""
 
-    def __init__(self, users: Users, reader: TokenReader) -> None:
+    def __init__(self, users: Users, reader: forms.TokenReader) -> None:
         self._users = users
         self._reader = reader
 
     async def index(self, call: Call) -> Response:
         """List users, or look one up by its exact name."""
         token = await self._reader.caller(call)
-        wanted = query(call)
+        wanted = forms.query(call)
         if wanted.get("name") != token.caller.user_name:
-            require_admin(token)
+            forms.require_admin(token)
         found = await self._users.list(wanted.get("name"))
-        kept = [user for user in found if in_domain(wanted, enabled=user.enabled)]
-        return listing(call, "users", [_view(call, user) for user in kept])
+        kept = [user for user in found if forms.in_domain(wanted, enabled=user.enabled)]
+        return forms.listing(call, "users", [_view(call, user) for user in kept])
 
     async def show(self, call: Call) -> Response:
         """Show a user: the caller, or any user for an admin."""
@@ -56,9 +43,9 @@ class UsersApi:
         await self._reader.admin(call)
         body = await _body(call)
         creation = self._users.create(
-            text(body, "name"),
-            optional_text(body, "password"),
-            enabled=optional_flag(body, "enabled") is not False,
+            forms.text(body, "name"),
+            forms.optional_text(body, "password"),
+            enabled=forms.optional_flag(body, "enabled") is not False,
             about=_about(body),
         )
         return self._shown(call, await while_present(call, creation), 201)
@@ -70,9 +57,9 @@ class UsersApi:
         body = await _body(call)
         change = self._users.update(
             user.id,
-            name=text(body, "name") if "name" in body else None,
-            password=optional_text(body, "password"),
-            enabled=optional_flag(body, "enabled"),
+            name=forms.text(body, "name") if "name" in body else None,
+            password=forms.optional_text(body, "password"),
+            enabled=forms.optional_flag(body, "enabled"),
             about=_about(body),
         )
         return self._shown(call, await while_present(call, change))
@@ -85,11 +72,11 @@ class UsersApi:
 
     async def change_password(self, call: Call) -> Response:
         """Change the caller's own password; needs the original password, not a token."""
-        body, token = await read_object(call, "user"), call.token("X-Auth-Token")
+        body, token = await forms.read_object(call, "user"), call.token("X-Auth-Token")
         change = self._users.change_password(
             call.params["id"],
-            text(body, "original_password"),
-            text(body, "password"),
+            forms.text(body, "original_password"),
+            forms.text(body, "password"),
             address=call.address,
         )
         await while_present(call, change)
@@ -103,14 +90,14 @@ class UsersApi:
 
 async def _body(call: Call) -> dict[str, Any]:
     """Return the user of a request; raises Invalid for unsupported fields."""
-    body = await read_object(call, "user")
-    refuse_others(body, "user", _FIELDS)
-    check_domain(body)
+    body = await forms.read_object(call, "user")
+    forms.refuse_others(body, "user", _FIELDS)
+    forms.check_domain(body)
     return body
 
 
 def _about(body: dict[str, Any]) -> dict[str, str | None]:
-    return {name: optional_text(body, name, limit) for name, limit in _ABOUT.items() if name in body}
+    return {name: forms.optional_text(body, name, limit) for name, limit in _ABOUT.items() if name in body}
 
 
 def _view(call: Call, user: User) -> dict[str, Any]:
@@ -123,5 +110,5 @@ def _view(call: Call, user: User) -> dict[str, Any]:
         "password_expires_at": None,
         "options": {},
         **about,
-        "links": self_link(call, f"users/{user.id}"),
+        "links": forms.self_link(call, f"users/{user.id}"),
     }

@@ -153,14 +153,13 @@ class KeystoneAuthenticator:
 
     async def own_roles(self) -> frozenset[str]:
         """Log in as the service's own user, validate that token as any other, and return its roles."""
-        status, content = await self.calls.run("tokens", _OWN, self._ask_own)
+        status, content = await self.calls.run(
+            "tokens", _OWN, lambda: self._request(self._session.get_token() or "", False)
+        )
         if status != 200:
             raise self._not_validated(status)
         answer = msgspec.json.decode(content, type=_Answer)
         return frozenset(role.name.lower() for role in answer.token.roles)
-
-    def _ask_own(self) -> tuple[int, bytes]:
-        return self._request(self._session.get_token() or "", False)
 
     async def _caller(self, token: str, address: str, *, allow_expired: bool) -> Caller:
         if len(token) > _LONGEST_TOKEN or not token.isascii():
@@ -168,14 +167,12 @@ class KeystoneAuthenticator:
         key = _key(token, allow_expired=allow_expired)
         verdict = self._remembered(key)
         moment = time.time()
-        if verdict is None or moment > verdict.asked_at + self._trust(verdict):
+        trusted = _REFUSED_SECONDS if verdict and verdict.caller is None else self._cache_seconds
+        if verdict is None or moment > verdict.asked_at + trusted:
             verdict = await self._ask_once(key, token, verdict, address, allow_expired=allow_expired)
         if verdict.caller is None or (not allow_expired and moment >= verdict.expires_at):
             raise _refused()
         return verdict.caller
-
-    def _trust(self, verdict: Verdict) -> float:
-        return _REFUSED_SECONDS if verdict.caller is None else self._cache_seconds
 
     async def _ask_once(
         self, key: bytes, token: str, before: Verdict | None, address: str, *, allow_expired: bool

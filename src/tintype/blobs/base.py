@@ -97,14 +97,6 @@ class Offloadable(Protocol):
 
 
 @runtime_checkable
-class Presignable(Protocol):
-    """A store that can issue URLs by which anybody may read a blob for a limited time."""
-
-    async def signed_url(self, key: str, seconds: int) -> str:
-        """Return the URL."""
-
-
-@runtime_checkable
 class Clonable(Protocol):
     """A store where clones can depend on a blob."""
 

@@ -81,7 +81,9 @@ class ChunkFiles:
 
     async def has(self, of: CacheKey, size: int) -> bool:
         """Return whether every chunk of an image of `size` bytes is there."""
-        return await in_thread(self._has, of, size)
+        return await in_thread(
+            lambda: all(self._path(of, number).exists() for number in range(chunk_count(size)))
+        )
 
     async def is_whole(self, of: CacheKey, size: int) -> bool:
         """Return whether the chunks together have the expected digest."""
@@ -134,9 +136,6 @@ class ChunkFiles:
 
     def _path(self, of: CacheKey, number: int) -> Path:
         return self._folder / of.image_id[:2] / of.image_id / of.digest / str(number)
-
-    def _has(self, of: CacheKey, size: int) -> bool:
-        return all(self._path(of, number).exists() for number in range(chunk_count(size)))
 
     def _all(self) -> list[CacheKey]:
         found = (path.relative_to(self._folder).parts for path in self._folder.glob("??/*/*"))

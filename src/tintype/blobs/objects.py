@@ -81,14 +81,6 @@ class ObjectStore:
         except (BaseError, OSError) as error:
             raise self.unavailable(error) from error
 
-    async def signed_url(self, key: str, seconds: int) -> str:
-        """Return a URL by which anybody may read the object for so many seconds."""
-        duration = dt.timedelta(seconds=seconds)
-        try:
-            return await obstore.sign_async(self._signer(), "GET", self.path(key), duration)
-        except (BaseError, OSError) as error:
-            raise self.unavailable(error) from error
-
     async def url(self, key: str) -> str:
         """Return the URL of an object, in the form that users of image services know."""
         return f"{self._root}{self.path(key)}"
@@ -178,9 +170,6 @@ class ObjectStore:
             return None
         except (BaseError, OSError) as error:
             raise self.unavailable(error) from error
-
-    def _signer(self) -> Any:
-        return self._bucket
 
 
 class _Ranges:

@@ -125,7 +125,11 @@ class Web:
         self, url: str, headers: Mapping[str, str], start: int = 0, stop: int | None = None
     ) -> AsyncIterator[tuple[ResourceInfo, AsyncIterator[bytes]]]:
         """Yield the response's headers and the bytes from `start` on; `stop` is a hint to the server."""
-        wanted = {} if start == 0 and stop is None else {"Range": _range(start, stop)}
+        wanted = (
+            {}
+            if start == 0 and stop is None
+            else {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"}
+        )
         async with self._request("GET", url, {**headers, **wanted}) as (answer, final):
             if answer.status in {404, 410}:
                 raise NotFound(_answered(url, answer.status))
@@ -133,7 +137,8 @@ class Web:
             skip = start if answer.status == 200 else 0
             if stop is not None and skip > _LONGEST_SKIP:
                 raise Unavailable(f"{display_url(url)} does not support range requests.")
-            if answer.status == 206 and _begin(answer) != start:
+            sent = _RANGE.fullmatch(_header(answer, b"content-range") or "")
+            if answer.status == 206 and (sent is None or int(sent[1]) != start):
                 raise Invalid(f"{display_url(url)} sent another range than was asked for.")
             yield _facts(answer, final), _from(answer, url, skip)
 
@@ -273,16 +278,6 @@ async def _from(answer: httpcore2.Response, url: str, skip: int) -> AsyncIterato
                 continue
             yield chunk[skip:] if skip else chunk
             skip = 0
-
-
-def _begin(answer: httpcore2.Response) -> int | None:
-    """Return the offset of a partial response; None if it does not contain it."""
-    match = _RANGE.fullmatch(_header(answer, b"content-range") or "")
-    return int(match[1]) if match else None
-
-
-def _range(start: int, stop: int | None) -> str:
-    return f"bytes={start}-" if stop is None else f"bytes={start}-{stop - 1}"
 
 
 def _header(answer: httpcore2.Response, name: bytes) -> str | None:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from tintype.cli.image_options import Named, Several
-from tintype.cli.session import command, group
+from tintype.cli.options import group
+from tintype.cli.session import command
 from tintype.client.blocking.client import Client
 from tintype.client.models import Pruned
 

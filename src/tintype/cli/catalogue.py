@@ -11,16 +11,13 @@ import typer
 
 from tintype.api.wire import parse_json
 from tintype.cli import admin, output
+from tintype.cli.options import group
 from tintype.cli.serve import DataDir
 from tintype.domain.metadef_documents import NamespaceBody, document, from_file, new_namespace
 from tintype.errors import StartError, TintypeError
 from tintype.services.catalogue import Catalogue, Mode, shipped
 
-app = typer.Typer(
-    help="Load and export metadata definitions, which describe image properties.",
-    no_args_is_help=True,
-    add_completion=False,
-)
+app = group("Load and export metadata definitions, which describe image properties.")
 
 
 @app.command("load")

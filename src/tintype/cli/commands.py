@@ -22,21 +22,20 @@ _COMMANDS: Final = {
     "metadef": "metadefs",
     "cache": "cache",
     "info": "info",
-    "serve": "serve",
-    "worker": "worker",
+    "serve": "serve:serve",
+    "worker": "worker:worker",
     "healthcheck": "healthcheck:healthcheck",
-    "check": "check",
+    "check": "check:check",
     "gc": "upkeep:gc",
     "scrub": "upkeep:scrub",
     "import-glance": "takeover:import_glance",
     "db": "database",
     "catalogue": "catalogue",
-    "user": "users",
-    "project": "projects",
-    "role": "roles",
+    "user": "identity:users",
+    "project": "identity:projects",
+    "role": "identity:roles",
 }
-"""The module of each command: its `app`, or the named function."""
-_ALONE: Final = {"serve": "serve", "worker": "worker", "check": "check"}
+"""The module of each command: its `app`, or what is named."""
 
 
 class Commands(typer.core.TyperGroup):
@@ -58,13 +57,12 @@ class Commands(typer.core.TyperGroup):
         if cmd_name not in _COMMANDS:
             return super().get_command(ctx, cmd_name)
         module, _, function = _COMMANDS[cmd_name].partition(":")
-        function = function or _ALONE.get(cmd_name, "")
         try:
             found = importlib.import_module(f"tintype.cli.{module}")
         except ModuleNotFoundError as error:
             return _absent(cmd_name, error)
-        app = getattr(found, function) if function else found.app
-        if function:
+        app = getattr(found, function or "app")
+        if not isinstance(app, typer.Typer):
             alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
             alone.command(cmd_name)(app)
             app = alone

@@ -5,11 +5,12 @@ from typing import Annotated
 import typer
 
 from tintype.cli import admin, output
+from tintype.cli.options import group
 from tintype.cli.serve import DataDir
 from tintype.db import schema
 from tintype.wiring.database import database_url
 
-app = typer.Typer(help="Inspect and upgrade the database schema.", no_args_is_help=True, add_completion=False)
+app = group("Inspect and upgrade the database schema.")
 
 
 @app.command("status")

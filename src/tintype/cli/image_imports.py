@@ -7,7 +7,8 @@ import typer
 
 from tintype.cli import output
 from tintype.cli.image_options import Named
-from tintype.cli.session import command, group
+from tintype.cli.options import group
+from tintype.cli.session import command
 from tintype.client import errors
 from tintype.client.blocking.client import Client
 from tintype.client.models import Image, Task
@@ -94,14 +95,10 @@ def fetch(client: Client, image: Image, url: str, store: str | None, *, wait: bo
         return wait_for_import(client, image, set()) if wait else client.images.get(image.id)
     except errors.ClientError as failure:
         with contextlib.suppress(errors.ClientError):
-            if isinstance(failure, errors.HTTPError | errors.TransferFailed) and _is_empty(client, image):
+            told = isinstance(failure, errors.HTTPError | errors.TransferFailed)
+            if told and client.images.get(image.id).status == "queued":  # no data, and no import is running
                 client.images.delete(image.id)
         raise
-
-
-def _is_empty(client: Client, image: Image) -> bool:
-    """Return whether the image has no data and no import is running."""
-    return client.images.get(image.id).status == "queued"
 
 
 def tasks_of(client: Client, image: Image) -> set[str]:

@@ -10,7 +10,8 @@ import typer
 
 from tintype.cli import output
 from tintype.cli.image_options import TAGGED, Named, Properties, Store, completed
-from tintype.cli.session import command, group, pairs
+from tintype.cli.options import group
+from tintype.cli.session import command, pairs
 from tintype.client import errors, sniffing
 from tintype.client.blocking.client import Client
 from tintype.client.models import Image

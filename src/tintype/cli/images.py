@@ -19,7 +19,8 @@ from tintype.cli.image_options import (
     completed,
     with_owner,
 )
-from tintype.cli.session import command, group, pairs
+from tintype.cli.options import group
+from tintype.cli.session import command, pairs
 from tintype.client import errors, sniffing
 from tintype.client.blocking.client import Client
 from tintype.client.models import Image

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tintype.cli.session import command, group
+from tintype.cli.options import group
+from tintype.cli.session import command
 from tintype.client.blocking.client import Client
 from tintype.client.models import Version
 

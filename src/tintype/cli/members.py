@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from tintype.cli.image_options import Named
-from tintype.cli.session import command, group
+from tintype.cli.options import group
+from tintype.cli.session import command
 from tintype.client import errors
 from tintype.client.blocking.client import Client
 from tintype.client.models import Member

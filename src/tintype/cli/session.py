@@ -107,14 +107,3 @@ def pairs(given: Sequence[str] | None, option: str = "--property") -> dict[str, 
             raise typer.BadParameter(f"{each!r} is not like KEY=VALUE.", param_hint=option)
         found[name] = value
     return found
-
-
-def group(help_text: str) -> typer.Typer:
-    """Create a group of commands."""
-    return typer.Typer(
-        help=help_text,
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-    )

@@ -5,6 +5,9 @@ import io
 import os
 import sys
 
+_MODES = {"stdin": os.O_WRONLY, "stdout": os.O_RDONLY, "stderr": os.O_RDWR}
+"""Modes to replace a closed stream in: every use of standard input or output then fails."""
+
 
 def prepare() -> None:
     """Make sure that every stream is open, and can print any text.
@@ -15,7 +18,7 @@ def prepare() -> None:
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         stream = getattr(sys, name)
         if stream is None:
-            opened = os.open(os.devnull, os.O_RDWR if name == "stderr" else _unusable(name))
+            opened = os.open(os.devnull, _MODES[name])
             if opened != number:
                 os.dup2(opened, number)
                 os.close(opened)
@@ -42,8 +45,3 @@ def discard() -> None:
 def encodes_unicode() -> bool:
     """Return whether standard output can encode every character."""
     return (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
-
-
-def _unusable(name: str) -> int:
-    """Return the mode in which every use of the stream fails."""
-    return os.O_WRONLY if name == "stdin" else os.O_RDONLY

@@ -6,7 +6,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from tintype.cli.session import command, group
+from tintype.cli.options import group
+from tintype.cli.session import command
 from tintype.client.blocking.client import Client
 from tintype.client.models import Task
 

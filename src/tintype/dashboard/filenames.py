@@ -43,15 +43,11 @@ def attachment(image: Image) -> str:
 def filename(image: Image) -> str:
     """Return a file name that every system accepts, with an extension for the image's format."""
     name = _safe(image.name or "") or image.id
-    endings = _endings(image)
+    packed = _PACKED.get(image.container_format or "")
+    endings = packed or _ENDINGS.get(image.disk_format or "", ())
     if not endings or name.lower().endswith(tuple(f".{ending}" for ending in endings)):
         return _cut(name, endings)
     return f"{_shortened(name, _LONGEST)}.{endings[0]}"
-
-
-def _endings(image: Image) -> tuple[str, ...]:
-    packed = _PACKED.get(image.container_format or "")
-    return packed or _ENDINGS.get(image.disk_format or "", ())
 
 
 def _safe(name: str) -> str:

@@ -1,6 +1,6 @@
 """Streaming parser for forms with a file (multipart/form-data); the file is not kept in memory."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Final, NamedTuple
 
 from python_multipart.exceptions import FormParserError
@@ -119,14 +119,11 @@ class _Reader:
                 self._parser.write(chunk)
             except FormParserError as error:
                 raise Invalid(f"Invalid request: {error}") from None
-            for event in self._pop_events():
+            found, self._found = self._found, []
+            for event in found:
                 yield event
         if not self._complete:
             raise Invalid("Invalid request: the form is cut off.")
-
-    def _pop_events(self) -> Iterator[_Part | bytes | None]:
-        found, self._found = self._found, []
-        return iter(found)
 
     def _begin(self) -> None:
         self._headers = {}

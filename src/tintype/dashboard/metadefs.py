@@ -41,7 +41,8 @@ class DashboardMetadefs:
         listing = _listing(asked, None if target and asked.resource_type else size + asked.paginate)
         found = (await self._metadefs.list(call.caller, listing, whole=True)).items
         if target and asked.resource_type:
-            found = [each for each in found if _is_for(each, asked.resource_type, target)]
+            associated = [(each, each.associations.get(asked.resource_type)) for each in found]
+            found = [each for each, its in associated if its is not None and its.properties_target == target]
         more = shapes.more(len(found), size, asked)
         views = [_view(each, asked.resource_type) for each in found[:size]]
         if asked.rights:
@@ -118,11 +119,6 @@ def _listing(asked: shapes.ListQuery, limit: int | None) -> Listing:
     if limit is not None:
         filters["limit"] = str(limit)
     return documents.listing(filters, rules.SORT_KEYS)
-
-
-def _is_for(namespace: Namespace, resource_type: str, target: str) -> bool:
-    association = namespace.associations.get(resource_type)
-    return association is not None and association.properties_target == target
 
 
 def _view(namespace: Namespace, resource_type: str | None) -> dict[str, Any]:

@@ -179,11 +179,7 @@ def _filters(values: dict[str, Any]) -> dict[str, str]:
             raise Invalid(f"Invalid value '{public}' for 'is_public' filter. It is True, False or None.")
     if "property-owner_id" in values:
         values["owner"] = values.pop("property-owner_id")
-    return {name: _word(value) for name, value in values.items()}
-
-
-def _word(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return {name: str(each).lower() if isinstance(each, bool) else str(each) for name, each in values.items()}
 
 
 def _text(value: Any) -> str | None:

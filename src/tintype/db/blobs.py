@@ -214,9 +214,12 @@ async def end_lease(tx: Transaction, blob_id: str) -> None:
     await tx.execute(_END_LEASE, {"key": blob_id})
 
 
-async def condemn_all_of(tx: Transaction, image_id: str) -> None:
-    """Condemn every blob of an image."""
-    await tx.execute(_CONDEMN_ALL_OF, {"image": image_id})
+async def condemn_all_of(tx: Transaction, image_id: str, expected: str | None = None) -> None:
+    """Condemn every blob of an image, or those in one state."""
+    if expected is None:
+        await tx.execute(_CONDEMN_ALL_OF, {"image": image_id})
+    else:
+        await tx.execute(_CONDEMN_SOME_OF, {"image": image_id, "expected": expected})
 
 
 async def ready_of(tx: Transaction, image_id: str) -> list[Blob]:
@@ -238,11 +241,6 @@ async def staged_of(tx: Transaction, image_id: str) -> tuple[Blob, int, str] | N
 async def renew_all_of(tx: Transaction, image_id: str, lease: int) -> None:
     """Renew the leases of all blobs that are being written for an image."""
     await tx.execute(_RENEW_ALL_OF, {"image": image_id, "lease": lease})
-
-
-async def condemn_some_of(tx: Transaction, image_id: str, expected: str) -> None:
-    """Condemn the blobs of an image that are in one state."""
-    await tx.execute(_CONDEMN_SOME_OF, {"image": image_id, "expected": expected})
 
 
 async def images_at(tx: Transaction, store_id: str, place: str) -> list[str]:

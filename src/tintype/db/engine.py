@@ -6,26 +6,37 @@ driver.
 """
 
 import asyncio
+import functools
 import random
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Hashable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import BigInteger, Executable, create_engine, event
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql.functions import FunctionElement
 
-from tintype.db.lookups import Lookup
 from tintype.db.statements import WAITING, Statements
 from tintype.domain.turns import Bounds
 from tintype.errors import StartError, Unavailable
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Parameters = Mapping[str, Any] | None
 
 _BUSY_SECONDS: Final = 10.0
@@ -39,7 +50,7 @@ CLOCK: Final = "lease clock"
 class LeaseClock(FunctionElement[int]):
     """The type of LEASE_CLOCK, for which each database has its own SQL."""
 
-    type = BigInteger()
+    type = sa.BigInteger()
     inherit_cache = True
 
 
@@ -85,28 +96,54 @@ class Rows(Protocol):
     def one(self) -> Any:
         """Return the only row."""
 
-    def scalars(self) -> Any:
-        """Return the first value of each row."""
-
     def scalar_one(self) -> Any:
         """Return the only value."""
 
-    def scalar_one_or_none(self) -> Any:
-        """Return the only value, or None if there is no row."""
+
+class Lookup:
+    """A query for one row by parameters that are text or null, which PostgreSQL can answer for many callers.
+
+    The names of its columns must differ.
+    """
+
+    def __init__(self, build: Callable[..., sa.Select[Any]], *names: str) -> None:
+        """Create it; `build` returns the query with the given expressions in place of the parameters."""
+        self.names = names
+        self._build = build
+        self.single = build(*(sa.bindparam(name) for name in names))
+        """The query for one caller."""
+
+    @functools.cached_property
+    def batch(self) -> sa.Select[Any]:
+        """The query for many callers, whose parameters are arrays of the same names.
+
+        A row is the number of a caller, from 1 on, then the columns of `single`. A caller for whom nothing is
+        found has no row.
+        """
+        arrays = (sa.bindparam(name, type_=sa.ARRAY(sa.Text)) for name in self.names)
+        columns = (sa.column(name, sa.Text) for name in self.names)
+        unnested = sa.func.unnest(*arrays).table_valued(*columns, with_ordinality="number")
+        asked = unnested.render_derived(name="asked")
+        found = (
+            self._build(*(asked.c[name] for name in self.names))
+            .limit(sa.literal_column("1"))
+            .lateral("found")
+        )
+        return sa.select(asked.c.number, *found.c).select_from(asked.join(found, sa.true()))
 
 
 class Transaction(Protocol):
     """A transaction, as use cases see it."""
 
-    async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
+    async def execute(self, statement: sa.Executable, parameters: Parameters = None) -> Rows:
         """Run one statement. Read its rows at once: the next statement may invalidate them.
 
         Raises Violation, or Unavailable if the database does not answer.
         """
 
     async def statement(
-        self, shape: Hashable, make: Callable[[], Executable], names: Collection[str], *, group: str
-    ) -> Executable:
+        self, shape: Hashable, make: Callable[[], sa.Executable], names: Collection[str], *, group: str
+    ) -> sa.Executable:
         """Return the statement of a shape, for parameters of these names.
 
         The first time, `make` builds it and it is compiled, in a thread; groups take turns.
@@ -136,6 +173,17 @@ class Database(Protocol):
 
     async def close(self) -> None:
         """Close every connection."""
+
+
+async def fetch(
+    database: Database,
+    query: Callable[Concatenate[Transaction, P], Awaitable[T]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    """Return the result of one query, in a transaction of its own that only reads."""
+    async with database.read() as tx:
+        return await query(tx, *args, **kwargs)
 
 
 class SQLite:
@@ -218,11 +266,11 @@ class _Inline:
         self.statements = Statements(self._compile, waiting)
 
     async def statement(
-        self, shape: Hashable, make: Callable[[], Executable], names: Collection[str], *, group: str
-    ) -> Executable:
+        self, shape: Hashable, make: Callable[[], sa.Executable], names: Collection[str], *, group: str
+    ) -> sa.Executable:
         return await self.statements.get(shape, make, names, group=group)
 
-    def _compile(self, statement: Executable, names: Collection[str]) -> None:
+    def _compile(self, statement: sa.Executable, names: Collection[str]) -> None:
         """Compile a statement into the engine's cache, which executing it uses."""
         engine = self._connection.engine
         statement._compile_w_cache(  # noqa: SLF001 (what `execute` calls)
@@ -231,7 +279,7 @@ class _Inline:
             column_keys=sorted(names),
         )
 
-    async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
+    async def execute(self, statement: sa.Executable, parameters: Parameters = None) -> Rows:
         try:
             return self._connection.execute(statement, parameters)
         except OperationalError as error:
@@ -241,7 +289,7 @@ class _Inline:
 
 
 def _connect(path: Path) -> Connection:
-    engine = create_engine(
+    engine = sa.create_engine(
         f"sqlite:///{path}",
         poolclass=StaticPool,
         connect_args={"timeout": 0, "check_same_thread": False},
@@ -249,7 +297,7 @@ def _connect(path: Path) -> Connection:
         query_cache_size=_STATEMENT_CACHE,
         hide_parameters=True,  # a failure that is logged must not carry secrets
     )
-    event.listen(engine, "connect", _prepare)
+    sa.event.listen(engine, "connect", _prepare)
     try:
         return engine.connect()
     except OperationalError as error:

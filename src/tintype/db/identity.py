@@ -17,7 +17,7 @@ from tintype.db.tables import (
     secrets,
     users,
 )
-from tintype.domain.logins import FailedLogins
+from tintype.domain.identity import FailedLogins
 from tintype.errors import Conflict
 
 
@@ -315,8 +315,8 @@ async def prune(tx: Transaction, now: int, failures_before: int) -> None:
 
 async def secret(tx: Transaction, name: str) -> str | None:
     """Return a secret that all processes share, or None if it does not exist."""
-    value = (await tx.execute(_SECRET, {"named": name})).scalar_one_or_none()
-    return None if value is None else str(value)
+    row = (await tx.execute(_SECRET, {"named": name})).first()
+    return None if row is None else str(row[0])
 
 
 async def set_secret(tx: Transaction, name: str, value: str) -> bool:

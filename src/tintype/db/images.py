@@ -8,24 +8,10 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    and_,
-    bindparam,
-    delete,
-    func,
-    insert,
-    not_,
-    or_,
-    select,
-    true,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as insert_once  # its ON CONFLICT is SQLite's, too
 
-from tintype.db.engine import Database, Transaction, Violation
-from tintype.db.lookups import Lookup
+from tintype.db.engine import Database, Lookup, Transaction, Violation
 from tintype.db.tables import blobs, image_members, image_tombstones, images
 from tintype.domain.blobs import CONDEMNED, PARTIAL, STAGED, WRITING
 from tintype.domain.images import BUSY, UPLOADING, Image
@@ -40,10 +26,10 @@ _decode_list: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def _select_image(image_id: ColumnElement[str], project_id: ColumnElement[str]) -> Select[Any]:
-    is_member = and_(image_members.c.image_id == images.c.id, image_members.c.member_id == project_id)
+def _select_image(image_id: sa.ColumnElement[str], project_id: sa.ColumnElement[str]) -> sa.Select[Any]:
+    is_member = sa.and_(image_members.c.image_id == images.c.id, image_members.c.member_id == project_id)
     return (
-        select(*COLUMNS, image_members.c.member_id)
+        sa.select(*COLUMNS, image_members.c.member_id)
         .select_from(images.outerjoin(image_members, is_member))
         .where(images.c.id == image_id)
     )
@@ -52,62 +38,68 @@ def _select_image(image_id: ColumnElement[str], project_id: ColumnElement[str]) 
 _FIND: Final = Lookup(_select_image, "image_id", "project_id")
 _GET: Final = _FIND.single
 _GET_LOCKED: Final = _GET.with_for_update(of=images)
-_LOCK: Final = select(images.c.id).where(images.c.id == bindparam("image_id")).with_for_update()
-_IS_CLAIMED_BY: Final = select(images.c.id).where(
-    images.c.id == bindparam("key"), images.c.import_task == bindparam("task")
+_LOCK: Final = sa.select(images.c.id).where(images.c.id == sa.bindparam("image_id")).with_for_update()
+_IS_CLAIMED_BY: Final = sa.select(images.c.id).where(
+    images.c.id == sa.bindparam("key"), images.c.import_task == sa.bindparam("task")
 )
-_INSERT: Final = insert(images)
+_INSERT: Final = sa.insert(images)
 _UPDATE: Final = (
-    update(images)
-    .where(images.c.id == bindparam("key"), images.c.version == bindparam("expected"))
+    sa.update(images)
+    .where(images.c.id == sa.bindparam("key"), images.c.version == sa.bindparam("expected"))
     .values(
-        {column.name: bindparam(column.name) for column in COLUMNS if column.name not in {"id", "created_at"}}
+        {
+            column.name: sa.bindparam(column.name)
+            for column in COLUMNS
+            if column.name not in {"id", "created_at"}
+        }
     )
 )
 _SET_STATUS: Final = (
-    update(images)
-    .where(images.c.id == bindparam("key"), images.c.status.in_(bindparam("expected", expanding=True)))
+    sa.update(images)
+    .where(images.c.id == sa.bindparam("key"), images.c.status.in_(sa.bindparam("expected", expanding=True)))
     .values(version=images.c.version + 1)
 )
 """Also sets the columns that the parameters name."""
-_DELETE: Final = delete(images).where(
-    images.c.id == bindparam("key"), images.c.version == bindparam("expected")
+_DELETE: Final = sa.delete(images).where(
+    images.c.id == sa.bindparam("key"), images.c.version == sa.bindparam("expected")
 )
-_NAMES: Final = select(images.c.id, images.c.name, images.c.status, images.c.owner).where(
-    images.c.id.in_(bindparam("ids", expanding=True))
+_NAMES: Final = sa.select(images.c.id, images.c.name, images.c.status, images.c.owner).where(
+    images.c.id.in_(sa.bindparam("ids", expanding=True))
 )
-_RESERVE_ID: Final = insert(image_tombstones)
-_IS_RESERVED: Final = select(image_tombstones.c.id).where(image_tombstones.c.id == bindparam("key"))
+_RESERVE_ID: Final = sa.insert(image_tombstones)
+_IS_RESERVED: Final = sa.select(image_tombstones.c.id).where(image_tombstones.c.id == sa.bindparam("key"))
 _RESERVE_ID_ONCE: Final = insert_once(image_tombstones).on_conflict_do_nothing()
 
 
-def _bytes(which: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.coalesce(func.sum(blobs.c.size).filter(which), 0)
+def _bytes(which: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    return sa.func.coalesce(sa.func.sum(blobs.c.size).filter(which), 0)
 
 
-_IS_STAGED: Final = or_(blobs.c.state == STAGED, and_(blobs.c.state == WRITING, images.c.status == UPLOADING))
-_IS_FILLING: Final = or_(
+_IS_STAGED: Final = sa.or_(
+    blobs.c.state == STAGED, sa.and_(blobs.c.state == WRITING, images.c.status == UPLOADING)
+)
+_IS_FILLING: Final = sa.or_(
     images.c.status.in_(BUSY), images.c.importing_to != "", images.c.import_task.is_not(None)
 )
 """Images that are receiving data; as in Glance, also an active one that is copied to more stores."""
 _COUNTS: Final = (
-    select(func.count().label("images"), func.count().filter(_IS_FILLING).label("filling"))
-    .where(images.c.owner == bindparam("owner"))
+    sa.select(sa.func.count().label("images"), sa.func.count().filter(_IS_FILLING).label("filling"))
+    .where(images.c.owner == sa.bindparam("owner"))
     .subquery()
 )
 _SIZES: Final = (
-    select(
-        func.count().filter(blobs.c.state == PARTIAL).label("partial"),
-        _bytes(not_(_IS_STAGED)).label("stored"),
+    sa.select(
+        sa.func.count().filter(blobs.c.state == PARTIAL).label("partial"),
+        _bytes(sa.not_(_IS_STAGED)).label("stored"),
         _bytes(_IS_STAGED).label("staged"),
     )
     .select_from(images.join(blobs, blobs.c.image_id == images.c.id))
-    .where(images.c.owner == bindparam("owner"), blobs.c.state != CONDEMNED)
+    .where(images.c.owner == sa.bindparam("owner"), blobs.c.state != CONDEMNED)
     .subquery()
 )
-_USAGE: Final = select(
+_USAGE: Final = sa.select(
     _COUNTS.c.images, _COUNTS.c.filling + _SIZES.c.partial, _SIZES.c.stored, _SIZES.c.staged
-).select_from(_COUNTS.join(_SIZES, true()))
+).select_from(_COUNTS.join(_SIZES, sa.true()))
 
 
 async def find(database: Database, image_id: str, project_id: str | None) -> Image | None:

@@ -12,24 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Integer,
-    Select,
-    Text,
-    and_,
-    bindparam,
-    exists,
-    false,
-    func,
-    literal,
-    literal_column,
-    null,
-    or_,
-    select,
-    union_all,
-)
+import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -41,15 +24,15 @@ from tintype.domain.images import VISIBILITIES, Image
 from tintype.domain.query import Query
 
 T = TypeVar("T")
-_VISIBILITY: Final[Mapping[str, ColumnElement[str]]] = {
-    name: literal_column(f"'{name}'") for name in VISIBILITIES
+_VISIBILITY: Final[Mapping[str, sa.ColumnElement[str]]] = {
+    name: sa.literal_column(f"'{name}'") for name in VISIBILITIES
 }
 """Literals in the statement: PostgreSQL has statistics for each value, and plans only once."""
 _LIKELY: Final = 200
 """Maximum number of characters searched for in an image's own row before its index row is looked up."""
 _KEY: Final = 255
 """Maximum number of characters of a property's value that is stored in the index as it is."""
-_SHARED_WITH: Final = image_members.c.member_id == bindparam("project_id")
+_SHARED_WITH: Final = image_members.c.member_id == sa.bindparam("project_id")
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -132,24 +115,24 @@ def _values(query: Query, marker: Image | None) -> Iterator[tuple[str, Any]]:
 def _statement(shape: Shape) -> Any:
     filters = list(_filters(shape))
     branches = [branch.where(*filters) for branch in _branches(shape)]
-    limit: ColumnElement[int] = bindparam("limit")
+    limit: sa.ColumnElement[int] = sa.bindparam("limit")
     ordering = _ordering(shape.order, _sorted(shape))
     if len(branches) == 1:
         return branches[0].order_by(*ordering).limit(limit)
     cut = [branch.order_by(*ordering).limit(limit).subquery() for branch in branches]
-    merged = union_all(*(select(part) for part in cut)).subquery()
-    return select(merged).order_by(*_ordering(shape.order, merged.c)).limit(limit)
+    merged = sa.union_all(*(sa.select(part) for part in cut)).subquery()
+    return sa.select(merged).order_by(*_ordering(shape.order, merged.c)).limit(limit)
 
 
-def _branches(shape: Shape) -> list[Select[Any]]:
+def _branches(shape: Shape) -> list[sa.Select[Any]]:
     """Split what the caller may list into disjoint parts, each served by one index."""
     wanted = shape.visibility
-    own = images.c.owner == bindparam("project_id")
+    own = images.c.owner == sa.bindparam("project_id")
     if shape.is_admin:
         if wanted is None:
-            return [_plain(or_(own, images.c.visibility != _VISIBILITY["community"]))]
+            return [_plain(sa.or_(own, images.c.visibility != _VISIBILITY["community"]))]
         return [_plain()] if wanted == "all" else [_plain(images.c.visibility == _VISIBILITY[wanted])]
-    foreign = images.c.owner.is_distinct_from(bindparam("project_id"))
+    foreign = images.c.owner.is_distinct_from(sa.bindparam("project_id"))
     branches = [
         _plain(own) if wanted in {None, "all"} else _plain(own, images.c.visibility == _VISIBILITY[wanted])
     ]
@@ -160,49 +143,53 @@ def _branches(shape: Shape) -> list[Select[Any]]:
     )
     if wanted in {None, "all", "shared"}:
         shared = (
-            select(*image_rows.COLUMNS, image_members.c.member_id)
+            sa.select(*image_rows.COLUMNS, image_members.c.member_id)
             .join(image_members, image_members.c.image_id == images.c.id)
             .where(_SHARED_WITH, images.c.visibility == _VISIBILITY["shared"], foreign)
         )
-        answered = image_members.c.status == bindparam("answer")
+        answered = image_members.c.status == sa.bindparam("answer")
         branches.append(shared if shape.any_answer else shared.where(answered))
     return branches
 
 
-def _plain(*conditions: ColumnElement[bool]) -> Select[Any]:
-    return select(*image_rows.COLUMNS, null().label("member_id")).where(*conditions)
+def _plain(*conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return sa.select(*image_rows.COLUMNS, sa.null().label("member_id")).where(*conditions)
 
 
-def _filters(shape: Shape) -> Iterator[ColumnElement[bool]]:
+def _filters(shape: Shape) -> Iterator[sa.ColumnElement[bool]]:
     for number, (attribute, op) in enumerate(shape.conditions):
         column = images.c[attribute]
         if op == "outside":
-            yield or_(column < bindparam(f"low{number}"), column >= bindparam(f"high{number}"))
+            yield sa.or_(column < sa.bindparam(f"low{number}"), column >= sa.bindparam(f"high{number}"))
         elif op == "has":
-            part = bindparam(f"value{number}", type_=Text())
-            yield or_(contains(column, part) > 0, contains(func.lower(column), func.lower(part)) > 0)
+            part = sa.bindparam(f"value{number}", type_=sa.Text())
+            yield sa.or_(contains(column, part) > 0, contains(sa.func.lower(column), sa.func.lower(part)) > 0)
         elif op == "in":
-            yield column.in_(bindparam(f"value{number}", expanding=True))
+            yield column.in_(sa.bindparam(f"value{number}", expanding=True))
         else:
-            kind = BigInteger() if isinstance(column.type, Integer) else None  # a client may send any number
-            yield _OPERATORS[op](column, bindparam(f"value{number}", type_=kind))
+            kind = (
+                sa.BigInteger() if isinstance(column.type, sa.Integer) else None
+            )  # a client may send any number
+            yield _OPERATORS[op](column, sa.bindparam(f"value{number}", type_=kind))
     for number, is_long in enumerate(shape.properties):
-        of, name = image_properties.c, bindparam(f"property{number}", type_=Text())
-        key = index_key(bindparam(f"beginning{number}"), bindparam(f"digest{number}"))
+        of, name = image_properties.c, sa.bindparam(f"property{number}", type_=sa.Text())
+        key = index_key(sa.bindparam(f"beginning{number}"), sa.bindparam(f"digest{number}"))
         named = [of.name == name, of.value_key == key]
         if is_long:
-            named.append(property_of(images.c.properties, name) == bindparam(f"value_of_property{number}"))
-        likely = contains(images.c.properties, bindparam(f"likely_property{number}")) > 0
+            named.append(property_of(images.c.properties, name) == sa.bindparam(f"value_of_property{number}"))
+        likely = contains(images.c.properties, sa.bindparam(f"likely_property{number}")) > 0
         yield _has(shape, likely, of.image_id == images.c.id, *named)
     for number in range(shape.tags):
-        tagged = image_tags.c.tag == bindparam(f"tag{number}")
-        likely = contains(images.c.tags, bindparam(f"likely_tag{number}")) > 0
+        tagged = image_tags.c.tag == sa.bindparam(f"tag{number}")
+        likely = contains(images.c.tags, sa.bindparam(f"likely_tag{number}")) > 0
         yield _has(shape, likely, image_tags.c.image_id == images.c.id, tagged)
     if shape.nulls is not None:
         yield _behind(shape)
 
 
-def _has(shape: Shape, likely: ColumnElement[bool], *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+def _has(
+    shape: Shape, likely: sa.ColumnElement[bool], *conditions: sa.ColumnElement[bool]
+) -> sa.ColumnElement[bool]:
     """Match images that have such a row.
 
     An admin lists everybody's images, so the database may start from the rows. A member's images are few:
@@ -210,8 +197,10 @@ def _has(shape: Shape, likely: ColumnElement[bool], *conditions: ColumnElement[b
     checked first, because a lookup in a large index is slow.
     """
     if shape.is_admin:
-        return exists().where(*conditions)
-    return and_(likely, select(literal(1)).where(*conditions).limit(1).scalar_subquery().is_not(None))
+        return sa.exists().where(*conditions)
+    return sa.and_(
+        likely, sa.select(sa.literal(1)).where(*conditions).limit(1).scalar_subquery().is_not(None)
+    )
 
 
 def _json(text: str) -> str:
@@ -243,7 +232,7 @@ def _digest(element: index_key, compiler: Any, **options: Any) -> str:
 class property_of(GenericFunction[str]):  # noqa: N801
     """The value of a property, from the JSON in the image's own row."""
 
-    type = Text()
+    type = sa.Text()
     inherit_cache = True
 
 
@@ -262,7 +251,7 @@ def _by_arrow(element: property_of, compiler: Any, **options: Any) -> str:
 class contains(GenericFunction[int]):  # noqa: N801 (SQL names its functions so)
     """The position of one text in another, from 1 on; 0 if it does not occur."""
 
-    type = Integer()
+    type = sa.Integer()
     inherit_cache = True
 
 
@@ -276,7 +265,7 @@ def _strpos(element: contains, compiler: Any, **options: Any) -> str:
     return f"strpos({compiler.process(element.clauses, **options)})"
 
 
-_OPERATORS: Final[Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
+_OPERATORS: Final[Mapping[str, Callable[[Any, Any], sa.ColumnElement[bool]]]] = {
     "eq": operator.eq,
     "lt": operator.lt,
     "lte": operator.le,
@@ -301,7 +290,7 @@ def _sorted(shape: Shape) -> Mapping[str, Any]:
     columns: dict[str, Any] = dict(images.c)
     first = shape.order[0][0]
     if not shape.is_admin and first in {"id", "name"}:
-        columns[first] = func.coalesce(images.c[first], images.c[first])
+        columns[first] = sa.func.coalesce(images.c[first], images.c[first])
     return columns
 
 
@@ -311,33 +300,33 @@ def _ordered(column: Any, direction: str, *, nullable: bool | None) -> Any:
     return column.desc().nulls_last() if nullable else column.desc()
 
 
-def _behind(shape: Shape) -> ColumnElement[bool]:
+def _behind(shape: Shape) -> sa.ColumnElement[bool]:
     """Match rows that sort after the marker: later in the first key that differs."""
     nulls, columns = shape.nulls or frozenset(), _sorted(shape)
-    alternatives: list[ColumnElement[bool]] = []
-    equal: list[ColumnElement[bool]] = []
+    alternatives: list[sa.ColumnElement[bool]] = []
+    equal: list[sa.ColumnElement[bool]] = []
     for key, direction in shape.order:
         column, nullable = columns[key], images.c[key].nullable
-        value: Any = None if key in nulls else bindparam(f"marker_{key}")
+        value: Any = None if key in nulls else sa.bindparam(f"marker_{key}")
         if not alternatives:
             bound = _not_before(column, direction, value, nullable=nullable)
-        alternatives.append(and_(*equal, _after(column, direction, value, nullable=nullable)))
+        alternatives.append(sa.and_(*equal, _after(column, direction, value, nullable=nullable)))
         equal.append(column.is_(None) if value is None else column == value)
-    return and_(bound, or_(*alternatives))
+    return sa.and_(bound, sa.or_(*alternatives))
 
 
-def _not_before(column: Any, direction: str, value: Any, *, nullable: bool | None) -> ColumnElement[bool]:
+def _not_before(column: Any, direction: str, value: Any, *, nullable: bool | None) -> sa.ColumnElement[bool]:
     """Match rows whose first key is at or after the marker's: a bound that an index can use."""
     if value is None:
-        return column.is_(None) if direction == "desc" else literal(True)
+        return column.is_(None) if direction == "desc" else sa.literal(True)
     if direction == "asc":
         return column >= value  # type: ignore[no-any-return]
-    return or_(column <= value, column.is_(None)) if nullable else column <= value
+    return sa.or_(column <= value, column.is_(None)) if nullable else column <= value
 
 
-def _after(column: Any, direction: str, value: Any, *, nullable: bool | None) -> ColumnElement[bool]:
+def _after(column: Any, direction: str, value: Any, *, nullable: bool | None) -> sa.ColumnElement[bool]:
     if direction == "asc":
         return column.is_not(None) if value is None else column > value  # type: ignore[no-any-return]
     if value is None:
-        return false()
-    return or_(column < value, column.is_(None)) if nullable else column < value
+        return sa.false()
+    return sa.or_(column < value, column.is_(None)) if nullable else column < value

@@ -107,7 +107,9 @@ async def page(
     if not caller.is_admin:
         values["project_id"] = caller.project_id
     if marker is not None:
-        values |= {f"marker_{key}": _or_empty(getattr(marker, key)) for key in _keys(shape)}
+        values |= {
+            f"marker_{key}": "" if (value := getattr(marker, key)) is None else value for key in _keys(shape)
+        }
     return [_from_row(shape.names, row) for row in await tx.execute(_select_page(shape), values)]
 
 
@@ -234,10 +236,6 @@ async def _link(tx: Transaction, namespace: Namespace) -> None:
 
 def _taken(namespace: Namespace) -> Conflict:
     return Conflict(f"The metadata definition namespace={namespace.namespace} already exists.")
-
-
-def _or_empty(value: Any) -> Any:
-    return "" if value is None else value
 
 
 def _from_row(names: Sequence[str], row: Sequence[Any]) -> Namespace:

@@ -1,4 +1,4 @@
-"""PostgreSQL through asyncpg: a pool, transactions, notifications.
+"""PostgreSQL through asyncpg: a pool, transactions, batched lookups, notifications.
 
 SQLAlchemy writes the SQL (compiled.py), asyncpg runs it; docs/explanation/decisions/0017 says why.
 """
@@ -7,26 +7,43 @@ import asyncio
 import contextlib
 import logging
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import asyncpg
 from sqlalchemy import Executable
 
-from tintype.db.batching import QueryBatcher
 from tintype.db.compiled import compile_statement
-from tintype.db.driver import CONNECTION_ERRORS, OPTIONS, SETTINGS, TIMEOUT_SECONDS, map_driver_errors
-from tintype.db.engine import Parameters, Rows, Transaction
-from tintype.db.lookups import Lookup
+from tintype.db.engine import Lookup, Parameters, Rows, Transaction, Violation, database_unavailable
 from tintype.db.statements import WAITING, Statements
 from tintype.domain.turns import Bounds
 from tintype.errors import Unavailable
 
+_TIMEOUT_SECONDS: Final = 10.0
+"""For a connection, and for the answer to a statement."""
+_OPTIONS: Final[Mapping[str, Any]] = {
+    "statement_cache_size": 1000,  # more than there are constants and kept shapes
+    "max_cached_statement_lifetime": 0,
+    "timeout": _TIMEOUT_SECONDS,
+    "command_timeout": _TIMEOUT_SECONDS,
+}
+_SETTINGS: Final = "SET application_name = 'tintype'; SET jit = off"
+"""Sent once connected: a connection pooler may refuse them as connection parameters."""
+_CONNECTION_ERRORS: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
 _TAKE_TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 _JOBS: Final = "tintype_jobs"
 """The channel on which the trigger `job_waits` notifies."""
 _RECONNECT_SECONDS: Final = 2.0
 _log: Final = logging.getLogger("tintype.postgres")
+_MAX_BATCH: Final = 100
+_MAX_WAITING: Final = 10_000
+_Parameters = Mapping[str, str | None]
+_Request = tuple[_Parameters, asyncio.Future[Any]]
 
 
 class Postgres:
@@ -39,13 +56,13 @@ class Postgres:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
         self._statements = Statements(compile_statement, waiting)
-        self._batchers: dict[Lookup, QueryBatcher] = {}
+        self._batchers: dict[Lookup, _Batcher] = {}
         self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
         """Yield a connection. Each statement sees its own snapshot."""
-        with map_driver_errors():
+        with _map_driver_errors():
             connection = await self._acquire()
         try:
             yield _Connection(connection, self._statements)
@@ -56,7 +73,7 @@ class Postgres:
         """Run a lookup, batched with others that come while the server is busy with it."""
         batcher = self._batchers.get(lookup)
         if batcher is None:
-            batcher = self._batchers[lookup] = QueryBatcher(self._url, lookup)
+            batcher = self._batchers[lookup] = _Batcher(self._url, lookup)
         return await batcher.first(parameters)
 
     @contextlib.asynccontextmanager
@@ -76,7 +93,7 @@ class Postgres:
                 yield tx
         else:  # wait for the turn before acquiring a connection, which others can use meanwhile
             async with self._in_turn(turn), self._transaction() as tx:
-                with map_driver_errors():
+                with _map_driver_errors():
                     await tx.connection.execute(_TAKE_TURN, turn)
                 yield tx
 
@@ -84,7 +101,7 @@ class Postgres:
     async def _in_turn(self, name: str) -> AsyncIterator[None]:
         lock = self._turns.setdefault(name, asyncio.Lock())
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
                 await lock.acquire()
         except TimeoutError:
             raise Unavailable("Too much is being done for this project at once.", retry_after=1) from None
@@ -95,14 +112,14 @@ class Postgres:
 
     @contextlib.asynccontextmanager
     async def _transaction(self) -> "AsyncIterator[_Connection]":
-        with map_driver_errors():
+        with _map_driver_errors():
             connection = await self._acquire()
         try:
             try:
-                with map_driver_errors():
+                with _map_driver_errors():
                     await connection.execute("BEGIN")
                 yield _Connection(connection, self._statements)
-                with map_driver_errors():
+                with _map_driver_errors():
                     await connection.execute("COMMIT")
             except BaseException:
                 await self._roll_back(connection)
@@ -121,13 +138,13 @@ class Postgres:
             connection: Any = None
             reason = "closed by the server"
             try:
-                connection = await asyncpg.connect(self._url, **OPTIONS)
+                connection = await asyncpg.connect(self._url, **_OPTIONS)
                 connection.add_termination_listener(lambda _connection, lost=lost: lost.set())
                 await connection.add_listener(_JOBS, lambda *_notification: wake())
                 wake()  # for jobs added while not listening
                 is_logged = False
                 await lost.wait()
-            except CONNECTION_ERRORS as error:
+            except _CONNECTION_ERRORS as error:
                 reason = type(error).__name__
             finally:
                 if connection is not None:
@@ -155,14 +172,14 @@ class Postgres:
                         max_size=self._connections - 2,  # the batcher and the listener have one each
                         max_inactive_connection_lifetime=0,
                         reset=_keep_session,
-                        **OPTIONS,
-                        init=_configure,
+                        **_OPTIONS,
+                        init=lambda connection: connection.execute(_SETTINGS),
                     )
-        return await self._pool.acquire(timeout=TIMEOUT_SECONDS)
+        return await self._pool.acquire(timeout=_TIMEOUT_SECONDS)
 
     async def _release(self, connection: Any) -> None:
         if self._pool is not None:
-            with contextlib.suppress(*CONNECTION_ERRORS):
+            with contextlib.suppress(*_CONNECTION_ERRORS):
                 await self._pool.release(connection)
 
     @staticmethod
@@ -172,7 +189,7 @@ class Postgres:
         try:
             rolling = asyncio.ensure_future(connection.execute("ROLLBACK"))
             await asyncio.shield(rolling)
-        except (asyncio.CancelledError, *CONNECTION_ERRORS) as error:  # the caller raises the cause
+        except (asyncio.CancelledError, *_CONNECTION_ERRORS) as error:  # the caller raises the cause
             with contextlib.suppress(asyncpg.InterfaceError):  # the pool has closed it
                 connection.terminate()
             if rolling is not None:
@@ -189,7 +206,7 @@ class _Connection:
         self.statement = statements.get
 
     async def execute(self, statement: Executable, parameters: Parameters = None) -> Rows:
-        with map_driver_errors():
+        with _map_driver_errors():
             parameters = parameters or {}
             compiled = compile_statement(statement, parameters)
             values = compiled.values(parameters)
@@ -219,19 +236,112 @@ class _Rows:
         (row,) = self._rows
         return row
 
-    def scalars(self) -> Iterator[Any]:
-        return (row[0] for row in self._rows)
-
     def scalar_one(self) -> Any:
         return self.one()[0]
-
-    def scalar_one_or_none(self) -> Any:
-        return self._rows[0][0] if self._rows else None
-
-
-async def _configure(connection: Any) -> None:
-    await connection.execute(SETTINGS)
 
 
 async def _keep_session(_connection: object) -> None:
     """Skip asyncpg's reset on release, a round trip each time: no session state is left behind."""
+
+
+class _Batcher:
+    """Runs one lookup for many callers. A single request is sent at once; concurrent ones are batched.
+
+    So a busy server gets fewer queries instead of more. They have a connection of their own with generic
+    plans: for arrays the server would otherwise plan each query anew, which takes longer than the answer.
+    """
+
+    def __init__(self, url: str, lookup: Lookup) -> None:
+        self._url = url
+        self._single = compile_statement(lookup.single, lookup.names)
+        self._batch = compile_statement(lookup.batch, lookup.names)
+        self._names = lookup.names
+        self._connection: Any = None
+        self._busy = False
+        self._waiting: list[_Request] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def first(self, parameters: _Parameters) -> Any:
+        """Return the row found for these parameters, or None.
+
+        Raises Unavailable if the database does not answer, or too many requests wait.
+        """
+        if self._busy:
+            if len(self._waiting) >= _MAX_WAITING:
+                raise database_unavailable()
+            answer = asyncio.get_running_loop().create_future()
+            self._waiting.append((parameters, answer))
+            return await answer
+        self._busy = True
+        try:
+            rows = await self._fetch(self._single.sql, self._single.values(parameters))
+            return rows[0] if rows else None
+        finally:
+            self._continue()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    def _continue(self) -> None:
+        if self._waiting:
+            self._task = asyncio.ensure_future(self._run_batch())
+        else:
+            self._busy = False
+
+    async def _run_batch(self) -> None:
+        requests, self._waiting = self._waiting[:_MAX_BATCH], self._waiting[_MAX_BATCH:]
+        arrays = {name: [parameters[name] for parameters, _ in requests] for name in self._names}
+        try:
+            rows = await self._fetch(self._batch.sql, self._batch.values(arrays))
+        except Exception as error:  # noqa: BLE001 (each waiting caller gets it)
+            _fail(requests, error)
+        else:
+            found = {row[0]: row[1:] for row in rows}
+            for number, (_, answer) in enumerate(requests, 1):
+                if not answer.done():
+                    answer.set_result(found.get(number))
+        finally:
+            self._continue()
+
+    async def _fetch(self, sql: str, values: Sequence[Any]) -> Any:
+        try:
+            with _map_driver_errors():
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await self._connect()
+                return await self._connection.fetch(sql, *values)
+        except Unavailable as error:  # the waiting requests would fail in the same way
+            self.close()
+            waiting, self._waiting = self._waiting, []
+            _fail(waiting, error)
+            raise
+
+    async def _connect(self) -> Any:
+        connection = await asyncpg.connect(self._url, **_OPTIONS)
+        try:
+            await connection.execute(f"{_SETTINGS}; SET plan_cache_mode = force_generic_plan")
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+
+def _fail(requests: Sequence[_Request], error: Exception) -> None:
+    for _, answer in requests:
+        if not answer.done():
+            answer.set_exception(error)
+
+
+@contextlib.contextmanager
+def _map_driver_errors() -> Iterator[None]:
+    """Raise Violation or Unavailable in place of the driver's errors, except for mistakes in our SQL."""
+    try:
+        yield
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise Violation(str(error)) from error
+    except (asyncpg.DataError, asyncpg.SyntaxOrAccessError):
+        raise
+    except _CONNECTION_ERRORS as error:
+        raise database_unavailable() from error

@@ -55,7 +55,7 @@ def upgrade(url: str, *, contract: bool = False) -> None:
     Trailing migrations that remove what older code still uses are applied only with `contract`. Raises
     StartError if the database cannot be opened or written, or is newer than this code.
     """
-    _run(url, lambda connection: _upgrade(connection, contract=contract), alone=True)
+    _run(url, lambda connection: _migrate(connection, contract=contract), alone=True)
 
 
 def state(url: str, seconds: int = _CONNECT_SECONDS) -> State:
@@ -92,7 +92,8 @@ def _run(
 def _with_sqlite(url: str, work: Callable[[Connection], T], *, alone: bool) -> T:
     engine = create_engine(url, poolclass=NullPool)
     event.listen(engine, "connect", _disable_implicit_commit)
-    event.listen(engine, "begin", _begin_alone if alone else _begin)
+    begin = "BEGIN IMMEDIATE" if alone else "BEGIN"
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     try:
         with engine.begin() as connection:
             return work(connection)
@@ -125,22 +126,9 @@ async def _with_postgres(url: str, work: Callable[[Connection], T], *, alone: bo
         await engine.dispose()
 
 
-def _upgrade(connection: Connection, *, contract: bool) -> None:
-    if contract or _revision(connection) != HEAD:
-        _migrate(connection, contract=contract)
-
-
 def _disable_implicit_commit(connection: sqlite3.Connection, _record: object) -> None:
     """Disable the implicit commit of Python's driver before each CREATE: migrations must be atomic."""
     connection.isolation_level = None
-
-
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
-
-
-def _begin_alone(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _revision(connection: Connection) -> str | None:
@@ -153,6 +141,8 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _migrate(connection: Connection, *, contract: bool) -> None:
+    if not contract and _revision(connection) == HEAD:
+        return
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory

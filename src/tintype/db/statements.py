@@ -70,7 +70,7 @@ class Statements:
             self._keep(self._kept, shape, kept, _KEPT)
             if age <= _FRESH:
                 return kept
-            make = functools.partial(_same, kept)
+            make = functools.partial(lambda same: same, kept)
         made = self._promised.get(shape)
         if made is None:
             made = asyncio.get_running_loop().create_future()
@@ -123,7 +123,3 @@ class Statements:
         among.move_to_end(shape)
         if len(among) > most:
             among.popitem(last=False)
-
-
-def _same(statement: Executable) -> Executable:
-    return statement

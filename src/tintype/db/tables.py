@@ -27,6 +27,9 @@ metadata: Final = MetaData(
 
 ONLY: Final = "only"
 """Key of an index's `info`: the only kind of database that has the index."""
+_HAS_CHECKSUM: Final = text("checksum IS NOT NULL")
+_HAS_HASH: Final = text("os_hash_value IS NOT NULL")
+_HAS_PLACE: Final = text("place IS NOT NULL")
 
 images: Final = Table(
     "images",
@@ -64,18 +67,8 @@ images: Final = Table(
     Index(None, "name", "visibility", "owner"),
     # A member's lists look up each image shared with it: one page read each; the primary key takes four.
     Index(None, "id", postgresql_using="hash", info={ONLY: "postgresql"}),
-    Index(
-        None,
-        "checksum",
-        sqlite_where=text("checksum IS NOT NULL"),
-        postgresql_where=text("checksum IS NOT NULL"),
-    ),
-    Index(
-        None,
-        "os_hash_value",
-        sqlite_where=text("os_hash_value IS NOT NULL"),
-        postgresql_where=text("os_hash_value IS NOT NULL"),
-    ),
+    Index(None, "checksum", sqlite_where=_HAS_CHECKSUM, postgresql_where=_HAS_CHECKSUM),
+    Index(None, "os_hash_value", sqlite_where=_HAS_HASH, postgresql_where=_HAS_HASH),
 )
 
 image_properties: Final = Table(
@@ -130,13 +123,8 @@ blobs: Final = Table(
     Column("claimed_by", String(36)),  # the process that deletes the bytes of a condemned blob
     Index(None, "image_id"),
     Index(None, "state", "lease_expires_at"),
-    Index(  # a hash, because a URL may be longer than what PostgreSQL's B-trees take
-        None,
-        "place",
-        postgresql_using="hash",
-        sqlite_where=text("place IS NOT NULL"),
-        postgresql_where=text("place IS NOT NULL"),
-    ),
+    # A hash, because a URL may be longer than what PostgreSQL's B-trees take.
+    Index(None, "place", postgresql_using="hash", sqlite_where=_HAS_PLACE, postgresql_where=_HAS_PLACE),
 )
 
 # Background work, which the API shows as tasks.
@@ -279,9 +267,7 @@ users: Final = Table(
     Column("name", String(255), nullable=False, unique=True),
     Column("password_hash", String(255), nullable=False),
     Column("enabled", Boolean, nullable=False),
-    Column(
-        "tokens_valid_from", BigInteger, nullable=False
-    ),  # older tokens are invalid: a new password revokes them
+    Column("tokens_valid_from", BigInteger, nullable=False),  # a new password revokes older tokens
     Column("description", Text),
     Column("email", String(255)),
     Column("default_project_id", String(64)),  # the default scope of a login; it need not exist

@@ -319,18 +319,6 @@ def _one_of(name: str, value: Any, allowed: Iterable[str | None]) -> None:
         raise Invalid(f"'{name}' must be one of: {shown}.")
 
 
-def _visibility(name: str, value: Any, _limits: Limits) -> None:
-    _one_of(name, value, VISIBILITIES)
-
-
-def _disk_format(name: str, value: Any, limits: Limits) -> None:
-    _one_of(name, value, (None, *limits.disk_formats))
-
-
-def _container_format(name: str, value: Any, limits: Limits) -> None:
-    _one_of(name, value, (None, *limits.container_formats))
-
-
 def _tags(name: str, value: Any, limits: Limits) -> None:
     if not isinstance(value, list):
         raise Invalid(f"'{name}' must be an array of strings, not {_type_name(value)}.")
@@ -359,11 +347,11 @@ _CHECKS: Final[Mapping[str, Callable[[str, Any, Limits], None]]] = {
     "id": _image_id,
     "name": _nullable_string,
     "owner": _nullable_string,
-    "visibility": _visibility,
+    "visibility": lambda name, value, _limits: _one_of(name, value, VISIBILITIES),
     "protected": _boolean,
     "os_hidden": _boolean,
-    "disk_format": _disk_format,
-    "container_format": _container_format,
+    "disk_format": lambda name, value, limits: _one_of(name, value, (None, *limits.disk_formats)),
+    "container_format": lambda name, value, limits: _one_of(name, value, (None, *limits.container_formats)),
     "min_disk": _count,
     "min_ram": _count,
     "tags": _tags,

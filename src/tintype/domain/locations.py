@@ -40,7 +40,9 @@ def parse(body: Any) -> Location:
         raise Invalid("validation_data has os_hash_algo, os_hash_value and perhaps checksum.")
     if not known:
         return location
-    if not {"os_hash_algo", "os_hash_value"} <= set(known) or not all(map(_is_text, known.values())):
+    if not {"os_hash_algo", "os_hash_value"} <= set(known) or not all(
+        isinstance(each, str) for each in known.values()
+    ):
         raise Invalid("validation_data needs both os_hash_algo and os_hash_value, as strings.")
     return msgspec.structs.replace(
         location,
@@ -56,10 +58,6 @@ def check_digests(location: Location) -> None:
         checked_digest(location.algorithm, location.digest)
     if location.checksum is not None:
         checked_digest("md5", location.checksum)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
 
 
 def check_queued(image: Image) -> None:

@@ -83,10 +83,6 @@ def _number(kind: type[int] | type[float], word: str) -> Callable[[str, Definiti
     return check
 
 
-def _boolean(value: str, _definition: Definition) -> str | None:
-    return None if value.lower() in _BOOLEANS else "true or false"
-
-
 def _several(value: str, definition: Definition) -> str | None:
     """Check each item of a list, which Nova separates by commas, against the allowed ones."""
     words = [word.strip() for word in value.split(",")]
@@ -115,6 +111,6 @@ _CHECKS: Final[Mapping[str, Callable[[str, Definition], str | None]]] = {
     "string": _text,
     "integer": _number(int, "a whole number"),
     "number": _number(float, "a number"),
-    "boolean": _boolean,
+    "boolean": lambda value, _definition: None if value.lower() in _BOOLEANS else "true or false",
     "array": _several,
 }

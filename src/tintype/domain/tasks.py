@@ -1,11 +1,12 @@
-"""Tasks, the API's view of jobs, and queries for lists of them."""
+"""Tasks, the API's view of jobs: queries for lists of them, and how they share the slots of a worker."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from tintype.domain.images import UUID
+from tintype.domain.imports import GLANCE, WEB
 from tintype.errors import Invalid
 
 PENDING: Final = "pending"
@@ -28,6 +29,9 @@ TYPES: Final = (LEGACY_IMPORT, IMPORT, LOCATION)
 
 SORT_KEYS: Final = ("created_at", "updated_at", "expires_at", "id", "type", "status", "owner")
 _FILTERS: Final = ("status", "type", "owner")
+_LIMIT_PER_SLOT: Final = 4
+"""Concurrent jobs per slot, including those beyond the slots."""
+_UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -117,3 +121,42 @@ def check_legacy_import(body: Any) -> dict[str, Any]:
     if not isinstance(given["image_properties"], dict) or not isinstance(given["import_from"], str):
         raise Invalid("'image_properties' must be an object and 'import_from' a URL.")
     return given
+
+
+def max_at_once(slots: int) -> int:
+    """Return how many jobs of a lane may run at once, including those beyond its slots."""
+    return slots * _LIMIT_PER_SLOT
+
+
+def owners_at_limit(running: Collection[str], slots: int) -> set[str]:
+    """Return the owners that may not start a further job in a lane, given the owner of each running job.
+
+    Once all slots are in use, only owners without a running job may start one, beyond the slots. So long jobs
+    do not delay other owners, and no job has to be stopped for the sake of another owner.
+    """
+    return set(running) if len(running) >= slots else set()
+
+
+def lane_of(task: Task, *, stored_on_web: bool) -> str:
+    """Return the lane of a job, which depends on whether its bytes come from servers that are not ours.
+
+    `stored_on_web` says whether the image already has bytes in a store on the web.
+    """
+    if task.type == IMPORT:
+        outside = task.input["import_req"]["method"]["name"] in {WEB, GLANCE} or stored_on_web
+    elif task.type == LOCATION:
+        outside = task.input["loc_url"].lower().startswith("http")
+    else:
+        outside = True
+    return WEB_LANE if outside else LOCAL_LANE
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes in the unit that fits, such as `700 bytes` or `1.3 GiB`."""
+    if size < 1024:
+        return f"{size} byte{'' if size == 1 else 's'}"
+    value, units = size / 1024, list(_UNITS)
+    while round(value, 1) >= 1024:
+        value /= 1024
+        del units[0]
+    return f"{value:.1f} {units[0]}"

@@ -6,6 +6,7 @@ the digests follow.
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from tintype.blobs.reading import closing
 from tintype.blobs.stream import Chunks, Digests
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.engine import Database, Transaction, now
+from tintype.db.engine import Database, Transaction, fetch, now
 from tintype.domain import images, quotas
 from tintype.domain.addresses import display_url
 from tintype.domain.blobs import READY, Blob
@@ -29,28 +30,20 @@ from tintype.services.locations import Locations, is_trusted, location_of
 from tintype.services.quotas import enforce_quota
 
 
+@dataclass
 class LocationWork:
     """The work of jobs of type location_import."""
 
-    def __init__(
-        self,
-        database: Database,
-        ingest: Ingest,
-        copies: Copies,
-        locations: Locations,
-        *,
-        algorithm: str,
-        seconds: float,
-        min_source_rate: int,
-    ) -> None:
-        """Allow `seconds` for reading, and `min_source_rate` bytes per second or more from the web."""
-        self._database = database
-        self._locations = locations
-        self._seconds = seconds
-        self._min_source_rate = min_source_rate
-        self._ingest = ingest
-        self._copies = copies
-        self._algorithm = algorithm
+    _database: Database
+    _ingest: Ingest
+    _copies: Copies
+    _locations: Locations
+    _: KW_ONLY
+    algorithm: str
+    seconds: float
+    """How long reading may take."""
+    min_source_rate: int
+    """Bytes per second that a source on the web must deliver."""
 
     async def run(self, attempt: Attempt) -> None:
         """Read the bytes and make the image active.
@@ -74,7 +67,7 @@ class LocationWork:
         if size is None:
             raise Invalid(f"Nothing was found at {display_url(location.url)}.")
         self._ingest.check_size(size)
-        algorithm = location.algorithm or self._algorithm
+        algorithm = location.algorithm or self.algorithm
         if trusted and location.digest is None:
             unknown = {"os_hash_algo": algorithm, "os_hash_value": None}
             if image.status != ACTIVE:
@@ -87,11 +80,11 @@ class LocationWork:
         pipeline = self._ingest.pipeline(image, expected, algorithm)
         try:
             read = self._read(attempt, blob, size)
-            async with asyncio.timeout(self._seconds), closing(read) as chunks:
+            async with asyncio.timeout(self.seconds), closing(read) as chunks:
                 await pipeline.run(Chunks(_counted(chunks, attempt, size)), None, size)
         except TimeoutError:
             where = display_url(location.url)
-            message = f"{where} could not be read within {self._seconds:.0f} s (imports.seconds)."
+            message = f"{where} could not be read within {self.seconds:.0f} s (imports.seconds)."
             raise Invalid(message) from None
         digests = pipeline.finish()
         await self._publish(attempt, blob, size, msgspec.structs.asdict(digests), final=True, digests=digests)
@@ -124,11 +117,10 @@ class LocationWork:
         chunks = self._copies.read([blob], 0, size)
         if attempt.task.lane != WEB_LANE:
             return chunks
-        return paced(chunks, Pace(self._min_source_rate))
+        return paced(chunks, Pace(self.min_source_rate))
 
     async def _load(self, task: Task) -> Image:
-        async with self._database.read() as tx:
-            return _checked(await image_rows.get(tx, task.image_id or "", None), task)
+        return _checked(await fetch(self._database, image_rows.get, task.image_id or "", None), task)
 
     async def _claim(self, attempt: Attempt) -> Image:
         """Claim the image (`queued` → `importing`) while its bytes are read, and return it."""

@@ -9,12 +9,11 @@ from tintype.blobs.downloads import Download
 from tintype.blobs.pace import Pace, paced
 from tintype.blobs.web import Web
 from tintype.db import blobs as blob_rows
-from tintype.db.engine import Database
+from tintype.db.engine import Database, fetch
 from tintype.domain.images import ACTIVE, BASE_ATTRIBUTES
 from tintype.domain.imports import Import
 from tintype.errors import Invalid, NotFound, Unauthenticated
 from tintype.jobs.attempts import Attempt
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess
 from tintype.services.copies import Copies
 
@@ -46,10 +45,10 @@ class OwnRegion:
     """The only region of the built-in identity: this service's own images, by the caller's rights."""
 
     def __init__(
-        self, database: Database, policy: Policy, copies: Copies, region: str, min_rate: int
+        self, database: Database, access: ImageAccess, copies: Copies, region: str, min_rate: int
     ) -> None:
         self._database = database
-        self._access = ImageAccess(database, policy)
+        self._access = access
         self._copies = copies
         self._region = region
         self._min_rate = min_rate
@@ -61,8 +60,7 @@ class OwnRegion:
         image = await self._access.get(attempt.caller, wanted.remote_id or "")
         for rule in ("get_image", "download_image"):
             self._access.authorize(rule, attempt.caller, image)
-        async with self._database.read() as tx:
-            blobs = await blob_rows.ready_of(tx, image.id)
+        blobs = await fetch(self._database, blob_rows.ready_of, image.id)
         if image.status != ACTIVE or image.size is None or not blobs:
             raise _not_active(wanted)
         return Remote(

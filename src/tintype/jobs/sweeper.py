@@ -18,15 +18,14 @@ from tintype.db import blobs as blob_rows
 from tintype.db import deletions as deletion_rows
 from tintype.db import jobs as job_rows
 from tintype.db import uploads as upload_rows
-from tintype.db.engine import Database, now
+from tintype.db.engine import Database, fetch, now
 from tintype.domain.blobs import Blob
 from tintype.errors import Unavailable
-from tintype.jobs.waiting import wait_detecting_stall
 from tintype.observability.failures import reason_of
 from tintype.observability.metrics import Metrics
 from tintype.services.identity import Identity
 from tintype.services.ingest import Ingest
-from tintype.services.leases import HEARTBEAT_SECONDS
+from tintype.services.leases import HEARTBEAT_SECONDS, wait_detecting_stall
 from tintype.services.recovery import Recovery
 
 INTERVAL: Final = 5.0
@@ -116,12 +115,10 @@ class Sweeper:
     async def _delete_from(self, store_id: str) -> None:
         """Delete all blobs condemned so far; those that cannot be deleted are retried in the next sweep."""
         try:
-            async with self._database.read() as tx:
-                moment = await deletion_rows.lease_moment(tx)
+            moment = await fetch(self._database, deletion_rows.lease_moment)
             answers = True
             while answers:
-                async with self._database.read() as tx:
-                    condemned = await deletion_rows.condemned(tx, store_id, moment)
+                condemned = await fetch(self._database, deletion_rows.condemned, store_id, moment)
                 answers = bool(condemned) and await self._delete(condemned)
         except Exception as error:  # noqa: BLE001 (it is tried again)
             self._failed(error)

@@ -9,9 +9,9 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -19,14 +19,13 @@ from tintype.blobs.cancellation import wait_settled
 from tintype.db import images as image_rows
 from tintype.db import jobs
 from tintype.db.engine import Database, Transaction, now
-from tintype.domain.tasks import FAILURE, LANES, SUCCESS, Task
+from tintype.domain.tasks import FAILURE, LANES, SUCCESS, Task, max_at_once, owners_at_limit
 from tintype.errors import Conflict, Gone, TintypeError, Unavailable
 from tintype.jobs.attempts import CANCELLED, DELETED, JOB_LEASE, LOST, Attempt, Work
-from tintype.jobs.lanes import Lane
 from tintype.observability.failures import reason_of
 from tintype.observability.metrics import Metrics
 from tintype.services.imports import release_from_task
-from tintype.services.leases import heartbeat
+from tintype.services.leases import heartbeat, wait_detecting_stall
 
 _HEARTBEAT_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 2.0
@@ -38,6 +37,61 @@ _PAUSES: Final = (5_000_000, 20_000_000)
 """Microseconds before the second and the third attempt."""
 GIVEN_UP: Final = f"The task was given up: {_CRASHES} workers ended while they were at work on it."
 HANDED_OVER: Final = "The worker was stopped; the task waits for another one."
+
+
+class Lane:
+    """The running attempts, limited by the slots and by the fair shares of their owners."""
+
+    def __init__(self, name: str, slots: int, failed: Callable[[BaseException], None]) -> None:
+        """`failed` is called with the error of an attempt that could not be settled."""
+        self.name = name
+        self._slots = slots
+        self._failed = failed
+        self._woken = asyncio.Event()
+        self._owners: dict[asyncio.Task[None], str] = {}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further attempt may start, whoever its owner is."""
+        return len(self._owners) >= max_at_once(self._slots)
+
+    @property
+    def owners_at_limit(self) -> set[str]:
+        """The owners who may start no further attempt now."""
+        return owners_at_limit(self._owners.values(), self._slots)
+
+    def start(self, attempt: Attempt, work: Coroutine[Any, Any, None]) -> None:
+        """Run an attempt until its work has ended."""
+        running = asyncio.create_task(work)
+        self._owners[running] = attempt.task.owner or ""
+        running.add_done_callback(self._ended)
+
+    def wake(self) -> None:
+        """End a `pause`."""
+        self._woken.set()
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait until there may be work, for at most `seconds`.
+
+        Return whether the process was suspended meanwhile.
+        """
+        stalled = await wait_detecting_stall(self._woken, seconds)
+        self._woken.clear()
+        return stalled
+
+    async def close(self) -> None:
+        """Cancel all attempts; each requeues its job."""
+        await asyncio.sleep(0)  # a task cancelled before its first step would not requeue its job
+        for running in self._owners:
+            running.cancel()
+        if self._owners:
+            await asyncio.wait(self._owners)
+
+    def _ended(self, running: asyncio.Task[None]) -> None:
+        del self._owners[running]
+        self.wake()
+        if not running.cancelled() and (error := running.exception()) is not None:
+            self._failed(error)
 
 
 class Worker:
@@ -58,7 +112,11 @@ class Worker:
         self._works = works
         self._log = log
         self._metrics = metrics
-        self._lanes = tuple(Lane(name, concurrency, self._log_failure) for name in LANES)
+
+        def log_failure(error: BaseException) -> None:
+            log.error("a job was left", reason=reason_of(error))
+
+        self._lanes = tuple(Lane(name, concurrency, log_failure) for name in LANES)
         self._lifetime = lifetime
 
     def wake(self) -> None:
@@ -96,9 +154,6 @@ class Worker:
                 task.cancel()
             await asyncio.wait(serving)
             await asyncio.gather(*(lane.close() for lane in self._lanes))
-
-    def _log_failure(self, error: BaseException) -> None:
-        self._log.error("a job was left", reason=reason_of(error))
 
     async def _serve(self, lane: Lane) -> None:
         """Start jobs of a lane as soon as they may run."""
@@ -206,9 +261,12 @@ class Worker:
         tries = attempt.task.attempts
         async with self._database.write(durable=True) as tx:  # lock order: image, job, blobs
             await image_rows.lock(tx, attempt.task.image_id or "")
+            retriable = isinstance(error, Unavailable) or (
+                isinstance(error, Gone) and error.message != DELETED
+            )
             if isinstance(error, asyncio.CancelledError):
                 await attempt.requeue(tx, HANDED_OVER, 0, counted=False)
-            elif _is_worth_retrying(error) and tries < _ATTEMPTS:
+            elif retriable and tries < _ATTEMPTS:
                 await attempt.requeue(tx, str(error), _PAUSES[tries - 1], counted=True)
             else:
                 reason = error.message if isinstance(error, TintypeError) else _BROKEN
@@ -232,11 +290,6 @@ class Worker:
             return ended
 
         return heartbeat(renew, _HEARTBEAT_SECONDS)
-
-
-def _is_worth_retrying(error: BaseException) -> bool:
-    """Return whether a retry may succeed: a part did not answer, or a lease expired during sleep."""
-    return isinstance(error, Unavailable) or (isinstance(error, Gone) and error.message != DELETED)
 
 
 def _check_runnable(task: Task) -> None:

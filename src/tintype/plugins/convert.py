@@ -129,7 +129,11 @@ class Convert:
             raise Unavailable(
                 "qemu-img cannot be run here: the host does not let it have a network of its own."
             )
-        if status == -signal.SIGXFSZ or "File too large" in said or _size(made) >= most:
+        if (
+            status == -signal.SIGXFSZ
+            or "File too large" in said
+            or (made.exists() and made.stat().st_size >= most)
+        ):
             bound = (
                 "the limit of an image"
                 if most == self._limit
@@ -152,10 +156,6 @@ class Convert:
                 "The disk is encrypted (such as LUKS inside qcow2), so it cannot be converted."
             )
         raise Invalid(f"The disk cannot be converted: {_reason(said)}.")
-
-
-def _size(made: Path) -> int:
-    return made.stat().st_size if made.exists() else 0
 
 
 def _reason(said: str) -> str:

@@ -27,8 +27,8 @@ class ImageAccess:
     """Loads images for callers, and authorizes what they do with them."""
 
     def __init__(self, database: Database, policy: Policy) -> None:
+        self.policy = policy
         self._database = database
-        self._policy = policy
 
     async def get(self, caller: Caller, image_id: str) -> Image:
         """Return an image that is visible to the caller. Raises NotFound for any other."""
@@ -43,9 +43,9 @@ class ImageAccess:
     def authorize(self, rule: str, caller: Caller, image: Image) -> None:
         """Raise Forbidden unless the rule allows it, or NotFound if `get_image` denies access as well."""
         target = image.target()
-        if not self._policy.allows(rule, caller, target):
+        if not self.policy.allows(rule, caller, target):
             self.conceal(rule, caller, image)
-            self._policy.require(rule, caller, target)
+            self.policy.require(rule, caller, target)
         if rule in _OWNERS:
             images.check_changeable_by(caller, image)
 
@@ -55,7 +55,7 @@ class ImageAccess:
         Call this before reporting the image's state where Glance reports the state before checking the rule.
         """
         target = image.target()
-        if not self._policy.allows(rule, caller, target) and not self._policy.allows(
+        if not self.policy.allows(rule, caller, target) and not self.policy.allows(
             "get_image", caller, target
         ):
             raise not_found(image.id)

@@ -1,17 +1,15 @@
 """Application credentials of the built-in identity: secrets by which programs log in for a user."""
 
 import secrets
-import time
 import uuid
 from collections.abc import Iterable, Sequence
 
 from tintype.db import application_credentials as rows
 from tintype.db import identity as identity_rows
 from tintype.db.application_credentials import ApplicationCredential
-from tintype.db.engine import Database, Transaction
+from tintype.db.engine import Database, Transaction, fetch, now
 from tintype.domain.callers import Caller
-from tintype.domain.names import check_name
-from tintype.domain.roles import ROLES, expanded
+from tintype.domain.identity import ROLES, check_name, expanded
 from tintype.errors import Forbidden, Invalid, NotFound
 from tintype.services.passwords import Passwords
 
@@ -52,10 +50,9 @@ class ApplicationCredentials:
                 "Invalid application credential: Could not find role assignment with role: "
                 f"{', '.join(unassigned)}. A credential has only roles that its user has in the project."
             )
-        if expires_at is not None and expires_at <= time.time_ns() // 1000:
+        if expires_at is not None and expires_at <= now():
             raise Invalid("The expires_at of an application credential must not be in the past.")
-        async with self._database.read() as tx:
-            await self._check_count(tx, caller.user_id)  # before hashing, which is expensive
+        await fetch(self._database, self._check_count, caller.user_id)  # before hashing, which is expensive
         secret = secrets.token_urlsafe(64) if secret is None else secret
         credential = ApplicationCredential(
             uuid.uuid4().hex,
@@ -92,16 +89,14 @@ class ApplicationCredentials:
 
     async def get(self, user_id: str, credential_id: str) -> ApplicationCredential:
         """Return a user's credential by its id. Raises NotFound."""
-        async with self._database.read() as tx:
-            credential = await rows.find(tx, credential_id)
+        credential = await fetch(self._database, rows.find, credential_id)
         if credential is None or credential.user_id != user_id:
             raise NotFound(f"Could not find Application Credential: {credential_id}.")
         return credential
 
     async def list(self, user_id: str) -> Sequence[ApplicationCredential]:
         """Return a user's credentials, sorted by name."""
-        async with self._database.read() as tx:
-            return await rows.of_user(tx, user_id)
+        return await fetch(self._database, rows.of_user, user_id)
 
     async def delete(self, user_id: str, credential_id: str) -> None:
         """Delete a user's credential and thereby revoke its tokens. Raises NotFound."""

@@ -18,7 +18,7 @@ from tintype.db import blobs as blob_rows
 from tintype.db import cache as rows
 from tintype.db import images as image_rows
 from tintype.db.cache import FETCHING, FILLING, QUEUED, READY, WAITING, Entry
-from tintype.db.engine import Database, now
+from tintype.db.engine import Database, fetch, now
 from tintype.domain.blobs import Blob
 from tintype.domain.images import ACTIVE, Image
 from tintype.errors import Invalid, NotFound, Unavailable
@@ -69,8 +69,7 @@ class Cache:
         if not image.digests or not image.size or image.size > self._limit or in_front_of_a_disk:
             return None
         digest = _digest_of(image)
-        async with self._database.read() as tx:
-            entry = await rows.get(tx, self._node, image.id)
+        entry = await fetch(self._database, rows.get, self._node, image.id)
         if entry is not None and entry.digest == digest and entry.state != QUEUED:
             await self._count(entry)
             return entry
@@ -92,18 +91,17 @@ class Cache:
         async with closing(self._pieces(entry, blobs, start, stop)) as chunks:
             async for chunk in chunks:
                 yield chunk
-        if not entry.is_whole and stop == entry.size:
-            self._verify_soon(entry)
+        if not entry.is_whole and stop == entry.size and entry.image_id not in self._verifying:
+            task = self._verifying[entry.image_id] = asyncio.create_task(self._verify(entry))
+            task.add_done_callback(lambda _done: self._verifying.pop(entry.image_id, None))
 
     async def entries(self) -> list[Entry]:
         """Return the cached and queued entries of images that have not been deleted."""
-        async with self._database.read() as tx:
-            return await rows.list_existing(tx, self._node)
+        return await fetch(self._database, rows.list_existing, self._node)
 
     async def entry(self, image_id: str) -> Entry | None:
         """Return the entry of an image, perhaps of a deleted one, or None."""
-        async with self._database.read() as tx:
-            return await rows.get(tx, self._node, image_id)
+        return await fetch(self._database, rows.get, self._node, image_id)
 
     async def enqueue(self, image: Image) -> None:
         """Queue an active image to be fetched. Raises Invalid for one that cannot be cached."""
@@ -125,15 +123,15 @@ class Cache:
 
     async def clear(self, states: Collection[str]) -> int:
         """Delete all entries in the given states; return how many."""
-        async with self._database.read() as tx:
-            found = [entry for entry in await rows.list_of(tx, self._node) if entry.state in states]
+        found = [
+            entry for entry in await fetch(self._database, rows.list_of, self._node) if entry.state in states
+        ]
         await self.drop(found)
         return len(found)
 
     async def clean(self) -> None:
         """Delete entries that are incomplete and unread for a day, and files that belong to no image."""
-        async with self._database.read() as tx:
-            found = await rows.list_of(tx, self._node)
+        found = await fetch(self._database, rows.list_of, self._node)
         stale = now() - _STALLED
         await self.drop([entry for entry in found if entry.state == FILLING and entry.accessed_at < stale])
         await self.maintain()
@@ -155,8 +153,9 @@ class Cache:
 
         An image that another live process of this node is fetching is skipped.
         """
-        async with self._database.read() as tx:
-            queued = [entry for entry in await rows.list_of(tx, self._node) if entry.state in WAITING]
+        queued = [
+            entry for entry in await fetch(self._database, rows.list_of, self._node) if entry.state in WAITING
+        ]
         for entry in queued:
             async with self._files.fetch_lock(entry.image_id) as alone:
                 if alone:
@@ -170,8 +169,7 @@ class Cache:
             for image_id, (count, moment) in hits.items():
                 await rows.record_hits(tx, self._node, image_id, count, moment)
         there = await self._files.list_all()  # list files before rows: a row exists before its files
-        async with self._database.read() as tx:
-            known = await rows.list_of(tx, self._node)
+        known = await fetch(self._database, rows.list_of, self._node)
         for kept in set(there) - {_kept(entry) for entry in known}:
             await self._files.delete(kept)
         for entry in known:
@@ -211,8 +209,7 @@ class Cache:
             raise Invalid("The bytes could not be kept.")
 
     async def _is_fetching(self, entry: Entry) -> bool:
-        async with self._database.read() as tx:
-            there = await rows.get(tx, self._node, entry.image_id)
+        there = await fetch(self._database, rows.get, self._node, entry.image_id)
         return there is not None and _kept(there) == _kept(entry) and there.state == FETCHING
 
     async def _pieces(
@@ -223,13 +220,12 @@ class Cache:
 
         async def has_room() -> bool:
             try:
-                async with self._database.read() as tx:
-                    there = await rows.get(tx, self._node, entry.image_id)
+                there = await fetch(self._database, rows.get, self._node, entry.image_id)
             except Unavailable:  # the reader gets the bytes all the same
                 return False
             return there is not None and _kept(there) == of and there.state != QUEUED
 
-        async def fetch(first: int, last: int) -> bytes:
+        async def load(first: int, last: int) -> bytes:
             async with self._fetches:
                 return b"".join([chunk async for chunk in self._copies.read(ordered, first, last)])
 
@@ -240,9 +236,9 @@ class Cache:
             number, first = divmod(at, CHUNK_BYTES)
             if number in had:
                 part = await self._files.get_part(of, number, first, length)
-                return await fetch(at, at + length) if part is None else part
+                return await load(at, at + length) if part is None else part
             begin, end = number * CHUNK_BYTES, min((number + 1) * CHUNK_BYTES, entry.size)
-            whole = await self._files.get_chunk(of, number, functools.partial(fetch, begin, end), has_room)
+            whole = await self._files.get_chunk(of, number, functools.partial(load, begin, end), has_room)
             had.add(number)
             return whole[first : first + length]
 
@@ -256,8 +252,7 @@ class Cache:
 
     async def _reserve(self, entry: Entry, state: str = FILLING) -> Entry:
         """Reserve space for an image, evicting others; return its entry, or the existing one."""
-        async with self._database.read() as tx:
-            there = await rows.get(tx, self._node, entry.image_id)
+        there = await fetch(self._database, rows.get, self._node, entry.image_id)
         if there is not None and there.digest == entry.digest and there.state != QUEUED:
             return there
         entry = msgspec.structs.replace(entry, state=state, accessed_at=now())
@@ -293,16 +288,10 @@ class Cache:
             async with self._database.write() as tx:
                 await rows.record_hits(tx, self._node, entry.image_id, hits, moment)
 
-    def _verify_soon(self, entry: Entry) -> None:
-        if entry.image_id not in self._verifying:
-            task = self._verifying[entry.image_id] = asyncio.create_task(self._verify(entry))
-            task.add_done_callback(lambda _done: self._verifying.pop(entry.image_id, None))
-
     async def _verify(self, entry: Entry) -> bool:
         """Return whether the image is cached completely; delete it if its digest does not match."""
         kept = _kept(entry)
-        async with self._database.read() as tx:
-            there = await rows.get(tx, self._node, entry.image_id)
+        there = await fetch(self._database, rows.get, self._node, entry.image_id)
         if there is None or _kept(there) != kept:
             return False
         if there.is_whole or not await self._files.has(kept, entry.size):

@@ -7,11 +7,10 @@ from collections.abc import Collection, Sequence
 
 from tintype.db import cache as rows
 from tintype.db.cache import WAITING, Entry
-from tintype.db.engine import Database
+from tintype.db.engine import Database, fetch
 from tintype.domain.callers import Caller
 from tintype.domain.images import Image
 from tintype.errors import NotFound
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess
 from tintype.services.cache import Cache
 
@@ -22,10 +21,10 @@ MANAGE = "manage_image_cache"
 class CachedImages:
     """The use cases of this node's cache."""
 
-    def __init__(self, database: Database, policy: Policy, cache: Cache | None) -> None:
+    def __init__(self, database: Database, access: ImageAccess, cache: Cache | None) -> None:
         self._database = database
-        self._policy = policy
-        self._access = ImageAccess(database, policy)
+        self._policy = access.policy
+        self._access = access
         self._cache = cache
 
     async def list(self, caller: Caller, rule: str = "cache_list") -> tuple[Sequence[Entry], Sequence[str]]:
@@ -39,7 +38,7 @@ class CachedImages:
     async def queue(self, caller: Caller, image_id: str) -> None:
         """Queue an active image to be fetched. Raises Invalid for an image in another state."""
         image = await self._access.get(caller, image_id)
-        await self._require_for("cache_image", caller, image).enqueue(image)
+        await self._require("cache_image", caller, image).enqueue(image)
 
     async def queue_as_manager(self, caller: Caller, image_id: str) -> None:
         """Queue an image under the older rule, which is checked before the image is loaded."""
@@ -59,7 +58,7 @@ class CachedImages:
             if not await self._drop(self._cache, image_id):
                 raise
         else:
-            await self._drop(self._require_for("cache_delete", caller, image), image_id)
+            await self._drop(self._require("cache_delete", caller, image), image_id)
 
     async def delete_as_manager(self, caller: Caller, image_id: str, states: Collection[str]) -> None:
         """Delete an image from the cache or its queue under the older rule; do nothing if it is not there."""
@@ -82,18 +81,13 @@ class CachedImages:
         """Return the names of the nodes that have the whole image cached."""
         self._require("list_cached_nodes", caller)
         image = await self._access.get(caller, image_id)
-        async with self._database.read() as tx:
-            return await rows.nodes_with(tx, image.id)
+        return await fetch(self._database, rows.nodes_with, image.id)
 
-    def _require(self, rule: str, caller: Caller) -> Cache:
-        self._policy.require(rule, caller, {})
-        return self._enabled()
-
-    def _require_for(self, rule: str, caller: Caller, image: Image) -> Cache:
-        self._access.authorize(rule, caller, image)
-        return self._enabled()
-
-    def _enabled(self) -> Cache:
+    def _require(self, rule: str, caller: Caller, image: Image | None = None) -> Cache:
+        if image is None:
+            self._policy.require(rule, caller, {})
+        else:
+            self._access.authorize(rule, caller, image)
         if self._cache is None:
             raise NotFound("Caching via API is not supported at this site: cache.folder is not set.")
         return self._cache

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from msgspec.structs import replace
 
 from tintype.db import metadefs as rows
-from tintype.db.engine import Database, Transaction, now
+from tintype.db.engine import Database, Transaction, fetch, now
 from tintype.domain import metadef_documents as documents
 from tintype.domain import metadefs
 from tintype.domain.callers import Caller
@@ -158,8 +158,7 @@ class Catalogue:
     async def export(self) -> list[Namespace]:
         """Return every namespace with its contents, sorted by name."""
         every = Listing(None, sort_key="namespace", ascending=True)
-        async with self._database.read() as tx:
-            return await rows.page(tx, _EVERYBODY, every, None, whole=True)
+        return await fetch(self._database, rows.page, _EVERYBODY, every, None, whole=True)
 
     async def unload(self) -> None:
         """Delete every namespace and resource type, protected or not."""

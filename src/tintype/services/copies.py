@@ -20,7 +20,12 @@ class Copies:
         """Return copies in the order to try: first those in `preferred` stores, then by store weight."""
         if len(blobs) < 2:
             return list(blobs)
-        ranks = {name: at for at, name in enumerate(dict.fromkeys((*preferred, *self._order(blobs))))}
+        ranks = {
+            name: at
+            for at, name in enumerate(
+                dict.fromkeys((*preferred, *in_order((blob.store for blob in blobs), self.infos)))
+            )
+        }
         return sorted(blobs, key=lambda blob: ranks[blob.store])
 
     async def available(self, blobs: Sequence[Blob]) -> list[Blob]:
@@ -72,6 +77,3 @@ class Copies:
         if store is None:
             raise Unavailable(f"The store '{blob.store}', where the data is, is not in the settings.")
         return store
-
-    def _order(self, blobs: Sequence[Blob]) -> Sequence[str]:
-        return in_order((blob.store for blob in blobs), self.infos)

@@ -12,12 +12,11 @@ from typing import Final
 
 from tintype.blobs.stream import Digests, Source
 from tintype.db import images as image_rows
-from tintype.db.engine import Database, Transaction
+from tintype.db.engine import Database, Transaction, fetch
 from tintype.domain import quotas
 from tintype.domain.blobs import Blob
 from tintype.domain.callers import Caller
 from tintype.domain.images import SAVING, UPLOADING
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess
 from tintype.services.ingest import Ingest, IngestAdapter, Reservation, release_image
 from tintype.services.quotas import Slots, enforce_quota, quota_turn
@@ -29,9 +28,9 @@ UNINSPECTED: Final = '{"inspected":false}'
 class ImageData:
     """The use cases: upload and stage."""
 
-    def __init__(self, database: Database, policy: Policy, ingest: Ingest, slots: Slots) -> None:
+    def __init__(self, database: Database, access: ImageAccess, ingest: Ingest, slots: Slots) -> None:
         self._database = database
-        self._access = ImageAccess(database, policy)
+        self._access = access
         self._ingest = ingest
         self._slots = slots
 
@@ -77,8 +76,7 @@ class ImageData:
         most = self._ingest.limits.size
         if caller.quota == quotas.NO_LIMITS or caller.project_id is None:
             return most
-        async with self._database.read() as tx:
-            usage = await image_rows.usage(tx, caller.project_id)
+        usage = await fetch(self._database, image_rows.usage, caller.project_id)
         return quotas.room(caller.quota.image_size_total, usage.stored, most)
 
 

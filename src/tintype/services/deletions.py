@@ -9,7 +9,7 @@ from typing import Final
 from tintype.blobs.base import BlobStore
 from tintype.db import blobs as blob_rows
 from tintype.db import deletions as rows
-from tintype.db.engine import Database
+from tintype.db.engine import Database, fetch
 from tintype.domain.blobs import CONDEMNED, Blob
 from tintype.errors import Gone, TintypeError
 from tintype.services.leases import heartbeat
@@ -68,8 +68,7 @@ class Deletions:
         """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
-            async with self._database.read() as tx:
-                known = await blob_rows.get(tx, blob.id)
+            known = await fetch(self._database, blob_rows.get, blob.id)
             if known is None:
                 await self._store(blob.store).delete(blob.key)
                 return

@@ -6,14 +6,13 @@ import msgspec
 
 from tintype.blobs.base import Offloadable
 from tintype.db import blobs as blob_rows
-from tintype.db.engine import Database
+from tintype.db.engine import Database, fetch
 from tintype.domain import conditions
 from tintype.domain.callers import Caller
 from tintype.domain.images import DEACTIVATED, Image
 from tintype.domain.ranges import ByteRange
 from tintype.domain.stores import check_known
 from tintype.errors import Forbidden
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess
 from tintype.services.cache import Cache
 from tintype.services.copies import Copies
@@ -49,9 +48,9 @@ class Download(msgspec.Struct, frozen=True):
 class Downloads:
     """The use case. Downloads go through the cache if there is one."""
 
-    def __init__(self, database: Database, policy: Policy, copies: Copies, cache: Cache | None) -> None:
+    def __init__(self, database: Database, access: ImageAccess, copies: Copies, cache: Cache | None) -> None:
         self._database = database
-        self._access = ImageAccess(database, policy)
+        self._access = access
         self._copies = copies
         self._cache = cache
 
@@ -69,8 +68,7 @@ class Downloads:
         check_known(request.stores, self._copies.infos)
         if request.stores:
             self._access.authorize("download_from_store", caller, image)
-        async with self._database.read() as tx:
-            blobs = await blob_rows.ready_of(tx, image.id)
+        blobs = await fetch(self._database, blob_rows.ready_of, image.id)
         if not blobs or image.size is None:
             return None
         tag = conditions.etag(image)

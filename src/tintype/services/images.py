@@ -1,8 +1,9 @@
-"""Images: create, show, list, update, delete, deactivate and reactivate."""
+"""Images: create, show, list, update, tag, delete, deactivate and reactivate."""
 
 import contextlib
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db import listing
-from tintype.db.engine import Database, now
+from tintype.db.engine import Database, fetch, now
 from tintype.domain import images, patch, quotas
 from tintype.domain.callers import Caller
 from tintype.domain.images import DEACTIVATED, Image, Limits
@@ -20,7 +21,6 @@ from tintype.domain.patch import Change
 from tintype.domain.query import Query
 from tintype.domain.stores import in_order
 from tintype.errors import Forbidden, Invalid, NotFound
-from tintype.policy.engine import Policy
 from tintype.policy.properties import Protections
 from tintype.policy.rules import OF_VISIBILITY
 from tintype.services.access import ImageAccess, contended
@@ -45,30 +45,20 @@ Locate = Callable[[Caller, Sequence[Image]], Awaitable[Mapping[str, Sequence[Map
 """Returns the locations of images that the caller can see, by image id."""
 
 
+@dataclass
 class Images:
     """The use cases. Each raises NotFound for an image that is not visible to the caller."""
 
-    def __init__(
-        self,
-        database: Database,
-        policy: Policy,
-        protections: Protections | None,
-        limits: Limits,
-        copies: Copies,
-        check: PropertyCheck | None,
-        condemned: Wakeup,
-        locate: Locate | None,
-    ) -> None:
-        """`condemned` wakes the sweeper; `locate` is None if images are shown without locations."""
-        self._database = database
-        self._policy = policy
-        self._protections = protections
-        self._limits = limits
-        self._copies = copies
-        self._check = check
-        self._condemned = condemned
-        self._locate = locate
-        self._access = ImageAccess(database, policy)
+    _database: Database
+    _access: ImageAccess
+    _protections: Protections | None
+    _limits: Limits
+    _copies: Copies
+    _check: PropertyCheck | None
+    _condemned: Wakeup
+    """Wakes the sweeper."""
+    _locate: Locate | None
+    """None if images are shown without locations."""
 
     async def create(self, caller: Caller, attributes: Mapping[str, Any]) -> ShownImage:
         """Create an image record without data. Raises Invalid for properties that are refused."""
@@ -77,9 +67,9 @@ class Images:
         )
         target = image.target()
         for_others = image.owner != caller.project_id
-        if for_others and not (caller.is_admin and self._policy.allows("add_image", caller, target)):
+        if for_others and not (caller.is_admin and self._access.policy.allows("add_image", caller, target)):
             raise Forbidden(f"You are not permitted to create images owned by '{image.owner}'")
-        self._policy.require("add_image", caller, target)
+        self._access.policy.require("add_image", caller, target)
         self._require_visibility(caller, image.visibility, target)
         if self._protections is not None:
             self._protections.check_new(image, caller)
@@ -93,7 +83,7 @@ class Images:
 
     def check_may_create(self, caller: Caller) -> None:
         """Raise Forbidden if the caller may not create images in its own project."""
-        self._policy.require(
+        self._access.policy.require(
             "add_image", caller, {"project_id": caller.project_id, "owner": caller.project_id}
         )
 
@@ -119,7 +109,7 @@ class Images:
 
         Raises Invalid if the marker is not an image that is visible to the caller.
         """
-        self._policy.require("get_images", caller, {"project_id": caller.project_id})
+        self._access.policy.require("get_images", caller, {"project_id": caller.project_id})
         if self._protections is not None and not self._protections.readable(query.properties, caller):
             return Page()  # which images have a value is as secret as the value
         async with self._database.read() as tx:
@@ -130,7 +120,7 @@ class Images:
                     raise Invalid(f"No image found with ID {query.marker}")
             page = await read_page(
                 lambda limit, marker: listing.page(tx, caller, replace(query, limit=limit), marker),
-                lambda image: self._policy.allows("get_image", caller, image.target()),
+                lambda image: self._access.policy.allows("get_image", caller, image.target()),
                 query.limit,
                 marker,
             )
@@ -187,19 +177,37 @@ class Images:
 
     async def deactivate(self, caller: Caller, image_id: str) -> None:
         """Deny access to an active image's data."""
-
-        def decide(image: Image) -> Image:
-            self._access.authorize("deactivate", caller, image)
-            return images.deactivated(image)
-
-        await self.change(caller, image_id, decide)
+        await self._switch(caller, image_id, "deactivate", images.deactivated)
 
     async def reactivate(self, caller: Caller, image_id: str) -> None:
         """Allow access to a deactivated image's data again."""
+        await self._switch(caller, image_id, "reactivate", images.reactivated)
 
+    async def add_tag(self, caller: Caller, image_id: str, tag: str) -> None:
+        """Add a tag to an image; do nothing if it has the tag."""
+        images.check_tag(tag)
+
+        def tagged(image: Image) -> Image:
+            if tag in image.tags:
+                return image
+            return replace(image, tags=images.checked_tags((*image.tags, tag), self._limits))
+
+        await self._switch(caller, image_id, "modify_image", tagged)
+
+    async def remove_tag(self, caller: Caller, image_id: str, tag: str) -> None:
+        """Remove a tag from an image. Raises NotFound if the image does not have it."""
+
+        def untagged(image: Image) -> Image:
+            if tag not in image.tags:
+                raise NotFound(f"Image {image_id} has no tag '{tag}'.")
+            return replace(image, tags=tuple(other for other in image.tags if other != tag))
+
+        await self._switch(caller, image_id, "modify_image", untagged)
+
+    async def _switch(self, caller: Caller, image_id: str, rule: str, turn: Callable[[Image], Image]) -> None:
         def decide(image: Image) -> Image:
-            self._access.authorize("reactivate", caller, image)
-            return images.reactivated(image)
+            self._access.authorize(rule, caller, image)
+            return turn(image)
 
         await self.change(caller, image_id, decide)
 
@@ -268,11 +276,10 @@ class Images:
 
     async def _check_unused(self, image: Image) -> None:
         if self._copies.may_be_in_use(image.stores):
-            async with self._database.read() as tx:
-                blobs = await blob_rows.ready_of(tx, image.id)
+            blobs = await fetch(self._database, blob_rows.ready_of, image.id)
             for blob in blobs:
                 await self._copies.check_unused(blob)
 
     def _require_visibility(self, caller: Caller, visibility: str, target: Mapping[str, Any]) -> None:
         if rule := OF_VISIBILITY.get(visibility):
-            self._policy.require(rule, caller, target)
+            self._access.policy.require(rule, caller, target)

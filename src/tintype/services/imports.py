@@ -5,6 +5,7 @@ Both happen in one transaction, so neither exists without the other.
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -18,11 +19,9 @@ from tintype.domain.blobs import STAGED, WRITING
 from tintype.domain.callers import Caller
 from tintype.domain.images import IMPORTING, QUEUED, Image
 from tintype.domain.imports import COPY, DIRECT, GLANCE, WEB, Import
-from tintype.domain.shares import lane_of
 from tintype.domain.stores import StoreInfo
-from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, Task
+from tintype.domain.tasks import IMPORT, LEGACY_IMPORT, Task, lane_of
 from tintype.errors import Conflict, Invalid
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess, contended
 from tintype.services.images import Images
 from tintype.services.queue import JobQueue
@@ -30,30 +29,19 @@ from tintype.services.quotas import enforce_quota
 from tintype.services.signatures import Signatures
 
 
+@dataclass
 class Imports:
     """The use cases."""
 
-    def __init__(
-        self,
-        database: Database,
-        policy: Policy,
-        infos: Mapping[str, StoreInfo],
-        web: Web,
-        images: Images,
-        signatures: Signatures,
-        queue: JobQueue,
-        *,
-        methods: Sequence[str],
-    ) -> None:
-        """`methods` are the import methods that may be requested."""
-        self.methods = methods
-        self._database = database
-        self._access = ImageAccess(database, policy)
-        self._infos = infos
-        self._web = web
-        self._images = images
-        self._signatures = signatures
-        self._queue = queue
+    _database: Database
+    _access: ImageAccess
+    _infos: Mapping[str, StoreInfo]
+    _web: Web
+    _images: Images
+    _signatures: Signatures
+    _queue: JobQueue
+    methods: Sequence[str]
+    """The import methods that may be requested."""
 
     async def begin(
         self, caller: Caller, image_id: str, wanted: Import, body: Any, *, request_id: str, token: str
@@ -156,7 +144,7 @@ async def release_from_task(
     }
     if image.status == IMPORTING:
         for state in (STAGED, WRITING):
-            await blob_rows.condemn_some_of(tx, image.id, state)
+            await blob_rows.condemn_all_of(tx, image.id, state)
         after = images.changed_status(image, QUEUED, size=None, **changes)
     else:
         after = msgspec.structs.replace(image, **changes)

@@ -1,11 +1,12 @@
 """Information about the service: stores and usage."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tintype.blobs.base import BlobStore, Described
 from tintype.db import images as image_rows
-from tintype.db.engine import Database
+from tintype.db.engine import Database, fetch
 from tintype.domain import quotas
 from tintype.domain.callers import Caller
 from tintype.domain.stores import StoreInfo
@@ -13,20 +14,14 @@ from tintype.errors import Unavailable
 from tintype.policy.engine import Policy
 
 
+@dataclass
 class Info:
     """The use cases."""
 
-    def __init__(
-        self,
-        database: Database,
-        policy: Policy,
-        stores: Mapping[str, BlobStore],
-        infos: Mapping[str, StoreInfo],
-    ) -> None:
-        self._database = database
-        self._policy = policy
-        self._stores = stores
-        self._infos = infos
+    _database: Database
+    _policy: Policy
+    _stores: Mapping[str, BlobStore]
+    _infos: Mapping[str, StoreInfo]
 
     def stores(self) -> list[dict[str, Any]]:
         """Return descriptions of the stores, the default one first."""
@@ -55,8 +50,7 @@ class Info:
 
     async def usage(self, caller: Caller) -> dict[str, dict[str, int]]:
         """Return usage and limits of the caller's project: sizes in MiB, -1 for no limit (as in Glance)."""
-        async with self._database.read() as tx:
-            used = (await image_rows.usage(tx, caller.project_id or "")).counted()
+        used = (await fetch(self._database, image_rows.usage, caller.project_id or "")).counted()
         return {
             name: {"usage": getattr(used, name), "limit": getattr(caller.quota, name)}
             for name in quotas.NAMES

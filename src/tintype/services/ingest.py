@@ -3,7 +3,7 @@
 `Ingest.run` has the steps in order: open a writer in each store, reserve (one short transaction), stream
 once through the digest pipeline into all stores, commit, complete (one short, durable transaction); or undo.
 No transaction is open while bytes move. An `IngestAdapter` has what differs: the one of PUT and stage is in
-`services/data.py`, the one of imports and copies in `jobs/import_adapter.py`.
+`services/data.py`, the one of imports and copies in `jobs/imports.py`.
 
 Two callers share only some steps. The last chunk of a resumable upload (`services/uploads.py`) uses `claim`,
 `commit` and `complete`, because its bytes have arrived over many requests, and because after a failure the

@@ -7,6 +7,7 @@ at jobs are all kept by `heartbeat`.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
@@ -20,6 +21,11 @@ LEASE: Final = 20_000_000
 HEARTBEAT_SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 1.0
 """Pause before retrying a renewal that the database did not answer."""
+
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""A clock that runs while the machine sleeps, if the system has one."""
+_STALL_SECONDS: Final = 4.0
+"""Delay that a busy machine may add; leases last several times as long."""
 
 Renew = Callable[[], Awaitable[TintypeError | None]]
 """Renews a lease; returns the error to end the work with, or None to continue."""
@@ -93,3 +99,15 @@ class BlobLeases:
                 yield
         finally:
             self._held -= ids
+
+
+async def wait_detecting_stall(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event for at most `seconds`; return whether the process was suspended meanwhile.
+
+    If it was stopped or its machine slept, live holders may have lost their leases.
+    """
+    before = time.clock_gettime(_CLOCK)
+    with contextlib.suppress(TimeoutError):  # not `wait_for`: Python 3.11's may swallow a cancellation
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return time.clock_gettime(_CLOCK) - before > seconds + _STALL_SECONDS

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -10,18 +11,16 @@ from msgspec.structs import replace
 from tintype.blobs.base import Addressed, BlobStore
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.engine import Database, Transaction, now
+from tintype.db.engine import Database, Transaction, fetch, now
 from tintype.domain import images, locations, quotas
 from tintype.domain.addresses import display_url
 from tintype.domain.blobs import READY, Blob
 from tintype.domain.callers import Caller
 from tintype.domain.images import ACTIVE, QUEUED, Image
 from tintype.domain.locations import Location
-from tintype.domain.shares import lane_of
 from tintype.domain.stores import in_order
-from tintype.domain.tasks import LOCATION, Task
+from tintype.domain.tasks import LOCATION, Task, lane_of
 from tintype.errors import Conflict, Forbidden, Invalid, Unavailable
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess, contended
 from tintype.services.copies import Copies
 from tintype.services.queue import JobQueue
@@ -33,31 +32,20 @@ from tintype.services.wakeups import Wakeup
 _WEB: Final = ("http://", "https://")
 
 
+@dataclass
 class Locations:
     """The use cases."""
 
-    def __init__(
-        self,
-        database: Database,
-        policy: Policy,
-        stores: Mapping[str, BlobStore],
-        copies: Copies,
-        signatures: Signatures,
-        queue: JobQueue,
-        condemned: Wakeup,
-        *,
-        most: int,
-    ) -> None:
-        """`condemned` wakes the sweeper; an image may have `most` locations."""
-        self._database = database
-        self._policy = policy
-        self._access = ImageAccess(database, policy)
-        self._stores = stores
-        self._copies = copies
-        self.signatures = signatures
-        self._queue = queue
-        self._condemned = condemned
-        self._most = most
+    _database: Database
+    _access: ImageAccess
+    _stores: Mapping[str, BlobStore]
+    _copies: Copies
+    signatures: Signatures
+    _queue: JobQueue
+    _condemned: Wakeup
+    """Wakes the sweeper."""
+    most: int
+    """How many locations an image may have."""
 
     async def begin(
         self, caller: Caller, image_id: str, location: Location, body: Any, request_id: str
@@ -134,8 +122,8 @@ class Locations:
             self.signatures.accept(image)
             await self.check_free(tx, store, place, image.id)
             known = await blob_rows.ready_of(tx, image.id)
-            if len(known) >= self._most:
-                raise Conflict(f"An image may have {self._most} locations.")
+            if len(known) >= self.most:
+                raise Conflict(f"An image may have {self.most} locations.")
             metadata = msgspec.json.encode(location.metadata).decode()
             blob = Blob(str(uuid.uuid4()), store, image.id, READY, place, metadata)
             await blob_rows.adopt(tx, blob, size=size, digests=None, now=now())
@@ -157,8 +145,7 @@ class Locations:
         if image.status == QUEUED and len(wanted) == 1:
             return await self.add(caller, image_id, wanted[0])
         _check_changeable(image)
-        async with self._database.read() as tx:
-            known = await blob_rows.ready_of(tx, image.id)
+        known = await fetch(self._database, blob_rows.ready_of, image.id)
         urls = [await self._url(blob) for blob in known]
         if sorted(urls) != sorted(location.url for location in wanted):
             raise Invalid("Original locations cannot be replaced, only their metadata.")
@@ -173,8 +160,7 @@ class Locations:
         """Remove one of an image's locations, and its bytes if they are ours."""
         image = await self._access.get(caller, image_id)
         self._access.authorize("delete_image_location", caller, image)
-        async with self._database.read() as tx:
-            known = self._copies.ordered(await blob_rows.ready_of(tx, image.id))
+        known = self._copies.ordered(await fetch(self._database, blob_rows.ready_of, image.id))
         checked = known[position] if position < len(known) else None
         if checked is not None:
             await self._copies.check_unused(checked)

@@ -5,23 +5,22 @@ from collections.abc import Sequence
 import msgspec
 
 from tintype.db import members as rows
-from tintype.db.engine import Database, now
+from tintype.db.engine import Database, fetch, now
 from tintype.domain import members
 from tintype.domain.callers import Caller
 from tintype.domain.images import Image, Limits
 from tintype.domain.members import Member
 from tintype.errors import Conflict, Forbidden, NotFound, OverLimit
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess
 
 
 class Members:
     """The use cases. Only images of visibility `shared` have members."""
 
-    def __init__(self, database: Database, policy: Policy, limits: Limits) -> None:
+    def __init__(self, database: Database, access: ImageAccess, limits: Limits) -> None:
         self._database = database
-        self._policy = policy
-        self._access = ImageAccess(database, policy)
+        self._policy = access.policy
+        self._access = access
         self._limits = limits
 
     async def list(self, caller: Caller, image_id: str) -> list[Member]:
@@ -43,8 +42,7 @@ class Members:
         """
         if caller.project_id is None:
             return []
-        async with self._database.read() as tx:
-            return await rows.of_project(tx, caller.project_id, most)
+        return await fetch(self._database, rows.of_project, caller.project_id, most)
 
     async def show(self, caller: Caller, image_id: str, member_id: str) -> Member:
         """Return one member. Raises NotFound for any that the caller cannot see."""
@@ -102,8 +100,7 @@ class Members:
         self._policy.require("get_member", caller, image.target())
         member = None
         if members.sees_all_members(image, caller) or member_id == caller.project_id:
-            async with self._database.read() as tx:
-                member = await rows.get(tx, image.id, member_id)
+            member = await fetch(self._database, rows.get, image.id, member_id)
         if member is None:
             raise _no_member(image, member_id)
         return member

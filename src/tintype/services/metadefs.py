@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tintype.db import metadefs as rows
-from tintype.db.engine import Database, now
+from tintype.db.engine import Database, fetch, now
 from tintype.domain import metadef_documents as documents
 from tintype.domain import metadefs
 from tintype.domain.callers import Caller
@@ -94,8 +94,7 @@ class Metadefs:
 
     async def show(self, caller: Caller, name: str, rules: Sequence[str] = _WHOLE) -> Namespace:
         """Return a namespace if the rules allow it."""
-        async with self._database.read() as tx:
-            namespace = _visible(caller, name, await rows.get(tx, name))
+        namespace = _visible(caller, name, await fetch(self._database, rows.get, name))
         self._require(rules, caller, namespace)
         return namespace
 
@@ -193,8 +192,7 @@ class Metadefs:
     async def resource_types(self, caller: Caller) -> Sequence[tuple[str, int, int]]:
         """Return every known resource type: its name, and when it was created and updated."""
         self._require((_LIST_TYPES,), caller)
-        async with self._database.read() as tx:
-            return await rows.resource_types(tx)
+        return await fetch(self._database, rows.resource_types)
 
     async def associations(self, caller: Caller, name: str) -> Sequence[Association]:
         """Return the associations of a namespace with resource types."""

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from tintype.db import identity as rows
-from tintype.db.engine import Database, Transaction
+from tintype.db.engine import Database, Transaction, fetch
 from tintype.db.identity import Project
-from tintype.domain.names import check_name
+from tintype.domain.identity import check_name
 from tintype.domain.quotas import MOST, NAMES, UNLIMITED, Quota
 from tintype.errors import Invalid, NotFound
 
@@ -24,13 +24,11 @@ class Projects:
 
     async def find(self, ref: str) -> Project:
         """Return a project by id or name. Raises NotFound."""
-        async with self._database.read() as tx:
-            return await find_project(tx, ref)
+        return await fetch(self._database, find_project, ref)
 
     async def get(self, project_id: str) -> Project:
         """Return a project by id. Raises NotFound."""
-        async with self._database.read() as tx:
-            project = await rows.find_project(tx, project_id=project_id)
+        project = await fetch(self._database, rows.find_project, project_id=project_id)
         if project is None:
             raise NotFound(f"Could not find project: {project_id}.")
         return project
@@ -45,8 +43,7 @@ class Projects:
 
     async def of_user(self, user_id: str) -> Sequence[Project]:
         """Return the projects in which a user has a role."""
-        async with self._database.read() as tx:
-            return await rows.projects_of(tx, user_id)
+        return await fetch(self._database, rows.projects_of, user_id)
 
     async def create(self, name: str, description: str = "", *, enabled: bool = True) -> Project:
         """Create a project. Raises Conflict if the name is taken."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tintype.db import metadefs as rows
-from tintype.db.engine import Database
+from tintype.db.engine import Database, fetch
 from tintype.domain import property_checks
 from tintype.domain.metadefs import Definition
 from tintype.errors import Invalid
@@ -19,8 +19,9 @@ class PropertyCheck:
 
     async def definitions(self) -> Mapping[str, Sequence[Definition]]:
         """Return the definitions of image properties by name."""
-        async with self._database.read() as tx:
-            return property_checks.definitions(await rows.for_resource(tx, property_checks.IMAGE_TYPE))
+        return property_checks.definitions(
+            await fetch(self._database, rows.for_resource, property_checks.IMAGE_TYPE)
+        )
 
     def check(
         self, attributes: Mapping[str, Any], definitions: Mapping[str, Sequence[Definition]]

@@ -1,9 +1,9 @@
 """Roles of users in projects of the built-in identity."""
 
 from tintype.db import identity as rows
-from tintype.db.engine import Database
+from tintype.db.engine import Database, fetch
 from tintype.db.identity import Assignment
-from tintype.domain.roles import check_role
+from tintype.domain.identity import check_role
 from tintype.errors import NotFound
 from tintype.services.projects import find_project
 from tintype.services.users import find_user
@@ -33,5 +33,6 @@ class Roles:
         self, *, user_id: str | None = None, project_id: str | None = None, role: str | None = None
     ) -> list[Assignment]:
         """Return the granted roles, sorted: all, or those of a user, project or role."""
-        async with self._database.read() as tx:
-            return await rows.assignments(tx, user_id=user_id, project_id=project_id, role=role)
+        return await fetch(
+            self._database, rows.assignments, user_id=user_id, project_id=project_id, role=role
+        )

@@ -6,13 +6,12 @@ import msgspec
 
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.engine import Database, Transaction, now
+from tintype.db.engine import Database, Transaction, fetch, now
 from tintype.domain.blobs import CONDEMNED, READY, Blob
 from tintype.domain.callers import Caller
 from tintype.domain.images import ACTIVE, Image
 from tintype.domain.stores import in_order
 from tintype.errors import Conflict, Forbidden, NotFound
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess, contended
 from tintype.services.copies import Copies
 from tintype.services.wakeups import Wakeup
@@ -21,10 +20,10 @@ from tintype.services.wakeups import Wakeup
 class Stores:
     """The use cases."""
 
-    def __init__(self, database: Database, policy: Policy, copies: Copies, condemned: Wakeup) -> None:
+    def __init__(self, database: Database, access: ImageAccess, copies: Copies, condemned: Wakeup) -> None:
         """`condemned` wakes the sweeper."""
         self._database = database
-        self._access = ImageAccess(database, policy)
+        self._access = access
         self._copies = copies
         self._condemned = condemned
 
@@ -39,8 +38,7 @@ class Stores:
         image = await self._access.get(caller, image_id)
         self._access.authorize("get_image_location", caller, image)
         self._access.authorize("delete_image_location", caller, image)
-        async with self._database.read() as tx:
-            known = await blob_rows.ready_of(tx, image.id)
+        known = await fetch(self._database, blob_rows.ready_of, image.id)
         for blob in known:
             if blob.store == store_id:
                 await self._copies.check_unused(blob)

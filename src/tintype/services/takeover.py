@@ -9,9 +9,11 @@ import hashlib
 import re
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from tintype.blobs.base import BlobStore
 from tintype.blobs.stream import Digests
@@ -62,21 +64,16 @@ class _Local(msgspec.Struct, frozen=True):
         )
 
 
+@dataclass
 class Takeover:
-    """The use case. `homes` maps kind and place of Glance's stores to the ids of ours at the same place."""
+    """The use case."""
 
-    def __init__(
-        self,
-        database: Database,
-        stores: Mapping[str, BlobStore],
-        homes: Mapping[tuple[str, str], str],
-        *,
-        dry_run: bool,
-    ) -> None:
-        self._database = database
-        self._stores = stores
-        self._homes = homes
-        self._dry_run = dry_run
+    _database: Database
+    _stores: Mapping[str, BlobStore]
+    _homes: Mapping[tuple[str, str], str]
+    """The ids of our stores, by kind and place of Glance's at the same place."""
+    _: KW_ONLY
+    dry_run: bool
 
     async def import_image(self, record: Record) -> Outcome:
         """Import one image; the outcome has the reason if it is left out."""
@@ -120,10 +117,14 @@ class Takeover:
             return LEFT, "; ".join(problems)
         image = _image(image_id, record, tuple(dict.fromkeys(blob.store for blob in blobs)))
         detail = "; ".join(f"a copy was left: {problem}" for problem in problems)
-        if local.image is not None and local.taken is not None and _same(local.image, image):
+        if (
+            local.image is not None
+            and local.taken is not None
+            and replace(local.image, version=image.version, failure=None) == image
+        ):
             changed = await self._follow_members(local.image, local.taken, record)
             return UPDATED if changed else KNOWN, detail
-        if not self._dry_run:
+        if not self.dry_run:
             async with self._database.write(durable=True) as tx:
                 await self._write(tx, local, image, record, blobs)
         if local.image is None or local.taken is None:
@@ -182,7 +183,7 @@ class Takeover:
             return KNOWN, ""
         if local.changed:
             return LEFT, "it was deleted there and changed here: it stays"
-        if not self._dry_run:
+        if not self.dry_run:
             async with self._database.write() as tx:
                 if local.image is None:
                     await image_rows.reserve_id(tx, image_id, record.row["deleted_at"] or now())
@@ -199,7 +200,7 @@ class Takeover:
         theirs = {each.id: each.status for each in record.members}
         if theirs == taken.members:
             return False
-        if not self._dry_run:
+        if not self.dry_run:
             async with self._database.write(durable=True) as tx:
                 here = {member.member_id for member in await member_rows.of_image(tx, image.id)}
                 for gone in taken.members.keys() - theirs.keys():
@@ -257,10 +258,6 @@ def _image(image_id: str, record: Record, stores: tuple[str, ...]) -> Image:
         tags=tuple(sorted(set(record.tags))),
         stores=stores,
     )
-
-
-def _same(before: Image, image: Image) -> bool:
-    return msgspec.structs.replace(before, version=image.version, failure=None) == image
 
 
 def _digests(image: Image) -> str | None:

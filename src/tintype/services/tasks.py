@@ -4,11 +4,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from tintype.db import images as image_rows
 from tintype.db import jobs
-from tintype.db.engine import Database
+from tintype.db.engine import Database, fetch
 from tintype.domain.callers import Caller
 from tintype.domain.tasks import Task, TaskQuery
 from tintype.errors import Conflict, Forbidden, Invalid, NotFound
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess
 
 
@@ -16,12 +15,12 @@ class Tasks:
     """The use cases."""
 
     def __init__(
-        self, database: Database, policy: Policy, *, cancel: Callable[[str], Awaitable[bool]]
+        self, database: Database, access: ImageAccess, *, cancel: Callable[[str], Awaitable[bool]]
     ) -> None:
         """`cancel` cancels a job, now or soon, and returns whether there was one to cancel."""
         self._database = database
-        self._policy = policy
-        self._access = ImageAccess(database, policy)
+        self._policy = access.policy
+        self._access = access
         self._cancel = cancel
 
     def check_access(self, caller: Caller) -> None:
@@ -42,8 +41,7 @@ class Tasks:
 
     async def show(self, caller: Caller, task_id: str) -> Task:
         """Return one task."""
-        async with self._database.read() as tx:
-            task = await jobs.get(tx, task_id.lower())
+        task = await fetch(self._database, jobs.get, task_id.lower())
         if task is None or not _sees(caller, task):
             raise _no_task(task_id)
         return task
@@ -52,14 +50,14 @@ class Tasks:
         """Return those tasks of an image that belong to the caller's project; the image must be visible."""
         image = await self._access.get(caller, image_id)
         self._access.authorize("get_image", caller, image)
-        async with self._database.read() as tx:
-            return [task for task in await jobs.list_latest(tx, image.id) if _sees(caller, task)]
+        return [
+            task for task in await fetch(self._database, jobs.list_latest, image.id) if _sees(caller, task)
+        ]
 
     async def images(self, caller: Caller, tasks: Sequence[Task]) -> dict[str, tuple[str | None, str]]:
         """Return name and status by id of those images of the tasks that belong to the caller's project."""
         ids = {task.image_id for task in tasks if task.image_id is not None}
-        async with self._database.read() as tx:
-            found = await image_rows.names(tx, ids) if ids else []
+        found = await fetch(self._database, image_rows.names, ids) if ids else []
         return {
             image_id: (name, status)
             for image_id, name, status, owner in found
@@ -71,16 +69,14 @@ class Tasks:
 
         Admins may cancel any task, others those of their project whose image is visible and theirs to modify.
         """
-        async with self._database.read() as tx:
-            task = await jobs.get(tx, task_id.lower())
+        task = await fetch(self._database, jobs.get, task_id.lower())
         if task is None:
             raise _no_task(task_id)
         if not caller.is_admin:
             await self._check_may_cancel(caller, task)
         if not await self._cancel(task.id):
             raise Conflict(f"The task {task.id} has ended already.")
-        async with self._database.read() as tx:
-            return await jobs.get(tx, task.id) or task
+        return await fetch(self._database, jobs.get, task.id) or task
 
     async def _check_may_cancel(self, caller: Caller, task: Task) -> None:
         if task.image_id is None:

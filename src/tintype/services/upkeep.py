@@ -10,7 +10,7 @@ from tintype.blobs.base import BlobStore
 from tintype.blobs.stream import Chunks, DigestPipeline, Digests
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
-from tintype.db.engine import Database
+from tintype.db.engine import Database, fetch
 from tintype.domain.blobs import StoredBlob
 from tintype.errors import NotFound, TintypeError, Unavailable
 from tintype.services.ingest import Ingest
@@ -108,8 +108,7 @@ class Upkeep:
                     yield finding
 
     async def _unknown(self, keys: Collection[str]) -> list[str]:
-        async with self._database.read() as tx:
-            return await blob_rows.unknown(tx, sorted(keys))
+        return await fetch(self._database, blob_rows.unknown, sorted(keys))
 
     async def _inspect(self, stored: StoredBlob) -> Finding | None:
         """Return the finding; None if the image was deleted meanwhile."""
@@ -151,8 +150,7 @@ class Upkeep:
     async def _digests(self, stored: StoredBlob) -> Digests | None:
         if stored.digests is not None:
             return msgspec.json.decode(stored.digests, type=Digests)
-        async with self._database.read() as tx:
-            image = await image_rows.get(tx, stored.blob.image_id, None)
+        image = await fetch(self._database, image_rows.get, stored.blob.image_id, None)
         if image is None or image.size is None or not (image.checksum and image.os_hash_value):
             return None
         return Digests(

@@ -14,7 +14,7 @@ from tintype.blobs.cancellation import shielded, wait_settled
 from tintype.blobs.stream import Buffer, DigestPipeline, Source, Stage, run_pipeline
 from tintype.db import blobs as blob_rows
 from tintype.db import uploads as upload_rows
-from tintype.db.engine import Database, now
+from tintype.db.engine import Database, fetch, now
 from tintype.domain import uploads as rules
 from tintype.domain.uploads import Checksum, Upload
 from tintype.errors import Conflict, Disconnected, Gone, Invalid, TintypeError
@@ -43,8 +43,7 @@ class UploadLock:
         """Renew the lock while the body runs; end the body if another request wants or has the upload."""
 
         async def renew() -> TintypeError | None:
-            async with database.read() as tx:
-                hold = await upload_rows.get_lease(tx, self.upload.id)
+            hold = await fetch(database, upload_rows.get_lease, self.upload.id)
             mine = hold is not None and hold.holder == self.holder
             if hold is not None and mine and hold.left < LOCK_LEASE // 2:
                 async with database.write() as tx:

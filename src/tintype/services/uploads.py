@@ -26,7 +26,7 @@ from tintype.blobs.stream import Chunks, DigestPipeline, Digests, Source
 from tintype.db import blobs as blob_rows
 from tintype.db import images as image_rows
 from tintype.db import uploads as upload_rows
-from tintype.db.engine import Database, now
+from tintype.db.engine import Database, fetch, now
 from tintype.domain import images, quotas
 from tintype.domain import uploads as rules
 from tintype.domain.blobs import PARTIAL, WRITING, Blob
@@ -34,7 +34,6 @@ from tintype.domain.callers import Caller
 from tintype.domain.images import SAVING, Image
 from tintype.domain.uploads import Checksum, Upload
 from tintype.errors import Gone, Invalid, Locked, NotFound, OverLimit, TintypeError, Unavailable
-from tintype.policy.engine import Policy
 from tintype.services.access import ImageAccess
 from tintype.services.ingest import Ingest, reason_of, release_image
 from tintype.services.leases import LEASE
@@ -52,7 +51,7 @@ class Uploads:
     def __init__(
         self,
         database: Database,
-        policy: Policy,
+        access: ImageAccess,
         ingest: Ingest,
         slots: Slots,
         *,
@@ -65,7 +64,7 @@ class Uploads:
         A project may have `open_limit` unfinished uploads, and an image `open_limit_of_image`.
         """
         self._database = database
-        self._access = ImageAccess(database, policy)
+        self._access = access
         self._ingest = ingest
         self._slots = slots
         self._lifetime = lifetime
@@ -118,8 +117,7 @@ class Uploads:
     async def list(self, caller: Caller, image_id: str) -> Sequence[Upload]:
         """Return the uploads of an image, including finished ones until they are pruned."""
         image = await self._load(caller, image_id)
-        async with self._database.read() as tx:
-            return await upload_rows.list_of(tx, image.id)
+        return await fetch(self._database, upload_rows.list_of, image.id)
 
     async def show(self, caller: Caller, image_id: str, upload_id: str) -> Upload:
         """Return an upload once no request has it locked; its offset is where the next chunk must begin."""
@@ -300,15 +298,13 @@ class Uploads:
         return image
 
     async def _find(self, image: Image, upload_id: str) -> Upload:
-        async with self._database.read() as tx:
-            upload = await upload_rows.get(tx, image.id, upload_id)
+        upload = await fetch(self._database, upload_rows.get, image.id, upload_id)
         if upload is None or (not upload.finished and upload.expires_at < now()):
             raise NotFound(f"Image {image.id} has no upload {upload_id}.")
         return upload
 
     async def _blob(self, upload: Upload) -> Blob:
-        async with self._database.read() as tx:
-            blob = await blob_rows.get(tx, upload.id)
+        blob = await fetch(self._database, blob_rows.get, upload.id)
         if blob is None:
             raise NotFound(f"Image {upload.image_id} has no upload {upload.id}.")
         return blob
@@ -324,7 +320,10 @@ class Uploads:
         """Lock an upload for this request, after asking the current holder to release it."""
         holder = str(uuid.uuid4())
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not await self._lock(upload_id, holder):
+        while True:
+            async with self._database.write() as tx:
+                if await upload_rows.acquire(tx, upload_id, holder, LOCK_LEASE):
+                    break
             await self._wait(upload_id, deadline)
         try:
             lock = UploadLock(await self._find(image, upload_id), holder)
@@ -333,15 +332,10 @@ class Uploads:
         finally:
             await shielded(self._unlock(upload_id, holder))
 
-    async def _lock(self, upload_id: str, holder: str) -> bool:
-        async with self._database.write() as tx:
-            return await upload_rows.acquire(tx, upload_id, holder, LOCK_LEASE)
-
     async def _wait(self, upload_id: str, deadline: float) -> None:
         """Wait until an upload may be free. Raises Locked when that takes too long."""
         while True:
-            async with self._database.read() as tx:
-                hold = await upload_rows.get_lease(tx, upload_id)
+            hold = await fetch(self._database, upload_rows.get_lease, upload_id)
             if hold is None:
                 raise NotFound(f"There is no upload {upload_id} any more.")
             if hold.left < 0:

@@ -7,10 +7,9 @@ from typing import Any, Final
 
 from tintype.db import application_credentials as credential_rows
 from tintype.db import identity as rows
-from tintype.db.engine import Database, Transaction
+from tintype.db.engine import Database, Transaction, fetch
 from tintype.db.identity import Project, User
-from tintype.domain.names import check_name
-from tintype.domain.roles import check_role
+from tintype.domain.identity import check_name, check_role
 from tintype.errors import NotFound, Unauthenticated
 from tintype.services.passwords import ADMINS, Passwords
 
@@ -24,15 +23,9 @@ class Users:
         self._database = database
         self._passwords = passwords
 
-    async def find(self, ref: str) -> User:
-        """Return a user by id or name. Raises NotFound."""
-        async with self._database.read() as tx:
-            return await find_user(tx, ref)
-
     async def get(self, user_id: str) -> User:
         """Return a user by id. Raises NotFound."""
-        async with self._database.read() as tx:
-            user = await rows.find_user(tx, user_id=user_id)
+        user = await fetch(self._database, rows.find_user, user_id=user_id)
         if user is None:
             raise NotFound(f"Could not find user: {user_id}.")
         return user
@@ -114,8 +107,7 @@ class Users:
         does.
         """
         async with self._passwords.attempt(address):
-            async with self._database.read() as tx:
-                user = await rows.find_user(tx, user_id=user_id)
+            user = await fetch(self._database, rows.find_user, user_id=user_id)
             allowed = await self._passwords.check(
                 original,
                 user.password_hash if user is not None else None,

@@ -38,10 +38,6 @@ def _is_url(text: str) -> bool:
     )
 
 
-def _is_public_url(text: str) -> bool:
-    return _is_url(text) and "@" not in urlsplit(text).netloc
-
-
 def _is_postgres(text: str) -> bool:
     parts = urlsplit(text)
     return parts.scheme in {"postgres", "postgresql"} and parts.port != 0 and "#" not in text
@@ -52,7 +48,10 @@ NETWORK: Final = Form(
     "an IP address or a network without host bits, such as 10.1.0.0/16",
     ipaddress.ip_network,
 )
-URL: Final = Form("a URL such as https://images.example.org, without a query", _is_public_url)
+URL: Final = Form(
+    "a URL such as https://images.example.org, without a query",
+    lambda text: _is_url(text) and "@" not in urlsplit(text).netloc,
+)
 URL_WITH_LOGIN: Final = Form("a URL such as https://mirror.example.org/images, without a query", _is_url)
 ORIGIN: Final = Form(
     "an origin as browsers send it, such as https://page.example without a path, or *",

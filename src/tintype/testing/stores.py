@@ -9,7 +9,7 @@ AssertionError with a message. Each uses its own keys and leaves nothing behind.
 
 import os
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 from tintype.blobs.base import BlobStore, Resumable, ResumableWriter, Writer
 from tintype.errors import Conflict, Gone, Invalid, NotFound, TintypeError, Unavailable
@@ -250,8 +250,8 @@ async def goes_on_in_another_process(store: BlobStore, _put: Put) -> None:
     key, data = new_key(), os.urandom(LARGE)
     for start, stop in ((0, 1000), (1000, 9 * _MIB), (9 * _MIB, LARGE)):
         writer = await store.resume(key, start, LARGE)
-        async for chunk in _chunks(data[start:stop]):
-            await writer.write(chunk)
+        for first in range(start, stop, 3 * _MIB):
+            await writer.write(memoryview(data[first : min(first + 3 * _MIB, stop)]))
         await writer.flush()
         if stop == LARGE:
             await writer.commit()
@@ -348,8 +348,3 @@ async def begins_anew(store: BlobStore, _put: Put) -> None:
 async def refuses_to_write(store: BlobStore, _put: Put) -> None:
     """Assert that a read-only store raises Invalid."""
     await fails(Invalid, store.create(new_key(), 3), "create() in a read-only store")
-
-
-async def _chunks(data: bytes) -> AsyncIterator[memoryview]:
-    for start in range(0, len(data), 3 * _MIB):
-        yield memoryview(data[start : start + 3 * _MIB])

@@ -6,9 +6,8 @@ from typing import Final
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from tintype.api.app import App
+from tintype.api.app import App, Front
 from tintype.api.base_url import ForwardedRequests
-from tintype.api.front import Front
 from tintype.api.info import minor_versions
 from tintype.api.route import Route
 from tintype.observability.tracing import add_tracing

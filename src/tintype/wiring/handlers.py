@@ -31,7 +31,6 @@ from tintype.api.users import UsersApi
 from tintype.services.downloads import Downloads
 from tintype.services.quotas import Slots
 from tintype.services.stores import Stores
-from tintype.services.tags import Tags
 from tintype.settings import Settings
 from tintype.wiring.background import Background
 from tintype.wiring.dashboard import create_dashboard_routes
@@ -63,16 +62,16 @@ def create_handlers(service: Background) -> Handlers:
         ImagesApi(service.images, service.locations, service.info, limits, options),
         DataApi(
             service.data,
-            Downloads(database, policy, service.copies, service.cache),
+            Downloads(database, service.access, service.copies, service.cache),
             Slots(settings.images.parallel_downloads, "downloads"),
         ),
         UploadsApi(service.uploads, limits),
-        TagsApi(Tags(database, policy, limits, service.images)),
+        TagsApi(service.images),
         MembersApi(service.members),
         ImportsApi(service.imports),
         TasksApi(service.tasks, service.imports, **_pages(settings)),
         LocationsApi(service.locations),
-        StoresApi(Stores(database, policy, service.copies, service.blobs_condemned)),
+        StoresApi(Stores(database, service.access, service.copies, service.blobs_condemned)),
         InfoApi(service.info, limits, methods=methods, cache=service.cache is not None),
         OperationsApi(
             service.health, service.metrics, service.authenticator, policy, token=settings.metrics.token
@@ -81,7 +80,7 @@ def create_handlers(service: Background) -> Handlers:
 
 
 def _identity_routes(service: Background) -> dict[str, Route]:
-    identity, reader = service.identity, TokenReader(service.builtin_authenticator)
+    identity, reader = service.identity, TokenReader(service.identity.tokens)
     return identity_table(
         IdentityHandlers(
             IdentityApi(identity, reader, region=service.settings.identity.region),

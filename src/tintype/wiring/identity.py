@@ -11,9 +11,9 @@ from tintype.domain.turns import Bounds
 from tintype.errors import StartError
 from tintype.extras import missing
 from tintype.policy.engine import Policy
-from tintype.services.hashing import Hasher
 from tintype.services.identity import Identity
-from tintype.services.passwords import Passwords
+from tintype.services.passwords import Hasher, Passwords
+from tintype.services.tokens import Tokens
 from tintype.settings import KeystoneSettings, Settings
 from tintype.wiring.web import keystone_proxy
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 def create_identity(settings: Settings, database: Database, policy: Policy) -> Identity:
     """Create the built-in identity; the policy determines who is an admin."""
-    chosen = settings.identity
+    chosen, quota = settings.identity, settings.quotas
+    tokens = Tokens(database, policy.resolve_admin, lifetime=chosen.token_lifetime, quota=quota)
     passwords = Passwords(
         database,
         Hasher(settings.data_dir),
@@ -34,12 +35,7 @@ def create_identity(settings: Settings, database: Database, policy: Policy) -> I
         waiting_of_one=chosen.login_queue_per_address,
     )
     return Identity(
-        database,
-        policy.resolve_admin,
-        passwords,
-        token_lifetime=chosen.token_lifetime,
-        quota=settings.quotas,
-        application_credentials=chosen.application_credentials,
+        database, tokens, passwords, quota=quota, application_credentials=chosen.application_credentials
     )
 
 

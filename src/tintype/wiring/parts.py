@@ -9,7 +9,7 @@ import structlog
 
 from tintype.api.throttle import Throttle
 from tintype.auth.base import Authenticator, Logins
-from tintype.auth.builtin import BuiltinAuthenticator, BuiltinLogins
+from tintype.auth.builtin import BuiltinLogins
 from tintype.blobs.base import BlobStore
 from tintype.blobs.cache import ChunkFiles
 from tintype.blobs.web import Web
@@ -22,6 +22,7 @@ from tintype.observability.metrics import Metrics
 from tintype.plugins.base import Plugin
 from tintype.policy.engine import Policy
 from tintype.policy.properties import Protections
+from tintype.services.access import ImageAccess
 from tintype.services.cache import Cache
 from tintype.services.copies import Copies
 from tintype.services.data import ImageData
@@ -155,11 +156,6 @@ class Parts:
         return create_identity(self.settings, self.database, self.policy)
 
     @cached_property
-    def builtin_authenticator(self) -> BuiltinAuthenticator:
-        """The authenticator of the built-in identity."""
-        return BuiltinAuthenticator(self.identity)
-
-    @cached_property
     def keystone_session(self) -> "Session":
         """The session for requests to Keystone."""
         return open_keystone_session(self.settings)
@@ -169,7 +165,7 @@ class Parts:
         """The authenticator, and the log-in of users."""
         if self.settings.keystone.auth_url is not None:
             return create_keystone(self.settings, self.keystone_session, self.policy, self.log)
-        return self.builtin_authenticator, BuiltinLogins(self.identity, self.builtin_authenticator)
+        return self.identity.tokens, BuiltinLogins(self.identity)
 
     @property
     def authenticator(self) -> Authenticator:
@@ -189,11 +185,16 @@ class Parts:
         return Copies(self.stores, self.store_infos)
 
     @cached_property
+    def access(self) -> ImageAccess:
+        """Loads images for callers, and authorizes what they do with them."""
+        return ImageAccess(self.database, self.policy)
+
+    @cached_property
     def images(self) -> Images:
         """The use cases of images."""
         return Images(
             self.database,
-            self.policy,
+            self.access,
             self.protections,
             self.limits,
             self.copies,
@@ -234,14 +235,14 @@ class Parts:
     @cached_property
     def data(self) -> ImageData:
         """Uploads and stages bytes."""
-        return ImageData(self.database, self.policy, self.ingest, self.upload_slots)
+        return ImageData(self.database, self.access, self.ingest, self.upload_slots)
 
     @cached_property
     def uploads(self) -> Uploads:
         """Resumable uploads."""
         return Uploads(
             self.database,
-            self.policy,
+            self.access,
             self.ingest,
             self.upload_slots,
             lifetime=self.settings.images.upload_lifetime * 1_000_000,
@@ -278,7 +279,7 @@ class Parts:
         """The locations of images: data that exists elsewhere."""
         return Locations(
             self.database,
-            self.policy,
+            self.access,
             self.stores,
             self.copies,
             self.signatures,
@@ -292,7 +293,7 @@ class Parts:
         """Imports of image data."""
         return Imports(
             self.database,
-            self.policy,
+            self.access,
             self.store_infos,
             self.web,
             self.images,
@@ -304,7 +305,7 @@ class Parts:
     @cached_property
     def members(self) -> Members:
         """The members of images."""
-        return Members(self.database, self.policy, self.limits)
+        return Members(self.database, self.access, self.limits)
 
     @cached_property
     def metadefs(self) -> Metadefs:

@@ -24,7 +24,7 @@ class Service(Background):
     @cached_property
     def cache_api(self) -> CacheApi:
         """The handlers of the cache."""
-        return CacheApi(CachedImages(self.database, self.policy, self.cache))
+        return CacheApi(CachedImages(self.database, self.access, self.cache))
 
     @cached_property
     def routes(self) -> dict[str, Route]:

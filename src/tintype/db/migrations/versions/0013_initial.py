@@ -8,7 +8,11 @@ properties and tags, by which lists are filtered, and refuse the ids of deleted 
 of a property value is its first 256 characters; db/listing.py compares longer ones whole. Properties and
 tags are kept as JSON without spaces or needless escapes, whatever wrote them, because lists search that text.
 What is not a JSON object or array of strings is refused.
+
+Constraints and indexes are named by the convention of db/tables.py, which must therefore stay as it is.
 """
+
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -164,9 +168,9 @@ def _create_images() -> None:
     """Images, their bytes and uploads."""
     op.create_table(
         "blobs",
-        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("store", sa.String(64), nullable=False),
-        sa.Column("image_id", sa.String(36)),
+        sa.Column("image_id", sa.String(36), index=True),
         sa.Column("state", sa.String(20), nullable=False),
         sa.Column("size", sa.BigInteger),
         sa.Column("lease_expires_at", sa.BigInteger, nullable=False),
@@ -175,40 +179,28 @@ def _create_images() -> None:
         sa.Column("place", sa.Text),
         sa.Column("metadata", sa.Text),
         sa.Column("claimed_by", sa.String(36)),
-        sa.PrimaryKeyConstraint("id", name="pk_blobs"),
+        sa.Index(None, "place", postgresql_using="hash", sqlite_where=HAS_PLACE, postgresql_where=HAS_PLACE),
+        sa.Index(None, "state", "lease_expires_at"),
     )
-    op.create_index("ix_blobs_image_id", "blobs", ["image_id"])
-    op.create_index(
-        "ix_blobs_place",
-        "blobs",
-        ["place"],
-        postgresql_using="hash",
-        sqlite_where=HAS_PLACE,
-        postgresql_where=HAS_PLACE,
-    )
-    op.create_index("ix_blobs_state_lease_expires_at", "blobs", ["state", "lease_expires_at"])
     op.create_table(
         "cached_images",
-        sa.Column("node", sa.String(255), nullable=False),
-        sa.Column("image_id", sa.String(36), nullable=False),
+        sa.Column("node", sa.String(255), primary_key=True),
+        sa.Column("image_id", sa.String(36), primary_key=True, index=True),
         sa.Column("digest", sa.String(160), nullable=False),
         sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("state", sa.String(20), nullable=False),
         sa.Column("hits", sa.BigInteger, nullable=False),
         sa.Column("accessed_at", sa.BigInteger, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("node", "image_id", name="pk_cached_images"),
     )
-    op.create_index("ix_cached_images_image_id", "cached_images", ["image_id"])
     op.create_table(
         "image_tombstones",
-        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("deleted_at", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_image_tombstones"),
     )
     op.create_table(
         "images",
-        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("name", sa.String(255)),
         sa.Column("owner", sa.String(255)),
         sa.Column("status", sa.String(30), nullable=False),
@@ -234,93 +226,63 @@ def _create_images() -> None:
         sa.Column("importing_to", sa.Text),
         sa.Column("import_failed", sa.Text),
         sa.Column("import_task", sa.String(36)),
-        sa.PrimaryKeyConstraint("id", name="pk_images"),
+        sa.Index(None, "checksum", sqlite_where=HAS_CHECKSUM, postgresql_where=HAS_CHECKSUM),
+        sa.Index(None, "created_at", "id"),
+        sa.Index(None, "name", "visibility", "owner"),
+        sa.Index(None, "os_hash_value", sqlite_where=HAS_HASH, postgresql_where=HAS_HASH),
+        sa.Index(None, "owner", "created_at", "id"),
+        sa.Index(None, "visibility", "created_at", "id"),
     )
-    op.create_index(
-        "ix_images_checksum", "images", ["checksum"], sqlite_where=HAS_CHECKSUM, postgresql_where=HAS_CHECKSUM
-    )
-    op.create_index("ix_images_created_at_id", "images", ["created_at", "id"])
     if op.get_bind().dialect.name == "postgresql":
         op.create_index("ix_images_id", "images", ["id"], postgresql_using="hash")
-    op.create_index("ix_images_name_visibility_owner", "images", ["name", "visibility", "owner"])
-    op.create_index(
-        "ix_images_os_hash_value",
-        "images",
-        ["os_hash_value"],
-        sqlite_where=HAS_HASH,
-        postgresql_where=HAS_HASH,
-    )
-    op.create_index("ix_images_owner_created_at_id", "images", ["owner", "created_at", "id"])
-    op.create_index("ix_images_visibility_created_at_id", "images", ["visibility", "created_at", "id"])
     op.create_table(
         "takeovers",
-        sa.Column("image_id", sa.String(36), nullable=False),
+        sa.Column("image_id", sa.String(36), primary_key=True),
         sa.Column("updated_at", sa.BigInteger, nullable=False),
         sa.Column("members", sa.Text, nullable=False),
-        sa.PrimaryKeyConstraint("image_id", name="pk_takeovers"),
     )
     op.create_table(
         "image_members",
-        sa.Column("image_id", sa.String(36), nullable=False),
-        sa.Column("member_id", sa.String(255), nullable=False),
+        _parent("image_id", "images.id", 36, primary_key=True),
+        sa.Column("member_id", sa.String(255), primary_key=True),
         sa.Column("status", sa.String(20), nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("updated_at", sa.BigInteger, nullable=False),
-        sa.ForeignKeyConstraint(
-            ["image_id"], ["images.id"], name="fk_image_members_image_id", ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("image_id", "member_id", name="pk_image_members"),
-    )
-    op.create_index(
-        "ix_image_members_member_id_status_image_id", "image_members", ["member_id", "status", "image_id"]
+        sa.Index(None, "member_id", "status", "image_id"),
     )
     op.create_table(
         "image_properties",
-        sa.Column("image_id", sa.String(36), nullable=False),
-        sa.Column("name", sa.String(255), nullable=False),
+        _parent("image_id", "images.id", 36, primary_key=True),
+        sa.Column("name", sa.String(255), primary_key=True),
         sa.Column("value_key", sa.String(255), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["image_id"], ["images.id"], name="fk_image_properties_image_id", ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("image_id", "name", name="pk_image_properties"),
-    )
-    op.create_index(
-        "ix_image_properties_name_value_key_image_id", "image_properties", ["name", "value_key", "image_id"]
+        sa.Index(None, "name", "value_key", "image_id"),
     )
     op.create_table(
         "image_tags",
-        sa.Column("image_id", sa.String(36), nullable=False),
-        sa.Column("tag", sa.String(255), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["image_id"], ["images.id"], name="fk_image_tags_image_id", ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("image_id", "tag", name="pk_image_tags"),
+        _parent("image_id", "images.id", 36, primary_key=True),
+        sa.Column("tag", sa.String(255), primary_key=True),
+        sa.Index(None, "tag", "image_id"),
     )
-    op.create_index("ix_image_tags_tag_image_id", "image_tags", ["tag", "image_id"])
     op.create_table(
         "uploads",
-        sa.Column("id", sa.String(36), nullable=False),
-        sa.Column("image_id", sa.String(36), nullable=False),
+        sa.Column("id", sa.String(36), primary_key=True),
+        _parent("image_id", "images.id", 36, nullable=False, index=True),
         sa.Column("length", sa.BigInteger, nullable=False),
         sa.Column("offset", sa.BigInteger, nullable=False),
         sa.Column("metadata", sa.Text, nullable=False),
         sa.Column("expected", sa.Text, nullable=False),
-        sa.Column("expires_at", sa.BigInteger, nullable=False),
+        sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
         sa.Column("holder", sa.String(36)),
         sa.Column("held_until", sa.BigInteger, nullable=False),
         sa.Column("wanted", sa.Boolean, nullable=False),
-        sa.ForeignKeyConstraint(["image_id"], ["images.id"], name="fk_uploads_image_id", ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("id", name="pk_uploads"),
     )
-    op.create_index("ix_uploads_expires_at", "uploads", ["expires_at"])
-    op.create_index("ix_uploads_image_id", "uploads", ["image_id"])
 
 
 def _create_jobs() -> None:
     """Jobs."""
     op.create_table(
         "jobs",
-        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("type", sa.String(30), nullable=False),
         sa.Column("state", sa.String(20), nullable=False),
         sa.Column("image_id", sa.String(36)),
@@ -341,16 +303,12 @@ def _create_jobs() -> None:
         sa.Column("cancelled", sa.Boolean, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("updated_at", sa.BigInteger, nullable=False),
-        sa.Column("expires_at", sa.BigInteger),
+        sa.Column("expires_at", sa.BigInteger, index=True),
         sa.Column("lane", sa.String(10), nullable=False, server_default="web"),
-        sa.PrimaryKeyConstraint("id", name="pk_jobs"),
-    )
-    op.create_index("ix_jobs_created_at_id", "jobs", ["created_at", "id"])
-    op.create_index("ix_jobs_expires_at", "jobs", ["expires_at"])
-    op.create_index("ix_jobs_image_id_created_at", "jobs", ["image_id", "created_at"])
-    op.create_index("ix_jobs_live", "jobs", ["created_at"], sqlite_where=IS_LIVE, postgresql_where=IS_LIVE)
-    op.create_index(
-        "uq_jobs_image_id", "jobs", ["image_id"], unique=True, sqlite_where=IS_LIVE, postgresql_where=IS_LIVE
+        sa.Index(None, "created_at", "id"),
+        sa.Index(None, "image_id", "created_at"),
+        sa.Index("ix_jobs_live", "created_at", sqlite_where=IS_LIVE, postgresql_where=IS_LIVE),
+        sa.Index("uq_jobs_image_id", "image_id", unique=True, sqlite_where=IS_LIVE, postgresql_where=IS_LIVE),
     )
 
 
@@ -358,13 +316,13 @@ def _create_metadefs() -> None:
     """Metadata definitions."""
     op.create_table(
         "metadef_namespaces",
-        sa.Column("id", sa.String(36), nullable=False),
-        sa.Column("namespace", sa.String(80), nullable=False),
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("namespace", sa.String(80), nullable=False, unique=True),
         sa.Column("display_name", sa.String(80)),
         sa.Column("description", sa.Text),
         sa.Column("visibility", sa.String(20), nullable=False),
         sa.Column("protected", sa.Boolean, nullable=False),
-        sa.Column("owner", sa.String(255)),
+        sa.Column("owner", sa.String(255), index=True),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("updated_at", sa.BigInteger, nullable=False),
         sa.Column("properties", sa.Text, nullable=False),
@@ -372,39 +330,23 @@ def _create_metadefs() -> None:
         sa.Column("tags", sa.Text, nullable=False),
         sa.Column("associations", sa.Text, nullable=False),
         sa.Column("loaded", sa.String(64)),
-        sa.PrimaryKeyConstraint("id", name="pk_metadef_namespaces"),
-        sa.UniqueConstraint("namespace", name="uq_metadef_namespaces_namespace"),
     )
-    op.create_index("ix_metadef_namespaces_owner", "metadef_namespaces", ["owner"])
     op.create_table(
         "metadef_resource_types",
-        sa.Column("name", sa.String(80), nullable=False),
+        sa.Column("name", sa.String(80), primary_key=True),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("updated_at", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("name", name="pk_metadef_resource_types"),
     )
     op.create_table(
         "metadef_takeovers",
-        sa.Column("namespace", sa.String(80), nullable=False),
+        sa.Column("namespace", sa.String(80), primary_key=True),
         sa.Column("digest", sa.String(64), nullable=False),
-        sa.PrimaryKeyConstraint("namespace", name="pk_metadef_takeovers"),
     )
     op.create_table(
         "metadef_associations",
-        sa.Column("namespace_id", sa.String(36), nullable=False),
-        sa.Column("resource_type", sa.String(80), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["namespace_id"],
-            ["metadef_namespaces.id"],
-            name="fk_metadef_associations_namespace_id",
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("namespace_id", "resource_type", name="pk_metadef_associations"),
-    )
-    op.create_index(
-        "ix_metadef_associations_resource_type_namespace_id",
-        "metadef_associations",
-        ["resource_type", "namespace_id"],
+        _parent("namespace_id", "metadef_namespaces.id", 36, primary_key=True),
+        sa.Column("resource_type", sa.String(80), primary_key=True),
+        sa.Index(None, "resource_type", "namespace_id"),
     )
 
 
@@ -412,77 +354,60 @@ def _create_identity() -> None:
     """Users, projects and their credentials; secrets."""
     op.create_table(
         "failed_logins",
-        sa.Column("key", sa.String(64), nullable=False),
+        sa.Column("key", sa.String(64), primary_key=True),
         sa.Column("count", sa.Integer, nullable=False),
         sa.Column("not_before", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("key", name="pk_failed_logins"),
     )
     op.create_table(
         "projects",
-        sa.Column("id", sa.String(64), nullable=False),
-        sa.Column("name", sa.String(255), nullable=False),
+        sa.Column("id", sa.String(64), primary_key=True),
+        sa.Column("name", sa.String(255), nullable=False, unique=True),
         sa.Column("description", sa.Text, nullable=False),
         sa.Column("enabled", sa.Boolean, nullable=False),
         sa.Column("limits", sa.Text, nullable=False, server_default="{}"),
-        sa.PrimaryKeyConstraint("id", name="pk_projects"),
-        sa.UniqueConstraint("name", name="uq_projects_name"),
     )
     op.create_table(
         "revoked_tokens",
-        sa.Column("id", sa.String(64), nullable=False),
-        sa.Column("expires_at", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_revoked_tokens"),
+        sa.Column("id", sa.String(64), primary_key=True),
+        sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
     )
-    op.create_index("ix_revoked_tokens_expires_at", "revoked_tokens", ["expires_at"])
     op.create_table(
         "secrets",
-        sa.Column("name", sa.String(64), nullable=False),
+        sa.Column("name", sa.String(64), primary_key=True),
         sa.Column("value", sa.Text, nullable=False),
-        sa.PrimaryKeyConstraint("name", name="pk_secrets"),
     )
     op.create_table(
         "users",
-        sa.Column("id", sa.String(64), nullable=False),
-        sa.Column("name", sa.String(255), nullable=False),
+        sa.Column("id", sa.String(64), primary_key=True),
+        sa.Column("name", sa.String(255), nullable=False, unique=True),
         sa.Column("password_hash", sa.String(255), nullable=False),
         sa.Column("enabled", sa.Boolean, nullable=False),
         sa.Column("tokens_valid_from", sa.BigInteger, nullable=False),
         sa.Column("description", sa.Text),
         sa.Column("email", sa.String(255)),
         sa.Column("default_project_id", sa.String(64)),
-        sa.PrimaryKeyConstraint("id", name="pk_users"),
-        sa.UniqueConstraint("name", name="uq_users_name"),
     )
     op.create_table(
         "application_credentials",
-        sa.Column("id", sa.String(64), nullable=False),
-        sa.Column("user_id", sa.String(64), nullable=False),
-        sa.Column("project_id", sa.String(64), nullable=False),
+        sa.Column("id", sa.String(64), primary_key=True),
+        _parent("user_id", "users.id", 64, nullable=False),
+        _parent("project_id", "projects.id", 64, nullable=False),
         sa.Column("name", sa.String(255), nullable=False),
         sa.Column("description", sa.Text),
         sa.Column("secret_hash", sa.String(255), nullable=False),
         sa.Column("roles", sa.Text, nullable=False),
         sa.Column("unrestricted", sa.Boolean, nullable=False),
         sa.Column("expires_at", sa.BigInteger),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name="fk_application_credentials_user_id", ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["projects.id"], name="fk_application_credentials_project_id", ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name="pk_application_credentials"),
-    )
-    op.create_index(
-        "ix_application_credentials_user_id_name", "application_credentials", ["user_id", "name"], unique=True
+        sa.Index(None, "user_id", "name", unique=True),
     )
     op.create_table(
         "grants",
-        sa.Column("user_id", sa.String(64), nullable=False),
-        sa.Column("project_id", sa.String(64), nullable=False),
-        sa.Column("role", sa.String(64), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["projects.id"], name="fk_grants_project_id", ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_grants_user_id", ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("user_id", "project_id", "role", name="pk_grants"),
+        _parent("user_id", "users.id", 64, primary_key=True),
+        _parent("project_id", "projects.id", 64, primary_key=True),
+        sa.Column("role", sa.String(64), primary_key=True),
     )
+
+
+def _parent(name: str, target: str, length: int, **options: Any) -> sa.Column[str]:
+    """Return a column with the id of another row, with which its own row is deleted."""
+    return sa.Column(name, sa.String(length), sa.ForeignKey(target, ondelete="CASCADE"), **options)
