@@ -33,6 +33,7 @@ from typing import Any
 
 import httpx2
 import msgspec
+import psutil
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -544,7 +545,7 @@ def orphans(source: Path, folder: Path) -> list[Figure]:
                 shutil.copy(
                     folder / "a" / "clouds.yaml", folder / "b"
                 )  # of the node that made the first user
-                running_nodes.enter_context(processes.started(folder / "b", *nodes[1], **settings))
+                second = running_nodes.enter_context(processes.started(folder / "b", *nodes[1], **settings))
                 target = Target(first, source)
                 made = [image(target.admin) for _ in range(120)]
                 for path in made:
@@ -552,14 +553,23 @@ def orphans(source: Path, folder: Path) -> list[Figure]:
                 for path in made:
                     target.admin.delete(path)
                 url = settings["TINTYPE_DATABASE_URL"]
-                for _ in range(180):
+                for _ in range(60):
                     if asyncio.run(blobs_in(asyncpg, url)) == 0:
                         break
                     time.sleep(1)
-            left = len(json.loads(running.run("rbd", "ls", ceph.POOL, "--format", "json")))
+                left = len(json.loads(running.run("rbd", "ls", ceph.POOL, "--format", "json")))
+                for server in (first, second):  # older ones do not stop while they cannot delete
+                    kill_all(server.process.pid)
     finally:
         cluster.close()
     return [most("images in the pool without a row after 120 deletes by two nodes", left, "", 1)]
+
+
+def kill_all(pid: int) -> None:
+    """Kill a process and its children."""
+    process = psutil.Process(pid)
+    for each in (*process.children(recursive=True), process):
+        each.kill()
 
 
 async def blobs_in(asyncpg: Any, url: str) -> int:
