@@ -21,7 +21,7 @@ import officials
 
 BIN = Path(sys.executable).parent
 TINTYPE = BIN / "tintype"
-START_SECONDS = 20
+START_SECONDS = 60
 BINARY = {"Content-Type": "application/octet-stream"}
 OLD_GLANCECLIENT = Path(__file__).parents[1] / ".venv-glanceclient"
 """python-glanceclient 3.2, to stand before the newest one in PYTHONPATH."""
