@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import os
 import shutil
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -125,6 +126,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Take what REQUIRE asks for, `all` or names; stop where that is not here."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
     asked = {name.strip() for name in os.environ.get("REQUIRE", "").split(",")} - {""}
     if unknown := asked - {"all", *NEEDS}:
         pytest.exit(f"REQUIRE knows all, {', '.join(NEEDS)}; not {', '.join(sorted(unknown))}", returncode=1)
