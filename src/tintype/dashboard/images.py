@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -41,27 +42,20 @@ _FORMAT_FIELDS: Final = frozenset({_TYPED, "disk_format"})
 _DIGITS: Final = 19
 
 
-class ImageServices(msgspec.Struct, frozen=True):
-    """The services that the handlers of images use."""
-
-    images: Images
-    data: ImageData
-    imports: Imports
-    locations: Locations
-    rights: Rights
-    logins: Logins
-    limits: Limits
-
-
+@dataclass
 class DashboardImages:
     """Handlers of `/api/glance/images/`."""
 
-    def __init__(self, services: ImageServices, api: ImagesApi, files: DataApi, spool: Spool) -> None:
-        self._services = services
-        self._images = services.images
-        self._api = api
-        self._files = files
-        self._spool = spool
+    _images: Images
+    _data: ImageData
+    _imports: Imports
+    _locations: Locations
+    _rights: Rights
+    _logins: Logins
+    _limits: Limits
+    _api: ImagesApi
+    _files: DataApi
+    _spool: Spool
 
     async def version(self, _call: Call) -> Response:
         """Return the version of the image API, as Horizon does."""
@@ -79,7 +73,7 @@ class DashboardImages:
         views = [shapes.image_view(self._api.view(shown)) for shown in page]
         if asked.rights:
             for view, shown in zip(views, page, strict=True):
-                view["rights"] = self._services.rights.on_image(call.caller, shown.image)
+                view["rights"] = self._rights.on_image(call.caller, shown.image)
         return items(views, **more)
 
     async def create(self, call: Call) -> Response:
@@ -114,7 +108,7 @@ class DashboardImages:
         elif form.fields.keys() & _FORMAT_FIELDS:
             shown = await self._fill(call.caller, form.fields, _last_part(form), None)
         else:
-            owner, room = call.caller.project_id or "", await self._services.data.room(call.caller)
+            owner, room = call.caller.project_id or "", await self._data.room(call.caller)
             async with self._spool.store(form.file(), owner, room) as (pieces, size):
                 shown = await self._fill(call.caller, form.fields, pieces, size)
         return _created(shapes.image_view(self._api.view(shown)))
@@ -126,7 +120,7 @@ class DashboardImages:
         image = (await self._images.create(caller, shapes.metadata(_attributes(fields)))).image
         async with self._deleted_on_failure(caller, image):
             source = Chunks(pieces)
-            await self._services.data.upload(caller, image.id, source, size=size, store_id=None, expected={})
+            await self._data.upload(caller, image.id, source, size=size, store_id=None, expected={})
         return await self._images.show(caller, image.id)
 
     async def show(self, call: Call) -> Response:
@@ -135,7 +129,7 @@ class DashboardImages:
         shown = await self._images.show(call.caller, call.params["id"])
         view = shapes.image_view(self._api.view(shown), alone=True)
         if asked.rights:
-            view["rights"] = self._services.rights.on_image(call.caller, shown.image)
+            view["rights"] = self._rights.on_image(call.caller, shown.image)
             view["owner_name"] = await self._owner_name(call, shown.image)
         return wire.json_response(view)
 
@@ -169,20 +163,18 @@ class DashboardImages:
 
     def _fetcher(self, call: Call, address: Any, *, copied: bool) -> Callable[[Image], Awaitable[None]]:
         """Return the action that imports a URL or adds it as a location; raises Invalid for a bad URL."""
-        services, request_id = self._services, call.request_id
+        request_id = call.request_id
 
         async def copy(image: Image) -> None:
             token = call.cookies[SESSION]
-            await services.imports.begin(
-                call.caller, image.id, wanted, body, request_id=request_id, token=token
-            )
+            await self._imports.begin(call.caller, image.id, wanted, body, request_id=request_id, token=token)
 
         async def leave(image: Image) -> None:
-            await services.locations.begin(call.caller, image.id, location, place, request_id)
+            await self._locations.begin(call.caller, image.id, location, place, request_id)
 
         if copied:
             body = {"method": {"name": import_rules.WEB, "uri": address}}
-            wanted = import_rules.parse(body, None, services.imports.methods)
+            wanted = import_rules.parse(body, None, self._imports.methods)
             return copy
         place = {"url": address}
         location = parse_location(place)
@@ -192,7 +184,7 @@ class DashboardImages:
         check_count(len(wanted) + len(removed))
 
         def compare(image: Image) -> Sequence[Change]:
-            return shapes.changes(wire.image_view(image), wanted, removed, self._services.limits)
+            return shapes.changes(wire.image_view(image), wanted, removed, self._limits)
 
         await self._images.update_shown(call.caller, call.params["id"], compare)
 
@@ -200,7 +192,7 @@ class DashboardImages:
         """Look up the name of an image's project, unless it is the caller's own, which the page knows."""
         if image.owner is None or image.owner == call.caller.project_id:
             return None
-        names = await self._services.logins.project_names(call.cookies[SESSION], {image.owner})
+        names = await self._logins.project_names(call.cookies[SESSION], {image.owner})
         return names.get(image.owner)
 
     @contextlib.asynccontextmanager
@@ -224,10 +216,8 @@ class DashboardImages:
         length = call.headers.get("content-length", "")
         if not length.isascii() or not length.isdigit() or len(length) > _DIGITS:
             raise Invalid("A form with a file says its length (Content-Length).")
-        if int(length) > self._services.limits.size + call.body_limit:
-            raise OverLimit(
-                f"The image is too large: at most {self._services.limits.size} bytes are allowed."
-            )
+        if int(length) > self._limits.size + call.body_limit:
+            raise OverLimit(f"The image is too large: at most {self._limits.size} bytes are allowed.")
 
 
 def _query(asked: shapes.ListQuery, size: int) -> query.Query:

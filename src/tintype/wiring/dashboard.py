@@ -5,7 +5,7 @@ from tintype.api.cache import CacheApi
 from tintype.api.route import Route
 from tintype.dashboard import sessions
 from tintype.dashboard.guard import Guard
-from tintype.dashboard.images import DashboardImages, ImageServices
+from tintype.dashboard.images import DashboardImages
 from tintype.dashboard.members import DashboardMembers
 from tintype.dashboard.metadefs import DashboardMetadefs
 from tintype.dashboard.pages import Pages
@@ -28,7 +28,18 @@ def create_dashboard_routes(
         Guard(service.authenticator, service.throttle),
         Pages(),
         Sessions(service.logins, service.authenticator, service.rights, _description(service)),
-        DashboardImages(_image_services(service), api.images, api.data, _spool(service.settings)),
+        DashboardImages(
+            service.images,
+            service.data,
+            service.imports,
+            service.locations,
+            service.rights,
+            service.logins,
+            service.limits,
+            api.images,
+            api.data,
+            _spool(service.settings),
+        ),
         DashboardMetadefs(service.metadefs, service.rights),
         DashboardMembers(service.images, service.members, api.images, service.logins),
         DashboardTasks(
@@ -57,18 +68,6 @@ def _description(service: Background) -> sessions.Service:
         container_formats=chosen.container_formats,
         size_limit=chosen.size_limit,
         cache=service.cache is not None,
-    )
-
-
-def _image_services(service: Background) -> ImageServices:
-    return ImageServices(
-        service.images,
-        service.data,
-        service.imports,
-        service.locations,
-        service.rights,
-        service.logins,
-        service.limits,
     )
 
 
