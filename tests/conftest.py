@@ -109,6 +109,7 @@ NEEDS = {
     "faketime": _program("faketime", "faketime"),
     "nginx": _program("nginx", "nginx"),
     "npm": _program("npm", "npm"),
+    "promtool": _program("promtool", "prometheus"),
     "openssl": _program("openssl", "openssl"),
     "sqlite3": _program("sqlite3", "sqlite3"),
     "unshare": _program("unshare", "util-linux"),
