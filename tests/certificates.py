@@ -26,7 +26,7 @@ class Authority:
         self.file.write_bytes(_pem(made.sign(self._key, hashes.SHA256())))
 
     def context(self, name: str = "127.0.0.1", *, since: int = 0, by_itself: bool = False) -> ssl.SSLContext:
-        """Return a server context with a certificate for a name, valid for two days, starting in `since` days."""
+        """Return a server context whose certificate is for a name and two days, from `since` days on."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         names: list[x509.GeneralName] = [x509.DNSName(name)]

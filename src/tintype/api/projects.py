@@ -110,7 +110,7 @@ async def _body(call: Call) -> dict[str, Any]:
     refuse_others(body, "project", _FIELDS)
     check_domain(body)
     if optional_text(body, "parent_id") not in {None, "", DOMAIN["id"]} or optional_flag(body, "is_domain"):
-        raise Invalid("Projects have no parents here, and there are no domains but Default.")
+        raise Invalid("Projects cannot have parents, and the only domain is Default.")
     return body
 
 

@@ -134,7 +134,7 @@ class Web:
             if stop is not None and skip > _LONGEST_SKIP:
                 raise Unavailable(f"{display_url(url)} does not support range requests.")
             if answer.status == 206 and _begin(answer) != start:
-                raise Invalid(f"{display_url(url)} sent another range than was asked for.")
+                raise Invalid(f"{display_url(url)} sent a different range than the requested one.")
             yield _facts(answer, final), _from(answer, url, skip)
 
     async def close(self) -> None:
@@ -174,7 +174,7 @@ class Web:
             try:
                 url = urljoin(url, onward)
             except ValueError:
-                raise Invalid(f"{display_url(url)} redirected to an address that is malformed.") from None
+                raise Invalid(f"{display_url(url)} redirected to a malformed address.") from None
             if self._rules.check_url(url) != target:
                 headers = {name: value for name, value in headers.items() if name != "X-Auth-Token"}
         raise Invalid(f"There were more than {_REDIRECTS} redirects; the last one led to {display_url(url)}.")

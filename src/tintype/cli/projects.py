@@ -67,7 +67,7 @@ def _number(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise Invalid(f"A limit is a number, or default: not '{text}'.") from None
+        raise Invalid(f"A limit must be a number or default, not '{text}'.") from None
 
 
 @app.command("delete")

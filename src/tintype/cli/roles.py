@@ -23,7 +23,7 @@ def add(user: str, project: str, role: str, data_dir: DataDir = None) -> None:
 def remove(user: str, project: str, role: str, data_dir: DataDir = None) -> None:
     """Revoke a user's role in a project."""
     admin.with_identity(data_dir, lambda identity: identity.roles.revoke(user, project, role))
-    print(f"{user} is no longer {role} in {project}")
+    print(f"{user} no longer has the role {role} in {project}")
 
 
 @app.command("list")

@@ -327,7 +327,7 @@ class Identity:
             async with self._database.read() as tx:
                 self._key = await rows.secret(tx, _SIGNING_KEY)
         if self._key is None:
-            raise Unauthenticated("No token has ever been issued here.")
+            raise Unauthenticated("This service has not issued any token.")
         return self._key
 
 
