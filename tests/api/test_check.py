@@ -1,4 +1,4 @@
-"""`tintype check`, and what a start says of parts that do not work: by name, in words, in time."""
+"""`tintype check` and the start report components that do not work, by name, with a reason, in time."""
 
 import hashlib
 import ipaddress

@@ -1,4 +1,4 @@
-"""What happens to imported bytes on the way: unpacked, converted, given properties; and what is refused."""
+"""Import plugins: decompression, conversion, properties, and refusals."""
 
 import bz2
 import gzip

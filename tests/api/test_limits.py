@@ -1,4 +1,4 @@
-"""Limits of what a request and an image may hold."""
+"""Limits on requests and images."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Digests that clients send beside their bytes."""
+"""Digests that clients declare for their data."""
 
 import base64
 import hashlib

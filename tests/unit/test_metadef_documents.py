@@ -1,4 +1,4 @@
-"""How metadata definitions are written: what is read, what is refused, and what comes out again."""
+"""Documents of metadata definitions: parsing, refusals, and output."""
 
 from typing import Any
 

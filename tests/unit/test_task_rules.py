@@ -1,4 +1,4 @@
-"""Tasks: how lists of them are asked for, whose they are, and what a task of type import needs."""
+"""Tasks: lists, ownership, and the input of a task of type import."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Every setting is given values that it may not have: one line says which, where it stands, what may be."""
+"""Invalid values of every setting: one line names the setting, its source and the allowed values."""
 
 import contextlib
 import json
