@@ -27,7 +27,7 @@ $(VENV)/.%: pyproject.toml
 serve: $(VENV)/.server ## Start the service; DATA_DIR=data keeps its files, ARGS='--port 9292' its options
 	@exec $(BIN)/tintype serve --data-dir $(DATA_DIR) $(ARGS)
 
-test: $(VENV)/.test ## Run the tests; ARGS='tests/unit -k name' some of them, REQUIRE=postgresql,ceph (or all) those that need servers, too
+test: $(VENV)/.test ## Run the tests; ARGS='tests/unit -k name' selects some, REQUIRE=postgresql,ceph (or all) adds those that need servers
 	@REQUIRE='$(REQUIRE)' $(BIN)/pytest -q -n $(JOBS) $(ARGS)
 
 check: $(VENV)/.check ## Lint, types, house rules, the documentation site
@@ -51,7 +51,7 @@ keystone: .venv-keystone/.ready ## Install a Keystone for the tests that need on
 	@.venv-keystone/bin/python -m pip install -qq --disable-pip-version-check 'keystone>=27,<40' 'waitress>=3,<4'
 	@touch $@
 
-glance: .venv-glance/.ready ## Install a Glance for the tests of moving in
+glance: .venv-glance/.ready ## Install a Glance for the tests of migration and comparison
 
 .venv-glance/.ready:
 	@test -x .venv-glance/bin/python || $(PYTHON) -m venv .venv-glance
@@ -68,7 +68,7 @@ glanceclient: .venv-glanceclient/.ready ## Install python-glanceclient 3.2, whic
 	  'python-glanceclient>=3.2,<3.3' # on what the newest one needs
 	@touch $@
 
-horizon: .venv-horizon/.ready ## Install a Horizon that the dashboard's REST is held against
+horizon: .venv-horizon/.ready ## Install a Horizon to compare the dashboard's REST API with
 
 .venv-horizon/.ready:
 	@test -x .venv-horizon/bin/python || $(PYTHON) -m venv .venv-horizon
@@ -87,7 +87,7 @@ azurite: .azurite/.ready ## Install Azurite, which emulates Azure Blob Storage, 
 	@mkdir -p .azurite && npm install --silent --no-audit --no-fund --prefix .azurite 'azurite@^3.37.0'
 	@touch $@
 
-mutants: $(VENV)/.mutation ## Change the code at random, see whether tests fail; ARGS='src/tintype/domain/patch.py --sample 10'
+mutants: $(VENV)/.mutation ## Change the code at random and check that tests fail; ARGS='src/tintype/domain/patch.py --sample 10'
 	@$(BIN)/python tools/mutants.py $(ARGS)
 
 bench: $(VENV)/.test ## Measure Tintype and Glance side by side; results go to benchmarks/results
@@ -95,7 +95,7 @@ bench: $(VENV)/.test ## Measure Tintype and Glance side by side; results go to b
 	@$(BIN)/python benchmarks/transfers.py $(ARGS)
 	@$(BIN)/python benchmarks/clients.py
 
-coverage: $(VENV)/.coverage ## Measure what the tests cover, processes that they start too; ARGS='tests/unit' for some of them
+coverage: $(VENV)/.coverage ## Measure the coverage of the tests and their processes; ARGS='tests/unit' selects some
 	@$(BIN)/coverage erase
 	@REQUIRE='$(REQUIRE)' $(BIN)/coverage run -m pytest -q -n $(JOBS) $(or $(ARGS),$(COVERED))
 	@$(BIN)/coverage combine --quiet

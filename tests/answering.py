@@ -1,4 +1,4 @@
-"""A client whose requests a function answers, without any network."""
+"""A client without a network: a function answers its requests."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ Answer = Callable[[httpx2.Request], httpx2.Response]
 
 
 class Answering(httpx2.BaseTransport):
-    """A network that a function answers, with bytes that are still to be read."""
+    """A transport that calls a function for each request; the response's bytes are not read yet."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -21,7 +21,7 @@ class Answering(httpx2.BaseTransport):
 
 
 def asking(answer: Answer) -> Client:
-    """Return a client whose requests a function answers."""
+    """Return a client whose requests are answered by a function."""
     client = Client(endpoint="http://image", token="secret-token", attempts=3)
     client.close()
     client.transport._http = httpx2.Client(transport=Answering(answer))

@@ -1,4 +1,4 @@
-"""Sends hostile requests to a real server, and holds what comes back against what must hold.
+"""Send hostile requests to a real server and check its responses.
 
 `tests/e2e/test_hostile.py` sends a few thousand, `benchmarks/fuzz.py` a million.
 """
@@ -46,12 +46,12 @@ SETTINGS: Final = {
 
 
 class Dropped(Exception):
-    """The server ended the connection before it had answered."""
+    """The server closed the connection before it responded."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What came back for one request."""
+    """The response to one request."""
 
     status: int
     head: bytes
@@ -59,17 +59,17 @@ class Answer:
 
     @property
     def is_stream(self) -> bool:
-        """Whether it has no end."""
+        """Return whether the response is endless."""
         return b"\r\ncontent-type: text/event-stream" in self.head
 
     @property
     def closes(self) -> bool:
-        """Whether the server has said that it ends the connection."""
+        """Return whether the server announced that it closes the connection."""
         return b"\r\nconnection: close" in self.head
 
 
 class Connection:
-    """One connection, and the answers on it."""
+    """One connection and the responses on it."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), SECONDS)
@@ -77,7 +77,7 @@ class Connection:
         self._buffer = b""
 
     def answer(self, *, is_head: bool) -> Answer:
-        """Return the next answer that is no interim one; raises Dropped where there is none."""
+        """Return the next final response; raise Dropped if there is none."""
         while True:
             while (end := self._buffer.find(b"\r\n\r\n")) < 0:
                 self._more()
@@ -94,14 +94,14 @@ class Connection:
         return Answer(status, head, self._exactly(int(length[1])))
 
     def rest(self) -> bytes:
-        """Return what comes until the server ends the connection."""
+        """Return all bytes until the server closes the connection."""
         with contextlib.suppress(Dropped):
             while True:
                 self._more()
         return self._buffer
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self.socket.close()
 
     def _chunks(self) -> bytes:
@@ -132,7 +132,7 @@ class Connection:
 
 
 class Run:
-    """Sends hostile requests on several connections, counts the answers and keeps what is wrong with them."""
+    """Sends hostile requests on several connections, counts responses and collects findings."""
 
     def __init__(self, port: int, generator: Generator) -> None:
         self._port, self._generator = port, generator
@@ -143,7 +143,7 @@ class Run:
         self.faults: list[str] = []
 
     def go(self, count: int, each_thousand: Callable[[], None] = lambda: None) -> None:
-        """Send so many requests more."""
+        """Send this many more requests."""
         until, told = self.sent + count, self.sent
         while self.sent < until and len(self.faults) < KEPT_FAULTS:
             batches = [self._send(number, until) for number in range(CONNECTIONS)]
@@ -154,7 +154,7 @@ class Run:
                 each_thousand()
 
     def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         for connection in self._connections:
             connection.close()
 
@@ -194,7 +194,7 @@ class Run:
         self._anew(number)
 
     def _judge(self, message: Message, answer: Answer) -> None:
-        """Note a server error but 503 with a reason, and a refusal without words."""
+        """Record 5xx responses other than 503 with a reason, and errors without a message."""
         status = answer.status
         if status == 201 or (status == 200 and b"POST" in message.data[:5]):
             self._generator.note(message.data, answer.body)
@@ -220,7 +220,7 @@ class Run:
 
 
 def _sentence(answer: Answer) -> bool:
-    """Return whether a refusal says in words what is wrong."""
+    """Return whether an error response contains a message."""
     if b"\r\ncontent-type: application/json" not in answer.head:
         return len(answer.body) > 10
     said = json.loads(answer.body)
@@ -230,7 +230,7 @@ def _sentence(answer: Answer) -> bool:
 
 
 class Target:
-    """A server with people of three projects, and data that nobody here may touch."""
+    """A server with users of three projects, and data that no attacker may access."""
 
     def __init__(self, server: Server, signing_key: str) -> None:
         self.server = server
@@ -280,7 +280,7 @@ class Target:
         return str(self._identity("POST", path, json=body).json()[noun]["id"])
 
     def _keep(self) -> None:
-        """Make what shall be as it is afterwards: images with bytes, tags and members, and a definition."""
+        """Create what must not change: images with data, tags and members, and a definition."""
         self.kept: dict[str, bytes] = {}
         for number in range(3):
             body = {
@@ -326,7 +326,7 @@ class Target:
         ]
 
     def check(self) -> None:
-        """Hold the service and the data that nobody might touch against what they were before."""
+        """Check that the service works and that the protected data is unchanged."""
         assert self._http.get("/healthcheck").status_code == 200
         detail = self._http.get("/healthcheck/detail", headers=self._headers)
         assert detail.status_code == 200, detail.text
@@ -337,11 +337,11 @@ class Target:
         assert self._log_in("alice", "alpha")
 
     def close(self) -> None:
-        """End the connections of its own."""
+        """Close its own connections."""
         self._http.close()
 
     def memory(self) -> int:
-        """Return the resident bytes of the server and its workers."""
+        """Return the resident memory of the server and its workers in bytes."""
         parent = psutil.Process(self.server.process.pid)
         total = 0
         for process in [parent, *parent.children(recursive=True)]:
@@ -361,7 +361,7 @@ def _caller(name: str, token: str) -> Caller:
 def attacked(
     folder: Path, cluster: Cluster | None, workers: int, seed: int, **more: str
 ) -> Iterator[tuple[Target, Run]]:
-    """Start a server and give what it is, and what sends hostile requests to it."""
+    """Start a server; yield it as a target, and the run that attacks it."""
     environment: dict[str, Any] = {**SETTINGS, **more}
     name = ""
     if cluster is not None:
@@ -388,7 +388,7 @@ def _signing_key(folder: Path, cluster: Cluster | None, name: str) -> str:
 
 
 def failures_in_log(path: Path) -> list[str]:
-    """Return the lines of a log that tell of a failure that nobody had thought of."""
+    """Return the lines of a log that report unexpected errors."""
     with path.open(errors="replace") as lines:
         return [
             line[:3000]

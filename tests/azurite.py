@@ -1,4 +1,4 @@
-"""A throw-away Azurite, Microsoft's emulator of Azure Blob Storage, on a free port of loopback."""
+"""A temporary Azurite, Microsoft's emulator of Azure Blob Storage, on a free loopback port."""
 
 import base64
 import contextlib
@@ -26,12 +26,12 @@ _VERSION = "2021-08-06"
 
 
 def available() -> bool:
-    """Say whether Azurite is installed."""
+    """Return whether Azurite is installed."""
     return PROGRAM.exists()
 
 
 class Azurite:
-    """A running one with an empty container."""
+    """A running Azurite with an empty container."""
 
     def __init__(self, folder: Path) -> None:
         (port,) = free_ports(1)
@@ -47,12 +47,12 @@ class Azurite:
         assert self.request("PUT", f"/{CONTAINER}", "restype=container").status_code == 201
 
     def store(self, *, container: str = CONTAINER, timeout: int = 30, key: str = KEY) -> ObjectStore:
-        """Open a store in it."""
+        """Return a store in the container."""
         options = {"account_name": ACCOUNT, "account_key": key, "endpoint": self.url}
         return objects.azure("cloud", bucket=container, prefix="tintype/", timeout=timeout, options=options)
 
     def request(self, method: str, path: str, query: str) -> httpx2.Response:
-        """Send a request with the account's signature: of what obstore does not do."""
+        """Send a signed request, for operations that obstore does not have."""
         date = email.utils.formatdate(usegmt=True)
         asked = "".join(f"\n{pair.replace('=', ':')}" for pair in sorted(query.split("&")))
         signed = f"x-ms-date:{date}\nx-ms-version:{_VERSION}\n/{ACCOUNT}/{ACCOUNT}{path}{asked}"
@@ -67,7 +67,7 @@ class Azurite:
 
     @contextlib.contextmanager
     def silent(self) -> Iterator[None]:
-        """Have it take connections, and never answer."""
+        """Stop Azurite from responding; it still accepts connections."""
         self._process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -75,7 +75,7 @@ class Azurite:
             self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
-        """End it."""
+        """Stop Azurite."""
         self._process.terminate()
         self._process.wait(30)
 

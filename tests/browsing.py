@@ -1,4 +1,4 @@
-"""A browser without a page: it keeps cookies, and sends what the scripts of the dashboard would."""
+"""A browser without a page: it keeps cookies and sends the requests of the dashboard's scripts."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ AJAX = {"X-Requested-With": "XMLHttpRequest"}
 
 
 class Browser:
-    """One person at one browser, logged in."""
+    """The session of one user."""
 
     def __init__(self, http: httpx2.AsyncClient) -> None:
         self.http = http
@@ -24,7 +24,7 @@ class Browser:
         return answer
 
     async def send(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        """Send a request below `/api/glance/` as a script of the page does."""
+        """Send a request below `/api/glance/` as the page's scripts do."""
         token = self.http.cookies.get("csrftoken") or ""
         headers = {**AJAX, "X-CSRFToken": token, **(options.pop("headers", None) or {})}
         return await self.http.request(method, f"/api/glance/{path}", headers=headers, **options)
@@ -43,7 +43,7 @@ class Browser:
 
 
 async def browser(service: Service, name: str, **more: str) -> Browser:
-    """Give a browser in which somebody is logged in."""
+    """Return a browser in which a user is logged in."""
     if name == "admin":
         await service.parts.identity.users.update(name, password=PASSWORD)
     transport = service.client._transport

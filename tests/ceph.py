@@ -47,14 +47,14 @@ class Ceph:
         return done.stdout
 
     def signal(self, daemon: str, number: signal.Signals) -> None:
-        """Send a daemon a signal: STOP makes it silent, CONT lets it go on."""
+        """Send a signal to a daemon: STOP makes it silent, CONT resumes it."""
         for path in (self.folder / "run").glob(f"*{daemon}*.pid"):
             os.kill(int(path.read_text()), number)
 
 
 @contextlib.contextmanager
 def started(folder: Path) -> Iterator[Ceph]:
-    """Start a cluster and end it."""
+    """Start a cluster; stop it afterwards."""
     for name in ("mon", "mgr", "osd", "rgw", "run", "log"):
         (folder / name).mkdir(parents=True)
     v2, v1, gateway = free_ports(3)

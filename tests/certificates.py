@@ -1,4 +1,4 @@
-"""Certificates for servers on loopback, each signed by an authority of our own or by itself."""
+"""Certificates for loopback servers, self-signed or signed by a test authority."""
 
 import datetime as dt
 import ipaddress
@@ -13,7 +13,7 @@ _DAY = dt.timedelta(days=1)
 
 
 class Authority:
-    """A certificate authority that `file` makes clients trust."""
+    """A certificate authority. Clients that load `file` trust it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -26,7 +26,7 @@ class Authority:
         self.file.write_bytes(_pem(made.sign(self._key, hashes.SHA256())))
 
     def context(self, name: str = "127.0.0.1", *, since: int = 0, by_itself: bool = False) -> ssl.SSLContext:
-        """Return what a server needs for a certificate of a name, valid for two days from `since` days on."""
+        """Return a server context whose certificate is for a name and two days, from `since` days on."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         names: list[x509.GeneralName] = [x509.DNSName(name)]

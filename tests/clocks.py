@@ -7,7 +7,7 @@ LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 
 
 class Clock:
-    """A clock that processes started with its `environment` see; it is right until it is set."""
+    """A clock for processes that are started with its `environment`. It is correct until it is set."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -21,7 +21,7 @@ class Clock:
         }
 
     def set(self, seconds: int) -> None:
-        """Set the clock so many seconds ahead of the true time, or behind it."""
+        """Set the clock this many seconds ahead of the true time; negative values are behind."""
         new = self._file.with_suffix(".new")
         new.write_text(f"{seconds:+d}\n")
         new.replace(self._file)

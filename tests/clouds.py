@@ -1,4 +1,4 @@
-"""Image services that the client is held against: a Tintype, and a Glance with a Keystone."""
+"""Image services to test the client with: a Tintype, and a Glance with a Keystone."""
 
 import dataclasses
 import os
@@ -36,17 +36,17 @@ class Cloud:
         return self.kind == "tintype"
 
     def session(self, who: str) -> Session:
-        """Give a keystoneauth session of a user, as the document makes one."""
+        """Return a keystoneauth session of a user, created as in the documentation."""
         loader: Any = loading.get_plugin_loader("password")
         return Session(auth=loader.load_from_options(**self.login(who)))
 
     def login(self, who: str) -> dict[str, str]:
-        """Give what a user logs in with."""
+        """Return the credentials of a user."""
         return dict(yaml.safe_load(self.clouds.read_text())["clouds"][who]["auth"])
 
 
 def run(cloud: Cloud, *arguments: str, who: str = "alice", code: int = 0, folder: Path | None = None) -> str:
-    """Run the command line of the client as somebody; return what it prints."""
+    """Run a command of the client as a user; return its output."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(cloud.clouds.parent),
@@ -61,7 +61,7 @@ def run(cloud: Cloud, *arguments: str, who: str = "alice", code: int = 0, folder
 
 
 def a_tintype(folder: Path) -> Iterator[Cloud]:
-    """Give a Tintype with its own identity, a cache, and somewhere to import from."""
+    """Start a Tintype with the built-in identity, a cache, and a web server to import from."""
     with web.serving(_source) as source:
         settings: dict[str, Any] = {
             "TINTYPE_CACHE_FOLDER": "cache",
@@ -94,7 +94,7 @@ def _people(server: Server) -> dict[str, Any]:
 
 
 def a_glance(folder: Path, database: str) -> Iterator[Cloud]:
-    """Give a Glance with a Keystone whose tokens end after seconds."""
+    """Start a Glance with a Keystone whose tokens expire after seconds."""
     for name in ("keystone", "glance"):
         (folder / name).mkdir()
     keystone = Keystone(folder / "keystone")

@@ -1,4 +1,4 @@
-"""What every test may use, and which tests run: those whose needs are here, or asked for with REQUIRE."""
+"""Fixtures for all tests, and the selection of tests by their needs and by REQUIRE."""
 
 import asyncio
 import dataclasses
@@ -31,7 +31,7 @@ from tintype.wiring import service as wiring
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Give a PostgreSQL of our own."""
+    """Start a PostgreSQL."""
     cluster = Cluster()
     yield cluster
     cluster.close()
@@ -48,7 +48,7 @@ def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
     scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))]
 )
 def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    """Prepare one data folder, to be copied: a first start is not what most tests are about."""
+    """Prepare one data folder, which tests copy, so that they need no first start."""
     folder = tmp_path_factory.mktemp("prepared") / "data"
     settings, made = make_settings(folder), Prepared(folder, "")
     if request.param == "postgresql":
@@ -65,7 +65,7 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(autouse=True)
 def _copies(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Delete the databases that a test had of its own."""
+    """Delete the databases that a test created."""
     yield
     if "prepared" in request.fixturenames:
         request.getfixturevalue("prepared").drop_copies()
@@ -73,14 +73,14 @@ def _copies(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest_asyncio.fixture
 async def service(prepared: Prepared, tmp_path: Path) -> AsyncIterator[Service]:
-    """Give a fresh service with all callers logged in."""
+    """Start a new service with all callers logged in."""
     async with running(prepared, tmp_path) as started:
         yield started
 
 
 @dataclasses.dataclass(frozen=True)
 class Need:
-    """What some tests need: how to see whether it is here, and the way to have it."""
+    """A requirement of tests: how to detect it, and how to install it."""
 
     is_here: Callable[[], object]
     way: str
@@ -110,6 +110,7 @@ NEEDS = {
     "faketime": _program("faketime", "faketime"),
     "nginx": _program("nginx", "nginx"),
     "npm": _program("npm", "npm"),
+    "promtool": _program("promtool", "prometheus"),
     "openssl": _program("openssl", "openssl"),
     "sqlite3": _program("sqlite3", "sqlite3"),
     "unshare": _program("unshare", "util-linux"),
@@ -125,7 +126,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take what REQUIRE asks for, `all` or names; stop where that is not here."""
+    """Read REQUIRE, `all` or names; stop if something in it is not installed."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
     asked = {name.strip() for name in os.environ.get("REQUIRE", "").split(",")} - {""}
     if unknown := asked - {"all", *NEEDS}:
@@ -140,7 +141,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs more than was asked for or is here."""
+    """Deselect tests whose requirements are missing or were not requested."""
     unavailable: set[str] = config.stash[LEFT_OUT]
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
@@ -154,7 +155,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what was not run, and how to have it run."""
+    """Print which tests were not run, and how to run them."""
     left_out = config.stash[LEFT_OUT]
     if unasked := [name for name in NEEDS if name in left_out and NEEDS[name].on_request]:
         line = f"Not asked for: {', '.join(unasked)}. Tests that need one run with REQUIRE=all or its name."

@@ -1,4 +1,4 @@
-"""A network that breaks: a proxy that cuts connections at bytes of its choice."""
+"""A broken network: a proxy that cuts connections at random bytes."""
 
 import abc
 import contextlib
@@ -47,10 +47,10 @@ class Front(abc.ABC):
 
 
 class Proxy(Front):
-    """Passes connections on to a server; each is cut after as many bytes as `chance` says."""
+    """Forwards connections to a server, and cuts each after a number of bytes from `chance`."""
 
     def __init__(self, target: tuple[str, int], chance: random.Random, mean: int, enough: float) -> None:
-        """Listen; connections live for about `mean` bytes, until `enough` of them were cut."""
+        """Listen. Connections are cut after about `mean` bytes, until `enough` of them were cut."""
         self._target = target
         self._chance = chance
         self._mean = mean
@@ -96,7 +96,7 @@ class Proxy(Front):
 
 @contextlib.contextmanager
 def proxy(url: str, *, mean: int, seed: int, enough: float = math.inf) -> Iterator[Proxy]:
-    """Give a proxy before a server."""
+    """Start a proxy in front of a server."""
     host, port = url.removeprefix("http://").split(":")
     made = Proxy((host, int(port)), random.Random(seed), mean, enough)
     try:

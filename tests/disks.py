@@ -1,4 +1,4 @@
-"""The smallest disk that is one, for tests that need no more."""
+"""The smallest valid disk image."""
 
 QCOW2 = (
     b"QFI\xfb"

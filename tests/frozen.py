@@ -1,4 +1,4 @@
-"""A small Keystone that can stop answering, as a stopped process does, and answer again."""
+"""A small Keystone that can stop responding, like a stopped process, and resume."""
 
 import contextlib
 import json
@@ -9,9 +9,9 @@ from typing import Self
 
 
 class FrozenServer:
-    """Counts who asks. While `answering` is set, it knows every token but made-up ones.
+    """Counts requests. While `answering` is set, it validates every token except made-up ones.
 
-    Else it accepts connections and keeps silent.
+    Otherwise it accepts connections and does not respond.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -42,15 +42,15 @@ class FrozenServer:
         self.refuse()
 
     def freeze(self) -> None:
-        """Answer no more, as if the process had been stopped."""
+        """Stop responding, as if the process had been stopped."""
         self.answering.clear()
 
     def lose_connections(self) -> None:
-        """Never answer on the connections that there are, as where a network has lost them."""
+        """Never respond on existing connections, as if the network had lost them."""
         self._lost = set(self._open)
 
     def refuse(self) -> None:
-        """Close every connection, and take no new one."""
+        """Close every connection and refuse new ones."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

@@ -1,4 +1,4 @@
-"""A real Glance of our own, to move in after. `make glance` installs it."""
+"""A real Glance, for comparisons and migrations. `make glance` installs it."""
 
 import contextlib
 import subprocess
@@ -81,7 +81,7 @@ waitress.serve(application, host="127.0.0.1", port=port, threads=4, max_request_
 
 
 class Glance:
-    """A server that trusts the headers by which a caller says who it is, or a Keystone's tokens."""
+    """A server that trusts identity headers of its callers, or validates tokens with a Keystone."""
 
     def __init__(self, folder: Path, database: str, tokens: str = "", paste: str = PASTE) -> None:
         """Start it; `database` is a URL, `tokens` the part of its configuration that names a Keystone."""
@@ -133,13 +133,13 @@ class Glance:
         return httpx2.request(method, f"{self.url}{path}", headers=headers, timeout=60, **options)  # type: ignore[arg-type]
 
     def stop(self) -> None:
-        """End the server."""
+        """Stop the server."""
         self.process.terminate()
         self.process.wait(30)
 
 
 def with_keystone(folder: Path, database: str, url: str, password: str) -> Glance:
-    """Give a Glance that asks a Keystone.
+    """Start a Glance that validates tokens with a Keystone.
 
     One that imports needs a server of databases: on SQLite "database is locked" ends a task now and then,
     when its state is asked for while it works.
@@ -152,5 +152,5 @@ def with_keystone(folder: Path, database: str, url: str, password: str) -> Glanc
 
 
 def available() -> bool:
-    """Say whether it is installed."""
+    """Return whether Glance is installed."""
     return PYTHON.exists() and sys.platform == "linux"

@@ -1,4 +1,4 @@
-"""A small world of images and namespaces, who asks for it, and every request that policy rules guard.
+"""Images and namespaces, callers, and every request that policy rules protect.
 
 What is made, and what is asked, is the same for Tintype and for Glance: both go through the same states.
 """
@@ -32,7 +32,7 @@ Send = Callable[..., Awaitable[httpx2.Response]]
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A request, by the name that the documentation has for it."""
+    """A request, named as in the documentation."""
 
     route: str
     method: str
@@ -43,7 +43,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class World:
-    """Images and namespaces of the project alpha, by fresh ids."""
+    """Images and namespaces of the project alpha, with new ids."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class World:
         self.names = {image: name for name, image in self.ids.items()}
 
     async def make(self, send: Send) -> None:
-        """Make everything, under the default policy."""
+        """Create everything, under the default policy."""
         for name, image in self.ids.items():
             visibility = "private" if name in {"own", "staged"} else name if name in IMAGES else "public"
             body = {**RAW, "id": image, "name": name, "owner": "alpha", "visibility": visibility}
@@ -86,7 +86,7 @@ class World:
             await _done(await send("admin", "POST", "/v2/metadefs/namespaces", json=space))
 
     def requests(self, caller: str) -> Iterator[tuple[str, Request]]:
-        """Give every request with the name of the image or namespace that it is about."""
+        """Yield every request with the name of its image or namespace."""
         yield from (("-", each) for each in _of_nothing(f"{SPACES[0]}-{self.round}"))
         for name in self.images:
             yield from ((name, each) for each in _of_image(self.ids[name], caller, name))
@@ -99,7 +99,7 @@ class World:
             yield from ((name, each) for each in _of_namespace(f"{name}-{self.round}"))
 
     def told(self, answer: httpx2.Response, request: Request) -> str:
-        """Sum up an answer: its status, and what it shows of this world."""
+        """Summarize a response: its status, and the images and namespaces in it."""
         said = str(answer.status_code)
         if answer.status_code != 200 or request.method != "GET" or request.route.endswith("/file"):
             return said
@@ -202,7 +202,7 @@ def _import(image: str, method: str) -> Request:
 
 
 def _of_queued(image: str) -> Iterator[Request]:
-    """Be refused by what comes behind the rules, so that the image stays queued."""
+    """Return a request that is refused after the rules, so that the image stays queued."""
     route, wrong = "POST /v2/images/{id}/locations", {"os_hash_algo": "sha256", "os_hash_value": "x"}
     body = {"url": NOWHERE, "validation_data": wrong}
     yield Request(route, "POST", f"/v2/images/{image}/locations", {"json": body}, "on the web")
@@ -212,7 +212,7 @@ def _of_queued(image: str) -> Iterator[Request]:
 
 
 def _of_namespace(name: str) -> Iterator[Request]:
-    """Change things into what they are, or be refused by what comes behind the rules."""
+    """Return a request that changes nothing, or is refused after the rules."""
     route, path = "/v2/metadefs/namespaces/{namespace}", f"/v2/metadefs/namespaces/{name}"
     there, nothing = {"title": "p", "type": "string"}, "zz"
 

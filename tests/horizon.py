@@ -1,4 +1,4 @@
-"""A real Horizon's REST, as a process of its own. `make horizon` installs it."""
+"""The REST API of a real Horizon, in a separate process. `make horizon` installs it."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ class Horizon:
             )
 
     def call(self, **call: Any) -> dict[str, Any]:
-        """Give status, body and location of the answer to a call."""
+        """Return status, body and location of the response to a call."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(call) + "\n")

@@ -1,4 +1,4 @@
-"""Hostile requests to every route, made from a seed as bytes.
+"""Hostile requests to every route as bytes, generated from a seed.
 
 A generator that is not bound to an HTTP client: wrong framing, odd headers, broken encodings, bodies of
 every wrong shape, by callers with every kind of token. `attacking.py` sends what this makes.
@@ -72,7 +72,7 @@ HASHING: Final = re.compile(r"/(auth/tokens|users|password|application_credentia
 
 @dataclasses.dataclass(frozen=True)
 class Message:
-    """One request as bytes, and what its sender may expect."""
+    """One request as bytes, and what its sender can expect."""
 
     data: bytes
     is_head: bool = False
@@ -86,7 +86,7 @@ class Message:
 
 @dataclasses.dataclass
 class Caller:
-    """The headers by which somebody calls the API, and the page."""
+    """The headers with which a caller uses the API and the dashboard."""
 
     name: str
     api: bytes
@@ -94,7 +94,7 @@ class Caller:
 
 
 class Generator:
-    """Makes requests from a seed; those that refer to something made before refer to it by its place."""
+    """Generates requests from a seed. Requests refer to earlier resources by their position."""
 
     def __init__(
         self, seed: int, routes: Sequence[tuple[str, tuple[str, ...]]], callers: Sequence[Caller]
@@ -111,7 +111,7 @@ class Generator:
         self.projects: list[str] = []
 
     def plain(self) -> Message:
-        """Return a request that is whole HTTP, whatever it says."""
+        """Return a request that is valid HTTP with any content."""
         chance, pick = self.random.random, self.random.choice
         route, allowed = pick(self._routes)
         method = pick(allowed) if chance() < 0.8 else pick(METHODS)
@@ -145,7 +145,7 @@ class Generator:
         return Message(b"".join(lines), method == "HEAD", has_coding=has_coding)
 
     def broken(self) -> Message:
-        """Return what is no HTTP, or only a part of it: the last thing said on a connection."""
+        """Return invalid or incomplete HTTP, to be sent last on a connection."""
         chance, pick = self.random.random, self.random.choice
         whole = self.plain()
         head, _, body = whole.data.partition(b"\r\n\r\n")
@@ -254,7 +254,7 @@ class Generator:
         return Message(data, whole.is_head, keeps=False, has_coding=True)
 
     def note(self, sent: bytes, body: bytes) -> None:
-        """Remember what an answer of 201 or 202 has made."""
+        """Remember the resource that a response with 201 or 202 created."""
         path = sent.split(b" ", 2)[1]
         if b"/uploads" in path:
             return
@@ -266,7 +266,7 @@ class Generator:
         pool.append(made)
 
     def _caller(self, route: str, method: str) -> Caller:
-        """Return a caller; nobody whose token would be void afterwards, since all others need it."""
+        """Return a caller whose token stays valid: other requests need the tokens."""
         voids = method in {"DELETE", "PUT", "POST"} and (
             route.endswith("/auth/tokens") or "/api/session" in route
         )
@@ -424,7 +424,7 @@ class Generator:
         )
 
     def _fitting(self, route: str, method: str) -> tuple[bytes, str] | None:
-        """Return a body nearly as the route wants it, to meet what lies behind the first checks."""
+        """Return a nearly valid body, to get past the first checks of the route."""
         pick, number = self.random.choice, self.random.randrange
         document: Any
         if method == "PATCH" and route.startswith("/v2/images/{id}") and "uploads" not in route:
@@ -494,7 +494,7 @@ class Generator:
         }
 
     def _address(self) -> str:
-        """Return an address that never leads off this machine."""
+        """Return an address that never leaves this machine."""
         return self.random.choice(
             (
                 "http://127.0.0.1:9/x",
@@ -609,7 +609,7 @@ class Generator:
 
 
 def routes() -> list[tuple[str, tuple[str, ...]]]:
-    """Return every path of the table of routes with its methods, those of images more than once."""
+    """Return every path of the route table with its methods; image paths occur several times."""
     found: dict[str, tuple[str, ...]] = {}
     for method, path in re.findall(r"^\| `([A-Z]+) (/\S*)` \|", ROUTES.read_text(), re.MULTILINE):
         found[path] = (*found.get(path, ()), method)

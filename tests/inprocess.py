@@ -38,19 +38,19 @@ class Service:
     """The path of an image with bytes, if a fixture makes one."""
 
     def memory(self, store: str) -> MemoryStore:
-        """Return a store of it that is in memory."""
+        """Return the store in memory with this name."""
         found = self.parts.stores[store]
         assert isinstance(found, MemoryStore)
         return found
 
     @property
     def cache(self) -> Cache:
-        """Its cache of images, where the settings give it one."""
+        """Return its cache of images, if the settings have one."""
         assert self.parts.cache is not None
         return self.parts.cache
 
     async def call(self, who: str | None, method: str, path: str, **options: Any) -> httpx2.Response:
-        """Send a request as somebody."""
+        """Send a request as one of the callers."""
         headers = dict(options.pop("headers", None) or {})
         if who is not None:
             headers["X-Auth-Token"] = self.tokens[who]
@@ -59,7 +59,7 @@ class Service:
 
 @dataclasses.dataclass
 class Prepared:
-    """What a first start made, and the four callers, to be copied: hashing their passwords takes time."""
+    """The result of a first start with the four callers. Tests copy it, because hashing passwords is slow."""
 
     folder: Path
     password: str
@@ -71,7 +71,7 @@ class Prepared:
     _copies: list[str] = dataclasses.field(default_factory=list)
 
     async def log_everybody_in(self, settings: Settings) -> None:
-        """Make the callers and log them in; the copies have them, and know their tokens."""
+        """Create the callers and log them in, so that the copies have them and their tokens."""
         parts = wiring.Service(settings)
         try:
             for project in {project for project, _ in PEOPLE.values()}:
@@ -92,7 +92,7 @@ class Prepared:
         self.projects[name] = self.projects[project] = token.caller.project_id or ""
 
     def copy(self, folder: Path) -> DatabaseSettings:
-        """Copy all of it; gives where the copy's database is."""
+        """Copy everything; return the address of the copy's database."""
         shutil.copytree(self.folder, folder)
         if self.cluster is None:
             return DatabaseSettings()
@@ -106,7 +106,7 @@ class Prepared:
 
 
 def make_settings(folder: Path, **changes: Any) -> Settings:
-    """Give settings for a test: quiet."""
+    """Return settings for a test, with little logging."""
     return Settings(data_dir=folder, log=LogSettings(level="info", style="json"), **changes)
 
 

@@ -1,4 +1,4 @@
-"""A real Keystone of our own, whose tokens end soon. `make keystone` installs it."""
+"""A real Keystone, whose tokens expire soon. `make keystone` installs it."""
 
 import contextlib
 import signal
@@ -63,7 +63,7 @@ class Keystone:
             raise
 
     def start(self) -> None:
-        """Start the server, again if need be."""
+        """Start the server. It can be started again after `stop`."""
         self.process = subprocess.Popen(
             [PYTHON, "-c", SERVE, str(self.port)],
             env={
@@ -82,12 +82,12 @@ class Keystone:
         raise AssertionError("Keystone does not start")
 
     def stop(self, with_signal: int = signal.SIGKILL) -> None:
-        """End the server."""
+        """Stop the server."""
         self.process.send_signal(with_signal)
         self.process.wait(30)
 
     def log_in(self, name: str, project: str | None) -> str:
-        """Give a token; without a project one of the whole system."""
+        """Return a token; without a project, a system-scoped one."""
         domain = {"id": "default"}
         user = {"name": name, "domain": domain, "password": PASSWORD}
         auth = {
@@ -121,18 +121,18 @@ class Keystone:
         return str(answer.headers["x-subject-token"])
 
     def revoke(self, token: str) -> None:
-        """End a token."""
+        """Revoke a token."""
         headers = {**self._admin(), "X-Subject-Token": token}
         assert httpx2.delete(f"{self.url}/auth/tokens", headers=headers, timeout=20).status_code == 204
 
     def offer(self, url: str) -> tuple[str, str]:
-        """Note where the image service is, for clients; gives the ids of service and endpoint."""
+        """Add the image service to the catalogue; return the ids of service and endpoint."""
         service = self._post("services", "service", {"type": "image", "name": "glance"})
         endpoint = {"service_id": service, "interface": "public", "url": url}
         return service, self._post("endpoints", "endpoint", endpoint)
 
     def offer_in(self, region: str, url: str) -> None:
-        """Note where the image service of a region is."""
+        """Add the image service of a region to the catalogue."""
         self._post("regions", "region", {"id": region})
         service = self._post("services", "service", {"type": "image", "name": f"glance-{region}"})
         endpoint = {"service_id": service, "interface": "public", "url": url, "region_id": region}
@@ -158,7 +158,7 @@ class Keystone:
             assert answer.status_code == 201, answer.text
 
     def clouds(self) -> str:
-        """Give a `clouds.yaml`."""
+        """Return a `clouds.yaml`."""
         people = {"admin": "admin", "alice": "alpha", "bob": "beta", "carol": "alpha"}
         entries = "".join(
             f"  {name}:\n    auth: {{auth_url: '{self.url}', username: {name}, password: {PASSWORD}, "
@@ -187,7 +187,7 @@ class Keystone:
                 assert httpx2.put(url, headers=self._admin(), timeout=20).status_code == 204
 
     def _admin(self) -> dict[str, str]:
-        """Give the headers of one request: a token for the next may have ended on a busy machine."""
+        """Return headers for one request, with a new token: tokens expire soon."""
         return {"X-Auth-Token": self.log_in("admin", "admin")}
 
     def _post(self, path: str, noun: str, body: dict[str, str]) -> str:
@@ -210,5 +210,5 @@ class Keystone:
 
 
 def available() -> bool:
-    """Say whether it is installed."""
+    """Return whether Keystone is installed."""
     return PYTHON.exists() and sys.platform == "linux"

@@ -1,4 +1,4 @@
-"""A throw-away MariaDB from this machine's binaries: what many a Glance has its tables in."""
+"""A temporary MariaDB from this machine's binaries. Many Glances use one."""
 
 import getpass
 import shutil
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def available() -> bool:
-    """Say whether MariaDB is installed."""
+    """Return whether MariaDB is installed."""
     return all(shutil.which(name, path="/usr/sbin:/usr/bin") for name in ("mariadbd", "mariadb-install-db"))
 
 
 class MariaDb:
-    """A server on a socket of its own."""
+    """A server on a separate socket."""
 
     def __init__(self, folder: Path) -> None:
         self._data, self._socket = folder / "data", folder / "socket"
@@ -49,12 +49,12 @@ class MariaDb:
             time.sleep(0.2)
 
     def create(self, name: str) -> str:
-        """Make a database; gives its URL."""
+        """Create a database; return its URL."""
         assert self._sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb4").returncode == 0
         return f"mysql+pymysql://root@localhost/{name}?unix_socket={self._socket}&charset=utf8mb4"
 
     def close(self) -> None:
-        """End the server."""
+        """Stop the server."""
         self.process.terminate()
         self.process.wait(60)
 

@@ -1,4 +1,4 @@
-"""The migrations with one more, as the next version may have it."""
+"""The migrations and an additional one, as the next version might have."""
 
 from pathlib import Path
 
@@ -29,6 +29,6 @@ def add(scripts: Path, revision: str, after: str, *statements: str, phase: str =
 
 
 def use(scripts: Path, patched: pytest.MonkeyPatch, head: str = NEXT) -> None:
-    """Let the code be of the version that has these migrations."""
+    """Make the code use these migrations."""
     patched.setattr(schema, "SCRIPTS", scripts)
     patched.setattr(schema, "HEAD", head)

@@ -1,4 +1,4 @@
-"""Command lines of clients, forked from a process that has imported them.
+"""Commands of official clients, run in forks of a process that has imported them.
 
 The code that runs is theirs, from their own `main`, in a process with standard streams of its own; only
 the import, which takes up to a second, is not repeated for each command.
@@ -84,7 +84,7 @@ while line := commands.readline():
 def run(
     command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run one command, in a folder or the current one; return what a process of its own would have said."""
+    """Run a command, in a folder or the current one; return the result as a separate process would."""
     process = _resident()
     assert process.stdin is not None
     assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Commands in the pages of docs, and what they print, marked by HTML comments: see tests/e2e/test_docs.py."""
+"""Marked commands and outputs in the pages of docs: see tests/e2e/test_docs.py."""
 
 import re
 import textwrap

@@ -1,4 +1,4 @@
-"""Somebody at a browser, and what they do there."""
+"""Users of the dashboard in a real browser."""
 
 from pathlib import Path
 from typing import Any
@@ -22,19 +22,19 @@ SECONDS = 15
 
 
 def box_of(element: Locator) -> FloatRect:
-    """Return where an element that can be seen is on the page."""
+    """Return the box of a visible element on the page."""
     box = element.bounding_box()
     assert box is not None
     return box
 
 
 def password_of(server: Server) -> str:
-    """Give the first admin's password."""
+    """Return the first admin's password."""
     return str(yaml.safe_load(server.clouds.read_text())["clouds"]["tintype"]["auth"]["password"])
 
 
 class Person:
-    """One person at one page."""
+    """One user on one page."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
@@ -64,7 +64,7 @@ class Person:
         expect(self.page.get_by_role("status").get_by_text(text).first).to_be_visible()
 
     def create(self, file: Path, **fields: str) -> None:
-        """Make an image of a file, by the dialog."""
+        """Create an image from a file in the dialog."""
         self.go("images")
         self.press("New image")
         self.page.get_by_label("File", exact=True).set_input_files(file)
@@ -72,7 +72,7 @@ class Person:
         self.press("Create")
 
     def fetch(self, address: str, **fields: str) -> None:
-        """Make an image of an address."""
+        """Create an image from a URL in the dialog."""
         self.go("images")
         self.press("New image")
         self.page.get_by_label("the web").check()
@@ -92,7 +92,7 @@ class Person:
                 control.fill(value)
 
     def have(self, file: Path, name: str) -> None:
-        """Make an image of a file, and look at it."""
+        """Create an image from a file, and open its page."""
         self.create(file, name=name)
         self.is_active(name)
         self.open(name)
@@ -101,7 +101,7 @@ class Person:
         expect(self.row(name).get_by_text("active", exact=True)).to_be_visible()
 
     def api(self, code: str, *values: Any) -> Any:
-        """Call a function of JavaScript with the page's own `glance`, then the values."""
+        """Call a JavaScript function with the page's `glance` and the values."""
         module = "(await import('/dashboard/api.js')).glance"
         return self.page.evaluate(f"async (values) => ({code})({module}, ...values)", list(values))
 

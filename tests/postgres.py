@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL from this machine's binaries, and databases in it."""
+"""A temporary PostgreSQL from this machine's binaries."""
 
 import itertools
 import os
@@ -15,12 +15,12 @@ BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: in
 
 
 def available() -> bool:
-    """Say whether PostgreSQL is installed."""
+    """Return whether PostgreSQL is installed."""
     return bool(BINARIES) or shutil.which("initdb") is not None
 
 
 class Cluster:
-    """A server of our own. It does not wait for the disk unless `durable`, which kills are tested with."""
+    """A PostgreSQL server. It does not wait for the disk unless `durable` is set, for tests that kill it."""
 
     def __init__(self, *, durable: bool = False) -> None:
         self._bin = BINARIES[-1] if BINARIES else Path(shutil.which("initdb") or "").parent
@@ -39,11 +39,11 @@ class Cluster:
         return self._folder / "data"
 
     def url(self, database: str) -> str:
-        """Give the URL of a database, reached through a socket in the cluster's folder."""
+        """Return the URL of a database through a socket in the cluster's folder."""
         return f"postgresql://tintype@/{database}?host={self._folder}"
 
     def start(self) -> "subprocess.Popen[bytes]":
-        """Start the server, again if need be, and wait until it answers."""
+        """Start the server, and wait until it responds. It can be started again."""
         self.process = subprocess.Popen(
             [self._bin / "postgres", "-D", self._data, "-k", self._folder, "-h", "", *self._options],
             stdout=subprocess.DEVNULL,
@@ -59,7 +59,7 @@ class Cluster:
         return self.process
 
     def create(self, template: str = "template1") -> str:
-        """Give the name of a new database, a copy of another one."""
+        """Create a database as a copy of another one; return its name."""
         name = f"test{next(self._number)}"
         self.sql(f'CREATE DATABASE {name} TEMPLATE "{template}" STRATEGY file_copy')
         return name
@@ -69,23 +69,23 @@ class Cluster:
         self.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
     def sql(self, statement: str, database: str = "postgres") -> str:
-        """Run a statement and give what it prints."""
+        """Run a statement; return its output."""
         connect: list[str | Path] = ["-h", self._folder, "-U", "tintype", "-d", database]
         return self._run("psql", "-qAt", *connect, "-c", statement)
 
     def kill(self) -> None:
-        """End every process of the server as a power cut would."""
+        """Kill every process of the server, as a power cut would."""
         self.signal(signal.SIGKILL)
         self.process.wait(10)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send every process of the server a signal: STOP makes it silent, CONT lets it go on."""
+        """Send a signal to every process of the server: STOP makes it silent, CONT resumes it."""
         family = [self.process.pid, *(child.pid for child in psutil.Process(self.process.pid).children())]
         for pid in family:
             os.kill(pid, number)
 
     def close(self) -> None:
-        """End the server and delete all of it."""
+        """Stop the server and delete its files."""
         self.process.send_signal(signal.SIGINT)  # fast shutdown
         self.process.wait(30)
         shutil.rmtree(self._folder)

@@ -1,4 +1,4 @@
-"""A real server process, and how the official clients are run beside it."""
+"""A real server process, with the official clients."""
 
 import contextlib
 import dataclasses
@@ -32,13 +32,13 @@ PASSWORDS = {"alice": "alice-secret", "bob": "bob-secret"}
 
 @dataclasses.dataclass
 class Server:
-    """A running `tintype serve`, and how to call the commands that talk to it."""
+    """A running `tintype serve`, and commands that use it."""
 
     process: subprocess.Popen[str]
     folder: Path
     url: str
     output: str
-    """What it printed before it answered."""
+    """Output before the first response."""
 
     @property
     def clouds(self) -> Path:
@@ -79,7 +79,7 @@ class Server:
         return done
 
     def log_in(self, verify: ssl.SSLContext | bool = True) -> str:
-        """Give a token of the first admin."""
+        """Return a token of the first admin."""
         auth = yaml.safe_load(self.clouds.read_text())["clouds"]["tintype"]["auth"]
         domain = {"id": "default"}
         user = {"name": auth["username"], "domain": domain, "password": auth["password"]}
@@ -94,7 +94,7 @@ class Server:
         return str(answer.headers["x-subject-token"])
 
     def stop(self, with_signal: int = signal.SIGTERM) -> int:
-        """End the process and give its exit code."""
+        """Stop the process; return its exit code."""
         self.process.send_signal(with_signal)
         return self.process.wait(30)
 
@@ -107,7 +107,7 @@ def started(
     verify: ssl.SSLContext | bool = True,
     **environment: str,
 ) -> Iterator[Server]:
-    """Start a server on a free port, perhaps within another command, and end it."""
+    """Start a server on a free port, optionally with a wrapper command; stop it afterwards."""
     with (folder.parent / f"{folder.name}.log").open("a") as log:
         process = subprocess.Popen(
             [*within, TINTYPE, "serve", "--data-dir", folder, "--port", "0", *options],
@@ -145,7 +145,7 @@ def _wait_for(url: str, verify: ssl.SSLContext | bool) -> None:
 
 
 class Api:
-    """A server and an admin's way to it."""
+    """An HTTP client that is logged in as an admin."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -168,7 +168,7 @@ class Api:
         return socket.create_connection((host, int(port)), 30)
 
     def connect(self, method: str, path: str, *headers: str) -> socket.socket:
-        """Send a request's head by hand."""
+        """Open a connection and send the head of a request."""
         connection = self.dial()
         lines = (
             f"{method} {path} HTTP/1.1",
@@ -186,7 +186,7 @@ class Api:
 
 
 def free_ports(count: int) -> list[int]:
-    """Give ports of loopback that nobody listens on just now."""
+    """Return free loopback ports."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [sock.getsockname()[1] for sock in sockets]
     for sock in sockets:
@@ -197,12 +197,12 @@ def free_ports(count: int) -> list[int]:
 def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it does not come true"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.05)
 
 
 def make_certificate(folder: Path, name: str = "tintype", *, address: str = "127.0.0.1") -> tuple[Path, Path]:
-    """Make a self-signed certificate for an address and its key, in place of those that are there."""
+    """Create a self-signed certificate and its key for an address, replacing existing files."""
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     files: list[str | Path] = ["-keyout", folder / "new.key", "-out", folder / "new.pem"]
     names = ["-subj", f"/CN={name}", "-days", "2", "-addext", f"subjectAltName=IP:{address}"]
@@ -211,7 +211,7 @@ def make_certificate(folder: Path, name: str = "tintype", *, address: str = "127
 
 
 def answers(port: int) -> bool:
-    """Say whether somebody listens on a port of loopback."""
+    """Return whether a process listens on a loopback port."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False

@@ -1,4 +1,4 @@
-"""An HTTP proxy on loopback: absolute requests, CONNECT, credentials, refusals, names of its own."""
+"""An HTTP proxy on loopback: absolute requests, CONNECT, credentials, refusals, its own host names."""
 
 import asyncio
 import base64
@@ -11,7 +11,7 @@ PHRASES = {403: "Forbidden", 407: "Proxy Authentication Required", 502: "Bad Gat
 
 
 class Proxy:
-    """A running proxy; what it was asked for is in `seen`, as method, target and headers."""
+    """A running proxy. `seen` has the requests: method, target and headers."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str, dict[str, str]]] = []
@@ -81,7 +81,7 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @contextlib.contextmanager
 def proxying() -> Iterator[Proxy]:
-    """Have a proxy on a free port, in a thread of its own."""
+    """Run a proxy on a free port, in a thread."""
     proxy, ready = Proxy(), threading.Event()
     loop: asyncio.AbstractEventLoop
     stop: asyncio.Event

@@ -10,7 +10,7 @@ from cutting import RESET, Front
 
 
 class Gateway(Front):
-    """Passes connections on to a server, and restarts once, after so many bytes of answers."""
+    """Forwards connections to a server, and restarts once after a number of response bytes."""
 
     def __init__(self, target: tuple[str, int], after: int, seconds: float) -> None:
         self._target = target
@@ -56,7 +56,7 @@ class Gateway(Front):
 
 @contextlib.contextmanager
 def restarting(url: str, *, after: int, seconds: float) -> Iterator[Gateway]:
-    """Give a gateway before a server."""
+    """Start a gateway in front of a server."""
     host, port = url.removeprefix("http://").split(":")
     made = Gateway((host, int(port)), after, seconds)
     try:

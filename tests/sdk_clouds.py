@@ -1,6 +1,6 @@
-"""What openstacksdk and the `openstack` command make of files, variables and arguments: what they would send.
+"""How openstacksdk and the `openstack` command interpret files, variables and arguments.
 
-Nothing is sent: a Keystone of this process answers, and keeps what it is asked.
+Nothing is sent: a Keystone in this process answers the requests and records them.
 """
 
 import json
@@ -56,7 +56,7 @@ def _body(request: requests.PreparedRequest) -> bytes | str:
 
 
 class Keystone(BaseAdapter):
-    """Answers every request that a session sends, and keeps logins."""
+    """Answers every request of a session, and records logins."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,12 +81,12 @@ class Keystone(BaseAdapter):
         return response
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 @contextmanager
 def environment(variables: Mapping[str, str], folder: Path) -> Iterator[None]:
-    """Have these variables, and no other of OpenStack's, in an empty folder."""
+    """Set these variables and no others of OpenStack, in an empty folder."""
     with pytest.MonkeyPatch.context() as patched:
         for name in [name for name in os.environ if name.startswith("OS_")]:
             patched.delenv(name)
@@ -98,12 +98,12 @@ def environment(variables: Mapping[str, str], folder: Path) -> Iterator[None]:
 
 
 def by_sdk(files: Mapping[str, str], arguments: Mapping[str, str]) -> dict[str, Any]:
-    """Return what `openstack.connect()` would do."""
+    """Return what `openstack.connect()` would send."""
     return _told(_loader(OpenStackConfig, files).get_one(**arguments))
 
 
 def by_command(files: Mapping[str, str], arguments: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the `openstack` command would do."""
+    """Return what the `openstack` command would send."""
     shell = OpenStackShell()
     words = [word for name, value in arguments.items() for word in (f"--os-{name.replace('_', '-')}", value)]
     shell.options, _ = shell.parser.parse_known_args(words)
@@ -115,7 +115,7 @@ def by_command(files: Mapping[str, str], arguments: Mapping[str, str]) -> dict[s
 
 
 def _loader(kind: Any, files: Mapping[str, str], **more: Any) -> Any:
-    """Make a loader of these files only."""
+    """Return a loader that reads only these files."""
     given = {
         "config_files": [path for path in files if Path(path).stem == "clouds"],
         "secure_files": [path for path in files if Path(path).stem == "secure"],

@@ -1,4 +1,4 @@
-"""A Glance, and a Tintype with the same stores, which both believe callers that they are who they say."""
+"""A Glance and a Tintype with the same stores, which both trust the identity headers of callers."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ allowed_ports = [{port}]
 
 
 class AllWhoSayIt(KeystoneAuthenticator):
-    """Believes in tokens that are Keystone's answer themselves."""
+    """Accepts tokens that contain Keystone's response."""
 
     def _request(self, token: str, _allow_expired: bool) -> tuple[int, bytes]:
         return 200, token.encode()
@@ -62,7 +62,7 @@ def headers_of(caller: str) -> dict[str, str]:
 
 @contextlib.asynccontextmanager
 async def tintype(prepared: Prepared, folder: Path, port: int = 80) -> AsyncIterator[Any]:
-    """Start a Tintype like the Glance, behind a Keystone that believes everybody; gives parts and client."""
+    """Start a Tintype like the Glance, with a Keystone that trusts everybody; yield parts and client."""
     settings = make_settings(
         folder / "data",
         database=prepared.copy(folder / "data"),

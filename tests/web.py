@@ -1,4 +1,4 @@
-"""Web servers on loopback, to download from: good ones, slow ones, broken ones, and names that lie."""
+"""Web servers on loopback to download from: correct, slow and broken ones, and changing DNS names."""
 
 import contextlib
 import http.server
@@ -27,7 +27,7 @@ class Request(http.server.BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 (the base class names it)
 
     def give(self, data: bytes, *, status: int = 200, length: int | None = None, **headers: str) -> None:
-        """Answer with bytes; `length` in place of the true one."""
+        """Respond with bytes; `length` replaces the true length."""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -40,7 +40,7 @@ class Request(http.server.BaseHTTPRequestHandler):
         self.give(b"", status=status, Location=location)
 
     def ranged(self, data: bytes, until: int | None = None) -> None:
-        """Answer as a good server does, a range too; break off after `until` bytes of the thing."""
+        """Respond like a correct server, also to ranges; stop after `until` bytes."""
         headers = {"ETag": '"v1"', "Accept-Ranges": "bytes"}
         wanted = self.headers.get("Range")
         start = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted else 0
@@ -59,7 +59,7 @@ class Request(http.server.BaseHTTPRequestHandler):
                 self.close_connection = True
 
     def drip(self, data: bytes, pause: float, length: int) -> None:
-        """Answer so slowly that it never ends."""
+        """Respond so slowly that it never ends."""
         self.send_response(200)
         self.send_header("Content-Length", str(length))
         self.end_headers()
@@ -69,11 +69,11 @@ class Request(http.server.BaseHTTPRequestHandler):
             time.sleep(pause)
 
     def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
+        """Do not log."""
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """A server that answers by a function, and notes what it was asked."""
+    """A server that answers with a function and records requests."""
 
     daemon_threads = True
     answer: Handler
@@ -93,7 +93,7 @@ class Server(http.server.ThreadingHTTPServer):
         return connection, address
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Expect clients to be killed."""
+        """Ignore errors: clients may be killed."""
 
     @property
     def url(self) -> str:
@@ -102,7 +102,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def serving(answer: Handler, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Server]:
-    """Serve by a function, on a free port."""
+    """Serve with a function, on a free port."""
     server = Server((host, 0), Request)
     server.answer, server.seen, server.tls = answer, [], tls
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -117,7 +117,7 @@ def serving(answer: Handler, host: str = "127.0.0.1", tls: ssl.SSLContext | None
 
 @contextlib.contextmanager
 def names(table: dict[str, list[list[str]]]) -> Iterator[list[str]]:
-    """Have names resolve to addresses of ours, at each look-up to the next ones of their lists."""
+    """Make names resolve to given addresses: each lookup returns the next ones of the list."""
     asked: list[str] = []
     real = socket.getaddrinfo
 

@@ -88,8 +88,8 @@ def settings() -> str:
         for setting in every_setting()
     ]
     intro = (
-        "From `tintype.toml` in the data folder, or from the environment, which wins. An unknown name "
-        "stops the start. `data_dir` itself comes from `--data-dir` or the environment.\n\n"
+        "From `tintype.toml` in the data folder, or from the environment, which takes precedence. An "
+        "unknown name stops the start. `data_dir` itself comes from `--data-dir` or the environment.\n\n"
     )
     stores = [
         (

@@ -19,7 +19,7 @@ def check_certificate(certificate: str | None, key: str | None, settings: tuple[
     of_certificate, of_key = settings
     if certificate is None:
         if key is not None:
-            raise StartError(f"{of_key} needs server.tls_certificate beside it.")
+            raise StartError(f"{of_key} requires server.tls_certificate.")
         return None
     leaf = _leaf(of_certificate, certificate)
     key_file = key or certificate
@@ -65,12 +65,12 @@ def _leaf(setting: str, path: str) -> x509.Certificate:
 def _key(setting: str, path: str, *, beside: bool) -> PrivateKeyTypes:
     data = _read(setting, path)
     if b"PRIVATE KEY-----" not in data:
-        hint = " Name the file of the key in server.tls_key." if beside else ""
+        hint = " Set the file of the key in server.tls_key." if beside else ""
         raise StartError(f"{setting}: {path} has no private key in PEM form.{hint}")
     if b"ENCRYPTED" in data:
         raise StartError(
-            f"{setting}: the key in {path} is protected by a password, for which a service cannot be asked. "
-            f"Without one: openssl pkey -in {path} -out key.pem"
+            f"{setting}: the key in {path} is protected by a password, which the service cannot enter. "
+            f"Remove the password: openssl pkey -in {path} -out key.pem"
         )
     try:
         return load_pem_private_key(data, None)

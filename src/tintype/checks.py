@@ -59,7 +59,7 @@ def before_start(service: Service) -> list[Check]:
     checks = [
         Check("workers", lambda: _check_workers(settings)),
         Check("folders", lambda: check_folders(settings)),
-        Check("the way to the web", lambda: (service.web, create_cloud_web(settings))),
+        Check("downloads from the web", lambda: (service.web, create_cloud_web(settings))),
         Check("format checks", lambda: service.tolerated_checks),
         Check("import plugins", lambda: service.plugins),
         Check("policy", lambda: service.protections),
@@ -145,7 +145,7 @@ def _data_folder(settings: Settings) -> Result:
     if not folder.exists():
         return Result("warning", part, f"{folder} does not exist; the first start makes it.")
     if not folder.is_dir() or not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        return Result("failed", part, f"{folder} is no folder that user id {os.geteuid()} may write to.")
+        return Result("failed", part, f"{folder} is not a folder that user id {os.geteuid()} can write to.")
     return Result("ok", part, str(folder))
 
 
@@ -165,7 +165,9 @@ async def _database(service: Service) -> tuple[list[Result], Collection[str]]:
     """Return the results for the database, and the stores whose folders it has not claimed yet."""
     part, settings = "database", service.settings
     if settings.database.url is None and not (settings.data_dir / DATABASE).exists():
-        return [Result("warning", part, "There is none yet; the first start makes it.")], settings.stores
+        return [
+            Result("warning", part, "It does not exist yet; the first start creates it.")
+        ], settings.stores
     try:
         state = await asyncio.to_thread(schema.state, database_url(settings), _PATIENCE_SECONDS)
     except StartError as error:

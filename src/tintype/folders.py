@@ -92,13 +92,13 @@ async def claim_folder(database: Database, settings: Settings, name: str, *, for
             raise StartError(
                 f"Of {found.looked_for} blobs of the store '{name}' that were looked for, {found.missing} "
                 f"are not in {folder}, or not with their size. Is it the right folder, and was all of it "
-                f"moved? --force claims it all the same: images without their bytes cannot be downloaded."
+                f"moved? --force claims it anyway: images without their bytes cannot be downloaded."
             )
         if found.unknown and not force:
             raise StartError(
-                f"{folder} has files that this database does not know: at least {found.unknown}. Another "
-                f"Tintype's? --force claims it all the same: that service refuses the folder from then on, "
-                f"and `tintype gc` here deletes those files."
+                f"{folder} has files that are not in this database: at least {found.unknown}. They may "
+                f"belong to another Tintype. --force claims the folder anyway: the other service then "
+                f"refuses it, and `tintype gc` of this service deletes those files."
             )
         mark = str(uuid.uuid4())  # a new mark: other services that know the folder must stop using it
         await identity_rows.remove_secret(tx, _secret(name))

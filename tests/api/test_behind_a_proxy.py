@@ -1,4 +1,4 @@
-"""What clients are told of the service's address where a proxy stands in front."""
+"""The service's address in links, redirects and the catalogue, behind a proxy."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

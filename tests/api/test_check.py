@@ -1,4 +1,4 @@
-"""`tintype check`, and what a start says of parts that do not work: by name, in words, in time."""
+"""`tintype check` and the start report components that do not work, by name, with a reason, in time."""
 
 import hashlib
 import ipaddress
@@ -199,7 +199,7 @@ def make_certificate(
     [
         ("another key", "certificate", "does not belong to the first certificate in"),
         ("key with a password", "certificate", "is protected by a password"),
-        ("no key", "certificate", "Name the file of the key in server.tls_key"),
+        ("no key", "certificate", "Set the file of the key in server.tls_key"),
         ("no certificate", "certificate", "has no certificate in PEM form"),
         ("no file", "certificate", "No such file"),
         ("damaged", "certificate", "cannot be read"),
@@ -254,7 +254,7 @@ def test_a_start_warns_of_what_does_not_work_now(tmp_path: Path) -> None:
     environment: dict[str, Any] = {**use_silent_server(tmp_path), "TINTYPE_METRICS_TOKEN": TOKEN}
     log = tmp_path / "data.log"
     with started(tmp_path / "data", **environment) as running:
-        eventually(lambda: "part does not work" in log.read_text())
+        eventually(lambda: "component does not work" in log.read_text())
         line = next(json.loads(each) for each in log.read_text().splitlines() if "does not work" in each)
         assert (line["level"], line["part"]) == ("warning", "store web")
         bearer = {"Authorization": f"Bearer {TOKEN}"}

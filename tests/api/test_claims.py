@@ -1,4 +1,4 @@
-"""A store's claim on its folder: what is refused, how it is moved safely, and that no half of it is left."""
+"""A store's claim on its folder: refusals, safe moves, and no partial claims."""
 
 import asyncio
 import shutil

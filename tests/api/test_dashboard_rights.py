@@ -1,4 +1,4 @@
-"""What a page is told that the caller may do: the answers of the policy itself, image by image."""
+"""The rights of the caller that the dashboard gets: the policy's decisions for each image."""
 
 from pathlib import Path
 from typing import Any

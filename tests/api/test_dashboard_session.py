@@ -1,4 +1,4 @@
-"""Logging in at a browser, and what keeps strangers' pages from using somebody's session."""
+"""Logins in a browser, and the protection of sessions against pages of other origins."""
 
 from pathlib import Path
 

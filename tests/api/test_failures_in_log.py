@@ -1,4 +1,4 @@
-"""The log says why a request failed; its client is told what failed, and nothing of the inside."""
+"""The log has the cause of a failed request; the client learns what failed, without internals."""
 
 import asyncio
 import json

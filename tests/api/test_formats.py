@@ -1,4 +1,4 @@
-"""Real disk images, made by qemu-img: what they are is recognised, what is dangerous is refused."""
+"""Real disk images from qemu-img: formats are detected, dangerous images refused."""
 
 import json
 import random

@@ -159,7 +159,7 @@ async def test_a_range_that_was_not_asked_for() -> None:
     ) as server:
         way = Web(WebRules(networks(["127.0.0.0/8"]), ports=frozenset({server.server_port})))
         store = HttpStoreOf(way, server.url)
-        with pytest.raises(TintypeError, match="another range"):
+        with pytest.raises(TintypeError, match="different range"):
             await store.some(50, 60)
         await way.close()
 
@@ -545,7 +545,7 @@ async def test_bytes_that_are_missing_behind_a_cache(prepared: Prepared, tmp_pat
         ({"imports": ImportSettings(plugins=("decompress",), scratch="/proc/scratch")}, "imports.scratch"),
         ({"stores": {"a": FileStore(), "b": FileStore()}}, "stores.a.folder and stores.b.folder"),
     ],
-    ids=["no folder", "a store's", "within a store's", "no scratch", "one for two stores"],
+    ids=["not a folder", "a store's", "within a store's", "no scratch", "one for two stores"],
 )
 def test_folders_that_cannot_be(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
     """They are found at the start, not when somebody needs them."""

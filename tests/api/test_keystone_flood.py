@@ -1,4 +1,4 @@
-"""Floods of tokens and log-ins that a Keystone is asked about: who waits, who is refused, what is kept."""
+"""Floods of tokens and logins with Keystone: queues, refusals and the cache of tokens."""
 
 import asyncio
 from collections.abc import Iterator

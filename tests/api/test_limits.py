@@ -1,4 +1,4 @@
-"""Limits of what a request and an image may hold."""
+"""Limits on requests and images."""
 
 import json
 
@@ -84,7 +84,7 @@ async def test_a_name_that_stands_twice_is_found_quickly(service: Service) -> No
     names = ", ".join(f'"{number}": ""' for number in range(4_990))
     body = f'{{{names}, "4989": ""}}'.encode()
     refused = await service.call(None, "POST", "/identity/v3/auth/tokens", content=body)
-    assert "stands twice" in refused.json()["error"]["message"]
+    assert "occurs twice" in refused.json()["error"]["message"]
 
 
 async def test_one_host_is_named(service: Service) -> None:

@@ -1,4 +1,4 @@
-"""Locations: what services and users may add, what is looked at first, and who is told."""
+"""Locations: what services and users can add, the order of checks, and who sees them."""
 
 import hashlib
 import secrets

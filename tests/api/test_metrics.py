@@ -1,4 +1,4 @@
-"""What Prometheus is told: the exact numbers after known requests."""
+"""Metrics have the exact values after known requests."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An image's row is repaired by any SQLite tool: what is derived from it follows, and lists find it so."""
+"""Any SQLite tool can repair an image's row: derived tables are updated, and lists find the image."""
 
 import json
 import sqlite3

@@ -1,4 +1,4 @@
-"""Paths as clients write them, and what the rest of the service sees of them."""
+"""Unusual spellings of paths are normalized for the rest of the service."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Quotas: what a project may have in all, exact however many ask at once."""
+"""Quotas of projects are exact, also with concurrent requests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator

@@ -1,4 +1,4 @@
-"""An operator's schema-image.json: in force for whoever sets properties, and shown in the image schema."""
+"""An operator's schema-image.json is enforced for all properties, and shown in the image schema."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Clients that fall silent: who is told what, when, and what becomes of the bytes that came."""
+"""Silent clients: responses, timeouts, and the received data."""
 
 import asyncio
 import contextlib

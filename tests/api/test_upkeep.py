@@ -1,4 +1,4 @@
-"""gc and scrub: what nobody knows of is found and deleted, what has changed is told and left alone."""
+"""gc finds and deletes unknown data; scrub reports changed data and keeps it."""
 
 import os
 import uuid

@@ -1,4 +1,4 @@
-"""Uploads that end in other ways than well: cut, cancelled, raced, deleted meanwhile, refused by the disk."""
+"""Failing uploads: cut off, cancelled, raced, deleted meanwhile, refused by the disk."""
 
 import asyncio
 import contextlib

@@ -140,7 +140,7 @@ def users_of_ceph(ceph: Ceph, tmp_path: Path) -> Callable[[str], str]:
         (
             cluster.POOL,
             "[client.other]\n\tkey = AQBhT0VmAAAAABAAq3VmZ3ZmZ3ZmZ3ZmZ3ZmZw==\n",
-            "the cluster knows no Ceph user client.other with this key",
+            "the cluster has no Ceph user client.other with this key",
         ),
         (cluster.POOL, "nonsense\n", "cannot read the keyring of the Ceph user client.other"),
         (cluster.POOL, "known", "ceph auth caps client.other mon 'profile rbd' osd 'profile rbd'"),

@@ -93,7 +93,7 @@ async def test_a_name_that_does_not_exist() -> None:
         (
             {},
             False,
-            "its TLS certificate is signed by an authority that is not trusted here; an operator can",
+            "its TLS certificate is signed by an authority that is not trusted; an operator can",
         ),
         ({"since": -30}, True, "its TLS certificate has expired."),
         ({"since": 30}, True, "its TLS certificate is not valid yet."),

@@ -62,7 +62,7 @@ def refusing(code: str, status: int) -> Callable[[web.Request], None]:
     [
         ("AccessDenied", 403, "the credentials in the settings do not suffice."),
         ("SlowDown", 503, "it is overloaded."),
-        ("InternalError", 500, "it failed with an error of its own."),
+        ("InternalError", 500, "it failed with an internal error."),
     ],
 )
 async def test_what_s3_answers(code: str, status: int, says: str) -> None:
@@ -216,7 +216,7 @@ async def test_the_way_to_keystone(tmp_path: Path) -> None:
     ("status", "says"),
     [
         (401, "The image service cannot log in to the identity service."),
-        (500, "cannot be used: it failed with an error of its own."),
+        (500, "cannot be used: it failed with an internal error."),
     ],
 )
 async def test_what_keystone_answers(status: int, says: str) -> None:

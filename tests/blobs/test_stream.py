@@ -1,4 +1,4 @@
-"""The one pass: order, bounds, and what happens to threads when whoever waits for them is cancelled."""
+"""The digest pipeline: order, limits, and threads whose caller is cancelled."""
 
 import asyncio
 import errno

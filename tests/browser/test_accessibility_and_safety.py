@@ -1,4 +1,4 @@
-"""What a page owes everybody: it can be used without a mouse or eyes, weighs little, and trusts nobody."""
+"""The page is accessible by keyboard and screen reader, small, and safe against hostile data."""
 
 import html
 import http.server

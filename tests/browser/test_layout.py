@@ -1,4 +1,4 @@
-"""What stands where: nothing that matters is broken in two, covered, or off the screen."""
+"""The layout: important elements are not wrapped, covered or outside the screen."""
 
 from collections.abc import Callable
 

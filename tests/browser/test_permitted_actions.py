@@ -1,4 +1,4 @@
-"""A page offers what the caller may do, and only that; it says whose an image is."""
+"""The page offers exactly the permitted actions, and shows the owner of an image."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

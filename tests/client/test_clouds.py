@@ -96,7 +96,7 @@ REFUSED = {
     "another kind of login": ("clouds: {one: {auth_type: v3oidcpassword}}", "session="),
     "a domain's scope": (
         "clouds: {one: {auth: {auth_url: 'https://k', username: u, password: p, domain_id: d}}}",
-        "Name a project",
+        "Set a project",
     ),
     "no password": ("clouds: {one: {auth: {auth_url: 'https://k', username: u}}}", "lacks.*password"),
     "no user": ("clouds: {one: {auth: {auth_url: 'https://k', password: u}}}", "username or user_id"),

@@ -79,7 +79,7 @@ def test_what_goes_wrong(cloud: Cloud, tmp_path: Path) -> None:
     """One line and an exit code: 1 for what is refused, 2 for a wrong command line."""
     assert "There is no cloud nobody" in run(cloud, "image", "list", who="nobody", code=1)
     assert "tintype:" in run(cloud, "image", "push", str(tmp_path / "none"), code=1)
-    assert "is no file" in run(cloud, "image", "push", str(tmp_path), code=1)
+    assert "is not a regular file" in run(cloud, "image", "push", str(tmp_path), code=1)
     assert "KEY=VALUE" in run(cloud, "image", "create", "x", "--property", "no sign", code=2)
     assert "No such command" in run(cloud, "image", "frobnicate", code=2)
     assert "Nothing to change" in run(cloud, "image", "set", "x", code=2)
@@ -112,7 +112,7 @@ def test_what_a_new_image_has(cloud: Cloud) -> None:
         made = json.loads(run(cloud, "image", "create", *arguments, "-f", "json"))
         assert (made["name"], made["container_format"]) == expected
         run(cloud, "image", "delete", made["id"])
-    assert "Say the name once" in run(cloud, "image", "create", "a", "--name", "b", code=2)
+    assert "Give the name only once" in run(cloud, "image", "create", "a", "--name", "b", code=2)
 
 
 def test_forms_for_programs(cloud: Cloud) -> None:

@@ -1,4 +1,4 @@
-"""Our glanceclient and the real one, beside each other: the same calls have the same outcome."""
+"""Our glanceclient interface and the real one: the same calls have the same results."""
 
 import importlib
 import inspect

@@ -1,4 +1,4 @@
-"""Proxies of the environment: only what concerns the host counts; what cannot be used is told in one line."""
+"""Proxies from the environment apply only to matching hosts; invalid ones are reported in one line."""
 
 import threading
 from collections.abc import Iterator

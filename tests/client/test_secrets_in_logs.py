@@ -1,4 +1,4 @@
-"""No token and no password stands in what any library logs at DEBUG, whatever the client and the call."""
+"""No library logs a token or password at DEBUG, for any client and call."""
 
 import io
 import logging

@@ -106,7 +106,7 @@ def test_into_what_is_written_to(client: Client, disk: Path, tmp_path: Path) -> 
     reader.join()
     assert bytes(got) == disk.read_bytes()
     assert list(tmp_path.iterdir()) == [pipe], "a pipe stays one"
-    with pytest.raises(errors.ClientError, match="is no file"):
+    with pytest.raises(errors.ClientError, match="is not a regular file"):
         client.images.push(pipe)
     client.images.delete(image.id)
 

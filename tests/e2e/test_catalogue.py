@@ -1,4 +1,4 @@
-"""The catalogue that comes with Tintype beside a real Glance's, and files of the one loaded by the other."""
+"""Tintype's catalogue compared with a real Glance's; each loads the files of the other."""
 
 import asyncio
 import json

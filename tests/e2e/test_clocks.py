@@ -1,4 +1,4 @@
-"""Clocks that are set while the service runs, and nodes whose clocks differ: nobody who is alive is swept."""
+"""Clocks that change or differ between nodes: live work is never rolled back."""
 
 import contextlib
 import threading

@@ -1,4 +1,4 @@
-"""What stands in deploy/: the container's health check, and the commands that the files call."""
+"""The files in deploy/: the container's health check, and the commands in the files."""
 
 import re
 import subprocess

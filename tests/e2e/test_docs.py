@@ -1,4 +1,4 @@
-"""The commands of the docs do what the pages say, each page in one shell in a folder of its own.
+"""Run the commands of the docs: each page in one shell, in a separate folder.
 
 A block of commands is run if an HTML comment, which readers do not see, stands before it:
 

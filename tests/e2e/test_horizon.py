@@ -1,4 +1,4 @@
-"""The dashboard's REST beside a real Horizon's: both answer for the same images, users and definitions.
+"""The dashboard's REST API compared with a real Horizon's, for the same images, users and definitions.
 
 Every call is made to both. What differs on purpose is named in the call, with its reason; the rest is equal.
 """

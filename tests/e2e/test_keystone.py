@@ -401,7 +401,7 @@ def test_a_start_with_a_wrong_password_warns(keystone: Keystone, tmp_path: Path)
     }
     log = tmp_path / "data.log"
     with started(tmp_path / "data", **settings) as server:
-        eventually(lambda: "part does not work" in log.read_text())
+        eventually(lambda: "component does not work" in log.read_text())
         bearer = {"Authorization": "Bearer a-token-for-operators"}
         parts = httpx2.get(f"{server.url}/healthcheck/detail", headers=bearer).json()["parts"]
         assert "cannot log in" in parts["identity"]["reason"]

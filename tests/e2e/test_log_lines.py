@@ -1,4 +1,4 @@
-"""Standard error: one JSON object a line, whoever writes it, or lines that are safe on a terminal."""
+"""Standard error has one JSON object per line from any source, or lines that are safe on a terminal."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A flood of wrong log-ins from one address: what it costs the service, and somebody who knows a password."""
+"""A flood of wrong logins from one address: its cost for the service and for other users."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Starting and stopping: the first start, later ones, and what a person sees when it cannot be."""
+"""Start and stop: the first start, later starts, and messages if a start fails."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Links of README, docs and the pages beside them lead to files and headings that are there."""
+"""Links in README, docs and other pages lead to existing files and headings."""
 
 import re
 from pathlib import Path

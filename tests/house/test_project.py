@@ -1,4 +1,4 @@
-"""What stands in several files of the project agrees, and a newcomer's first command says what is wrong."""
+"""Facts in several files of the project agree, and the first command reports problems."""
 
 import subprocess
 import sys

@@ -123,7 +123,7 @@ def test_what_an_operator_says() -> None:
             rules.check_url(url)
     with pytest.raises(Invalid, match="scheme"):
         WebRules(schemes=frozenset({"https"})).check_url("http://example.org/")
-    with pytest.raises(StartError, match="no network"):
+    with pytest.raises(StartError, match="not a network"):
         networks(["10.0.0.1/8"])
 
 

@@ -1,4 +1,4 @@
-"""The states of a blob: every edge of the table of transitions is allowed, and no other."""
+"""The states of a blob: exactly the transitions in the table are allowed."""
 
 import itertools
 

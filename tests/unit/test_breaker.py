@@ -1,4 +1,4 @@
-"""The circuit breaker: when calls fail at once, when they may be made again, what a late answer means."""
+"""The circuit breaker: when calls fail at once, when they are retried, and late responses."""
 
 from tintype.domain.breaker import Breaker
 

@@ -13,6 +13,7 @@ from tintype.observability.metrics import Metrics
 ROOT = Path(__file__).parents[2]
 BOARD = ROOT / "deploy/grafana/tintype.json"
 ALERTS = ROOT / "deploy/prometheus/alerts.yml"
+ROUTES = (ROOT / "docs/reference/routes.md").read_text()
 PAGE = ROOT / "docs/howto/monitor.md"
 LABELS_OF_PROMETHEUS = {"instance", "job", "le"}
 
@@ -35,12 +36,14 @@ def expressions() -> list[str]:
 
 @pytest.mark.parametrize("expression", expressions())
 def test_metrics_exist(expression: str) -> None:
-    """An expression about a metric or label that was renamed draws an empty panel and never alerts."""
+    """A metric, label or route that does not exist would draw an empty panel and never alert."""
     known = samples()
     for name, selector in re.findall(r'\b(tintype_\w+)(?:\{((?:[^}"]|"[^"]*")*)\})?', expression):
         assert name in known
         labels = set(re.findall(r'(\w+)=~?"', selector))
         assert labels <= known[name] | LABELS_OF_PROMETHEUS
+        for route in re.findall(r'route="([^"]*)"', selector):
+            assert f"{route}`" in ROUTES
     for grouped in re.findall(r"by \(([^)]*)\)", expression):
         used = {label.strip() for label in grouped.split(",")}
         assert used <= set().union(*known.values()) | LABELS_OF_PROMETHEUS

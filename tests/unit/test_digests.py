@@ -1,4 +1,4 @@
-"""Digests that clients send beside their bytes."""
+"""Digests that clients declare for their data."""
 
 import base64
 import hashlib
@@ -61,7 +61,7 @@ def test_several_at_once() -> None:
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("unixsum=:Ae0=:", "Repr-Digest names no algorithm that is checked here: md5, sha-256, sha-512."),
+        ("unixsum=:Ae0=:", "Repr-Digest has no supported algorithm. Supported: md5, sha-256, sha-512."),
         ("sha-256", "Repr-Digest is written like: sha-256=:<base64>:"),
         ("sha-256=", "Repr-Digest is written like: sha-256=:<base64>:"),
         ("sha-256=:", "Repr-Digest is written like: sha-256=:<base64>:"),

@@ -1,4 +1,4 @@
-"""What QEMU takes for a disk that refers to other files is refused: hand-made headers, and many more.
+"""Disks that refer to other files according to QEMU are refused: hand-made and generated headers.
 
 The many are made of true and hostile disks by a generator with a seed. `qemu-img info` looks at each beside a
 file that it may open: where it names any file but the disk itself, the inspector must have refused the disk.

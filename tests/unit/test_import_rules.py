@@ -77,7 +77,7 @@ def test_methods_may_be_closed() -> None:
         assert getattr(parse({**WEB, name: longest}), attribute) == longest
 
 
-PLACE = "'expected_hash' stands in the method, and only web-download has it."
+PLACE = "'expected_hash' belongs in 'method', and only web-download supports it."
 
 
 def test_where_an_expected_hash_stands() -> None:

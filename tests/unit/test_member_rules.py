@@ -1,4 +1,4 @@
-"""Sharing: what a request may name, and who sees whom."""
+"""Sharing: valid members, and who sees which members."""
 
 from typing import Any
 

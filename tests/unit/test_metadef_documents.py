@@ -1,4 +1,4 @@
-"""How metadata definitions are written: what is read, what is refused, and what comes out again."""
+"""Documents of metadata definitions: parsing, refusals, and output."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ def test_all_that_is_written() -> None:
 def test_what_stands_twice(name: str) -> None:
     with pytest.raises(Conflict) as refusal:
         new(**{name: [{"name": "x"}, {"name": "y"}, {"name": "x"}]})
-    assert refusal.value.message == "'x' stands twice in namespace=OS::X."
+    assert refusal.value.message == "'x' occurs twice in namespace=OS::X."
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_requests_for_pages() -> None:
         ({"visibility": "shared"}, "Invalid visibility value: shared"),
         ({"limit": "-1"}, "limit param must be positive"),
         ({"limit": "x"}, "limit param must be an integer"),
-        ({"resource_types": f"{many},x"}, "At most 1000 types of resources may be asked for."),
+        ({"resource_types": f"{many},x"}, "At most 1000 resource types can be requested."),
     ):
         with pytest.raises(Invalid) as refusal:
             documents.listing(wrong, KEYS)

@@ -1,4 +1,4 @@
-"""Metadata definitions: what a namespace holds, how it changes, and names on types of resources."""
+"""Metadata definitions: contents and changes of a namespace, and property names per resource type."""
 
 from typing import Any
 

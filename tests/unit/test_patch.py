@@ -1,4 +1,4 @@
-"""The patch rules, without HTTP: what is read, what is refused, and that order matters."""
+"""Patch rules without HTTP: parsing, refusals, and the order of operations."""
 
 import contextlib
 import functools

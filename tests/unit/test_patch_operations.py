@@ -1,4 +1,4 @@
-"""JSON patches in both dialects: what each operation means, and what is refused with which words."""
+"""JSON patches in both dialects: the effect of each operation, and error messages."""
 
 from typing import Any
 

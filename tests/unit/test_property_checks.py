@@ -1,4 +1,4 @@
-"""Properties held against the catalogue's definitions: what is said of which value."""
+"""Checks of properties against the catalogue's definitions, and their messages."""
 
 from typing import Any
 

@@ -48,7 +48,7 @@ def test_what_is_no_schema(document: Any, reason: str) -> None:
 
 @pytest.mark.parametrize("definition", [{"type": "text"}, {"pattern": "("}, {"minimum": "x"}])
 def test_definitions_that_cannot_be_compiled(definition: Any) -> None:
-    with pytest.raises(ValueError, match=r"^the definition of 'a' is no JSON schema: "):
+    with pytest.raises(ValueError, match=r"^the definition of 'a' is not a JSON schema: "):
         read({"b": STRING, "a": definition})
     with pytest.raises(ValueError, match="Expecting"):
         property_schema.read("{", ())

@@ -154,9 +154,9 @@ SECTION = "[a]\ncreate = x\nread = x\nupdate = x\ndelete = "
     [
         ("", None, "it has no sections, so every property would be inaccessible"),
         ("create = x\n", None, "File contains no section headers"),
-        (f"{SECTION}x\nmore = y\n", None, "[a] has 'more', which is no operation"),
+        (f"{SECTION}x\nmore = y\n", None, "[a] has 'more', which is not an operation"),
         ("[a]\ncreate = x\n", None, "No option 'read' in section: 'a'"),
-        (f"{SECTION}x ; text\n", None, "'x ; text' is no name; comments stand on lines of their own"),
+        (f"{SECTION}x ; text\n", None, "'x ; text' is not a name; comments need a line of their own"),
         (f"{SECTION}@,!\n", None, "'@' and '!' exclude each other"),
         (SECTION.replace("[a]", "[(]") + "x\n", None, "missing ), unterminated subpattern"),
         ("[a]\ncreate = vendors,all\n", POLICY, "combine them in the policy file"),

@@ -98,5 +98,5 @@ def test_what_names_nothing(direct: str) -> None:
     with pytest.raises(StartError) as refusal:
         rules("ok", direct)
     assert refusal.value.message == (
-        f"imports.no_proxy has '{direct}', which is no host, domain, network (10.0.0.0/8) or *."
+        f"imports.no_proxy has '{direct}', which is not a host, domain, network (10.0.0.0/8) or *."
     )

@@ -1,4 +1,4 @@
-"""List requests read from query strings: filters, order, pages, and what is refused with which words."""
+"""Query strings of lists: filters, order, pages, and error messages."""
 
 from typing import Any
 

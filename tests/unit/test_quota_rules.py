@@ -1,4 +1,4 @@
-"""Quotas: what a project may have, in Glance's units, to the byte."""
+"""Quotas in Glance's units, exact to the byte."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Removal of RBD images that librbd does not find meanwhile: done is only what the pool no longer has."""
+"""Removal of RBD images that librbd temporarily does not find: done means the pool has no trace."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A dry run sees what would come of it, before the first start too, and leaves everything as it was."""
+"""A dry run shows the result, also before the first start, and changes nothing."""
 
 import hashlib
 from collections.abc import Mapping

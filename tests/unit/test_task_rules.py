@@ -1,4 +1,4 @@
-"""Tasks: how lists of them are asked for, whose they are, and what a task of type import needs."""
+"""Tasks: lists, ownership, and the input of a task of type import."""
 
 from typing import Any
 
@@ -94,7 +94,7 @@ def test_a_task_of_type_import() -> None:
         ({"type": "import"}, "Task 'input' is required"),
         (
             {"type": "api_image_import", "input": INPUT},
-            "Tasks of type 'import' can be made; the others come with what they are for.",
+            "Only tasks of type 'import' can be created; the service creates the others itself.",
         ),
         ({"type": "import", "input": []}, "Task 'input' must be an object."),
         *(

@@ -56,7 +56,7 @@ def test_metadata_is_given_back_as_it_came(header: str) -> None:
     assert uploads.check_metadata(header) == header
 
 
-NAMES = "Upload-Metadata has names that are empty, not ASCII, or stand twice."
+NAMES = "Upload-Metadata has names that are empty, not ASCII, or repeated."
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_bytes_follow_those_received() -> None:
     for offset in (3, 5, 0):
         with pytest.raises(Conflict) as refusal:
             uploads.check_offset(UPLOAD, offset)
-        assert refusal.value.message == f"The upload stands at offset 4, not at {offset}."
+        assert refusal.value.message == f"The upload is at offset 4, not at {offset}."
 
 
 def test_a_piece_is_what_its_sender_meant() -> None:

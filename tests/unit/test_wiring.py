@@ -1,4 +1,4 @@
-"""The composition root: each part is made once, only when it is needed, and anew in another process."""
+"""The composition root: each part is created once per process, and only if it is needed."""
 
 import pickle
 from pathlib import Path

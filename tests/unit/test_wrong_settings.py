@@ -1,4 +1,4 @@
-"""Every setting is given values that it may not have: one line says which, where it stands, what may be."""
+"""Invalid values of every setting: one line names the setting, its source and the allowed values."""
 
 import contextlib
 import json
@@ -222,7 +222,7 @@ class _Broken:
         ("TINTYPE_POLICY_FILE", "none.yaml", "none.yaml"),
         ("TINTYPE_POLICY_PROPERTY_FILE", "none.conf", "none.conf"),
         ("TINTYPE_SERVER_TLS_CERTIFICATE", "/nowhere/cert.pem", "cannot read /nowhere/cert.pem"),
-        ("TINTYPE_SERVER_TLS_KEY", "/nowhere/key.pem", "needs server.tls_certificate beside it"),
+        ("TINTYPE_SERVER_TLS_KEY", "/nowhere/key.pem", "requires server.tls_certificate"),
     ],
 )
 def test_what_only_a_look_at_the_host_tells(

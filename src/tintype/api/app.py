@@ -145,7 +145,7 @@ class App:
             self._log_failure(call, "request failed", answer.status if answer.begun else 500)
             if answer.begun:
                 raise
-            await self._fail(call, 500, "Something went wrong here; the log has the details.")(
+            await self._fail(call, 500, "An unexpected error occurred; the log has the details.")(
                 scope, receive, answer
             )
         finally:
@@ -291,10 +291,10 @@ def _check_head(call: Call) -> None:
     """Refuse an ambiguous Host, a Transfer-Encoding that is not decoded, and a partial PUT."""
     hosts = call.headers.getlist("host")
     if len(hosts) > 1 or (not hosts and call.scope["http_version"] != "1.0"):
-        raise Invalid("A request has one Host header (RFC 9112, section 3.2).")
+        raise Invalid("A request must have exactly one Host header (RFC 9112, section 3.2).")
     codings = ", ".join(call.headers.getlist("transfer-encoding"))
     if codings and codings.strip().lower() != "chunked":
-        raise Unimplemented(f"Transfer-Encoding: {codings} is not decoded here. Send chunked, or none.")
+        raise Unimplemented(f"Transfer-Encoding '{codings}' is not supported. Use chunked, or none.")
     if call.method == "PUT" and "content-range" in call.headers:
         raise Invalid("A PUT with Content-Range is not supported: send the whole content without it.")
 

@@ -58,7 +58,7 @@ class IdentityApi:
                 token = await self._identity.tokens.rescope(value, _scope(auth.get("scope")))
             case _:
                 raise Unauthenticated(
-                    "The methods offered here are: password, application_credential, token; one at a time."
+                    "Supported methods: password, application_credential, token. Use exactly one."
                 )
         return wire.json_response(
             self._view(call, token), 201, {"X-Subject-Token": token.value, "Vary": "X-Auth-Token"}
@@ -79,7 +79,7 @@ class IdentityApi:
     async def _with_credential(self, call: Call, auth: dict[str, Any], credential: dict[str, Any]) -> Token:
         if "scope" in auth:
             raise Unauthenticated(
-                "Application credentials cannot request a scope: each one is of one project."
+                "Application credentials cannot request a scope: each one belongs to one project."
             )
         credential_id, name = forms.optional_text(credential, "id"), None
         user_id = user_name = None
@@ -216,7 +216,7 @@ def _scope(scope: Any) -> dict[str, str] | None:
     if scope is None or scope == "unscoped" or (isinstance(scope, dict) and "unscoped" in scope):
         return None
     if isinstance(scope, dict) and scope.keys() != {"project"}:
-        raise Unauthenticated("Tokens here are scoped to projects only.")
+        raise Unauthenticated("Only tokens that are scoped to a project are supported.")
     project = forms.object_at({"scope": scope}, "scope", "project")
     if "id" in project:
         return {"id": forms.text(project, "id")}
@@ -228,4 +228,4 @@ def _check_domain(body: dict[str, Any]) -> None:
     """Check that a domain, given by id or name, is the only one."""
     domain = forms.object_at(body, "domain")
     if domain.get("id") != forms.DOMAIN["id"] and str(domain.get("name", "")).lower() != "default":
-        raise Unauthenticated("The only domain here is Default (id default).")
+        raise Unauthenticated("The only domain is Default (id default).")

@@ -103,7 +103,7 @@ def check_domain(body: dict[str, Any]) -> None:
     """Raise NotFound if `domain_id` names a domain other than the only one."""
     domain = optional_text(body, "domain_id")
     if domain not in {None, "", DOMAIN["id"]}:
-        raise NotFound(f"Could not find domain: {domain}. The only domain here is Default (id default).")
+        raise NotFound(f"Could not find domain: {domain}. The only domain is Default (id default).")
 
 
 def refuse_others(body: dict[str, Any], noun: str, known: Iterable[str]) -> None:

@@ -99,7 +99,7 @@ async def _body(call: Call) -> dict[str, Any]:
     if forms.optional_text(body, "parent_id") not in {None, "", forms.DOMAIN["id"]} or forms.optional_flag(
         body, "is_domain"
     ):
-        raise Invalid("Projects have no parents here, and there are no domains but Default.")
+        raise Invalid("Projects cannot have parents, and the only domain is Default.")
     return body
 
 

@@ -139,7 +139,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._discarding:
             return
         if self._overhead > OVERHEAD_BYTES:
-            self.send_400_response(f"A request may have at most {OVERHEAD_BYTES} bytes beside its body.")
+            self.send_400_response(
+                f"A request can have at most {OVERHEAD_BYTES} bytes in addition to its body."
+            )
             return
         self._overhead += len(data)
         super().data_received(data)

@@ -77,7 +77,7 @@ class Node:
         else:
             refused = self.wild is not None and following in self.wild.children
         if refused:
-            raise NotFound("The path has an empty segment where a name may stand. " + NOT_FOUND)
+            raise NotFound("The path has an empty segment in the place of a name. " + NOT_FOUND)
         return None
 
 

@@ -109,7 +109,8 @@ class UploadsApi:
     def _check_version(call: Call) -> None:
         if call.headers.get("tus-resumable") != _VERSION:
             raise VersionMismatch(
-                f"This is tus {_VERSION}: say Tus-Resumable: {_VERSION}.", supported=_VERSION
+                f"The protocol is tus {_VERSION}: send the header Tus-Resumable: {_VERSION}.",
+                supported=_VERSION,
             )
 
 

@@ -52,7 +52,9 @@ def parse_json(body: bytes, *, most: int = _MOST_VALUES) -> Any:
     except UnicodeDecodeError:
         raise Invalid("The request body is not valid UTF-8.") from None
     except UnicodeEncodeError:
-        raise Invalid("The request body has half of a surrogate pair: that is no Unicode.") from None
+        raise Invalid(
+            "The request body contains half of a surrogate pair, which is not valid Unicode."
+        ) from None
     except RecursionError:
         raise Invalid("The JSON in the request body is nested too deeply.") from None
     except ValueError as error:
@@ -72,7 +74,7 @@ def query_pairs(query: bytes) -> list[tuple[str, str]]:
     except (UnicodeDecodeError, ValueError):
         raise Invalid("The query string is not valid UTF-8.") from None
     if any("\0" in name or "\0" in value for name, value in pairs):
-        raise Invalid("The query string has a NUL in it.")
+        raise Invalid("The query string contains a NUL character.")
     return pairs
 
 
@@ -167,7 +169,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
-                raise Invalid(f"The name '{name[:100]}' stands twice in one JSON object.")
+                raise Invalid(f"The name '{name[:100]}' occurs twice in one JSON object.")
             seen.add(name)
     return result
 
@@ -175,9 +177,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise Invalid(f"{text[:100]} is too large a number.")
+        raise Invalid(f"The number {text[:100]} is too large.")
     return number
 
 
 def _no_constant(name: str) -> Any:
-    raise Invalid(f"{name} is no JSON.")
+    raise Invalid(f"{name} is not valid JSON.")

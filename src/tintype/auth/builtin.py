@@ -21,7 +21,7 @@ class BuiltinLogins:
     async def log_in(self, *, name: str, password: str, domain: str, address: str) -> Login:
         """Return an unscoped token. The only domain is Default."""
         if domain.lower() != "default":
-            raise Unauthenticated("The only domain here is Default.")
+            raise Unauthenticated("The only domain is Default.")
         return _login(
             await self._identity.login(
                 user_id=None, user_name=name, password=password, project=None, address=address

@@ -198,7 +198,7 @@ class KeystoneAuthenticator:
         except Unavailable as error:
             if trusted is None:
                 raise
-            self._failures.record("a token is trusted without asking", error)
+            self._failures.record("token accepted without validation", error)
             return trusted
 
     def _patience(self, trusted: Verdict) -> float | None:

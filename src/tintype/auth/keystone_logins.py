@@ -129,15 +129,15 @@ class KeystoneLogins:
         answer = await self._ask(group, "POST", "auth/tokens?nocatalog", {}, json={"auth": auth})
         if answer.status_code == 429:
             raise TooManyAttempts(
-                "The identity service asks to slow down. Try again in 5 seconds.", retry_after=5
+                "The identity service limits requests. Try again in 5 seconds.", retry_after=5
             )
         if answer.status_code >= 500:
             raise unexpected_status(answer.status_code)
         if "Openstack-Auth-Receipt" in answer.headers:
-            raise Unauthenticated("This user needs a second factor, which cannot be given here.")
+            raise Unauthenticated("This user needs a second factor, which is not supported.")
         if answer.status_code == 403:
             raise Forbidden(
-                "The identity service does not let a session go to another project: log in again."
+                "The identity service does not allow a change of project in a session. Log in again."
             )
         if answer.status_code != 201:
             raise Unauthenticated(refusal)

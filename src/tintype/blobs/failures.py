@@ -19,8 +19,8 @@ _CERTIFICATE: Final = {
     9: "is not valid yet",
     10: "has expired",
     18: "is self-signed",
-    19: "is signed by an authority that is not trusted here",
-    20: "is signed by an authority that is not trusted here",
+    19: "is signed by an authority that is not trusted",
+    20: "is signed by an authority that is not trusted",
     21: "comes without the certificates of its issuers",
     23: "has been revoked",
     62: "is for another host name",
@@ -43,7 +43,7 @@ _SERVICE: Final = (
     ),
     (
         r"AuthorizationHeaderMalformed|PermanentRedirect",
-        "its bucket is in another region than the settings say",
+        "its bucket is not in the region of the settings",
     ),
     (
         r"AccessDenied|PermissionDenied|PermissionError|403 Forbidden",
@@ -68,7 +68,7 @@ _SERVICE: Final = (
     (r"SlowDown|ServiceUnavailable|503 Service", "it is overloaded"),
     (
         r"InternalError|InternalServerError|50[0-9] [A-Z]|HTTP 5[0-9][0-9]",
-        "it failed with an error of its own",
+        "it failed with an internal error",
     ),
     (
         r"DiscoveryFailure|EndpointNotFound|HTTP 404",

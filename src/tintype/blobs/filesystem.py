@@ -62,7 +62,7 @@ class FilesystemStore:
             try:
                 await self.run(writer.reopen)
             except NotFound:
-                raise Gone("The bytes received so far are no longer there.") from None
+                raise Gone("The data received so far no longer exists.") from None
         return writer
 
     async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:

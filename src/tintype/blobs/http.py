@@ -61,7 +61,7 @@ class HttpStore:
             return None
         if facts.size is None:
             message = (
-                f"The server of the store '{self.id}' does not say how large the data is (Content-Length)."
+                f"The server of the store '{self.id}' does not report the size of the data (Content-Length)."
             )
             raise Unavailable(message)
         return facts.size

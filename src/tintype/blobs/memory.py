@@ -34,7 +34,7 @@ class MemoryStore:
             if kept is None and key in self.ready:
                 kept = bytearray(self.ready.pop(key))
             if kept is None or len(kept) < offset:
-                raise Gone("The bytes received so far are no longer there.")
+                raise Gone("The data received so far no longer exists.")
             self.partial[key] = kept[:offset]
         else:
             self.partial.pop(key, None)
@@ -102,5 +102,5 @@ class _MemoryWriter:
             self._begun = True
             return self._store.partial.setdefault(self._key, bytearray())
         if self._key not in self._store.partial:
-            raise NotFound("The bytes were deleted meanwhile.")
+            raise NotFound("The data was deleted meanwhile.")
         return self._store.partial[self._key]

@@ -179,7 +179,7 @@ async def _look_up(host: str, port: int, seconds: float) -> list[str]:
         async with asyncio.timeout(seconds):
             found = await asyncio.get_running_loop().run_in_executor(_NAMES, look_up)
     except UnicodeError:
-        raise Invalid(f"The host name {host} is not one that DNS can have. Check the URL.") from None
+        raise Invalid(f"The host name {host} is not a valid DNS name. Check the URL.") from None
     except (OSError, TimeoutError) as error:
         if getattr(error, "errno", None) in _NO_SUCH_NAME:
             return []

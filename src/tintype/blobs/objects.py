@@ -235,7 +235,7 @@ class _ObjectWriter:
             raise self._store.unavailable(error) from error
         if not await self._store.has(self._path + _MARK):
             await self._store.delete_object(self._path)
-            raise NotFound("The bytes were deleted meanwhile.")
+            raise NotFound("The data was deleted meanwhile.")
         with contextlib.suppress(Unavailable):  # it goes with the object at the latest
             await self._store.delete_object(self._path + _MARK)
 

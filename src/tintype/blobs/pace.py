@@ -16,7 +16,7 @@ _WINDOW_SECONDS: Final = 60.0
 
 
 def _refuse_source(measured: str) -> TintypeError:
-    return Invalid(f"The source is too slow: it gave {measured} (imports.min_source_rate).")
+    return Invalid(f"The source is too slow: it sent {measured} (imports.min_source_rate).")
 
 
 class Pace:

@@ -77,7 +77,7 @@ class RbdStore:
             try:
                 await self.run(writer.reopen, offset)
             except NotFound:
-                raise Gone("The bytes received so far are no longer there.") from None
+                raise Gone("The data received so far no longer exists.") from None
         return writer
 
     async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
@@ -230,7 +230,7 @@ class RbdStore:
                 return self._unavailable(f"finds no key of the Ceph user {user} in its keyring")
             case self._rados.PermissionDeniedError():
                 return self._unavailable(
-                    f"is not let in: the cluster knows no Ceph user {user} with this key"
+                    f"is not allowed to log in: the cluster has no Ceph user {user} with this key"
                 )
             case self._rados.IOError():
                 return self._unavailable(f"cannot read the keyring of the Ceph user {user}")

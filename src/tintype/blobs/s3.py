@@ -226,7 +226,7 @@ class _S3Writer:
         except NotFound:
             self._parts = []
         if len(self._parts) != count or self._buffer.tell() != rest:
-            raise Gone("The bytes received so far are no longer there.")
+            raise Gone("The data received so far no longer exists.")
 
     async def write(self, data: memoryview) -> None:
         """Append bytes; a full part is sent once more follows, so that the last one can still be kept."""

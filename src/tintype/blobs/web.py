@@ -139,7 +139,7 @@ class Web:
                 raise Unavailable(f"{display_url(url)} does not support range requests.")
             sent = _RANGE.fullmatch(_header(answer, b"content-range") or "")
             if answer.status == 206 and (sent is None or int(sent[1]) != start):
-                raise Invalid(f"{display_url(url)} sent another range than was asked for.")
+                raise Invalid(f"{display_url(url)} sent a different range than the requested one.")
             yield _facts(answer, final), _from(answer, url, skip)
 
     async def close(self) -> None:
@@ -179,7 +179,7 @@ class Web:
             try:
                 url = urljoin(url, onward)
             except ValueError:
-                raise Invalid(f"{display_url(url)} redirected to an address that is malformed.") from None
+                raise Invalid(f"{display_url(url)} redirected to a malformed address.") from None
             if self._rules.check_url(url) != target:
                 headers = {name: value for name, value in headers.items() if name != "X-Auth-Token"}
         raise Invalid(f"There were more than {_REDIRECTS} redirects; the last one led to {display_url(url)}.")

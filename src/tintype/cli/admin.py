@@ -30,7 +30,7 @@ def with_identity(data_dir: Path | None, work: Callable[[Identity], Awaitable[T]
     """Call `work` with the identity service of a data folder, whether its server runs or not."""
     settings = existing(data_dir)
     if settings.keystone.auth_url is not None:
-        raise StartError("Users, projects and roles are Keystone's here, and so are limits of projects.")
+        raise StartError("This service uses Keystone: manage users, projects, roles and limits there.")
     return _run(_upgraded(data_dir), lambda service: work(service.identity))
 
 
@@ -80,8 +80,8 @@ def _missing_folder(settings: Settings, name: str) -> StartError:
     folder = dict(store_folders(settings))[name]
     return StartError(
         f"The folder {folder} of the store '{name}' is missing, or is not the one that the service has "
-        "claimed: is it mounted? The folder of a new store is made at the next start of the service. If it "
-        f"is the right one, moved or restored on purpose, run: tintype store claim {name}"
+        "claimed: is it mounted? If the store is new, start the service, which creates the folder. If the "
+        f"folder was moved or restored on purpose, run: tintype store claim {name}"
     )
 
 
@@ -89,7 +89,7 @@ def existing(data_dir: Path | None) -> Settings:
     """Return the settings of a data folder; raises StartError if it has no service."""
     settings = load(data_dir, os.environ)
     if settings.database.url is None and not (settings.data_dir / DATABASE).exists():
-        raise StartError(f"No Tintype in {settings.data_dir.resolve()}. Name its folder with --data-dir.")
+        raise StartError(f"{settings.data_dir.resolve()} is not a data folder. Set it with --data-dir.")
     return settings
 
 
@@ -101,7 +101,7 @@ def check_current(settings: Settings) -> None:
     if state.behind:
         raise StartError(
             f"The database has schema {state.revision or 'none'}, and this version needs {state.newest}. "
-            f"Run `tintype db upgrade` first; starting the service does it, too."
+            f"Run `tintype db upgrade` first, or start the service, which does the same."
         )
 
 

@@ -84,7 +84,7 @@ def _read_all(paths: list[Path]) -> list[NamespaceBody]:
     for path in paths:
         body = _read(path)
         if other := found.get(body.namespace):
-            raise StartError(f"Nothing was loaded: {other} and {path} are both of {body.namespace}.")
+            raise StartError(f"Nothing was loaded: {other} and {path} both define {body.namespace}.")
         found[body.namespace] = path
         bodies.append(body)
     return bodies

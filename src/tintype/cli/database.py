@@ -28,7 +28,10 @@ def status(data_dir: DataDir = None) -> None:
 @app.command("upgrade")
 def upgrade(
     contract: Annotated[
-        bool, typer.Option("--contract", help="Also drop what only older versions use; stop those first.")
+        bool,
+        typer.Option(
+            "--contract", help="Also drop tables and columns that only older versions use; stop those first."
+        ),
     ] = False,
     data_dir: DataDir = None,
 ) -> None:

@@ -131,7 +131,7 @@ def _number(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise Invalid(f"A limit is a number, or default: not '{text}'.") from None
+        raise Invalid(f"A limit must be a number or default, not '{text}'.") from None
 
 
 @projects.command("delete")
@@ -152,7 +152,7 @@ def add_role(user: str, project: str, role: str, data_dir: DataDir = None) -> No
 def remove_role(user: str, project: str, role: str, data_dir: DataDir = None) -> None:
     """Revoke a user's role in a project."""
     admin.with_identity(data_dir, lambda identity: identity.roles.revoke(user, project, role))
-    print(f"{user} is no longer {role} in {project}")
+    print(f"{user} no longer has the role {role} in {project}")
 
 
 @roles.command("list")

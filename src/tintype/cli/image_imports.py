@@ -74,7 +74,7 @@ def copy(
 def wait(
     client: Client,
     image: Named,
-    within: Annotated[float, typer.Option(help="Most seconds to wait.")] = 3600.0,
+    within: Annotated[float, typer.Option(help="Maximum seconds to wait.")] = 3600.0,
 ) -> Image:
     """Wait until an image is active and none of its tasks is running."""
     found = client.images.find(image)

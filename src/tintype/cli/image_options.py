@@ -34,8 +34,8 @@ ATTRIBUTES: Final = {
     "owner": Annotated[
         str | None, typer.Option(help="Name or id of the owning project; for administrators.")
     ],
-    "min_disk": Annotated[int | None, typer.Option(help="Smallest disk to boot from, in GiB.")],
-    "min_ram": Annotated[int | None, typer.Option(help="Smallest memory to boot with, in MiB.")],
+    "min_disk": Annotated[int | None, typer.Option(help="Minimum size of the disk to boot from, in GiB.")],
+    "min_ram": Annotated[int | None, typer.Option(help="Minimum memory to boot with, in MiB.")],
     "protected": Annotated[
         bool | None, typer.Option("--protected/--unprotected", help="Protect it from deletion.")
     ],

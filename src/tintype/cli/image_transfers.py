@@ -38,7 +38,7 @@ def push(
     """
     if file.exists() and not file.is_file():
         raise errors.ClientError(
-            f"{file} is no file. What another command writes is sent by: … | tintype image push -"
+            f"{file} is not a regular file. To send the output of a command: COMMAND | tintype image push -"
         )
     attributes = {**completed(client, attributes), "properties": pairs(property)}
     with output.progress(f"Push {name or file.name}") as progress:

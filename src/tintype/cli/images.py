@@ -38,15 +38,15 @@ def list_(
     owner: Annotated[str | None, typer.Option(help="Only images of this project: name or id.")] = None,
     member_status: Annotated[
         str | None,
-        typer.Option(help="Shared ones: accepted, pending, rejected, all."),
+        typer.Option(help="Only shared images with this status: accepted, pending, rejected, all."),
     ] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Only with this tag; can be repeated.")] = None,
     property: Properties = None,  # noqa: A002  the option's name
     hidden: Annotated[bool, typer.Option("--hidden", help="Only hidden images.")] = False,
-    size_min: Annotated[int | None, typer.Option(help="Smallest size in bytes.")] = None,
-    size_max: Annotated[int | None, typer.Option(help="Largest size in bytes.")] = None,
+    size_min: Annotated[int | None, typer.Option(help="Minimum size in bytes.")] = None,
+    size_max: Annotated[int | None, typer.Option(help="Maximum size in bytes.")] = None,
     sort: Annotated[str, typer.Option(help="Order: KEY[:asc|desc],…")] = "created_at:desc",
-    limit: Annotated[int | None, typer.Option(min=1, help="Most images to list.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of images.")] = None,
 ) -> Iterator[Image]:
     """List images, newest first."""
     found = client.images.list(
@@ -97,14 +97,14 @@ def create(
     deleted again.
     """
     if name is not None and name_option is not None:
-        raise typer.BadParameter("Say the name once.", param_hint="--name")
+        raise typer.BadParameter("Give the name only once.", param_hint="--name")
     if image_id is not None:
         attributes["id"] = image_id
     if url is not None and attributes.get("disk_format") is None:
         attributes["disk_format"] = sniffing.format_of_name(urlsplit(url).path)
         if attributes["disk_format"] is None:
             raise typer.BadParameter(
-                "The address does not end in a known format: give it, for example qcow2.",
+                "The URL does not end in a known format; give one, for example qcow2.",
                 param_hint="--disk-format",
             )
     made = client.images.create(

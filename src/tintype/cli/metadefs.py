@@ -23,9 +23,9 @@ app.add_typer(objects, name="object")
 app.add_typer(tags, name="tag")
 app.add_typer(types, name="type")
 
-Space = Annotated[str, typer.Argument(metavar="NAMESPACE")]
-Name = Annotated[str, typer.Argument(metavar="NAME")]
-Names = Annotated[list[str], typer.Argument(metavar="NAME...")]
+Space = Annotated[str, typer.Argument(metavar="NAMESPACE", help="Name of the namespace.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name.")]
+Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names.")]
 Document = Annotated[Path, typer.Argument(metavar="FILE", help="JSON in the API's format.")]
 Public = Annotated[bool | None, typer.Option("--public/--private", help="Whether other projects may see it.")]
 Protected = Annotated[
@@ -194,7 +194,9 @@ def add_type(
     namespace: Space,
     name: Name,
     prefix: Annotated[str | None, typer.Option(help="Prefix of property names there.")] = None,
-    properties_target: Annotated[str | None, typer.Option(help="Such as image.")] = None,
+    properties_target: Annotated[
+        str | None, typer.Option(help="Kind of properties that are meant, such as image.")
+    ] = None,
 ) -> Association:
     """Associate a namespace with a resource type."""
     return client.metadefs.associate(namespace, name, prefix=prefix, properties_target=properties_target)

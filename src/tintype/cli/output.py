@@ -53,7 +53,9 @@ def show(result: Any, form: Format, columns: Sequence[str], default: Sequence[st
     names = list(known or dict.fromkeys(name for row in rows for name in row))
     if form is Format.shell:
         if several:
-            raise typer.BadParameter("shell is a form for one record, not for lists.", param_hint="--format")
+            raise typer.BadParameter(
+                "The format shell is for one record, not for lists.", param_hint="--format"
+            )
         formats.write_shell(names, records, _own(result))
     elif form is Format.csv:
         formats.write_csv(names, rows)

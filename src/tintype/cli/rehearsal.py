@@ -53,7 +53,7 @@ def _draft(settings: Settings, target: Path) -> Path | None:
     """Create the database that the next start would create; return None if the present one is up to date."""
     kept = settings.data_dir / DATABASE
     if settings.database.url is None and not kept.exists():
-        print("There is no database yet. This is what would be done after a first start.")
+        print("There is no database yet. This shows the result after a first start.")
         return _upgraded(target)
     state = schema.state(database_url(settings))
     if state.refusal:
@@ -61,12 +61,12 @@ def _draft(settings: Settings, target: Path) -> Path | None:
     if not state.behind:
         return None
     if state.revision is None:
-        print("The database is empty. This is what would be done after a first start.")
+        print("The database is empty. This shows the result after a first start.")
         return _upgraded(target)
     if settings.database.url is not None:
         admin.check_current(settings)
-    print(f"The database has schema {state.revision}. This is what would be done after the next start,")
-    print(f"which brings it to {state.newest}.")
+    print(f"The database has schema {state.revision}. This shows the result after the next start,")
+    print(f"which upgrades it to {state.newest}.")
     with (
         contextlib.closing(sqlite3.connect(f"{kept.resolve().as_uri()}?mode=ro", uri=True)) as source,
         contextlib.closing(sqlite3.connect(target)) as copy,

@@ -48,9 +48,7 @@ def serve(
             print(f"Dashboard: {url}/dashboard/")
         if first is not None:
             # A journal or a container's log would store the password; a terminal does not.
-            secret = (
-                f"{first.password} (shown once; also" if sys.stdout.isatty() else "(readable by you alone"
-            )
+            secret = f"{first.password} (shown once; also" if sys.stdout.isatty() else "(readable only by you"
             print(f"First start: project {first.project}, user {first.user}, password {secret} in {clouds})")
         if settings.keystone.auth_url is not None:
             print(f"Identity: Keystone at {settings.keystone.auth_url}")

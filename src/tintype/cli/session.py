@@ -104,6 +104,6 @@ def pairs(given: Sequence[str] | None, option: str = "--property") -> dict[str, 
     for each in given or ():
         name, sign, value = each.partition("=")
         if not sign or not name:
-            raise typer.BadParameter(f"{each!r} is not like KEY=VALUE.", param_hint=option)
+            raise typer.BadParameter(f"{each!r} does not have the form KEY=VALUE.", param_hint=option)
         found[name] = value
     return found

@@ -10,7 +10,7 @@ from tintype.cli.session import command
 from tintype.client.blocking.client import Client
 
 app = group("Manage the tags of images.")
-Tags = Annotated[list[str], typer.Argument(metavar="TAG...")]
+Tags = Annotated[list[str], typer.Argument(metavar="TAG...", help="Tags.")]
 
 
 @command(app, "add", prints=False)

@@ -35,7 +35,7 @@ def show(client: Client, task: Named) -> Task:
 @command(app, "create")
 def create(
     client: Client,
-    type: Annotated[str, typer.Argument(metavar="TYPE", help="import")],  # noqa: A002
+    type: Annotated[str, typer.Argument(metavar="TYPE", help="Type of the task: import.")],  # noqa: A002
     given: Annotated[str, typer.Option("--input", metavar="JSON", help="Input of the task.")],
 ) -> Task:
     """Create a task."""

@@ -27,8 +27,8 @@ def worker(
     for name, store in settings.stores.items():
         if isinstance(store, MemoryStore):
             raise StartError(
-                f"The store '{name}' is of type memory, which is in its server's process: a worker beside it "
-                f"sees nothing of it. Leave the work to the server, or the store out of the settings."
+                f"The store '{name}' has the type memory: it exists only in the server's process, so a "
+                f"worker cannot use it. Do not start a worker, or remove the store from the settings."
             )
     jobs = msgspec.structs.replace(
         settings.jobs, concurrency=concurrency or settings.jobs.concurrency or JobSettings().concurrency

@@ -32,7 +32,7 @@ class Clouds:
         """Return a cloud's settings; raises InvalidEndpoint if it does not exist, or is no mapping."""
         if name not in self.entries:
             if self.path is None:
-                raise errors.InvalidEndpoint(f"There is no clouds.yaml to find the cloud {name} in.")
+                raise errors.InvalidEndpoint(f"Cannot find the cloud {name}: there is no clouds.yaml.")
             known = ", ".join(self.entries) or "none"
             raise errors.InvalidEndpoint(f"There is no cloud {name} in {self.path}. There are: {known}.")
         entry = self.entries[name]

@@ -203,6 +203,6 @@ def _expanded(name: str, settings: Settings) -> Settings:
                     place[key] = place[key].format(**settings)
                 except (KeyError, IndexError, ValueError, AttributeError, TypeError):
                     raise errors.InvalidEndpoint(
-                        f"Cloud {name}: {key} has braces around something that is no setting of the cloud."
+                        f"Cloud {name}: {key} has braces around a name that is not a setting of the cloud."
                     ) from None
     return settings

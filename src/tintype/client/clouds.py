@@ -99,7 +99,7 @@ def _identity(settings: Mapping[str, Any], auth: Mapping[str, Any]) -> identity.
     for name in _SCOPES:
         if name in auth:
             raise errors.InvalidEndpoint(
-                f"Images belong to projects: {name} of this cloud cannot be used here. Name a project."
+                f"Images belong to projects, so {name} of this cloud cannot be used. Set a project."
             )
     login = _KINDS[kind]
     parameters = inspect.signature(login).parameters

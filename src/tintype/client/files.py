@@ -36,7 +36,7 @@ def hasher(algorithm: str) -> "hashlib._Hash":
             return made
     except (ValueError, TypeError):
         pass
-    raise errors.ClientError(f"Digests by {algorithm!r} cannot be checked here.")
+    raise errors.ClientError(f"Digests with the algorithm {algorithm!r} cannot be checked.")
 
 
 class Aborted(errors.ClientError):

@@ -250,9 +250,9 @@ def checked_url(url: str) -> str:
         parts = urlsplit(url or "")
         port = parts.port
     except ValueError:
-        raise errors.InvalidEndpoint(f"This is no address of a service: {url!r}.") from None
+        raise errors.InvalidEndpoint(f"{url!r} is not the address of a service.") from None
     if port == 0 or parts.scheme not in {"http", "https"} or not parts.netloc:
-        raise errors.InvalidEndpoint(f"This is no address of a service: {url!r}. It is like http://host:9292")
+        raise errors.InvalidEndpoint(f"{url!r} is not the address of a service. Example: http://host:9292")
     return url
 
 

@@ -30,8 +30,8 @@ def _checked(proxy: str, variable: str) -> str:
     scheme = scheme.lower()
     if scheme not in _SCHEMES:
         raise errors.InvalidEndpoint(
-            f"{variable}: {scheme!r} is no kind of proxy. Known are {', '.join(_SCHEMES)}. Hosts in NO_PROXY "
-            "need no proxy."
+            f"{variable}: {scheme!r} is not a type of proxy. Supported: {', '.join(_SCHEMES)}. Hosts in "
+            "NO_PROXY are reached directly."
         )
     if not rest.rpartition("@")[2].partition("/")[0]:
         raise errors.InvalidEndpoint(f"{variable} names no host. It is like http://proxy.example:3128")

@@ -136,7 +136,7 @@ def reading() -> Iterator[None]:
         yield
     except (msgspec.MsgspecError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise errors.CommunicationError(
-            f"The answer is not what an image service says: {type(error).__name__}: {error}."
+            f"The response is not one of an image service: {type(error).__name__}: {error}."
         ) from error
 
 

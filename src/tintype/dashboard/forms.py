@@ -169,5 +169,5 @@ def check_no_fields_after(fields: Mapping[str, str], before: Mapping[str, str]) 
     """Raise Invalid if fields follow a file that has already been stored according to the earlier fields."""
     if late := fields.keys() - before.keys():
         raise Invalid(
-            f"The field '{min(late)}' of the form stands behind the file. Send the fields before the file."
+            f"The field '{min(late)}' of the form comes after the file. Send the fields before the file."
         )

@@ -215,7 +215,7 @@ class DashboardImages:
         """Raise OverLimit if a form is larger than an image may be."""
         length = call.headers.get("content-length", "")
         if not length.isascii() or not length.isdigit() or len(length) > _DIGITS:
-            raise Invalid("A form with a file says its length (Content-Length).")
+            raise Invalid("A form with a file must declare its length (Content-Length).")
         if int(length) > self._limits.size + call.body_limit:
             raise OverLimit(f"The image is too large: at most {self._limits.size} bytes are allowed.")
 

@@ -103,7 +103,7 @@ class DashboardMetadefs:
             for each in data
         ]
         if len({each.name for each in wanted}) < len(wanted):
-            raise Invalid("A type of resource stands there twice.")
+            raise Invalid("A resource type occurs twice.")
         await self._metadefs.set_associations(call.caller, call.params["namespace"], wanted)
         return wire.no_content()
 

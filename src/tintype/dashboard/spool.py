@@ -67,13 +67,13 @@ class Spool:
 
     def _write(self, file: BinaryIO, piece: bytes) -> None:
         if len(piece) > shutil.disk_usage(self._folder).free - self._reserve:
-            raise OverLimit(f"There is no room for a form of this size. {_ALONE}")
+            raise OverLimit(f"There is no space for a form of this size. {_ALONE}")
         rest = memoryview(piece)
         try:
             while rest:
                 rest = rest[os.write(file.fileno(), rest) :]
         except OSError:
-            raise OverLimit(f"There is no room for a form of this size. {_ALONE}") from None
+            raise OverLimit(f"There is no space for a form of this size. {_ALONE}") from None
 
 
 def _refuse(measured: str) -> TintypeError:

@@ -85,7 +85,7 @@ class DashboardTasks:
         """Stream the newest tasks, now and after each change (server-sent events)."""
         mine = self._streams[call.caller.user_id]
         if mine >= self._most_of_user or self._streams.total() >= self._most:
-            raise Unavailable("Too many pages listen here; ask for the list.", retry_after=10)
+            raise Unavailable("Too many event streams are open; request the list instead.", retry_after=10)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         stopping = call.scope.get("extensions", {}).get(STOPPING) or asyncio.Event()
         token = call.cookies[SESSION]

@@ -84,7 +84,7 @@ def _run(
     except (DBAPIError, OSError, TimeoutError, ValueError, OverflowError) as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error)
         if isinstance(error, (ValueError, OverflowError)):  # its text may quote the URL
-            reason = "its URL cannot be read; what is special in a password is written as %40 for @"
+            reason = "its URL cannot be read; percent-encode special characters of the password (%40 for @)"
         shown = re.sub(r"//.*@|\?.*", "//…@" if "@" in url else "", url.partition("?")[0])
         raise StartError(f"Cannot use the database {shown}: {reason}.") from error
 

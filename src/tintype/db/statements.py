@@ -75,7 +75,9 @@ class Statements:
         if made is None:
             made = asyncio.get_running_loop().create_future()
             if not self._waiting.add(group, _New(shape, make, names, made)):
-                raise Unavailable("Too many unusual lists are asked for at once.", retry_after=1)
+                raise Unavailable(
+                    "Too many lists with new combinations of filters are requested at once.", retry_after=1
+                )
             self._promised[shape] = made
             if self._maker is None:
                 self._maker = asyncio.create_task(self._build_all())

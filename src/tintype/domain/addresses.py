@@ -124,7 +124,7 @@ def networks(names: Iterable[str]) -> tuple[Network, ...]:
         try:
             found.append(ipaddress.ip_network(name))
         except ValueError as error:
-            raise StartError(f"'{name}' is no network: {error}.") from None
+            raise StartError(f"'{name}' is not a network: {error}.") from None
     return tuple(found)
 
 

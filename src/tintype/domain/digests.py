@@ -28,7 +28,7 @@ def expected(repr_digest: str | None, content_md5: str | None) -> dict[str, str]
     if repr_digest is not None:
         members = dict(_members(repr_digest))
         if not members:
-            raise Invalid(f"Repr-Digest names no algorithm that is checked here: {', '.join(_NAMES)}.")
+            raise Invalid(f"Repr-Digest has no supported algorithm. Supported: {', '.join(_NAMES)}.")
         for name, digest in members.items():
             if found.setdefault(name, digest) != digest:
                 raise Invalid("Content-MD5 and Repr-Digest contradict each other.")

@@ -56,7 +56,7 @@ def parse(body: Any, header_store: str | None, methods: Collection[str]) -> Impo
     if not isinstance(name, str) or name not in methods:
         raise Invalid(f"Unknown import method name '{name}'.")
     if "expected_hash" in body or ("expected_hash" in method and name != WEB):
-        raise Invalid("'expected_hash' stands in the method, and only web-download has it.")
+        raise Invalid("'expected_hash' belongs in 'method', and only web-download supports it.")
     flags = {"all_stores": False, "all_stores_must_succeed": True}
     for flag, default in flags.items():
         flags[flag] = body.get(flag, default)

@@ -237,7 +237,7 @@ def _by_name(namespace: str, found: Iterable[Any]) -> dict[str, Any]:
     named: dict[str, Any] = {}
     for each in found:
         if each.name in named:
-            raise Conflict(f"'{each.name}' stands twice in namespace={namespace}.")
+            raise Conflict(f"'{each.name}' occurs twice in namespace={namespace}.")
         named[each.name] = each
     return named
 
@@ -317,5 +317,5 @@ def listing(asked: Mapping[str, str], sort_keys: Container[str]) -> Listing:
 def _types(text: str) -> tuple[str, ...]:
     types = tuple(dict.fromkeys(text.split(",")))
     if len(types) > _MOST_TYPES:
-        raise Invalid(f"At most {_MOST_TYPES} types of resources may be asked for.")
+        raise Invalid(f"At most {_MOST_TYPES} resource types can be requested.")
     return types

@@ -28,7 +28,7 @@ class PropertySchema:
             try:
                 self._checks[name] = fastjsonschema.compile(definition, use_default=False)
             except (fastjsonschema.JsonSchemaDefinitionException, re.error, TypeError) as error:
-                raise ValueError(f"the definition of '{name}' is no JSON schema: {error}") from None
+                raise ValueError(f"the definition of '{name}' is not a JSON schema: {error}") from None
 
     def check(self, name: str, value: Any) -> None:
         """Raise Invalid for a value that violates the property's definition."""

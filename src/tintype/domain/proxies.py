@@ -66,7 +66,7 @@ def parse_proxies(setting: str, urls: Iterable[tuple[str, str]], direct: Iterabl
             name = entry.lower().removeprefix("*.").strip(".")
             if name != EVERYTHING and not _NAME.fullmatch(name):
                 raise StartError(
-                    f"{setting.replace('proxy', 'no_proxy', 1)} has '{entry}', which is no host, domain, "
+                    f"{setting.replace('proxy', 'no_proxy', 1)} has '{entry}', which is not a host, domain, "
                     "network (10.0.0.0/8) or *."
                 ) from None
             names.append(name)

@@ -111,7 +111,9 @@ def check_legacy_import(body: Any) -> dict[str, Any]:
         if name not in body:
             raise Invalid(f"Task '{name}' is required")
     if body["type"] != LEGACY_IMPORT:
-        raise Invalid(f"Tasks of type '{LEGACY_IMPORT}' can be made; the others come with what they are for.")
+        raise Invalid(
+            f"Only tasks of type '{LEGACY_IMPORT}' can be created; the service creates the others itself."
+        )
     given = body["input"]
     if not isinstance(given, dict):
         raise Invalid("Task 'input' must be an object.")

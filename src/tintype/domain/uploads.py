@@ -73,7 +73,7 @@ def check_metadata(header: str | None) -> str:
     for pair in header.split(","):
         name, _, value = pair.strip().partition(" ")
         if not name or name in names or not name.isascii():
-            raise Invalid("Upload-Metadata has names that are empty, not ASCII, or stand twice.")
+            raise Invalid("Upload-Metadata has names that are empty, not ASCII, or repeated.")
         names.add(name)
         try:
             base64.b64decode(value.strip(), validate=True)
@@ -101,7 +101,7 @@ def parse_checksum(header: str | None) -> Checksum | None:
 def check_offset(upload: Upload, offset: int) -> None:
     """Raise Conflict unless a chunk begins at the upload's offset."""
     if offset != upload.offset:
-        raise Conflict(f"The upload stands at offset {upload.offset}, not at {offset}.")
+        raise Conflict(f"The upload is at offset {upload.offset}, not at {offset}.")
 
 
 def check_checksum(checksum: Checksum, digest: bytes) -> None:

@@ -154,7 +154,7 @@ class Inspector:
         except (ArithmeticError, LookupError, ValueError, struct.error) as error:
             failures["header"] = f"the header makes no sense: {error}"
         if virtual_size is not None and not 0 <= virtual_size <= _LARGEST:
-            failures["virtual_size"] = f"the header says {virtual_size} bytes: no disk is that large"
+            failures["virtual_size"] = f"the header claims {virtual_size} bytes; no disk is that large"
         return virtual_size or None
 
     def _check_fixed_vhd(self, found: str, failures: dict[str, str]) -> int | None:
@@ -167,7 +167,7 @@ class Inspector:
         elif not footer.sound:
             failures["footer"] = "the checksum of the footer is wrong"
         elif footer.size != size:
-            failures["footer"] = f"the footer says {footer.size} bytes, but {size} are in front of it"
+            failures["footer"] = f"the footer claims {footer.size} bytes, but {size} bytes precede it"
         else:
             return size
         return None
@@ -177,7 +177,7 @@ class Inspector:
         reason = None
         for magic, name in _MAGIC:
             if self._head.startswith(magic) and name != found:
-                failures["header"] = f"it begins as a {name} does, but is none that can be read"
+                failures["header"] = f"it begins like a {name}, but cannot be parsed as one"
         match found:
             case "vmdk":
                 reason = self._check_vmdk(inspector)

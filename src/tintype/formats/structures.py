@@ -51,7 +51,7 @@ def vhd_fault(head: bytes, tail: bytes) -> str | None:
     if wrong := [each.kind for each in footers if each.kind != DYNAMIC]:
         return f"a VHD that begins with a footer is dynamic (3), not of type {wrong[0]}"
     if len({each.size for each in footers}) > 1:
-        return "the footer and its copy at the start say different sizes"
+        return "the footer and its copy at the start have different sizes"
     dynamic = head[SECTOR : 3 * SECTOR]
     if dynamic.startswith(b"cxsparse") and any(dynamic[64:768]):
         return "the header of the VHD names a parent"

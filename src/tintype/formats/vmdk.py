@@ -48,7 +48,7 @@ def _text_fault(text: bytes) -> str | None:
     if not any(_KIND.fullmatch(line) for line in lines):
         return "the descriptor's createType is not that of one sparse file"
     if b"parentcid" in text and not any(_NO_PARENT.fullmatch(line) for line in lines):
-        return "the descriptor has a parentCID other than ffffffff, which stands for none"
+        return "the descriptor has a parentCID other than ffffffff, which means none"
     extents = [line for line in lines if line.startswith(_ACCESS)]
     if len(extents) != 1 or not _EXTENT.fullmatch(extents[0]):
         return "the descriptor does not have exactly one extent, of type SPARSE and in this file"
@@ -58,7 +58,7 @@ def _text_fault(text: bytes) -> str | None:
 def footer_fault(head: bytes, footer: bytes) -> str | None:
     """Return why the footer of a disk, which replaces its header, contradicts the header."""
     header_fields, footer_fields = _FIELDS.unpack_from(head)[3:], _FIELDS.unpack_from(footer, _SECTOR)[3:]
-    return None if header_fields == footer_fields else "the footer says another disk than the header"
+    return None if header_fields == footer_fields else "the footer describes another disk than the header"
 
 
 def is_descriptor_file(head: bytes) -> bool:

@@ -15,7 +15,7 @@ from tintype.services.leases import LEASE
 
 JOB_LEASE: Final = 20_000_000
 """Microseconds for which an attempt's lease on its job lasts without a renewal."""
-LOST: Final = "Another worker has taken the job over."
+LOST: Final = "Another worker has taken over the job."
 DELETED: Final = "The image was deleted."
 CANCELLED: Final = "The task was cancelled."
 

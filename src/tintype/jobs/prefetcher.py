@@ -33,7 +33,7 @@ class Prefetcher:
                     await self._cache.maintain()
             except Exception as error:  # noqa: BLE001 (the one task that must never end)
                 with contextlib.suppress(OSError):
-                    self._log.error("the cache is not looked after", reason=reason_of(error))
+                    self._log.error("cache maintenance failed", reason=reason_of(error))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._cache.wake.wait()

@@ -35,7 +35,7 @@ _CRASHES: Final = 5
 """Attempts after which a job is given up if the worker dies each time."""
 _PAUSES: Final = (5_000_000, 20_000_000)
 """Microseconds before the second and the third attempt."""
-GIVEN_UP: Final = f"The task was given up: {_CRASHES} workers ended while they were at work on it."
+GIVEN_UP: Final = f"The task was aborted: {_CRASHES} workers ended while they ran it."
 HANDED_OVER: Final = "The worker was stopped; the task waits for another one."
 
 
@@ -114,7 +114,7 @@ class Worker:
         self._metrics = metrics
 
         def log_failure(error: BaseException) -> None:
-            log.error("a job was left", reason=reason_of(error))
+            log.error("job could not be released", reason=reason_of(error))
 
         self._lanes = tuple(Lane(name, concurrency, log_failure) for name in LANES)
         self._lifetime = lifetime
@@ -165,7 +165,7 @@ class Worker:
             except Exception as error:  # noqa: BLE001 (the one task that must never end)
                 stalled = isinstance(error, Unavailable)
                 with contextlib.suppress(OSError):
-                    self._log.error("no job can be taken", reason=reason_of(error))
+                    self._log.error("jobs cannot be claimed", reason=reason_of(error))
             stalled = await lane.pause(_POLL_SECONDS) or stalled
             if stalled:  # live attempts may have been unable to renew their leases
                 await asyncio.sleep(_HEARTBEAT_SECONDS)
@@ -222,13 +222,13 @@ class Worker:
         """Run one attempt and settle its outcome."""
         work = self._works[attempt.task.type]
         log = self._log.bind(task_id=attempt.task.id, image_id=attempt.task.image_id)
-        log.info("job begins", type=attempt.task.type, attempt=attempt.task.attempts)
+        log.info("job attempt started", type=attempt.task.type, attempt=attempt.task.attempts)
         try:
             await self._settle(attempt, work, await self._try(attempt, work, log))
         except Gone:
             log.warning("job was lost")
         else:
-            log.info("job has ended its attempt", state=attempt.task.state, message=attempt.task.message)
+            log.info("job attempt ended", state=attempt.task.state, message=attempt.task.message)
 
     async def _try(
         self, attempt: Attempt, work: Work, log: structlog.typing.FilteringBoundLogger
@@ -299,5 +299,7 @@ def _check_runnable(task: Task) -> None:
         raise Conflict(GIVEN_UP)
 
 
-_UNREADABLE: Final = "The task was made by another version of the service, which this one cannot read."
+_UNREADABLE: Final = (
+    "The task was created by another version of the service, and this version cannot read it."
+)
 _BROKEN: Final = "Something went wrong in the server during the task; its log has the details."

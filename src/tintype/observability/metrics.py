@@ -43,18 +43,21 @@ class Metrics:
             registry=registry,
         )
         self.running = Gauge(
-            "tintype_requests_running", "Requests under way.", registry=registry, multiprocess_mode="livesum"
+            "tintype_requests_running",
+            "Requests in progress.",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
-        self.received = Counter("tintype_received_bytes", "Bytes of image data taken.", registry=registry)
-        self.sent = Counter("tintype_sent_bytes", "Bytes of answers.", registry=registry)
+        self.received = Counter("tintype_received_bytes", "Bytes of image data received.", registry=registry)
+        self.sent = Counter("tintype_sent_bytes", "Bytes of answers sent.", registry=registry)
         self.abandoned = Counter(
             "tintype_abandoned_uploads",
-            "Uploads undone because nothing was heard of them.",
+            "Uploads rolled back because their process or client was gone.",
             registry=registry,
         )
         self.jobs = Counter("tintype_jobs", "Jobs that have ended.", ("type", "outcome"), registry=registry)
         self.sweep_failures = Counter(
-            "tintype_sweep_failures", "Sweeps that ended with an error.", registry=registry
+            "tintype_sweep_failures", "Runs of the clean-up that failed.", registry=registry
         )
         if self._folder is None:
             ProcessCollector(registry=registry)
@@ -85,7 +88,7 @@ def share_metrics(data_dir: Path) -> Iterator[None]:
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
-        raise StartError(f"Cannot keep numbers in {folder}: {error.strerror}.") from None
+        raise StartError(f"Cannot keep metrics in {folder}: {error.strerror}.") from None
     os.environ[VARIABLE] = str(folder)
     try:
         yield

@@ -147,7 +147,7 @@ def write_scratch(file: int, data: memoryview) -> None:
     disk = os.fstatvfs(file)
     if disk.f_bavail * disk.f_frsize < len(data) + _RESERVE:
         raise OverLimit(
-            "There is no room to work on the image: the disk of imports.scratch would have less than "
+            "There is no space to process the image: the disk of imports.scratch would have less than "
             f"{_RESERVE >> 20} MiB free."
         )
     try:

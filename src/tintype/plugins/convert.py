@@ -45,8 +45,8 @@ class Convert:
         tried = subprocess.run([*_sandboxed(), "true"], capture_output=True, check=False)  # noqa: S603 (ours)
         if tried.returncode != 0:
             raise StartError(
-                "The import plugin 'convert' runs qemu-img in a network namespace of its own, and can make "
-                "none here (in systemd: RestrictNamespaces=user net)."
+                "The import plugin 'convert' runs qemu-img in a separate network namespace, which it may not "
+                "create. In systemd, set RestrictNamespaces=user net."
             )
         self._target = target
         self._limit = limit
@@ -81,7 +81,7 @@ class Convert:
 
             async def write(data: memoryview) -> None:
                 if file.tell() + len(data) > self._limit:
-                    raise OverLimit(f"The image has more than {self._limit} bytes, the limit here.")
+                    raise OverLimit(f"The image has more than {self._limit} bytes, the limit.")
                 await in_thread(write_scratch, file.fileno(), data)
 
             await run_pipeline(Chunks(stream.chunks), write, [inspector.feed], stream.size)
@@ -126,9 +126,7 @@ class Convert:
     def _explain(self, status: int, said: str, made: Path, most: int) -> None:
         """Raise an error that explains why qemu-img failed."""
         if "unshare" in said[:20]:
-            raise Unavailable(
-                "qemu-img cannot be run here: the host does not let it have a network of its own."
-            )
+            raise Unavailable("qemu-img cannot be run: the host does not allow a separate network namespace.")
         if (
             status == -signal.SIGXFSZ
             or "File too large" in said
@@ -148,7 +146,7 @@ class Convert:
                 "(imports.convert_seconds), or the host ran out of memory."
             )
         if any(words in said for words in _NO_MEMORY):
-            raise OverLimit(f"The conversion needs more than {_MEMORY >> 20} MiB of memory, the limit here.")
+            raise OverLimit(f"The conversion needs more than {_MEMORY >> 20} MiB of memory, the limit.")
         if status < 0:
             raise Invalid(f"qemu-img ended with signal {-status}: the disk may be damaged.")
         if _ENCRYPTED.search(said):

@@ -14,7 +14,7 @@ class Inject:
     def __init__(self, properties: Mapping[str, str], ignored_roles: frozenset[str]) -> None:
         wrong = [name for name in properties if not name or name in BASE_ATTRIBUTES]
         if wrong:
-            raise StartError(f"imports.inject_properties sets properties, and '{wrong[0]}' is none.")
+            raise StartError(f"imports.inject_properties can only set properties; '{wrong[0]}' is not one.")
         self._properties = {
             name: value for name, value in properties.items() if not name.startswith(RESERVED_PREFIX)
         }

@@ -57,7 +57,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):  # type: ignore[misc]
         names = [key.value for key, _ in node.value]
         for name in names:
             if names.count(name) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"'{name}' stands twice", node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"'{name}' occurs twice", node.start_mark)
         return dict(super().construct_mapping(node, deep))
 
 
@@ -167,15 +167,15 @@ class _Parser:
             return _refuse
         kind, colon, match = token.partition(":")
         if not colon:
-            raise self._error(f"'{token}' is no check")
+            raise self._error(f"'{token}' is not a check")
         if kind == "rule":
             return self._resolve(match)
         if kind in _REMOTE:
-            raise self._error("checks by a remote server are not made")
+            raise self._error("checks by a remote server are not supported")
         try:
             expected = _expected(match)
         except (ValueError, TypeError):
-            raise self._error(f"'{token}' is no check") from None
+            raise self._error(f"'{token}' is not a check") from None
         return _role(expected) if kind == "role" else _compare(kind, expected)
 
 

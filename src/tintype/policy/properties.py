@@ -132,13 +132,13 @@ def _check_shape(parser: configparser.ConfigParser) -> None:
         raise ValueError("it has no sections, so every property would be inaccessible")
     for section in parser.sections():
         if unknown := set(parser.options(section)) - set(_OPERATIONS):
-            raise ValueError(f"[{section}] has '{unknown.pop()}', which is no operation")
+            raise ValueError(f"[{section}] has '{unknown.pop()}', which is not an operation")
 
 
 def _allowed(value: str, policy: Policy | None) -> Allowed:
     names = {name.strip().lower() if policy is None else name.strip() for name in value.split(",")} - {""}
     if odd := [name for name in names if not _NAME.fullmatch(name)]:
-        raise ValueError(f"'{odd[0]}' is no name; comments stand on lines of their own")
+        raise ValueError(f"'{odd[0]}' is not a name; comments need a line of their own")
     if {"@", "!"} <= names:
         raise ValueError("'@' and '!' exclude each other")
     if "@" in names or "!" in names:

@@ -108,9 +108,9 @@ class Cache:
         if image.status != ACTIVE or image.size is None:
             raise Invalid("Only images with status active can be targeted for queueing")
         if not image.digests:
-            raise Invalid("The image has no digest yet: its location is still read.")
+            raise Invalid("The image has no digest yet: its location is still being read.")
         if image.size > self._limit:
-            raise Invalid(f"The image has {image.size} bytes, and the cache takes {self._limit}.")
+            raise Invalid(f"The image has {image.size} bytes; the cache has room for {self._limit}.")
         digest = _digest_of(image)
         async with self._database.write(turn=self._turn) as tx:
             entry = await rows.get(tx, self._node, image.id)
@@ -199,14 +199,14 @@ class Cache:
         ):  # fetched by another process, or removed from the queue
             return
         if image is None or not blobs:
-            raise NotFound("The image has no data any more.")
+            raise NotFound("The image no longer has data.")
         entry = await self._reserve(entry, FETCHING)
         async with closing(self._pieces(entry, blobs, 0, entry.size)) as chunks:
             async for _ in chunks:
                 if not await self._is_fetching(entry):  # removed from the queue, or evicted
                     return
         if not await self._verify(entry) and await self._is_fetching(entry):
-            raise Invalid("The bytes could not be kept.")
+            raise Invalid("The data could not be stored.")
 
     async def _is_fetching(self, entry: Entry) -> bool:
         there = await fetch(self._database, rows.get, self._node, entry.image_id)

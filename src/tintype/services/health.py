@@ -66,7 +66,7 @@ class Health:
         asked = (probe(part.ask, _START_SECONDS) for part in self._parts.values())
         for name, finding in zip(self._parts, await asyncio.gather(*asked), strict=True):
             if finding.failure is not None:
-                log.warning("part does not work", part=name, reason=finding.reason)
+                log.warning("component does not work", part=name, reason=finding.reason)
 
     async def detail(self) -> dict[str, dict[str, Any]]:
         """Return for each part whether it works, the milliseconds to its answer, and the reason if not."""

@@ -68,7 +68,7 @@ class Imports:
             if not stores:
                 return
             if wanted.method == DIRECT and await blob_rows.staged_of(tx, image.id) is None:
-                raise Conflict("The image is being staged; import it when that is done.")
+                raise Conflict("The image is being staged; import it afterwards.")
             task = self._for_image(task, image, {"backend": stores})
             await self._claim(tx, caller, image, task, wanted.method)
             await self._queue.add(tx, task, caller, token if wanted.method == GLANCE else None)

@@ -275,7 +275,7 @@ class Ingest:
         try:
             await writer.commit()
         except NotFound:  # by a sweeper: the lease had expired, or the image was deleted
-            raise Gone(f"The upload of image {blob.image_id} was given up meanwhile; try again.") from None
+            raise Gone(f"The upload of image {blob.image_id} was aborted meanwhile; try again.") from None
 
     async def complete(self, tx: Transaction, blob: Blob, digests: Digests, status: str) -> None:
         """Make the bytes the data of the image that `claim` has claimed, in a durable transaction."""

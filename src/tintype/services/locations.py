@@ -220,7 +220,7 @@ class Locations:
                     return name, place
         if on_the_web:
             raise Forbidden("http store must be enabled to use location API by normal user.")
-        raise Invalid("The location is in none of the stores.")
+        raise Invalid("The location does not belong to any store.")
 
     def turn(self, caller: Caller, store: str) -> str | None:
         """Return the turn of transactions that add locations in a store: one image for each place in ours."""
@@ -262,9 +262,9 @@ def _with_location(image: Image, location: Location, size: int) -> Image:
             os_hash_value=location.digest,
         )
     if location.algorithm and known != (image.checksum, image.os_hash_algo, image.os_hash_value):
-        raise Conflict("The location's validation_data is not that of the image.")
+        raise Conflict("The location's validation_data does not match the image.")
     if size != image.size:
-        raise Conflict("The bytes at the location are not as many as the image's.")
+        raise Conflict("The data at the location does not have the size of the image.")
     return image
 
 

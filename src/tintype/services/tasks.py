@@ -87,7 +87,7 @@ class Tasks:
         except NotFound:
             raise _no_task(task.id) from None
         if task.owner != caller.project_id:
-            raise Forbidden("Only the project that began a task may end it.")
+            raise Forbidden("Only the project that created a task may cancel it.")
         self._access.authorize("modify_image", caller, image)
 
 

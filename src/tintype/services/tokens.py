@@ -231,7 +231,7 @@ class Tokens:
         if self._key is None:
             self._key = await fetch(self._database, rows.secret, SIGNING_KEY)
         if self._key is None:
-            raise Unauthenticated("No token has ever been issued here.")
+            raise Unauthenticated("This service has not issued any token.")
         return self._key
 
 

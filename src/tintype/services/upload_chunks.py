@@ -51,7 +51,7 @@ class UploadLock:
             if not mine and not self.removed:
                 return Gone(_LOST)
             if hold is not None and hold.wanted and self.interruptible and not self.removed:
-                return Conflict("Another request asked for this upload.")
+                return Conflict("Another request took over this upload.")
             return None
 
         return heartbeat(renew, _HEARTBEAT_SECONDS)
@@ -77,7 +77,7 @@ class UploadChunk:
             more = False
         self._room -= buffer.used - before
         if self._room < 0:
-            raise Invalid("The piece goes beyond the bytes that the upload was declared to have.")
+            raise Invalid("The chunk exceeds the declared length of the upload.")
         return more
 
     @property

@@ -90,7 +90,7 @@ class Uploads:
         store = self._ingest.store(store_id)
         self._ingest.check_size(length)
         if not isinstance(store, Resumable):
-            raise Invalid(f"The store '{store.id}' takes no resumable uploads.")
+            raise Invalid(f"The store '{store.id}' does not support resumable uploads.")
         await store.create("", length)  # raises if there is no room
         moment = now()
         upload = Upload(
@@ -153,7 +153,7 @@ class Uploads:
             if upload.finished:
                 return upload
             if size is not None and offset + size > upload.length:
-                raise Invalid(f"The upload has {upload.length} bytes: the piece goes beyond them.")
+                raise Invalid(f"The upload has {upload.length} bytes; the chunk exceeds them.")
             chunk = UploadChunk(source, upload.length - offset, checksum)
             with self._slots.hold(caller):
                 return await self._receive(caller, image, lock, chunk, size)
@@ -165,7 +165,7 @@ class Uploads:
         async with self._locked(image, upload_id) as lock:
             blob = await self._blob(lock.upload)
             lock.removed = True
-            await self._abort(blob, Gone("The upload was ended."))
+            await self._abort(blob, Gone("The upload was deleted."))
 
     async def _receive(
         self, caller: Caller, image: Image, lock: UploadLock, chunk: UploadChunk, size: int | None
@@ -173,7 +173,7 @@ class Uploads:
         upload = lock.upload
         blob = await self._blob(upload)
         if blob.state != PARTIAL:
-            raise Locked("The upload is being finished; ask for it again soon.", retry_after=5)
+            raise Locked("The upload is being completed; try again soon.", retry_after=5)
         try:
             writer = await self._store(blob).resume(blob.id, upload.offset, upload.length)
         except Gone as error:
@@ -235,7 +235,7 @@ class Uploads:
                 await upload_rows.renew(tx, upload.id, lock.holder, LOCK_LEASE)
                 and await blob_rows.acquire(tx, blob.id, LEASE)
             ):
-                raise Locked("Another request has this upload; ask for it again soon.", retry_after=5)
+                raise Locked("Another request is using this upload; try again soon.", retry_after=5)
         try:
             async with self._ingest.leases.keep_alive([blob]):
                 await self._ingest.commit(blob, writer)
@@ -248,7 +248,9 @@ class Uploads:
         except (Unavailable, Gone, asyncio.CancelledError) as error:
             still_there = await shielded(self._return_to_partial(blob, lock, reason_of(error)))
             if still_there and isinstance(error, Gone):  # a lease expired, as when a machine sleeps
-                raise Locked("The end of the upload was broken off; try again.", retry_after=1) from None
+                raise Locked(
+                    "The completion of the upload was interrupted; try again.", retry_after=1
+                ) from None
             raise
         except BaseException as error:
             await shielded(self._abort(blob, error))
@@ -274,7 +276,7 @@ class Uploads:
             await upload_rows.lock(tx, blob.id)
             await self._ingest.complete(tx, blob, digests, SAVING)
             if not await upload_rows.advance(tx, finished, holder):
-                raise Gone("The upload was lost to another request.")
+                raise Gone("Another request took over the upload.")
 
     async def _return_to_partial(self, blob: Blob, lock: UploadLock, reason: str) -> bool:
         """Make the upload wait for a retry; return False if another request has it, or it is gone."""
@@ -337,11 +339,11 @@ class Uploads:
         while True:
             hold = await fetch(self._database, upload_rows.get_lease, upload_id)
             if hold is None:
-                raise NotFound(f"There is no upload {upload_id} any more.")
+                raise NotFound(f"The upload {upload_id} no longer exists.")
             if hold.left < 0:
                 return
             if time.monotonic() > deadline:
-                raise Locked("Another request is working on this upload; try again soon.", retry_after=5)
+                raise Locked("Another request is using this upload; try again soon.", retry_after=5)
             await asyncio.sleep(0.2)
 
     async def _unlock(self, upload_id: str, holder: str) -> None:

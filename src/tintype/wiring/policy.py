@@ -21,7 +21,7 @@ def create_policy(settings: Settings, log: structlog.typing.FilteringBoundLogger
     try:
         rules = read_rules(path.read_text(encoding="utf-8"), str(path))
         for name in unused(rules, SERVED):
-            log.warning("policy rule has no use here", rule=name, file=str(path))
+            log.warning("policy rule is not used", rule=name, file=str(path))
         return compile_policy(rules, str(path))
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, FileNotFoundError) and settings.policy.file == PolicySettings().file:

@@ -65,7 +65,7 @@ class AsyncClient:
         elif endpoint is not None and cloud is None and (token or not clouds.is_named(os.environ)):
             found = clouds.at(endpoint, token, os.environ)
         elif token is not None:
-            raise errors.InvalidEndpoint("A token needs the endpoint that it is for, and no cloud beside it.")
+            raise errors.InvalidEndpoint("A token needs an endpoint, and cannot be combined with a cloud.")
         else:
             chosen = {"region_name": region_name, "interface": interface, "image_endpoint_override": endpoint}
             found = clouds.find(cloud, os.environ, **chosen)

@@ -172,7 +172,9 @@ class Images(Group):
         """
         path = Path(path)
         if path.exists() and not path.is_file():
-            raise errors.ClientError(f"{path} is no file. What can be read only once is sent by upload().")
+            raise errors.ClientError(
+                f"{path} is not a regular file. Use upload() for data that can be read only once."
+            )
         name = path.name if name is None else name
         formats = {"disk_format": sniffing.disk_format(path), "container_format": "bare"}
         image = await self._find_unfinished(path, name)

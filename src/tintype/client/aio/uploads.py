@@ -179,5 +179,6 @@ async def _verify(transport: Transport, image_id: str, source: Source) -> None:
         made = await io.call(source.digest, algorithm)
         if made != expected:
             raise errors.DigestMismatch(
-                f"Image {image_id} is not what was sent: {algorithm} was {expected}, not {made}. Delete it."
+                f"The data of image {image_id} is not what was sent: {algorithm} was {expected}, not {made}. "
+                "Delete the image."
             )

@@ -134,7 +134,7 @@ def _fetch(
                 until = end if answer.status == 206 else part.size
                 for piece in _gathered(answer.pieces()):
                     if begun + len(piece) > until:
-                        raise errors.CommunicationError("More bytes came than were asked for.")
+                        raise errors.CommunicationError("The server sent more bytes than requested.")
                     io.call(part.write, begun, piece)
                     begun += len(piece)
                     count.add(max(0, min(len(piece), begun - position)))
@@ -161,7 +161,7 @@ def _verified(transport: Transport, image: Image, *, verify: bool, prefer: Seque
                     fresh = piece[passed:]
                     passed = max(0, passed - len(piece))
                     if image.size is not None and position + len(fresh) > image.size:
-                        raise errors.CommunicationError("More bytes came than the image has.")
+                        raise errors.CommunicationError("The server sent more bytes than the image has.")
                     if fresh:
                         if made is not None:
                             io.call(made.update, fresh)
@@ -190,7 +190,9 @@ def _begin(answer: Streamed, wanted: int) -> int:
         return 0
     received = answer.headers.get("content-range", "")
     if not received.startswith(f"bytes {wanted}-"):
-        raise errors.CommunicationError(f"Other bytes came than were asked for: {received or 'no range'}.")
+        raise errors.CommunicationError(
+            f"The server sent other bytes than the requested ones: {received or 'no range'}."
+        )
     return wanted
 
 
@@ -232,5 +234,5 @@ def _digest(image: Image, *, verify: bool) -> tuple[str, str | None]:
 
 def _mismatch(image: Image, algorithm: str, made: str, expected: str | None) -> errors.DigestMismatch:
     return errors.DigestMismatch(
-        f"The bytes of image {image.id} came damaged: {algorithm} was {made}, expected {expected}."
+        f"The downloaded data of image {image.id} is damaged: {algorithm} is {made}, expected {expected}."
     )

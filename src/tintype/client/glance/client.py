@@ -20,7 +20,7 @@ def Client(  # noqa: N802  its name there
     if said is None and "cloud" not in kwargs:
         raise RuntimeError("Say the version of the API: Client('2', …), or an endpoint that ends in /v2.")
     if said is not None and int(float(said)) != 2:
-        raise RuntimeError(f"There is no version {said} of the image API here: it is 2.")
+        raise RuntimeError(f"Version {said} of the image API is not supported; use 2.")
     if session is not None and endpoint is not None:
         kwargs.setdefault("endpoint_override", endpoint)
     return v2.Client(endpoint, *args, session=session, **kwargs)

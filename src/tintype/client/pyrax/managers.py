@@ -181,7 +181,7 @@ class ImageManager(Manager):
             self.api.send(members.update(id_of(img_id), project, status))
         except exceptions.NotFound:
             raise exceptions.InvalidImageMember(
-                f"Project {project} is no member of image {id_of(img_id)}."
+                f"Project {project} is not a member of image {id_of(img_id)}."
             ) from None
 
     def members(self, img: Any) -> "ImageMemberManager":
