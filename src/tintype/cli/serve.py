@@ -34,7 +34,7 @@ def serve(
 ) -> None:
     """Start the image service. The first start in an empty folder creates everything that it needs."""
     os.umask(0o077)  # other users must not read the database, images and clouds.yaml
-    read = functools.partial(load, data_dir, os.environ, host=host, port=port, workers=workers)
+    read = functools.partial(_read, data_dir, host, port, workers)
     settings = read()
     listener = listen(settings.server.host, settings.server.port)
     address, bound_port = listener.getsockname()[:2]
@@ -61,6 +61,11 @@ def serve(
             print(f"Try: OS_CLIENT_CONFIG_FILE={file} openstack --os-cloud {clouds_file.CLOUD} image list")
         sys.stdout.flush()
         process.serve(service, listener, read)
+
+
+def _read(data_dir: Path | None, host: str | None, port: int | None, workers: int | None) -> Settings:
+    """Read the settings anew. Worker processes get this pickled, which the environment cannot be."""
+    return load(data_dir, os.environ, host=host, port=port, workers=workers)
 
 
 def _certificate(settings: Settings) -> Certificate | None:
