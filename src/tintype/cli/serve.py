@@ -48,9 +48,7 @@ def serve(
             print(f"Dashboard: {url}/dashboard/")
         if first is not None:
             # A journal or a container's log would store the password; a terminal does not.
-            secret = (
-                f"{first.password} (shown once; also" if sys.stdout.isatty() else "(readable by you alone"
-            )
+            secret = f"{first.password} (shown once; also" if sys.stdout.isatty() else "(readable only by you"
             print(f"First start: project {first.project}, user {first.user}, password {secret} in {clouds})")
         if settings.keystone.auth_url is not None:
             print(f"Identity: Keystone at {settings.keystone.auth_url}")
@@ -64,7 +62,7 @@ def serve(
 
 
 def _read(data_dir: Path | None, host: str | None, port: int | None, workers: int | None) -> Settings:
-    """Read the settings anew. Worker processes get this pickled, which the environment cannot be."""
+    """Read the settings; each worker process does it again, with its own environment."""
     return load(data_dir, os.environ, host=host, port=port, workers=workers)
 
 
