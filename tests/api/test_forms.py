@@ -173,7 +173,7 @@ async def test_files_that_wait_leave_the_reserve_free(
             content=form(bytes(MIB), behind=BEHIND),
             headers={"Content-Type": "multipart/form-data; boundary=b"},
         )
-        assert (answered.status_code, "no room" in answered.json()) == (413, True)
+        assert (answered.status_code, "no space" in answered.json()) == (413, True)
         assert await settled(service) == (0, 0)
 
 

@@ -121,8 +121,8 @@ async def test_without_a_file_nothing_changes(service: Service) -> None:
         ('{"properties": {}, "required": "x"}', "list of names"),
         ('{"min_ram": {"type": "string"}}', "redefines attributes of every image: min_ram"),
         ('{"x": "string"}', "'x' is not an object"),
-        ('{"x": {"type": "strange"}}', "'x' is no JSON schema"),
-        ('{"x": {"type": "string", "pattern": "("}}', "'x' is no JSON schema"),
+        ('{"x": {"type": "strange"}}', "'x' is not a JSON schema"),
+        ('{"x": {"type": "string", "pattern": "("}}', "'x' is not a JSON schema"),
     ],
 )
 def test_a_file_that_cannot_be_used_stops_the_start(tmp_path: Path, text: str, reason: str) -> None:
