@@ -9,6 +9,8 @@ import pytest
 from test_imports import new_image
 
 from inprocess import Prepared, Service, running
+from tintype.domain.callers import Caller
+from tintype.services import quotas
 from tintype.settings.images import ImageSettings
 
 BINARY = {"Content-Type": "application/octet-stream"}
@@ -71,3 +73,14 @@ async def test_a_failed_upload_releases_its_slot(prepared: Prepared, tmp_path: P
         short = await service.call("alice", "PUT", f"{image}/file", headers=declared, content=b"ab")
         assert short.status_code == 400
         assert (await send(service, "alice", "file", b"ab")).status_code == 204
+
+
+async def test_a_trim_that_is_due_after_the_stop_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timer of the last transfer may run when the threads have been shut down already."""
+    monkeypatch.setattr(quotas, "_TRIM_SECONDS", 0.01)
+    loop, complaints = asyncio.get_running_loop(), list[object]()
+    loop.set_exception_handler(lambda _, about: complaints.append(about))
+    with quotas.Slots(1, "uploads").hold(Caller("user", "user", "project")):
+        await loop.shutdown_default_executor()
+        await asyncio.sleep(0.05)
+    assert complaints == []

@@ -88,4 +88,5 @@ class Slots:
     def _return_memory(self) -> None:
         """Make the allocator return free pages to the system, which it would keep otherwise."""
         self._timer = None
-        asyncio.get_running_loop().run_in_executor(None, return_memory)
+        with contextlib.suppress(RuntimeError):  # the process is stopping
+            asyncio.get_running_loop().run_in_executor(None, return_memory)
