@@ -168,9 +168,11 @@ def _check_definition(name: str, definition: Definition) -> None:
         if isinstance(value := definition[count], float) and value.is_integer():
             definition[count] = int(value)
     try:
-        msgspec.convert(definition, DefinitionBody)
+        body = msgspec.convert(definition, DefinitionBody)
     except msgspec.ValidationError as error:
         raise Invalid(f"Property '{name}': {error}.") from None
+    if len(set(body.required)) < len(body.required):
+        raise Invalid(f"Property '{name}' names a required property twice.")
 
 
 def new_namespace(body: NamespaceBody, *, namespace_id: str, owner: str | None, now: int) -> Namespace:
