@@ -35,6 +35,14 @@ _LOCATION: Final = record({"url": STRING, "metadata": OBJECT}, {"validation_data
 _POINTER: Final = {"type": "string", "pattern": "^/", "description": "JSON pointer of an attribute"}
 
 
+_DIGESTS: Final = {"md5": 32, "sha256": 64, "sha512": 128}
+
+
+def _digest(algorithm: str, digits: int) -> Schema:
+    hexadecimal = {"type": "string", "pattern": f"^[0-9a-fA-F]{{{digits}}}$"}
+    return record({"algo": one_of(algorithm), "value": hexadecimal})
+
+
 def image_components(limits: Limits) -> dict[str, Schema]:
     """Return the schemas of the image API; what the operator has set shows in those of images."""
     published = schemas.every_schema(limits)
@@ -50,7 +58,7 @@ def image_components(limits: Limits) -> dict[str, Schema]:
         **_PATCHES,
         "member": record(published["member"]["properties"]),
         "members": record({"members": list_of(ref("member")), "schema": STRING}),
-        "new_member": open_record({"member": text(NAME_LIMIT, least=1)}),
+        "new_member": open_record({"member": text(NAME_LIMIT, least=1) | {"pattern": r"^[^\x00]*$"}}),
         "member_status": open_record({"status": one_of(*STATUSES)}),
         **_tasks(published["task"]["properties"]),
         **_IMPORTS,
@@ -120,7 +128,7 @@ _IMPORTS: Final[dict[str, Schema]] = {
                 {"name": one_of(*imports.METHODS)},
                 {
                     "uri": text(LONGEST, nullable=True),
-                    "expected_hash": record({"algo": one_of("md5", "sha256", "sha512"), "value": STRING}),
+                    "expected_hash": {"oneOf": [_digest(name, size) for name, size in _DIGESTS.items()]},
                     "glance_region": NULLABLE,
                     "glance_image_id": NULLABLE,
                     "glance_service_interface": NULLABLE,

@@ -22,8 +22,17 @@ _SELF: Final = record({"self": STRING})
 _PAGE: Final = record({"self": STRING, "next": NULLABLE, "previous": NULLABLE})
 _NONE: Final[Schema] = {"type": "null"}
 _FLAG: Final[Schema] = {"type": ["boolean", "null"]}
-_TEXT: Final = text(_LONGEST, least=1)
-_OPTIONAL: Final = text(_LONGEST, nullable=True)
+_NO_NUL: Final = {"pattern": r"^[^\x00]*$"}
+_TEXT: Final = text(_LONGEST, least=1) | _NO_NUL
+_OPTIONAL: Final = text(_LONGEST, nullable=True) | _NO_NUL
+_SECRET: Final = text(_LONGEST, least=1, nullable=True) | _NO_NUL
+_NAME: Final = text(255, least=1) | {
+    "pattern": r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$"
+}
+_EMAIL: Final = text(255, nullable=True) | _NO_NUL
+_EMPTY: Final[Schema] = {"enum": [None, False, "", [], {}]}
+"""What a field may be that is not stored here."""
+_TIME: Final = {"anyOf": [{"type": "null"}, {"type": "string", "format": "date-time"}]}
 _IN_DEFAULT: Final = one_of(None, "", "default")
 
 _ENDPOINT: Final = record(
@@ -126,6 +135,11 @@ _ASSIGNMENT: Final = record(
 )
 
 
+def _stored(required: dict[str, Schema], optional: dict[str, Schema]) -> Schema:
+    """Return the schema of an object of which other fields must be empty."""
+    return open_record(required, optional) | {"additionalProperties": _EMPTY}
+
+
 def _listed(name: str, item: Schema) -> Schema:
     return record({name: list_of(item), "links": _PAGE})
 
@@ -161,12 +175,12 @@ _PROJECT_BODY: Final[dict[str, Schema]] = {
 }
 _USER_BODY: Final[dict[str, Schema]] = {
     "name": _TEXT,
-    "password": _OPTIONAL,
+    "password": _SECRET,
     "enabled": _FLAG,
     "domain_id": _IN_DEFAULT,
     "description": _OPTIONAL,
-    "email": text(255, nullable=True),
-    "default_project_id": text(64, nullable=True),
+    "email": _EMAIL,
+    "default_project_id": text(64, nullable=True) | _NO_NUL,
 }
 
 IDENTITY_COMPONENTS: Final[dict[str, Schema]] = {
@@ -179,12 +193,12 @@ IDENTITY_COMPONENTS: Final[dict[str, Schema]] = {
     "domains": _listed("domains", _DOMAIN_VIEW),
     "project": record({"project": _PROJECT}),
     "projects": _listed("projects", _PROJECT),
-    "new_project": open_record({"project": open_record({"name": _TEXT}, _PROJECT_BODY)}),
-    "project_changes": open_record({"project": open_record({}, _PROJECT_BODY)}),
+    "new_project": open_record({"project": _stored({"name": _NAME}, _PROJECT_BODY)}),
+    "project_changes": open_record({"project": _stored({}, _PROJECT_BODY)}),
     "user": record({"user": _USER}),
     "users": _listed("users", _USER),
-    "new_user": open_record({"user": open_record({"name": _TEXT}, _USER_BODY)}),
-    "user_changes": open_record({"user": open_record({}, _USER_BODY)}),
+    "new_user": open_record({"user": _stored({"name": _NAME}, _USER_BODY)}),
+    "user_changes": open_record({"user": _stored({}, _USER_BODY)}),
     "passwords": open_record({"user": open_record({"original_password": _TEXT, "password": _TEXT})}),
     "role": record({"role": _ROLE}),
     "roles": _listed("roles", _ROLE),
@@ -196,12 +210,12 @@ IDENTITY_COMPONENTS: Final[dict[str, Schema]] = {
     ),
     "new_application_credential": open_record(
         {
-            "application_credential": open_record(
+            "application_credential": _stored(
                 {"name": _TEXT},
                 {
                     "description": _OPTIONAL,
                     "secret": _OPTIONAL,
-                    "expires_at": _OPTIONAL,
+                    "expires_at": _TIME,
                     "roles": {"type": ["array", "null"], "items": OBJECT},
                     "unrestricted": _FLAG,
                 },

@@ -51,6 +51,8 @@ def _bodies() -> dict[str, Schema]:
     ):  # definitions are kept as they are given, so they have no type
         bodies[name]["properties"]["properties"]["additionalProperties"] = ref("DefinitionBody")
     definition = bodies["DefinitionBody"]
+    for body in (definition, bodies["ObjectBody"]):
+        body["properties"]["required"]["uniqueItems"] = True
     kept = {name: each for name, each in definition["properties"].items() if name != "confidential"}
     bodies["PropertyBody"] = definition | {
         "title": "PropertyBody",
@@ -61,9 +63,13 @@ def _bodies() -> dict[str, Schema]:
 
 
 def _shared(value: Any) -> Any:
-    """Return a schema with its references to other schemas of the document, and patterns of ECMAScript."""
+    """Return a schema for the document: with its references and ECMAScript's patterns, without `regex`.
+
+    Like Glance, the service takes any text for the pattern of a definition.
+    """
     if isinstance(value, dict):
-        return {name: _shared(each) for name, each in value.items()}
+        pairs = (pair for pair in value.items() if pair != ("format", "regex"))
+        return {name: _shared(each) for name, each in pairs}
     if isinstance(value, list):
         return [_shared(each) for each in value]
     if isinstance(value, str):

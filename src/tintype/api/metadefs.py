@@ -26,6 +26,10 @@ _PAGE: Final = (
     parameters.in_query("sort_key", "The key to sort by.", one_of(*rules.SORT_KEYS)),
     parameters.in_query("visibility", "Filter.", one_of(*rules.VISIBILITIES)),
 )
+_OBJECT_PAGE: Final = (
+    parameters.in_query("limit", "Not 0; otherwise ignored.", {"type": "integer", "minimum": 1}),
+    *_PAGE[1:],
+)
 _TAG_PAGE: Final = (
     *(parameters.LIMIT, parameters.MARKER, parameters.SORT_DIR),
     parameters.in_query("sort_key", "The key to sort by.", one_of(*rules.TAG_SORT_KEYS)),
@@ -133,7 +137,7 @@ class MetadefsApi:
         """Delete all properties of a namespace."""
         return await self._clear(call, PROPERTIES)
 
-    @describe(Answer(200, "objects"), takes=_PAGE)
+    @describe(Answer(200, "objects"), takes=_OBJECT_PAGE)
     async def list_objects(self, call: Call) -> Response:
         """List all objects of a namespace; like Glance, ignore paging."""
         if documents.listing(_asked(call), rules.SORT_KEYS).limit == 0:

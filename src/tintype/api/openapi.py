@@ -54,6 +54,7 @@ def document(routes: Mapping[str, Route], schemas: Mapping[str, Schema], version
         "paths": {_path(path): _path_item(path, route) for path, route in shown.items()},
         "components": {
             "schemas": dict(sorted(schemas.items())),
+            "parameters": {each.name: _parameter(each) for each in (SERVICE_TOKEN, GLOBAL_ID)},
             "headers": {name: _header(name) for name in HEADERS},
             "responses": {f"Error{status}": _error(status) for status in _STATUSES},
             "securitySchemes": {
@@ -110,8 +111,9 @@ def _operation(path: str, method: str, endpoint: Endpoint, route: Route) -> dict
         "tags": [_tag(route)],
         "security": _security(operation, route),
     }
-    taken = (*operation.parameters, *(() if route.open else (SERVICE_TOKEN,)), GLOBAL_ID)
-    shown["parameters"] = [_parameter(each) for each in taken]
+    shared = (*(() if route.open else (SERVICE_TOKEN,)), GLOBAL_ID)
+    shown["parameters"] = [_parameter(each) for each in operation.parameters]
+    shown["parameters"] += [{"$ref": f"#/components/parameters/{each.name}"} for each in shared]
     if operation.body is not None:
         content = {kind: {"schema": _schema(schema)} for kind, schema in operation.body.content.items()}
         shown["requestBody"] = {"required": operation.body.required, "content": content}

@@ -51,13 +51,14 @@ IMAGE_LIST: Final = (
     ),
 )
 
+_MD5: Final[Schema] = {"type": "string", "pattern": "^([0-9a-fA-F]{32}|[A-Za-z0-9+/]{22}==)$"}
 BINARY: Final[Schema] = {"type": "string", "format": "binary"}
 DATA: Final = Body({"application/octet-stream": BINARY}, required=False)
 STORE: Final = in_header("X-Image-Meta-Store", "The store to use instead of the default one.")
 DECLARED_SIZE: Final = in_header("X-OpenStack-Image-Size", "Size of the data; 0 if it is not known.", COUNT)
 DIGESTS: Final = (
     in_header("Repr-Digest", "Digest that the complete data must have (RFC 9530), such as `sha-256=:…:`."),
-    in_header("Content-MD5", "MD5 that the complete data must have, in base64 or hex."),
+    in_header("Content-MD5", "MD5 that the complete data must have, in base64 or hex.", _MD5),
 )
 KNOWN: Final = in_header("If-None-Match", "Answer 304 if this is the `ETag`.")
 DOWNLOAD: Final = (
