@@ -9,7 +9,7 @@ COVERED := tests/unit tests/api tests/contract tests/e2e
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check conformance contract keystone glance glanceclient horizon azurite mutants bench coverage release site docs clean
+.PHONY: help serve test check conformance contract keystone glance glanceclient horizon azurite mutants bench coverage release site docs redoc clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -118,6 +118,15 @@ docs/assets/mermaid.js:
 docs: $(VENV)/.check ## Generate docs/reference and the blocking client from the code
 	@$(BIN)/python tools/blocking.py
 	@$(BIN)/python tools/reference.py
+
+# The page of the API's document. Its only picture from elsewhere becomes an empty one.
+redoc: ## Fetch Redoc, which shows the API's document at /docs, from npm
+	@mkdir -p .npm
+	@npm pack --silent --pack-destination .npm 'redoc@2.5.4' >/dev/null
+	@tar --extract --gzip --directory .npm --file .npm/redoc-2.5.4.tgz package/LICENSE package/bundles
+	@cat .npm/package/LICENSE .npm/package/bundles/redoc.standalone.js.LICENSE.txt >src/tintype/api/static/redoc.LICENSE.txt
+	@sed 's|https://cdn.redoc.ly/redoc/logo-mini.svg|data:,|' .npm/package/bundles/redoc.standalone.js >src/tintype/api/static/redoc.standalone.js
+	@rm -r .npm
 
 clean: ## Delete virtual environments and caches, not the data
 	rm -rf $(VENV) .coverage* dist site .site.log .cache docs/assets .venv-keystone .venv-glance .venv-glanceclient .venv-horizon .azurite mutants .browser .conformance .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,6 +5,7 @@ python tools/reference.py [FOLDER]
 
 import asyncio
 import inspect
+import json
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,8 @@ from typing import Any
 import typer.main
 from msgspec import NODEFAULT
 
+from tintype import __version__
+from tintype.api.docs import api_document
 from tintype.api.errors import STATUS
 from tintype.cli.commands import app
 from tintype.client import errors as errors_of_client
@@ -41,6 +44,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages.items():
         (folder / name).write_text(MADE + text)
+    (folder / "openapi.json").write_text(openapi())
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -66,6 +70,7 @@ def routes() -> str:
                 rows.append((f"`{method} {path}`", meaning, needed))
         asyncio.run(service.close())
     note = (
+        "[OpenAPI](openapi.md) describes each request and its responses in full. "
         "Handlers of `/identity` check the token themselves: some of them give it. `/v2/cache`, "
         "`/v2/cached_images` and `/v2/queued_images` answer 404 where `cache.folder` is not set, to callers "
         "who may use them. `GET /v2/images/{image_id}/file?prefer=a,b` wishes for a copy from these stores. "
@@ -74,6 +79,15 @@ def routes() -> str:
         "Paths below `/api` hold with a slash at their end, too; `/` leads browsers to `/dashboard/`.\n"
     )
     return f"# Routes\n\n{table(('request', 'what it does', 'needs'), rows)}\n{note}"
+
+
+def openapi() -> str:
+    """Return the API's document, of a service with a cache and otherwise default settings."""
+    with tempfile.TemporaryDirectory() as folder:
+        service = Service(Settings(data_dir=Path(folder), cache=CacheSettings(folder="cache")))
+        made = api_document(service.routes, service.limits, __version__)
+        asyncio.run(service.close())
+    return json.dumps(made, indent=1, ensure_ascii=False) + "\n"
 
 
 def settings() -> str:

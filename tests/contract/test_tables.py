@@ -6,7 +6,8 @@ trusts identity headers) or `TOKEN=alice=…,bob=…,carol=…,admin=…`. Where
 is what Glance answers instead, and `because` is why we do not.
 
 Expected bodies are subsets: a mapping may have more keys. `<uuid>`, `<time>` and `<any>` stand for
-values; `{name}` for what an earlier step saved.
+values; `{name}` for what an earlier step saved. What Tintype answers is also held against its document of
+the API (`/openapi.json`).
 """
 
 import fnmatch
@@ -23,6 +24,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from described import Document
 from inprocess import Service
 
 TABLES = sorted(Path(__file__).parent.glob("*.yaml"))
@@ -51,14 +53,23 @@ class Target:
     """The service under test: how to call it as somebody."""
 
     def __init__(
-        self, client: httpx2.AsyncClient, headers: dict[str, dict[str, str]], projects: dict[str, str]
+        self,
+        client: httpx2.AsyncClient,
+        headers: dict[str, dict[str, str]],
+        projects: dict[str, str],
+        document: Document | None = None,
     ) -> None:
+        """`document` describes what this service answers, if it is ours."""
         self.client, self.headers, self.projects = client, headers, projects
+        self.document = document
 
     async def send(self, who: str, method: str, path: str, **options: Any) -> httpx2.Response:
         headers = {"Accept": "application/json", **self.headers.get(who, {}), **options.pop("headers", {})}
         url = str(self.client.base_url).rstrip("/") + path  # whole: a path of two slashes would be a host
-        return await self.client.request(method, url, headers=headers, **options)
+        response = await self.client.request(method, url, headers=headers, **options)
+        if self.document is not None:
+            self.document.check(method, path, response)
+        return response
 
 
 if URL is None:
@@ -67,7 +78,8 @@ if URL is None:
     async def own_target(service: Service) -> Target:
         """Give the Tintype of this process."""
         headers = {who: {"X-Auth-Token": token} for who, token in service.tokens.items()}
-        return Target(service.client, headers, service.projects)
+        document = Document((await service.client.get("/openapi.json")).json())
+        return Target(service.client, headers, service.projects, document)
 
 else:
 

@@ -8,6 +8,8 @@ from starlette.responses import Response
 from tintype.api import identity_wire as forms
 from tintype.api import wire
 from tintype.api.call import Call
+from tintype.api.operation import Answer, describe
+from tintype.api.parameters import NAME
 from tintype.api.presence import while_present
 from tintype.db.application_credentials import ApplicationCredential
 from tintype.domain.identity import check_role
@@ -25,6 +27,7 @@ class ApplicationCredentialsApi:
         self._credentials = credentials
         self._reader = reader
 
+    @describe(Answer(200, "application_credentials"), takes=(NAME,), needs="token")
     async def index(self, call: Call) -> Response:
         """List a user's application credentials: their own, or any user's for an admin."""
         await self._reader.user_or_admin(call, call.params["id"])
@@ -33,12 +36,19 @@ class ApplicationCredentialsApi:
         kept = [_view(call, each) for each in found if name in {None, each.name}]
         return forms.listing(call, "application_credentials", kept)
 
+    @describe(Answer(200, "application_credential"), needs="token")
     async def show(self, call: Call) -> Response:
         """Show an application credential, without its secret."""
         await self._reader.user_or_admin(call, call.params["id"])
         found = await self._credentials.get(call.params["id"], call.params["credential"])
         return wire.json_response({"application_credential": _view(call, found)})
 
+    @describe(
+        Answer(201, "created_application_credential"),
+        body="new_application_credential",
+        errors=(409, 429),
+        needs="token",
+    )
     async def create(self, call: Call) -> Response:
         """Create an application credential for the caller in the token's project; show its secret once."""
         token = await self._reader.caller(call)
@@ -58,6 +68,7 @@ class ApplicationCredentialsApi:
         made, secret = await while_present(call, creation)
         return wire.json_response({"application_credential": {**_view(call, made), "secret": secret}}, 201)
 
+    @describe(Answer(204), needs="token")
     async def delete(self, call: Call) -> Response:
         """Delete an application credential; its tokens are revoked."""
         _require_unrestricted(await self._reader.user_or_admin(call, call.params["id"]))

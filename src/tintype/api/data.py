@@ -2,13 +2,16 @@
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Final
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from tintype.api import parameters
 from tintype.api.call import Call
 from tintype.api.extensions import TAKEN
+from tintype.api.operation import Answer, describe
 from tintype.blobs.reading import closing
 from tintype.domain import conditions, ranges
 from tintype.domain.stores import parse_names
@@ -21,6 +24,8 @@ _BINARY = "application/octet-stream"
 _HAND_OFF = "x-accel-redirect"
 """The X-Sendfile-Type of a front server that sends files itself. For any other client a response without
 bytes would look like an empty image."""
+_TAKEN: Final = (parameters.DECLARED_SIZE, *parameters.DIGESTS)
+_WHOLE: Final = ("Accept-Ranges", "ETag", "Repr-Digest", "Content-MD5")
 
 
 class DataApi:
@@ -31,6 +36,7 @@ class DataApi:
         self._downloads = downloads
         self._slots = slots
 
+    @describe(Answer(204), body=parameters.DATA, takes=(parameters.STORE, *_TAKEN), errors=(409, 410, 415))
     async def upload(self, call: Call) -> Response:
         """Store the bytes of an image."""
         call.check_type(_BINARY)
@@ -44,6 +50,7 @@ class DataApi:
         )
         return Response(status_code=204)
 
+    @describe(Answer(204), body=parameters.DATA, takes=_TAKEN, errors=(409, 410, 415))
     async def stage(self, call: Call) -> Response:
         """Store bytes for a later import."""
         call.check_type(_BINARY)
@@ -56,6 +63,14 @@ class DataApi:
         )
         return Response(status_code=204)
 
+    @describe(
+        Answer(200, parameters.BINARY, (*_WHOLE, "X-Accel-Redirect"), _BINARY),
+        Answer(204),
+        Answer(206, parameters.BINARY, (*_WHOLE, "Content-Range"), _BINARY),
+        Answer(304, headers=("Accept-Ranges", "ETag")),
+        takes=parameters.DOWNLOAD,
+        errors=(416, 429),
+    )
     async def download(self, call: Call) -> Response:
         """Send an image's bytes, or one range of them."""
         headers = call.headers

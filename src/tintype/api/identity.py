@@ -11,6 +11,8 @@ from starlette.responses import Response
 from tintype.api import identity_wire as forms
 from tintype.api import wire
 from tintype.api.call import Call
+from tintype.api.operation import Answer, describe
+from tintype.api.parameters import NAME, NO_CATALOG, SUBJECT
 from tintype.api.presence import while_present
 from tintype.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from tintype.services.identity import Identity
@@ -34,14 +36,22 @@ class IdentityApi:
         self._reader = reader
         self._region = region
 
+    @describe(Answer(300, "identity_versions"))
     async def choices(self, call: Call) -> Response:
         """List the versions."""
         return wire.json_response({"versions": {"values": [_version(call)]}}, 300)
 
+    @describe(Answer(200, "identity_version"))
     async def version(self, call: Call) -> Response:
         """Describe the version."""
         return wire.json_response({"version": _version(call)})
 
+    @describe(
+        Answer(201, "token", ("X-Subject-Token", "Vary")),
+        body="login",
+        errors=(401, 403, 404, 429),
+        takes=(NO_CATALOG,),
+    )
     async def login(self, call: Call) -> Response:
         """Return a token for a password, an application credential or another token."""
         auth = await forms.read_object(call, "auth")
@@ -95,22 +105,28 @@ class IdentityApi:
             address=call.address,
         )
 
+    @describe(
+        Answer(200, "token", ("X-Subject-Token",)), takes=(SUBJECT, NO_CATALOG), errors=(404,), needs="token"
+    )
     async def show_token(self, call: Call) -> Response:
         """Show the user, project and roles of a token."""
         token = await self._subject(call, also=frozenset({"admin", "service"}))
         return wire.json_response(self._view(call, token), 200, {"X-Subject-Token": token.value})
 
+    @describe(Answer(204), takes=(SUBJECT,), errors=(404,), needs="token")
     async def revoke(self, call: Call) -> Response:
         """Revoke a token."""
         token = await self._subject(call, also=frozenset({"admin"}))
         await self._identity.tokens.revoke(token)
         return wire.no_content()
 
+    @describe(Answer(200, "catalog"), needs="token")
     async def catalog(self, call: Call) -> Response:
         """Show the service catalogue."""
         await self._reader.caller(call)
         return wire.json_response({"catalog": self._catalog(call), "links": forms.links(call)})
 
+    @describe(Answer(200, "domains"), takes=(NAME,), needs="token")
     async def domains(self, call: Call) -> Response:
         """List the only domain."""
         await self._reader.caller(call)
@@ -118,6 +134,7 @@ class IdentityApi:
         found = [_DOMAIN_VIEW] if wanted is None or wanted.lower() == "default" else []
         return forms.listing(call, "domains", found)
 
+    @describe(Answer(200, "domain"), needs="token")
     async def domain(self, call: Call) -> Response:
         """Show the only domain."""
         await self._reader.caller(call)

@@ -1,14 +1,15 @@
 """Images over HTTP."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
 from starlette.responses import Response
 
-from tintype.api import wire
+from tintype.api import parameters, wire
 from tintype.api.call import Call
+from tintype.api.operation import Answer, Body, describe
 from tintype.domain import patch, query
 from tintype.domain.images import Limits
 from tintype.domain.locations import parse as parse_location
@@ -30,6 +31,10 @@ class ImageOptions(msgspec.Struct, frozen=True):
     """The import methods."""
 
 
+_WARNINGS: Final = "OpenStack-image-property-warnings"
+_PATCH: Final = Body(dict(zip(patch.MEDIA_TYPES, ("patch_draft4", "patch"), strict=True)))
+
+
 class ImagesApi:
     """Handlers of `/v2/images`."""
 
@@ -45,6 +50,15 @@ class ImagesApi:
         if options.methods:
             self._create_headers["OpenStack-image-import-methods"] = ",".join(options.methods)
 
+    @describe(
+        Answer(
+            201,
+            "image",
+            ("Location", "OpenStack-image-store-ids", "OpenStack-image-import-methods", _WARNINGS),
+        ),
+        body="new_image",
+        errors=(409,),
+    )
     async def create(self, call: Call) -> Response:
         """Create an image record."""
         attributes = wire.parse_json(await call.bounded_body())
@@ -55,6 +69,7 @@ class ImagesApi:
         headers = {"Location": location, **self._create_headers, **wire.property_warnings(shown.warnings)}
         return wire.json_response(self.view(shown), 201, headers)
 
+    @describe(Answer(200, "images"), takes=parameters.IMAGE_LIST)
     async def index(self, call: Call) -> Response:
         """List a page of images, with a link to the next one."""
         pairs = wire.query_pairs(call.scope["query_string"])
@@ -72,10 +87,12 @@ class ImagesApi:
             body["next"] = _page_path([*rest, ("marker", page.last.image.id)])
         return wire.json_response(body)
 
+    @describe(Answer(200, "image"))
     async def show(self, call: Call) -> Response:
         """Show one image."""
         return wire.json_response(self.view(await self._images.show(call.caller, call.params["id"])))
 
+    @describe(Answer(200, "image", (_WARNINGS,)), body=_PATCH, errors=(409, 415))
     async def update(self, call: Call) -> Response:
         """Patch an image, in either JSON patch dialect."""
         media_type = call.media_type
@@ -88,16 +105,19 @@ class ImagesApi:
         shown = await self._images.update(call.caller, call.params["id"], changes)
         return wire.json_response(self.view(shown), headers=wire.property_warnings(shown.warnings))
 
+    @describe(Answer(204), errors=(409,))
     async def delete(self, call: Call) -> Response:
         """Delete an image."""
         await self._images.delete(call.caller, call.params["id"])
         return wire.no_content()
 
+    @describe(Answer(204), errors=(409,))
     async def deactivate(self, call: Call) -> Response:
         """Deactivate an image: its data cannot be downloaded."""
         await self._images.deactivate(call.caller, call.params["id"])
         return wire.no_content()
 
+    @describe(Answer(204), errors=(409,))
     async def reactivate(self, call: Call) -> Response:
         """Reactivate an image: its data can be downloaded again."""
         await self._images.reactivate(call.caller, call.params["id"])

@@ -4,8 +4,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from tintype.api import wire
+from tintype.api import parameters, wire
 from tintype.api.call import Call
+from tintype.api.operation import Answer, describe
 from tintype.domain import imports
 from tintype.services.imports import Imports
 
@@ -16,6 +17,7 @@ class ImportsApi:
     def __init__(self, service: Imports) -> None:
         self._imports = service
 
+    @describe(Answer(202), body="import", takes=(parameters.STORE,), errors=(409, 413))
     async def create(self, call: Call) -> Response:
         """Begin an import."""
         body = wire.parse_json(await call.bounded_body())

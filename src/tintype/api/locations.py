@@ -4,6 +4,7 @@ from starlette.responses import Response
 
 from tintype.api import wire
 from tintype.api.call import Call
+from tintype.api.operation import Answer, describe
 from tintype.domain import locations as rules
 from tintype.services.locations import Locations
 
@@ -14,10 +15,12 @@ class LocationsApi:
     def __init__(self, locations: Locations) -> None:
         self._locations = locations
 
+    @describe(Answer(200, "locations"))
     async def index(self, call: Call) -> Response:
         """List the locations of an image's data, for services."""
         return wire.json_response(await self._locations.get(call.caller, call.params["id"]))
 
+    @describe(Answer(202), body="location", errors=(409,))
     async def create(self, call: Call) -> Response:
         """Add a location: the image uses data that exists already."""
         body = wire.parse_json(await call.bounded_body())

@@ -1,17 +1,22 @@
 """Health checks and metrics."""
 
 import hmac
+from typing import Final
 
 from starlette.responses import PlainTextResponse, Response
 
 from tintype.api import errors as error_responses
 from tintype.api import wire
 from tintype.api.call import Call
+from tintype.api.json_schema import STRING
+from tintype.api.operation import TEXT, Answer, describe
 from tintype.auth.base import Authenticator
 from tintype.errors import Unauthenticated, Unavailable
 from tintype.observability.metrics import CONTENT_TYPE, Metrics
 from tintype.policy.engine import Policy
 from tintype.services.health import Health
+
+_OK: Final = Answer(200, STRING, media_type=TEXT)
 
 
 class OperationsApi:
@@ -33,10 +38,12 @@ class OperationsApi:
         self._policy = policy
         self._token = token
 
+    @describe(_OK)
     async def live(self, _call: Call) -> Response:
         """Report liveness: if this fails, restart the process."""
         return PlainTextResponse("OK")
 
+    @describe(_OK, errors=(503,))
     async def ready(self, call: Call) -> Response:
         """Report readiness: if this fails, send requests elsewhere."""
         try:
@@ -46,6 +53,7 @@ class OperationsApi:
             return PlainTextResponse(error.message, 503, error_responses.headers_of(error))
         return PlainTextResponse("OK")
 
+    @describe(Answer(200, "health"), needs="bearer")
     async def detail(self, call: Call) -> Response:
         """Report the health of each component."""
         await self._check(call, "get_health")
@@ -55,6 +63,7 @@ class OperationsApi:
             call.failure = Unavailable(" ".join(broken))
         return wire.json_response({"parts": parts}, 503 if broken else 200)
 
+    @describe(Answer(200, STRING, media_type=TEXT), needs="bearer")
     async def metrics(self, call: Call) -> Response:
         """Return the metrics in Prometheus's text format."""
         await self._check(call, "get_metrics")

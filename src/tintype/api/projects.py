@@ -11,11 +11,17 @@ from starlette.responses import Response
 from tintype.api import identity_wire as forms
 from tintype.api import wire
 from tintype.api.call import Call
+from tintype.api.operation import Answer, describe
+from tintype.api.parameters import IN_DOMAIN, NAME, in_query
 from tintype.db.identity import Project
 from tintype.errors import Invalid
 from tintype.services.projects import Projects
 
 _FIELDS: Final = ("name", "description", "enabled", "domain_id", "parent_id", "is_domain")
+_FILTERS: Final = (
+    in_query("parent_id", "Filter: `default` is the parent of all projects."),
+    in_query("is_domain", "Filter: no project is a domain."),
+)
 
 
 class ProjectsApi:
@@ -25,6 +31,7 @@ class ProjectsApi:
         self._projects = projects
         self._reader = reader
 
+    @describe(Answer(200, "projects"), takes=(NAME, *IN_DOMAIN, *_FILTERS), needs="token")
     async def index(self, call: Call) -> Response:
         """List projects, or look one up by its exact name."""
         token = await self._reader.caller(call)
@@ -37,23 +44,27 @@ class ProjectsApi:
         kept = [project for project in found if forms.in_domain(wanted, enabled=project.enabled)]
         return forms.listing(call, "projects", [_view(call, project) for project in kept])
 
+    @describe(Answer(200, "projects"), needs="token")
     async def mine(self, call: Call) -> Response:
         """List the projects that the caller may work in."""
         token = await self._reader.caller(call)
         found = await self._projects.of_user(token.caller.user_id)
         return forms.listing(call, "projects", [_view(call, project) for project in found])
 
+    @describe(Answer(200, "projects"), needs="token")
     async def of_user(self, call: Call) -> Response:
         """List the projects that a user may work in."""
         await self._reader.user_or_admin(call, call.params["id"])
         found = await self._projects.of_user(call.params["id"])
         return forms.listing(call, "projects", [_view(call, project) for project in found])
 
+    @describe(Answer(200, "project"), needs="token")
     async def show(self, call: Call) -> Response:
         """Show a project."""
         await self._reader.caller(call)
         return self._shown(call, await self._projects.get(call.params["id"]))
 
+    @describe(Answer(201, "project"), body="new_project", errors=(404, 409), needs="token")
     async def create(self, call: Call) -> Response:
         """Create a project."""
         await self._reader.admin(call)
@@ -66,6 +77,7 @@ class ProjectsApi:
         )
         return self._shown(call, project, 201)
 
+    @describe(Answer(200, "project"), body="project_changes", errors=(409,), needs="token")
     async def update(self, call: Call) -> Response:
         """Update a project's name or description, or enable or disable it."""
         await self._reader.admin(call)
@@ -80,6 +92,7 @@ class ProjectsApi:
             changes["enabled"] = enabled
         return self._shown(call, await self._projects.update(project.id, **changes))
 
+    @describe(Answer(204), errors=(409,), needs="token")
     async def delete(self, call: Call) -> Response:
         """Delete a project; its images stay, and only an admin can reach them."""
         await self._reader.admin(call)

@@ -7,6 +7,8 @@ from starlette.responses import Response
 from tintype.api import identity_wire as forms
 from tintype.api import wire
 from tintype.api.call import Call
+from tintype.api.operation import Answer, describe
+from tintype.api.parameters import IN_DOMAIN, NAME, in_query
 from tintype.db.identity import Assignment
 from tintype.domain.identity import ROLES
 from tintype.errors import NotFound
@@ -14,6 +16,12 @@ from tintype.services.identity import Identity
 
 _ELSEWHERE: Final = ("group.id", "scope.domain.id", "scope.system", "scope.OS-INHERIT:inherited_to")
 """Filters for kinds of assignments that do not exist here: they match nothing."""
+_FILTERS: Final = (
+    *(in_query(name, "Filter.") for name in ("user.id", "role.id", "scope.project.id")),
+    *(in_query(name, "Filter: matches nothing here.") for name in _ELSEWHERE),
+    in_query("effective", "Add implied roles."),
+    in_query("include_names", "Add names."),
+)
 
 
 class RolesApi:
@@ -25,6 +33,7 @@ class RolesApi:
         self._projects = identity.projects
         self._reader = reader
 
+    @describe(Answer(200, "roles"), takes=(NAME, IN_DOMAIN[0]), needs="token")
     async def index(self, call: Call) -> Response:
         """List the roles."""
         await self._reader.caller(call)
@@ -33,17 +42,20 @@ class RolesApi:
         found = [forms.role_view(role) for role in ROLES if here and wanted.get("name", role) == role]
         return forms.listing(call, "roles", found)
 
+    @describe(Answer(200, "role"), needs="token")
     async def show(self, call: Call) -> Response:
         """Show a role."""
         await self._reader.caller(call)
         return wire.json_response({"role": forms.role_view(forms.role_of(call.params["id"]))})
 
+    @describe(Answer(200, "roles"), needs="token")
     async def granted(self, call: Call) -> Response:
         """List the roles that a user has in a project."""
         await self._reader.admin(call)
         found = await self._roles.assignments(**await self._pair(call))
         return forms.listing(call, "roles", [forms.role_view(each.role) for each in found])
 
+    @describe(Answer(204), needs="token")
     async def check(self, call: Call) -> Response:
         """Return 204 if a user has a role in a project, else 404."""
         await self._reader.admin(call)
@@ -52,6 +64,7 @@ class RolesApi:
             raise NotFound(f"Could not find role assignment with role: {call.params['role']}.")
         return wire.no_content()
 
+    @describe(Answer(204), needs="token")
     async def grant(self, call: Call) -> Response:
         """Grant a user a role in a project."""
         await self._reader.admin(call)
@@ -59,6 +72,7 @@ class RolesApi:
         await self._roles.grant(pair["user_id"], pair["project_id"], role)
         return wire.no_content()
 
+    @describe(Answer(204), errors=(409,), needs="token")
     async def withdraw(self, call: Call) -> Response:
         """Withdraw a role in a project from a user."""
         await self._reader.admin(call)
@@ -66,6 +80,7 @@ class RolesApi:
         await self._roles.revoke(pair["user_id"], pair["project_id"], role)
         return wire.no_content()
 
+    @describe(Answer(200, "role_assignments"), takes=_FILTERS, needs="token")
     async def assignments(self, call: Call) -> Response:
         """List role assignments; `effective` adds implied roles, `include_names` adds names."""
         await self._reader.admin(call)

@@ -5,6 +5,7 @@ import msgspec
 from tintype.api.application_credentials import ApplicationCredentialsApi
 from tintype.api.cache import CacheApi
 from tintype.api.data import DataApi
+from tintype.api.docs import PAGE_HEADERS, DocsApi
 from tintype.api.identity import IdentityApi
 from tintype.api.images import ImagesApi
 from tintype.api.imports import ImportsApi
@@ -81,6 +82,16 @@ def table(to: Handlers) -> dict[str, Route]:
         "/v2/info/usage":                       Route({"GET": to.info.usage}),
     }
     # fmt: on
+
+
+def docs_table(docs: DocsApi) -> dict[str, Route]:
+    """Return the routes of the API's document, and of the page that shows it."""
+    return {
+        "/openapi.json": Route({"GET": docs.document}, open=True),
+        "/docs": Route({"GET": docs.home}, open=True),
+        "/docs/": Route({"GET": docs.index}, open=True, headers=PAGE_HEADERS),
+        "/docs/{name}": Route({"GET": docs.file}, open=True, headers=PAGE_HEADERS),
+    }
 
 
 def cache_table(cache: CacheApi) -> dict[str, Route]:

@@ -4,6 +4,7 @@ from starlette.responses import Response
 
 from tintype.api import wire
 from tintype.api.call import Call
+from tintype.api.operation import Answer, describe
 from tintype.services.stores import Stores
 
 
@@ -13,6 +14,7 @@ class StoresApi:
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
 
+    @describe(Answer(204), errors=(409,))
     async def delete_copy(self, call: Call) -> Response:
         """Delete an image's copy from a store."""
         await self._stores.delete_copy(call.caller, call.params["store"], call.params["id"])

@@ -5,14 +5,23 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from tintype.api import wire
+from tintype.api import parameters, wire
 from tintype.api.call import Call
+from tintype.api.json_schema import one_of
+from tintype.api.operation import Answer, describe
 from tintype.domain import tasks as rules
 from tintype.domain.tasks import PROCESSING, Task, size_text
 from tintype.services.imports import Imports
 from tintype.services.tasks import Tasks
 
 _PATH: Final = "/v2/tasks"
+_LIST: Final = (
+    *(parameters.LIMIT, parameters.MARKER_ID, parameters.SORT_DIR),
+    parameters.in_query("sort_key", "The key to sort by.", one_of(*rules.SORT_KEYS)),
+    parameters.in_query("status", "Filter.", one_of(*rules.STATES)),
+    parameters.in_query("type", "Filter.", one_of(*rules.TYPES)),
+    parameters.in_query("owner", "Filter."),
+)
 
 
 class TasksApi:
@@ -24,6 +33,7 @@ class TasksApi:
         self._page_size = page_size
         self._max_page_size = max_page_size
 
+    @describe(Answer(200, "tasks"), takes=_LIST)
     async def index(self, call: Call) -> Response:
         """List a page of tasks."""
         self._tasks.check_access(call.caller)
@@ -40,6 +50,9 @@ class TasksApi:
             body["next"] = _page_path([*rest, ("marker", tasks[-1].id)])
         return wire.json_response(body)
 
+    @describe(
+        Answer(201, "task", ("Location", "OpenStack-image-property-warnings")), body="new_task", errors=(409,)
+    )
     async def create(self, call: Call) -> Response:
         """Create a task of type import: a new image with data from a URL."""
         self._tasks.check_access(call.caller)
@@ -48,16 +61,19 @@ class TasksApi:
         headers = {"Location": f"{call.base_url_text}{_PATH}/{task.id}", **wire.property_warnings(warnings)}
         return wire.json_response(view(task), 201, headers)
 
+    @describe(Answer(200, "task"))
     async def show(self, call: Call) -> Response:
         """Show one task."""
         self._tasks.check_access(call.caller)
         return wire.json_response(view(await self._tasks.show(call.caller, call.params["id"])))
 
+    @describe(Answer(202, "task"), errors=(409,))
     async def cancel(self, call: Call) -> Response:
         """Request the cancellation of a task."""
         task = await self._tasks.cancel(call.caller, call.params["id"])
         return wire.json_response(view(task), 202)
 
+    @describe(Answer(200, "image_tasks"))
     async def of_image(self, call: Call) -> Response:
         """List the tasks of an image."""
         tasks = await self._tasks.of(call.caller, call.params["id"])

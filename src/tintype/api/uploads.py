@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from tintype.api import wire
+from tintype.api import parameters, wire
 from tintype.api.call import Call
+from tintype.api.operation import Answer, Body, describe
 from tintype.domain import uploads as rules
 from tintype.domain.images import Limits
 from tintype.domain.uploads import Upload
@@ -19,6 +20,12 @@ from tintype.services.uploads import Uploads
 
 _VERSION: Final = "1.0.0"
 _CHUNK_TYPE: Final = "application/offset+octet-stream"
+_PROGRESS: Final = ("Upload-Offset", "Upload-Expires")
+_CHUNK: Final = Body({_CHUNK_TYPE: parameters.BINARY})
+_FIRST_CHUNK: Final = Body({_CHUNK_TYPE: parameters.BINARY}, required=False)
+_TUS: Final = parameters.TUS
+_CHECKED: Final = (parameters.STORE, parameters.UPLOAD_CHECKSUM, *parameters.DIGESTS)
+_ERRORS: Final = (409, 410, 412, 415, 423, 460)
 
 
 class UploadsApi:
@@ -36,11 +43,18 @@ class UploadsApi:
             "Tus-Checksum-Algorithm": ",".join(rules.CHECKSUMS),
         }
 
+    @describe(Answer(200, "uploads"))
     async def index(self, call: Call) -> Response:
         """List the uploads of an image. Not part of tus: for clients that have lost the URL of an upload."""
         uploads = await self._uploads.list(call.caller, call.params["id"])
         return wire.json_response({"uploads": [_view(upload) for upload in uploads]})
 
+    @describe(
+        Answer(201, headers=("Location", *_PROGRESS)),
+        body=_FIRST_CHUNK,
+        takes=(_TUS, parameters.UPLOAD_LENGTH, parameters.UPLOAD_METADATA, *_CHECKED),
+        errors=_ERRORS,
+    )
     async def create(self, call: Call) -> Response:
         """Create an upload, optionally with its first chunk."""
         self._check_version(call)
@@ -62,6 +76,11 @@ class UploadsApi:
         location = f"{call.base_url_text}{here}/{upload.id}"
         return Response(status_code=201, headers={"Location": location, **_progress(upload)})
 
+    @describe(
+        Answer(200, headers=("Upload-Length", "Upload-Metadata", "Cache-Control", *_PROGRESS)),
+        takes=(_TUS,),
+        errors=(412,),
+    )
     async def show(self, call: Call) -> Response:
         """Return `Upload-Offset`: where to continue."""
         self._check_version(call)
@@ -71,6 +90,12 @@ class UploadsApi:
             headers["Upload-Metadata"] = upload.metadata
         return Response(status_code=200, headers=headers)
 
+    @describe(
+        Answer(204, headers=_PROGRESS),
+        body=_CHUNK,
+        takes=(_TUS, parameters.UPLOAD_OFFSET, parameters.UPLOAD_CHECKSUM),
+        errors=_ERRORS,
+    )
     async def append(self, call: Call) -> Response:
         """Append the next chunk."""
         self._check_version(call)
@@ -79,12 +104,20 @@ class UploadsApi:
         upload = await self._append(call, call.params["upload"], offset)
         return Response(status_code=204, headers=_progress(upload))
 
+    @describe(Answer(204), takes=(_TUS,), errors=(409, 412, 423))
     async def remove(self, call: Call) -> Response:
         """Delete an upload."""
         self._check_version(call)
         await self._uploads.delete(call.caller, call.params["id"], call.params["upload"])
         return Response(status_code=204)
 
+    @describe(
+        Answer(200, headers=("Upload-Length", "Upload-Metadata", "Cache-Control", *_PROGRESS)),
+        Answer(204, headers=_PROGRESS),
+        body=_FIRST_CHUNK,
+        takes=(_TUS, parameters.OVERRIDE),
+        errors=_ERRORS,
+    )
     async def override(self, call: Call) -> Response:
         """Handle a POST as the method in `X-HTTP-Method-Override`, as tus requires."""
         handlers = {"PATCH": self.append, "DELETE": self.remove, "HEAD": self.show}

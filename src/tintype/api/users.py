@@ -7,6 +7,8 @@ from starlette.responses import Response
 from tintype.api import identity_wire as forms
 from tintype.api import wire
 from tintype.api.call import Call
+from tintype.api.operation import Answer, describe
+from tintype.api.parameters import IN_DOMAIN, NAME
 from tintype.api.presence import while_present
 from tintype.db.identity import User
 from tintype.services.users import Users
@@ -23,6 +25,7 @@ class UsersApi:
         self._users = users
         self._reader = reader
 
+    @describe(Answer(200, "users"), takes=(NAME, *IN_DOMAIN), needs="token")
     async def index(self, call: Call) -> Response:
         """List users, or look one up by its exact name."""
         token = await self._reader.caller(call)
@@ -33,11 +36,13 @@ class UsersApi:
         kept = [user for user in found if forms.in_domain(wanted, enabled=user.enabled)]
         return forms.listing(call, "users", [_view(call, user) for user in kept])
 
+    @describe(Answer(200, "user"), needs="token")
     async def show(self, call: Call) -> Response:
         """Show a user: the caller, or any user for an admin."""
         await self._reader.user_or_admin(call, call.params["id"])
         return self._shown(call, await self._users.get(call.params["id"]))
 
+    @describe(Answer(201, "user"), body="new_user", errors=(404, 409, 429), needs="token")
     async def create(self, call: Call) -> Response:
         """Create a user, who cannot log in without a password."""
         await self._reader.admin(call)
@@ -50,6 +55,7 @@ class UsersApi:
         )
         return self._shown(call, await while_present(call, creation), 201)
 
+    @describe(Answer(200, "user"), body="user_changes", errors=(409, 429), needs="token")
     async def update(self, call: Call) -> Response:
         """Update a user; changing the password or disabling the user revokes all their tokens."""
         await self._reader.admin(call)
@@ -64,12 +70,14 @@ class UsersApi:
         )
         return self._shown(call, await while_present(call, change))
 
+    @describe(Answer(204), errors=(409,), needs="token")
     async def delete(self, call: Call) -> Response:
         """Delete a user, with their roles and application credentials."""
         await self._reader.admin(call)
         await self._users.delete((await self._users.get(call.params["id"])).id)
         return wire.no_content()
 
+    @describe(Answer(204), body="passwords", errors=(401, 403, 429))
     async def change_password(self, call: Call) -> Response:
         """Change the caller's own password; needs the original password, not a token."""
         body, token = await forms.read_object(call, "user"), call.token("X-Auth-Token")

@@ -1,27 +1,19 @@
 """The page itself: a few static files, read once, with headers that block foreign scripts."""
 
 import functools
-import hashlib
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from starlette.responses import RedirectResponse, Response
 
 from tintype.api.base_url import base_path
 from tintype.api.call import Call
 from tintype.api.route import Endpoint
-from tintype.errors import NotFound
+from tintype.api.static_files import StaticFiles
 
 _HOME: Final = "dashboard/"
 _STATIC: Final = Path(__file__).parent / "static"
 _INDEX: Final = "index.html"
-_TYPES: Final = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
@@ -46,27 +38,19 @@ ANSWER_HEADERS: Final = (
 """Headers of every response to the page's requests."""
 
 
-class File(msgspec.Struct, frozen=True):
-    """A file of the page."""
-
-    content: bytes
-    media_type: str
-    etag: str
-
-
 class Pages:
     """Handlers of `/dashboard/`."""
 
     def __init__(self) -> None:
-        self._files = {path.name: _read(path) for path in _STATIC.iterdir() if path.suffix in _TYPES}
+        self._files = StaticFiles(_STATIC)
 
     async def index(self, call: Call) -> Response:
         """Return the page."""
-        return self._respond(call, _INDEX)
+        return self._files.response(call, _INDEX)
 
     async def file(self, call: Call) -> Response:
         """Return one of its files."""
-        return self._respond(call, call.params["name"])
+        return self._files.response(call, call.params["name"])
 
     async def home(self, call: Call) -> Response:
         """Redirect to the page."""
@@ -84,15 +68,6 @@ class Pages:
 
         return front
 
-    def _respond(self, call: Call, name: str) -> Response:
-        file = self._files.get(name)
-        if file is None:
-            raise NotFound("The resource could not be found.")
-        headers = {"ETag": file.etag, "Cache-Control": "no-cache"}
-        if call.headers.get("if-none-match") == file.etag:
-            return Response(None, 304, headers)
-        return Response(file.content, 200, headers, file.media_type)
-
 
 def _home(call: Call) -> str:
     """Return the URL of the page: below the known prefix, else relative to the request.
@@ -101,9 +76,3 @@ def _home(call: Call) -> str:
     """
     prefix = base_path(call.base_url_text)
     return f"{prefix}/{_HOME}" if prefix else _HOME
-
-
-def _read(path: Path) -> File:
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    return File(content, _TYPES[path.suffix], f'"{digest[:32]}"')

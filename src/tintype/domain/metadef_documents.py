@@ -47,7 +47,7 @@ class Items(msgspec.Struct, forbid_unknown_fields=True):
     enum: list[Any] = []
 
 
-class _Definition(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+class DefinitionBody(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     """The schema of a definition."""
 
     title: Text
@@ -168,9 +168,11 @@ def _check_definition(name: str, definition: Definition) -> None:
         if isinstance(value := definition[count], float) and value.is_integer():
             definition[count] = int(value)
     try:
-        msgspec.convert(definition, _Definition)
+        body = msgspec.convert(definition, DefinitionBody)
     except msgspec.ValidationError as error:
         raise Invalid(f"Property '{name}': {error}.") from None
+    if len(set(body.required)) < len(body.required):
+        raise Invalid(f"Property '{name}' names a required property twice.")
 
 
 def new_namespace(body: NamespaceBody, *, namespace_id: str, owner: str | None, now: int) -> Namespace:

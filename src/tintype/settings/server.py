@@ -47,6 +47,10 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             extra={"form": forms.ORIGIN},
         ),
     ] = ()
+    docs: Annotated[
+        bool,
+        Meta(description="Whether `/openapi.json`, the description of the API, and `/docs` are served."),
+    ] = True
     rate_limit: Annotated[
         float, Meta(ge=0, description="Requests per second of a project in each process; 0 for no limit.")
     ] = 0

@@ -1,8 +1,10 @@
 """The handlers of the API, and its routes."""
 
+from tintype import __version__
 from tintype.api.application_credentials import ApplicationCredentialsApi
 from tintype.api.cache import CacheApi
 from tintype.api.data import DataApi
+from tintype.api.docs import DocsApi
 from tintype.api.identity import IdentityApi
 from tintype.api.identity_wire import TokenReader
 from tintype.api.images import ImageOptions, ImagesApi
@@ -19,6 +21,7 @@ from tintype.api.routes import (
     Handlers,
     IdentityHandlers,
     cache_table,
+    docs_table,
     identity_table,
     metadefs_table,
     table,
@@ -45,6 +48,8 @@ def create_routes(service: Background, handlers: Handlers, cache_api: CacheApi) 
         routes |= create_dashboard_routes(service, handlers, cache_api)
     if settings.keystone.auth_url is None:
         routes |= _identity_routes(service)
+    if settings.server.docs:
+        routes |= docs_table(DocsApi(routes, service.limits, __version__))
     return routes
 
 
