@@ -310,6 +310,38 @@ async def test_clean_and_prune(cached: Cached) -> None:
     assert not list((cached.folder / "cache").rglob("0"))
 
 
+async def test_a_queued_image_whose_store_does_not_answer_waits(cached: Cached) -> None:
+    """It is queued again with its space given back, and the images behind it are fetched all the same."""
+    silent, image = await stored(cached), await stored(cached, DATA[:-1])
+    read, entries = cached.memory("slow").read, cached.cache
+    (blob,) = [key for key, data in cached.memory("slow").ready.items() if data == DATA]
+
+    async def fail(key: str, start: int, stop: int) -> AsyncIterator[bytes]:
+        if key == blob and start:
+            raise Unavailable("The store does not answer.")
+        async for chunk in read(key, start, stop):
+            yield chunk
+
+    cached.memory("slow").read = fail  # type: ignore[method-assign,assignment]
+    for each in (silent, image):
+        key = each.rpartition("/")[2]
+        assert (await cached.call("admin", "PUT", f"/v2/cache/{key}")).status_code == 202
+    await kept(cached, image)
+    key = silent.rpartition("/")[2]
+    for _ in range(200):
+        entry = await entries.entry(key)
+        pieces = [path for path in (cached.folder / "cache").glob(f"*/{key}/*/*") if path.is_file()]
+        if entry is not None and entry.state == cache_rows.QUEUED and not pieces:
+            break
+        await asyncio.sleep(0.05)
+    else:
+        pytest.fail(f"not queued again: {entry}, {pieces}")
+    assert (await state(cached))["queued_images"] == [key]
+    cached.memory("slow").read = read  # type: ignore[method-assign]
+    await entries.fetch_queued()
+    await kept(cached, silent, image)
+
+
 async def test_clean_removes_what_nobody_has_read_for_a_day(cached: Cached) -> None:
     """Incomplete ones only: a whole image is never stale."""
     stale, fresh = await stored(cached, DATA[:-1]), await stored(cached, DATA[:-2])
