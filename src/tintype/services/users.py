@@ -24,11 +24,6 @@ class Users:
         self._database = database
         self._passwords = passwords
 
-    async def find(self, ref: str) -> User:
-        """Return a user by id or name. Raises NotFound."""
-        async with self._database.read() as tx:
-            return await find_user(tx, ref)
-
     async def get(self, user_id: str) -> User:
         """Return a user by id. Raises NotFound."""
         async with self._database.read() as tx:
