@@ -322,7 +322,7 @@ async def test_a_queued_image_whose_store_does_not_answer_waits(cached: Cached) 
         async for chunk in read(key, start, stop):
             yield chunk
 
-    cached.memory("slow").read = fail  # type: ignore[method-assign,assignment]
+    cached.memory("slow").read = fail  # type: ignore[method-assign]
     for each in (silent, image):
         key = each.rpartition("/")[2]
         assert (await cached.call("admin", "PUT", f"/v2/cache/{key}")).status_code == 202
