@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from tintype.services.hashing import Hasher
 
 from browsing import browser
 from inprocess import Prepared, Service, running
@@ -43,6 +44,24 @@ async def test_application_credentials_of_a_user(prepared: Prepared, tmp_path: P
         removed = await service.call("alice", "DELETE", own.removeprefix("http://testserver"))
         assert removed.status_code == 204
         assert (await create("alice", "another"))[0] == 201
+
+
+async def test_a_credential_over_the_limit_is_refused_before_its_secret_is_hashed(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hashing is expensive: who has all the credentials allowed cannot keep the service busy with it."""
+    async with running(prepared, tmp_path, identity=IdentitySettings(application_credentials=1)) as service:
+        user = (await service.parts.identity.validate(service.tokens["alice"])).caller.user_id
+        path = f"/identity/v3/users/{user}/application_credentials"
+        first = {"application_credential": {"name": "robot"}}
+        assert (await service.call("alice", "POST", path, json=first)).status_code == 201
+
+        async def fail(self: Hasher, secret: str) -> str:
+            raise AssertionError("a secret was hashed")
+
+        monkeypatch.setattr(Hasher, "hash", fail)
+        second = {"application_credential": {"name": "robot 2"}}
+        assert (await service.call("alice", "POST", path, json=second)).status_code == 403
 
 
 @pytest.mark.parametrize(

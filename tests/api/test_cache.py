@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import update
 from test_imports import BARE, new_image, show, working
 
 from inprocess import Prepared, Service, running
@@ -21,6 +22,8 @@ from tintype.db import blobs as blob_rows
 from tintype.db import cache as cache_rows
 from tintype.db import images as image_rows
 from tintype.db.cache import Entry
+from tintype.db.engine import now
+from tintype.db.tables import cached_images as table
 from tintype.errors import Unavailable
 from tintype.jobs.prefetcher import Prefetcher
 from tintype.observability.logs import make_logger
@@ -305,6 +308,96 @@ async def test_clean_and_prune(cached: Cached) -> None:
     await cached.call("alice", "DELETE", image)
     assert (await cached.call("admin", "POST", "/v2/cache/clean")).status_code == 200
     assert not list((cached.folder / "cache").rglob("0"))
+
+
+async def test_a_queued_image_whose_store_does_not_answer_waits(cached: Cached) -> None:
+    """It is queued again with its space given back, and the images behind it are fetched all the same."""
+    silent, image = await stored(cached), await stored(cached, DATA[:-1])
+    read, entries = cached.memory("slow").read, cached.cache
+    (blob,) = [key for key, data in cached.memory("slow").ready.items() if data == DATA]
+
+    async def fail(key: str, start: int, stop: int) -> AsyncIterator[bytes]:
+        if key == blob and start:
+            raise Unavailable("The store does not answer.")
+        async for chunk in read(key, start, stop):
+            yield chunk
+
+    cached.memory("slow").read = fail  # type: ignore[method-assign]
+    for each in (silent, image):
+        key = each.rpartition("/")[2]
+        assert (await cached.call("admin", "PUT", f"/v2/cache/{key}")).status_code == 202
+    await kept(cached, image)
+    key = silent.rpartition("/")[2]
+    for _ in range(200):
+        entry = await entries.entry(key)
+        pieces = [path for path in (cached.folder / "cache").glob(f"*/{key}/*/*") if path.is_file()]
+        if entry is not None and entry.state == cache_rows.QUEUED and not pieces:
+            break
+        await asyncio.sleep(0.05)
+    else:
+        pytest.fail(f"not queued again: {entry}, {pieces}")
+    assert (await state(cached))["queued_images"] == [key]
+    cached.memory("slow").read = read  # type: ignore[method-assign]
+    await entries.fetch_queued()
+    await kept(cached, silent, image)
+
+
+async def test_clean_removes_what_nobody_has_read_for_a_day(cached: Cached) -> None:
+    """Incomplete ones only: a whole image is never stale."""
+    stale, fresh = await stored(cached, DATA[:-1]), await stored(cached, DATA[:-2])
+    part = f"bytes=0-{CHUNK_BYTES - 1}"
+    for image in (stale, fresh):
+        await download(cached, image, Range=part)
+
+    async def incomplete() -> set[str]:
+        async with cached.parts.database.read() as tx:
+            return {entry.image_id for entry in await cache_rows.list_of(tx, "here")}
+
+    async def read_hours_ago(image: str, hours: int) -> None:
+        moment = now() - hours * 3600 * 1_000_000
+        async with cached.parts.database.write() as tx:
+            which = table.c.image_id == image.rpartition("/")[2]
+            await tx.execute(update(table).where(which), {"accessed_at": moment})
+
+    await read_hours_ago(stale, 25)
+    await read_hours_ago(fresh, 23)
+    assert (await cached.call("admin", "POST", "/v2/cache/clean")).status_code == 200
+    assert await incomplete() == {fresh.rpartition("/")[2]}
+    assert len(list((cached.folder / "cache").rglob("0"))) == 1
+    assert await download(cached, fresh) == DATA[:-2]
+    await kept(cached, fresh)
+    await read_hours_ago(fresh, 25)
+    assert (await cached.call("admin", "POST", "/v2/cache/clean")).status_code == 200
+    await kept(cached, fresh)
+
+
+async def test_prune_evicts_the_least_recently_read(cached: Cached) -> None:
+    """As many as are over the limit, and says how many bytes they had."""
+    old, new = await stored(cached), await stored(cached, DATA[:-1])
+    for image in (old, new):
+        await download(cached, image)
+    await kept(cached, old, new)
+    async with cached.parts.database.write() as tx:  # as if the limit had been lowered
+        await tx.execute(update(table).values(size=table.c.size + 100))
+    pruned = (await cached.call("admin", "POST", "/v2/cache/prune")).json()
+    assert pruned == {"total_files_pruned": 1, "total_bytes_pruned": len(DATA) + 100}
+    await kept(cached, new)
+
+
+async def test_what_cannot_be_cached_is_not_queued(cached: Cached) -> None:
+    """An image without data, and one that is larger than the cache."""
+    empty, large = await new_image(cached), await stored(cached, bytes(LIMIT + 1))
+    for image, reason in (
+        (empty, "status active"),
+        (large, f"{LIMIT + 1} bytes, and the cache takes {LIMIT}"),
+    ):
+        key = image.rpartition("/")[2]
+        answer = await cached.call("admin", "PUT", f"/v2/cache/{key}")
+        assert (answer.status_code, reason in answer.text) == (400, True), answer.text
+    assert await state(cached) == {"cached_images": [], "queued_images": []}
+    whole = await stored(cached, bytes(LIMIT))
+    assert (await cached.call("admin", "PUT", f"/v2/cache/{whole.rpartition('/')[2]}")).status_code == 202
+    await kept(cached, whole)
 
 
 async def test_who_may_not_read_gets_nothing_from_it(cached: Cached) -> None:

@@ -420,12 +420,15 @@ async def test_a_copy_is_taken_away(stores: Service) -> None:
     assert (await stores.call("alice", "DELETE", f"/v2/stores/near/{key}")).status_code == 403
     assert (await stores.call("bob", "DELETE", f"/v2/stores/near/{key}")).status_code == 404
     assert (await stores.call("admin", "DELETE", f"/v2/stores/nowhere/{key}")).status_code == 409
+    before = (await show(stores, image))["updated_at"]
+    await asyncio.sleep(1)  # as fine as the times that are shown
     for store, left in (("near", "local,other"), ("local", "other")):
         assert (await stores.call("admin", "DELETE", f"/v2/stores/{store}/{key}")).status_code == 204
         assert (await show(stores, image))["stores"] == left
         await gone(stores, store)
         if store == "near":
             assert (await stores.call("admin", "DELETE", f"/v2/stores/near/{key}")).status_code == 404
+    assert (await show(stores, image))["updated_at"] > before
     assert (await stores.call("admin", "DELETE", f"/v2/stores/other/{key}")).status_code == 403
     assert (await stores.call("alice", "GET", f"{image}/file")).content == DATA
 

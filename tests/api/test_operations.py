@@ -10,12 +10,15 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 from inprocess import Prepared, Service, running
 from processes import Api, started
 from tintype.api.throttle import Throttle
-from tintype.errors import TooManyAttempts
+from tintype.blobs.filesystem import FilesystemStore
+from tintype.errors import TooManyAttempts, Unavailable
+from tintype.services.health import Health
 from tintype.settings import MetricsSettings, Server, TracingSettings
 
 BINARY = {"Content-Type": "application/octet-stream"}
@@ -72,6 +75,34 @@ async def test_health(service: Service) -> None:
     parts = (await service.call("admin", "GET", "/healthcheck/detail")).json()["parts"]
     assert set(parts) == {"database", "identity", "store local"}
     assert all(part["ok"] and part["ms"] >= 0 for part in parts.values())
+
+
+async def test_parts_that_do_not_work_are_logged_at_the_start(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each by its name with the reason, and no other; one that is slow to answer gets its time."""
+
+    async def fail(self: FilesystemStore) -> None:
+        await asyncio.sleep(2.2)  # longer than a probe has
+        raise Unavailable("The disk does not answer.")
+
+    monkeypatch.setattr(FilesystemStore, "check", fail)
+    with structlog.testing.capture_logs() as lines:
+        await Health(service.parts.database, service.parts.stores, None).warn(structlog.get_logger())
+    assert lines == [
+        {
+            "event": "part does not work",
+            "log_level": "warning",
+            "part": "store local",
+            "reason": "The disk does not answer.",
+        }
+    ]
+    health = Health(service.parts.database, service.parts.stores, None)
+    detail, again = await health.detail(), await health.detail()
+    assert {name: part["ok"] for name, part in detail.items()} == {"database": True, "store local": False}
+    assert detail["store local"]["reason"] == "No answer in 2 s."
+    assert 2000 <= detail["store local"]["ms"] < 10_000
+    assert again["store local"] == detail["store local"]  # which is not asked anew
 
 
 @pytest.mark.parametrize("prepared", ["postgresql"], indirect=True)

@@ -2,14 +2,19 @@
 
 import os
 import uuid
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
-from inprocess import Prepared, Service, running
+from inprocess import Prepared, Service, make_settings, running
 from tintype.blobs.filesystem import FilesystemStore
 from tintype.blobs.marks import MARK
-from tintype.settings.stores import FileStore, S3Store
+from tintype.db.tables import blobs, images
+from tintype.errors import Unavailable
+from tintype.settings.stores import FileStore, MemoryStore, S3Store
+from tintype.wiring import service as wiring
 
 MIB = 1 << 20
 BINARY = {"Content-Type": "application/octet-stream"}
@@ -122,3 +127,97 @@ async def test_what_a_store_still_lists_is_not_deleted(
         patched.setattr(FilesystemStore, "delete", idle)
         (left,) = [each async for each in service.parts.upkeep.collect()]
     assert (left.key, left.reason) == (key, "The store still lists it.")
+
+
+async def test_a_store_that_fails_after_deletions_confirms_none(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be listed once more may still be there."""
+    key = str(uuid.uuid4())
+    path = service.folder / "images" / key[:2] / key
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"?")
+    listed = FilesystemStore.keys
+    times = 0
+
+    async def once(self: FilesystemStore) -> AsyncIterator[str]:
+        nonlocal times
+        times += 1
+        if times > 1:
+            raise Unavailable("The disk is gone.")
+        async for each in listed(self):
+            yield each
+
+    monkeypatch.setattr(FilesystemStore, "keys", once)
+    outcomes = [(each.key, each.reason) async for each in service.parts.upkeep.collect()]
+    assert outcomes == [("", "The disk is gone."), (key, "The store failed before it could be listed again.")]
+
+
+async def test_an_orphan_that_cannot_be_deleted_keeps_its_reason(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are deleted all the same."""
+    keys = sorted(str(uuid.uuid4()) for _ in range(2))
+    for key in keys:
+        (service.folder / "images" / key[:2]).mkdir(exist_ok=True)
+        (service.folder / "images" / key[:2] / key).write_bytes(b"?")
+    delete = FilesystemStore.delete
+
+    async def refuse(self: FilesystemStore, key: str) -> None:
+        if key == keys[0]:
+            raise Unavailable("The disk is read-only.")
+        await delete(self, key)
+
+    monkeypatch.setattr(FilesystemStore, "delete", refuse)
+    outcomes = {each.key: each.reason async for each in service.parts.upkeep.collect()}
+    assert outcomes == {keys[0]: "The disk is read-only.", keys[1]: ""}
+    assert set(files(service)) == {keys[0]}
+
+
+async def test_what_scrub_cannot_compare_is_unknown(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No digests, a store that is not in the settings, and one that does not answer; the others are ok."""
+    undigested, whole = await filled(service, b"abc"), await filled(service, b"def")
+    async with service.parts.database.write() as tx:
+        await tx.execute(update(blobs).where(blobs.c.image_id == undigested), {"digests": None})
+        await tx.execute(update(images).where(images.c.id == undigested), {"os_hash_value": None})
+    found = {each.image_id: each async for each in service.parts.upkeep.scrub()}
+    assert (found[undigested].state, found[undigested].detail) == ("unknown", "its digests were never noted")
+    assert (found[whole].state, found[whole].detail) == ("ok", "")
+    async with service.parts.database.write() as tx:
+        await tx.execute(update(blobs).where(blobs.c.image_id == undigested), {"store": "former"})
+    (former,) = [each async for each in service.parts.upkeep.scrub({undigested})]
+    assert (former.state, former.store) == ("unknown", "former")
+    assert former.detail == "there is no such store in the settings"
+
+    async def fail(self: FilesystemStore, key: str) -> int:
+        raise Unavailable("The disk does not answer.")
+
+    monkeypatch.setattr(FilesystemStore, "size", fail)
+    (silent,) = [each async for each in service.parts.upkeep.scrub({whole})]
+    assert (silent.state, silent.detail) == ("unknown", "The disk does not answer.")
+
+
+async def test_digests_of_the_image_are_compared_where_the_blob_has_none(service: Service) -> None:
+    """As for bytes that another service has written."""
+    image = await filled(service, b"abc")
+    async with service.parts.database.write() as tx:
+        await tx.execute(update(blobs).where(blobs.c.image_id == image), {"digests": None})
+    (found,) = [each async for each in service.parts.upkeep.scrub()]
+    assert found.state == "ok"
+    (await blob_of(service, image)).write_bytes(b"abd")
+    (found,) = [each async for each in service.parts.upkeep.scrub()]
+    assert found.state == "damaged"
+
+
+async def test_bytes_in_memory_are_left_to_the_server(prepared: Prepared, tmp_path: Path) -> None:
+    """A command beside the server sees none of them, and does not call them missing."""
+    stores = {"fast": MemoryStore(limit=1 << 20)}
+    async with running(prepared, tmp_path, stores=stores) as service:
+        image = await filled(service, b"abc")
+        beside = wiring.Service(make_settings(service.folder, stores=stores))
+        (found,) = [each async for each in beside.upkeep.scrub()]
+        await beside.close()
+    assert (found.image_id, found.state) == (image, "unknown")
+    assert found.detail == "only the server's own process sees this store"
