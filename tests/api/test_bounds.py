@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tintype.services.hashing import Hasher
 
 from browsing import browser
 from inprocess import Prepared, Service, running
 from tintype.errors import Conflict, NotFound
+from tintype.services.passwords import Hasher
 from tintype.settings import DashboardSettings, IdentitySettings, ImageSettings, MetadefSettings
 
 TUS = {"Tus-Resumable": "1.0.0", "Upload-Length": "10"}
@@ -51,7 +51,7 @@ async def test_a_credential_over_the_limit_is_refused_before_its_secret_is_hashe
 ) -> None:
     """Hashing is expensive: who has all the credentials allowed cannot keep the service busy with it."""
     async with running(prepared, tmp_path, identity=IdentitySettings(application_credentials=1)) as service:
-        user = (await service.parts.identity.validate(service.tokens["alice"])).caller.user_id
+        user = (await service.parts.identity.tokens.validate(service.tokens["alice"])).caller.user_id
         path = f"/identity/v3/users/{user}/application_credentials"
         first = {"application_credential": {"name": "robot"}}
         assert (await service.call("alice", "POST", path, json=first)).status_code == 201
