@@ -71,12 +71,12 @@ def routes() -> str:
         asyncio.run(service.close())
     note = (
         "[OpenAPI](openapi.md) describes each request and its responses in full. "
-        "Handlers of `/identity` check the token themselves: some of them give it. `/v2/cache`, "
+        "Handlers of `/identity` check the token themselves: those that log in need none. `/v2/cache`, "
         "`/v2/cached_images` and `/v2/queued_images` answer 404 where `cache.folder` is not set, to callers "
-        "who may use them. `GET /v2/images/{image_id}/file?prefer=a,b` wishes for a copy from these stores. "
+        "who may use them. `GET /v2/images/{id}/file?prefer=a,b` prefers the copies in these stores. "
         "`{name...}` may have slashes. `/v2.N` of each advertised version means `/v2`; doubled slashes count "
         "as one. "
-        "Paths below `/api` hold with a slash at their end, too; `/` leads browsers to `/dashboard/`.\n"
+        "Paths below `/api` may end with a slash; `/` leads browsers to `/dashboard/`.\n"
     )
     return f"# Routes\n\n{table(('request', 'what it does', 'needs'), rows)}\n{note}"
 

@@ -132,6 +132,21 @@ async def test_size_of_a_namespace(prepared: Prepared, tmp_path: Path) -> None:
         assert [each["name"] for each in listed] == ["o0"]
 
 
+async def test_a_namespace_that_is_too_large_can_be_made_smaller(prepared: Prepared, tmp_path: Path) -> None:
+    """One from the time of a higher limit: items are deleted from it, and none are added."""
+    path, objects = "/v2/metadefs/namespaces", [{"name": f"o{number}"} for number in range(9)]
+    async with running(prepared, tmp_path) as service:
+        body = {"namespace": "large", "objects": objects}
+        assert (await service.call("admin", "POST", path, json=body)).status_code == 201
+        service.parts.metadefs._most_bytes = 100
+        added = await service.call("admin", "POST", f"{path}/large/objects", json={"name": "o9"})
+        assert added.status_code == 413
+        deleted = await service.call("admin", "DELETE", f"{path}/large/objects/o1")
+        assert deleted.status_code == 204
+        letters = {"namespace": "letters", "description": "é" * 10, "objects": [{"name": "é" * 40}]}
+        assert (await service.call("admin", "POST", path, json=letters)).status_code == 413
+
+
 async def test_namespaces_of_a_project(prepared: Prepared, tmp_path: Path) -> None:
     """Metadata definitions that a project owns; those that came with the service are no project's."""
     async with running(prepared, tmp_path, metadefs=MetadefSettings(namespaces=2)) as service:

@@ -389,7 +389,7 @@ async def test_what_cannot_be_cached_is_not_queued(cached: Cached) -> None:
     empty, large = await new_image(cached), await stored(cached, bytes(LIMIT + 1))
     for image, reason in (
         (empty, "status active"),
-        (large, f"{LIMIT + 1} bytes, and the cache takes {LIMIT}"),
+        (large, f"{LIMIT + 1} bytes; the cache can hold {LIMIT}"),
     ):
         key = image.rpartition("/")[2]
         answer = await cached.call("admin", "PUT", f"/v2/cache/{key}")

@@ -93,7 +93,7 @@ async def test_a_folder_with_images_of_others_is_refused(folder: Path) -> None:
     (new / MARK).write_text("of-another-tintype\n")
     (new / "ab").mkdir(exist_ok=True)
     (new / "ab" / "abcdef00-0000-4000-8000-000000000000").write_text("theirs")
-    with pytest.raises(StartError, match="does not know: at least 1"):
+    with pytest.raises(StartError, match="not in this database: at least 1"):
         await claimed(folder)
     assert (new / MARK).read_text() == "of-another-tintype\n"
     await claimed(folder, force=True)

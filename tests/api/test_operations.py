@@ -91,7 +91,7 @@ async def test_parts_that_do_not_work_are_logged_at_the_start(
         await Health(service.parts.database, service.parts.stores, None).warn(structlog.get_logger())
     assert lines == [
         {
-            "event": "part does not work",
+            "event": "component does not work",
             "log_level": "warning",
             "part": "store local",
             "reason": "The disk does not answer.",

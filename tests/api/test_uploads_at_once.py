@@ -55,6 +55,11 @@ async def test_one_more_upload_is_refused(prepared: Prepared, tmp_path: Path, wa
             assert (refused.status_code, refused.headers["retry-after"]) == (429, "5"), other
             assert "images.parallel_uploads" in refused.text
         assert (await send(service, "bob", way, b"ab")).status_code == 204
+        image = await new_image(service)
+        first_chunk = {**CHUNK, "Upload-Length": "2"}
+        created = await service.call("alice", "POST", f"{image}/uploads", headers=first_chunk, content=b"a")
+        assert created.status_code == 429
+        assert (await service.call("alice", "GET", f"{image}/uploads")).json() == {"uploads": []}
         slow.end.set()
         assert (await first).status_code == 204
         assert (await send(service, "alice", way, b"ab")).status_code == 204

@@ -47,7 +47,7 @@ class Operation(msgspec.Struct, frozen=True):
     parameters: tuple[Parameter, ...] = ()
     errors: tuple[int, ...] = ()
     """Statuses of errors, beyond those that every operation of its kind has."""
-    needs: Literal["route", "token", "bearer", "nothing"] = "route"
+    needs: Literal["route", "token", "bearer"] = "route"
     """The credentials: as the route says; a token, or also a bearer token, that the handler itself checks."""
 
 
@@ -56,7 +56,7 @@ def describe(
     body: Body | str | None = None,
     takes: tuple[Parameter, ...] = (),
     errors: tuple[int, ...] = (),
-    needs: Literal["route", "token", "bearer", "nothing"] = "route",
+    needs: Literal["route", "token", "bearer"] = "route",
 ) -> Callable[[F], F]:
     """Attach the description of its operation to a handler; a `body` that is a name is JSON."""
     content = Body({JSON: body}) if isinstance(body, str) else body

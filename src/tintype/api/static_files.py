@@ -8,6 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from tintype.api.call import Call
+from tintype.domain import conditions
 from tintype.errors import NotFound
 
 _TYPES: Final = {
@@ -41,7 +42,7 @@ class StaticFiles:
 def cacheable(call: Call, content: bytes, media_type: str, etag: str) -> Response:
     """Return some content, or 304 if the client has it; clients ask again each time."""
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
-    if call.headers.get("if-none-match") == etag:
+    if conditions.is_known(conditions.parse_tags(call.headers.get("if-none-match")), etag):
         return Response(None, 304, headers)
     return Response(content, 200, headers, media_type)
 

@@ -4,9 +4,11 @@ https://tus.io/protocols/resumable-upload. An upload is below its image; the las
 image active, as `PUT /file` does.
 """
 
+import contextlib
 from email.utils import formatdate
 from typing import Any, Final
 
+import msgspec
 from starlette.responses import Response
 
 from tintype.api import parameters, wire
@@ -16,6 +18,7 @@ from tintype.domain import uploads as rules
 from tintype.domain.images import Limits
 from tintype.domain.uploads import Upload
 from tintype.errors import Invalid, VersionMismatch
+from tintype.services.quotas import Slots
 from tintype.services.uploads import Uploads
 
 _VERSION: Final = "1.0.0"
@@ -24,6 +27,11 @@ _PROGRESS: Final = ("Upload-Offset", "Upload-Expires")
 _CHUNK: Final = Body({_CHUNK_TYPE: parameters.BINARY})
 _FIRST_CHUNK: Final = Body({_CHUNK_TYPE: parameters.BINARY}, required=False)
 _TUS: Final = parameters.TUS
+_OVERRIDDEN: Final = (
+    msgspec.structs.replace(parameters.UPLOAD_OFFSET, required=False),
+    parameters.UPLOAD_CHECKSUM,
+)
+"""What the method that stands for POST takes."""
 _CHECKED: Final = (parameters.STORE, parameters.UPLOAD_CHECKSUM, *parameters.DIGESTS)
 _ERRORS: Final = (409, 410, 412, 415, 423, 460)
 
@@ -33,8 +41,9 @@ class UploadsApi:
 
     headers: Final = ((b"tus-resumable", _VERSION.encode()),)
 
-    def __init__(self, uploads: Uploads, limits: Limits) -> None:
+    def __init__(self, uploads: Uploads, slots: Slots, limits: Limits) -> None:
         self._uploads = uploads
+        self._slots = slots
         self._limit = limits.size
         self.options = {
             "Tus-Version": _VERSION,
@@ -62,16 +71,18 @@ class UploadsApi:
         has_piece = call.media_type == _CHUNK_TYPE
         if not has_piece:
             await _check_empty(call)
-        upload = await self._uploads.create(
-            call.caller,
-            call.params["id"],
-            length,
-            metadata=rules.check_metadata(call.headers.get("upload-metadata")),
-            expected=call.expected_digests(),
-            store_id=call.headers.get("x-image-meta-store"),
-        )
-        if has_piece and length:
-            upload = await self._append(call, upload.id, 0)
+        # A refusal after the upload was created would leave one behind at each try.
+        with self._slots.hold(call.caller) if has_piece else contextlib.nullcontext():
+            upload = await self._uploads.create(
+                call.caller,
+                call.params["id"],
+                length,
+                metadata=rules.check_metadata(call.headers.get("upload-metadata")),
+                expected=call.expected_digests(),
+                store_id=call.headers.get("x-image-meta-store"),
+            )
+            if has_piece and length:
+                upload = await self._append(call, upload.id, 0)
         here = call.route_path.rstrip("/").replace("{id}", upload.image_id)  # of the API or the page
         location = f"{call.base_url_text}{here}/{upload.id}"
         return Response(status_code=201, headers={"Location": location, **_progress(upload)})
@@ -101,7 +112,8 @@ class UploadsApi:
         self._check_version(call)
         call.check_type(_CHUNK_TYPE)
         offset = rules.parse_offset(call.headers.get("upload-offset"))
-        upload = await self._append(call, call.params["upload"], offset)
+        with self._slots.hold(call.caller):
+            upload = await self._append(call, call.params["upload"], offset)
         return Response(status_code=204, headers=_progress(upload))
 
     @describe(Answer(204), takes=(_TUS,), errors=(409, 412, 423))
@@ -115,7 +127,7 @@ class UploadsApi:
         Answer(200, headers=("Upload-Length", "Upload-Metadata", "Cache-Control", *_PROGRESS)),
         Answer(204, headers=_PROGRESS),
         body=_FIRST_CHUNK,
-        takes=(_TUS, parameters.OVERRIDE),
+        takes=(_TUS, parameters.OVERRIDE, *_OVERRIDDEN),
         errors=_ERRORS,
     )
     async def override(self, call: Call) -> Response:

@@ -297,6 +297,12 @@ def open_session(
     return keystone.Session(auth=auth, verify=cafile or True, timeout=timeout)
 
 
+def keep_connections(session: keystone.Session, count: int) -> None:
+    """Make a session keep up to `count` connections open; others are closed after a request."""
+    for scheme in ("https://", "http://"):
+        session.session.mount(scheme, keystone.TCPKeepAliveAdapter(pool_maxsize=count))
+
+
 def set_proxies(session: keystone.Session, proxies: ProxyRules) -> None:
     """Make a session use these proxies and ignore proxies, passwords and certificates of the environment."""
     session.session.trust_env = False

@@ -109,6 +109,7 @@ class DashboardImages:
             shown = await self._fill(call.caller, form.fields, _last_part(form), None)
         else:
             owner, room = call.caller.project_id or "", await self._data.room(call.caller)
+            self._data.check_slots(call.caller)  # before a file is received that would be refused
             async with self._spool.store(form.file(), owner, room) as (pieces, size):
                 shown = await self._fill(call.caller, form.fields, pieces, size)
         return _created(shapes.image_view(self._api.view(shown)))

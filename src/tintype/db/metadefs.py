@@ -167,9 +167,10 @@ async def save(
 ) -> None:
     """Replace a namespace that is locked.
 
-    Raises Conflict if its new name is taken, OverLimit if it is larger than `most_bytes` with its contents.
+    Raises Conflict if its new name is taken, OverLimit if it has more than `most_bytes` with its contents
+    and has not become smaller.
     """
-    row = _to_row(after, most_bytes) | {"key": before.id}
+    row = _to_row(after, most_bytes, before) | {"key": before.id}
     del row["id"]
     try:
         await tx.execute(_UPDATE, row)
@@ -245,10 +246,17 @@ def _from_row(names: Sequence[str], row: Sequence[Any]) -> Namespace:
     return Namespace(**values)
 
 
-def _to_row(namespace: Namespace, most_bytes: int | None) -> dict[str, Any]:
-    row = msgspec.structs.asdict(namespace)
-    for name in _DOCUMENTS:
-        row[name] = _encode(row[name]).decode()
-    if most_bytes is not None and sum(len(row[name]) for name in _DOCUMENTS) > most_bytes:
-        raise OverLimit(f"A namespace may have {most_bytes} bytes with all that is in it.")
-    return row
+def _to_row(namespace: Namespace, most_bytes: int | None, before: Namespace | None = None) -> dict[str, Any]:
+    """Return the row of a namespace; raises OverLimit if it is too large and has not become smaller."""
+    documents = _documents(namespace)
+    size = sum(map(len, documents.values()))
+    if most_bytes is not None and size > most_bytes:
+        old = sum(map(len, _documents(before).values())) if before is not None else 0
+        if size >= old:
+            raise OverLimit(f"A namespace may have {most_bytes} bytes with all that is in it.")
+    return msgspec.structs.asdict(namespace) | {name: each.decode() for name, each in documents.items()}
+
+
+def _documents(namespace: Namespace) -> dict[str, bytes]:
+    """Return the contents of a namespace as JSON, by column."""
+    return {name: _encode(getattr(namespace, name)) for name in _DOCUMENTS}

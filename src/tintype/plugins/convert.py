@@ -81,7 +81,7 @@ class Convert:
 
             async def write(data: memoryview) -> None:
                 if file.tell() + len(data) > self._limit:
-                    raise OverLimit(f"The image has more than {self._limit} bytes, the limit.")
+                    raise OverLimit(f"The image exceeds the limit of {self._limit} bytes.")
                 await in_thread(write_scratch, file.fileno(), data)
 
             await run_pipeline(Chunks(stream.chunks), write, [inspector.feed], stream.size)
@@ -146,7 +146,7 @@ class Convert:
                 "(imports.convert_seconds), or the host ran out of memory."
             )
         if any(words in said for words in _NO_MEMORY):
-            raise OverLimit(f"The conversion needs more than {_MEMORY >> 20} MiB of memory, the limit.")
+            raise OverLimit(f"The conversion exceeds the limit of {_MEMORY >> 20} MiB of memory.")
         if status < 0:
             raise Invalid(f"qemu-img ended with signal {-status}: the disk may be damaged.")
         if _ENCRYPTED.search(said):

@@ -165,7 +165,7 @@ class Decompress:
 
     def _check(self, taken: int, given: int) -> None:
         if given > self._limit:
-            raise OverLimit(f"The unpacked image has more than {self._limit} bytes, the limit.")
+            raise OverLimit(f"The unpacked image exceeds the limit of {self._limit} bytes.")
         if given > max(_FREE, taken * self._ratio):
             raise OverLimit(
                 f"The image unpacks to more than {self._ratio} times its size (imports.decompression_ratio)."

@@ -110,7 +110,7 @@ class Cache:
         if not image.digests:
             raise Invalid("The image has no digest yet: its location is still being read.")
         if image.size > self._limit:
-            raise Invalid(f"The image has {image.size} bytes; the cache has room for {self._limit}.")
+            raise Invalid(f"The image has {image.size} bytes; the cache can hold {self._limit}.")
         digest = _digest_of(image)
         async with self._database.write(turn=self._turn) as tx:
             entry = await rows.get(tx, self._node, image.id)

@@ -71,6 +71,10 @@ class ImageData:
         with self._slots.hold(caller):
             await self._ingest.run(adapter, [blob], source, size, expected)
 
+    def check_slots(self, caller: Caller) -> None:
+        """Raise TooManyAttempts if the caller's project has too many uploads running."""
+        self._slots.check(caller)
+
     async def room(self, caller: Caller) -> int:
         """Return how many bytes an image may have within the quota of the caller's project."""
         most = self._ingest.limits.size

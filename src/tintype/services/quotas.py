@@ -15,7 +15,7 @@ from tintype.domain.quotas import NO_LIMITS, Usage
 from tintype.errors import TooManyAttempts
 
 _TRIM_SECONDS: Final = 10.0
-"""Delay after a transfer begins or ends, and the shortest interval between two trims."""
+"""Delay after a transfer begins or ends, and the shortest interval between two trims for its kind."""
 
 
 def quota_turn(caller: Caller) -> str | None:
@@ -58,10 +58,14 @@ class Slots:
             self.release(project)
 
     def acquire(self, caller: Caller) -> str:
-        """Acquire a slot of the caller's project, or of a user without one; return what to release.
+        """Acquire a slot of the caller's project; return what to release. Raises as `check` does."""
+        project = self.check(caller)
+        self._running[project] += 1
+        self._trim_soon()
+        return project
 
-        Raises TooManyAttempts if none is free.
-        """
+    def check(self, caller: Caller) -> str:
+        """Return the caller's project, or a user without one; raise TooManyAttempts if no slot is free."""
         project = caller.project_id or caller.user_id
         if self._running[project] >= self._limit:
             message = (
@@ -69,8 +73,6 @@ class Slots:
                 f"images.parallel_{self._kind}. Try again when one has ended."
             )
             raise TooManyAttempts(message, retry_after=5)
-        self._running[project] += 1
-        self._trim_soon()
         return project
 
     def release(self, project: str) -> None:

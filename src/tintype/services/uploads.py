@@ -37,7 +37,7 @@ from tintype.errors import Gone, Invalid, Locked, NotFound, OverLimit, TintypeEr
 from tintype.services.access import ImageAccess
 from tintype.services.ingest import Ingest, reason_of, release_image
 from tintype.services.leases import LEASE
-from tintype.services.quotas import Slots, enforce_quota, quota_turn
+from tintype.services.quotas import enforce_quota, quota_turn
 from tintype.services.upload_chunks import LOCK_LEASE, CheckpointedWriter, UploadChunk, UploadLock, receive
 
 _CACHED_PIPELINES: Final = 64
@@ -53,7 +53,6 @@ class Uploads:
         database: Database,
         access: ImageAccess,
         ingest: Ingest,
-        slots: Slots,
         *,
         lifetime: int,
         open_limit: int,
@@ -66,7 +65,6 @@ class Uploads:
         self._database = database
         self._access = access
         self._ingest = ingest
-        self._slots = slots
         self._lifetime = lifetime
         self._open_limit = open_limit
         self._open_limit_of_image = open_limit_of_image
@@ -155,8 +153,7 @@ class Uploads:
             if size is not None and offset + size > upload.length:
                 raise Invalid(f"The upload has {upload.length} bytes; the chunk exceeds them.")
             chunk = UploadChunk(source, upload.length - offset, checksum)
-            with self._slots.hold(caller):
-                return await self._receive(caller, image, lock, chunk, size)
+            return await self._receive(caller, image, lock, chunk, size)
 
     async def delete(self, caller: Caller, image_id: str, upload_id: str) -> None:
         """Delete an upload and its bytes; the bytes of a finished one belong to the image and stay."""

@@ -94,7 +94,8 @@ class KeystoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int, Meta(ge=1, description="Maximum number of tokens that wait; excess requests get 429.")
     ] = 1024
     token_queue_per_address: Annotated[
-        int, Meta(ge=1, description="Maximum number of them from one address, or one IPv6 /64 network.")
+        int,
+        Meta(ge=1, description="Maximum number of waiting tokens from one address, or one IPv6 /64 network."),
     ] = 128
     concurrent_logins: Annotated[
         int,
@@ -105,10 +106,12 @@ class KeystoneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 4
     login_queue: Annotated[
-        int, Meta(ge=1, description="Maximum number of them that wait; excess requests get 429.")
+        int,
+        Meta(ge=1, description="Maximum number of waiting log-ins and look-ups; excess requests get 429."),
     ] = 256
     login_queue_per_address: Annotated[
-        int, Meta(ge=1, description="Maximum number of them from one address or user.")
+        int,
+        Meta(ge=1, description="Maximum number of waiting log-ins and look-ups from one address or user."),
     ] = 32
     service_roles: Annotated[
         tuple[str, ...], Meta(description="Roles of services that may act for users (X-Service-Token).")

@@ -57,7 +57,8 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             ge=1,
             description="Maximum number of a project's concurrent uploads in each server process: requests "
-            "with image data, including chunks of resumable uploads. Each uses up to 12 MiB of memory.",
+            "with image data, including chunks of resumable uploads. Each uses up to 12 MiB of memory, and "
+            "with S3 also a part of 8 to 64 MiB.",
         ),
     ] = 128
     upload_lifetime: Annotated[
@@ -141,7 +142,12 @@ class MetadefSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 1000
     namespace_bytes: Annotated[
-        int, Meta(ge=1, description="Maximum size of a namespace with its contents, in bytes of JSON.")
+        int,
+        Meta(
+            ge=1,
+            description="Maximum size of a namespace with its contents, in bytes of JSON. Files that an "
+            "operator loads may be larger.",
+        ),
     ] = 4 << 20
 
 

@@ -70,7 +70,7 @@ def create_handlers(service: Background) -> Handlers:
             Downloads(database, service.access, service.copies, service.cache),
             Slots(settings.images.parallel_downloads, "downloads"),
         ),
-        UploadsApi(service.uploads, limits),
+        UploadsApi(service.uploads, service.upload_slots, limits),
         TagsApi(service.images),
         MembersApi(service.members),
         ImportsApi(service.imports),

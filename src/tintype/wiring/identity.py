@@ -45,7 +45,7 @@ def open_keystone_session(settings: Settings) -> "Session":
     Raises StartError for settings that cannot work.
     """
     try:
-        from tintype.auth.keystone import open_session, set_proxies
+        from tintype.auth.keystone import keep_connections, open_session, set_proxies
     except ImportError as error:
         raise missing("Keystone", "keystone", error) from None
     chosen = settings.keystone
@@ -64,6 +64,7 @@ def open_keystone_session(settings: Settings) -> "Session":
         cafile=chosen.cafile,
         timeout=chosen.timeout,
     )
+    keep_connections(session, chosen.concurrent_tokens + chosen.concurrent_logins + 1)  # and the probe's
     set_proxies(session, keystone_proxy(settings))
     return session
 

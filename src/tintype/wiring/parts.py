@@ -244,7 +244,6 @@ class Parts:
             self.database,
             self.access,
             self.ingest,
-            self.upload_slots,
             lifetime=self.settings.images.upload_lifetime * 1_000_000,
             open_limit=self.settings.images.open_uploads,
             open_limit_of_image=self.settings.images.open_uploads_per_image,
