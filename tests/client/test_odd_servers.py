@@ -253,3 +253,30 @@ def test_pyrax_reads_what_comes() -> None:
     )
     assert images.method_get("/x")[1] is None
     images.api.close()
+
+
+def test_an_upload_that_a_dead_process_still_holds() -> None:
+    """Its lease is not over when the client asks where to continue: 423 is asked again, not given up at."""
+    said: list[str] = []
+    answers = {
+        "POST": [httpx2.Response(201, headers={"location": "/v2/images/i/uploads/u"})],
+        "HEAD": [
+            httpx2.Response(423, headers={"retry-after": "0"}),
+            httpx2.Response(200, headers={"upload-offset": "0"}),
+            httpx2.Response(423, headers={"retry-after": "0"}),
+            httpx2.Response(200, headers={"upload-offset": "3"}),
+        ],
+        "PATCH": [
+            httpx2.Response(502),
+            httpx2.Response(204, headers={"upload-offset": "10"}),
+        ],
+    }
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        said.append(request.method)
+        return answers[request.method].pop(0)
+
+    with asking(answer) as client:
+        client.transport.attempts = 5
+        client.images.upload("i", b"0123456789", resumable=True, verify=False)
+    assert said == ["POST", "HEAD", "HEAD", "PATCH", "HEAD", "HEAD", "PATCH"]

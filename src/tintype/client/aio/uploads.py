@@ -91,7 +91,10 @@ async def _session(
 async def _resume(transport: Transport, image_id: str, upload_id: str, source: Source, count: Count) -> bool:
     """Send the missing bytes until none is missing; return whether that needed more than one request."""
     budget = RetryBudget(transport.attempts)
-    start = await transport.send(uploads.offset(image_id, upload_id))
+    try:
+        start = await transport.send(uploads.offset(image_id, upload_id))
+    except errors.HTTPError as failure:
+        start = await _continue(transport, image_id, upload_id, source, budget, 0, failure)
     cut = start > 0
     while start != source.size:
         count.at(start)
@@ -101,19 +104,36 @@ async def _resume(transport: Transport, image_id: str, upload_id: str, source: S
                 raise errors.CommunicationError(f"The server has {reached} bytes now, after {start}.")
             start = reached
         except errors.ClientError as failure:
-            failures = budget.record_failure(start)
-            if failures is None or not retries.is_transient(failure):
-                raise
-            await io.sleep(retries.pause(failures, failure))
-            try:
-                start = await transport.send(uploads.offset(image_id, upload_id))
-            except errors.HTTPError as gone:
-                if gone.code in _LOST and await _is_active(transport, image_id):
-                    break  # the last chunk arrived, but its response was lost
-                raise
+            start = await _continue(transport, image_id, upload_id, source, budget, start, failure)
             cut = True
     count.at(start)
     return cut
+
+
+async def _continue(
+    transport: Transport,
+    image_id: str,
+    upload_id: str,
+    source: Source,
+    budget: RetryBudget,
+    start: int,
+    failure: errors.ClientError,
+) -> int:
+    """Return the offset at which to continue after a failure at `start`; raise it if that is no use.
+
+    While a process that died still holds the upload, its lease not yet over, the server answers 423.
+    """
+    while True:
+        failures = budget.record_failure(start)
+        if failures is None or not retries.is_transient(failure):
+            raise failure
+        await io.sleep(retries.pause(failures, failure))
+        try:
+            return await transport.send(uploads.offset(image_id, upload_id))
+        except errors.HTTPError as refused:
+            if refused.code in _LOST and await _is_active(transport, image_id):
+                return source.size or 0  # the last chunk arrived, but its response was lost
+            failure = refused
 
 
 async def _whole(
