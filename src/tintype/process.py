@@ -6,6 +6,7 @@ them now. SIGHUP reloads the certificate and the log level, as does a renewed ce
 
 import asyncio
 import contextlib
+import faulthandler
 import functools
 import gc
 import multiprocessing.process
@@ -22,7 +23,9 @@ from typing import Final
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from tintype.allocator import keep_few_arenas
 from tintype.api.protocol import BoundedConfig
@@ -235,10 +238,35 @@ class _Supervisor(Multiprocess):
                 self._signal_workers(signal.SIGQUIT)
             alive[0].join(0.1)
 
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that have died; stop if one could not start, because the others could not either.
+
+        uvicorn would also kill a worker that does not answer for five seconds. On a busy host one that
+        starts takes longer, and would be killed again and again.
+        """
+        for at, worker in enumerate(self.processes):
+            if worker.process.is_alive():
+                continue
+            code = worker.process.exitcode
+            self.config.make_log().error("worker process died", pid=worker.pid, reason=_ending(code))
+            if code == STARTUP_FAILURE:
+                self.should_exit.set()
+                return
+            self.processes[at] = Process(self.config, self.sockets)
+            self.processes[at].start()
+
     def _signal_workers(self, sig: signal.Signals) -> None:
         for process in self.processes:
             if process.pid is not None and process.process.is_alive():
                 os.kill(process.pid, sig)
+
+
+def _ending(code: int | None) -> str:
+    """Return how a process ended: the name of a signal, or its exit status."""
+    try:
+        return signal.Signals(-(code or 0)).name
+    except ValueError:
+        return f"exit status {code}"
 
 
 def announce_drain(log: structlog.typing.FilteringBoundLogger, seconds: int) -> None:
@@ -257,6 +285,7 @@ def _app(service: Service) -> ASGIApp:
     if parent is not None:  # which has locked the folder: this process must not outlive it
         join_data_folder(service.settings.data_dir)
         threading.Thread(target=_exit_with_parent, args=[parent], daemon=True).start()
+    faulthandler.enable()  # a crash in a library, such as librbd, shows where each thread was
     app = service.app
     gc.collect()
     gc.freeze()  # start-up objects stay: full collections that include them pause requests for 60 ms

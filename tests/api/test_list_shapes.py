@@ -13,7 +13,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from inprocess import Service
 from tintype.db.statements import WAITING, Statements
-from tintype.errors import Unavailable
+from tintype.errors import TooManyAttempts
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ async def test_known_statements_do_not_wait_for_new_ones() -> None:
         ]
         await asyncio.sleep(0)
         assert await get(statements, "known", lambda: "again", group="a") == "known"
-        with pytest.raises(Unavailable):
+        with pytest.raises(TooManyAttempts, match="list_queue_per_project"):
             await get(statements, "more", lambda: "more", group="a")
         slow.go_on.set()
         assert await asyncio.gather(*new) == [n // 2 for n in range(2 * count)]
@@ -158,7 +158,7 @@ async def test_projects_take_turns_with_new_statements() -> None:
         slow.go_on.set()
         assert await asyncio.gather(*others) == ["x", "y"]
         refused = await asyncio.gather(*flood, return_exceptions=True)
-        assert sum(isinstance(each, Unavailable) for each in refused) == 300 - WAITING.per_group
+        assert sum(isinstance(each, TooManyAttempts) for each in refused) == 300 - WAITING.per_group
         assert {"x", "y"} <= set(slow.made[:4])
 
 

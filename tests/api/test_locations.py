@@ -284,7 +284,7 @@ async def test_the_older_form(located: Service) -> None:
     assert (await patch(op="add", path="/locations/-", value=second)).status_code == 400
     third = {"url": f"{located.web.url}/disk#third", "metadata": {}}
     full = await patch(op="add", path="/locations/-", value=third)
-    assert (full.status_code, "may have 2 locations" in full.text) == (409, True)
+    assert (full.status_code, "may have 2 locations" in full.text) == (413, True)
     locations = (await show(located, image))["locations"]
     locations[0]["metadata"]["date"] = "today"
     changed = await patch(op="replace", path="/locations", value=locations)

@@ -270,6 +270,41 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
         assert httpx2.get(f"{again.url}/v2/images/{image}", headers=login(again)).status_code == 200
 
 
+def workers_of(server: Server) -> list[psutil.Process]:
+    """Return a server's worker processes."""
+    children = psutil.Process(server.process.pid).children()
+    return [each for each in children if "spawn_main" in " ".join(each.cmdline())]
+
+
+def test_a_worker_that_does_not_answer_is_kept(tmp_path: Path) -> None:
+    """On a busy host it is slow for a while, most of all when it starts; killing it loses its requests."""
+    with started(tmp_path / "data", "--workers", "2") as server:
+        workers = workers_of(server)
+        workers[0].suspend()
+        time.sleep(8)
+        workers[0].resume()
+        time.sleep(1)
+        assert [each.pid for each in workers_of(server)] == [each.pid for each in workers]
+
+
+def test_a_worker_that_dies_is_replaced_and_logged(tmp_path: Path) -> None:
+    """An operator learns of it, and by which signal: a lack of memory is SIGKILL."""
+    with started(tmp_path / "data", "--workers", "2", TINTYPE_LOG_STYLE="json") as server:
+        headers = login(server)
+        worker = workers_of(server)[0]
+        worker.kill()
+        deadline, died = time.monotonic() + 60, list[dict[str, object]]()
+        while not died and time.monotonic() < deadline:
+            time.sleep(0.2)
+            lines = (tmp_path / "data.log").read_text().splitlines()
+            events = [json.loads(line) for line in lines if line.startswith("{")]
+            died = [each for each in events if each["event"] == "worker process died"]
+        assert [(each["level"], each["pid"], each["reason"]) for each in died] == [
+            ("error", worker.pid, "SIGKILL")
+        ]
+        assert httpx2.get(f"{server.url}/v2/images", headers=headers, timeout=30).status_code == 200
+
+
 def test_the_port_is_taken(tmp_path: Path) -> None:
     """A second process on the same port says so."""
     with socket.socket() as other:

@@ -126,7 +126,7 @@ class App:
         answer = _ResponseSender(call, send)
         try:
             response = await self._respond(call)
-            if response.status_code >= 500:
+            if response.status_code >= 500 and response.status_code != 501:  # that is the client's mistake
                 self._log_failure(call, "request failed", response.status_code)
             await response(scope, receive, answer)
         except ClientDisconnect:

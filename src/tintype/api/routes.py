@@ -87,10 +87,10 @@ def table(to: Handlers) -> dict[str, Route]:
 def docs_table(docs: DocsApi) -> dict[str, Route]:
     """Return the routes of the API's document, and of the page that shows it."""
     return {
-        "/openapi.json": Route({"GET": docs.document}, open=True),
-        "/docs": Route({"GET": docs.home}, open=True),
-        "/docs/": Route({"GET": docs.index}, open=True, headers=PAGE_HEADERS),
-        "/docs/{name}": Route({"GET": docs.file}, open=True, headers=PAGE_HEADERS),
+        "/openapi.json": Route({"GET": docs.document, "HEAD": docs.document}, open=True),
+        "/docs": Route({"GET": docs.home, "HEAD": docs.home}, open=True),
+        "/docs/": Route({"GET": docs.index, "HEAD": docs.index}, open=True, headers=PAGE_HEADERS),
+        "/docs/{name}": Route({"GET": docs.file, "HEAD": docs.file}, open=True, headers=PAGE_HEADERS),
     }
 
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Executable
 
 from tintype.domain.turns import Bounds, Turns
-from tintype.errors import Unavailable
+from tintype.errors import TintypeError, TooManyAttempts, Unavailable
 
 WAITING: Final = Bounds(per_group=50, total=1000)
 """The default for the shapes that wait to be built: for each project and in all."""
@@ -60,7 +60,7 @@ class Statements:
     ) -> Executable:
         """Return the statement of a shape, which `make` builds the first time, in its group's turn.
 
-        Raises Unavailable if too many wait to be built.
+        Raises TooManyAttempts if too many of the group wait to be built, Unavailable if too many in all.
         """
         found = self._kept.get(shape)
         if found is None:
@@ -75,13 +75,19 @@ class Statements:
         if made is None:
             made = asyncio.get_running_loop().create_future()
             if not self._waiting.add(group, _New(shape, make, names, made)):
-                raise Unavailable(
-                    "Too many lists with new combinations of filters are requested at once.", retry_after=1
-                )
+                raise self._refusal(group)
             self._promised[shape] = made
             if self._maker is None:
                 self._maker = asyncio.create_task(self._build_all())
         return await asyncio.shield(made)
+
+    def _refusal(self, group: str) -> TintypeError:
+        what = "lists with new combinations of filters are requested at once"
+        if self._waiting.is_full(group):
+            return TooManyAttempts(
+                f"Too many {what}: the limit of a project is database.list_queue_per_project.", retry_after=1
+            )
+        return Unavailable(f"Too many {what}.", retry_after=1)
 
     async def _build_all(self) -> None:
         """Build the waiting statements, one after the other."""

@@ -31,12 +31,16 @@ class Turns(Generic[T]):
 
     def add(self, group: str, item: T) -> bool:
         """Add an item; return False, and add nothing, if the queue or the group's part of it is full."""
-        waiting = self._groups.get(group, deque())
-        if len(waiting) >= self._bounds.per_group or len(self) >= self._bounds.total:
+        if self.is_full(group) or len(self) >= self._bounds.total:
             return False
+        waiting = self._groups.get(group, deque())
         waiting.append(item)
         self._groups[group] = waiting
         return True
+
+    def is_full(self, group: str) -> bool:
+        """Return whether the group's part of the queue is full."""
+        return len(self._groups.get(group, ())) >= self._bounds.per_group
 
     def discard(self, group: str, item: T) -> None:
         """Remove an item that no longer waits, if it is there."""

@@ -20,7 +20,7 @@ from tintype.domain.images import ACTIVE, QUEUED, Image
 from tintype.domain.locations import Location
 from tintype.domain.stores import in_order
 from tintype.domain.tasks import LOCATION, Task, lane_of
-from tintype.errors import Conflict, Forbidden, Invalid, Unavailable
+from tintype.errors import Conflict, Forbidden, Invalid, OverLimit, Unavailable
 from tintype.services.access import ImageAccess, contended
 from tintype.services.copies import Copies
 from tintype.services.queue import JobQueue
@@ -123,7 +123,7 @@ class Locations:
             await self.check_free(tx, store, place, image.id)
             known = await blob_rows.ready_of(tx, image.id)
             if len(known) >= self.most:
-                raise Conflict(f"An image may have {self.most} locations.")
+                raise OverLimit(f"An image may have {self.most} locations.")
             metadata = msgspec.json.encode(location.metadata).decode()
             blob = Blob(str(uuid.uuid4()), store, image.id, READY, place, metadata)
             await blob_rows.adopt(tx, blob, size=size, digests=None, now=now())

@@ -116,7 +116,11 @@ class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 1000
     list_queue_per_project: Annotated[
-        int, Meta(ge=1, description="Maximum number of such waiting lists of one project.")
+        int,
+        Meta(
+            ge=1,
+            description="Maximum number of such waiting lists of one project; its excess requests get 429.",
+        ),
     ] = 50
 
 
