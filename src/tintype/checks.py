@@ -11,7 +11,9 @@ import msgspec
 
 from tintype.blobs.marks import folder_mark
 from tintype.certificates import check_certificate
+from tintype.db import blobs as blob_rows
 from tintype.db import schema
+from tintype.db.engine import fetch
 from tintype.errors import StartError, TintypeError
 from tintype.folders import check_folders, is_usable, recognise_folders, store_folders
 from tintype.observability.failures import reason_of
@@ -180,9 +182,20 @@ async def _database(service: Service) -> tuple[list[Result], Collection[str]]:
         return [Result("warning", part, detail)], settings.stores if state.revision is None else ()
     found = [Result("ok", part, f"schema {state.revision}")]
     try:
+        found += await _lost_stores(service)
         return found, await recognise_folders(service.database, settings, claim=False)
     except TintypeError as error:
         return [*found, Result("failed", "folders of stores", reason_of(error))], ()
+
+
+async def _lost_stores(service: Service) -> list[Result]:
+    """Report the stores that have copies of images and are not in the settings."""
+    counts = await fetch(service.database, blob_rows.counts)
+    return [
+        Result("failed", f"store {name}", f"It has {count} copies of images, and is not in the settings.")
+        for name, count in sorted(counts.items())
+        if name not in service.settings.stores
+    ]
 
 
 def _unclaimed(settings: Settings, names: Collection[str]) -> dict[str, Result]:

@@ -79,6 +79,19 @@ def test_where_all_is_well(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert everything(folder) == before
 
 
+def test_copies_in_a_store_that_was_removed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their images cannot be downloaded any more, which only a download would show otherwise."""
+    with sqlite3.connect(folder / "tintype.db") as database:
+        names = "id, store, image_id, state, size, lease_expires_at, created_at"
+        for key in ("a", "b"):
+            row = f"'{key}', 'old', '{key}', 'ready', 1, 0, 0"
+            database.execute(f"INSERT INTO blobs ({names}) VALUES ({row})")
+    database.close()
+    code, found = checked(folder, capsys)
+    assert code == 1
+    assert found["store old"] == "failed It has 2 copies of images, and is not in the settings."
+
+
 def unmount(folder: Path) -> dict[str, str]:
     """Take the images away, of which there is one."""
     with sqlite3.connect(folder / "tintype.db") as database:

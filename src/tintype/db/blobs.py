@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Update, and_, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy import Update, and_, bindparam, case, delete, func, insert, or_, select, update
 
 from tintype.db.engine import LEASE_CLOCK, Database, Transaction
 from tintype.db.tables import blobs as table
@@ -61,6 +61,7 @@ _ALL_COMPLETE: Final = (
     .order_by(table.c.id)
     .limit(BATCH)
 )
+_COUNTS: Final = select(table.c.store, func.count()).where(table.c.state == READY).group_by(table.c.store)
 _ANY_IN: Final = select(table.c.id).where(table.c.store == bindparam("store")).limit(1)
 _NEXT_IN: Final = (
     select(*COLUMNS, table.c.size)
@@ -269,6 +270,11 @@ async def all_complete(database: Database) -> AsyncIterator[StoredBlob]:
         if len(rows) < BATCH:
             return
         after = rows[-1][0]
+
+
+async def counts(tx: Transaction) -> dict[str, int]:
+    """Return the number of copies in each store that has any."""
+    return {row[0]: row[1] for row in await tx.execute(_COUNTS)}
 
 
 async def any_in(tx: Transaction, store_id: str) -> bool:

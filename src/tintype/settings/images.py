@@ -145,8 +145,8 @@ class MetadefSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(
             ge=1,
-            description="Maximum size of a namespace with its contents, in bytes of JSON. Files that an "
-            "operator loads may be larger.",
+            description="Maximum size in bytes of a namespace's properties, objects, tags and resource types "
+            "as JSON. Files that an operator loads may be larger.",
         ),
     ] = 4 << 20
 

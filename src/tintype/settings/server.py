@@ -142,7 +142,8 @@ class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token: Annotated[
         str | None,
         Meta(
-            description="Bearer token for `/metrics` and `/healthcheck/detail`; tokens of admins work, too.",
+            description="Bearer token for `/metrics` and `/healthcheck/detail`; an admin's token in "
+            "X-Auth-Token works, too.",
             extra={"form": forms.BEARER, "secret": True},
         ),
     ] = None
