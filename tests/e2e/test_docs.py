@@ -4,7 +4,8 @@ A block of commands is run if an HTML comment, which readers do not see, stands 
 
 - `<!-- run -->`: in the page's shell, beside a service whose data folder is `data`;
 - `<!-- run: serve -->`: the block starts the service itself, in the background;
-- `<!-- run: stopped -->` first on a page: the service ran once and is stopped;
+- `<!-- run: stopped -->`: with the service stopped; first on a page, it ran once before;
+- `<!-- run: python -->`: a Python program;
 - blocks with other words are run by tests that name them.
 
 `<!-- output -->` before a block compares: its lines are in the output, in this order, with anything at `…`.
@@ -22,26 +23,38 @@ import pytest
 from pages import DOCS, blocks
 from processes import BIN, MEASURED, free_ports, started
 
+PROGRAMS = ("curl", "openssl", "qemu-img")
+WAYS = {"", "serve", "stopped", "python"}
 
-def pages() -> Iterator[Path]:
+
+def pages() -> Iterator[object]:
+    """Return the pages with commands, and the programs that they need."""
     for page in sorted(DOCS.rglob("*.md")):
-        if any(block.way in {"", "serve", "stopped"} for block in blocks(page) if block.kind == "run"):
-            yield page
+        if run := [block.text for block in blocks(page) if block.kind == "run" and block.way in WAYS]:
+            programs = {program for program in PROGRAMS if any(program in text for text in run)}
+            marks = [pytest.mark.needs(program) for program in sorted(programs)]
+            yield pytest.param(page, id=str(page.relative_to(DOCS)), marks=marks)
 
 
 def script(page: Path, port: int) -> str:
     """Return the page's commands as one script, which says where each block's output begins."""
     lines = ["set -e"]
+    serving = False
     for number, block in enumerate(blocks(page)):
-        if block.kind == "output" or block.way not in {"", "serve", "stopped"}:
+        if block.kind == "output" or block.way not in WAYS:
             continue
         lines.append(f"echo '-- block {number}'")
         text = block.text.replace("9292", str(port))
+        if block.way == "stopped" and serving:
+            text = f"kill $! && wait\ntrap - EXIT\n{text}"
+        serving = block.way == "serve" or (serving and block.way != "stopped")
+        if block.way == "python":
+            text = f"python3 - <<'END-OF-PROGRAM'\n{text}END-OF-PROGRAM\n"
         if block.way == "serve":
             text = (
-                f"TINTYPE_SERVER_PORT={port} {text.strip()} > serve.log 2>&1 &\n"
+                f"{text.strip()} > serve.log 2>&1 &\n"
                 'trap "kill $! && wait" EXIT\n'
-                "until grep --quiet 'image list' serve.log; do kill -0 $!; sleep 0.1; done\n"
+                f"until (: < /dev/tcp/127.0.0.1/{port}) 2> /dev/null; do kill -0 $!; sleep 0.1; done\n"
                 "cat serve.log\n"
             )
         lines.append(text)
@@ -64,8 +77,7 @@ def check(page: Path, printed: str, port: int) -> None:
 
 
 @pytest.mark.needs("time")
-@pytest.mark.needs("curl")
-@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(DOCS)))
+@pytest.mark.parametrize("page", pages())
 def test_commands_of_a_page(page: Path, tmp_path: Path) -> None:
     """Every marked command succeeds, and prints what the page shows."""
     first = next(block.way for block in blocks(page) if block.kind == "run")
@@ -82,12 +94,14 @@ def test_commands_of_a_page(page: Path, tmp_path: Path) -> None:
             "LANG": "C.UTF-8",
             "OS_CLIENT_CONFIG_FILE": str(tmp_path / "data" / "clouds.yaml"),
             "OS_CLOUD": "tintype",
+            "TINTYPE_SERVER_PORT": str(port),
             **MEASURED,
         }
         done = subprocess.run(
             ["bash", "-c", script(page, port)],
             cwd=tmp_path,
             env=environment,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -1,9 +1,12 @@
 """Settings: where they come from, and that nothing unknown is let pass."""
 
+import re
+import textwrap
 from pathlib import Path
 
 import pytest
 
+from pages import DOCS
 from tintype.configuration import load
 from tintype.errors import StartError
 from tintype.settings.stores import FileStore, GoogleStore, S3Store
@@ -79,3 +82,13 @@ def test_what_is_wrong_stops_the_start(
         load(tmp_path, environment)
     assert complaint in failure.value.message
     assert "\n" not in failure.value.message
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("howto/*.md")), ids=lambda page: page.stem)
+def test_settings_in_the_docs_are_valid(page: Path, tmp_path: Path) -> None:
+    """Each block of settings is accepted in tintype.toml; `…` stands for a secret of the reader."""
+    environment = {"TINTYPE_KEYSTONE_PASSWORD": "secret"}
+    for block in re.findall(r"^ *```toml\n(.*?)^ *```$", page.read_text(), re.DOTALL | re.MULTILINE):
+        (tmp_path / "tintype.toml").write_text(textwrap.dedent(block).replace("…", "x" * 16))
+        secrets = {"TINTYPE_STORES_CLOUD_SECRET_KEY": "secret"} if "[stores.cloud]" in block else {}
+        load(tmp_path, {**environment, **secrets})
