@@ -216,7 +216,8 @@ async def test_bytes_in_memory_are_left_to_the_server(prepared: Prepared, tmp_pa
     stores = {"fast": MemoryStore(limit=1 << 20)}
     async with running(prepared, tmp_path, stores=stores) as service:
         image = await filled(service, b"abc")
-        beside = wiring.Service(make_settings(service.folder, stores=stores))
+        database = service.parts.settings.database
+        beside = wiring.Service(make_settings(service.folder, stores=stores, database=database))
         (found,) = [each async for each in beside.upkeep.scrub()]
         await beside.close()
     assert (found.image_id, found.state) == (image, "unknown")
