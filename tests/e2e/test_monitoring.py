@@ -65,10 +65,12 @@ def query(prometheus: httpx2.Client, expression: str) -> list[dict[str, Any]]:
 
 def is_collecting(prometheus: httpx2.Client) -> bool:
     """Say whether it took the service's metrics at least twice, as `rate` needs."""
+    about = {"query": 'count_over_time(up{job="tintype"}[1m]) > 1'}
     try:
-        return bool(query(prometheus, 'count_over_time(up{job="tintype"}[1m]) > 1'))
+        answer = prometheus.get("/query", params=about)
     except httpx2.TransportError:
         return False
+    return answer.status_code == 200 and bool(answer.json()["data"]["result"])  # 503 while it starts
 
 
 def test_rules_and_metrics_are_in_form(server: Server) -> None:
@@ -87,7 +89,7 @@ def test_rules_and_metrics_are_in_form(server: Server) -> None:
 
 def test_board_and_alerts(server: Server, prometheus: httpx2.Client) -> None:
     """Each query of the board shows numbers; no alert fires for a service that works."""
-    eventually(lambda: is_collecting(prometheus), 30)
+    eventually(lambda: is_collecting(prometheus), 90)
     api = Api(server)
     with api.http:
         image = api.image()
@@ -97,7 +99,7 @@ def test_board_and_alerts(server: Server, prometheus: httpx2.Client) -> None:
     expressions = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     asked = [text.replace("$__rate_interval", "1m").replace("$instance", ".*") for text in expressions]
     without_jobs = [text for text in asked if "tintype_jobs_total" not in text]
-    eventually(lambda: all(query(prometheus, text) for text in without_jobs), 30)
+    eventually(lambda: all(query(prometheus, text) for text in without_jobs), 90)
     for text in asked:
         query(prometheus, text)
     assert query(prometheus, "ALERTS") == []
